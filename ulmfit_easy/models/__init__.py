@@ -1,1 +1,1 @@
-
+"""Batches to states and logits: AWD-LSTM, decoder and losses, pooling, classifier, sampling."""

@@ -1,0 +1,25 @@
+import torch
+
+from ulmfit_easy.models.remap import match_embeds
+
+OLD = ["xxunk", "xxpad", "film", "good"]
+WEIGHT, BIAS = torch.arange(8.0).view(4, 2), torch.tensor([1.0, 2.0, 3.0, 6.0])
+
+
+def test_shared_words_keep_their_row_and_new_words_get_the_mean():
+    new = match_embeds(WEIGHT, BIAS, OLD, ["xxunk", "good", "sauna", "film", "kiosk"])
+    assert new.weight.tolist() == [[0, 1], [6, 7], [3, 4], [4, 5], [3, 4]]
+    assert new.bias.tolist() == [1, 6, 3, 3, 3]
+    assert new.n_matched == 3
+
+
+def test_the_same_vocabulary_moves_nothing_and_the_old_rows_stay_as_they_were():
+    before = WEIGHT.clone()
+    new = match_embeds(WEIGHT, BIAS, OLD, OLD)
+    assert torch.equal(new.weight, WEIGHT) and torch.equal(new.bias, BIAS) and new.n_matched == 4
+    new.weight.zero_()
+    assert torch.equal(WEIGHT, before)
+
+
+def test_an_encoder_without_decoder_bias_is_moved_too():
+    assert match_embeds(WEIGHT, None, OLD, ["film"]).bias is None

@@ -1,0 +1,67 @@
+"""The architectures the library knows: class, configs and splitters under one name.
+
+A saved bundle names its architecture; the name is looked up here and never imported, so that loading runs no
+code of a file's choosing. Adding an architecture is one line in `ARCHS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.models.awd_lstm import (
+    AWD_LSTM,
+    Groups,
+    awd_lstm_clas_config,
+    awd_lstm_clas_split,
+    awd_lstm_lm_config,
+    awd_lstm_lm_split,
+)
+
+
+@dataclass(frozen=True)
+class Arch:
+    """An encoder class with its default configs and the functions that split models into layer groups."""
+
+    cls: type[nn.Module]
+    lm_config: dict
+    clas_config: dict
+    lm_split: Callable[[nn.Module], Groups]
+    clas_split: Callable[[nn.Module], Groups]
+
+    @property
+    def name(self) -> str: return self.cls.__name__
+
+
+_KNOWN = [Arch(AWD_LSTM, awd_lstm_lm_config, awd_lstm_clas_config, awd_lstm_lm_split, awd_lstm_clas_split)]
+ARCHS: dict[str, Arch] = {arch.name: arch for arch in _KNOWN}
+
+
+def get_arch(arch: type[nn.Module] | str) -> Arch:
+    """The entry of an encoder class or of its name. Raises E502 when the library does not know it."""
+    name = arch if isinstance(arch, str) else arch.__name__
+    if name not in ARCHS:
+        raise TrainingError("E502", received=f"the architecture {name!r}", expected=f"one of {some(ARCHS)}",
+                            fix="pass AWD_LSTM, or add an Arch to ulmfit_easy.models.archs.ARCHS")
+    return ARCHS[name]
+
+
+def resolve_config(defaults: dict, config: dict | None, drop_mult: float) -> dict:
+    """`defaults` updated by `config`, with every dropout (`*_p`) multiplied by `drop_mult`.
+
+    Raises E502 on a name that is not in `defaults`, a dropout outside 0-1, or `bidir=True`.
+    """
+    config = config or {}
+    if unknown := sorted(config.keys() - defaults.keys()):
+        raise TrainingError("E502", received=f"config with {some(unknown)}",
+                            expected=f"only {some(sorted(defaults), 20)}", fix="remove or rename these keys")
+    merged = {k: v * drop_mult if k.endswith("_p") else v for k, v in {**defaults, **config}.items()}
+    if wrong := {k: v for k, v in merged.items() if k.endswith("_p") and not 0 <= v < 1}:
+        raise TrainingError("E502", received=f"dropouts {wrong} after drop_mult={drop_mult}",
+                            expected="probabilities from 0 to below 1",
+                            fix="lower drop_mult or the values in config")
+    if merged.pop("bidir"):
+        raise TrainingError("E502", received="bidir=True", expected="a model that reads in one direction",
+                            fix="train a second model with backwards=True and average the two")
+    return merged

@@ -1,0 +1,102 @@
+"""The AWD-LSTM encoder: word ids in, one state per token out.
+
+Source: Merity et al. 2017 (arXiv 1708.02182); sizes and dropouts of Howard & Ruder 2018 as fastai ships them.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ulmfit_easy.models.dropout import EmbeddingDropout, RNNDropout, WeightDropout
+
+Hidden = list[tuple[Tensor, Tensor]]  # per layer (h, c), each (1, B, H)
+Groups = list[list[nn.Parameter]]  # input side first
+
+awd_lstm_lm_config = dict(
+    emb_sz=400, n_hid=1152, n_layers=3, pad_token=1, bidir=False, output_p=0.1, hidden_p=0.15, input_p=0.25,
+    embed_p=0.02, weight_p=0.2, tie_weights=True, out_bias=True)
+
+awd_lstm_clas_config = dict(
+    emb_sz=400, n_hid=1152, n_layers=3, pad_token=1, bidir=False, output_p=0.4, hidden_p=0.3, input_p=0.4,
+    embed_p=0.05, weight_p=0.5)
+
+
+class EncoderOutput(NamedTuple):
+    """What an encoder gives back for ids (B, T)."""
+
+    states: list[Tensor]  # per layer (B, T, H), before dropout
+    raw: Tensor  # (B, T, E), the last layer before dropout
+    dropped: Tensor  # (B, T, E), the last layer as the head reads it
+    hidden: Hidden  # after the last column
+
+
+class AWD_LSTM(nn.Module):
+    """An embedding and a stack of LSTMs, widths emb -> n_hid -> ... -> emb, with five kinds of dropout.
+
+    A pure function: the state goes in and comes out, nothing is kept. The last layer is not dropped here
+    (`dropped` is `raw`): output dropout belongs to the head.
+
+    Args:
+        vocab_sz, emb_sz, n_hid, n_layers: sizes; the last layer is `emb_sz` wide, to tie a decoder to it.
+        pad_token: id of the padding token.
+        hidden_p, input_p, embed_p, weight_p: dropout probabilities 0-1 between layers, on the embedded
+            input, on whole words, on recurrent weights. Defaults as in fastai; train with the configs above.
+    """
+
+    def __init__(self, vocab_sz: int, emb_sz: int, n_hid: int, n_layers: int, pad_token: int = 1,
+                 hidden_p: float = 0.2, input_p: float = 0.6, embed_p: float = 0.1, weight_p: float = 0.5):
+        super().__init__()
+        self.emb_sz = emb_sz
+        self.encoder = nn.Embedding(vocab_sz, emb_sz, padding_idx=pad_token)
+        nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
+        self.encoder_dp = EmbeddingDropout(self.encoder, embed_p)
+        widths = [emb_sz, *[n_hid] * (n_layers - 1), emb_sz]
+        self.rnns = nn.ModuleList(WeightDropout(nn.LSTM(n_in, n_out, batch_first=True), weight_p)
+                                  for n_in, n_out in pairwise(widths))
+        self.input_dp = RNNDropout(input_p)
+        self.hidden_dps = nn.ModuleList(RNNDropout(hidden_p) for _ in range(n_layers - 1))
+
+    def forward(self, ids: Tensor, lengths: Tensor | None = None,
+                hidden: Hidden | None = None) -> EncoderOutput:
+        """The states of every layer for `ids` (B, T) int64, going on from `hidden`, or from zeros.
+
+        `lengths` is part of what every encoder takes; this one reads from left to right, so padding on the
+        right reaches no real token and it has no use for them.
+        """
+        if hidden is None: hidden = self.init_hidden(len(ids), ids.device)
+        x = self.input_dp(self.encoder_dp(ids))  # (B, T, E)
+        states, after = [], []
+        for layer, rnn in enumerate(self.rnns):
+            if layer > 0: x = self.hidden_dps[layer - 1](x)
+            x, state = rnn(x, hidden[layer])  # (B, T, H), ((1, B, H), (1, B, H))
+            states.append(x)
+            after.append(state)
+        return EncoderOutput(states, raw=x, dropped=x, hidden=after)
+
+    def init_hidden(self, bs: int, device: torch.device | None = None,
+                    dtype: torch.dtype | None = None) -> Hidden:
+        """A state of zeros for `bs` rows; device and type are those of the weights unless given."""
+        def zeros(size: int) -> Tensor:  # (1, B, H)
+            return self.encoder.weight.new_zeros(1, bs, size, device=device, dtype=dtype)
+        return [(zeros(rnn.hidden_size), zeros(rnn.hidden_size)) for rnn in self.rnns]
+
+    def groups(self) -> Groups:
+        """The layer groups [embedding], [rnn 1], .., [rnn L]: lists of parameters, input side first."""
+        return [list(part.parameters()) for part in (self.encoder, *self.rnns)]
+
+
+def awd_lstm_lm_split(model: nn.Module) -> Groups:
+    """The groups of a language model: [rnn 1] .. [rnn L], [embedding + decoder].
+
+    The decoder is tied to the embedding, so they share a group and no parameter stands in two.
+    """
+    embedding, *rnns = model[0].groups()
+    own = {id(p) for p in embedding}
+    return [*rnns, embedding + [p for p in model[1].parameters() if id(p) not in own]]
+
+
+def awd_lstm_clas_split(model: nn.Module) -> Groups:
+    """The groups of a classifier: [embedding], [rnn 1] .. [rnn L], [head]."""
+    return [*model[0].module.groups(), list(model[1].parameters())]

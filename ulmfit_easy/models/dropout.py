@@ -1,0 +1,84 @@
+"""The dropouts of the AWD-LSTM: on word rows, on whole sequences, on recurrent weights.
+
+Source: Merity et al. 2017 (arXiv 1708.02182), sections 2 and 4; Gal & Ghahramani 2016 (arXiv 1512.05287).
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def dropout_mask(x: Tensor, size: Sequence[int], p: float) -> Tensor:
+    """A mask of `size`, like `x` in type and device: 0 with probability `p`, else 1 / (1 - p)."""
+    return x.new_empty(size).bernoulli_(1 - p).div_(1 - p)
+
+
+class RNNDropout(nn.Module):
+    """Dropout with one mask for all time steps of a row ("variational" or "locked" dropout).
+
+    Args: p: probability 0-1 that a feature is dropped for the whole row.
+    Returns: (B, T, E), as its input (B, T, E).
+    """
+
+    def __init__(self, p: float = 0.5):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, E)
+        if not self.training or self.p == 0: return x
+        return x * dropout_mask(x, (x.shape[0], 1, x.shape[2]), self.p)  # (B, T, E) * (B, 1, E)
+
+    def extra_repr(self) -> str: return f"p={self.p}"
+
+
+class EmbeddingDropout(nn.Module):
+    """Embedding lookup that drops whole words: a dropped word is zero wherever it stands in the batch.
+
+    Args: emb: the wrapped embedding (V, E); embed_p: probability 0-1 that a word is dropped.
+    Returns: (B, T, E) for ids (B, T).
+    """
+
+    def __init__(self, emb: nn.Embedding, embed_p: float):
+        super().__init__()
+        self.emb, self.embed_p = emb, embed_p
+
+    def forward(self, ids: Tensor) -> Tensor:  # (B, T) int64
+        embedded = self.emb(ids)  # (B, T, E)
+        if not self.training or self.embed_p == 0: return embedded
+        keep = dropout_mask(embedded, (self.emb.num_embeddings,), self.embed_p)  # (V,), one draw per word
+        return embedded * keep[ids].unsqueeze(-1)  # (B, T, E) * (B, T, 1)
+
+    def extra_repr(self) -> str: return f"embed_p={self.embed_p}"
+
+
+class WeightDropout(nn.Module):
+    r"""A one-layer LSTM whose recurrent weights are dropped anew at each training forward.
+
+    $h_t = \mathrm{LSTM}(x_t, h_{t-1}; W_{hh} \odot m)$ with one mask $m$ for all time steps and rows
+    (DropConnect). The dropped weight lives only inside `forward`: the module can be copied at any time.
+
+    Args: module: the LSTM to take over, batch-first; weight_p: probability 0-1 that a weight is dropped.
+    Returns: output (B, T, H) and state (h, c), each (1, B, H), for x (B, T, E) and such a state.
+    """
+
+    def __init__(self, module: nn.LSTM, weight_p: float):
+        super().__init__()
+        assert module.num_layers == 1 and module.batch_first and not module.bidirectional
+        self.input_size, self.hidden_size, self.weight_p = module.input_size, module.hidden_size, weight_p
+        self.weight_hh_l0_raw = module.weight_hh_l0  # (4H, H), gates i, f, g, o
+        kept = ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")  # (4H, E), (4H,), (4H,)
+        self.module = nn.ParameterDict([(name, getattr(module, name)) for name in kept])
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        weight_hh = F.dropout(self.weight_hh_l0_raw, self.weight_p, self.training)
+        rest = self.module
+        weights = [rest["weight_ih_l0"], weight_hh, rest["bias_ih_l0"], rest["bias_hh_l0"]]
+        # "train" only keeps what a backward pass needs, so that gradients in eval mode work on every device.
+        x, h, c = torch.lstm(x, state, weights, has_biases=True, num_layers=1, dropout=0.0,
+                             train=torch.is_grad_enabled(), bidirectional=False, batch_first=True)
+        return x, (h, c)  # (B, T, H), (1, B, H) twice
+
+    def extra_repr(self) -> str:
+        return f"LSTM({self.input_size}, {self.hidden_size}), weight_p={self.weight_p}"

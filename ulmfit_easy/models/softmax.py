@@ -1,0 +1,171 @@
+"""The decoder of a language model, and losses that never hold tokens x vocabulary.
+
+The logits of a batch are the largest tensor in ULMFiT: 64 x 72 tokens x 60,000 words are 1.1 GB, and their
+gradient as much again. Here a model gives back its last states and the decoder; the loss makes the logits of
+one chunk of tokens, takes all it needs from them, gradients included, and lets them go.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ulmfit_easy.models.awd_lstm import EncoderOutput, Hidden
+from ulmfit_easy.models.dropout import RNNDropout
+
+IGNORE = -100  # a target that counts nowhere, torch's default
+CHUNK_FLOATS = 2**23  # logits alive at once: 32 MB
+
+
+class TokenStats(NamedTuple):
+    """Sums over the tokens of a batch: divide by `count`, or add up batches first."""
+
+    nll: Tensor  # (), nats
+    correct: Tensor  # (), tokens whose likeliest word is the target
+    count: Tensor  # (), tokens
+
+
+@dataclass(eq=False)
+class LMOutput:
+    """What a language model gives back: the last states and the decoder, not logits."""
+
+    raw: Tensor  # (B, T, E), before output dropout
+    dropped: Tensor  # (B, T, E), what the decoder reads
+    hidden: Hidden
+    decoder: nn.Linear
+    stats: TokenStats | None = None  # left here by `lm_cross_entropy` when no gradient is wanted
+
+    def logits(self) -> Tensor:
+        """All logits (B, T, V): for a look at a few texts; losses and metrics do without."""
+        return self.decoder(self.dropped)
+
+
+class LinearDecoder(nn.Module):
+    """Output dropout and the linear layer from states to vocabulary.
+
+    Args:
+        n_out, n_hid: V and E.
+        output_p: dropout probability 0-1, one mask over time.
+        tie_encoder: the embedding whose weight the decoder shares (Inan et al. 2016), or None for its own.
+        bias: whether each word has a bias.
+    """
+
+    def __init__(self, n_out: int, n_hid: int, output_p: float = 0.1, tie_encoder: nn.Embedding | None = None,
+                 bias: bool = True):
+        super().__init__()
+        self.decoder = nn.Linear(n_hid, n_out, bias=bias)
+        nn.init.uniform_(self.decoder.weight, -0.1, 0.1)
+        if bias: nn.init.zeros_(self.decoder.bias)
+        if tie_encoder is not None: self.decoder.weight = tie_encoder.weight
+        self.output_dp = RNNDropout(output_p)
+
+    def forward(self, output: EncoderOutput) -> LMOutput:
+        return LMOutput(output.raw, self.output_dp(output.dropped), output.hidden, self.decoder)
+
+
+def lm_cross_entropy(output: LMOutput, targets: Tensor, reduction: str = "mean") -> Tensor:
+    """The cross-entropy of `targets` (B, T) in nats per token, from a decoder run in chunks.
+
+    Where gradients are off, `output.stats` is filled on the way, so that metrics need no second pass.
+
+    Args:
+        targets: int64; `IGNORE` (-100) marks positions that do not count.
+        reduction: "mean" over the tokens that count; "none" for one value per token, without a gradient.
+    Returns: a scalar, or (B, T) for "none".
+    """
+    assert reduction in ("mean", "none")
+    if reduction == "none":
+        with torch.no_grad():
+            nll = [F.nll_loss(logp, y, reduction="none") for logp, y in _log_prob_chunks(output, targets)]
+        return torch.cat(nll).view_as(targets)  # (B, T)
+    if torch.is_grad_enabled():
+        x, decoder = output.dropped.flatten(0, 1), output.decoder  # (B * T, E)
+        return _LinearCrossEntropy.apply(x, decoder.weight, decoder.bias, targets.flatten())
+    output.stats = token_stats(output, targets)
+    return output.stats.nll / output.stats.count
+
+
+@torch.no_grad()
+def token_stats(output: LMOutput, targets: Tensor) -> TokenStats:
+    """Summed negative log-likelihood, right guesses and number of tokens, for `targets` (B, T)."""
+    nll, correct = output.dropped.new_zeros((), dtype=torch.float32), targets.new_zeros(())
+    for logp, y in _log_prob_chunks(output, targets):  # (n, V), (n,)
+        nll = nll + F.nll_loss(logp, y, reduction="sum")
+        correct = correct + (logp.argmax(1) == y).sum()
+    return TokenStats(nll, correct, (targets != IGNORE).sum())
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Mean cross-entropy of `x @ weight.T + bias`, its gradients taken while each chunk's logits are alive.
+
+    With probabilities p and one-hot targets y, d loss / d logits = (p - y) / count: one pass over the chunks
+    gives loss and gradients, and nothing is computed twice. The division by `count` waits for backward,
+    because (p - y) / count would vanish in half precision.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+        need_x, need_weight, need_bias, _ = ctx.needs_input_grad
+        dx = torch.empty_like(x, dtype=_at_least_float32(x)) if need_x else None  # (N, E)
+        dweight = torch.zeros_like(weight) if need_weight else None  # (V, E)
+        dbias = torch.zeros_like(bias) if need_bias else None  # (V,)
+        x, weight, bias = _autocast(x, weight, bias)
+        nll = x.new_zeros((), dtype=_at_least_float32(x))
+        for rows in _chunks(len(x), len(weight)):
+            y = targets[rows]  # (n,)
+            logp = _log_probs(x[rows], weight, bias)  # (n, V)
+            nll += F.nll_loss(logp, y, reduction="sum")
+            if not (need_x or need_weight or need_bias): continue
+            counts = (y != IGNORE).unsqueeze(1)  # (n, 1)
+            dlogits = logp.exp_().scatter_add_(1, y.clamp_min(0).unsqueeze(1), -counts.to(logp.dtype))
+            dlogits = dlogits.mul_(counts)  # (n, V) = p - y, 0 where ignored
+            if need_bias: dbias += dlogits.sum(0)
+            dlogits = dlogits.to(x.dtype)
+            if need_x: dx[rows] = (dlogits @ weight).to(dx.dtype)
+            if need_weight: _add_matmul(dweight, dlogits.T, x[rows])
+        ctx.count = (targets != IGNORE).sum()
+        ctx.save_for_backward(dx, dweight, dbias)
+        return nll / ctx.count
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor):
+        scale = grad / ctx.count
+        return *(None if d is None else d * scale for d in ctx.saved_tensors), None
+
+
+def _add_matmul(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """`total += a @ b`, without a copy of `total` where the types allow."""
+    if total.dtype == a.dtype: total.addmm_(a, b)
+    else: total += a @ b
+
+
+def _log_prob_chunks(output: LMOutput, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Log-probabilities (n, V) and targets (n,), chunk after chunk."""
+    decoder, y = output.decoder, targets.flatten()  # (B * T,)
+    x, weight, bias = _autocast(output.dropped.flatten(0, 1), decoder.weight, decoder.bias)  # (B * T, E), ...
+    for rows in _chunks(len(x), len(weight)):
+        yield _log_probs(x[rows], weight, bias), y[rows]
+
+
+def _log_probs(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return F.linear(x, weight, bias).to(_at_least_float32(x)).log_softmax(1)  # (n, V)
+
+
+def _chunks(n_tokens: int, vocab_sz: int) -> Iterator[slice]:
+    size = max(1, CHUNK_FLOATS // vocab_sz)
+    return (slice(start, start + size) for start in range(0, n_tokens, size))
+
+
+def _autocast(*tensors: Tensor | None) -> list[Tensor | None]:
+    """The tensors in autocast's type if it is on, cast once for all chunks."""
+    kind = tensors[0].device.type
+    if not torch.is_autocast_enabled(kind): return list(tensors)
+    dtype = torch.get_autocast_dtype(kind)
+    return [None if t is None else t.to(dtype) for t in tensors]
+
+
+def _at_least_float32(x: Tensor) -> torch.dtype: return torch.promote_types(x.dtype, torch.float32)
