@@ -15,6 +15,7 @@ CODES = {
     "E204": "a regression target is not a finite number",
     "E205": "texts and labels differ in length",
     "E206": "a split leaves no rows to train on or to validate with",
+    "E207": "the labels do not fit the kind of target",
     "E301": "the vocabulary is empty",
     "E302": "two vocabularies differ where they must be the same",
     "E303": "this is not a usable vocabulary",

@@ -1,0 +1,131 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.errors import TextError
+
+
+class Ids:
+    """Documents whose tokens are all different, so that a token says where it comes from."""
+
+    def __init__(self, lengths):
+        self.lengths = np.array(lengths, dtype=np.int64)
+        self.starts = np.cumsum(self.lengths) - self.lengths
+        self.reads, self.tokens_read = 0, 0
+
+    def read(self, doc, start, stop):
+        self.reads, self.tokens_read = self.reads + 1, self.tokens_read + stop - start
+        assert 0 <= start <= stop <= self.lengths[doc]
+        return np.arange(self.starts[doc] + start, self.starts[doc] + stop, dtype=np.int32)
+
+
+def loader(lengths, rows=None, **kwargs):
+    return LMDataLoader(Ids(lengths), range(len(lengths)) if rows is None else rows, **kwargs)
+
+
+def streams(dl):
+    """(B, row_len) inputs and targets, with all batches put side by side."""
+    xs, ys = zip(*dl, strict=True)
+    return torch.cat(xs, 1), torch.cat(ys, 1)
+
+
+def test_batches_are_those_of_fastai():
+    x, y = zip(*loader([10, 23, 17], bs=3, seq_len=5), strict=True)  # compared with fastai 2.8.12
+    assert x[0].tolist() == [[0, 1, 2, 3, 4], [16, 17, 18, 19, 20], [32, 33, 34, 35, 36]]
+    assert y[2].tolist() == [[11, 12, 13, 14, 15], [27, 28, 29, 30, 31], [43, 44, 45, 46, 47]]
+    assert x[3].tolist() == [[15], [31], [47]] and y[3].tolist() == [[16], [32], [48]] and len(x) == 4
+
+
+lengths_of_documents = st.lists(st.integers(0, 40), min_size=1, max_size=30).filter(lambda x: sum(x) > 1)
+
+
+@settings(deadline=None, max_examples=200)
+@given(lengths_of_documents, st.integers(1, 8), st.integers(1, 12), st.booleans(), st.booleans())
+def test_rows_continue_from_batch_to_batch_and_are_the_documents(lengths, bs, seq_len, shuffle, backwards):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dl = loader(lengths, bs=bs, seq_len=seq_len, shuffle=shuffle, backwards=backwards, seed=1)
+    order = dl.next_order().tolist()
+    dl.load_state_dict({"seed": dl.seed, "epoch": 0})
+    docs = [np.arange(n)[::-1 if backwards else 1] + dl.ids.starts[i] for i, n in enumerate(lengths)]
+    stream = np.concatenate([docs[i] for i in order])
+    batches = list(dl)
+    assert len(batches) == len(dl) >= 1
+    assert all(x.shape == y.shape == (dl.bs, seq_len) for x, y in batches[:-1])
+    assert all(x.dtype == y.dtype == torch.int64 for x, y in batches)
+    x, y = torch.cat([b[0] for b in batches], 1), torch.cat([b[1] for b in batches], 1)
+    n = (len(stream) - 1) // dl.bs
+    assert x.numpy().ravel().tolist() == stream[:n * dl.bs].tolist()
+    assert y.numpy().ravel().tolist() == stream[1:n * dl.bs + 1].tolist()
+    assert sorted(order) == list(range(len(lengths)))
+
+
+def test_only_the_rows_asked_for_are_read():
+    x, _ = streams(loader([5, 5, 5], rows=[2, 0], bs=1, seq_len=4))
+    assert x[0].tolist() == [10, 11, 12, 13, 14, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("n_docs", [100, 100_000])
+def test_a_batch_reads_no_more_of_a_large_corpus_than_of_a_small_one(n_docs):
+    dl = loader([50] * n_docs, bs=4, seq_len=20, shuffle=True, seed=0)
+    next(iter(dl))
+    assert dl.ids.tokens_read == 4 * 21 and dl.ids.reads <= 8
+
+
+def test_each_epoch_has_a_new_order_that_the_seed_repeats():
+    a, b, c = (loader([7] * 20, bs=2, seq_len=9, shuffle=True, seed=s) for s in (0, 0, 1))
+    first, second = streams(a)[0], streams(a)[0]
+    assert not torch.equal(first, second)
+    assert torch.equal(streams(b)[0], first) and torch.equal(streams(b)[0], second)
+    assert not torch.equal(streams(c)[0], first)
+
+
+def test_state_goes_on_where_it_was_taken():
+    a = loader([7] * 20, bs=2, seq_len=9, shuffle=True, seed=0)
+    list(a)
+    state = a.state_dict()
+    second, third = streams(a)[0], streams(a)[0]
+    b = loader([7] * 20, bs=2, seq_len=9, shuffle=True, seed=5)
+    b.load_state_dict(state)
+    assert torch.equal(streams(b)[0], second) and torch.equal(streams(b)[0], third)
+
+
+def test_the_global_seed_decides_where_no_seed_is_given():
+    found = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        found.append(streams(loader([7] * 20, bs=2, seq_len=9, shuffle=True))[0])
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_no_amount_of_text_gives_an_empty_loader_in_silence(shuffle):
+    for n in range(201):
+        if n < 2:
+            with pytest.raises(TextError, match="E103"):
+                loader([n], bs=8, seq_len=16, shuffle=shuffle)
+            continue
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            dl = loader([n], bs=8, seq_len=16, shuffle=shuffle)
+        assert len(dl) == len(list(dl)) >= 1
+        assert len(caught) == (shuffle and n < 8 * 16 + 1)
+        assert dl.bs == (8 if n > 8 * 16 else max(1, (n - 1) // 16))
+        assert next(iter(dl))[0].shape == (dl.bs, min(16, n - 1))
+
+
+def test_a_store_on_disk_can_be_read_like_this(tmp_path):
+    from ulmfit_easy.text.store import TokenStore
+    from ulmfit_easy.text.tokenizers import Tokenizer
+    from ulmfit_easy.text.vocab import Vocab, make_vocab
+
+    store = TokenStore.build(["one two three", "", "four five"], Tokenizer(), cache_dir=tmp_path)
+    vocab = Vocab(make_vocab(store.count(), min_freq=1))
+    x, _ = streams(LMDataLoader(store.numericalize(vocab), [0, 1, 2], bs=1, seq_len=3, backwards=True))
+    words = " ".join(vocab[i] for i in x[0].tolist())
+    assert words == "three two one xxbos xxbos five four"

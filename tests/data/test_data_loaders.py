@@ -1,0 +1,332 @@
+import inspect
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.data.toy import toy_reviews, toy_texts
+from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, VocabError
+from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
+from ulmfit_easy.text.vocab import Vocab
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def df():
+    return toy_reviews(120, seed=0)
+
+
+def loaders(df, **kwargs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return TextDataLoaders.from_df(df, **{"seed": 0, "bs": 8, "min_freq": 1, "seq_len": 20} | kwargs)
+
+
+def texts_of(dls, dl):
+    """The tokens of each text that a loader yields, joined."""
+    vocab = dls.text_vocab
+    return [" ".join(vocab[i] for i in ids[:n].tolist()) for batch in dl
+            for ids, n in zip(batch[0], batch[1], strict=True)]
+
+
+def fails(error, code, match=""):
+    return pytest.raises(error, match=rf"\[{code}\](?s:.*){match}")
+
+
+def test_a_table_becomes_loaders_with_everything_a_learner_asks_for(df):
+    dls = loaders(df, text_col="text", label_col="label", val_bs=5, path="here")
+    assert dls.classes == ["neg", "pos"] and dls.c == 2 and dls.task == "single" and dls.n_inp == 2
+    assert dls.vocab == (dls.text_vocab, ["neg", "pos"]) and isinstance(dls.text_vocab, Vocab)
+    assert (dls.bs, dls.valid.bs, dls.seq_len, dls.backwards, str(dls.path)) == (8, 5, 20, False, "here")
+    assert dls[0] is dls.train and dls[1] is dls.valid and dls.device.type in ("cpu", "cuda")
+    assert dls.train.n_rows == 96 and dls.valid.n_rows == 24
+    ids, lengths, y = dls.one_batch()
+    assert ids.shape == (8, int(lengths.max())) and y.dtype == torch.int64
+    tokens, label = texts_of(dls, dls.valid)[0], next(iter(dls.valid))[2][0]
+    row = dls.valid.rows[dls.valid.order[0]]
+    assert " ".join(dls.tokenizer(df.text[row])) == tokens and dls.classes[label] == df.label[row]
+
+
+def test_a_language_model_reads_the_same_table_without_labels(df):
+    dls = loaders(df[["text"]], is_lm=True)
+    assert dls.task == "lm" and dls.vocab == dls.text_vocab and dls.c == len(dls.vocab) and dls.n_inp == 1
+    assert dls.classes is None
+    x, y = dls.one_batch()
+    assert x.shape == (8, 20) and torch.equal(x[:, 1:], y[:, :-1])
+
+
+def test_the_vocabulary_is_made_of_training_rows_only(df):
+    table = pd.DataFrame({"text": ["seen word here"] * 4 + ["hidden word"], "label": [*"abab", "a"],
+                          "is_valid": [False] * 4 + [True]})
+    dls = loaders(table, valid_col="is_valid")
+    assert "seen" in dls.text_vocab and "hidden" not in dls.text_vocab
+
+
+def test_a_given_vocabulary_tokenizer_and_rules_are_used(df):
+    lm = loaders(df, is_lm=True)
+    assert loaders(df, text_vocab=lm.vocab).text_vocab is lm.vocab
+    assert loaders(df, text_vocab=list(lm.vocab)).text_vocab == lm.vocab
+    mine = Tokenizer(BaseTokenizer(), rules=[], post_rules=[])
+    assert loaders(df, tok_tfm=mine).tokenizer is mine
+    assert loaders(df, tok_tfm=BaseTokenizer()).tokenizer("a,b c") == ["xxbos", "a,b", "c"]
+    assert loaders(df, rules=[str.upper]).tokenizer("a") == ["A"]
+    assert len(loaders(df, max_vocab=32).text_vocab) == 32
+
+
+def test_a_vocabulary_without_words_is_e301(df):
+    with fails(VocabError, "E301"):
+        loaders(df, min_freq=10_000)
+
+
+def test_a_vocabulary_of_another_language_is_warned_of(df):
+    foreign = loaders(pd.DataFrame({"text": ["bonjour tout le monde"] * 5}), is_lm=True).vocab
+    with pytest.warns(UserWarning, match=r"\d+% of the training tokens are not in the vocabulary"):
+        TextDataLoaders.from_df(df, text_vocab=foreign)
+
+
+def test_several_text_columns_are_marked_fields(df):
+    table = pd.DataFrame({"title": ["good", "bad"] * 5, "body": ["one", "two"] * 5, "label": [1, 0] * 5})
+    dls = loaders(table, text_col=["title", "body"], label_col="label")
+    assert "xxbos xxfld 1 good xxfld 2 one" in texts_of(dls, dls.train)
+    found = texts_of(dls, dls.test_dl(pd.DataFrame({"body": ["two"], "title": ["good"]})))
+    assert found == ["xxbos xxfld 1 good xxfld 2 two"]
+    dls = loaders(table, text_col=[0, 1], label_col=2, mark_fields=False)
+    assert not any("xxfld" in text for text in texts_of(dls, dls.train))
+
+
+def test_backwards_reads_each_text_from_its_end(df):
+    there, back = loaders(df), loaders(df, backwards=True)
+    for a, b in zip(texts_of(there, there.valid), texts_of(back, back.valid), strict=True):
+        assert a.split() == b.split()[::-1]
+    assert texts_of(back, back.test_dl(["it was worth"])) == ["worth was it xxbos"]
+
+
+def test_labels_keep_their_python_type_and_other_targets_work(df):
+    assert loaders(df.assign(n=[3, 1] * 60), label_col="n").classes == [1, 3]
+    multi = loaders(df.assign(tags=["a;b", "b"] * 60), label_col="tags", label_delim=";")
+    assert multi.task == "multi" and multi.c == 2 and multi.one_batch()[2].shape == (8, 2)
+    one_hot = loaders(df.assign(x=[1, 0] * 60, y=1), label_col=["x", "y"])
+    assert one_hot.task == "multi" and one_hot.classes == ["x", "y"]
+    number = loaders(df.assign(n=np.linspace(0, 1, 120)), label_col="n", y_block="regression")
+    assert (number.task, number.c, number.classes) == ("regression", 1, None)
+    assert number.one_batch()[2].dtype == torch.float32
+    order = loaders(df.assign(n=pd.Categorical(df.label, ["pos", "neg"])), label_col="n")
+    assert order.classes == ["pos", "neg"]
+
+
+def test_label_trouble_is_found_before_training(df):
+    with fails(LabelError, "E201"):
+        loaders(df.assign(label="same"))
+    with fails(LabelError, "E202", "rows 3"):
+        loaders(df.assign(label=[*"aba", None, *"ab" * 58]))
+    alone = df.assign(label=["a", "b"] * 59 + ["c", "a"], is_valid=[False] * 118 + [True] * 2)
+    with fails(LabelError, "E203", "'c'"):
+        loaders(alone, valid_col="is_valid")
+    with fails(LabelError, "E203", "1 times, rows 118"):
+        loaders(alone, valid_col="is_valid")
+    assert loaders(alone, valid_col="is_valid", labels=["a", "b", "c"]).classes == ["a", "b", "c"]
+    with fails(LabelError, "E206"):
+        loaders(df[:1].assign(label="a"), is_lm=True)
+
+
+def test_text_trouble_is_found_before_training(df):
+    holes = df.assign(text=[*df.text[:-1], None])
+    with fails(TextError, "E101", "rows 119"):
+        loaders(holes)
+    assert sum(dl.n_rows for dl in loaders(holes, on_missing="drop")) == 119
+    dls = loaders(holes, on_missing="empty")
+    assert "xxbos" in texts_of(dls, dls.train) + texts_of(dls, dls.valid)
+    with fails(TextError, "E102", "did you mean 'text'"):
+        loaders(df, text_col="txt")
+    with fails(TextError, "E101"):
+        loaders(df.assign(text=range(120)))
+
+
+def test_duplicates_over_the_split_and_torn_labels_are_warned_of_without_showing_texts():
+    table = pd.DataFrame({"text": [f"secret text {i}" for i in range(8)] + ["secret text 0", "secret text 1"],
+                          "label": [*"abababab", "b", "b"], "is_valid": [False] * 8 + [True] * 2})
+    with pytest.warns(UserWarning) as caught:
+        TextDataLoaders.from_df(table, valid_col="is_valid", min_freq=1)
+    messages = [str(w.message) for w in caught]
+    assert any("2 validation texts are training texts too, rows 8, 9" in m for m in messages)
+    assert any("1 texts have another label than an equal text before them, rows 8" in m for m in messages)
+    assert not any("secret" in m for m in messages)
+    assert all(w.filename == __file__ for w in caught if "validation" in str(w.message))
+
+
+def test_a_label_that_is_in_the_text_is_warned_of(df):
+    with pytest.warns(UserWarning, match="hold the name of their own label"):
+        TextDataLoaders.from_df(df.assign(text=df.text + " Verdict: " + df.label.str.upper()))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        TextDataLoaders.from_df(df, text_col="label", label_col="label")
+    assert any("'label' is both text and label" in str(w.message) for w in caught)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TextDataLoaders.from_df(df.drop_duplicates("text"), min_freq=1)
+
+
+def test_the_seed_repeats_the_split_and_the_batches(df):
+    a, b, c = loaders(df, seed=1), loaders(df, seed=1), loaders(df, seed=2)
+    assert (a.valid.rows == b.valid.rows).all() and texts_of(a, a.train) == texts_of(b, b.train)
+    assert sorted(a.valid.rows) != sorted(c.valid.rows)
+
+
+def test_looking_at_a_batch_does_not_change_training(df, capsys):
+    a, b = loaders(df), loaders(df)
+    a.one_batch()
+    a.show_batch()
+    assert texts_of(a, a.train) == texts_of(b, b.train)
+
+
+def test_show_batch_prints_texts_with_labels(df, capsys):
+    loaders(df).show_batch(max_n=3, trunc_at=5)
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].split() == ["text", "category"] and len(out) == 4
+    assert out[1].split()[0] == "xxbos" and out[1].split()[-1] in ("pos", "neg")
+    loaders(df, is_lm=True).show_batch(max_n=2)
+    assert "text_" in capsys.readouterr().out
+    loaders(df.assign(tags=["a;b", "b"] * 60), label_col="tags", label_delim=";").show_batch()
+    assert "a; b" in capsys.readouterr().out
+    loaders(df.assign(n=np.linspace(0, 1, 120)), label_col="n", y_block="regression").show_batch()
+    assert "target" in capsys.readouterr().out
+
+
+def test_a_test_loader_takes_lists_series_tables_and_files(df, tmp_path):
+    dls = loaders(df)
+    texts = df.text[:20].tolist()
+    (tmp_path / "a.txt").write_text(texts[0])
+    expected = texts_of(dls, dls.test_dl(texts, bs=3))
+    for items in (df.text[:20], df[:20], df[["label", "text"]][:20], np.array(texts), df[["text"]][:20]):
+        assert texts_of(dls, dls.test_dl(items, bs=3)) == expected
+    assert texts_of(dls, dls.test_dl(texts[0])) == texts_of(dls, dls.test_dl([tmp_path / "a.txt"]))
+    assert texts_of(dls, dls.test_dl(pd.DataFrame({"other": texts}), bs=3)) == expected
+    assert len(next(iter(dls.test_dl(texts)))) == 2
+    assert dls.test_dl(texts[:7]).order.shape == (7,)
+    for items in ([], df[:0], df.text[:0]):
+        with fails(TextError, "E104"):
+            dls.test_dl(items)
+    with fails(TextError, "E101", "rows 1"):
+        dls.test_dl(["a", None])
+
+
+def test_a_test_loader_with_labels_counts_new_labels_as_wrong(df):
+    dls = loaders(df)
+    table = df[:4].assign(label=["pos", "neg", "new", "pos"])
+    with pytest.warns(UserWarning, match="'new'"):
+        dl = dls.test_dl(table, with_labels=True)
+    y = torch.cat([batch[2] for batch in dl])
+    assert y[np.argsort(dl.order)].tolist() == [1, 0, -100, 1]
+    for items in (table[["text"]], table.text.tolist()):
+        with fails(TextError, "E102"):
+            dls.test_dl(items, with_labels=True)
+
+
+def test_a_language_model_reads_new_texts_too(df):
+    x, y = next(iter(loaders(df, is_lm=True).test_dl(toy_texts(30, seed=1))))
+    assert x.shape == (8, 20) and torch.equal(x[:, 1:], y[:, :-1])
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"is_lm": True}, {"label_col": "n"},
+                                    {"label_col": "topic", "backwards": True},
+                                    {"label_col": "tags", "label_delim": ";"},
+                                    {"label_col": ["n", "n2"], "y_block": "regression"},
+                                    {"text_col": ["topic", "text"], "label_col": "label"}])
+def test_the_config_goes_through_json_and_prepares_texts_as_before(df, kwargs):
+    table = df.assign(n=[3, 1] * 60, n2=1.5, tags=["a;b", "b"] * 60)
+    dls = loaders(table, **kwargs)
+    config = json.loads(json.dumps(dls.config(), allow_nan=False))
+    again = DataLoaders.empty(config, Vocab(list(dls.text_vocab)), path="x")
+    assert again.config() == dls.config() == config
+    for name in ("vocab", "classes", "c", "task", "n_inp", "seq_len", "backwards", "bs", "text_vocab"):
+        assert getattr(again, name) == getattr(dls, name), name
+    labels = dls.task != "lm"
+    for a, b in zip(again.test_dl(table[:9], labels), dls.test_dl(table[:9], labels), strict=True):
+        assert all(torch.equal(s, t) for s, t in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("table", ["text,label\nNA,null\nnull,b\nNone,null\n1.0,b\n"])
+def test_a_file_of_odd_words_is_read_as_text(tmp_path, table):
+    (tmp_path / "labels.csv").write_text(table)
+    dls = TextDataLoaders.from_csv(tmp_path, min_freq=1, seed=0)
+    assert dls.classes == ["b", "null"] and dls.path == tmp_path
+    (tmp_path / "x.tsv").write_text(table.replace(",", "\t"))
+    other = TextDataLoaders.from_csv(tmp_path / "x.tsv", text_col="text", label_col=-1, min_freq=1, seed=0)
+    assert texts_of(other, other.train) == texts_of(dls, dls.train) and other.path == tmp_path
+    with fails(FileError, "E404"):
+        TextDataLoaders.from_csv(tmp_path, "no.csv")
+
+
+def make_folder(root, df):
+    for i, row in df.iterrows():
+        file = root / ("valid" if i % 5 == 0 else "train") / row.label / f"{i:03d}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(row.text)
+    return root
+
+
+def test_a_folder_of_folders_is_the_same_as_its_table(tmp_path, df):
+    root = make_folder(tmp_path / "data", df)
+    dls = TextDataLoaders.from_folder(root, bs=8, min_freq=1)
+    table = loaders(df.assign(v=df.index % 5 == 0), valid_col="v")
+    assert dls.classes == ["neg", "pos"] and dls.valid.n_rows == 24
+    assert sorted(texts_of(dls, dls.valid)) == sorted(texts_of(table, table.valid))
+    drawn = TextDataLoaders.from_folder(root, valid_pct=0.5, seed=0)
+    assert drawn.train.n_rows == drawn.valid.n_rows == 60
+    files = [next(root.glob(f"valid/{label}/*.txt")) for label in dls.classes]
+    assert torch.cat([y for _, _, y in dls.test_dl(files, with_labels=True)]).sort().values.tolist() == [0, 1]
+    assert TextDataLoaders.from_folder(root, vocab=["pos", "neg", "other"]).c == 3
+    assert TextDataLoaders.from_folder(root, is_lm=True, bs=4).task == "lm"
+    with fails(FileError, "E404"):
+        TextDataLoaders.from_folder(root, valid="test")
+    with fails(TextError, "E104"):
+        TextDataLoaders.from_folder(root, extensions=(".md",))
+    (root / "train/neg/001.txt").write_bytes(b"caf\xe9")
+    with fails(FileError, "E403"):
+        TextDataLoaders.from_folder(root)
+
+
+def test_plain_loaders_of_batches_will_do():
+    data = torch.utils.data.TensorDataset(torch.arange(6.0)[:, None], torch.arange(6))
+    dls = DataLoaders(torch.utils.data.DataLoader(data, batch_size=2), [(torch.ones(1), torch.ones(1))])
+    assert dls.bs == 2 and dls.n_inp is None and dls.vocab is None and dls.c is None and dls.config
+    assert len(dls.train) == 3 and len(dls.valid) == 1 and len(dls.train.dataset) == 6
+    x, y = dls.one_batch()
+    assert x.tolist() == [[0], [1]] and y.tolist() == [0, 1]
+    for call in (dls.show_batch, dls.config, lambda: dls.test_dl(["a"])):
+        with fails(TrainingError, "E506"):
+            call()
+
+
+def test_batches_are_on_the_device_asked_for(df):
+    dls = loaders(df, device="meta")
+    assert {t.device.type for t in dls.one_batch()} == {"meta"}
+    plain = DataLoaders([(torch.ones(1), {"y": torch.ones(1)}, "name")], [], device="meta")
+    x, y, name = plain.one_batch()
+    assert x.device.type == y["y"].device.type == "meta" and name == "name"
+    assert {t.device.type for t in dls.to("cpu").one_batch()} == {"cpu"} and dls.to("cpu") is dls
+
+
+def test_the_doors_show_every_option_and_keep_the_order_of_fastai():
+    names = list(inspect.signature(TextDataLoaders.from_df).parameters)
+    assert names[:19] == ["df", "path", "valid_pct", "seed", "text_col", "label_col", "label_delim",
+                          "y_block", "text_vocab", "is_lm", "valid_col", "tok_tfm", "tok_text_col", "seq_len",
+                          "backwards", "bs", "val_bs", "shuffle", "device"]
+    for door in (TextDataLoaders.from_df, TextDataLoaders.from_csv, TextDataLoaders.from_folder):
+        shown = set(inspect.signature(door).parameters)
+        assert {"min_freq", "max_vocab", "rules", "lang", "mark_fields", "cache_dir", "is_lm"} <= shown
+        assert "kwargs" not in shown
+
+
+def test_an_option_that_does_not_exist_is_refused(df):
+    with pytest.raises(TypeError, match="min_frequency"):
+        loaders(df, min_frequency=2)

@@ -1,0 +1,155 @@
+import csv
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ulmfit_easy.data.sources import clean_texts, find_column, get_text_files, read_table
+from ulmfit_easy.errors import FileError, TextError
+
+
+def written(tmp_path, data, name="t.csv"):
+    path = tmp_path / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def code(error):
+    return error.value.code
+
+
+@pytest.mark.parametrize("word", ["NA", "null", "None", "nan", "", "007", "1.50", "-"])
+def test_a_table_keeps_every_field_as_the_text_it_is(tmp_path, word):
+    df = read_table(written(tmp_path, f'text,label\n"{word}",a\nb,c\n'))
+    assert df["text"].tolist() == [word, "b"] and df["label"].tolist() == ["a", "c"]
+
+
+def test_quotes_newlines_and_byte_order_marks_are_read_as_meant(tmp_path):
+    df = read_table(written(tmp_path, '\ufeff"text",label\n"a ""b""\nc, d",x\n'))
+    assert df.to_dict("list") == {"text": ['a "b"\nc, d'], "label": ["x"]}
+
+
+@pytest.mark.parametrize("name", ["t.tsv", "t.TSV", "t.tab", "t.tsv.gz"])
+def test_tabs_and_gzip_are_known_by_the_suffix(tmp_path, name):
+    data = b"text\tlabel\na, b\tx\n"
+    df = read_table(written(tmp_path, gzip.compress(data) if name.endswith("gz") else data, name))
+    assert df.values.tolist() == [["a, b", "x"]]
+
+
+def test_a_header_can_be_absent_or_further_down(tmp_path):
+    path = written(tmp_path, "a,b\nc,d\ne,f\n")
+    assert read_table(path, header=None).shape == (3, 2)
+    assert read_table(path, header=1).to_dict("list") == {"c": ["e"], "d": ["f"]}
+
+
+def test_double_names_in_the_header_are_an_error_that_names_them(tmp_path):
+    with pytest.raises(FileError, match="'text'") as e:
+        read_table(written(tmp_path, "text,text,label\na,b,c\n"))
+    assert code(e) == "E407"
+
+
+@pytest.mark.parametrize("data", ["", "text,label\na,b,c,d\n", 'text,label\n"a,b\n'])
+def test_what_is_no_table_is_e407(tmp_path, data):
+    with pytest.raises(FileError) as e:
+        read_table(written(tmp_path, data))
+    assert code(e) == "E407"
+
+
+def test_lone_quotes_can_be_read_as_characters(tmp_path):
+    df = read_table(written(tmp_path, 't\tl\n5" disk\tx\n"open\ty\n', "t.tsv"), quoting=csv.QUOTE_NONE)
+    assert df["t"].tolist() == ['5" disk', '"open']
+
+
+@pytest.mark.parametrize("encoding, byte, guess", [("latin-1", 14, "cp1252"), ("cp1252", 14, "cp1252"),
+                                                   ("utf-16", 0, "utf-16"), ("gb18030", 11, "gb18030")])
+def test_other_encodings_are_named_with_the_byte_and_can_be_asked_for(tmp_path, encoding, byte, guess):
+    text = "好的电影非常好看我喜欢它" if encoding == "gb18030" else "café"
+    path = written(tmp_path, f"text,label\n{text},x\n".encode(encoding))
+    with pytest.raises(FileError, match=rf'byte {byte} .*encoding="{guess}"') as e:
+        read_table(path)
+    assert code(e) == "E403"
+    assert read_table(path, encoding=encoding)["text"].tolist() == [text]
+
+
+def test_broken_utf8_is_never_replaced_in_silence(tmp_path):
+    with pytest.raises(FileError, match="byte 14 ") as e:
+        read_table(written(tmp_path, b"text,label\nok \xc3\x28 \x81,x\n"))
+    assert code(e) == "E403"
+
+
+def test_missing_files_folders_and_broken_gzip_have_codes(tmp_path):
+    for path, expected in [(tmp_path / "no.csv", "E404"), (tmp_path, "E404"),
+                           (written(tmp_path, b"not gzip", "t.csv.gz"), "E407")]:
+        with pytest.raises(FileError) as e:
+            read_table(path)
+        assert code(e) == expected
+
+
+def test_columns_are_found_by_name_and_position():
+    df = pd.DataFrame([["a", "b"]], columns=["text", "label"])
+    assert find_column(df, "label").tolist() == find_column(df, 1).tolist() == find_column(df, -1).tolist()
+    with pytest.raises(TextError, match="did you mean 'label'") as e:
+        find_column(df, "labels")
+    assert code(e) == "E102"
+    for col in (2, None):
+        with pytest.raises(TextError):
+            find_column(df, col)
+
+
+def test_one_of_two_columns_of_the_same_name_is_not_guessed():
+    with pytest.raises(TextError) as e:
+        find_column(pd.DataFrame([["a", "b"]], columns=["text", "text"]), "text")
+    assert code(e) == "E102"
+
+
+def series(values, dtype):
+    if dtype == "arrow":
+        pytest.importorskip("pyarrow")
+        return pd.Series(values, dtype="string[pyarrow]")
+    return pd.Series(values, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["object", "str", "string", "arrow"])
+@pytest.mark.parametrize("value", [None, float("nan"), np.nan, pd.NA])
+def test_missing_texts_are_an_error_with_rows_or_are_handled_and_never_a_word(dtype, value):
+    if dtype == "str" and pd.Series(["a"], dtype="str").dtype == object:
+        pytest.skip("this pandas has no str dtype")
+    column = series(["a", value, "b", value], dtype)
+    with pytest.raises(TextError, match="2 missing texts, rows 1, 3") as e:
+        clean_texts([column])
+    assert code(e) == "E101"
+    texts, kept = clean_texts([column], "drop")
+    assert texts == ["a", "b"] and kept.tolist() == [0, 2]
+    assert clean_texts([column], "empty")[0] == ["a", "", "b", ""]
+
+
+@pytest.mark.parametrize("value", [3, 2.5, b"bytes", ["a", "list"], np.int64(3), {"a": 1}, pd.Timestamp(0)])
+@pytest.mark.parametrize("on_missing", ["raise", "drop", "empty"])
+def test_what_is_no_text_is_never_made_one(value, on_missing):
+    column = pd.Series(["a", *[value] * 7], dtype="object")
+    with pytest.raises(TextError, match=r"7 texts.*rows 1, 2, 3, 4, 5 \(and 2 more\)") as e:
+        clean_texts([column], on_missing)
+    assert code(e) == "E101"
+
+
+def test_a_policy_that_does_not_exist_is_an_error_even_where_nothing_is_missing():
+    with pytest.raises(TextError):
+        clean_texts([["a"]], "skip")
+
+
+def test_several_columns_make_rows_of_fields():
+    assert clean_texts([["a", "b"], ["c", None]], "empty")[0] == [("a", "c"), ("b", "")]
+    assert clean_texts([["a", "b"], ["c", None]], "drop")[0] == [("a", "c")]
+
+
+def test_files_come_sorted_and_hidden_or_other_files_stay_out(tmp_path):
+    for name in ["b/2.txt", "b/1.TXT", "a/1.txt", "a/x.md", ".cache/1.txt", "a/.h.txt"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    names = [str(p.relative_to(tmp_path)) for p in get_text_files(tmp_path)]
+    assert names == ["a/1.txt", "b/1.TXT", "b/2.txt"]
+    assert len(get_text_files(tmp_path, folders=["a"])) == 1
+    assert len(get_text_files(tmp_path, extensions=(".md",))) == 1
+    with pytest.raises(FileError):
+        get_text_files(tmp_path, folders=["c"])

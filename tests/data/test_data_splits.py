@@ -1,0 +1,103 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ulmfit_easy.data.splits import (
+    ColSplitter,
+    DefaultSplitter,
+    FolderSplitter,
+    GrandparentSplitter,
+    IndexSplitter,
+    RandomSplitter,
+    StratifiedSplitter,
+    TrainTestSplitter,
+    checked_split,
+)
+from ulmfit_easy.errors import LabelError
+
+
+def test_a_seed_gives_the_rows_that_fastai_draws():
+    train, valid = RandomSplitter(0.2, seed=42)(range(25))  # compared with fastai 2.8.12
+    assert valid.tolist() == [17, 12, 2, 0, 22]
+    assert train.tolist() == [20, 21, 6, 8, 18, 23, 10, 3, 19, 16, 1, 9, 24, 5, 11, 15, 7, 13, 14, 4]
+
+
+@settings(deadline=None)
+@given(st.integers(2, 300), st.floats(0.01, 0.9), st.integers(0, 9))
+def test_a_random_split_is_a_partition_with_something_on_both_sides(n, pct, seed):
+    train, valid = RandomSplitter(pct, seed)(range(n))
+    assert sorted([*train, *valid]) == list(range(n))
+    assert len(train) and len(valid) == max(1, int(pct * n))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=200), st.floats(0.05, 0.95), st.integers(0, 9))
+def test_a_stratified_split_leaves_each_class_in_training_and_in_proportion(labels, pct, seed):
+    train, valid = StratifiedSplitter(labels, pct, seed)(labels)
+    assert sorted([*train, *valid]) == list(range(len(labels)))
+    assert {labels[i] for i in train} == set(labels)
+    held, wanted = Counter(labels[i] for i in valid), max(1, int(pct * len(labels)))
+    assert len(valid) <= wanted
+    for label, n in Counter(labels).items():
+        assert held[label] <= n * wanted / len(labels) + 1
+    if min(Counter(labels).values()) > 4:
+        assert len(valid) == wanted
+
+
+def test_few_rows_are_stratified_and_many_are_drawn_like_fastai_unless_a_class_would_be_lost():
+    few = ["a"] * 90 + ["b"] * 10
+    assert Counter(few[i] for i in DefaultSplitter(few, 0.2, 0)(few)[1]) == {"a": 18, "b": 2}
+    many = ["a"] * 600 + ["b"] * 600
+    assert (DefaultSplitter(many, 0.2, 5)(many)[1] == RandomSplitter(0.2, 5)(many)[1]).all()
+    rare = ["a"] * 1999 + ["b"] * 2
+    for seed in range(40):
+        assert "b" in {rare[i] for i in DefaultSplitter(rare, 0.5, seed)(rare)[0]}
+
+
+def test_a_class_with_one_example_goes_to_training_with_a_warning():
+    labels = ["a"] * 10 + ["b"] * 10 + ["once"]
+    for seed in range(20):
+        with pytest.warns(UserWarning, match="once"):
+            train, _ = DefaultSplitter(labels, 0.5, seed)(labels)
+        assert 20 in train
+
+
+@pytest.mark.parametrize("flags", [[True, False, True], [1, 0, 1], ["True", "False", "true"], ["1", "0", "1"],
+                                   [1.0, 0.0, 1.0], ["yes", "no", " Yes "], np.array([True, False, True])])
+def test_a_column_of_flags_splits_whatever_its_type(flags):
+    train, valid = ColSplitter("v")(pd.DataFrame({"v": flags}))
+    assert train.tolist() == [1] and valid.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("flag", ["maybe", "", None, 2, float("nan")])
+def test_a_flag_that_is_neither_true_nor_false_is_named(flag):
+    with pytest.raises(LabelError, match="rows 1") as e:
+        ColSplitter("v")(pd.DataFrame({"v": pd.Series([True, flag], dtype=object)}))
+    assert e.value.code == "E206"
+
+
+def test_folders_split_files():
+    names = "train/pos/1.txt", "valid/pos/1.txt", "test/pos/1.txt", "train/2.txt"
+    files = [Path("x", name) for name in names]
+    assert [rows.tolist() for rows in GrandparentSplitter()(files)] == [[0], [1]]
+    assert [rows.tolist() for rows in FolderSplitter("x")(files)] == [[0, 3], [1]]
+
+
+def test_index_and_scikit_learn_splits():
+    train, valid = IndexSplitter([3, 1])(range(5))
+    assert train.tolist() == [0, 2, 4] and valid.tolist() == [3, 1]
+    labels = ["a"] * 8 + ["b"] * 2
+    train, valid = TrainTestSplitter(0.5, random_state=0, stratify=labels)(labels)
+    assert Counter(labels[i] for i in valid) == {"a": 4, "b": 1} and len(train) == 5
+
+
+@pytest.mark.parametrize("rows", [([], [0]), ([0], []), ([0, 1], [1])])
+def test_a_split_without_rows_or_with_shared_rows_is_e206(rows):
+    with pytest.raises(LabelError) as e:
+        checked_split(lambda items: rows, range(2))
+    assert e.value.code == "E206"

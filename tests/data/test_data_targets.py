@@ -1,0 +1,137 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from ulmfit_easy.data.targets import (
+    CategoryBlock,
+    CategoryTarget,
+    MultiCategoryTarget,
+    RegressionBlock,
+    RegressionTarget,
+    read_labels,
+)
+from ulmfit_easy.errors import LabelError
+
+
+def fails(code, match=""):
+    return pytest.raises(LabelError, match=rf"\[{code}\].*{match}")
+
+
+def col(values, name="label", dtype=None):
+    return pd.Series(values, name=name, dtype=dtype)
+
+
+@pytest.mark.parametrize("values, classes", [(["b", "a", "b"], ["a", "b"]), ([10, 9, 10], [9, 10]),
+                                             ([True, False], [False, True]), ([2.0, 1.0], [1.0, 2.0]),
+                                             (["a/b", "<b>\n", "x" * 300], ["<b>\n", "a/b", "x" * 300])])
+def test_classes_are_sorted_python_values_and_come_back(values, classes):
+    target, labels = read_labels([col(values)])
+    target = target.learned(labels)
+    assert target.classes == classes and [type(c) for c in target.classes] == [type(c) for c in classes]
+    assert [target.decode(i) for i in target.encode(labels)] == values
+    assert target.c == len(classes) and target.encode(labels).dtype == np.int64
+
+
+def test_one_class_is_e201():
+    with fails("E201", "'a'"):
+        CategoryTarget.learned(["a", "a"])
+    with fails("E201"):
+        CategoryTarget.learned(["a", "a"], classes=["a", "b"])
+    with fails("E201"):
+        MultiCategoryTarget.learned([[], []])
+
+
+@pytest.mark.parametrize("value, dtype", [(None, object), (np.nan, object), (pd.NA, object), (np.nan, float),
+                                          (None, "str"), ("", object), (pd.NA, "Int64"), (None, "category")])
+def test_missing_labels_are_e202_with_their_rows(value, dtype):
+    values = [1, value, 2, value] if dtype in (float, "Int64") else ["1", value, "2", value]
+    if dtype == "str" and pd.Series(["a"], dtype="str").dtype == object:
+        pytest.skip("this pandas has no str dtype")
+    with fails("E202", "2 missing labels, rows 1, 3"):
+        read_labels([col(values, dtype=dtype)])
+
+
+def test_a_label_that_training_never_saw_is_e203_unless_all_are_given():
+    with fails("E203", "'new'.*1 times, rows 1"):
+        CategoryTarget.learned(["a", "b"]).encode(["a", "new"])
+    given = CategoryTarget.learned(["a", "b"], classes=["new", "b", "a"])
+    assert given.encode(["a", "new"]).tolist() == [2, 0]
+    with fails("E203", "2 times, rows 70, 90"):
+        MultiCategoryTarget.learned([["a"]]).encode([["a", "z"], [], ["y"]], rows=[70, 80, 90])
+    with fails("E203", "'b'"):
+        CategoryTarget.learned(["a", "b"], classes=["a", "c"]).encode(["a", "b"])
+    with fails("E203", "'z'"):
+        MultiCategoryTarget.learned([["a"]]).encode([["a", "z"]])
+
+
+def test_a_number_and_its_digits_are_told_apart_with_a_hint():
+    target = CategoryTarget.learned([0, 1])
+    with fails("E203", "1 in training is int"):
+        target.encode(["1"])
+    with pytest.warns(UserWarning, match="differ only in type"):
+        assert CategoryTarget.learned([1, "1"]).classes == [1, "1"]
+
+
+def test_a_new_label_in_a_test_set_counts_as_wrong_with_a_warning():
+    with pytest.warns(UserWarning, match="'new'"):
+        assert CategoryTarget(["a", "b"]).encode(["b", "new"], unseen=-100).tolist() == [1, -100]
+    with pytest.warns(UserWarning, match="'new'"):
+        y = MultiCategoryTarget(["a", "b"]).encode([["b", "new"], []], unseen=-100)
+    assert y.tolist() == [[0, 1], [0, 0]]
+
+
+def test_a_delimiter_splits_labels_and_nothing_is_an_empty_set():
+    target, labels = read_labels([col(["a; b", "", "b;", "c"])], delim=";")
+    assert target is MultiCategoryTarget and labels == [["a", "b"], [], ["b"], ["c"]]
+    target = target.learned(labels)
+    y = target.encode(labels)
+    assert y.dtype == np.float32 and y.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert [target.decode(row) for row in y] == labels
+
+
+@pytest.mark.parametrize("zero, one", [(0, 1), (False, True), (0.0, 1.0), ("0", "1")])
+def test_several_label_columns_are_zeros_and_ones(zero, one):
+    target, labels = read_labels([col([one, zero], "good"), col([one, one], "bad")])
+    assert target is MultiCategoryTarget and labels == [["good", "bad"], ["bad"]]
+
+
+def test_lists_of_labels_need_no_delimiter():
+    assert read_labels([col([["a", "b"], []])], y_block="multi")[1] == [["a", "b"], []]
+
+
+def test_several_columns_with_other_values_are_e207():
+    for kind in (None, "category"):
+        with fails("E207"):
+            read_labels([col([0, 2]), col([1, 1], "b")], y_block=kind)
+
+
+def test_fractions_must_be_called_numbers_or_classes():
+    with fails("E207", "regression"):
+        read_labels([col([0.5, 1.0])])
+    assert read_labels([col([0.5, 1.0])], y_block=CategoryBlock())[0] is CategoryTarget
+    assert read_labels([col([0.5, 1.0])], y_block=RegressionBlock)[0] is RegressionTarget
+    with fails("E207", "category"):
+        read_labels([col([0.5, 1.0])], y_block="classes")
+
+
+def test_regression_gives_floats_of_one_or_more_columns():
+    target, labels = read_labels([col(["1.5", "2"])], y_block="regression")
+    y = target.learned(labels).encode(labels)
+    assert y.shape == (2,) and y.dtype == np.float32 and y.tolist() == [1.5, 2.0]
+    target, labels = read_labels([col([1, 2]), col([3, 4], "b")], y_block="regression")
+    target = target.learned(labels)
+    assert target.c == 2 and target.encode(labels).tolist() == [[1, 3], [2, 4]]
+    assert target.decode(target.encode(labels)[0]) == [1, 3]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), "much", None])
+def test_a_target_that_is_no_finite_number_is_e204_with_its_row(bad):
+    for values in ([1.0, bad, 2.0], [(1.0, 1.0), (1.0, bad), (2.0, 2.0)]):
+        with fails("E204", "rows 7"):
+            RegressionTarget.learned(values).encode(values, rows=[6, 7, 8])
+
+
+def test_ten_thousand_classes_work():
+    names = [f"c{i:05d}" for i in range(10_000)]
+    target = CategoryTarget.learned(names)
+    assert target.encode(names).tolist() == list(range(10_000))

@@ -1,0 +1,102 @@
+import re
+import sys
+import types
+
+import matplotlib
+import pytest
+
+from ulmfit_easy import viz
+
+HOSTILE = [
+    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "</td></tr>",
+    "$$x$$", r"\(x\)", r"\begin{a}", "a $5 and $6", "&lt;b&gt;", "' onmouseover='x", "<!--", "]]>", "<",
+    "javascript:alert(1)", "<a href='javascript:x'>", "\x00<b>", "<B\n>", "&#36;x&#36;", "<style>", "{{x}}",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_html_shows_any_text_and_nothing_else(text):
+    html = viz.html_table([[text, 0.5]], [text, "n"])
+    ours = re.sub(r"</?(table|tr|td|th|span)( (class|style)=\"[a-z0-9_ :-]+\")?>", "", html)
+    assert "<" not in ours and ">" not in ours
+    assert not set("$\\") & set(re.sub(r"<span>[$\\]</span>", "", html))
+
+
+def test_formula_marks_stand_alone_in_an_element_so_that_no_reader_pairs_them():
+    assert viz.escape(r"a $5 \(x") == r"a <span>$</span>5 <span>\</span>(x"
+    assert 'class="tex2jax_ignore mathjax_ignore"' in viz.html_table([], ["a"])
+
+
+def test_control_characters_cannot_steer_a_terminal():
+    assert viz.printable("a\x1b[31mb\nc\u202ed\x00") == "a\ufffd[31mb c\ufffdd\ufffd"
+
+
+def test_a_terminal_table_is_aligned_within_its_width_and_cut():
+    rows = [("word " * 300, "pos"), ("short", "neg"), ("x" * 500, 0.25)]
+    lines = viz.text_table(rows, ["text", "label"], width=60).splitlines()
+    assert max(map(len, lines)) <= 60 and len(lines) == 1 + 6 + 1 + 6
+    assert {line.index("pos") for line in lines if "pos" in line} == {lines[0].index("label")}
+    assert "\u2026" in lines[6] and lines[-6].endswith("0.2500")
+
+
+@pytest.mark.parametrize("rows, columns", [([], ["a"]), ([("",)], ["a"]), ([("x", "y")], ["a", "b" * 200])])
+def test_small_and_empty_tables_work(rows, columns):
+    assert viz.text_table(rows, columns, width=40)
+    assert viz.html_table(rows, columns)
+
+
+def test_show_table_prints_in_a_terminal_and_displays_in_a_notebook(capsys, monkeypatch):
+    assert viz.show_table([("a", 1)], ["x", "y"]) is None
+    assert capsys.readouterr().out == "x  y\na  1\n"
+    shown = []
+    shell = type("ZMQInteractiveShell", (), {})()
+    fake = types.SimpleNamespace(get_ipython=lambda: shell)
+    display = types.SimpleNamespace(HTML=str, display=shown.append)
+    monkeypatch.setitem(sys.modules, "IPython", fake)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    assert viz.in_notebook()
+    viz.show_table([("<b>", 1)], ["x", "y"])
+    assert "&lt;b&gt;" in shown[0] and capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def plt():
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    yield plt
+    plt.close("all")
+
+
+def labelled(ax):
+    return ax.get_title() and ax.get_xlabel() and ax.get_ylabel()
+
+
+def test_the_loss_is_plotted_with_and_without_validation(plt):
+    ax = viz.plot_loss([3, 2, 1], [3], [1.5])
+    assert labelled(ax) and [line.get_xdata().tolist() for line in ax.lines] == [[1, 2, 3], [3]]
+    assert len(viz.plot_loss([1.0]).lines) == 1
+    assert viz.plot_loss([9, 2, 1], skip_start=1).lines[0].get_xydata().tolist() == [[2, 2], [3, 1]]
+    assert len(viz.plot_loss([9.0], skip_start=5).lines[0].get_xdata()) == 0
+    mine = plt.subplots()[1]
+    assert viz.plot_loss([1.0], ax=mine) is mine
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_schedules_have_one_plot_each(plt, n):
+    axes = viz.plot_sched({f"h{i}": [i, i + 1] for i in range(n)})
+    assert len(axes) == n and all(labelled(ax) for ax in axes)
+    assert axes[0].lines[0].get_ydata().tolist() == [0, 1]
+
+
+def test_the_rate_finder_marks_its_suggestions_on_a_log_scale(plt):
+    ax = viz.plot_lr_find([1e-4, 1e-3, 1e-2], [3, 2, 4], {"valley": 1e-3, "steep": (1e-4, 3.0)})
+    assert labelled(ax) and ax.get_xscale() == "log"
+    assert [line.get_xydata().tolist() for line in ax.lines[1:]] == [[[1e-3, 2]], [[1e-4, 3]]]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["valley: 0.001", "steep: 0.0001"]
+
+
+def test_importing_viz_loads_no_plotting_library():
+    import subprocess
+
+    code = "import sys, ulmfit_easy.viz; sys.exit('matplotlib' in sys.modules or 'IPython' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,59 @@
+"""Warnings about data that would make a result look better than it is; with row numbers, never texts."""
+
+import re
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from ulmfit_easy.errors import some
+
+SAMPLE = 1000  # rows that are searched for their own labels
+TOLD = 0.9  # of these texts hold the name of their own label: from here on it looks like a leak
+UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on it hardly fits
+
+
+def warn_of_duplicates(texts: Sequence, train: np.ndarray, valid: np.ndarray, labels: Sequence | None = None):
+    """Warn of validation texts that are training texts too, and of equal texts with different labels."""
+    keys = np.fromiter((hash(text) for text in texts), np.int64, len(texts))  # (N,)
+    both = valid[np.isin(keys[valid], keys[train])]
+    if len(both):
+        _warn(f"{len(both):,} validation texts are training texts too, rows {some(sorted(both), 3)}: their "
+              "scores tell nothing about new texts; drop the duplicates, or split so that they stay together")
+    if labels is None:
+        return
+    first, torn = {}, []
+    for row, (key, label) in enumerate(zip(keys.tolist(), labels, strict=True)):
+        if first.setdefault(key, label) != label:
+            torn.append(row)
+    if torn:
+        _warn(f"{len(torn):,} texts have another label than an equal text before them, rows {some(torn, 3)}: "
+              "no model can get both right; check the labels")
+
+
+def warn_of_told_labels(texts: Sequence, labels: Sequence):
+    """Warn where nearly every text holds the name of its own label as a word, and hardly any another's."""
+    pairs = [(texts[i] if isinstance(texts[i], str) else " ".join(texts[i]), labels[i])
+             for i in range(min(SAMPLE, len(texts)))]
+    names = {label for _, label in pairs if isinstance(label, str) and label.strip()}
+    if len(names) < 2:
+        return
+    words = {name: re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE) for name in names}
+    told = sum(label in words and bool(words[label].search(text)) for text, label in pairs)
+    if told < TOLD * len(pairs):
+        return
+    mixed = sum(any(words[name].search(text) for name in names - {label}) for text, label in pairs)
+    if mixed < (1 - TOLD) * len(pairs):
+        _warn(f"{told:,} of the first {len(pairs):,} texts hold the name of their own label: is the "
+              "answer part of the text?")
+
+
+def warn_of_unknown(ids, rows: np.ndarray):
+    """Warn where more than a fifth of the tokens are not in the vocabulary."""
+    if (rate := ids.unk_rate(rows)) > UNKNOWN:
+        _warn(f"{rate:.0%} of the training tokens are not in the vocabulary: is it of this language and made "
+              "with this tokenizer? A lower min_freq keeps more words")
+
+
+def _warn(message: str):
+    warnings.warn(message, UserWarning, stacklevel=5)  # the line that called TextDataLoaders.from_...

@@ -1,0 +1,180 @@
+"""Two loaders, for training and validation, with what it takes to prepare new texts in the same way."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ulmfit_easy.data.classify import ClassifierDataLoader
+from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.viz import show_table
+
+
+class DataLoaders:
+    """`.train` and `.valid`: two loaders of batches on one device.
+
+    Args: `train`, `valid`: any two iterables of batches, such as those of `torch.utils.data`.
+        `path`: the folder for what a learner saves. `device`: by default CUDA if there is one, else the CPU.
+        `prepare`: how texts and labels became batches; `TextDataLoaders` gives it, plain loaders do without.
+    """
+
+    def __init__(self, train: Iterable, valid: Iterable, *, path=".", device=None,
+                 prepare: Preparation | None = None):
+        self.train, self.valid = (dl if hasattr(dl, "device") else OnDevice(dl) for dl in (train, valid))
+        self.path, self.prepare = Path(path), prepare
+        self.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    @classmethod
+    def empty(cls, config: dict, vocab, *, path=".", device=None, tokenizer=None) -> "DataLoaders":
+        """Loaders without data that can prepare new texts as the ones with this `config()` did."""
+        prepare = Preparation.from_config(config, vocab, tokenizer)
+        return cls([], [], path=path, device=device, prepare=prepare)
+
+    def to(self, device) -> "DataLoaders":
+        """These loaders, with batches on `device` from now on."""
+        self.device = self.train.device = self.valid.device = torch.device(device)
+        return self
+
+    def __getitem__(self, i: int):
+        return (self.train, self.valid)[i]
+
+    def __len__(self) -> int:
+        return 2
+
+    @property
+    def n_inp(self) -> int | None:
+        """How many tensors of a batch go into the model: 1 for a language model, 2 for a classifier."""
+        return getattr(self.train, "n_inp", {"lm": 1, None: None}.get(self.task, 2))
+
+    @property
+    def bs(self) -> int | None:
+        """The rows of a training batch."""
+        return getattr(self.train, "bs", None) or getattr(self.prepare, "bs", None)
+
+    @property
+    def task(self) -> str | None:
+        """"lm", "single", "multi" or "regression"; None for plain loaders."""
+        return getattr(self.prepare, "task", None)
+
+    @property
+    def text_vocab(self):
+        """The `Vocab`, whatever the task."""
+        return getattr(self.prepare, "vocab", None)
+
+    @property
+    def classes(self) -> list | None:
+        """The class names, or None where there are none."""
+        return getattr(self._target, "classes", None)
+
+    @property
+    def vocab(self):
+        """The `Vocab` for a language model; `(Vocab, classes)` for a classifier."""
+        return self.text_vocab if self._target is None else (self.text_vocab, self.classes)
+
+    @property
+    def c(self) -> int | None:
+        """The number of outputs: of words for a language model, else of classes or numbers."""
+        return len(self.text_vocab) if self.task == "lm" else getattr(self._target, "c", None)
+
+    @property
+    def tokenizer(self):
+        return getattr(self.prepare, "tokenizer", None)
+
+    @property
+    def seq_len(self) -> int | None:
+        """Tokens of each row that are read before the gradient is cut."""
+        return getattr(self.prepare, "seq_len", None)
+
+    @property
+    def backwards(self) -> bool:
+        """True where each text is read from its end."""
+        return getattr(self.prepare, "backwards", False)
+
+    @property
+    def _target(self):
+        return getattr(self.prepare, "target", None)
+
+    def config(self) -> dict:
+        """All that is needed, beside the vocabulary, to prepare new texts elsewhere; JSON can hold it."""
+        return self._needs_text("config()").config()
+
+    def one_batch(self):
+        """The first training batch; the batches of the next epoch stay what they would have been."""
+        return _first(self.train)
+
+    def test_dl(self, items, with_labels: bool = False, bs: int | None = None):
+        """A loader of new texts, prepared as in training and never shuffled.
+
+        Args: `items`: texts, files, or a table with the text column (else its first column is read).
+            `with_labels`: read the label column of the table too; unseen labels count as wrong.
+        """
+        prepare = self._needs_text("test_dl()")
+        ids = prepare.ids(items)
+        common = {"bs": bs or self.bs, "backwards": self.backwards, "device": self.device}
+        rows = np.arange(len(ids.lengths))
+        if self.task == "lm":
+            return LMDataLoader(ids, rows, seq_len=self.seq_len, **common)
+        targets = prepare.targets(items) if with_labels else None
+        return ClassifierDataLoader(ids, rows, targets, **common)
+
+    def show_batch(self, max_n: int = 9, trunc_at: int = 150):
+        """Show some rows of a training batch as the tokens that a model reads, `trunc_at` of each at most."""
+        vocab = self._needs_text("show_batch()").vocab
+        x, *rest = self.one_batch()
+
+        def tokens(ids):
+            return " ".join(vocab[i] for i in ids[:trunc_at].tolist())
+
+        if self.task == "lm":
+            rows = [(tokens(a), tokens(b)) for a, b in zip(x[:max_n], rest[0], strict=False)]
+            return show_table(rows, ["text", "text_"])
+        lengths, y = rest
+        rows = [(tokens(ids[:n]), self._shown(t)) for ids, n, t in zip(x[:max_n], lengths, y, strict=False)]
+        return show_table(rows, ["text", "category" if self.classes else "target"])
+
+    def _shown(self, target):
+        value = self._target.decode(target.cpu())
+        return "; ".join(map(str, value)) if isinstance(value, list) else value
+
+    def _needs_text(self, call: str) -> Preparation:
+        if self.prepare is None:
+            raise TrainingError("E506", received=f"{call} on plain loaders", expected="loaders of texts",
+                                fix="use TextDataLoaders.from_df or one of its sisters")
+        return self.prepare
+
+
+class OnDevice:
+    """Any iterable of batches, with each tensor moved to `device`."""
+
+    def __init__(self, dl: Iterable, device="cpu"):
+        self.dl, self.device = dl, device
+
+    def __len__(self) -> int:
+        return len(self.dl)
+
+    def __iter__(self):
+        return (_moved(batch, self.device) for batch in self.dl)
+
+    def __getattr__(self, name: str):
+        if name == "dl":  # while a copy or an unpickled object is still empty
+            raise AttributeError(name)
+        return getattr(self.dl, "batch_size" if name == "bs" else name)
+
+
+def _moved(value, device):
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, list | tuple):
+        return tuple(_moved(v, device) for v in value)
+    return {k: _moved(v, device) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _first(dl):
+    state = dl.state_dict() if hasattr(dl, "state_dict") else None
+    batch = next(iter(dl))
+    if state is not None:
+        dl.load_state_dict(state)
+    return batch

@@ -1,0 +1,183 @@
+"""From tables and folders to loaders: source -> splitter -> text -> target, in one function for all."""
+
+import csv
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from ulmfit_easy._fastcore import delegates, listify
+from ulmfit_easy.data.checks import warn_of_duplicates, warn_of_told_labels, warn_of_unknown
+from ulmfit_easy.data.classify import ClassifierDataLoader
+from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.data.sources import (
+    FileTexts,
+    clean_texts,
+    find_column,
+    get_text_files,
+    parent_label,
+    read_table,
+)
+from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter, checked_split
+from ulmfit_easy.data.targets import CategoryTarget, plain_labels, read_labels
+from ulmfit_easy.errors import TextError
+from ulmfit_easy.text.store import TokenStore
+from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.vocab import Vocab, make_vocab
+
+
+@dataclass(frozen=True)
+class Source:
+    """Texts, labels and what a splitter looks at, all of N rows."""
+
+    texts: Sequence  # strings, or tuples of strings where a text has several fields
+    items: Sequence  # a table or a list of files
+    labels: list | None = None
+    target: type | None = None  # None for a language model
+    names: dict = field(default_factory=dict)  # text_cols, label_cols and label_delim, for later texts
+
+
+def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_vocab, tok_tfm, seq_len,
+             backwards, bs, val_bs, shuffle, device, seed, min_freq: int = 3, max_vocab: int = 60000,
+             rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None,
+             cache_dir=None):
+    """The loaders of a source: split it, number its labels and words by the training rows, check, batch."""
+    train, valid = checked_split(splitter, source.items)
+    target = None
+    if source.target is not None:  # first, since it is quick and tokenizing may not be
+        of_train, of_valid = ([source.labels[i] for i in rows] for rows in (train, valid))
+        target = source.target.learned(of_train, labels)
+        y_train, y_valid = target.encode(of_train, rows=train), target.encode(of_valid, rows=valid)
+    tokenizer = tok_tfm
+    if not isinstance(tokenizer, Tokenizer):
+        tokenizer = Tokenizer(tok_tfm, rules, lang=lang, mark_fields=mark_fields)
+    store = TokenStore.build(source.texts, tokenizer, cache_dir)
+    vocab = make_vocab(store.count(train), min_freq, max_vocab) if text_vocab is None else text_vocab
+    vocab = vocab if isinstance(vocab, Vocab) else Vocab(vocab)
+    ids = store.numericalize(vocab)
+    warn_of_duplicates(source.texts, train, valid, source.labels)
+    if source.target is CategoryTarget:
+        warn_of_told_labels(source.texts, source.labels)
+    warn_of_unknown(ids, train)
+    for_train = dict(bs=bs, backwards=backwards, shuffle=shuffle, seed=seed)
+    for_valid = dict(bs=val_bs or bs, backwards=backwards)
+    if target is None:
+        train_dl = LMDataLoader(ids, train, seq_len=seq_len, **for_train)
+        valid_dl = LMDataLoader(ids, valid, seq_len=seq_len, **for_valid)
+    else:
+        train_dl = ClassifierDataLoader(ids, train, y_train, **for_train)
+        valid_dl = ClassifierDataLoader(ids, valid, y_valid, **for_valid)
+    prepare = Preparation(tokenizer, vocab, target, seq_len=seq_len, backwards=backwards, bs=bs,
+                          **source.names)
+    return cls(train_dl, valid_dl, path=path, device=device, prepare=prepare)
+
+
+class TextDataLoaders(DataLoaders):
+    """`DataLoaders` made from a table or a folder of texts."""
+
+    @classmethod
+    @delegates(assemble)
+    def from_df(cls, df: pd.DataFrame, path=".", valid_pct: float = 0.2, seed: int | None = None, text_col=0,
+                label_col=1, label_delim: str | None = None, y_block=None, text_vocab=None,
+                is_lm: bool = False, valid_col=None, tok_tfm=None, tok_text_col: str = "text",
+                seq_len: int = 72, backwards: bool = False, bs: int = 64, val_bs: int | None = None,
+                shuffle: bool = True, device=None, *, on_missing: str = "raise",
+                splitter: Callable | None = None, labels: Sequence | None = None,
+                **kwargs) -> "TextDataLoaders":
+        """Loaders from a table with a text column and, unless `is_lm`, one or more label columns.
+
+        Args:
+            text_col, label_col: names or positions. Several text columns become marked fields of one text;
+                several label columns are zeros and ones, one column for each class.
+            valid_pct: fraction of the rows to validate with; few rows are split class by class.
+                `valid_col` (true: validation) or `splitter` (rows -> two lists of positions) replace it.
+            y_block: "category", "multi" or "regression"; by default one class for each text, or several if
+                `label_delim` or more than one label column is given. Labels keep their Python type.
+            text_vocab: a `Vocab` or list, such as that of the language model; else made from training rows.
+            tok_tfm: a `Tokenizer`, or what splits a text into words. (`tok_text_col` is not used.)
+            seq_len: tokens that are read before the gradient is cut.
+            seed: for the split and for the order of the batches.
+            labels: every class, in order, where training rows do not show them all.
+            on_missing: "raise", "drop" or "empty", for rows without text.
+            min_freq, max_vocab: how often a word must be there; how many words a vocabulary has at most.
+            rules, lang, mark_fields: for the tokenizer, where `tok_tfm` is none.
+            cache_dir: where tokens are kept for the next time; see `TokenStore`.
+
+        Raises: E101, E102, E103 for texts; E201 to E207 for labels and splits; E301 for an empty vocabulary.
+        """
+        text_cols, label_cols = listify(text_col), [] if is_lm else listify(label_col)
+        texts, kept = clean_texts([find_column(df, col) for col in text_cols], on_missing)
+        df = df.iloc[kept]
+        series = [find_column(df, col) for col in label_cols]
+        names = {"text_cols": _names(df, text_cols), "label_cols": _names(df, label_cols),
+                 "label_delim": label_delim}
+        if shared := set(names["text_cols"]) & set(names["label_cols"]):
+            warnings.warn(f"column {min(map(str, shared))!r} is both text and label; pass text_col= and "
+                          "label_col=", stacklevel=2)
+        target = targets = None
+        if not is_lm:
+            target, targets = read_labels(series, delim=label_delim, y_block=y_block)
+            labels = getattr(y_block, "vocab", None) if labels is None else labels
+            if labels is None and isinstance(series[0].dtype, pd.CategoricalDtype):
+                labels = series[0].cat.categories.tolist()
+        if valid_col is not None:
+            splitter = ColSplitter(valid_col)
+        elif splitter is None:
+            splitter = DefaultSplitter(targets if target is CategoryTarget else None, valid_pct, seed)
+        return assemble(cls, Source(texts, df, targets, target, names), splitter, path=path, labels=labels,
+                        text_vocab=text_vocab, tok_tfm=tok_tfm, seq_len=seq_len, backwards=backwards, bs=bs,
+                        val_bs=val_bs, shuffle=shuffle, device=device, seed=seed, **kwargs)
+
+    @classmethod
+    @delegates(from_df)
+    def from_csv(cls, path, csv_fname: str = "labels.csv", header="infer", delimiter: str | None = None,
+                 quoting: int = csv.QUOTE_MINIMAL, *, encoding: str = "utf-8", **kwargs) -> "TextDataLoaders":
+        """Loaders from the table `path/csv_fname`, or from the file `path` itself; then as `from_df`.
+
+        All fields are read as text, labels too: `NA` and `1` are class names.
+
+        Raises: E403, E404 and E407 for the file; and what `from_df` raises.
+        """
+        path = Path(path)
+        file, folder = (path, path.parent) if path.is_file() else (path / csv_fname, path)
+        df = read_table(file, encoding=encoding, header=header, delimiter=delimiter, quoting=quoting)
+        return cls.from_df(df, path=folder, **kwargs)
+
+    @classmethod
+    @delegates(assemble)
+    def from_folder(cls, path, train: str = "train", valid: str = "valid", valid_pct: float | None = None,
+                    seed: int | None = None, vocab: Sequence | None = None, text_vocab=None,
+                    is_lm: bool = False, tok_tfm=None, seq_len: int = 72, splitter: Callable | None = None,
+                    backwards: bool = False, bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
+                    device=None, *, extensions: Sequence[str] = (".txt",), encoding: str = "utf-8",
+                    **kwargs) -> "TextDataLoaders":
+        """Loaders from text files, `path/train/pos/1.txt`, whose folder's name is their class.
+
+        Args:
+            valid_pct: draw this fraction of all files under `path` instead of using the two folders.
+            vocab: every class, in order. `extensions`: which files are texts. The rest is as in `from_df`.
+
+        Raises: E403 for a file in another encoding; E404 for a missing folder; and what `from_df` raises.
+        """
+        folders = [train, valid] if valid_pct is None and splitter is None else None
+        files = get_text_files(path, folders=folders, extensions=extensions)
+        if not files:
+            raise TextError("E104", received=f"{path} without files ending in {', '.join(extensions)}",
+                            expected="text files", fix="check the folder, or pass extensions=")
+        targets = None if is_lm else [parent_label(file) for file in files]
+        if folders:
+            splitter = FolderSplitter(path, train, valid)
+        elif splitter is None:
+            splitter = DefaultSplitter(targets, valid_pct, seed)
+        source = Source(FileTexts(files, encoding), files, targets, None if is_lm else CategoryTarget)
+        return assemble(cls, source, splitter, path=path, labels=vocab, text_vocab=text_vocab,
+                        tok_tfm=tok_tfm, seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs,
+                        shuffle=shuffle, device=device, seed=seed, **kwargs)
+
+
+def _names(df: pd.DataFrame, cols: Sequence) -> tuple:
+    return tuple(plain_labels(find_column(df, col).name for col in cols))

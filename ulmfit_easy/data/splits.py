@@ -1,0 +1,139 @@
+"""Functions that give splitters: functions from items to the rows to train on and to validate with."""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ulmfit_easy.data.sources import find_column
+from ulmfit_easy.errors import LabelError, some
+
+Split = tuple[np.ndarray, np.ndarray]  # row positions, int64: training, validation
+STRATIFY_BELOW = 1000  # rows; a random fifth of fewer rows than this often misses a small class
+
+
+def RandomSplitter(valid_pct: float = 0.2, seed: int | None = None) -> Callable[[Sequence], Split]:
+    """A splitter that draws a fraction of the rows to validate with; with a seed, those that fastai draws."""
+    def split(items) -> Split:
+        rows = shuffled_rows(len(items), seed)
+        cut = n_valid(len(items), valid_pct)
+        return rows[cut:], rows[:cut]
+    return split
+
+
+def shuffled_rows(n: int, seed: int | None) -> np.ndarray:
+    """The numbers 0..n-1 in random order, (n,) int64; without a seed from torch's global random state."""
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return torch.randperm(n, generator=generator).numpy()
+
+
+def n_valid(n: int, valid_pct: float) -> int:
+    """How many of n rows a fraction is, rounded down, but one where there are two rows to share."""
+    return max(int(valid_pct * n), int(n > 1 and valid_pct > 0))
+
+
+def StratifiedSplitter(labels: Sequence, valid_pct: float = 0.2,
+                       seed: int | None = None) -> Callable[[Sequence], Split]:
+    """A splitter that draws `valid_pct` of each class; the last row of a class always stays in training."""
+    def split(items) -> Split:
+        rows = shuffled_rows(len(items), seed)
+        names = {}
+        classes = np.array([names.setdefault(label, len(names)) for label in labels])
+        sizes = np.bincount(classes)
+        wanted = n_valid(len(rows), valid_pct)
+        quota = sizes * wanted / len(rows)  # (C,)
+        take = quota.astype(np.int64)
+        room = wanted - take.sum()  # what rounding down left over goes to the largest remainders
+        for c in np.argsort(take - quota, kind="stable"):
+            if room > 0 and take[c] < sizes[c] - 1:
+                take[c] += 1
+                room -= 1
+        seen, valid = np.zeros_like(take), np.zeros(len(rows), bool)
+        for i, c in enumerate(classes[rows]):
+            valid[i] = seen[c] < take[c]
+            seen[c] += 1
+        return rows[~valid], rows[valid]
+    return split
+
+
+def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2,
+                    seed: int | None = None) -> Callable[[Sequence], Split]:
+    """`RandomSplitter`; `StratifiedSplitter` for few rows or where chance leaves a class out of training."""
+    def split(items) -> Split:
+        seed_ = int(torch.randint(2**31, ())) if seed is None else seed
+        train, valid = RandomSplitter(valid_pct, seed_)(items)
+        if labels is None:
+            return train, valid
+        if len(items) < STRATIFY_BELOW or {labels[i] for i in train} != set(labels):
+            train, valid = StratifiedSplitter(labels, valid_pct, seed_)(items)
+        if once := [label for label, n in Counter(labels).items() if n == 1]:
+            warnings.warn(f"{len(once)} classes have one example each, which goes to training: {some(once)}",
+                          stacklevel=2)
+        return train, valid
+    return split
+
+
+def ColSplitter(col: int | str = "is_valid") -> Callable[[Sequence], Split]:
+    """A splitter of a table: rows where `col` is true are for validation; 0 and 1, yes and no also do."""
+    words = {"true": True, "1": True, "1.0": True, "yes": True,
+             "false": False, "0": False, "0.0": False, "no": False}
+
+    def split(df) -> Split:
+        flags = [words.get(str(value).strip().lower()) for value in find_column(df, col)]
+        if bad := [row for row, flag in enumerate(flags) if flag is None]:
+            raise LabelError("E206", received=f"{len(bad):,} values in column {col!r} that are neither true "
+                             f"nor false, rows {some(bad)}", expected="true or false in each row",
+                             fix="fill the column, or pass valid_pct= instead of valid_col=")
+        return np.flatnonzero(~np.array(flags, bool)), np.flatnonzero(np.array(flags, bool))
+    return split
+
+
+def GrandparentSplitter(train_name: str = "train", valid_name: str = "valid") -> Callable[[Sequence], Split]:
+    """A splitter of files by the name of the folder two levels up: `train/pos/1.txt`."""
+    def split(files) -> Split:
+        names = np.array([Path(file).parent.parent.name for file in files])
+        return np.flatnonzero(names == train_name), np.flatnonzero(names == valid_name)
+    return split
+
+
+def FolderSplitter(path, train: str = "train", valid: str = "valid") -> Callable[[Sequence], Split]:
+    """A splitter of files by the folder directly under `path` that they are in, at any depth."""
+    def split(files) -> Split:
+        return tuple(np.flatnonzero([Path(f).is_relative_to(Path(path) / name) for f in files])
+                     for name in (train, valid))
+    return split
+
+
+def TrainTestSplitter(test_size: float = 0.2, random_state: int | None = None,
+                      stratify: Sequence | None = None, train_size: float | None = None,
+                      shuffle: bool = True) -> Callable[[Sequence], Split]:
+    """A splitter that does what scikit-learn's `train_test_split` does."""
+    def split(items) -> Split:
+        from sklearn.model_selection import train_test_split
+
+        train, valid = train_test_split(np.arange(len(items)), test_size=test_size, random_state=random_state,
+                                        stratify=stratify, train_size=train_size, shuffle=shuffle)
+        return train, valid
+    return split
+
+
+def IndexSplitter(valid_idx: Sequence[int]) -> Callable[[Sequence], Split]:
+    """A splitter that holds out these rows and trains on the others."""
+    def split(items) -> Split:
+        valid = np.asarray(valid_idx, dtype=np.int64)
+        return np.setdiff1d(np.arange(len(items)), valid), valid
+    return split
+
+
+def checked_split(splitter: Callable[[Sequence], Split], items: Sequence) -> Split:
+    """What the splitter gives, as int64 arrays; E206 for an empty side or a row on both sides."""
+    train, valid = (np.asarray(list(rows), dtype=np.int64) for rows in splitter(items))
+    shared = np.intersect1d(train, valid)
+    if not len(train) or not len(valid) or len(shared):
+        raise LabelError("E206", received=f"{len(train):,} rows to train on, {len(valid):,} to validate "
+                         f"with, {len(shared):,} in both", expected="one or more of each, and no row in both",
+                         fix="change valid_pct=, valid_col= or splitter=; two rows are the least")
+    return train, valid

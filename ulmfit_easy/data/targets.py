@@ -1,0 +1,227 @@
+"""Labels to numbers and back: one class, several classes or numbers for each text."""
+
+import warnings
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+
+from ulmfit_easy.data.sources import is_missing
+from ulmfit_easy.errors import LabelError, some
+
+
+class CategoryBlock:
+    """Marks a target of one class for each text; `vocab` fixes the classes and their order."""
+
+    kind = "category"
+
+    def __init__(self, vocab: Sequence | None = None):
+        self.vocab = vocab
+
+
+class MultiCategoryBlock(CategoryBlock):
+    """Marks a target of any number of classes for each text."""
+
+    kind = "multi"
+
+
+class RegressionBlock(CategoryBlock):
+    """Marks a target of one or more numbers for each text."""
+
+    kind = "regression"
+
+
+class CategoryTarget:
+    """One class for each text; `classes` are Python values in sorted order unless given."""
+
+    task, kind = "single", "category"
+
+    def __init__(self, classes: Sequence):
+        self.classes = list(classes)
+        self.o2i = {label: i for i, label in enumerate(self.classes)}
+
+    @classmethod
+    def learned(cls, labels: Sequence, classes: Sequence | None = None) -> "CategoryTarget":
+        """The target with the classes of the training labels, or `classes`; E201 for fewer than two."""
+        labels = set(plain_labels(labels))
+        target = cls(in_order(labels) if classes is None else plain_labels(classes))
+        if len(labels) < 2 or len(target.classes) < 2:
+            raise LabelError("E201", received=f"{len(labels)} class in the training set: "
+                             f"{some(map(repr, labels))}", expected="two or more",
+                             fix="check label_col=, and that training has every class")
+        return target
+
+    @property
+    def c(self) -> int:
+        return len(self.classes)
+
+    def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None) -> np.ndarray:
+        """Class numbers, (N,) int64; a label that is no class is E203 or, where `unseen` is given, that.
+
+        `rows` are the row numbers that an error shall name, (N,).
+        """
+        labels = plain_labels(labels)
+        new = {label for label in labels if label not in self.o2i}
+        if new and unseen is None:
+            raise self._unseen(labels, new, range(len(labels)) if rows is None else rows)
+        if new:
+            warnings.warn(f"labels {some(map(repr, in_order(new)))} are none of the classes; their rows "
+                          "count as wrong", stacklevel=3)
+        return np.array([self.o2i.get(label, unseen) for label in labels], dtype=np.int64)
+
+    def _unseen(self, labels, new, rows):
+        rows = [row for row, label in zip(rows, labels, strict=True) if label in new]
+        twins = [c for c in self.classes if str(c) in {str(label) for label in new}]
+        fix = "pass labels=[...] with every class, or split so that each class is in training"
+        if twins:
+            fix = f"give labels one type; {some(map(repr, twins))} in training is {type(twins[0]).__name__}"
+        return LabelError("E203", received=f"labels that are not classes: {some(map(repr, in_order(new)))} "
+                          f"({len(rows):,} times, rows {some(rows)})",
+                          expected=f"one of {some(map(repr, self.classes), 20)}", fix=fix)
+
+    def decode(self, index: int):
+        """The name of a class."""
+        return self.classes[int(index)]
+
+
+class MultiCategoryTarget(CategoryTarget):
+    """Any number of classes for each text, as zeros and ones."""
+
+    task, kind = "multi", "multi"
+
+    @classmethod
+    def learned(cls, labels: Sequence[Sequence], classes: Sequence | None = None) -> "MultiCategoryTarget":
+        """The target whose classes are those of the training labels, or `classes`; E201 for none."""
+        if classes is None:
+            classes = in_order(set(plain_labels(chain.from_iterable(labels))))
+        if not len(classes):
+            raise LabelError("E201", received="no class at all in the training set", expected="one or more",
+                             fix="check label_col= and label_delim=")
+        return cls(plain_labels(classes))
+
+    def encode(self, labels: Sequence[Sequence], unseen: int | None = None,
+               rows: Sequence | None = None) -> np.ndarray:
+        """Zeros and ones, (N, C) float32; a label that is no class is E203 or, with `unseen`, left out."""
+        at = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
+        flat = list(chain.from_iterable(labels))
+        columns = CategoryTarget.encode(self, flat, unseen if unseen is None else -1,
+                                        at if rows is None else np.asarray(rows)[at])
+        y = np.zeros((len(labels), self.c), dtype=np.float32)  # (N, C)
+        y[at[columns >= 0], columns[columns >= 0]] = 1.0
+        return y
+
+    def decode(self, flags: Sequence) -> list:
+        """The names of the classes whose flag is true."""
+        return [name for name, flag in zip(self.classes, flags, strict=True) if bool(flag)]
+
+
+class RegressionTarget:
+    """One or more numbers for each text."""
+
+    task, kind, classes = "regression", "regression", None
+
+    def __init__(self, c: int = 1):
+        self.c = c
+
+    @classmethod
+    def learned(cls, labels: Sequence, classes: None = None) -> "RegressionTarget":
+        """The target with as many numbers as a row of labels has."""
+        return cls(np.shape(labels[0])[0] if np.ndim(labels[0]) else 1)
+
+    def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None) -> np.ndarray:
+        """(N,) float32, or (N, n) where rows are lists; E204 with the rows that are not finite numbers."""
+        values = np.array([_numbers(label) for label in labels], dtype=np.float32).reshape(len(labels), -1)
+        if len(bad := np.flatnonzero(~np.isfinite(values).all(1))):
+            bad = bad if rows is None else np.asarray(rows)[bad]
+            raise LabelError("E204", received=f"{len(bad):,} targets that are no finite number, rows "
+                             f"{some(bad)}", expected="a finite number in each row",
+                             fix="drop or fill these rows")
+        return values if self.c > 1 else values[:, 0]
+
+    def decode(self, value):
+        """A number, or a list of them."""
+        return np.asarray(value).tolist()
+
+
+def _numbers(label):
+    if isinstance(label, list | tuple | np.ndarray):
+        return [_numbers(v) for v in label]
+    try:
+        return float(label)
+    except (TypeError, ValueError):
+        return np.nan
+
+
+def plain_labels(labels) -> list:
+    """Labels as Python values: numpy scalars become `int`, `float`, `bool` or `str`."""
+    return [label.item() if isinstance(label, np.generic) else label for label in labels]
+
+
+def in_order(labels) -> list:
+    """Labels sorted; of mixed types by type first, with a warning where two look the same, as 1 and "1"."""
+    try:
+        return sorted(labels)
+    except TypeError:
+        if len({str(label) for label in labels}) < len(labels):
+            warnings.warn("some labels differ only in type, such as 1 and '1'; each is a class of its own",
+                          stacklevel=3)
+        return sorted(labels, key=lambda label: (type(label).__name__, str(label)))
+
+
+TARGETS = {target.task: target for target in (CategoryTarget, MultiCategoryTarget, RegressionTarget)}
+
+
+def read_labels(columns: Sequence, *, delim: str | None = None, y_block=None) -> tuple[type, list]:
+    """The kind of target and the labels of each row, from one or more label columns.
+
+    Several columns are numbers with `y_block="regression"`, else zeros and ones with the names of the columns
+    as classes; `delim` splits text into several classes. Else one column is one class for each text.
+    Raises: E202 with the rows of missing labels; E207 for fractions that nobody called classes or numbers.
+    """
+    kind = getattr(y_block, "kind", y_block) or ("multi" if delim or len(columns) > 1 else "category")
+    if kind not in ("category", "multi", "regression"):
+        raise LabelError("E207", received=f"y_block={y_block!r}",
+                         expected='"category", "multi" or "regression"',
+                         fix="choose one of the three, or CategoryBlock() and its sisters")
+    values = [plain_labels(column) for column in columns]
+    if kind == "regression":
+        return RegressionTarget, values[0] if len(values) == 1 else list(zip(*values, strict=True))
+    blank = "" if kind == "category" else None  # an empty field is no class, but may be an empty set of them
+    bad = sorted({i for column in values for i, v in enumerate(column)
+                  if is_missing(v) or (isinstance(v, str) and v.strip() == blank)})
+    if bad:
+        raise LabelError("E202", received=f"{len(bad):,} missing labels, rows {some(bad)}",
+                         expected="a label for each text", fix="drop or fill these rows")
+    if kind == "category":
+        return CategoryTarget, _one_class(values, y_block)
+    if len(values) > 1:
+        return MultiCategoryTarget, _encoded(columns, values)
+    return MultiCategoryTarget, [_split(v, delim) for v in values[0]]
+
+
+def _one_class(values, y_block) -> list:
+    if len(values) > 1:
+        raise LabelError("E207", received=f"{len(values)} label columns for one class each", expected="one",
+                         fix='name one column, or pass y_block="multi"')
+    if y_block is None and any(isinstance(v, float) and not v.is_integer() for v in values[0]):
+        raise LabelError("E207", received="labels with fractions",
+                         expected="names of classes, or numbers to predict",
+                         fix='pass y_block="regression" to predict numbers, y_block="category" for classes')
+    return values[0]
+
+
+def _encoded(columns, values) -> list:
+    flags = {0: False, 1: True, "0": False, "1": True}
+    if any(v not in flags for column in values for v in column):
+        raise LabelError("E207", received="several label columns with values other than 0 and 1",
+                         expected="a column of zeros and ones for each class",
+                         fix='name one column, or pass y_block="regression" to predict numbers')
+    names = [column.name for column in columns]
+    return [[name for name, v in zip(names, row, strict=True) if flags[v]]
+            for row in zip(*values, strict=True)]
+
+
+def _split(value, delim) -> list:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(delim) if part.strip()] if delim else [value]
+    return plain_labels(value)

@@ -1,0 +1,129 @@
+"""Tables and plots for notebooks and terminals; no text becomes markup, a formula or a control code."""
+
+import html
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+
+CELL_LINES = 6  # lines of a terminal that one cell may take
+
+
+def in_notebook() -> bool:
+    """True where output is shown by a Jupyter front end."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ in ("ZMQInteractiveShell", "Shell")  # Jupyter, Colab
+
+
+def show_table(rows: Sequence[Sequence], columns: Sequence[str]) -> None:
+    """Show rows of values: an HTML table in a notebook, plain text in a terminal. Returns nothing."""
+    if in_notebook():
+        from IPython.display import HTML, display
+
+        display(HTML(html_table(rows, columns)))
+    else:
+        print(text_table(rows, columns, width=shutil.get_terminal_size((110, 24)).columns))
+
+
+def html_table(rows: Sequence[Sequence], columns: Sequence[str]) -> str:
+    """An HTML table in which every value is plain text: no tags, no entities, no formulas."""
+    def line(values, tag):
+        cells = "".join(f'<{tag} style="text-align:left">{escape(value)}</{tag}>' for value in values)
+        return f"<tr>{cells}</tr>"
+    body = "\n".join(line(row, "td") for row in rows)
+    return f'<table class="tex2jax_ignore mathjax_ignore">\n{line(columns, "th")}\n{body}\n</table>'
+
+
+def escape(value) -> str:
+    """A value as HTML that shows exactly its text.
+
+    `$` and a backslash each stand in an element of their own, since formula readers ignore delimiters
+    that are split by tags, and entities do not stop them.
+    """
+    return re.sub(r"[$\\]", lambda m: f"<span>{m[0]}</span>", html.escape(printable(value)))
+
+
+def printable(value) -> str:
+    """A value as one line without control characters, so that no text can steer a terminal."""
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+
+
+def text_table(rows: Sequence[Sequence], columns: Sequence[str], width: int = 110) -> str:
+    """A plain table of at most `width` columns; long cells are wrapped, and cut after a few lines."""
+    cells = [[printable(value) for value in row] for row in [list(columns), *rows]]
+    wide = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    while sum(wide) + 2 * (len(wide) - 1) > width and max(wide) > 8:
+        wide[wide.index(max(wide))] -= 1
+    lines = []
+    for row in cells:
+        wrapped = [_wrap(cell, n) for cell, n in zip(row, wide, strict=True)]
+        for k in range(max(map(len, wrapped), default=0)):
+            parts = [w[k] if k < len(w) else "" for w in wrapped]
+            lines.append("  ".join(p.ljust(n) for p, n in zip(parts, wide, strict=True)).rstrip())
+    return "\n".join(lines)
+
+
+def _wrap(cell: str, width: int) -> list[str]:
+    return textwrap.wrap(cell, width, max_lines=CELL_LINES, placeholder=" \u2026") or [""]
+
+
+def _axes(ax, title: str, xlabel: str, ylabel: str):
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")[1]
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_loss(train: Sequence[float], valid_x: Sequence[float] = (), valid: Sequence[float] = (), *,
+              skip_start: int = 0, ax=None):
+    """The axes with the training loss of each batch and the validation loss at the batches `valid_x`.
+
+    The first `skip_start` batches, whose loss may be far above all others, are left out.
+    """
+    ax = _axes(ax, "Loss", "batch", "loss")
+    shown = train[skip_start:]
+    x = range(skip_start + 1, skip_start + 1 + len(shown))
+    ax.plot(x, shown, color="tab:blue", linewidth=1.2, label="training")
+    if len(valid):
+        ax.plot(valid_x, valid, color="tab:orange", marker="o", markersize=4, label="validation")
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_sched(hypers: Mapping[str, Sequence[float]]):
+    """The axes, one for each hyper-parameter, with its value at each batch."""
+    import matplotlib.pyplot as plt
+
+    columns = min(2, len(hypers))
+    rows = -(-len(hypers) // columns)
+    size = (5.2 * columns, 3.2 * rows)
+    axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")[1]
+    for ax, (name, values) in zip(axes.flat, hypers.items(), strict=False):
+        _axes(ax, name, "batch", name).plot(range(1, len(values) + 1), values, color="tab:blue")
+    for ax in axes.flat[len(hypers):]:
+        ax.remove()
+    return axes.flat[:len(hypers)]
+
+
+def plot_lr_find(lrs: Sequence[float], losses: Sequence[float],
+                 suggestions: Mapping[str, tuple[float, float] | float] | None = None, ax=None):
+    """The axes with the loss at each learning rate; `suggestions` maps names to rates or (rate, loss)."""
+    ax = _axes(ax, "Learning-rate finder", "learning rate (log scale)", "loss (smoothed)")
+    ax.plot(lrs, losses, color="tab:blue")
+    ax.set_xscale("log")
+    markers = "osD^v"
+    for i, (name, point) in enumerate((suggestions or {}).items()):
+        lr = point[0] if isinstance(point, Sequence) else point
+        nearest = min(range(len(lrs)), key=lambda k: abs(lrs[k] - lr))
+        loss = point[1] if isinstance(point, Sequence) else losses[nearest]
+        ax.plot([lr], [loss], linestyle="none", marker=markers[i % len(markers)], markersize=8,
+                color=f"C{i + 1}", label=f"{name}: {lr:.2g}")
+    if suggestions:
+        ax.legend(frameon=False)
+    return ax
