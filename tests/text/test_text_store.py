@@ -1,0 +1,214 @@
+"""store.py: one pass, bounded memory, found again by content and never misread."""
+
+import gc
+import json
+import pickle
+import subprocess
+import sys
+import tracemalloc
+import warnings
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.text import store as store_module
+from ulmfit_easy.text.special import SPECIAL_TOKENS
+from ulmfit_easy.text.store import MEMBERS, TokenStore
+from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
+from ulmfit_easy.text.vocab import Vocab
+
+SPLIT = Tokenizer(BaseTokenizer())
+TEXTS = ["b a b", "", "c a", ("a", "d"), "\ud800 é 的"]
+
+
+class Counting(Tokenizer):
+    """A tokenizer that knows how many texts it has read."""
+
+    done = 0
+
+    def pipe(self, texts):
+        for tokens in super().pipe(texts):
+            self.done += 1
+            yield tokens
+
+
+def build(texts=TEXTS, cache_dir=None, **kwargs):
+    tokenizer = Counting(BaseTokenizer(), **kwargs)
+    store = TokenStore.build(texts, tokenizer, cache_dir=cache_dir)
+    return store, tokenizer.done
+
+
+def test_the_store_gives_back_the_tokens_of_every_document(tmp_path):
+    store, _ = build(cache_dir=tmp_path)
+    expected = list(SPLIT.pipe(TEXTS))
+    assert [store.tokens(i) for i in range(len(store))] == expected and store.tokens(-1) == expected[-1]
+    assert store.lengths.tolist() == [len(tokens) for tokens in expected] and store.lengths.dtype == np.int64
+    assert store.n_tokens == sum(map(len, expected)) and store.ids.dtype == np.uint32
+    with pytest.raises(IndexError):
+        store.tokens(5)
+
+
+@pytest.mark.parametrize("block", [1, 2, 1 << 20])
+@pytest.mark.parametrize("rows", [None, [2, 0], [3, 3, 1], []])
+def test_counts_are_in_first_seen_order_of_the_rows(monkeypatch, tmp_path, block, rows):
+    monkeypatch.setattr(store_module, "BLOCK", block)
+    expected = Counter(t for i in (range(5) if rows is None else rows) for t in SPLIT(TEXTS[i]))
+    got = build(cache_dir=tmp_path)[0].count(rows)
+    assert list(got.items()) == list(expected.items())
+
+
+def test_ids_follow_the_vocabulary_and_read_any_stretch(tmp_path):
+    store, _ = build(cache_dir=tmp_path)
+    vocab = Vocab([*SPECIAL_TOKENS, "a", "b"])
+    ids = store.numericalize(vocab)
+    assert ids[0].tolist() == [2, 10, 9, 10] and ids[0].dtype == np.int32 and ids[2].tolist() == [2, 0, 9]
+    assert [ids.read(0, a, b).tolist() for a, b in [(1, 3), (0, 99)]] == [[10, 9], [2, 10, 9, 10]]
+    assert ids.read(0, 3, 1).size == ids.read(0, 4, 9).size == 0
+    assert np.concatenate(list(ids)).size == ids.n_tokens == ids.lengths.sum() == ids.offsets[-1]
+    assert len(ids) == 5
+    assert ids.unk_rate([0]) == 0 and ids.unk_rate([2]) == 1 / 3 and ids.unk_rate([]) == 0
+    again = pickle.loads(pickle.dumps(ids))
+    assert again[0].tolist() == ids[0].tolist() and again.vocab == vocab
+
+
+def test_the_second_build_opens_and_any_change_builds(tmp_path):
+    assert build(cache_dir=tmp_path)[1] == 5
+    assert build(tuple(TEXTS), tmp_path)[1] == 0
+    *head, last = TEXTS
+    changes = [(head, {}), ([last, *head], {}), (["b a ", "b", *TEXTS[2:]], {}), ([*head, "x"], {}),
+               ([*TEXTS[:3], ("ad",), last], {}), ([*TEXTS[:3], ("a", "d", ""), last], {}),
+               (TEXTS, {"rules": [str.upper]}), (TEXTS, {"post_rules": []}), (TEXTS, {"mark_fields": False})]
+    for texts, kwargs in changes:
+        assert build(texts, tmp_path, **kwargs)[1] == len(texts)
+        assert build(texts, tmp_path, **kwargs)[1] == 0
+
+
+def test_the_default_cache_is_the_users(tmp_path, monkeypatch):
+    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path))
+    assert build()[0].path.parent == tmp_path / "tokens"
+
+
+def test_a_temporary_store_goes_with_the_object():
+    for texts, kwargs in [(TEXTS, {"cache_dir": False}), (iter(TEXTS), {})]:
+        store = TokenStore.build(texts, SPLIT, **kwargs)
+        path = store.path
+        assert path.exists() and store.tokens(0)[1] == "b"
+        del store
+        gc.collect()
+        assert not path.parent.exists()
+
+
+def test_an_iterator_with_a_key_is_read_once(tmp_path):
+    for expected in (5, 0):
+        tokenizer = Counting(BaseTokenizer())
+        assert len(TokenStore.build(iter(TEXTS), tokenizer, cache_dir=tmp_path, key="mine")) == 5
+        assert tokenizer.done == expected
+
+
+@pytest.mark.parametrize("member", [*MEMBERS, "meta.json"])
+@pytest.mark.parametrize("damage", [lambda b: b[:-3], lambda b: b"",
+                                    lambda b: b[:-2] + bytes([b[-2] ^ 1]) + b[-1:], None])
+def test_a_damaged_store_is_built_again_with_a_warning(tmp_path, member, damage):
+    store, _ = build(cache_dir=tmp_path)
+    file = store.path / member
+    good = file.read_bytes()
+    file.unlink() if damage is None else file.write_bytes(damage(good))
+    if member == "meta.json" and damage and file.read_bytes()[-1:] == b"\n":
+        file.write_text('{"members": []}')
+    with pytest.warns(UserWarning, match="damaged"):
+        again, done = build(cache_dir=tmp_path)
+    assert done == 5 and file.read_bytes() == good and again.tokens(0) == SPLIT(TEXTS[0])
+
+
+def test_a_store_that_is_opened_by_its_path_is_checked_too(tmp_path):
+    store, _ = build(cache_dir=tmp_path)
+    assert TokenStore(store.path).tokens(2) == store.tokens(2)
+    (store.path / "tokens.bin").write_bytes(b"")
+    with pytest.raises(FileError, match="E406"):
+        TokenStore(store.path)
+    with pytest.raises(FileError, match="E404"):
+        TokenStore(tmp_path / "nothing")
+
+
+def test_a_build_that_fails_leaves_nothing_behind(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        def rule(text):
+            raise KeyboardInterrupt
+        build(cache_dir=tmp_path, rules=[rule])
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == []
+
+
+SCRIPT = """
+import sys, time
+from ulmfit_easy.text.store import TokenStore
+from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
+class Slow(BaseTokenizer):
+    def __call__(self, texts):
+        for n, text in enumerate(texts):
+            if n == 50: print("go", flush=True); time.sleep(float(sys.argv[2]))
+            yield text.split()
+store = TokenStore.build([f"text {i} of many" for i in range(100)], Tokenizer(Slow()), cache_dir=sys.argv[1])
+print(len(store), store.n_tokens, len(store.lexicon), flush=True)
+"""
+
+
+def start(folder, seconds):
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), str(seconds)],
+                            stdout=subprocess.PIPE, text=True)
+
+
+def test_a_killed_build_is_not_taken_for_whole_and_is_cleared_away(tmp_path):
+    with start(tmp_path, 60) as victim:
+        assert victim.stdout.readline() == "go\n"
+        victim.kill()
+    assert not [p for p in tmp_path.iterdir() if len(p.name) == 64]
+    with start(tmp_path, 0) as heir:
+        assert heir.communicate(timeout=60)[0] == "go\n100 500 104\n"
+    assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == 1
+
+
+def test_two_processes_build_once_and_both_read(tmp_path):
+    with start(tmp_path, 0.5) as one, start(tmp_path, 0.5) as two:
+        out = sorted(p.communicate(timeout=60)[0] for p in (one, two))
+    assert out == ["100 500 104\n", "go\n100 500 104\n"]
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "BLOCK", 1 << 14)
+
+    def peak(n):
+        tracemalloc.start()
+        try:
+            store = TokenStore.build((f"{i % 97} word " * 50 for i in range(n)), SPLIT, cache_dir=tmp_path,
+                                     key=str(n))
+            store.count()
+            return tracemalloc.get_traced_memory()[1], store.n_tokens
+        finally:
+            tracemalloc.stop()
+
+    peak(10)
+    (small, _), (large, n_tokens) = peak(300), peak(2000)
+    assert large - small < 100_000 < n_tokens  # 8 bytes a document, nothing a token
+
+
+@pytest.mark.parametrize("texts, code", [
+    ([], "E104"), (iter([]), "E104"), ("text", "E101"), (["a", None], "E101.*row 1"),
+    (iter(["a", 3.0]), "E101.*row 1"), (["a", ("b", float("nan"))], "E101.*row 1")])
+def test_no_texts_or_what_is_not_text_is_an_error(tmp_path, texts, code):
+    with pytest.raises(TextError, match=code):
+        TokenStore.build(texts, SPLIT, cache_dir=tmp_path)
+
+
+def test_progress_shows_and_changes_nothing(tmp_path, capsys):
+    store = TokenStore.build(TEXTS, SPLIT, cache_dir=tmp_path, progress=True)
+    assert len(store) == 5 and "tokenizing" in capsys.readouterr().err
+
+
+def test_the_lexicon_is_json_in_first_seen_order(tmp_path):
+    store, _ = build(cache_dir=tmp_path)
+    assert json.loads((store.path / "lexicon.json").read_text())[:4] == ["xxbos", "b", "a", ""]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build(cache_dir=tmp_path)

@@ -1,0 +1,177 @@
+"""tokenizers.py: exactly spaCy's tokens, and a pipeline that can be saved and told from others."""
+
+import functools
+import json
+import pickle
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.text.rules import DEFAULT_RULES, lowercase
+from ulmfit_easy.text.special import SPECIAL_TOKENS
+from ulmfit_easy.text.tokenizers import (
+    BaseTokenizer,
+    SpacyTokenizer,
+    Tokenizer,
+    WordTokenizer,
+    _Chunks,
+    join_fields,
+)
+
+SPACY, TOKENIZER = SpacyTokenizer(), Tokenizer()
+
+
+@functools.cache
+def plain_spacy(lang):
+    import spacy
+    from spacy.symbols import ORTH
+
+    tokenizer = spacy.blank(lang).tokenizer
+    for token in SPECIAL_TOKENS:
+        tokenizer.add_special_case(token, [{ORTH: token}])
+    return lambda text: [token.text for token in tokenizer(text)]
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.text(st.characters(codec="utf-8")))
+def test_any_text_gives_the_tokens_of_spacy(text):
+    assert list(SPACY([text])) == [plain_spacy("en")(text)]
+
+
+@pytest.mark.parametrize("lang", ["en", "de", "es", "gd"])  # the last two have cases with blanks in them
+def test_special_cases_across_white_space_give_the_tokens_of_spacy(lang):
+    rnd, chunks = random.Random(1), _Chunks(lang, SPECIAL_TOKENS)
+    cases = sorted(chunks.rules)
+    fallbacks = 0
+    for _ in range(400):
+        text = ""
+        for _ in range(rnd.randint(1, 8)):
+            case = rnd.choice(cases)
+            cut = rnd.randrange(len(case) + 1)
+            junk = "".join(rnd.choice("()[]:;-_=.,'\"xaX1 \n8") for _ in range(4))
+            text += rnd.choice([case, case, case[:cut] + " " + case[cut:], junk])
+            text += rnd.choice(["", " ", "  ", "\n", "x"])
+        assert chunks.tokens(text) == plain_spacy(lang)(text), text
+        fallbacks += chunks.across(text, text.split())
+    assert 0 < fallbacks < 400
+
+
+@pytest.mark.parametrize("lang", ["ja", "ko", "th", "vi", "zh"])
+def test_languages_whose_spacy_class_needs_more_packages_get_the_plain_rules(lang):
+    text = "今日は、(いい) 天気。 A b's"
+    assert list(SpacyTokenizer(lang)([text])) == [plain_spacy("xx")(text)]
+
+
+def test_a_text_beyond_a_million_characters_is_the_sum_of_its_parts():
+    part = "It's a film, isn't it? (8/10) "
+    assert list(SPACY([part * 40_000])) == [list(SPACY([part])).pop() * 40_000]
+
+
+def test_the_cache_is_bounded_and_emptying_it_changes_nothing():
+    tok = SpacyTokenizer()
+    texts = [f"word{i} isn't {'y' * 1000}{i}." for i in range(100)]
+    first = list(tok(texts))
+    tok._chunks.room = -1
+    assert list(tok(texts)) == first and 0 < tok._chunks.room
+
+
+def test_tokenizers_stream_in_order():
+    for tok in (SPACY, BaseTokenizer("-"), TOKENIZER.pipe):
+        stream = tok(iter(["a", *(f"b{i}" for i in range(3)), None]))
+        assert [next(stream)[-1] for _ in range(4)] == ["a", "b0", "b1", "b2"]
+    assert list(BaseTokenizer("-")(["a-b c"])) == [["a", "b c"]] and WordTokenizer is SpacyTokenizer
+
+
+def test_the_default_pipeline_gives_the_classic_tokens():
+    assert TOKENIZER("I LOVE it sooooo much,<br />it's #1!!! No no no  way") == (
+        "xxbos i xxup love it s xxrep 5 o much , \n it 's # 1 xxrep 3 ! xxmaj no no no way".split(" "))
+    assert TOKENIZER("") == TOKENIZER(" \t ") == ["xxbos"]
+    assert Tokenizer(rules=[], post_rules=[])("A  b") == ["A", " ", "b"]
+    assert Tokenizer(rules=[])("A  b") == ["A", "▁", "b"]
+    assert Tokenizer(BaseTokenizer, rules=[str.upper])("a b") == ["A", "B"]
+
+
+def test_fields_are_marked_and_a_typed_mark_is_not_one():
+    assert TOKENIZER(("A title", "xxfld 2 text")) == "xxbos xxfld 1 a title xxfld 2 xx fld 2 text".split()
+    assert TOKENIZER(("&lt;", "b")) == "xxbos xxfld 1 < xxfld 2 b".split()
+    assert TOKENIZER(("one",)) == TOKENIZER("one") == ["xxbos", "one"]
+    assert Tokenizer(mark_fields=False)(("a", "b")) == ["xxbos", "a", "b"]
+    assert Tokenizer(mark_fields=True)("a") == ["xxbos", "xxfld", "1", "a"]
+    assert join_fields(["a", "b"]) == "xxfld 1 a xxfld 2 b"
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), 3, b"bytes", ["a"], ("a", None)])
+def test_what_is_not_text_is_an_error_that_names_the_row(bad):
+    with pytest.raises(TextError, match="E101.*row 2"):
+        list(TOKENIZER.pipe(["a", ("a", "b"), bad]))
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\ud83d\ude00", "\0", "\ufeff", "\u202e",
+                                  "a" + "\u0301" * 999, "&#xd800;"])
+def test_strange_text_gives_tokens_that_files_can_hold(text):
+    tokens = TOKENIZER(text)
+    assert tokens[0] == "xxbos" and "".join(tokens).encode()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(st.characters(codec=None, categories=None)))
+def test_no_text_stops_the_pipeline(text):
+    assert TOKENIZER(text)[0] == "xxbos"
+
+
+def shout(text): return text.upper()
+def make_rule(suffix): return lambda text: text + suffix
+
+
+class OwnTok:
+    def __init__(self, n): self.n = n
+    def __call__(self, texts): return (t.split()[: self.n] for t in texts)
+
+
+def test_the_fingerprint_changes_with_every_part():
+    parts = [{}, {"lang": "de"}, {"mark_fields": True}, {"mark_fields": False}, {"tok": BaseTokenizer()},
+             {"tok": BaseTokenizer("-")}, {"rules": []}, {"rules": DEFAULT_RULES[::-1]}, {"post_rules": []},
+             {"rules": [shout]},
+             {"rules": [make_rule("a")]}, {"rules": [make_rule("b")]}, {"tok": OwnTok(1)}, {"tok": OwnTok(2)},
+             {"rules": [functools.partial(lowercase, add_eos=True)]},
+             {"rules": [functools.partial(lowercase)]},
+             {"rules": [lambda t: t + "a"]}, {"rules": [lambda t: t + "b"]},
+             {"tok": SpacyTokenizer(special_toks=["xxa"])}]
+    prints = [Tokenizer(**kwargs).fingerprint for kwargs in parts]
+    assert len(set(prints)) == len(parts)
+    assert prints == [Tokenizer(**kwargs).fingerprint for kwargs in parts]
+
+
+def test_the_fingerprint_sees_what_a_rule_refers_to(monkeypatch):
+    def rule(text): return shout(text)
+    before = Tokenizer(rules=[rule]).fingerprint
+    monkeypatch.setitem(globals(), "shout", make_rule("!"))
+    assert Tokenizer(rules=[rule]).fingerprint != before
+
+
+def test_a_config_restores_the_tokenizer():
+    tokenizer = Tokenizer(SpacyTokenizer("de"), [shout, *DEFAULT_RULES], [shout], mark_fields=False)
+    config = json.loads(json.dumps(tokenizer.config()))
+    restored = Tokenizer.from_config(config, rules=[shout])
+    assert restored.fingerprint == tokenizer.fingerprint
+    assert restored(("Hallo", "x")) == tokenizer(("Hallo", "x"))
+    assert Tokenizer.from_config(Tokenizer(OwnTok(1)).config(), tok=OwnTok(2)).tok.n == 2
+    assert pickle.loads(pickle.dumps(tokenizer)).fingerprint == tokenizer.fingerprint
+
+
+def test_a_custom_rule_that_bears_a_classic_name_is_not_mistaken_for_it():
+    def lowercase(text): return text
+    with pytest.raises(FileError, match="E402.*lowercase"):
+        Tokenizer.from_config(Tokenizer(rules=[lowercase]).config())
+
+
+@pytest.mark.parametrize("change", [{"rules": ["system"]}, {"rules": [{"custom": "shout"}]},
+                                    {"tok": {"custom": "OwnTok"}}, {"rules": 5},
+                                    {"tok": {"name": "os.system", "params": {}}}, {"rules": [{}]},
+                                    {"rules": [["a"]]}])
+def test_a_config_never_imports_and_names_what_is_missing(change):
+    with pytest.raises(FileError, match="E402"):
+        Tokenizer.from_config(TOKENIZER.config() | change)

@@ -1,0 +1,109 @@
+r"""The classic text rules of ULMFiT: pure `str -> str`, linear in the length of the text; none ever raises.
+
+Each rule takes what the one before it gives, in the order of `DEFAULT_RULES`. They write down as control
+tokens what lowering and tokenizing would lose:
+
+>>> text = "I LOVE it sooooo much<br />The end"
+>>> for rule in DEFAULT_RULES: text = rule(text)
+>>> text
+'xxbos i xxup love it s xxrep 5 o much\nxxmaj the end'
+
+Source: the rules of fastai 2, which go back to the code published with the paper (arXiv 1801.06146).
+"""
+
+import html
+import re
+
+from ulmfit_easy.text.special import BOS, EOS, SPECIAL_TOKENS, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK, neutralize
+
+# In this order. The `&` of an entity is optional: scraped text often lost it.
+_MESS = [("#39;", "'"), ("amp;", "&"), ("#146;", "'"), ("nbsp;", " "), ("#36;", "$"), ("\\n", "\n"),
+         ("quot;", "'"), ("<br />", "\n"), ('\\"', '"'), (" @.@ ", "."), (" @-@ ", "-"), ("...", " …")]
+_CONTROL = re.compile("(<unk>|" + "|".join(SPECIAL_TOKENS) + ")")
+_LONG_NUMBER = re.compile("&#([0-9]{8,});?")  # Unicode ends at 1114111; int() refuses 4,301 digits
+
+
+def _decode(text: str) -> str:
+    for mess, char in _MESS:
+        if mess.endswith(";"):
+            text = text.replace("&" + mess, char)
+        text = text.replace(mess, char)
+    text = _LONG_NUMBER.sub(lambda m: f"&#{m[1].lstrip('0')[:8] or '0'};", text)
+    return html.unescape(text)
+
+
+def fix_html(text: str) -> str:
+    """The text with HTML entities and WikiText marks decoded; `<unk>` becomes `xxunk`.
+
+    Control tokens already in the text stay. What the decoding would forge (`&#120;xpad`) is neutralised.
+    """
+    parts = _CONTROL.split(text)  # plain, control, plain, ..., plain
+    parts[::2] = [neutralize(_decode(part)) for part in parts[::2]]
+    parts[1::2] = [UNK if part == "<unk>" else part for part in parts[1::2]]
+    return "".join(parts)
+
+
+_REP = re.compile(r"(\S)\1{2,}+")
+
+
+def replace_rep(text: str) -> str:
+    """The text with a character repeated three times or more counted: `cccc` -> ` xxrep 4 c `."""
+    return _REP.sub(lambda m: f" {TK_REP} {len(m[0])} {m[1]} ", text)
+
+
+_WREP = re.compile(r"(?:^|\s)(\w+)(?:\s+\1){2,}(\W|$)")
+
+
+def replace_wrep(text: str) -> str:
+    """The text with a word repeated three times or more counted: ` no no no ` -> ` xxwrep 3 no  `."""
+    return _WREP.sub(lambda m: f" {TK_WREP} {len(m[0].split())} {m[1]} {m[2]}", text)
+
+
+_SLASHES = re.compile(r"([/#\\])")
+
+
+def spec_add_spaces(text: str) -> str:
+    """The text with spaces around `/`, `#` and backslash."""
+    return _SLASHES.sub(r" \1 ", text)
+
+
+_SPACES = re.compile(" {2,}")
+
+
+def rm_useless_spaces(text: str) -> str:
+    """The text with runs of spaces made one."""
+    return _SPACES.sub(" ", text)
+
+
+def _lower(marker: str):
+    return lambda m: (f"{marker} " if len(m[0]) > 1 else "") + m[0].lower()
+
+
+# Possessive (`*+`): a word that ends in the wrong letter fails at once, so that no text makes them quadratic.
+_ALL_CAPS = re.compile(r"(?<!\S)[A-Z][^a-z\s]*+(?!\S)")
+_CAPITALISED = re.compile(r"(?<!\S)[A-Z][^A-Z\s]*+(?!\S)")
+
+
+def replace_all_caps(text: str) -> str:
+    """The text with words in capitals lowered and marked: `NOT` -> `xxup not`; one letter gets no mark."""
+    return _ALL_CAPS.sub(_lower(TK_UP), text)
+
+
+def replace_maj(text: str) -> str:
+    """The text with capitalised words lowered and marked: `Oslo` -> `xxmaj oslo`; one letter gets no mark."""
+    return _CAPITALISED.sub(_lower(TK_MAJ), text)
+
+
+def lowercase(text: str, add_bos: bool = True, add_eos: bool = False) -> str:
+    """The text stripped and lowered, between `xxbos` (on by default) and `xxeos` (off)."""
+    return (f"{BOS} " if add_bos else "") + text.lower().strip() + (f" {EOS}" if add_eos else "")
+
+
+def replace_space(token: str) -> str:
+    """The token with spaces inside it made `▁`, so that tokens joined by spaces can be split again."""
+    return token.replace(" ", "▁")
+
+
+DEFAULT_RULES = (fix_html, replace_rep, replace_wrep, spec_add_spaces, rm_useless_spaces, replace_all_caps,
+                 replace_maj, lowercase)
+DEFAULT_POST_RULES = (replace_space,)

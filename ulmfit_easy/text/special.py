@@ -1,0 +1,26 @@
+"""The nine control tokens, and the guarantee that no user can type one."""
+
+import re
+
+UNK, PAD, BOS, EOS, FLD = "xxunk", "xxpad", "xxbos", "xxeos", "xxfld"
+TK_REP, TK_WREP, TK_UP, TK_MAJ = "xxrep", "xxwrep", "xxup", "xxmaj"
+
+SPECIAL_TOKENS = (UNK, PAD, BOS, EOS, FLD, TK_REP, TK_WREP, TK_UP, TK_MAJ)  # their ids are 0..8
+UNK_ID, PAD_ID = SPECIAL_TOKENS.index(UNK), SPECIAL_TOKENS.index(PAD)
+FAKE = "xxfake"  # fills a vocabulary up to a multiple of 8; no text ever gets its id
+
+# The rules lower the text later, so every character that becomes one of these letters counts: the capitals
+# and U+212A, the Kelvin sign (a test goes through all of Unicode).
+_LETTER = {c: f"[{c}{c.upper()}{chr(0x212A) if c == 'k' else ''}]" for c in set("".join(SPECIAL_TOKENS))}
+_ENDINGS = "|".join("".join(_LETTER[c] for c in token[2:]) for token in SPECIAL_TOKENS)
+_FORGED = re.compile(f"([xX]{{2}})(?={_ENDINGS})")
+
+
+def neutralize(text: str) -> str:
+    """The text, with every control token in it broken by a space: `xxpad` becomes `xx pad`.
+
+    In any case of letters, and inside words too, where a tokenizer may split a control token off an affix.
+    Everything else stays as it is. What is broken cannot grow together again: no rule, no tokenizer joins
+    words.
+    """
+    return _FORGED.sub(r"\1 ", text)

@@ -1,0 +1,234 @@
+"""A tokenized corpus on disk: built in bounded memory, read through a memory map, found by its content."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import warnings
+import weakref
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ulmfit_easy import files
+from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.text.special import UNK_ID
+from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer, fields_of
+from ulmfit_easy.text.vocab import Vocab
+
+BLOCK = 1 << 20  # tokens that are handled at once
+MEMBERS = ("tokens.bin", "offsets.npy", "lexicon.json")
+
+
+class TokenStore:
+    """A tokenized corpus in a folder; `TokenStore(folder)` opens it, `TokenStore.build` makes or finds it.
+
+    Tokens are kept as ids of a *lexicon* of all distinct tokens in first-seen order, so that the corpus
+    does not depend on a vocabulary; it may exceed the memory. The folder holds `tokens.bin` (uint32,
+    little-endian, all documents end to end), `offsets.npy` (N + 1, int64), `lexicon.json`, and `meta.json`
+    with the SHA-256 of the others.
+
+    Attributes:
+        offsets: (N + 1,) int64, where each document begins in `tokens.bin`.
+        lengths: (N,) int64, tokens per document.
+        n_tokens: tokens in all.
+        lexicon: list of distinct tokens.
+
+    Raises: FileError E404 and E406 if a member is missing or has the wrong size.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        meta = files.read_json(self.path / "meta.json")
+        for name in MEMBERS:
+            size = files.existing(self.path / name).stat().st_size
+            if size != meta["members"][name]["bytes"]:
+                raise FileError("E406", received=f"{self.path / name} with {size:,} bytes",
+                                expected=f"{meta['members'][name]['bytes']:,} bytes",
+                                fix="build the store again")
+        self.offsets = np.load(self.path / "offsets.npy")  # (N + 1,)
+        self.lengths = np.diff(self.offsets)  # (N,)
+        self.n_tokens = int(self.offsets[-1])
+        self.lexicon = json.loads((self.path / "lexicon.json").read_text())
+        mapped = np.memmap(self.path / "tokens.bin", "<u4", "r") if self.n_tokens else np.empty(0, "<u4")
+        self.ids = np.asarray(mapped)  # (n_tokens,), lexicon ids
+
+    @classmethod
+    def build(cls, texts: Iterable, tokenizer: Tokenizer, cache_dir: str | Path | bool | None = None,
+              key: str | None = None, progress: bool = False) -> "TokenStore":
+        """The store of some texts: opened if it was built before, else built in one pass.
+
+        Args:
+            texts: strings or tuples of fields; anything that can be iterated, also more than the memory
+                holds. What can be iterated again (a list, a Series) is hashed first, which is cheap beside
+                tokenizing. An iterator cannot be hashed: its store is temporary, unless a `key` names the
+                content.
+            tokenizer: its fingerprint is part of the name under which the store is found again.
+            cache_dir: where stores are kept; the user's cache folder by default. `False` makes a temporary
+                store that goes with the object.
+            key: names the content in place of the hash of the texts; the same key with other texts gives
+                the old store.
+            progress: show a progress bar.
+
+        Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none.
+        """
+        if isinstance(texts, str):
+            raise TextError("E101", received="one string", expected="texts", fix="pass a list: [text]")
+        if cache_dir is False or (key is None and iter(texts) is texts):
+            folder = Path(tempfile.mkdtemp(prefix="ulmfit-"))
+            try:
+                _write(folder / "store", texts, tokenizer, progress)
+                store = cls(folder / "store")
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
+            return store
+        from filelock import FileLock
+
+        content = _hash_of(texts) if key is None else f"key {key}"
+        name = files.sha256_bytes(json.dumps([SCHEMA, tokenizer.fingerprint, content]).encode())
+        folder = (files.cache_dir() / "tokens" if cache_dir is None else Path(cache_dir)) / name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):  # two processes: one builds, the other waits and opens
+            for left_over in folder.parent.glob(f".{name}.tmp-*"):  # of a build that was killed
+                shutil.rmtree(left_over, ignore_errors=True)
+            if not (folder.exists() and _intact(folder)):
+                _write(folder, texts, tokenizer, progress)
+            return cls(folder)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __reduce__(self):
+        return type(self), (self.path,)
+
+    def span(self, i: int) -> tuple[int, int]:
+        """Where document `i` begins and ends in `ids`; IndexError beyond the last."""
+        i = range(len(self))[i]
+        return int(self.offsets[i]), int(self.offsets[i + 1])
+
+    def tokens(self, i: int) -> list[str]:
+        """The tokens of document `i`."""
+        start, stop = self.span(i)
+        return [self.lexicon[j] for j in self.ids[start:stop].tolist()]
+
+    def count(self, rows: Sequence[int] | None = None) -> Counter:
+        """How often each token occurs in all documents, or in some: a Counter in first-seen order."""
+        counts, order = self.counts(rows)
+        return Counter({self.lexicon[i]: int(counts[i]) for i in order})
+
+    def counts(self, rows: Sequence[int] | None = None) -> tuple[np.ndarray, list[int]]:
+        """How often each lexicon id occurs, (len(lexicon),) int64, and those that do, in first-seen order."""
+        counts, order = np.zeros(len(self.lexicon), np.int64), []
+        for block in self._blocks(rows):
+            new, first = np.unique(block[counts[block] == 0], return_index=True)
+            order += new[np.argsort(first)].tolist()
+            counts += np.bincount(block, minlength=len(counts))
+        return counts, order
+
+    def numericalize(self, vocab: Vocab) -> "IdStore":
+        """The same documents as ids of a vocabulary, computed when they are read."""
+        return IdStore(self, vocab)
+
+    def _blocks(self, rows):
+        """The lexicon ids of all documents or of some, at least `BLOCK` at once but for the last."""
+        if rows is None:
+            yield from (self.ids[i:i + BLOCK] for i in range(0, self.n_tokens, BLOCK))
+            return
+        parts, size = [], 0
+        for start, stop in map(self.span, rows):
+            parts.append(self.ids[start:stop])
+            size += stop - start
+            if size >= BLOCK:
+                yield np.concatenate(parts)
+                parts, size = [], 0
+        if parts:
+            yield np.concatenate(parts)
+
+
+class IdStore:
+    """The documents of a `TokenStore` as ids of a vocabulary: `ids[i]` is document `i`, (T,) int32.
+
+    Nothing is copied but what is read. Tokens outside the vocabulary read as `xxunk`, 0.
+    """
+
+    def __init__(self, store: TokenStore, vocab: Vocab):
+        self.store, self.vocab = store, vocab
+        self.lut = np.fromiter((vocab.stoi.get(token, UNK_ID) for token in store.lexicon), np.int32)
+        self.offsets, self.lengths, self.n_tokens = store.offsets, store.lengths, store.n_tokens
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __reduce__(self):
+        return type(self), (self.store, self.vocab)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        start, stop = self.store.span(i)
+        return self.lut[self.store.ids[start:stop]]  # (T,)
+
+    def read(self, doc: int, start: int, stop: int) -> np.ndarray:
+        """Tokens `start` to `stop` of a document, as in `ids[doc][start:stop]`, without reading the rest."""
+        first, last = self.store.span(doc)
+        start, stop, _ = slice(start, stop).indices(last - first)
+        return self.lut[self.store.ids[first + start:first + stop]]  # (stop - start,)
+
+    def unk_rate(self, rows: Sequence[int] | None = None) -> float:
+        """The share of tokens that are unknown, in all documents or in some; 0 where there are no tokens."""
+        counts, _ = self.store.counts(rows)
+        return float(counts[self.lut == UNK_ID].sum() / max(1, counts.sum()))
+
+
+def _hash_of(texts):
+    """SHA-256 of all texts with their lengths."""
+    digest = hashlib.sha256()
+    for i, row in enumerate(texts):
+        fields = [field.encode("utf-8", "surrogatepass") for field in fields_of(row, i)]
+        digest.update(repr([len(field) for field in fields]).encode())
+        digest.update(b"".join(fields))
+    return digest.hexdigest()
+
+
+def _write(folder, texts, tokenizer, progress):
+    """Tokenize the texts into a new folder that is there whole or not at all."""
+    if progress:
+        from tqdm.auto import tqdm
+
+        texts = tqdm(texts, desc="tokenizing", unit=" texts")
+    ids_of = defaultdict()
+    ids_of.default_factory = ids_of.__len__  # a new token gets the next id
+    block, lengths = array("I"), array("q", [0])
+    with files.atomic_path(folder) as tmp:
+        tmp.mkdir()
+        with open(tmp / "tokens.bin", "wb") as out:
+            for tokens in tokenizer.pipe(texts):
+                block.extend(map(ids_of.__getitem__, tokens))
+                lengths.append(len(tokens))
+                if len(block) >= BLOCK:
+                    out.write(np.asarray(block, "<u4").tobytes())
+                    block = array("I")
+            out.write(np.asarray(block, "<u4").tobytes())
+        if len(lengths) == 1:
+            raise TextError("E104", received="no texts at all", expected="at least one",
+                            fix="check where they come from")
+        np.save(tmp / "offsets.npy", np.cumsum(lengths, dtype=np.int64))
+        (tmp / "lexicon.json").write_text(json.dumps(list(ids_of)))
+        members = {name: {"bytes": (tmp / name).stat().st_size, "sha256": files.sha256_file(tmp / name)}
+                   for name in MEMBERS}
+        files.write_json(tmp / "meta.json", {"schema": SCHEMA, "members": members})
+
+
+def _intact(folder):
+    """Whether all members of a store have the SHA-256 they were written with; warns if they have not."""
+    try:
+        members = files.read_json(folder / "meta.json")["members"]
+        for name in MEMBERS:
+            files.check_sha256(folder / name, members[name]["sha256"])
+    except (OSError, KeyError, TypeError) as e:
+        warnings.warn(f"the token cache {folder} is damaged and will be built again: {e}", stacklevel=3)
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""Tokens to ids and back, and ids to readable text."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ulmfit_easy.errors import VocabError, some
+from ulmfit_easy.files import sha256_bytes
+from ulmfit_easy.text.special import BOS, EOS, FAKE, PAD, SPECIAL_TOKENS, UNK_ID
+from ulmfit_easy.text.special import TK_MAJ as MAJ
+from ulmfit_easy.text.special import TK_REP as REP
+from ulmfit_easy.text.special import TK_UP as UP
+from ulmfit_easy.text.special import TK_WREP as WREP
+
+MAX_REPEAT = 1000  # so that `xxrep 100000000 a` cannot fill the memory
+
+
+def make_vocab(count: Counter, min_freq: int = 3, max_vocab: int = 60000,
+               special_toks: Sequence[str] | None = None) -> list[str]:
+    """The tokens of a vocabulary: the special ones, then the most common, first seen first among equals.
+
+    Args:
+        min_freq: how often a token must occur (at least).
+        max_vocab: how many there may be, special tokens included. Then `xxfake` fills up to a multiple of 8,
+            which matrix units like.
+        special_toks: the nine control tokens by default.
+
+    Raises: VocabError E301 if no token but special ones is left.
+    """
+    special = list(SPECIAL_TOKENS if special_toks is None else special_toks)
+    not_words = {*special, FAKE}
+    words = Counter({token: n for token, n in count.items() if token not in not_words})
+    common = [token for token, n in words.most_common(max_vocab) if n >= min_freq]
+    if not common or max_vocab <= len(special):
+        best = max(words.values(), default=0)
+        raise VocabError("E301", received=f"{len(words):,} distinct tokens, the most common {best} times, "
+                         f"with min_freq={min_freq} and max_vocab={max_vocab}",
+                         expected="at least one token often enough, beside the special ones",
+                         fix="lower min_freq, raise max_vocab or give more text")
+    itos = (special + common)[:max_vocab]
+    return itos + [FAKE] * (-len(itos) % 8)
+
+
+class Vocab(Sequence):
+    """The tokens of a model in the order of their ids: frozen, hashable, and otherwise like a list.
+
+    `vocab[5]`, `vocab.stoi["the"]`, `"the" in vocab`, `len(vocab)`, `vocab == other`. `stoi` knows no
+    `xxfake`, so that no text gets its id.
+
+    Raises: VocabError E303 unless the nine special tokens come first and every token is a string that is
+        there once (`xxfake` may be there more often).
+    """
+
+    __slots__ = ("itos", "stoi", "sha256")
+
+    def __init__(self, itos: Iterable[str]):
+        itos = tuple(itos)
+        if not all(isinstance(token, str) for token in itos) or itos[:len(SPECIAL_TOKENS)] != SPECIAL_TOKENS:
+            raise VocabError("E303", received=f"a vocabulary that starts with {some(map(repr, itos[:9]), 9)}",
+                             expected=f"strings, the first nine {' '.join(SPECIAL_TOKENS)}",
+                             fix="make the list with make_vocab")
+        stoi = {token: i for i, token in enumerate(itos) if token != FAKE}
+        if len(stoi) + itos.count(FAKE) != len(itos):
+            twice = [repr(token) for token, n in Counter(itos).items() if n > 1 and token != FAKE]
+            raise VocabError("E303", received=f"a vocabulary with duplicates: {some(twice)}",
+                             expected="every token once", fix="remove the duplicates, or use make_vocab")
+        digest = sha256_bytes(json.dumps(itos).encode())
+        for name, value in zip(self.__slots__, (itos, stoi, digest), strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name, value):
+        raise AttributeError("a Vocab is frozen")
+
+    __delattr__ = __setattr__
+
+    def __len__(self): return len(self.itos)
+    def __iter__(self): return iter(self.itos)
+    def __contains__(self, token): return token in self.stoi
+    def __getitem__(self, i): return list(self.itos[i]) if isinstance(i, slice) else self.itos[i]
+    def __hash__(self): return hash(self.itos)
+    def __reduce__(self): return Vocab, (self.itos,)
+    def __repr__(self): return f"Vocab({len(self):,} tokens: {some(self.itos[9:], 4)})"
+
+    def __eq__(self, other):
+        return self.itos == tuple(other) if isinstance(other, Vocab | list | tuple) else NotImplemented
+
+
+class Numericalize:
+    """Tokens to ids (int32) and back; a token outside the vocabulary gets id 0, `xxunk`.
+
+    Args: as for `make_vocab`, which `setup` calls unless there is a vocabulary.
+    """
+
+    def __init__(self, vocab: Iterable[str] | None = None, min_freq: int = 3, max_vocab: int = 60000,
+                 special_toks: Sequence[str] | None = None):
+        self.vocab = vocab if isinstance(vocab, Vocab | None) else Vocab(vocab)
+        self.min_freq, self.max_vocab, self.special_toks = min_freq, max_vocab, special_toks
+
+    def setup(self, count: Counter) -> "Numericalize":
+        """Make the vocabulary from token counts, if there is none yet."""
+        if self.vocab is None:
+            self.vocab = Vocab(make_vocab(count, self.min_freq, self.max_vocab, self.special_toks))
+        return self
+
+    def __call__(self, tokens: Sequence[str]) -> np.ndarray:
+        """The ids, (T,) int32; E301 before `setup`."""
+        stoi = self._known().stoi
+        return np.fromiter((stoi.get(token, UNK_ID) for token in tokens), np.int32)
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The tokens of some ids."""
+        itos = self._known().itos
+        return [itos[int(i)] for i in ids]
+
+    def _known(self):
+        if self.vocab is None:
+            raise VocabError("E301", received="Numericalize without a vocabulary", expected="one",
+                             fix="call .setup(count) first, or pass vocab=")
+        return self.vocab
+
+
+_DROPPED = {BOS, EOS, PAD, FAKE}
+_CASES = {UP: str.upper, MAJ: lambda token: token[:1].upper() + token[1:].lower()}
+_TIGHT = re.compile(r" (?=[.,!?;:)\]%]|n't\b|'(?:s|m|d|re|ve|ll)\b)|(?<=[(\[]) ")  # as English is printed
+
+
+def detokenize(tokens: Iterable[str]) -> str:
+    """The text that the tokens stand for, with capitals, repetitions (1,000 at most) and spaces put back.
+
+    `xxbos`, `xxeos`, `xxpad` and `xxfake` go; `xxunk` and `xxfld` stay. So goes a control token that has
+    nothing to act on.
+
+    >>> detokenize("xxbos xxmaj it was xxrep 3 a bad , xxup not good !".split())
+    'It was aaa bad, NOT good!'
+    """
+    tokens, words = [token for token in tokens if token not in _DROPPED], []
+    case, times, glue = str, 1, ""  # what the next word goes through
+    for token, previous in zip(tokens, [""] + tokens, strict=False):
+        if token in _CASES:
+            case = _CASES[token]
+        elif token in (REP, WREP):
+            glue = "" if token == REP else " "
+        elif previous in (REP, WREP) and token.isdecimal():
+            times = int(token) if len(token) < 5 else MAX_REPEAT
+        else:
+            words.append(glue.join([case(token.replace("▁", " "))] * min(times, MAX_REPEAT)))
+            case, times, glue = str, 1, ""
+    return _TIGHT.sub("", " ".join(words))
