@@ -8,7 +8,6 @@ CODES = {
     "E102": "a column is missing",
     "E103": "too little text for one batch",
     "E104": "there are no texts at all",
-    "E110": "a text is too long or too slow to tokenize",
     "E201": "fewer than two classes to tell apart",
     "E202": "a label is missing",
     "E203": "a label of the validation set is not in the training set",

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from ulmfit_easy.errors import FileError
+from ulmfit_easy.errors import FileError, TrainingError
 
 
 def cache_dir() -> Path:
@@ -48,6 +48,19 @@ def existing(path) -> Path:
     return path
 
 
+def free_place(path, part: str) -> Path:
+    """The path, if a folder may be written there: nothing, an empty folder, or an older model with the file `part`.
+
+    Raises:
+        TrainingError: E502 for anything else, since it would be replaced.
+    """
+    path = Path(path)
+    if path.exists() and not (path / part).exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise TrainingError("E502", received=f"{path}, where something else is", expected="a new folder for the model",
+                            fix="choose another name")
+    return path
+
+
 def _fsync_dir(folder: Path):
     if os.name == "posix":  # power loss: the rename itself must reach the disk
         fd = os.open(folder, os.O_RDONLY)
@@ -61,7 +74,8 @@ def _fsync_dir(folder: Path):
 def atomic_path(path):
     """A sibling temporary path to write to; it takes the place of `path` only if the block succeeds.
 
-    After a kill, a full disk or an error the old file is still there, whole. Works for a file or a folder.
+    After a kill, a full disk or an error the old file is still there, whole. A folder too; but it takes two
+    renames, and a kill just between them leaves the old one in the hidden folder beside its place.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,9 +86,14 @@ def atomic_path(path):
         for file in [new] if new.is_file() else [p for p in new.rglob("*") if p.is_file()]:
             with open(file, "rb+") as f:
                 os.fsync(f.fileno())
-        if path.is_dir():
-            os.replace(path, tmp / "old")
-        os.replace(new, path)
+        try:
+            if path.is_dir():
+                os.replace(path, tmp / "old")
+            os.replace(new, path)
+        except BaseException:
+            if (tmp / "old").exists():
+                os.replace(tmp / "old", path)
+            raise
         _fsync_dir(path.parent)
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
@@ -98,7 +117,7 @@ def read_json(path, max_bytes: int = 64 << 20):
         if path.stat().st_size > max_bytes:
             raise ValueError(f"it has {path.stat().st_size:,} bytes, more than {max_bytes:,}")
         return json.loads(path.read_bytes().decode("utf-8"))
-    except (ValueError, RecursionError) as e:
+    except (ValueError, RecursionError, OSError) as e:
         raise FileError("E401", received=f"{path}, which cannot be read as JSON ({e})", expected="a JSON file",
                         fix="save it again with this library") from e
 
@@ -164,8 +183,8 @@ def extract_tar(archive, dest, *, max_bytes: int = 1 << 30, max_files: int = 100
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with tar.extractfile(member) as source, open(target, "xb") as out:
                         shutil.copyfileobj(source, out)
-        except (tarfile.TarError, EOFError, OSError) as e:
-            if isinstance(e, FileError):
-                raise
+        except FileError:
+            raise
+        except Exception as e:  # tar, gzip, zlib and lzma each have errors of their own for bad data
             raise refuse(f"which cannot be read ({e})") from e
     return dest

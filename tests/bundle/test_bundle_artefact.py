@@ -1,0 +1,123 @@
+"""Weights and vocabularies in files that run no code."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import ulmfit_easy
+from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
+from ulmfit_easy.errors import FileError
+from ulmfit_easy.text.special import SPECIAL_TOKENS
+from ulmfit_easy.text.vocab import Vocab
+
+VOCAB = Vocab([*SPECIAL_TOKENS, "a", "b", "c"])
+
+
+def test_weights_of_every_type_come_back_to_the_bit(tmp_path):
+    weights = {"f": torch.randn(3, 4), "h": torch.randn(2).half(), "b": torch.randn(2).bfloat16(),
+               "i": torch.arange(5), "bool": torch.tensor([True]), "scalar": torch.tensor(3.0),
+               "empty": torch.empty(0, 3), "also empty": torch.empty(0, 3), "turned": torch.randn(2, 3).T}
+    loaded, metadata = load_weights(save_weights(tmp_path / "w", weights, note=[1, "x"]))
+    assert metadata == {"format": 1, "note": [1, "x"]} and loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[k], v) and loaded[k].dtype == v.dtype for k, v in weights.items())
+
+
+def test_a_tensor_under_two_names_is_stored_once_and_shared_again(tmp_path):
+    w = torch.randn(100, 100)
+    path = save_weights(tmp_path / "w", {"a": w, "b": w, "turned": w.T})
+    loaded, _ = load_weights(path)
+    assert loaded["a"].data_ptr() == loaded["b"].data_ptr() != loaded["turned"].data_ptr()
+    assert torch.equal(loaded["turned"], w.T) and path.stat().st_size < 2 * w.numel() * 4 + 1000
+
+
+@pytest.mark.parametrize("metadata", [
+    None, {}, {"ulmfit_easy": "no json"}, {"ulmfit_easy": "[1]"}, {"ulmfit_easy": "{}"},
+    {"ulmfit_easy": '{"format": 2, "aliases": {}}'}, {"ulmfit_easy": '{"format": "1", "aliases": {}}'},
+    {"ulmfit_easy": '{"format": 1, "aliases": {"b": "missing"}}'}, {"ulmfit_easy": '{"format": 1, "aliases": [1]}'},
+    {"ulmfit_easy": '{"format": 1, "aliases": {"b": ["w"]}}'}, {"ulmfit_easy": "[" * 100_000},
+])
+def test_safetensors_of_others_or_of_the_future_are_e401(tmp_path, metadata):
+    save_file({"w": torch.ones(2)}, tmp_path / "w", metadata)
+    with pytest.raises(FileError, match="E401"):
+        load_weights(tmp_path / "w")
+
+
+def test_a_folder_in_the_place_of_a_file_is_e401(tmp_path):
+    with pytest.raises(FileError, match="E401"):
+        load_weights(tmp_path)
+
+
+def test_a_bundle_comes_back_and_can_be_written_again(tmp_path):
+    for value in (1.0, 2.0):
+        save_bundle(tmp_path / "b", {"w": torch.full((2,), value)}, VOCAB, {"kind": "test"})
+        config, vocab, weights = load_bundle(tmp_path / "b")
+        assert config == {"format": 1, "kind": "test"} and vocab == VOCAB and weights["w"][0] == value
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def test_the_vocabulary_of_other_weights_is_e402(tmp_path):
+    bundle = save_bundle(tmp_path / "b", {"w": torch.ones(2)}, VOCAB, {})
+    words = list(VOCAB)
+    (bundle / "vocab.json").write_text(json.dumps([*words[:9], "b", "a", "c"]))
+    with pytest.raises(FileError, match="E402") as e:
+        load_bundle(bundle)
+    assert VOCAB.sha256[:12] in str(e.value)
+
+
+def test_weights_are_matched_by_name_and_shape():
+    model = nn.Linear(2, 3)
+    weights = dict(reversed([(k, v.clone() + 1) for k, v in model.state_dict().items()]))
+    load_state(model, weights, "x")
+    assert torch.equal(model.weight, weights["weight"])
+    before = model.weight.clone()
+    for wrong, says in [({"weight": torch.ones(3, 2), "bias": torch.ones(4)}, "bias"),
+                        ({"weight": torch.ones(3, 2)}, "missing"),
+                        ({**weights, "other": torch.ones(1)}, "other")]:
+        with pytest.raises(FileError, match=f"E402.*{says}"):
+            load_state(model, wrong, "x")
+    assert torch.equal(model.weight, before)
+    load_state(model, {"weight": torch.zeros(3, 2)}, "x", strict=False)
+    assert not model.weight.any()
+
+
+FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
+
+
+def dangers(tree):
+    """The imports and calls in a syntax tree that could run what a file holds."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            names = [node.func.id] if node.func.id in ("eval", "exec", "__import__") else []
+            names = [f"{n}()" for n in names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            names = [f"{node.value.id}.{node.attr}"]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] in FORBIDDEN or name.endswith("()") or name in ("torch.load", "builtins.eval"):
+                yield node.lineno, name
+            if name in ("np.load", "numpy.load"):
+                yield node.lineno, name
+
+
+def test_the_package_has_nothing_that_runs_what_a_file_holds():
+    sources = list(Path(ulmfit_easy.__file__).parent.rglob("*.py"))
+    found = [(p.name, *d) for p in sources for d in dangers(ast.parse(p.read_text(encoding="utf-8")))]
+    assert len(sources) > 50
+    assert [f for f in found if f[2] not in ("np.load", "numpy.load")] == []
+    assert all("allow_pickle=True" not in p.read_text(encoding="utf-8") for p in sources)
+
+
+@pytest.mark.parametrize("code", ["import pickle", "from pickle import loads", "torch.load(f)", "eval('1')",
+                                  "import yaml", "exec(x)", "f = torch.load", "__import__('os')"])
+def test_the_check_above_sees_what_it_looks_for(code):
+    assert list(dangers(ast.parse(code)))

@@ -1,0 +1,195 @@
+"""Questions to a learner: order, shapes, modes, and answers that do not depend on how they are asked."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from learner_toys import At, classifier, lm, raises, regression, text_dls, three_classes
+
+from ulmfit_easy.data.toy import toy_reviews
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.inference import Prediction
+from ulmfit_easy.learner.metrics import accuracy
+
+WORDS = "the film was good bad and very boring lovely".split()
+
+
+@pytest.fixture(scope="module")
+def clas():
+    learn = classifier(metrics=accuracy)
+    learn.fit_one_cycle(2, 2e-2)
+    return learn
+
+
+def logits_alone(learn, text):
+    """The plain way: one text, one batch."""
+    ids = torch.as_tensor([learn.dls.text_vocab.stoi.get(t, 0) for t in learn.dls.tokenizer(text)])
+    with torch.no_grad():
+        return learn.model.eval()(ids[None], torch.tensor([len(ids)])).logits[0]
+
+
+def shown_texts(capsys):
+    return capsys.readouterr().out
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=30), st.integers(1, 9), st.integers(0, 99))
+@settings(deadline=None, max_examples=25)
+def test_predictions_keep_input_order(clas, lengths, bs, seed):
+    rng = np.random.default_rng(seed)
+    texts = [" ".join(rng.choice(WORDS, n)) for n in lengths]
+    dl = clas.dls.test_dl(texts, bs=bs)
+    probs, targets = clas.get_preds(dl=dl)
+    expected = torch.stack([logits_alone(clas, text) for text in texts]).softmax(1)
+    assert targets is None and torch.allclose(probs, expected, atol=1e-5)
+    in_batches, _ = clas.get_preds(dl=dl, reorder=False)
+    assert torch.equal(in_batches, probs[torch.as_tensor(dl.order)])
+
+
+def test_targets_losses_decisions_and_inputs_stay_with_their_rows(clas):
+    inputs, probs, targets, decided, losses = clas.get_preds(with_input=True, with_decoded=True, with_loss=True)
+    df = toy_reviews(n=90, seed=0)
+    texts = [" ".join(clas.dls.text_vocab[i] for i in ids[:n].tolist()) for ids, n in inputs]
+    known = clas.dls.text_vocab.stoi
+    of_text = {" ".join(t if t in known else "xxunk" for t in clas.dls.tokenizer(text)): label
+               for text, label in zip(df["text"], df["label"], strict=True)}
+    assert [of_text[t] for t in texts] == [clas.dls.classes[i] for i in targets.tolist()]
+    assert torch.equal(decided, probs.argmax(1))
+    assert torch.allclose(losses, F.nll_loss(probs.log(), targets, reduction="none"), atol=1e-5)
+    assert losses.mean().item() == pytest.approx(clas.validate()[0], abs=1e-5)
+
+
+def test_the_training_set_is_asked_in_the_order_of_its_rows_though_it_is_shuffled(clas):
+    dl = clas.dls.train
+    expected = dl.targets
+    for found in (clas.get_preds(ds_idx=0), clas.get_preds(dl=dl)):
+        assert torch.equal(found[1], expected)
+    again = clas.get_preds(ds_idx=0)
+    assert torch.equal(found[0], again[0]) and clas.validate(ds_idx=0) == clas.validate(dl=dl)
+
+
+def test_asking_does_not_change_the_next_epochs_order(clas):
+    before = clas.dls.train.state_dict()
+    clas.get_preds(ds_idx=0), clas.validate(ds_idx=0), clas.show_results(ds_idx=0, max_n=1)
+    assert clas.dls.train.state_dict() == before
+
+
+def test_predict_says_the_same_of_one_text_of_a_list_and_of_a_loader(clas):
+    texts = toy_reviews(n=12, seed=5)["text"].tolist()
+    probs, _ = clas.get_preds(dl=clas.dls.test_dl(texts))
+    many = clas.predict(texts)
+    for text, p, expected in zip(texts, many, probs, strict=True):
+        label, index, one = clas.predict(text)
+        assert isinstance(p, Prediction) and label == p.label == clas.dls.classes[int(index)]
+        assert torch.allclose(one, expected, atol=1e-5) and torch.allclose(p.probs, expected, atol=1e-5)
+        assert index == expected.argmax()
+    assert [p.label for p in clas.predict(pd.Series(texts))] == [p.label for p in many]
+    assert clas.predict(texts[0], with_input=True)[0] == texts[0] and clas.predict(texts[:1])[0].label == many[0].label
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_questions_put_the_models_mode_back(clas, mode, capsys):
+    clas.model.train(mode)
+    for ask in (lambda: clas.predict("good"), clas.validate, clas.get_preds, clas.show_results):
+        ask()
+        assert clas.model.training is mode and not clas.training
+    with pytest.raises(MemoryError), clas.added_cbs(At("after_pred", raises(MemoryError()))):
+        clas.get_preds()
+    assert clas.model.training is mode
+
+
+def test_validate_equals_the_recorder(clas):
+    assert clas.validate() == pytest.approx(clas.recorder.values[-1][1:], abs=1e-6)
+    probs, targets = clas.get_preds()
+    assert clas.validate()[1] == pytest.approx((probs.argmax(1) == targets).float().mean().item())
+
+
+def test_show_results_of_a_classifier_shows_text_target_and_prediction(clas, capsys):
+    clas.show_results(max_n=3)
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split() == ["text", "target", "predicted"] and sum("xxbos" in row for row in rows) == 3
+    assert all(word in ("neg", "pos") for row in rows if "xxbos" in row for word in row.split()[-2:])
+
+
+def test_show_results_of_a_language_model_shows_what_came_and_what_it_guessed(capsys):
+    lm().show_results(max_n=2)
+    assert capsys.readouterr().out.splitlines()[0].split() == ["text", "next", "words", "predicted"]
+
+
+def test_all_logits_of_a_language_model_are_refused():
+    with pytest.raises(TrainingError, match="E505"):
+        lm().get_preds()
+
+
+def multi_frame():
+    df = toy_reviews(n=60, seed=1)
+    return df.assign(tags=["good;short" if x == "pos" else "bad" for x in df["label"]], stars=np.arange(60) / 10)
+
+
+def test_several_labels_come_as_lists_of_names():
+    from ulmfit_easy.data.loaders import TextDataLoaders
+    from ulmfit_easy.text.tokenizers import BaseTokenizer
+
+    dls = TextDataLoaders.from_df(multi_frame(), text_col="text", label_col="tags", label_delim=";", seed=0,
+                                  tok_tfm=BaseTokenizer(), bs=8, min_freq=1)
+    learn = classifier(dls)
+    learn.fit_one_cycle(6, 3e-2)
+    label, index, probs = learn.predict(multi_frame()["text"][0])
+    assert label == [c for c, p in zip(dls.classes, probs, strict=True) if p > 0.5] and index.dtype == torch.bool
+    probs, targets = learn.get_preds()
+    assert probs.shape == targets.shape == (12, 3) and ((probs >= 0) & (probs <= 1)).all()
+    learn.show_results(max_n=2)
+
+
+def test_a_regression_comes_as_a_number():
+    from ulmfit_easy.data.loaders import TextDataLoaders
+    from ulmfit_easy.text.tokenizers import BaseTokenizer
+
+    dls = TextDataLoaders.from_df(multi_frame(), text_col="text", label_col="stars", y_block="regression", seed=0,
+                                  tok_tfm=BaseTokenizer(), bs=8, min_freq=1)
+    learn = classifier(dls, y_range=(0, 6))
+    learn.fit_one_cycle(1, 1e-2)
+    label, index, value = learn.predict("good film")
+    assert isinstance(label, float) and 0 < label < 6 and label == pytest.approx(index.item()) == value.item()
+    preds, targets = learn.get_preds()
+    assert preds.shape == (12, 1) and targets.shape == (12,)
+    assert learn.validate()[0] == pytest.approx((preds[:, 0] - targets).pow(2).mean().item(), rel=1e-5)
+
+
+def test_labels_that_training_never_saw_count_as_wrong_and_break_nothing(clas):
+    df = toy_reviews(n=20, seed=9)
+    df.loc[3, "label"] = "neutral"
+    with pytest.warns(UserWarning, match="none of the classes"):
+        dl = clas.dls.test_dl(df, with_labels=True)
+    probs, targets = clas.get_preds(dl=dl)
+    assert targets[3] < 0 and clas.validate(dl=dl)[1] == pytest.approx((probs.argmax(1) == targets).float().mean())
+    clas.show_results(dl=dl, max_n=20)
+
+
+def test_plain_nets_answer_too():
+    learn = three_classes(metrics=accuracy)
+    learn.fit(3, 0.1)
+    probs, targets = learn.get_preds()
+    assert torch.allclose(probs.sum(1), torch.ones(48))
+    assert learn.validate()[1] == pytest.approx((probs.argmax(1) == targets).float().mean().item())
+    preds, _ = regression().get_preds()
+    assert preds.shape == (32, 1)
+    raw, _ = learn.get_preds(act=lambda x: x)
+    assert torch.allclose(raw.softmax(1), probs)
+
+
+def test_predictions_in_bf16_are_float32_and_near():
+    learn = classifier()
+    full, _ = learn.get_preds()
+    half, _ = learn.to_bf16().get_preds()  # without a fit, so without an optimizer
+    assert half.dtype == torch.float32 and torch.allclose(full, half, atol=2e-2) and not torch.equal(full, half)
+
+
+def test_the_same_text_in_other_batches_gets_the_same_answer():
+    learn = classifier(text_dls(bs=7))
+    text = toy_reviews(n=1, seed=3)["text"][0]
+    alone = learn.predict(text).probs
+    crowd = learn.predict([text, "short", text + " and so on" * 50])[0].probs
+    assert torch.allclose(alone, crowd, atol=1e-6)

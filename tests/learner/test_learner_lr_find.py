@@ -1,0 +1,144 @@
+"""The learning-rate finder: what it finds, and that it leaves nothing changed."""
+
+import copy
+import operator
+import random
+
+import numpy as np
+import pytest
+import torch
+from learner_toys import At, classifier, lm, raises, regression, same, state
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.callbacks.tracking import (
+    CSVLogger,
+    EarlyStoppingCallback,
+    SaveModelCallback,
+    TerminateOnNaNCallback,
+)
+from ulmfit_easy.learner.lr_find import minimum, steep, valley
+
+
+def everything(learn) -> dict:
+    """All that a look for a rate must not change."""
+    loader = learn.dls.train
+    opt = None if learn.opt is None else copy.deepcopy(learn.opt.state_dict())
+    return {"opt": opt, "frozen": [p.requires_grad for p in learn.model.parameters()],
+            "torch groups": None if opt is None else [
+                {k: v for k, v in g.items() if k != "params"} for g in learn.opt.opt.param_groups],
+            "loader": loader.state_dict() if hasattr(loader, "state_dict") else None,
+            "python": random.getstate(), "numpy": np.random.get_state()[1].tolist(),
+            "torch": torch.get_rng_state().tolist(), "cbs": list(learn.cbs), "mode": learn.model.training}
+
+
+def equal(a, b) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    return a == b
+
+
+def plain():
+    return regression(shuffle=True)
+
+
+ENDINGS = {
+    "runs to its end": (None, {}),
+    "diverges": (None, {"start_lr": 1e-2, "end_lr": 1e9}),
+    "an error in a callback": (ValueError, {}),
+    "Ctrl-C": (KeyboardInterrupt, {}),
+    "an error at the very first step": (MemoryError, {}),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("fitted", [True, False])
+@pytest.mark.parametrize("make", [plain, lm, classifier])
+def test_lr_find_leaves_everything_as_it_was_to_the_bit(make, fitted, ending):
+    def run(look):
+        learn = make()
+        random.seed(1), np.random.seed(1), torch.manual_seed(1)
+        if fitted:
+            learn.freeze_to(-2)
+            learn.fit_one_cycle(1, 1e-2)
+        before, weights = everything(learn), state(learn.model)
+        if look:
+            error, options = ENDINGS[ending]
+            at = 0 if error is MemoryError else 4
+            cbs = [] if error is None else [At("after_backward", raises(error()), at=at)]
+            with learn.added_cbs(cbs):
+                if error is None:
+                    learn.lr_find(**{"num_it": 20, **options}, show_plot=False)
+                else:
+                    with pytest.raises(error):
+                        learn.lr_find(num_it=20, show_plot=False)
+            assert equal(everything(learn), before) and same(state(learn.model), weights)
+        learn.fit_one_cycle(1, 1e-2)
+        return learn.recorder.losses, learn.recorder.values, state(learn.model)
+
+    (losses, values, weights), (losses2, values2, weights2) = run(True), run(False)
+    assert losses == losses2 and values == values2 and same(weights, weights2)
+
+
+def test_a_fit_after_a_fit_and_lr_find_uses_the_rate_it_is_given():
+    learn = regression()
+    learn.fit(1, 1e-3)
+    learn.lr_find(num_it=5, show_plot=False)
+    before = state(learn.model)
+    learn.fit(1, 0.0)
+    assert same(before, state(learn.model))
+
+
+def test_the_rates_rise_exponentially_from_start_to_end():
+    learn = regression()
+    learn.lr_find(1e-6, 1e-2, num_it=21, stop_div=False, show_plot=False)
+    assert learn.recorder.lrs == pytest.approx(np.geomspace(1e-6, 1e-2, 21, endpoint=False))
+
+
+def test_it_stops_when_the_loss_diverges_and_cuts_what_is_not_finite():
+    learn = regression()
+    learn.lr_find(1e-3, 1e12, num_it=60, show_plot=False)
+    assert 5 < len(learn.recorder.lrs) < 60 and np.isfinite(learn.recorder.losses).all()
+
+
+def test_suggestions_come_under_the_names_of_their_functions():
+    found = regression().lr_find(show_plot=False, suggest_funcs=(valley, minimum, steep))
+    assert type(found).__name__ == "SuggestedLRs" and found._fields == ("valley", "minimum", "steep")
+    assert all(1e-7 < lr < 10 for lr in found)
+
+
+def test_suggestions_on_curves_that_we_know():
+    lrs = np.geomspace(1e-6, 1, 61)
+    losses = np.concatenate([np.full(20, 5.0), np.linspace(5, 1, 30), np.linspace(2, 9, 11)])
+    assert minimum(lrs, losses) == pytest.approx(lrs[49] / 10)
+    assert lrs[19] < steep(lrs, losses) < lrs[49]
+    assert lrs[25] < valley(lrs, losses) < lrs[40]
+
+
+@pytest.mark.parametrize("num_it", [2, 4, 6])
+def test_few_points_give_a_warning_and_still_a_rate(num_it):
+    with pytest.warns(UserWarning, match="E504"):
+        found = regression().lr_find(num_it=num_it, show_plot=False)
+    assert 0 < found.valley <= 10
+
+
+def test_one_batch_an_epoch_is_enough():
+    learn = regression(n=8)
+    assert learn.lr_find(num_it=30, show_plot=False).valley > 0 and len(learn.recorder.lrs) <= 30
+
+
+@pytest.mark.parametrize("wrong", [{"start_lr": 0}, {"start_lr": 1, "end_lr": 0.1}, {"num_it": 1}])
+def test_arguments_that_cannot_work_are_e502(wrong):
+    with pytest.raises(TrainingError, match="E502"):
+        regression().lr_find(**wrong, show_plot=False)
+
+
+def test_callbacks_made_for_real_fits_stay_out_of_it(tmp_path):
+    learn = regression(path=tmp_path, cbs=[
+        CSVLogger(), TerminateOnNaNCallback(), EarlyStoppingCallback(), SaveModelCallback(comp=operator.lt)])
+    learn.fit(2, 1e-2)
+    log, best = learn.csv_logger.read_log(), (tmp_path / "models/model.safetensors").read_bytes()
+    learn.lr_find(1e-3, 1e12, num_it=60, show_plot=False)
+    assert learn.csv_logger.read_log().equals(log)
+    assert (tmp_path / "models/model.safetensors").read_bytes() == best

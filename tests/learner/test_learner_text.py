@@ -1,0 +1,435 @@
+"""Text learners: what passes from one to the next, what is refused, and the state that must not leak."""
+
+import json
+import math
+import os
+import pickle
+import shutil
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from learner_toys import TINY, At, classifier, lm, same, state, text_dls
+
+from ulmfit_easy.bundle.artefact import load_weights
+from ulmfit_easy.data.toy import toy_reviews
+from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
+from ulmfit_easy.files import sha256_file, write_json
+from ulmfit_easy.learner.metrics import Perplexity, accuracy
+from ulmfit_easy.learner.text import NO_WEIGHTS, load_learner
+from ulmfit_easy.text.rules import DEFAULT_RULES
+from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
+from ulmfit_easy.text.vocab import Vocab
+
+TEXTS = toy_reviews(n=15, seed=7)["text"].tolist()
+
+
+@pytest.fixture(scope="module")
+def lm_dls():
+    return text_dls(is_lm=True, max_vocab=280)  # a multiple of 8: nothing filled up
+
+
+@pytest.fixture(scope="module")
+def clas_dls(lm_dls):
+    return text_dls(text_vocab=lm_dls.vocab)
+
+
+@pytest.fixture(scope="module")
+def tuned(lm_dls, tmp_path_factory):
+    learn = lm(lm_dls, path=tmp_path_factory.mktemp("tuned"), metrics=[accuracy, Perplexity()])
+    learn.fit_one_cycle(2, 2e-2)
+    return learn
+
+
+# --- from one learner to the next ---------------------------------------------------------------------------
+
+
+def test_an_encoder_passes_through_its_file_and_through_memory(tuned, clas_dls):
+    tuned.save_encoder("tuned")
+    from_file = classifier(clas_dls, path=tuned.path).load_encoder("tuned")
+    in_memory = classifier(clas_dls).take_encoder(tuned)
+    assert same(state(from_file.encoder), state(tuned.encoder)) and same(state(in_memory.encoder), state(tuned.encoder))
+    for learn in (from_file, in_memory):  # only the head trains
+        assert [g[0].requires_grad for g in learn.opt.param_groups] == [False] * (TINY["n_layers"] + 1) + [True]
+    in_memory.fit(1, 0.1)
+    assert same(state(tuned.encoder), state(from_file.encoder))
+
+
+def test_an_encoder_of_another_vocabulary_is_e302(tuned, clas_dls):
+    tuned.save_encoder("tuned")
+    words = list(clas_dls.text_vocab)
+    words[20], words[21] = words[21], words[20]  # as many words, in another order
+    other = classifier(text_dls(text_vocab=Vocab(words)), path=tuned.path)
+    before = state(other.model)
+    with pytest.raises(VocabError, match="E302"):
+        other.load_encoder("tuned")
+    with pytest.raises(VocabError, match="E302"):
+        other.take_encoder(tuned)
+    assert same(before, state(other.model))
+
+
+def test_an_encoder_of_the_other_direction_is_e402(tuned, lm_dls):
+    tuned.save_encoder("tuned")
+    backwards = classifier(text_dls(text_vocab=lm_dls.vocab, backwards=True), path=tuned.path)
+    with pytest.raises(FileError, match="E402.*forwards"):
+        backwards.load_encoder("tuned")
+    with pytest.raises(TrainingError, match="E502"):
+        lm(lm_dls, backwards=True)
+
+
+def test_an_encoder_of_other_sizes_is_e402(tuned, clas_dls):
+    tuned.save_encoder("tuned")
+    with pytest.raises(FileError, match="E402"):
+        classifier(clas_dls, path=tuned.path, config={**TINY, "n_hid": 16}).load_encoder("tuned")
+
+
+def longer_vocab(dls):
+    """Some words dropped, some new, another order."""
+    return Vocab([*dls.text_vocab[:9], "brandnew", *reversed(dls.text_vocab[15:]), "unheard"])
+
+
+@pytest.mark.parametrize("config", [TINY, {**TINY, "tie_weights": False}, {**TINY, "out_bias": False}])
+def test_pretrained_words_keep_their_rows_and_new_ones_get_the_mean(lm_dls, tmp_path, config, capsys):
+    old = lm(lm_dls, path=tmp_path, config=config)
+    old.fit(1, 1e-2)
+    vocab = longer_vocab(lm_dls)
+    new = lm(text_dls(is_lm=True, text_vocab=vocab), config=config, pretrained=old.export())
+    parts = [lambda m: m[0].encoder.weight, lambda m: m[1].decoder.weight]
+    parts += [lambda m: m[1].decoder.bias] if config.get("out_bias", True) else []
+    for part in parts:
+        a, b = part(old.model).detach(), part(new.model).detach()
+        for i, word in enumerate(vocab):
+            j = lm_dls.text_vocab.stoi.get(word)
+            assert torch.equal(b[i], a[j]) if j is not None else torch.allclose(b[i], a.mean(0), atol=1e-6)
+    assert same(state(new.model[0].rnns), state(old.model[0].rnns))
+    assert new.n_matched == len(set(vocab) & set(lm_dls.text_vocab)) < len(vocab)
+    tied = config.get("tie_weights", True)
+    assert (new.model[0].encoder.weight.data_ptr() == new.model[1].decoder.weight.data_ptr()) is tied
+    assert new.opt.frozen_idx == TINY["n_layers"]
+    new.verbose = True
+    new.load_pretrained(old.model.state_dict(), lm_dls.text_vocab)
+    assert f"{new.n_matched:,} of {len(vocab):,} words matched" in capsys.readouterr().out
+
+
+def test_pretrained_weights_may_come_as_a_pair_of_files(lm_dls, tmp_path):
+    old = lm(lm_dls, path=tmp_path)
+    old.save("old.v1")
+    write_json(tmp_path / "models/words.json", list(lm_dls.text_vocab))
+    new = lm(lm_dls, path=tmp_path, pretrained_fnames=("old.v1", "words"))
+    assert same(state(new.model), state(old.model)) and new.n_matched == len(lm_dls.text_vocab)
+
+
+def test_a_classifier_takes_the_encoder_of_a_pretrained_language_model(tuned, clas_dls):
+    learn = classifier(clas_dls, pretrained=tuned.export("for clas"))
+    assert same(state(learn.encoder), state(tuned.encoder)) and learn.opt.frozen_idx == TINY["n_layers"] + 1
+
+
+def test_pretrained_weights_that_do_not_fit_are_e402(tuned, clas_dls, lm_dls, tmp_path):
+    with pytest.raises(FileError, match="E402.*classifier"):
+        lm(lm_dls, pretrained=classifier(clas_dls, path=tmp_path).export())
+    with pytest.raises(FileError, match="E402.*forwards"):
+        lm(text_dls(is_lm=True, backwards=True), pretrained=tuned.export("for lm"))
+
+
+def test_without_weights_there_is_one_warning_and_nothing_is_frozen(lm_dls, recwarn):
+    learn = lm(lm_dls, pretrained=True)
+    assert [str(w.message) for w in recwarn.list] == [NO_WEIGHTS]
+    assert learn.opt is None and all(p.requires_grad for p in learn.model.parameters())
+    lm(lm_dls, pretrained=False)
+    assert len(recwarn.list) == 1
+
+
+# --- save, load, export -------------------------------------------------------------------------------------
+
+
+def test_save_and_load_give_weights_and_optimizer_back(lm_dls, tmp_path):
+    learn = lm(lm_dls, path=tmp_path)
+    learn.freeze_to(1)
+    learn.fit(1, 1e-2)
+    learn.save("stage")
+    weights, opt = state(learn.model), learn.opt.state_dict()
+    other = lm(lm_dls, path=tmp_path).load("stage")
+    assert same(weights, state(other.model)) and other.opt.frozen_idx == 1
+    loaded = other.opt.state_dict()
+    assert loaded["hypers"] == opt["hypers"]
+    assert all(torch.equal(v, loaded["state"][i][k]) for i, s in opt["state"].items() for k, v in s.items())
+    for each in (learn, other):
+        torch.manual_seed(5)
+        each.dls.train.load_state_dict({"seed": 3, "epoch": 0})
+        each.fit(1, 1e-2)
+    assert same(state(learn.model), state(other.model))
+
+
+def test_load_without_the_optimizer_leaves_the_own_one(lm_dls, tmp_path):
+    learn = lm(lm_dls, path=tmp_path)
+    learn.fit(1, 1e-2)
+    learn.save("stage")
+    other = lm(lm_dls, path=tmp_path).load("stage", with_opt=False)
+    assert other.opt is None and same(state(other.model), state(learn.model))
+    learn.save("bare", with_opt=False)
+    learn.load("bare")
+    assert learn.opt.opt.state
+
+
+def test_tied_weights_are_stored_once_and_tied_after_load(tuned):
+    path = tuned.save("tied", with_opt=False)
+    tensors, _ = load_weights(path)
+    unique = {p.data_ptr(): p.numel() * 4 for p in tuned.model.parameters()}
+    assert sum(unique.values()) <= path.stat().st_size < sum(unique.values()) + 8000
+    names = "model.0.encoder.weight", "model.0.encoder_dp.emb.weight", "model.1.decoder.weight"
+    assert len({tensors[name].data_ptr() for name in names}) == 1
+    model = lm(tuned.dls, path=tuned.path).load("tied").model
+    assert model[0].encoder.weight.data_ptr() == model[1].decoder.weight.data_ptr()
+
+
+def test_an_exported_classifier_says_the_same(clas_dls, tmp_path):
+    learn = classifier(clas_dls, path=tmp_path, lin_ftrs=[7, 5], ps=[0.2, 0.1], max_len=40, seq_len=20)
+    learn.fit_one_cycle(1, 1e-2)
+    loaded = load_learner(learn.export("out"))
+    for a, b in zip(learn.predict(TEXTS), loaded.predict(TEXTS), strict=True):
+        assert a.label == b.label and torch.equal(a.probs, b.probs)
+    assert not loaded.model.training and loaded.dls.classes == learn.dls.classes
+    assert {f.name for f in (tmp_path / "out").iterdir()} == {"model.safetensors", "vocab.json", "config.json"}
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_an_exported_language_model_says_the_same(backwards, tmp_path):
+    learn = lm(text_dls(is_lm=True, backwards=backwards), path=tmp_path)
+    learn.fit_one_cycle(1, 1e-2)
+    loaded = load_learner(learn.export())
+    assert loaded.dls.backwards is backwards
+    assert loaded.predict("the film", 8, seed=1) == learn.predict("the film", 8, seed=1)
+    assert loaded.logprob(TEXTS) == learn.logprob(TEXTS)
+
+
+def shout(text):
+    return text.upper()
+
+
+def test_a_tokenizer_of_the_users_own_is_passed_to_load_learner(tmp_path):
+    tokenizer = Tokenizer(BaseTokenizer(), [shout, *DEFAULT_RULES])
+    learn = classifier(text_dls(tok_tfm=tokenizer), path=tmp_path)
+    bundle = learn.export()
+    with pytest.raises(FileError, match="E402.*shout"):
+        load_learner(bundle)
+    assert torch.equal(load_learner(bundle, tokenizer=tokenizer).predict("good").probs, learn.predict("good").probs)
+
+
+# --- hostile files ------------------------------------------------------------------------------------------
+
+
+class Canary:
+    def __init__(self, path): self.path = str(path)
+    def __reduce__(self): return os.mkdir, (self.path,)
+
+
+def hostile_bundles(bundle, canary):
+    """Each is (what was done, a folder made from the bundle)."""
+    config = json.loads((bundle / "config.json").read_text())
+    vocab = json.loads((bundle / "vocab.json").read_text())
+    weights = (bundle / "model.safetensors").read_bytes()
+    swapped = vocab[:30] + [vocab[31], vocab[30]] + vocab[32:]
+
+    def changed(**kwargs):
+        return json.dumps({**config, **kwargs}).encode()
+
+    evil = [pickle.dumps(Canary(canary), protocol) for protocol in range(6)]
+    for i, data in enumerate(evil):
+        for name in ("model.safetensors", "vocab.json", "config.json"):
+            yield f"pickle {i} as {name}", name, data
+    for n in (0, 7, 8, 100, len(weights) // 2, len(weights) - 1):
+        yield f"weights cut at {n}", "model.safetensors", weights[:n]
+    yield "weights with more at the end", "model.safetensors", weights + b"\0"
+    yield "a header of 2**62 bytes", "model.safetensors", (2**62).to_bytes(8, "little") + weights[8:]
+    yield "two words swapped", "vocab.json", json.dumps(swapped).encode()
+    yield "a word less", "vocab.json", json.dumps(vocab[:-1]).encode()
+    yield "a vocabulary of numbers", "vocab.json", json.dumps(list(range(len(vocab)))).encode()
+    yield "a vocabulary that is none", "vocab.json", b'{"a": 1}'
+    yield "config cut", "config.json", changed()[:-5]
+    yield "config deep", "config.json", b"[" * 100_000
+    yield "config of another kind", "config.json", b"[1, 2]"
+    yield "config that is not UTF-8", "config.json", b"\xff\xfe" + changed()
+    yield "a newer format", "config.json", changed(format=99)
+    yield "a format that is a word", "config.json", changed(format="1")
+    yield "an unknown kind", "config.json", changed(kind="os.system")
+    yield "a kind that is a list", "config.json", changed(kind=["classifier"])
+    yield "no data", "config.json", json.dumps({k: v for k, v in config.items() if k != "data"}).encode()
+    yield "data without a tokenizer", "config.json", changed(data={**config["data"], "tokenizer": None})
+    yield "classes that are none", "config.json", changed(data={**config["data"], "classes": None})
+    yield "another task", "config.json", changed(data={**config["data"], "task": "eval"})
+    for what, options in {"an unknown option": {"foo": 1}, "other sizes": {"config": {**TINY, "emb_sz": 9}},
+                          "sizes below zero": {"config": {**TINY, "emb_sz": -9}},
+                          "sizes beyond any memory": {"config": {**TINY, "emb_sz": 2**45}},
+                          "a size that is a word": {"config": {**TINY, "n_hid": "many"}},
+                          "callbacks": {"cbs": ["os.system"]}, "an optimizer": {"opt_func": "os.system"},
+                          "a loss": {"loss_func": "os.system"}, "an infinite n_class": {"n_class": 1e400},
+                          "metrics": {"metrics": ["print"]}, "options that are a list": None}.items():
+        yield what, "config.json", changed(model=[1] if options is None else {**config["model"], **options})
+
+
+def test_no_hostile_bundle_is_loaded_and_no_code_in_it_runs(clas_dls, tmp_path):
+    bundle, canary = classifier(clas_dls, path=tmp_path).export("good"), tmp_path / "canary"
+    cases, loaded = list(hostile_bundles(bundle, canary)), []
+    for what, name, data in cases:
+        evil = tmp_path / "evil"
+        shutil.copytree(bundle, evil)
+        (evil / name).write_bytes(data)
+        try:
+            load_learner(evil)
+            loaded.append(what)
+        except UlmfitError as e:
+            assert e.code in ("E401", "E402", "E303", "E502"), (what, e)
+        shutil.rmtree(evil)
+    assert len(cases) >= 50 and not canary.exists()
+    assert set(loaded) <= {"an optimizer", "a loss"}  # names that nobody looks up and nothing imports
+    pickle.loads(pickle.dumps(Canary(canary)))
+    assert canary.exists(), "the canary does sing where pickles are opened"
+
+
+@pytest.mark.parametrize("method", ["load", "load_encoder"])
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 a zip", pickle.dumps(Canary("/nonexistent/canary"))])
+def test_other_files_are_e401(clas_dls, tmp_path, method, data):
+    learn = classifier(clas_dls, path=tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/x.safetensors").write_bytes(data)
+    with pytest.raises(FileError, match="E401"):
+        getattr(learn, method)("x")
+    with pytest.raises(FileError, match="E404"):
+        getattr(learn, method)("y")
+
+
+@pytest.mark.parametrize("missing", ["model.safetensors", "vocab.json", "config.json"])
+def test_a_bundle_without_one_of_its_parts_is_e404(tuned, tmp_path, missing):
+    bundle = shutil.copytree(tuned.export("whole"), tmp_path / "part")
+    (bundle / missing).unlink()
+    with pytest.raises(FileError, match="E404"):
+        load_learner(bundle)
+
+
+def test_an_export_that_fails_leaves_the_older_one(tuned, monkeypatch):
+    bundle = tuned.export("kept")
+    before = {f.name: sha256_file(f) for f in bundle.iterdir()}
+    real, calls = os.replace, []
+
+    def fail(a, b, k):
+        calls.append(a)
+        if len(calls) == k:
+            raise OSError(28, "No space left on device")
+        real(a, b)
+
+    for k in range(1, 20):
+        calls.clear()
+        monkeypatch.setattr(os, "replace", lambda a, b, k=k: fail(a, b, k))
+        try:
+            tuned.export("kept")
+        except OSError:
+            pass
+        assert {f.name: sha256_file(f) for f in bundle.iterdir()} == before, k
+        if len(calls) < k:
+            break
+    assert k == 6 and not list(bundle.parent.glob(".*"))  # three files, the old folder aside, the new one in
+
+
+# --- the hidden state ---------------------------------------------------------------------------------------
+
+
+def test_validation_does_not_depend_on_what_was_read_before(lm_dls):
+    learn = lm(lm_dls, metrics=Perplexity())
+    alone = learn.validate()
+    learn.fit(2, 0.0)
+    assert [row[1:] for row in learn.recorder.values] == [alone, alone]
+    assert learn.validate() == alone and learn.hidden_state.hidden is None
+
+
+def test_training_starts_each_epoch_from_zero_and_carries_the_state_inside_it(lm_dls):
+    learn, given = lm(lm_dls), []
+    learn.fit(2, 1e-3, cbs=(note := At("before_batch", lambda: given.append((learn.training, learn.xb)))))
+    fresh = [(training, len(xb) == 1) for training, xb in given]
+    for training in (True, False):
+        n = len(learn.dls.train if training else learn.dls.valid)
+        assert [new for t, new in fresh if t is training] == ([True] + [False] * (n - 1)) * 2
+    states = [s for _, xb in given if len(xb) > 1 for layer in xb[1] for s in layer]
+    assert states and not any(s.requires_grad for s in states) and note not in learn.cbs
+
+
+def test_perplexity_is_the_exp_of_the_mean_over_tokens_of_one_long_reading(tuned):
+    dl, nll, count, right, hidden = tuned.dls.valid, 0.0, 0, 0, None
+    tuned.model.eval()
+    with torch.no_grad():
+        for xb, yb in dl:
+            output = tuned.model(xb, hidden)
+            hidden, logits = output.hidden, output.logits()
+            nll += F.cross_entropy(logits.flatten(0, 1), yb.flatten(), reduction="sum").item()
+            right += (logits.argmax(-1) == yb).sum().item()
+            count += yb.numel()
+    loss, acc, perplexity = tuned.validate()
+    assert len({len(xb[0]) for xb, _ in dl}) == 2  # the last batch is shorter: weights matter
+    assert loss == pytest.approx(nll / count, rel=1e-5) and acc == pytest.approx(right / count)
+    assert perplexity == pytest.approx(math.exp(nll / count), rel=1e-5)
+
+
+# --- scores and generation ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("bs", [1, 4, 64])
+def test_logprob_equals_one_text_at_a_time(bs, backwards):
+    learn = lm(text_dls(is_lm=True, backwards=backwards))
+    learn.fit_one_cycle(1, 2e-2)
+    learn.model.train()
+    texts = [*TEXTS, "good", "zzz qqq " * 40]
+    scores = learn.logprob(texts, bs=bs)
+    assert learn.model.training
+    learn.model.eval()
+    for text, score in zip(texts, scores, strict=True):
+        ids = torch.tensor([learn.dls.text_vocab.stoi.get(t, 0) for t in learn.dls.tokenizer(text)])
+        ids = ids.flip(0) if backwards else ids
+        with torch.no_grad():
+            logp = learn.model(ids[None, :-1]).logits()[0].log_softmax(-1)
+        expected = logp.gather(1, ids[1:, None]).sum().item()
+        assert score.logprob == pytest.approx(expected, rel=1e-4) and score.n_tokens == len(ids) - 1
+        assert score.perplexity == pytest.approx(math.exp(-expected / (len(ids) - 1)), rel=1e-4)
+        assert score.n_unknown == (ids[1:] == 0).sum()
+    assert learn.logprob(texts[0]).logprob == pytest.approx(scores[0].logprob, rel=1e-4)
+
+
+def test_logprob_of_an_iterator_reads_only_what_it_needs(tuned):
+    read = []
+
+    def texts():
+        for i in range(10_000):
+            read.append(i)
+            yield f"the film number {i}"
+
+    scores = tuned.logprob(texts(), bs=4)
+    assert next(scores).n_tokens > 0 and len(read) < 3000
+    first = len(read)
+    next(scores)
+    assert len(read) == first
+
+
+def test_generation_repeats_with_a_seed_and_leaves_the_global_random_state(tuned):
+    before = torch.get_rng_state()
+    a, b, c = (tuned.predict("the film", 12, seed=s) for s in (1, 1, 2))
+    assert a == b != c and a.lower().startswith("the film") and torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(0)
+    free = tuned.predict("the film", 12)
+    torch.manual_seed(0)
+    assert free != tuned.predict("the film", 12)
+
+
+def test_a_backwards_model_puts_its_words_before_the_text(monkeypatch):
+    from ulmfit_easy.learner import text as module
+
+    learn, prompts, real = lm(text_dls(is_lm=True, backwards=True)), [], module.generate
+
+    def noted(model, ids, *args, **kwargs):
+        prompts.append(ids)
+        return real(model, ids, *args, **kwargs)
+
+    monkeypatch.setattr(module, "generate", noted)
+    assert learn.predict("the film was", 6, seed=3).lower().endswith("the film was")
+    words = [learn.dls.text_vocab[i] for i in prompts[0]]
+    assert words == ["was", "film", "the"]  # read from its end; no xxbos, before which nothing comes
+
+

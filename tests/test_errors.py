@@ -1,0 +1,75 @@
+"""Errors: a code, three parts, and a place in the documentation for each."""
+
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+
+import ulmfit_easy
+from ulmfit_easy.errors import (
+    CODES,
+    FileError,
+    LabelError,
+    TextError,
+    TrainingError,
+    UlmfitError,
+    VocabError,
+    some,
+)
+
+PACKAGE, TESTS = Path(ulmfit_easy.__file__).parent, Path(__file__).parent
+DOCS = (PACKAGE.parent / "docs" / "errors.md").read_text(encoding="utf-8")
+CLASSES = {"1": TextError, "2": LabelError, "3": VocabError, "4": FileError, "5": TrainingError}
+PARTS = {"received": "2 rows", "expected": "3", "fix": "add one"}
+
+
+def read(*files):
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+SOURCE = read(*(p for p in PACKAGE.rglob("*.py") if p.name != "errors.py"))
+CLAIMS = read(*(p for p in TESTS.rglob("test_*.py") if p != Path(__file__)))
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_is_raised_tested_and_explained(code):
+    assert re.search(rf'{CLASSES[code[1]].__name__}\(\s*"{code}"|\w*Error\(code|warn\(\s*f?"\[{code}\]', SOURCE), code
+    assert code in CLAIMS, f"no test names {code}"
+    assert f"### {code}: {CODES[code]}\n" in DOCS
+
+
+def test_no_unknown_code_is_used_or_explained():
+    assert set(re.findall(r"\bE[1-5]\d\d\b", SOURCE + DOCS)) <= CODES.keys()
+    assert re.findall(r"^### (E\d+)", DOCS, re.M) == list(CODES) == sorted(CODES)
+
+
+def test_codes_are_raised_by_the_class_of_their_area():
+    used = re.findall(r'\b(TextError|LabelError|VocabError|FileError|TrainingError)\(\s*"(E\d+)"', SOURCE)
+    assert len(used) > 60
+    assert [(name, code) for name, code in used if CLASSES[code[1]].__name__ != name] == []
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_message_has_three_parts_and_survives_pickling(code):
+    error = CLASSES[code[1]](code, **PARTS)
+    assert str(error) == f"[{code}] Received 2 rows. Expected 3. Fix: add one."
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error) and str(again) == str(error) and again.code == code
+    assert (again.received, again.expected, again.fix) == tuple(PARTS.values())
+
+
+@pytest.mark.parametrize(("cls", "builtin"), [(TextError, ValueError), (LabelError, ValueError),
+                                              (VocabError, ValueError), (FileError, OSError),
+                                              (TrainingError, RuntimeError)])
+def test_errors_are_pythons_too(cls, builtin):
+    assert issubclass(cls, UlmfitError) and issubclass(cls, builtin)
+
+
+def test_an_unknown_code_cannot_be_raised():
+    with pytest.raises(KeyError, match="E999"):
+        UlmfitError("E999", **PARTS)
+
+
+def test_some_shows_the_first_few():
+    assert some([3, 8]) == "3, 8" and some(range(17)) == "0, 1, 2, 3, 4 (and 12 more)" and some([]) == ""

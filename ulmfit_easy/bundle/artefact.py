@@ -1,0 +1,121 @@
+"""Weights and vocabularies as files that run no code when they are read: safetensors and JSON.
+
+A bundle is a folder of three files: `model.safetensors` (with the vocabulary's SHA-256 in its metadata),
+`vocab.json` and `config.json`. It is written beside its place and then renamed, so it is whole or absent.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ulmfit_easy.errors import FileError
+from ulmfit_easy.files import atomic_path, existing, read_json, write_json
+from ulmfit_easy.text.vocab import Vocab
+
+FORMAT = 1
+FILES = ("model.safetensors", "vocab.json", "config.json")
+
+
+class Bundle(NamedTuple):
+    """What `load_bundle` gives back: settings, vocabulary and weights."""
+
+    config: dict
+    vocab: Vocab
+    weights: dict[str, Tensor]
+
+
+def save_weights(path, weights: dict[str, Tensor], **metadata) -> Path:
+    """Write tensors to one safetensors file, atomically; a tensor under two names (tied weights) is stored once.
+
+    Args:
+        weights: a state dict, tensors of any shape.
+        metadata: JSON values to keep beside them.
+    """
+    stored, aliases, seen = {}, {}, {}
+    for name, tensor in weights.items():
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else name
+        if key in seen:
+            aliases[name] = seen[key]
+        else:
+            seen[key] = name
+            stored[name] = tensor.detach().cpu().contiguous()
+    path = Path(path)
+    with atomic_path(path) as tmp:
+        save_file(stored, tmp, {"ulmfit_easy": json.dumps({"format": FORMAT, "aliases": aliases, **metadata})})
+    return path
+
+
+def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
+    """Tensors and metadata of a file from `save_weights`; tied names share one tensor again.
+
+    Raises:
+        FileError: E404 where nothing is, E401 for any other kind of file (pickles are never opened).
+    """
+    path = existing(path)
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as f:
+            metadata = json.loads((f.metadata() or {})["ulmfit_easy"])
+            weights = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+        if not isinstance(metadata, dict) or metadata["format"] > FORMAT:
+            raise ValueError(f"format {metadata.get('format')}, newer than {FORMAT}")
+        aliases = {name: weights[stored] for name, stored in metadata.pop("aliases").items()}
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as e:
+        raise FileError("E401", received=f"{path}, which cannot be read ({type(e).__name__}: {e})",
+                        expected="a safetensors file written by this library",
+                        fix="save it again with learn.save, learn.save_encoder or learn.export") from e
+    return {**weights, **aliases}, metadata
+
+
+def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict) -> Path:
+    """Write a bundle folder, atomically; an older one in its place is replaced only when the new one is whole."""
+    path = Path(path)
+    with atomic_path(path) as tmp:
+        tmp.mkdir()
+        save_weights(tmp / FILES[0], weights, vocab_sha256=vocab.sha256)
+        write_json(tmp / FILES[1], list(vocab))
+        write_json(tmp / FILES[2], {"format": FORMAT, **config})
+    return path
+
+
+def load_bundle(path, device="cpu") -> Bundle:
+    """Read a bundle folder, and check that its parts belong together.
+
+    Raises:
+        FileError: E404 for a missing part, E401 for a file of another kind, E402 where the vocabulary is not the
+            one that the weights were trained with.
+    """
+    path = existing(path)
+    for name in FILES:
+        existing(path / name)
+    config, itos = read_json(path / FILES[2]), read_json(path / FILES[1])
+    if not (isinstance(config, dict) and isinstance(itos, list) and all(isinstance(t, str) for t in itos)):
+        raise FileError("E401", received=f"{path} with a config or vocabulary of the wrong kind",
+                        expected="an object of settings and a list of words", fix="export the learner again")
+    if not isinstance(config.get("format"), int) or config["format"] > FORMAT:
+        raise FileError("E401", received=f"{path} in format {config.get('format')!r}", expected=f"format {FORMAT}",
+                        fix="load it with the version of the library that wrote it, or a newer one")
+    weights, metadata = load_weights(path / FILES[0], device)
+    vocab = Vocab(itos)
+    if metadata.get("vocab_sha256") != vocab.sha256:
+        raise FileError("E402", received=f"{path} with a vocabulary of SHA-256 {vocab.sha256[:12]}",
+                        expected=f"the one the weights were trained with, {str(metadata.get('vocab_sha256'))[:12]}",
+                        fix="keep the three files of a bundle together, as they were written")
+    return Bundle(config, vocab, weights)
+
+
+def load_state(model: torch.nn.Module, weights: dict[str, Tensor], source, strict: bool = True):
+    """Copy weights into a model by name; E402 says which names or shapes do not fit."""
+    own = model.state_dict()
+    wrong = [f"{k} {tuple(weights[k].shape)} for {tuple(own[k].shape)}"
+             for k in own if k in weights and own[k].shape != weights[k].shape]
+    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    if wrong or (strict and (missing or extra)):
+        raise FileError("E402", received=f"{source} with wrong shapes: {wrong[:3]}, missing: {missing[:3]}, "
+                        f"unknown: {extra[:3]}", expected="the weights of a model of the same sizes",
+                        fix="build the model with the same config and vocabulary as the one that was saved")
+    model.load_state_dict(weights, strict=strict)

@@ -1,0 +1,97 @@
+"""The recorder: losses, rates and metrics of a fit, and their plots."""
+
+import time
+
+from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.metrics import AvgLoss, AvgSmoothLoss
+
+
+def format_time(seconds: float) -> str:
+    """Seconds as `m:ss`, or `h:mm:ss` from one hour on."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+class Recorder(Callback):
+    """Records every batch and every epoch of the last fit.
+
+    Attributes:
+        losses, lrs: smoothed loss and rate (of the last layer group) of each training batch.
+        iters, values: batches seen at the end of each epoch, and `[train_loss, valid_loss, *metrics]` there.
+        metric_names: the columns of the table: epoch, train_loss, valid_loss, the metrics, time.
+        valid_values: the loss and the metrics of the last validation.
+        log: the last row of the table.
+        hps: what a schedule set in each batch, e.g. `hps["lr"]`.
+    """
+
+    order = 50
+
+    def __init__(self, beta: float = 0.98):
+        self.smooth_loss, self.valid_loss = AvgSmoothLoss(beta), AvgLoss()
+        self.lrs, self.losses, self.iters, self.values, self.hps, self.log = [], [], [], [], {}, []
+        self.valid_values = []
+
+    @property
+    def metric_names(self) -> list[str]:
+        return ["epoch", "train_loss", "valid_loss", *(m.name for m in self.learn.metrics), "time"]
+
+    @property
+    def _valid_metrics(self):
+        return [self.valid_loss, *self.learn.metrics]
+
+    def before_fit(self):
+        self.lrs, self.losses, self.iters, self.values, self.hps = [], [], [], [], {}
+        self.smooth_loss.reset()
+
+    def before_epoch(self):
+        self.start = time.perf_counter()
+
+    def before_validate(self):
+        for m in self._valid_metrics:
+            m.reset()
+
+    def after_batch(self):
+        if self.loss is None or not self.yb:
+            return
+        if self.training:
+            self.smooth_loss.accumulate(self.learn)
+            self.losses.append(self.smooth_loss.value)
+            if self.learn.opt is not None:
+                self.lrs.append(self.learn.opt.hypers[-1]["lr"])
+        else:
+            for m in self._valid_metrics:
+                m.accumulate(self.learn)
+
+    def after_validate(self):
+        self.valid_values = [m.value for m in self._valid_metrics]
+
+    def after_epoch(self):
+        self.values.append([self.smooth_loss.value, *self.valid_values])
+        self.iters.append(self.learn.train_iter)
+        self.log = [self.epoch, *self.values[-1], format_time(time.perf_counter() - self.start)]
+
+    def value_of(self, name: str):
+        """The last value of a column of the table, e.g. `valid_loss`."""
+        return dict(zip(self.metric_names, self.log, strict=True))[name]
+
+    def plot_loss(self, skip_start=5, with_valid=True, *, ax=None):
+        """Plot the training loss of each batch and the validation loss of each epoch; returns the axes."""
+        from ulmfit_easy.viz import plot_loss
+
+        valid = [v[1] for v in self.values] if with_valid else []
+        iters = self.iters if with_valid else []
+        return plot_loss(self.losses, iters, valid, skip_start=skip_start, ax=ax)
+
+    def plot_sched(self, keys=None):
+        """Plot what the schedule did to rate and momentum; returns the axes."""
+        from ulmfit_easy.viz import plot_sched
+
+        return plot_sched({k: v for k, v in (self.hps or {"lr": self.lrs}).items() if keys is None or k in keys})
+
+    def plot_lr_find(self, skip_end=5, *, suggestions=None, ax=None):
+        """Plot loss against rate, after `lr_find`; returns the axes."""
+        from ulmfit_easy.viz import plot_lr_find
+
+        end = len(self.lrs) - skip_end if len(self.lrs) > 2 * skip_end else len(self.lrs)
+        return plot_lr_find(self.lrs[:end], self.losses[:end], suggestions or {}, ax=ax)

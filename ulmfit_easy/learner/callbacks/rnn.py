@@ -1,0 +1,84 @@
+"""Callbacks of recurrent models: the hidden state, what the model returns, and the AR and TAR penalties."""
+
+from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.models.classifier import ClassifierOutput
+from ulmfit_easy.models.softmax import LMOutput
+
+
+class HiddenState(Callback):
+    """Carries the hidden state of a language model from batch to batch; also known as `ModelResetter`.
+
+    Row b of a batch continues row b of the one before, so the state is kept, but detached: gradients stop at the
+    border of a batch. It starts at zero before training, before validation, and where the batch size changes.
+    """
+
+    def reset(self):
+        self.hidden = None
+
+    before_fit = before_train = before_validate = cleanup_validate = after_fit = cleanup_fit = reset
+
+    def before_batch(self):
+        hidden = self.hidden
+        if hidden is not None and hidden[0][0].shape[1] == len(self.xb[0]):
+            self.learn.xb = (*self.xb, hidden)
+
+    def after_pred(self):
+        if isinstance(self.pred, LMOutput):
+            self.hidden = [tuple(s.detach() for s in layer) for layer in self.pred.hidden]
+
+
+ModelResetter = HiddenState
+
+
+class RNNCallback(Callback):
+    """Keeps the last layer's states `raw_out`, `out` (B, T, E), and the padding `mask` (B, T) or None.
+
+    A classifier's output becomes its logits, so that losses and metrics see a tensor.
+    """
+
+    def after_pred(self):
+        self.raw_out, self.out = self.pred.raw, self.pred.dropped
+        self.mask = getattr(self.pred, "mask", None)
+        if isinstance(self.pred, ClassifierOutput):
+            self.learn.pred = self.pred.logits
+
+    def after_batch(self):
+        self.raw_out = self.out = self.mask = None
+
+    cleanup_batch = after_batch
+
+
+class RNNRegularizer(Callback):
+    r"""Adds activation and temporal activation regularisation to `loss_grad`, over real tokens only.
+
+    $$ AR = \alpha \, mean(\tilde h_t^2), \qquad TAR = \beta \, mean((h_{t+1} - h_t)^2) $$
+
+    with $\tilde h$ the last layer's states after dropout and $h$ before it. Source: Merity et al. 2017
+    (arXiv 1708.02182), section 4.
+    """
+
+    order, run_valid = 1, False  # after RNNCallback
+
+    def __init__(self, alpha: float = 0.0, beta: float = 0.0):
+        self.alpha, self.beta = alpha, beta
+
+    def after_loss(self):
+        raw, out, mask = self.rnn.raw_out, self.rnn.out, self.rnn.mask  # (B, T, E), (B, T, E), (B, T)
+        if not (out.requires_grad or raw.requires_grad):
+            return  # a frozen encoder: nothing that the penalties could move
+        real = None if mask is None else ~mask
+        penalty = 0.0
+        if self.alpha:
+            penalty = penalty + self.alpha * _mean(out.float().pow(2), real)
+        if self.beta and raw.shape[1] > 1:
+            both = None if real is None else real[:, 1:] & real[:, :-1]
+            penalty = penalty + self.beta * _mean((raw[:, 1:] - raw[:, :-1]).float().pow(2), both)
+        self.learn.loss_grad = self.loss_grad + penalty
+
+
+def _mean(x, real):
+    """The mean of x (B, T, E) over the positions where `real` (B, T) is True, or over all."""
+    if real is None:
+        return x.mean()
+    weight = real.unsqueeze(-1)  # (B, T, 1)
+    return (x * weight).sum() / (weight.sum().clamp(min=1) * x.shape[-1])

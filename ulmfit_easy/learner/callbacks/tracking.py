@@ -1,0 +1,148 @@
+"""Callbacks that watch a fit: save the best weights, stop early, stop on NaN, write a CSV log."""
+
+import csv
+import math
+from pathlib import Path
+
+import torch
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.events import Callback, CancelFitException
+
+LOWER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae")
+
+
+class TrackerCallback(Callback):
+    """Base of callbacks that follow one column of the table: `self.new_best` tells whether this epoch was the best.
+
+    Args:
+        monitor: a column of the table, e.g. `valid_loss`, `accuracy`.
+        comp: `operator.lt` or `operator.gt`; None takes "lower is better" for losses, errors and perplexity.
+        min_delta: how much better counts as better.
+    """
+
+    order, run_train = 60, True
+
+    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0):
+        self.monitor, self.comp, self.min_delta = monitor, comp, min_delta
+
+    def before_fit(self):
+        names = self.recorder.metric_names
+        if self.monitor not in names[1:-1]:
+            raise TrainingError("E502", received=f"monitor={self.monitor!r}",
+                                expected=f"one of {', '.join(names[1:-1])}", fix="name a column of the table")
+        self.lower = any(w in self.monitor for w in LOWER_IS_BETTER) if self.comp is None else bool(self.comp(0, 1))
+        self.best, self.new_best = math.inf if self.lower else -math.inf, False
+
+    def after_epoch(self):
+        value = self.recorder.value_of(self.monitor)
+        value = math.nan if value is None else value  # an epoch without validation is never the best
+        gain = (self.best - value) if self.lower else (value - self.best)
+        self.new_best = gain > self.min_delta
+        if self.new_best:
+            self.best = value
+
+
+class SaveModelCallback(TrackerCallback):
+    """Saves the weights of the best epoch and loads them again after training.
+
+    Only a file written by this fit is loaded: if no epoch was a best one (a loss that is NaN), older files stay
+    untouched and the weights stay as they are.
+
+    Args:
+        fname: the name for `learn.save`; the other arguments are those of `TrackerCallback`.
+        every_epoch: save each epoch as `fname_<epoch>` instead; a number k for every k-th.
+        at_end: save the last weights instead, after training.
+        with_opt: save the optimizer's state too.
+    """
+
+    order = 61
+
+    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, fname="model", every_epoch=False,
+                 at_end=False, with_opt=False):
+        super().__init__(monitor, comp, min_delta)
+        self.fname, self.every_epoch, self.at_end, self.with_opt = fname, every_epoch, at_end, with_opt
+
+    def before_fit(self):
+        super().before_fit()
+        self.last_saved = None
+
+    def after_epoch(self):
+        super().after_epoch()
+        if self.every_epoch and self.epoch % self.every_epoch == 0:
+            self.learn.save(f"{self.fname}_{self.epoch}", with_opt=self.with_opt)
+        elif self.new_best and not (self.every_epoch or self.at_end):
+            self.last_saved = self.learn.save(self.fname, with_opt=self.with_opt)
+
+    def after_fit(self):
+        if self.at_end:
+            self.learn.save(self.fname, with_opt=self.with_opt)
+        elif self.last_saved is not None:
+            self.learn.load(self.fname, with_opt=self.with_opt)
+
+
+class EarlyStoppingCallback(TrackerCallback):
+    """Stops the fit when the monitored value has not improved for `patience` epochs."""
+
+    order = 63
+
+    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1):
+        super().__init__(monitor, comp, min_delta)
+        self.patience = patience
+
+    def before_fit(self):
+        super().before_fit()
+        self.wait = 0
+
+    def after_epoch(self):
+        super().after_epoch()
+        self.wait = 0 if self.new_best else self.wait + 1
+        if self.wait >= self.patience:
+            if self.learn.verbose:
+                print(f"No improvement of {self.monitor} for {self.wait} epochs: stopping after epoch {self.epoch}.")
+            raise CancelFitException
+
+
+class TerminateOnNaNCallback(Callback):
+    """Stops with E501 at the first loss that is not a finite number, before it reaches the weights."""
+
+    order, run_valid = -9, False
+
+    def after_loss(self):
+        if not torch.isfinite(self.loss).all():
+            raise TrainingError(
+                "E501", received=f"a loss of {float(self.loss)} in epoch {self.epoch}, batch {self.iter}, at rate "
+                f"{self.opt.hypers[-1]['lr']:.3g}", expected="a finite number; the weights are those before this batch",
+                fix="try a lower rate (learn.lr_find() suggests one) or GradientClip()")
+
+
+class CSVLogger(Callback):
+    """Writes each row of the table to `path/fname` as it comes."""
+
+    order = 60
+
+    def __init__(self, fname="history.csv", append=False):
+        self.fname, self.append = fname, append
+
+    def before_fit(self):
+        target = Path(self.path) / self.fname
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not (self.append and target.exists())
+        self.file = open(target, "w" if fresh else "a", newline="", encoding="utf-8")  # noqa: SIM115
+        self.writer = csv.writer(self.file)
+        if fresh:
+            self.writer.writerow(self.recorder.metric_names)
+
+    def after_epoch(self):
+        self.writer.writerow(self.recorder.log)
+        self.file.flush()
+
+    def cleanup_fit(self):
+        if "file" in self.__dict__:
+            self.file.close()
+
+    def read_log(self):
+        """The log as a DataFrame."""
+        import pandas as pd
+
+        return pd.read_csv(Path(self.path) / self.fname)

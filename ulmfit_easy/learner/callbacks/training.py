@@ -1,0 +1,143 @@
+"""Callbacks that change how a step is made: modes, clipping, accumulation, precision."""
+
+import torch
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.events import Callback, CancelBatchException
+
+
+class TrainEvalCallback(Callback):
+    """Switches the model between training and evaluation, and keeps count of progress."""
+
+    order = -10
+
+    def before_fit(self):
+        self.learn.train_iter, self.learn.pct_train = 0, 0.0
+
+    def before_train(self):
+        self.learn.model.train()
+        self.learn.training = True
+
+    def before_validate(self):
+        self.learn.model.eval()
+        self.learn.training = False
+
+    def before_batch(self):
+        if self.training:
+            self.learn.pct_train = (self.epoch + self.iter / self.n_iter) / self.n_epoch
+
+    def after_batch(self):
+        if self.training:
+            self.learn.train_iter += 1
+            self.learn.pct_train = (self.epoch + (self.iter + 1) / self.n_iter) / self.n_epoch
+
+    def cleanup_fit(self):
+        self.learn.training = False
+        self.learn.pred = self.learn.loss = self.learn.loss_grad = None  # hold no graph after the fit
+        self.learn.xb = self.learn.yb = ()
+        if self.learn.opt is not None:
+            self.learn.opt.zero_grad()
+
+
+class GradientClip(Callback):
+    """Scales all gradients down together where their norm is above `max_norm`."""
+
+    order, run_valid = 11, False  # after MixedPrecision, which unscales the gradients
+
+    def __init__(self, max_norm: float = 1.0, norm_type: float = 2.0):
+        self.max_norm, self.norm_type = max_norm, norm_type
+
+    def before_step(self):
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_norm, self.norm_type)
+
+
+class GradientAccumulation(Callback):
+    """Makes a step only after `n_acc` rows: a large batch in the memory of a small one.
+
+    The last rows of an epoch make a step even if they are fewer, so that none is lost.
+    """
+
+    order, run_valid = 6, False
+
+    def __init__(self, n_acc: int = 32):
+        self.n_acc = n_acc
+
+    def before_train(self):
+        self.count = 0
+
+    def after_loss(self):
+        rows = len(self.yb[0])
+        self.count += rows
+        self.learn.loss_grad = self.loss_grad * (rows / self.n_acc)
+
+    def before_step(self):
+        if self.count < self.n_acc and self.iter < self.n_iter - 1:
+            raise CancelBatchException  # keep the gradients, make no step
+        self.count = 0
+
+
+class MixedPrecision(Callback):
+    """Runs the model in bfloat16 or float16 where that is safe; weights and optimizer stay in float32.
+
+    Args:
+        dtype: "bf16" or "fp16"; None takes bf16 on a CPU and on a GPU that has it, else fp16.
+
+    Raises:
+        TrainingError: E502 for fp16 without a GPU, where it would be slower and less exact.
+    """
+
+    order = 10
+
+    def __init__(self, dtype: str | None = None):
+        if dtype not in (None, "bf16", "fp16"):
+            raise TrainingError("E502", received=f"dtype={dtype!r}", expected='"bf16", "fp16" or None',
+                                fix="use learn.to_bf16() or learn.to_fp16()")
+        self.dtype = dtype
+
+    def before_fit(self):
+        device = self.dls.device.type
+        bf16 = self.dtype == "bf16" or (
+            self.dtype is None and (device == "cpu" or torch.cuda.is_bf16_supported())
+        )
+        if not bf16 and device == "cpu":
+            raise TrainingError("E502", received="float16 on a CPU", expected="a GPU for float16",
+                                fix="use learn.to_bf16()")
+        self.autocast = torch.autocast(device, torch.bfloat16 if bf16 else torch.float16)
+        if self.learn.opt is not None:  # None where there was no fit yet, only questions
+            self.learn.opt.scaler = None if bf16 else torch.amp.GradScaler(device)
+        self.inside = False
+
+    def before_validate(self):
+        if "autocast" not in self.__dict__:  # validate() without a fit
+            self.before_fit()
+
+    def before_batch(self):
+        self.autocast.__enter__()
+        self.inside = True
+
+    def after_pred(self):
+        if isinstance(self.pred, torch.Tensor):
+            self.learn.pred = self.pred.float()  # (B, C): losses, metrics and numpy want float32
+
+    def after_loss(self):
+        self._leave()
+
+    def before_backward(self):
+        if self.opt.scaler is not None:
+            self.learn.loss_grad = self.opt.scaler.scale(self.loss_grad)
+
+    def before_step(self):
+        if self.opt.scaler is not None:
+            self.opt.scaler.unscale_(self.opt.opt)
+
+    def cleanup_batch(self):
+        self._leave()
+
+    def cleanup_fit(self):
+        if self.learn.opt is not None:
+            self.learn.opt.scaler = None
+
+    def _leave(self):
+        if self.inside:
+            self.autocast.__exit__(None, None, None)
+            self.inside = False

@@ -1,0 +1,67 @@
+"""The moments at which a callback can act, and the exceptions by which it can skip what comes next.
+
+Names and order are fastai's, so that a callback written for it works here. Each of fit, epoch, validate and batch
+has one event more, `cleanup_*`, which runs whatever happened inside: an error, Ctrl-C or a normal end.
+"""
+
+from ulmfit_easy._fastcore import camel2snake
+
+EVENTS = (
+    "after_create", "before_fit", "before_epoch", "before_train", "before_batch", "after_pred", "after_loss",
+    "before_backward", "after_cancel_backward", "after_backward", "before_step", "after_cancel_step",
+    "after_step", "after_cancel_batch", "after_batch", "after_cancel_train", "after_train", "before_validate",
+    "after_cancel_validate", "after_validate", "after_cancel_epoch", "after_epoch", "after_cancel_fit",
+    "after_fit", "cleanup_batch", "cleanup_validate", "cleanup_epoch", "cleanup_fit",
+)  # fmt: skip
+BATCH_EVENTS = frozenset(EVENTS[4:15])  # those inside the loop over batches: run_train and run_valid apply
+
+
+class CancelBackwardException(Exception): """Skip the rest of the backward pass, go to `after_backward`."""
+class CancelStepException(Exception): """Skip the optimizer's step, go to `after_step`."""
+class CancelBatchException(Exception): """Skip the rest of this batch, go to `after_batch`."""
+class CancelTrainException(Exception): """Skip the rest of this epoch's training, go to `after_train`."""
+class CancelValidException(Exception): """Skip the rest of the validation, go to `after_validate`."""
+class CancelEpochException(Exception): """Skip the rest of this epoch, go to `after_epoch`."""
+class CancelFitException(Exception): """Stop training, go to `after_fit`."""
+
+
+CANCEL = {
+    "backward": CancelBackwardException, "step": CancelStepException, "batch": CancelBatchException,
+    "train": CancelTrainException, "validate": CancelValidException, "epoch": CancelEpochException,
+    "fit": CancelFitException,
+}  # fmt: skip
+
+
+class Callback:
+    """Something that acts at named moments of training: write a method named as the event.
+
+    Reading an attribute falls through to the learner (`self.loss` is `self.learn.loss`); to change one, write
+    `self.learn.loss = ...`. Callbacks run by `order`, then in the order in which they were added.
+    """
+
+    order = 0
+    run = True  # False switches the callback off until the end of the fit
+    run_train, run_valid = True, True  # whether the events of a batch run in training, in validation
+    learn = None
+
+    @property
+    def name(self) -> str:
+        """The snake-case name under which the learner knows this callback, e.g. `csv_logger`."""
+        return camel2snake(type(self).__name__.removesuffix("Callback") or "Callback")
+
+    def __getattr__(self, attr):
+        if attr.startswith("_") or attr in EVENTS or self.learn is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attr!r}")
+        return getattr(self.learn, attr)
+
+    def __call__(self, event: str):
+        """Run the method for this event, if there is one and it applies."""
+        in_batch = event in BATCH_EVENTS
+        applies = not in_batch or (self.run_train if self.learn.training else self.run_valid)
+        if (self.run or event.startswith("cleanup")) and applies and (method := getattr(self, event, None)):
+            method()
+        if event == "cleanup_fit":
+            self.run = True
+
+    def __repr__(self):
+        return type(self).__name__

@@ -1,0 +1,303 @@
+"""The `Learner`: a model, its data and an optimizer, and the loop that brings them together."""
+
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ulmfit_easy._fastcore import ifnone, listify
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner import inference, schedule, weights
+from ulmfit_easy.learner.callbacks.progress import ProgressCallback
+from ulmfit_easy.learner.callbacks.recorder import Recorder
+from ulmfit_easy.learner.callbacks.training import MixedPrecision, TrainEvalCallback
+from ulmfit_easy.learner.events import CANCEL, EVENTS, Callback
+from ulmfit_easy.learner.lr_find import lr_find, valley
+from ulmfit_easy.learner.metrics import as_metric
+from ulmfit_easy.learner.optim import Adam, norm_and_bias_params, norm_params
+
+
+def trainable_params(model: nn.Module) -> list:
+    """All parameters as one layer group: the splitter of a model without groups of its own."""
+    return [[p for p in model.parameters() if p.requires_grad]]
+
+
+class Learner:
+    """A model, its data and an optimizer, and the loop that brings them together.
+
+    Args:
+        dls: `DataLoaders`.
+        model: any `nn.Module` that takes the inputs of a batch.
+        loss_func: from (prediction, targets) to a scalar; its `activation` and `decodes` turn predictions into
+            probabilities and classes.
+        opt_func: from (layer groups, lr=...) to an `Optimizer`.
+        lr: the rate of a `fit` that names none.
+        splitter: from the model to its layer groups, input side first.
+        cbs: callbacks that stay.
+        metrics: functions of (prediction, targets), or `Metric`s.
+        path, model_dir: where `save` writes, relative to the working folder.
+        wd: weight decay; None leaves the optimizer's own.
+        wd_bn_bias: whether norms and biases decay too.
+        train_bn: whether norms train even in frozen groups.
+        moms: highest, lowest, highest momentum of `fit_one_cycle`.
+        default_cbs: whether to add the switch of train and eval mode, the recorder and the progress bar.
+        verbose: False prints nothing: no table, no bar.
+    """
+
+    def __init__(self, dls, model, loss_func=None, opt_func=Adam, lr=1e-3, splitter=trainable_params, cbs=None,
+                 metrics=None, path=None, model_dir="models", wd=None, wd_bn_bias=False, train_bn=True,
+                 moms=(0.95, 0.85, 0.95), default_cbs=True, *, verbose=True):
+        if loss_func is None:
+            raise TrainingError("E506", received="a learner without a loss", expected="loss_func",
+                                fix="pass loss_func=CrossEntropyLossFlat() or another function of (pred, target)")
+        self.dls, self.model, self.loss_func = dls, model.to(dls.device), loss_func
+        self.opt_func, self.lr, self.splitter, self.moms = opt_func, lr, splitter, moms
+        self.wd, self.wd_bn_bias, self.train_bn = wd, wd_bn_bias, train_bn
+        self.path, self.model_dir = Path(path if path is not None else dls.path), model_dir
+        self.metrics = [as_metric(m) for m in listify(metrics)]
+        self.opt, self.training, self.epoch, self.n_epoch, self.iter, self.n_iter = None, False, 0, 1, 0, 0
+        self.pct_train, self.train_iter, self.verbose = 0.0, 0, verbose
+        self.pred = self.loss = self.loss_grad = None
+        self.dl, self.xb, self.yb = None, (), ()
+        self.cbs: list[Callback] = []
+        self.add_cbs([TrainEvalCallback(), Recorder(), ProgressCallback()] if default_cbs else [])
+        self.add_cbs(cbs)
+        self("after_create")
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    def fit(self, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
+        """Train for `n_epoch` epochs at a constant rate, validating after each; `cbs` are there for this fit only."""
+        if reset_opt or self.opt is None:
+            self.create_opt()
+        if wd is not None or self.wd is not None:
+            self.opt.set_hyper("wd", ifnone(wd, self.wd))
+        self.opt.set_hyper("lr", ifnone(lr, self.lr))
+        self.n_epoch = n_epoch
+        with self.added_cbs(cbs):
+            self._with_events("fit", self._do_fit, start_epoch)
+
+    def _do_fit(self, start_epoch):
+        for self.epoch in range(start_epoch, self.n_epoch):  # noqa: B020
+            self._with_events("epoch", self._do_epoch)
+
+    def _do_epoch(self):
+        self.dl = self.dls.train
+        self._with_events("train", self._all_batches)
+        self._do_validate(self.dls.valid)
+
+    def _do_validate(self, dl):
+        self.dl = dl
+        with torch.no_grad():
+            self._with_events("validate", self._all_batches)
+
+    def _all_batches(self):
+        self.n_iter = len(self.dl)
+        for self.iter, batch in enumerate(self.dl):  # noqa: B020
+            n_inp = ifnone(self.dls.n_inp, max(1, len(batch) - 1))
+            self.xb, self.yb = tuple(batch[:n_inp]), tuple(batch[n_inp:])
+            self._with_events("batch", self._do_batch)
+
+    def _do_batch(self):
+        self.pred = self.model(*self.xb)
+        self("after_pred")
+        if self.yb:
+            self.loss_grad = self.loss_func(self.pred, *self.yb)
+            self.loss = self.loss_grad.detach()  # what is logged; regularisers change loss_grad only
+            self("after_loss")
+        if self.training and self.yb:
+            self._with_events("backward", self._backward)
+            self._with_events("step", self._step)
+            self.opt.zero_grad()
+
+    def _backward(self):
+        self.loss_grad.backward()
+
+    def _step(self):
+        self.opt.step()
+
+    def _with_events(self, name, f, *args):
+        """Run `f` between `before_x` and `after_x`; a Cancel exception of x goes to `after_cancel_x`."""
+        try:
+            try:
+                self(f"before_{name}")
+                f(*args)
+            except CANCEL[name]:
+                self(f"after_cancel_{name}")
+            self(f"after_{name}")
+        finally:
+            if f"cleanup_{name}" in EVENTS:
+                with ExitStack() as stack:  # every cleanup runs, even if another one fails
+                    for cb in reversed(self._sorted_cbs()):
+                        stack.callback(cb, f"cleanup_{name}")
+
+    def __call__(self, event: str):
+        """Send an event to all callbacks, by their order."""
+        for cb in self._sorted_cbs():
+            cb(event)
+
+    def _sorted_cbs(self):
+        return sorted(self.cbs, key=lambda cb: cb.order)
+
+    # --- callbacks ----------------------------------------------------------------------------------------------
+
+    def add_cbs(self, cbs):
+        """Add callbacks (instances or classes); each is then known as `learn.<its name>`."""
+        for cb in listify(cbs):
+            cb = cb() if isinstance(cb, type) else cb
+            cb.learn = self
+            self.cbs.append(cb)
+            if isinstance(getattr(self, cb.name, cb), Callback):  # never in the place of a method or the model
+                setattr(self, cb.name, cb)
+        return self
+
+    def remove_cbs(self, cbs):
+        """Remove callbacks (instances or classes)."""
+        for cb in [c for c in self.cbs if any(c is o or c.__class__ is o for o in listify(cbs))]:
+            self.cbs.remove(cb)
+            if self.__dict__.get(cb.name) is cb:
+                delattr(self, cb.name)
+                self.__dict__.update({c.name: c for c in self.cbs if c.name == cb.name})
+        return self
+
+    @contextmanager
+    def added_cbs(self, cbs):
+        """Callbacks for the length of a block."""
+        before = list(self.cbs)
+        try:
+            self.add_cbs(cbs)
+            yield self
+        finally:
+            self.remove_cbs([cb for cb in self.cbs if cb not in before])
+
+    @contextmanager
+    def removed_cbs(self, cbs):
+        """The learner without some callbacks for the length of a block."""
+        before = list(self.cbs)
+        self.remove_cbs(cbs)
+        try:
+            yield self
+        finally:
+            self.add_cbs([cb for cb in before if cb not in self.cbs])
+            self.cbs.sort(key=lambda cb: before.index(cb) if cb in before else len(before))
+
+    @contextmanager
+    def no_bar(self):
+        """The learner without a progress bar, for the length of a `with` block; the table of the epochs stays."""
+        bars = [cb for cb in self.cbs if isinstance(cb, ProgressCallback)]
+        try:
+            for cb in bars:
+                cb.with_bar = False
+            yield self
+        finally:
+            for cb in bars:
+                cb.with_bar = True
+
+    @contextmanager
+    def no_logging(self):
+        """The learner with nothing printed, for the length of a `with` block."""
+        self.verbose, before = False, self.verbose
+        try:
+            yield self
+        finally:
+            self.verbose = before
+
+    def show_training_loop(self):
+        """Print which callback acts at which event."""
+        for event in EVENTS:
+            names = [repr(cb) for cb in self._sorted_cbs() if getattr(type(cb), event, None)]
+            print(f"{event:<24}{', '.join(names)}".rstrip())
+
+    # --- optimizer and layer groups -----------------------------------------------------------------------------
+
+    def create_opt(self):
+        """A new optimizer over the splitter's layer groups, with the same groups frozen as before."""
+        frozen_idx = 0 if self.opt is None else self.opt.frozen_idx
+        always = norm_params(self.model) if self.train_bn else []
+        no_decay = [] if self.wd_bn_bias else norm_and_bias_params(self.model)
+        self.opt = self.opt_func(self.splitter(self.model), lr=self.lr, no_decay=no_decay, always_train=always)
+        if self.wd is not None:
+            self.opt.set_hyper("wd", self.wd)
+        if frozen_idx:
+            self.opt.freeze_to(frozen_idx)
+
+    def freeze_to(self, n: int):
+        """Train the layer groups from the n-th on only; -2 is the last two. Dropout stays on in frozen groups."""
+        if self.opt is None:
+            self.create_opt()
+        self.opt.freeze_to(n)
+        return self
+
+    def freeze(self):
+        """Train the last layer group only."""
+        return self.freeze_to(-1)
+
+    def unfreeze(self):
+        """Train all layer groups."""
+        return self.freeze_to(0)
+
+    # --- what users call: one line each, defined in schedule.py, lr_find.py, inference.py and weights.py ----------
+
+    def fit_one_cycle(self, n_epoch, lr_max=None, div=25.0, div_final=1e5, pct_start=0.25, wd=None, moms=None,
+                      cbs=None, reset_opt=False, start_epoch=0):
+        """Train with a rate that rises to `lr_max` for `pct_start` of the time, then falls along a cosine."""
+        schedule.fit_one_cycle(self, n_epoch, lr_max, div, div_final, pct_start, moms, cbs, wd=wd,
+                               reset_opt=reset_opt, start_epoch=start_epoch)
+
+    def fit_flat_cos(self, n_epoch, lr=None, div_final=1e5, pct_start=0.75, wd=None, cbs=None, reset_opt=False,
+                     start_epoch=0):
+        """Train at a flat rate for `pct_start` of the time, then down along a cosine."""
+        schedule.fit_flat_cos(self, n_epoch, lr, div_final, pct_start, cbs, wd=wd, reset_opt=reset_opt,
+                              start_epoch=start_epoch)
+
+    def fit_stlr(self, n_epoch, lr_max=None, cut_frac=0.1, ratio=32, wd=None, cbs=None, reset_opt=False,
+                 start_epoch=0):
+        """Train with the slanted triangular rates of ULMFiT: up for `cut_frac` of the steps, from `lr_max / ratio`."""
+        schedule.fit_stlr(self, n_epoch, lr_max, cut_frac, ratio, cbs, wd=wd, reset_opt=reset_opt,
+                          start_epoch=start_epoch)
+
+    def fine_tune(self, epochs, base_lr=2e-3, freeze_epochs=1, lr_mult=100, pct_start=0.3, div=5.0, **kwargs):
+        """Train the last group for `freeze_epochs`, then all of them for `epochs` with lower rates below."""
+        schedule.fine_tune(self, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div, **kwargs)
+
+    def lr_find(self, start_lr=1e-7, end_lr=10, num_it=100, stop_div=True, show_plot=True, suggest_funcs=valley):
+        """Try rising rates and suggest some; weights, optimizer and random state are as before afterwards."""
+        return lr_find(self, start_lr, end_lr, num_it, stop_div, show_plot, listify(suggest_funcs))
+
+    def validate(self, ds_idx=1, dl=None, cbs=None) -> list[float]:
+        """The loss, then each metric, on the validation set (or another loader)."""
+        return inference.validate(self, ds_idx, dl, cbs)
+
+    def get_preds(self, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None,
+                  reorder=True, cbs=None):
+        """Predictions and targets of a whole loader, in the order of its rows."""
+        return inference.get_preds(self, ds_idx, dl, with_input, with_decoded, with_loss, act, reorder, cbs)
+
+    def predict(self, item, with_input=False):
+        """`(label, index, probs)` of one text, or a list of these for a list of texts."""
+        return inference.predict(self, item, with_input)
+
+    def show_results(self, ds_idx=1, dl=None, max_n=9, *, trunc_at=150):
+        """Show inputs, targets and predictions of the first rows of a loader."""
+        return inference.show_results(self, ds_idx, dl, max_n, trunc_at)
+
+    def save(self, file, with_opt=True) -> Path:
+        """Write weights (and the optimizer's state) to `path/model_dir/file.safetensors`."""
+        return weights.save(self, file, with_opt)
+
+    def load(self, file, device=None, with_opt=True, strict=True):
+        """Read what `save` wrote; weights are matched by name."""
+        return weights.load(self, file, device, with_opt, strict)
+
+    def to_bf16(self):
+        """Compute in bfloat16 where that is safe, with weights kept in float32. On a CPU too."""
+        return self.to_fp32().add_cbs(MixedPrecision("bf16"))
+
+    def to_fp16(self):
+        """Compute in float16 where that is safe, with a scaled loss. Needs a GPU."""
+        return self.to_fp32().add_cbs(MixedPrecision("fp16"))
+
+    def to_fp32(self):
+        """Compute in float32 again."""
+        return self.remove_cbs(MixedPrecision)

@@ -1,0 +1,151 @@
+"""The learning-rate finder: try rising rates, look where the loss falls, put everything back (Smith 2015)."""
+
+import copy
+import math
+import random
+import warnings
+from collections import namedtuple
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.callbacks.progress import ProgressCallback
+from ulmfit_easy.learner.callbacks.tracking import CSVLogger, TerminateOnNaNCallback, TrackerCallback
+from ulmfit_easy.learner.events import CancelFitException, CancelValidException
+from ulmfit_easy.learner.schedule import ParamScheduler
+
+
+def valley(lrs, losses) -> float:
+    """The rate half-way down the longest fall of the losses: the default suggestion.
+
+    The longest fall is the longest strictly decreasing subsequence, found in O(n^2); the rate stands a third and a
+    sixth of its length after its start.
+    """
+    losses = np.asarray(losses, dtype=float)
+    n = len(losses)
+    fall = np.ones(n, dtype=int)  # length of the longest fall that ends at i
+    for i in range(1, n):
+        higher = losses[:i] > losses[i]
+        if higher.any():
+            fall[i] = fall[:i][higher].max() + 1
+    end = int(fall.argmax())
+    start = end - int(fall[end]) if end else 0  # -1 where the fall begins at the first point: fastai's index
+    third = (end - start) / 3
+    return float(lrs[max(0, start + int(third) + int(third / 2))])
+
+
+def minimum(lrs, losses) -> float:
+    """A tenth of the rate at which the loss was lowest."""
+    return float(lrs[int(np.argmin(losses))]) / 10
+
+
+def steep(lrs, losses) -> float:
+    """The rate at which the loss fell fastest."""
+    slope = np.diff(np.asarray(losses, dtype=float)) / np.diff(np.log(np.asarray(lrs, dtype=float)))
+    return float(lrs[int(np.argmin(slope))])
+
+
+class LRFinder(ParamScheduler):
+    """Raises the rate exponentially from batch to batch; stops where the loss is four times its best, or NaN."""
+
+    def __init__(self, start_lr=1e-7, end_lr=10, num_it=100, stop_div=True):
+        self.num_it, self.stop_div, self.best = num_it, stop_div, math.inf
+        super().__init__({"lr": lambda pos: start_lr * (end_lr / start_lr) ** pos})
+
+    def before_batch(self):
+        pos = self.train_iter / self.num_it
+        for name, schedule in self.scheds.items():
+            self.learn.opt.set_hyper(name, schedule(pos))
+
+    def after_batch(self):
+        super().after_batch()
+        loss = self.recorder.losses[-1]
+        self.best = min(self.best, loss)
+        if (self.stop_div and loss > 4 * self.best) or not math.isfinite(loss) or self.train_iter >= self.num_it:
+            raise CancelFitException
+
+    def before_validate(self):
+        raise CancelValidException
+
+
+def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs):
+    """See `Learner.lr_find`. Suggestions look at the points from `num_it // 10` on, without the last five.
+
+    Returns:
+        A named tuple `SuggestedLRs` with one rate for each function in `suggest_funcs`.
+
+    Raises:
+        TrainingError: E502 for rates or a number of steps that cannot work.
+    """
+    if not 0 < start_lr < end_lr or num_it < 2:
+        raise TrainingError("E502", received=f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it}",
+                            expected="0 < start_lr < end_lr and at least 2 steps", fix="use the defaults first")
+    n_epoch = num_it // max(1, len(learn.dls.train)) + 1
+    watching = ProgressCallback, TrackerCallback, TerminateOnNaNCallback, CSVLogger  # made for real fits
+    with restored(learn), learn.removed_cbs([cb for cb in learn.cbs if isinstance(cb, watching)]):
+        finder = LRFinder(start_lr, end_lr, num_it, stop_div)
+        learn.fit(n_epoch, cbs=[finder, ProgressCallback(table=False)])
+    lrs, losses = learn.recorder.lrs, learn.recorder.losses
+    finite = next((i for i, v in enumerate(losses) if not math.isfinite(v)), len(losses))
+    lrs, losses = lrs[:finite], losses[:finite]
+    learn.recorder.lrs, learn.recorder.losses = lrs, losses
+    first, last = num_it // 10, len(lrs) - 5
+    if last - first < 2:  # too few points to leave any out
+        warnings.warn(f"[E504] lr_find made {len(lrs)} steps before the loss diverged: suggestions are rough. "
+                      "Fix: a lower start_lr, or more batches (a smaller bs).", stacklevel=3)
+        first, last = 0, len(lrs)
+    SuggestedLRs = namedtuple("SuggestedLRs", [f.__name__ for f in suggest_funcs])  # noqa: N806
+    enough = last - first > 1
+    found = SuggestedLRs(*(f(lrs[first:last], losses[first:last]) if enough else start_lr for f in suggest_funcs))
+    if show_plot and enough:
+        learn.recorder.plot_lr_find(suggestions=found._asdict())
+    return found
+
+
+@contextmanager
+def restored(learn):
+    """Whatever happens in the block: weights, optimizer, loaders and random state are as before, to the bit."""
+    weights = {k: v.detach().clone() for k, v in learn.model.state_dict().items()}
+    opt = learn.opt
+    opt_state = None if opt is None else copy.deepcopy(opt.state_dict())
+    loader = learn.dls.train
+    loader_state = copy.deepcopy(loader.state_dict()) if hasattr(loader, "state_dict") else None
+    was_training, rng = learn.model.training, random_state()
+    try:
+        yield
+    finally:
+        learn.model.load_state_dict(weights)
+        learn.model.train(was_training)
+        learn.opt = opt
+        if opt is not None:
+            opt.load_state_dict(opt_state)
+        if loader_state is not None:
+            loader.load_state_dict(loader_state)
+        set_random_state(rng)
+
+
+def random_state() -> tuple:
+    """The state of every global random generator."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
+
+
+def set_random_state(state: tuple):
+    """Put every global random generator back to a state from `random_state`."""
+    python, numpy, cpu, cuda = state
+    random.setstate(python)
+    np.random.set_state(numpy)
+    torch.set_rng_state(cpu)
+    if cuda is not None:
+        torch.cuda.set_rng_state_all(cuda)
+
+
+def set_seed(s: int, reproducible: bool = False):
+    """Seed Python, numpy and torch; `reproducible` also makes cuDNN deterministic, at some cost in speed."""
+    random.seed(s)
+    np.random.seed(s % 2**32)
+    torch.manual_seed(s)
+    if reproducible:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False

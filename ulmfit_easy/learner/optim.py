@@ -1,0 +1,168 @@
+"""Torch's optimizers over layer groups, each group with its own rate, momentum and decay."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from ulmfit_easy.errors import TrainingError
+
+NORMS = (nn.BatchNorm1d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+@dataclass(frozen=True)
+class discriminative:  # noqa: N801 - reads as a function: fit(1, discriminative(1e-2))
+    """The rates of discriminative fine-tuning: `lr` for the last group, divided by `factor` for each one below.
+
+    Source: Howard & Ruder 2018, section 3.2, where 2.6 was found by experiment.
+    """
+
+    lr: float
+    factor: float = 2.6
+
+
+def expand_lr(lr, n_groups: int) -> list[float]:
+    """One value per layer group, input side first.
+
+    Args:
+        lr: a number: the same for all; `slice(a, b)`: geometric from the first group to the last;
+            `slice(b)`: `b / 10` for all but the last; `discriminative(b)`; or a sequence with one value a group.
+        n_groups: how many groups there are.
+
+    Raises:
+        TrainingError: E503 for a sequence of another length, or a rate that is not positive in a slice.
+    """
+    if isinstance(lr, discriminative):
+        return [lr.lr / lr.factor ** (n_groups - 1 - i) for i in range(n_groups)]
+    if isinstance(lr, slice):
+        if lr.stop is None or lr.stop <= 0 or (lr.start is not None and lr.start <= 0):
+            raise _rates_error(lr, "slice(a, b) or slice(b) of positive rates")
+        if lr.start is None:
+            return [lr.stop / 10] * (n_groups - 1) + [lr.stop]
+        if n_groups == 1:
+            return [lr.stop]
+        step = (lr.stop / lr.start) ** (1 / (n_groups - 1))
+        return [lr.start * step**i for i in range(n_groups)]
+    if isinstance(lr, Sequence) or hasattr(lr, "__len__"):
+        if len(lr) != n_groups:
+            raise _rates_error(lr, f"{n_groups} values, one for each layer group")
+        return [float(v) for v in lr]
+    return [float(lr)] * n_groups
+
+
+def _rates_error(received, expected):
+    return TrainingError("E503", received=f"rates {received!r}", expected=expected,
+                         fix="give one number, slice(lowest, highest), or a list with one value a group")
+
+
+class Optimizer:
+    """A torch optimizer over layer groups, with the hyper-parameters of each group under fastai's names.
+
+    Args:
+        groups: lists of parameters, input side first.
+        make: builds the torch optimizer from torch's own parameter groups.
+        names: maps our names (lr, mom, sqr_mom, eps, wd) to torch's (`betas.0` is the first of a tuple).
+        no_decay: parameters without weight decay (biases and norms, unless asked otherwise).
+        always_train: parameters that `freeze_to` leaves trainable (norms).
+        hypers: the first value of each hyper-parameter.
+    """
+
+    def __init__(self, groups, make, names, *, no_decay=(), always_train=(), **hypers):
+        groups = list(groups)
+        if any(isinstance(g, torch.Tensor) for g in groups):
+            raise TrainingError("E502", received="parameters that are not in layer groups",
+                                expected="a list of lists of tensors", fix="pass [list(model.parameters())]")
+        groups, skip = [list(g) for g in groups], {id(p) for p in no_decay}
+        self.param_groups = groups
+        self.names, self._always = names, {id(p) for p in always_train}
+        self.opt = make([  # two torch groups for each layer group: with decay, without
+            {"params": [p for p in g if (id(p) in skip) == plain], "_plain": plain}
+            for g in groups for plain in (False, True)
+        ])
+        self.hypers = [{} for _ in groups]
+        self.frozen_idx, self.scaler = 0, None
+        for name, value in hypers.items():
+            self.set_hyper(name, value)
+
+    def set_hyper(self, name: str, value):
+        """Set one hyper-parameter of every group; `value` may be anything that `expand_lr` takes."""
+        if name not in self.names:
+            raise TrainingError("E502", received=f"the hyper-parameter {name!r}",
+                                expected=f"one of {', '.join(self.names)}", fix="use one of these names")
+        key, _, index = self.names[name].partition(".")
+        for i, v in enumerate(expand_lr(value, len(self.hypers))):
+            self.hypers[i][name] = v
+            for tg in self.opt.param_groups[2 * i : 2 * i + 2]:  # looked up anew: torch replaces them on loading
+                if index:
+                    values = list(tg[key])
+                    values[int(index)] = v
+                    tg[key] = tuple(values)
+                else:
+                    tg[key] = 0.0 if name == "wd" and tg["_plain"] else v
+
+    def freeze_to(self, n: int):
+        """Train the groups from the n-th on (negative counts from the end); forget gradients and moments."""
+        self.frozen_idx = n if n >= 0 else max(0, len(self.param_groups) + n)
+        for i, group in enumerate(self.param_groups):
+            for p in group:
+                p.requires_grad_(i >= self.frozen_idx or id(p) in self._always)
+                p.grad = None
+        self.clear_state()
+
+    def clear_state(self):
+        """Forget the moments of all parameters."""
+        self.opt.state.clear()
+
+    def step(self):
+        """Move every parameter that has a gradient."""
+        if self.scaler is None:
+            self.opt.step()
+        else:  # fp16 on a GPU: the scaler skips a step whose gradients overflowed
+            self.scaler.step(self.opt)
+            self.scaler.update()
+
+    def zero_grad(self):
+        """Forget all gradients."""
+        self.opt.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict:
+        """Everything needed to go on later: torch's state, our hyper-parameters, the freezing."""
+        return {"state": self.opt.state_dict()["state"], "hypers": [dict(h) for h in self.hypers],
+                "frozen_idx": self.frozen_idx}
+
+    def load_state_dict(self, sd: dict):
+        """Restore what `state_dict` gave."""
+        if sd["frozen_idx"] != self.frozen_idx:
+            self.freeze_to(sd["frozen_idx"])
+        for name in self.hypers[0] if self.hypers else ():
+            self.set_hyper(name, [h[name] for h in sd["hypers"]])
+        self.opt.load_state_dict({"state": sd["state"], "param_groups": self.opt.state_dict()["param_groups"]})
+
+
+ADAM_NAMES = {"lr": "lr", "mom": "betas.0", "sqr_mom": "betas.1", "eps": "eps", "wd": "weight_decay"}
+SGD_NAMES = {"lr": "lr", "mom": "momentum", "wd": "weight_decay"}
+
+
+def Adam(params, lr, mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.01, decouple_wd=True, **kwargs) -> Optimizer:  # noqa: N802
+    """AdamW with fastai's defaults: beta2 .99 adapts faster than torch's .999, eps 1e-5 is safe in half precision."""
+    make = torch.optim.AdamW if decouple_wd else torch.optim.Adam
+    return Optimizer(params, partial(make, lr=1.0), ADAM_NAMES, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd,
+                     **kwargs)
+
+
+def SGD(params, lr, mom=0.0, wd=0.0, **kwargs) -> Optimizer:  # noqa: N802
+    """Stochastic gradient descent; torch's form, in which `wd` is an L2 penalty."""
+    return Optimizer(params, partial(torch.optim.SGD, lr=1.0), SGD_NAMES, lr=lr, mom=mom, wd=wd, **kwargs)
+
+
+def norm_params(model: nn.Module) -> list:
+    """The parameters of normalisation layers: they train even in frozen groups."""
+    return [p for m in model.modules() if isinstance(m, NORMS) for p in m.parameters(recurse=False)]
+
+
+def norm_and_bias_params(model: nn.Module) -> list:
+    """The parameters that weight decay leaves alone: of norms, and every bias, those of an LSTM too."""
+    biases = [p for name, p in model.named_parameters() if name.rpartition(".")[2].startswith("bias")]
+    return norm_params(model) + biases

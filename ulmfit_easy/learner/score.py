@@ -1,0 +1,72 @@
+"""How likely a language model finds each text."""
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ulmfit_easy.models.softmax import lm_cross_entropy
+from ulmfit_easy.text.special import PAD_ID, UNK_ID
+
+
+class TextScore(NamedTuple):
+    """The likelihood of one text, its beginning given and its end not counted."""
+
+    logprob: float  # sum over the tokens, in nats
+    n_tokens: int
+    n_unknown: int  # tokens counted as `xxunk`: many of them make a perplexity look better than it is
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean negative log-likelihood per token; NaN for a text without tokens."""
+        return math.exp(-self.logprob / self.n_tokens) if self.n_tokens else math.nan
+
+
+def logprob(learn, texts, bs: int = 64):
+    """A `TextScore` for each text, in order.
+
+    Args:
+        texts: one text gives one score; a list, tuple or Series a list; any other iterable an iterator that reads
+            `bs` texts at a time, so that a corpus of any size takes bounded memory.
+        bs: texts per batch.
+    """
+    if isinstance(texts, str):
+        return next(_stream(learn, [texts], bs))
+    scores = _stream(learn, texts, bs)
+    return list(scores) if hasattr(texts, "__len__") else scores
+
+
+def _stream(learn, texts: Iterable[str], bs: int) -> Iterator[TextScore]:
+    stoi = learn.dls.text_vocab.stoi
+    docs = (np.array([stoi.get(t, UNK_ID) for t in tokens]) for tokens in learn.dls.tokenizer.pipe(texts))
+    while batch := list(islice(docs, bs)):
+        if learn.dls.backwards:
+            batch = [d[::-1].copy() for d in batch]
+        yield from _score(learn, batch)
+
+
+@torch.no_grad()
+def _score(learn, docs: list[np.ndarray]) -> list[TextScore]:
+    device, seq_len = learn.dls.device, learn.dls.seq_len
+    lengths = torch.tensor([len(d) for d in docs], device=device)  # (B,)
+    ids = torch.full((len(docs), int(lengths.max())), PAD_ID, device=device)  # (B, T)
+    for row, doc in zip(ids, docs, strict=True):
+        row[: len(doc)] = torch.from_numpy(doc)
+    total, hidden, was_training = torch.zeros(len(docs), dtype=torch.float64, device=device), None, learn.model.training
+    learn.model.eval()
+    try:
+        for start in range(0, ids.shape[1] - 1, seq_len):
+            xb, yb = ids[:, start : start + seq_len], ids[:, start + 1 : start + 1 + seq_len]
+            xb = xb[:, : yb.shape[1]]
+            output = learn.model(xb, hidden)
+            hidden = output.hidden
+            nll = lm_cross_entropy(output, yb, reduction="none")  # (B, t)
+            real = torch.arange(start + 1, start + 1 + yb.shape[1], device=device) < lengths.unsqueeze(1)  # (B, t)
+            total -= (nll.double() * real).sum(1)
+    finally:
+        learn.model.train(was_training)
+    unknown = ((ids == UNK_ID) & (torch.arange(ids.shape[1], device=device) > 0)).sum(1)
+    return [TextScore(float(p), int(n) - 1, int(u)) for p, n, u in zip(total, lengths, unknown, strict=True)]

@@ -1,0 +1,254 @@
+"""Learners for text: a language model, a classifier, and how one passes on to the other what it has learned."""
+
+import warnings
+from pathlib import Path
+
+from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
+from ulmfit_easy.data.loaders import DataLoaders
+from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
+from ulmfit_easy.files import free_place, read_json
+from ulmfit_easy.learner import score
+from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
+from ulmfit_easy.learner.learner import Learner
+from ulmfit_easy.learner.losses import loss_for
+from ulmfit_easy.learner.weights import model_file
+from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.models.classifier import get_text_classifier
+from ulmfit_easy.models.generate import generate
+from ulmfit_easy.models.language_model import get_language_model
+from ulmfit_easy.models.remap import match_embeds
+from ulmfit_easy.text.special import BOS, PAD, UNK, UNK_ID
+from ulmfit_easy.text.vocab import FAKE, Vocab, detokenize
+
+NO_WEIGHTS = ("no pretrained weights are at hand: the model starts from random ones, and nothing is frozen. "
+              "To use some, pass pretrained= the folder of an exported language model; "
+              "pretrained=False starts from random weights without this warning")
+
+
+class TextLearner(Learner):
+    """A learner whose model is an encoder under a decoder or a head.
+
+    Args:
+        settings: what `export` needs to build the model again: kind, arch, and the arguments of its builder.
+        alpha, beta: weights of activation and temporal activation regularisation (Merity et al. 2017).
+        moms: of `fit_one_cycle`; .8, .7, .8 as in fastai, near the paper's beta1 of .7.
+        kwargs: passed on to `Learner`.
+    """
+
+    def __init__(self, dls, model, alpha=2.0, beta=1.0, moms=(0.8, 0.7, 0.8), *, settings: dict, **kwargs):
+        super().__init__(dls, model, moms=moms, **kwargs)
+        self.settings = settings
+        self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta)])
+
+    @property
+    def encoder(self):
+        """The encoder: what the language model and the classifier share."""
+        return getattr(self.model[0], "module", self.model[0])
+
+    def save_encoder(self, file):
+        """Write the encoder's weights and its vocabulary's hash to `path/model_dir/file.safetensors`."""
+        save_weights(model_file(self, file), self.encoder.state_dict(), arch=self.settings["arch"],
+                     vocab_sha256=self.dls.text_vocab.sha256, backwards=self.dls.backwards)
+        return self
+
+    def load_encoder(self, file, device=None):
+        """Read an encoder from `save_encoder`, freeze all but the last layer group, return the learner.
+
+        Raises:
+            VocabError: E302 if it was trained with another vocabulary.
+            FileError: E402 if its sizes or direction differ.
+        """
+        path = model_file(self, file)
+        weights, metadata = load_weights(path, device or self.dls.device)
+        return self._set_encoder(weights, metadata.get("vocab_sha256"), metadata.get("backwards"), path)
+
+    def take_encoder(self, other: "TextLearner"):
+        """As `load_encoder`, straight from another learner in memory."""
+        weights = {k: v.clone() for k, v in other.encoder.state_dict().items()}
+        return self._set_encoder(weights, other.dls.text_vocab.sha256, other.dls.backwards, "the encoder")
+
+    def _set_encoder(self, weights, vocab_sha256, backwards, source):
+        own = self.dls.text_vocab.sha256
+        if vocab_sha256 != own:
+            raise VocabError("E302", received=f"{source}, trained with the vocabulary {vocab_sha256}",
+                             expected=f"the vocabulary of this learner's data, {own}",
+                             fix="build the classifier's data with text_vocab=dls_lm.vocab")
+        if backwards != self.dls.backwards:
+            raise _direction_error(source, backwards, self.dls.backwards)
+        load_state(self.encoder, weights, source)
+        return self.freeze()
+
+    def load_pretrained(self, weights: dict, vocab: Vocab, source="pretrained weights"):
+        """Take over the weights of a language model with another vocabulary; returns the learner, frozen.
+
+        Words of both vocabularies keep their rows; new ones start from the mean row (and the mean bias). Names that
+        this model lacks are left out: a classifier takes the encoder only.
+        """
+        new = self.dls.text_vocab
+        matched = match_embeds(weights["0.encoder.weight"], weights.get("1.decoder.bias"), vocab, new)
+        weights = {**weights, "0.encoder.weight": matched.weight, "0.encoder_dp.emb.weight": matched.weight}
+        if "1.decoder.weight" in weights:  # the same rows again where it is tied
+            weights["1.decoder.weight"] = match_embeds(weights["1.decoder.weight"], None, vocab, new).weight
+        if matched.bias is not None:
+            weights["1.decoder.bias"] = matched.bias
+        encoder = {k.removeprefix("0."): v for k, v in weights.items() if k.startswith("0.")}
+        if self.settings["kind"] == "classifier":
+            load_state(self.encoder, encoder, source)
+        else:
+            load_state(self.model, weights, source)
+        self.n_matched = matched.n_matched
+        if self.verbose:
+            print(f"{source}: {self.n_matched:,} of {len(new):,} words matched, the others start from the mean row")
+        return self.freeze()
+
+    def export(self, fname="export") -> Path:
+        """Write a bundle folder, `path/fname`, from which `load_learner` builds this learner for inference."""
+        place = free_place(self.path / fname, "config.json")
+        return save_bundle(place, self.model.state_dict(), self.dls.text_vocab,
+                           {**self.settings, "data": self.dls.config()})
+
+
+class LMLearner(TextLearner):
+    """A learner whose model guesses each next word."""
+
+    def __init__(self, dls, model, *args, **kwargs):
+        super().__init__(dls, model, *args, **kwargs)
+        self.add_cbs(HiddenState())
+
+    def predict(self, text: str, n_words=1, no_unk=True, temperature=1.0, min_p=None, no_bar=False,
+                decoder=detokenize, only_last_word=False, *, top_k=None, top_p=None, seed=None) -> str:
+        """`text` and up to `n_words` words after it (before it, for a backwards model); O(n), see `generate`.
+
+        `decoder` makes a string of the tokens. `no_bar` and `only_last_word` are taken for fastai's signature: there
+        is no bar, and each word is one step with all of the text before it in the state.
+        """
+        vocab, backwards = self.dls.text_vocab, self.dls.backwards
+        tokens = self.dls.tokenizer(text)
+        if backwards and len(tokens) > 1 and tokens[0] == BOS:
+            tokens = tokens[1:]  # read from the end, it would close the text: nothing comes before
+        prompt = [vocab.stoi.get(t, UNK_ID) for t in tokens]
+        never = {PAD, FAKE} | ({UNK} if no_unk else set())
+        new = generate(self.model, prompt[::-1] if backwards else prompt, n_words, temperature=temperature,
+                       min_p=min_p, top_k=top_k, top_p=top_p, seed=seed,
+                       banned=[i for i, t in enumerate(vocab) if t in never])
+        ids = new[::-1] + prompt if backwards else prompt + new
+        return decoder([vocab[i] for i in ids])
+
+    def logprob(self, texts, bs=64):
+        """The log-probability and the perplexity of each text, as `TextScore`; streaming, see `score.logprob`."""
+        return score.logprob(self, texts, bs)
+
+
+def _direction_error(source, received, expected):
+    words = {True: "backwards", False: "forwards"}
+    return FileError("E402", received=f"{source}, which reads {words.get(received, received)}",
+                     expected=f"a model that reads {words[expected]}, as the data does",
+                     fix=f"build the data with backwards={received}, or load the other model")
+
+
+def _check_direction(dls, backwards):
+    if backwards and not dls.backwards:
+        raise TrainingError("E502", received="backwards=True with data that reads forwards", expected="one direction",
+                            fix="build the data with backwards=True; the learner then follows it")
+
+
+def _start(learn, pretrained, fnames):
+    """Pretrained weights, where they are asked for: a bundle's folder, or a pair of files for weights and words."""
+    if fnames is not None:
+        weights_file = model_file(learn, fnames[0])
+        weights, _ = load_weights(weights_file)
+        vocab = Vocab(read_json(weights_file.parent / f"{str(fnames[1]).removesuffix('.json')}.json"))
+        return learn.load_pretrained({k.removeprefix("model."): v for k, v in weights.items()}, vocab, weights_file)
+    if pretrained is True:
+        warnings.warn(NO_WEIGHTS, stacklevel=3)
+    elif pretrained:
+        config, vocab, weights = load_bundle(pretrained)
+        if config.get("kind") != "language_model":
+            raise FileError("E402", received=f"{pretrained}, a {config.get('kind')}", expected="a language model",
+                            fix="pass the folder that a language model's learner exported")
+        backwards = (config.get("data") or {}).get("backwards")
+        if backwards != learn.dls.backwards:
+            raise _direction_error(pretrained, backwards, learn.dls.backwards)
+        return learn.load_pretrained(weights, vocab, Path(pretrained).name)
+    return learn
+
+
+def language_model_learner(dls, arch, config=None, drop_mult=1.0, backwards=False, pretrained=True,
+                           pretrained_fnames=None, **kwargs) -> LMLearner:
+    """A learner for a language model.
+
+    Args:
+        dls: language-model data, `TextDataLoaders.from_df(..., is_lm=True)`.
+        arch: `AWD_LSTM`.
+        config: changes to the architecture's config, e.g. `dict(emb_sz=200, n_hid=600)`.
+        drop_mult: factor on every dropout; less text wants more.
+        backwards: need not be said: the learner follows its data.
+        pretrained: the folder of an exported language model; True warns that none is at hand; False starts anew.
+        pretrained_fnames: instead, the names of a weights file and a vocabulary under `path/models`.
+        kwargs: of `Learner`, and `alpha`, `beta`.
+
+    Returns:
+        The learner; with pretrained weights only its last layer group (embedding and decoder) trains at first.
+    """
+    _check_direction(dls, backwards)
+    options = {"config": config, "drop_mult": drop_mult}
+    settings = {"kind": "language_model", "arch": get_arch(arch).name, "model": options}
+    model = get_language_model(arch, len(dls.text_vocab), **options)
+    kwargs = {"loss_func": loss_for("lm"), "splitter": get_arch(arch).lm_split, **kwargs}
+    return _start(LMLearner(dls, model, settings=settings, **kwargs), pretrained, pretrained_fnames)
+
+
+def text_classifier_learner(dls, arch, seq_len=72, config=None, backwards=False, pretrained=True, drop_mult=0.5,
+                            n_out=None, lin_ftrs=None, ps=None, max_len=72 * 20, y_range=None, *,
+                            pretrained_fnames=None, **kwargs) -> TextLearner:
+    """A learner for a classifier of texts (or a regression, if the data has numbers for labels).
+
+    Args:
+        dls: labelled data, with `text_vocab=` the language model's vocabulary if an encoder is to be loaded.
+        seq_len: tokens a window; gradients do not cross its border (section 3.3 of the paper).
+        n_out: number of outputs; by default what the labels need.
+        lin_ftrs, ps: widths and dropouts of the head's hidden layers; [50] and [.1].
+        max_len: a text is judged by about its last `max_len` tokens; None for all of them.
+        y_range: (low, high) of a regression target.
+        config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`;
+            with `pretrained=True` there is no warning, since `load_encoder` usually follows.
+    """
+    _check_direction(dls, backwards)
+    options = {"seq_len": seq_len, "config": config, "drop_mult": drop_mult, "lin_ftrs": lin_ftrs, "ps": ps,
+               "max_len": max_len, "y_range": y_range, "n_class": n_out or dls.c}
+    settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
+    model = get_text_classifier(arch, len(dls.text_vocab), **options)
+    kwargs = {"loss_func": loss_for(dls.task), "splitter": get_arch(arch).clas_split, **kwargs}
+    return _start(TextLearner(dls, model, settings=settings, **kwargs), pretrained is not True and pretrained,
+                  pretrained_fnames)
+
+
+BUILD = {"language_model": language_model_learner, "classifier": text_classifier_learner}
+
+
+def load_learner(path, cpu=True, *, tokenizer=None) -> TextLearner:
+    """The learner that `export` wrote, for inference, on the CPU or (`cpu=False`) on a GPU where there is one.
+
+    Args:
+        tokenizer: the data's `Tokenizer`, if it had rules or a word splitter of your own: no file holds code.
+
+    Raises:
+        FileError: E401, E402, E404 for anything that is not a whole bundle; no code in it is ever run.
+    """
+    import torch
+
+    config, vocab, weights = load_bundle(path)
+    try:
+        build, options, data = BUILD[config["kind"]], dict(config["model"]), dict(config["data"])
+        options |= {"n_out": options.pop("n_class")} if "n_class" in options else {}
+        device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
+        dls = DataLoaders.empty(data, vocab, device=device, tokenizer=tokenizer)
+        learn = build(dls, config["arch"], pretrained=False, **options)
+    except UlmfitError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as e:
+        raise FileError("E401", received=f"{path}, whose settings lack or miss something ({type(e).__name__}: {e})",
+                        expected="the config.json that learn.export wrote", fix="export the learner again") from e
+    load_state(learn.model, weights, path)
+    learn.model.eval()
+    return learn
