@@ -1,0 +1,74 @@
+"""The doors that fastai has take fastai's parameters, in fastai's order, with fastai's defaults."""
+
+import inspect
+import json
+from functools import reduce
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+THEIRS = json.loads((Path(__file__).parent / "signatures.json").read_text(encoding="utf-8"))["doors"]
+
+# first name of a door -> the module that has it
+HOMES = {
+    "AWD_LSTM": "models.awd_lstm", "get_language_model": "models.language_model",
+    "get_text_classifier": "models.classifier", "lowercase": "text.rules", "make_vocab": "text.vocab",
+    "Adam": "learner.optim", "Learner": "learner.learner", "Recorder": "learner.callbacks.recorder",
+    "TextDataLoaders": "data.loaders", "TextLearner": "learner.text", "LMLearner": "learner.text",
+    "language_model_learner": "learner.text", "text_classifier_learner": "learner.text",
+}  # fmt: skip
+
+# door of fastai -> where we have it
+MOVED = {"Learner.export": "TextLearner.export"}  # only a text learner knows its vocabulary
+
+# doors that we do not have, on purpose
+CLOSED = {
+    "Learner.fit_sgdr",  # no recipe of ULMFiT restarts its rates
+}
+
+# door -> parameters of fastai that we leave out, on purpose
+DROPPED = {
+    "AWD_LSTM": {"bidir"},  # a language model reads in one direction
+    "Learner.get_preds": {"inner", "save_preds", "save_targs", "with_preds", "with_targs", "concat_dim",
+                          "pickle_protocol"},  # plumbing and pickles
+    "Learner.predict": {"rm_type_tfms"},  # no typed transforms
+    "Learner.save": {"pickle_protocol"},  # no pickles
+    "Learner.export": {"pickle_module", "pickle_protocol"},  # no pickles
+    "Learner.show_results": {"shuffle"},  # rows in their own order, so that two calls agree
+    "Recorder.plot_loss": {"log", "show_epochs"},  # the axes come back: `ax.set_yscale("log")`
+    "Recorder.plot_sched": {"figsize"},  # the axes come back
+    "Recorder.plot_lr_find": {"return_fig", "nms"},  # the axes come back; suggestions carry their names
+}  # fmt: skip
+
+# (door, parameter of fastai) -> our name for it
+RENAMED = {("lowercase", "t"): "text"}
+
+# (door, parameter) -> our default, where it differs on purpose
+DEFAULTS = {("Learner.export", "fname"): "'export'",  # a folder, not a pickle
+            ("LMLearner.predict", "decoder"): "detokenize"}
+
+
+@pytest.mark.parametrize("door", sorted(THEIRS.keys() - CLOSED))
+def test_the_door_takes_fastais_arguments_in_fastais_order(door):
+    """New parameters are keyword-only; names handed on to another door may hide behind `**kwargs`."""
+    theirs = {RENAMED.get((door, name), name): default for name, default in THEIRS[door]
+              if name not in DROPPED.get(door, ())}
+    first, *rest = MOVED.get(door, door).split(".")
+    function = reduce(getattr, rest, getattr(import_module(f"ulmfit_easy.{HOMES[first]}"), first))
+    parameters = inspect.signature(function).parameters
+    ours = {name: p for name, p in parameters.items() if name not in ("self", "cls")}
+    hands_on = any(p.kind is p.VAR_KEYWORD for p in ours.values())
+    expected = [name for name in theirs if name in ours or not hands_on]
+    assert [name for name in ours if name in theirs] == expected
+    new = [str(p) for name, p in ours.items() if name not in theirs and p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert new == []
+    defaults = {name: shown(p) for name, p in ours.items() if name in theirs}
+    assert defaults == {name: DEFAULTS.get((door, name), theirs[name]) for name in defaults}
+
+
+def shown(parameter: inspect.Parameter) -> str:
+    """A default as the golden writes it: `required` if there is none, the name of a function or class."""
+    value = parameter.default
+    if value is inspect.Parameter.empty: return "required"
+    return getattr(value, "__name__", None) or repr(value)
