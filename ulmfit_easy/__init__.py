@@ -1,1 +1,31 @@
-"""ULMFiT in a few lines. Notebook users: `from ulmfit_easy.all import *`."""
+"""ULMFiT in a few lines. In a notebook: `from ulmfit_easy.all import *`.
+
+Importing the package itself loads nothing heavy; each name below is loaded when it is first used.
+"""
+
+_HOME = {
+    "ULMFiT": "recipes.estimator",
+    "TextDataLoaders": "data.loaders",
+    "AWD_LSTM": "models.awd_lstm",
+    "language_model_learner": "learner.text",
+    "text_classifier_learner": "learner.text",
+    "load_learner": "learner.text",
+    "baseline": "recipes.baseline",
+}
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name):
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ulmfit_easy")
+    if name in _HOME:
+        from importlib import import_module
+
+        return getattr(import_module(f"ulmfit_easy.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'ulmfit_easy' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

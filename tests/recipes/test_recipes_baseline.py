@@ -1,0 +1,49 @@
+"""The baseline is the settled one, and an ensemble averages probabilities."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from recipes_tiny import LABELS, TEXTS
+
+from ulmfit_easy.recipes.baseline import baseline
+from ulmfit_easy.recipes.ensemble import ensemble
+
+
+def settings_of(step):
+    default = type(step)().get_params()
+    return {k: v for k, v in step.get_params().items() if v != default[k]}
+
+
+@pytest.mark.parametrize(("copies", "min_df"), [(1, 1), (16, 1), (17, 2)])  # 120, 1,920 and 2,040 texts
+def test_the_baseline_is_exactly_the_settled_one(copies, min_df):
+    words, regression = (step for _, step in baseline(TEXTS * copies, LABELS * copies).steps)
+    assert type(words).__name__ == "TfidfVectorizer" and words.min_df == min_df
+    assert settings_of(words) == {"ngram_range": (1, 2), "sublinear_tf": True} | ({"min_df": 2} if min_df > 1 else {})
+    assert type(regression).__name__ == "LogisticRegression"
+    assert settings_of(regression) == {"C": 10, "max_iter": 1000}
+
+
+def test_the_baseline_takes_iterators_and_learns():
+    assert baseline(iter(TEXTS), iter(LABELS)).score(TEXTS, LABELS) > 0.95
+
+
+class Says:
+    """A learner that gives each text its own probability."""
+
+    def __init__(self, **probs):
+        self.probs = probs
+
+    def predict(self, texts):
+        return [SimpleNamespace(probs=torch.tensor([self.probs[t], 1 - self.probs[t]])) for t in texts]
+
+
+def test_an_ensemble_averages_probabilities_not_logits_and_keeps_order():
+    one, two = Says(a=0.99, b=0.2, c=0.5), Says(a=0.5, b=0.4, c=0.1)
+    found = ensemble([one, two], iter("cab"))
+    assert found.shape == (3, 2)
+    torch.testing.assert_close(found[:, 0], torch.tensor([0.3, 0.745, 0.3]))  # the mean of logits gives a 0.909
+
+
+def test_one_text_is_one_row():
+    assert ensemble([Says(abc=0.25)], "abc").tolist() == [[0.25, 0.75]]

@@ -1,0 +1,344 @@
+"""`ULMFiT` is a scikit-learn estimator that keeps its promises about labels, seeds, files and silence."""
+
+import json
+import random
+import shutil
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from recipes_tiny import DF, LABELS, TEXTS, TINY
+
+from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError
+from ulmfit_easy.recipes import estimator
+from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.pretrain import new_lm
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def tiny(**params):
+    return ULMFiT(**{"preset": TINY, "seed": 0, "verbose": False, **params})
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny().fit(TEXTS, LABELS)
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return tiny(bidir=True).fit(TEXTS, LABELS)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("something slow began before the error")
+
+    monkeypatch.setattr(estimator.TextDataLoaders, "from_df", fail)
+
+
+def test_predictions_are_class_names_with_probabilities_in_their_order(model):
+    probs, found = model.predict_proba(TEXTS), model.predict(TEXTS)
+    assert model.classes_.tolist() == ["neg", "pos"]
+    assert probs.shape == (120, 2) and probs.sum(1) == pytest.approx(1)
+    assert isinstance(found, np.ndarray) and (found == model.classes_[probs.argmax(1)]).all()
+    assert model.score(TEXTS, LABELS) == (found == np.array(LABELS)).mean()
+    assert 0 <= model.accuracy_ <= 1 and 0 <= model.baseline_accuracy_ <= 1
+
+
+def test_it_learns():
+    better = replace(TINY, pretrain=(replace(TINY.pretrain[0], epochs=5),),
+                     clas=(*TINY.clas, replace(TINY.clas[-1], epochs=8, lr=3e-2)))
+    assert tiny(preset=better).fit(TEXTS, LABELS).score(TEXTS, LABELS) > 0.85
+
+
+@pytest.mark.parametrize("names", [(0, 1), (7, -3), (False, True), ("b", "a")])
+def test_labels_come_back_as_they_were_given(names):
+    labels = [names[label == "pos"] for label in LABELS[:60]]
+    model = tiny().fit(TEXTS[:60], labels)
+    assert model.classes_.tolist() == sorted(names)
+    assert {type(c) for c in model.predict(TEXTS[:9]).tolist()} == {type(names[0])}
+    assert model.score(TEXTS[:60], labels) == np.mean([a == b for a, b in zip(model.predict(TEXTS[:60]), labels,
+                                                                               strict=True)])
+
+
+def global_state():
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+
+def test_the_same_seed_gives_the_same_model_and_leaves_global_randomness_alone(model):
+    torch.manual_seed(123)
+    before = global_state()
+    again = tiny().fit(TEXTS, LABELS)
+    assert global_state() == before
+    assert np.array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
+    other = tiny(seed=1).fit(TEXTS, LABELS)
+    assert not np.array_equal(other.predict_proba(TEXTS), model.predict_proba(TEXTS))
+
+
+@pytest.mark.parametrize("kind", [iter, np.array, tuple, lambda v: pd.Series(v, index=np.arange(len(v))[::-1] * 7)])
+def test_any_kind_of_sequence_gives_the_same_model(model, kind):
+    again = tiny().fit(kind(TEXTS), kind(LABELS))
+    assert np.array_equal(again.predict_proba(kind(TEXTS)), model.predict_proba(TEXTS))
+    assert again.score(kind(TEXTS), kind(LABELS)) == model.score(TEXTS, LABELS)
+
+
+def test_both_directions_are_two_learners_whose_probabilities_are_averaged(pair):
+    assert [learn.dls.backwards for learn in pair.learners_] == [False, True]
+    each = [torch.stack([p.probs for p in learn.predict(TEXTS[:9])]).double().numpy() for learn in pair.learners_]
+    assert pair.predict_proba(TEXTS[:9]) == pytest.approx((each[0] + each[1]) / 2, abs=1e-6)
+    assert np.abs(each[0] - each[1]).max() > 1e-6
+
+
+def test_backwards_reads_from_the_end():
+    assert [learn.dls.backwards for learn in tiny(backwards=True).fit(TEXTS, LABELS).learners_] == [True]
+
+
+# --- which texts are read by whom ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The texts of each pair of loaders that a fit makes."""
+    seen, made = {}, estimator.TextDataLoaders.from_df
+
+    def spy(df, **kwargs):
+        seen["lm" if kwargs.get("is_lm") else "classifier"] = df
+        return made(df, **kwargs)
+
+    monkeypatch.setattr(estimator.TextDataLoaders, "from_df", spy)
+    return seen
+
+
+def test_unlabelled_texts_reach_the_language_model_only(read):
+    tiny().fit(TEXTS, LABELS, unlabelled=(t for t in ["one more text", "and another"]))
+    assert {"one more text", "and another"} <= set(read["lm"]["text"])
+    assert read["classifier"]["text"].tolist() == TEXTS
+
+
+def test_no_stage_reads_a_text_that_is_kept_aside_even_if_it_is_among_the_unlabelled(read):
+    tiny().fit(TEXTS, LABELS, unlabelled=[*TEXTS, "one more text"])
+    aside = read["classifier"].query("valid")["text"]
+    assert len(aside) == 12 and not set(aside) & set(read["lm"]["text"])
+    assert read["lm"]["text"].is_unique and len(read["lm"]) == len(set(TEXTS)) - len(set(aside)) + 1
+
+
+def test_a_pretrained_language_model_is_fine_tuned(read, tmp_path, capsys):
+    dls = estimator.TextDataLoaders.from_df(DF, text_col="text", is_lm=True, bs=8, seq_len=16, min_freq=1, seed=0)
+    folder = new_lm(dls, replace(TINY, config={"emb_sz": 12, "n_hid": 20, "n_layers": 2})).export(tmp_path / "lm")
+    model = tiny(pretrained=folder).fit(TEXTS, LABELS)
+    assert capsys.readouterr() == ("", "")
+    assert model.learners_[0].encoder.state_dict()["encoder.weight"].shape[1] == 12
+    with pytest.raises(TrainingError, match=r"E502.*bidir=True.*pretrained=\(forwards, backwards\)"):
+        tiny(pretrained=folder, bidir=True).fit(TEXTS, LABELS)
+    with pytest.raises(FileError, match="E402.*backwards"):
+        tiny(pretrained=folder, backwards=True).fit(TEXTS, LABELS)
+    back = estimator.TextDataLoaders.from_df(DF, text_col="text", is_lm=True, bs=8, seq_len=16, min_freq=1, seed=0,
+                                             backwards=True)
+    folders = folder, new_lm(back, TINY).export(tmp_path / "back")
+    both = tiny(pretrained=folders, bidir=True).fit(TEXTS, LABELS)
+    assert [learn.encoder.state_dict()["encoder.weight"].shape[1] for learn in both.learners_] == [12, 16]
+    again = ULMFiT.load(both.save(tmp_path / "model"))
+    assert again.pretrained == [str(f) for f in folders]
+
+
+# --- errors, all of them before anything slow ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("texts", "labels", "code"), [
+    (TEXTS[:-1], LABELS, "E205"),
+    (TEXTS, ["same"] * 120, "E201"),
+    ([], [], "E104"),
+    ([*TEXTS[:7], float("nan"), *TEXTS[8:]], LABELS, r"E101.*rows 7\b"),
+    ([*TEXTS[:-1], 5], LABELS, r"E101.*int, rows 119\b"),
+    (TEXTS, [*LABELS[:3], None, *LABELS[4:]], r"E202.*rows 3\b"),
+    (TEXTS, [*LABELS[:3], float("nan"), *LABELS[4:]], r"E202.*rows 3\b"),
+    (TEXTS, [0.5, 1.5] * 60, "E207"),
+    (TEXTS, [1, "1"] * 60, "E207.*int, str"),
+    (TEXTS, [["a"], ["b"]] * 60, "E207.*list"),
+    ("one text", ["pos"], "E101.*one str"),
+    (DF[["text"]], LABELS, "E101.*one DataFrame"),
+    (["a b", "c d"], ["x", "y"], "E206"),
+])
+def test_what_cannot_be_learned_from_is_a_coded_error_at_once(no_training, texts, labels, code):
+    with pytest.raises((TextError, LabelError), match=code):
+        tiny().fit(texts, labels)
+
+
+@pytest.mark.parametrize(("unlabelled", "code"), [("one text", "E101"), (["fine", None], r"E101.*rows 1\b")])
+def test_unlabelled_texts_are_checked_too(no_training, unlabelled, code):
+    with pytest.raises(TextError, match=code):
+        tiny().fit(TEXTS, LABELS, unlabelled)
+
+
+@pytest.mark.parametrize("params", [{"valid_pct": 0}, {"valid_pct": 1.0}, {"preset": "nonsense"}])
+def test_a_parameter_that_cannot_work_is_a_coded_error(params):
+    with pytest.raises(TrainingError, match="E502"):
+        tiny(**params).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize("ask", [lambda m: m.predict(["a"]), lambda m: m.predict_proba([]), lambda m: m.save("x"),
+                                 lambda m: m.score(["a"], ["b"])])
+def test_asking_before_fitting_is_a_coded_error(ask):
+    with pytest.raises(TrainingError, match="E506"):
+        ask(tiny())
+
+
+def test_no_texts_give_no_predictions(model):
+    assert model.predict([]).shape == (0,) and model.predict_proba(iter(())).shape == (0, 2)
+
+
+def test_a_string_or_a_table_is_no_list_of_texts(model):
+    for wrong in ("one string", DF[["text"]]):
+        with pytest.raises(TextError, match=r"E101.*pass \[text\]"):
+            model.predict(wrong)
+    with pytest.raises(LabelError, match="E205"):
+        model.score(TEXTS, LABELS[:-1])
+
+
+# --- what is printed ----------------------------------------------------------------------------------------------
+
+
+def test_verbose_tells_the_time_first_and_a_bad_result_last(capsys):
+    poor = replace(TINY, pretrain=(replace(TINY.pretrain[0], lr=1e-6),), clas=(replace(TINY.clas[0], lr=1e-6),))
+    model = tiny(preset=poor, verbose=True).fit(TEXTS, LABELS)
+    out = capsys.readouterr().out
+    assert model.accuracy_ < model.baseline_accuracy_
+    assert out.index("seconds on this machine") < out.index("train_loss") < out.index("worse than the baseline")
+    assert f"{model.accuracy_:.3f}" in out and f"{model.baseline_accuracy_:.3f}" in out
+
+
+def test_a_quiet_estimator_prints_and_warns_nothing_even_about_odd_data(capfd):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        tiny(preset=replace(TINY, min_freq=3)).fit(TEXTS * 2, LABELS + LABELS[::-1])  # doubled, contradicting texts
+    assert capfd.readouterr() == ("", "") and not told
+    with pytest.warns(UserWarning, match="another label"), pytest.warns(UserWarning, match="training texts too"):
+        tiny(verbose=True).fit(TEXTS * 2, LABELS + LABELS[::-1])
+
+
+# --- scikit-learn -------------------------------------------------------------------------------------------------
+
+
+def test_scikit_learn_takes_it_for_a_classifier(model):
+    from sklearn.base import clone, is_classifier
+    from sklearn.utils.validation import check_is_fitted
+
+    assert is_classifier(model)
+    check_is_fitted(model)
+    copy = clone(model)
+    assert copy.get_params() == model.get_params() and not hasattr(copy, "learners_")
+    assert copy.set_params(seed=5, bidir=True) is copy and copy.seed == 5 and copy.bidir
+    with pytest.raises(TrainingError, match="E502.*sead.*seed"):
+        copy.set_params(sead=1)
+
+
+def test_it_works_in_cross_validation_and_in_a_pipeline():
+    from sklearn.model_selection import cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    scores = cross_val_score(tiny(), TEXTS, LABELS, cv=2)
+    assert scores.shape == (2,) and np.isfinite(scores).all()
+    lower = make_pipeline(FunctionTransformer(lambda texts: [t.lower() for t in texts]), tiny()).fit(TEXTS, LABELS)
+    assert lower.predict(TEXTS[:3]).shape == (3,) and lower.classes_.tolist() == ["neg", "pos"]
+
+
+def test_repr_tells_the_parameters():
+    shown = repr(ULMFiT(seed=3))
+    assert shown.startswith("ULMFiT(preset='laptop', pretrained=None") and "seed=3" in shown
+
+
+def test_from_df_names_columns(model):
+    again = ULMFiT.from_df(DF, "text", "label", preset=TINY, seed=0, verbose=False)
+    assert np.array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
+    with pytest.raises(TextError, match="E102.*did you mean 'label'"):
+        ULMFiT.from_df(DF, "text", "labels", preset=TINY)
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["model", "pair"])
+def test_a_saved_model_answers_the_same(request, tmp_path, which):
+    model = request.getfixturevalue(which)
+    folder = model.save(tmp_path / "new" / "folder")
+    again = ULMFiT.load(folder)
+    assert np.array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
+    assert again.get_params() == model.get_params() and again.classes_.tolist() == model.classes_.tolist()
+    assert (again.accuracy_, again.baseline_accuracy_) == (model.accuracy_, model.baseline_accuracy_)
+
+
+def test_a_relative_name_is_relative_to_here(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (model.save("here") / "forwards" / "vocab.json").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["here"]
+
+
+def test_an_older_model_is_replaced_and_nothing_else_ever_is(model, pair, tmp_path):
+    pair.save(tmp_path / "m")
+    model.save(tmp_path / "m")
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["estimator.json", "forwards"]
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "photo.jpg").write_text("precious")
+    for place in (tmp_path / "holiday", tmp_path, tmp_path / "holiday" / "photo.jpg"):
+        with pytest.raises(TrainingError, match="E502.*something else"):
+            model.save(place)
+    assert (tmp_path / "holiday" / "photo.jpg").read_text() == "precious"
+
+
+def test_a_save_that_fails_leaves_the_older_model(model, tmp_path, monkeypatch):
+    folder = model.save(tmp_path / "m")
+    monkeypatch.setattr(estimator, "write_json", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        model.save(folder)
+    assert np.array_equal(ULMFiT.load(folder).predict(TEXTS[:5]), model.predict(TEXTS[:5]))
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def spoil(folder, how):
+    file = folder / "estimator.json"
+    if callable(how):
+        settings = json.loads(file.read_text())
+        how(settings)
+        file.write_text(json.dumps(settings))
+    else:
+        file.write_text(how)
+
+
+@pytest.mark.parametrize("how", [
+    "", "{", "[]", "3", "{}", '{"params": {}}', '{"params": "x"}', '{"params": {"os": 1}, "accuracy": 1}',
+    lambda s: s["params"].update(preset={"name": "x"}),
+    lambda s: s["params"]["preset"].update(clas=[{"epochs": 1}]),
+    lambda s: s["params"].update(bidir=True, pretrained=3),
+    lambda s: s["params"].update(bidir=True),  # and no folder `backwards`
+    lambda s: s.pop("accuracy"),
+])
+def test_hostile_settings_are_coded_errors(model, tmp_path, how):
+    folder = model.save(tmp_path / "m")
+    spoil(folder, how)
+    with pytest.raises(UlmfitError, match=r"E40[124]"):
+        ULMFiT.load(folder)
+
+
+def test_missing_and_foreign_parts_are_coded_errors(model, pair, tmp_path):
+    with pytest.raises(FileError, match="E404"):
+        ULMFiT.load(tmp_path / "nothing")
+    folder = pair.save(tmp_path / "m")
+    shutil.rmtree(folder / "backwards")
+    with pytest.raises(FileError, match="E404.*backwards"):
+        ULMFiT.load(folder)
+    numbers = tiny(backwards=True).fit(TEXTS, [int(label == "pos") for label in LABELS])
+    numbers.learners_[0].export((folder / "backwards").absolute())
+    with pytest.raises(FileError, match="E402.*same classes"):
+        ULMFiT.load(folder)

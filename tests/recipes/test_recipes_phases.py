@@ -1,0 +1,155 @@
+"""A preset's phases are what the learner runs, and the time estimate leaves no trace."""
+
+import copy
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from recipes_tiny import DF, TINY
+
+from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.learner.callbacks.training import GradientClip
+from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.recipes.classify import finetune_classifier, new_classifier
+from ulmfit_easy.recipes.finetune import finetune_lm
+from ulmfit_easy.recipes.phases import estimated_seconds, run_phases
+from ulmfit_easy.recipes.presets import Phase
+from ulmfit_easy.recipes.pretrain import new_lm, pretrain_lm, sizes_of
+
+
+@pytest.fixture(scope="module")
+def dls_lm():
+    return TextDataLoaders.from_df(DF, text_col="text", is_lm=True, valid_pct=0.1, seed=0, bs=8, seq_len=16,
+                                   min_freq=1, cache_dir=False)
+
+
+@pytest.fixture(scope="module")
+def dls(dls_lm):
+    return TextDataLoaders.from_df(DF, text_col="text", label_col="label", valid_pct=0.1, seed=0, bs=32, seq_len=16,
+                                   text_vocab=dls_lm.vocab, cache_dir=False)
+
+
+def quiet(learn):
+    learn.verbose = False
+    return learn
+
+
+class Spy(Callback):
+    """Notes, at each fit, what trains and with which numbers, and the first and highest rate."""
+
+    order = 70
+    fits = ()
+
+    def before_fit(self):
+        clips = [cb.max_norm for cb in self.learn.cbs if isinstance(cb, GradientClip)]
+        self.fits = [*self.fits, {"trains": [i for i, g in enumerate(self.opt.param_groups) if _trains(g, self.opt)],
+                                  "clip": clips, "wd": self.opt.hypers[0]["wd"], "moms": [], "lrs": []}]
+
+    def before_step(self):
+        self.fits[-1]["moms"].append(self.opt.hypers[-1]["mom"])
+        self.fits[-1]["lrs"].append([h["lr"] for h in self.opt.hypers])
+
+
+def _trains(group, opt):
+    return any(p.requires_grad for p in group if id(p) not in opt._always)
+
+
+def test_each_phase_trains_its_groups_with_clip_decay_and_constant_momentum(dls):
+    learn = quiet(new_classifier(dls, TINY))
+    learn.add_cbs(Spy())
+    phases = tuple(Phase(1, 1e-2, freeze_to=n, factor=2.6, schedule="stlr") for n in (-1, -2, 0))
+    assert run_phases(learn, phases, mom=0.65, moms=(0.8, 0.7, 0.8), wd=1e-3, clip=5.0) is learn
+    fits = learn.spy.fits
+    assert [f["trains"] for f in fits] == [[3], [2, 3], [0, 1, 2, 3]]
+    assert all(f["clip"] == [5.0] and f["wd"] == 1e-3 and set(f["moms"]) == {0.65} for f in fits)
+    top = np.array(fits[2]["lrs"])  # (steps, groups)
+    assert top.max(0) == pytest.approx([1e-2 / 2.6**k for k in (3, 2, 1, 0)])
+    assert top[0, -1] == pytest.approx(1e-2 / 32)  # slanted triangle: from lr / ratio
+    assert not any(isinstance(cb, GradientClip) for cb in learn.cbs)  # it was there for the fit only
+
+
+def test_one_cycle_phases_cycle_the_momentum_and_need_no_clip(dls):
+    learn = quiet(new_classifier(dls, TINY))
+    learn.add_cbs(Spy())
+    run_phases(learn, (Phase(2, 1e-2),), mom=0.1, moms=(0.8, 0.7, 0.8), wd=0.01, clip=None)
+    (fit,) = learn.spy.fits
+    assert fit["clip"] == [] and fit["moms"][0] == pytest.approx(0.8) and 0.7 <= min(fit["moms"]) < 0.73
+    assert fit["lrs"][0][-1] == pytest.approx(1e-2 / 25)
+    assert all(len(set(lrs)) == 1 for lrs in fit["lrs"])  # factor 1: one rate for all groups
+
+
+def test_an_unknown_schedule_is_an_error(dls):
+    with pytest.raises(TrainingError, match="E502.*warmup"):
+        run_phases(new_classifier(dls, TINY), (Phase(1, 1e-2, schedule="warmup"),), mom=0.9, moms=None, wd=0, clip=None)
+
+
+def test_each_stage_runs_its_own_phases(dls_lm, dls, tmp_path):
+    p = replace(TINY, lm_wd=0.03, clas_wd=0.04, lm_clip=0.3, clas_clip=25.0)
+    lm = quiet(new_lm(dls_lm, p))
+    lm.add_cbs(Spy())
+    finetune_lm(pretrain_lm(lm, p), p)
+    assert [f["trains"] for f in lm.spy.fits] == [[0, 1, 2], [2]]
+    assert all(f["wd"] == 0.03 and f["clip"] == [0.3] for f in lm.spy.fits)
+    clas = quiet(new_classifier(dls, p, lm))
+    assert torch.equal(clas.encoder.state_dict()["encoder.weight"], lm.encoder.state_dict()["encoder.weight"])
+    clas.add_cbs(Spy())
+    finetune_classifier(clas, p)
+    assert [f["trains"] for f in clas.spy.fits] == [[3], [0, 1, 2, 3]]
+    assert all(f["wd"] == 0.04 and f["clip"] == [25.0] for f in clas.spy.fits)
+
+
+def test_without_gradual_unfreezing_all_groups_train_at_one_rate(dls):
+    learn = quiet(new_classifier(dls, TINY))
+    learn.add_cbs(Spy())
+    finetune_classifier(learn, TINY, gradual=False)
+    assert [f["trains"] for f in learn.spy.fits] == [[0, 1, 2, 3]] * 2
+    assert all(len(set(lrs)) == 1 for f in learn.spy.fits for lrs in f["lrs"])
+
+
+def test_a_pretrained_model_brings_its_sizes(dls_lm, tmp_path, capsys):
+    folder = new_lm(dls_lm, TINY).export((tmp_path / "lm").absolute())
+    again = new_lm(dls_lm, replace(TINY, config={"emb_sz": 99}), folder)
+    assert sizes_of(folder) == sizes_of(again) == TINY.config
+    assert again.opt.frozen_idx == 2
+    assert "matched" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"model": 3}', '{"model": {"config": 5}}'])
+def test_a_folder_that_tells_no_sizes_is_a_coded_error(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(FileError, match="E401"):
+        sizes_of(tmp_path)
+    with pytest.raises(FileError, match="E401.*True"):
+        sizes_of(True)
+    with pytest.raises(FileError, match="E404"):
+        sizes_of(tmp_path / "no")
+
+
+@pytest.mark.parametrize("state", ["new", "trained", "frozen"])
+def test_estimated_seconds_is_positive_and_leaves_everything_bit_identical(dls_lm, dls, state):
+    lm = quiet(new_lm(dls_lm, TINY))
+    if state != "new":
+        pretrain_lm(lm, TINY)
+    if state == "frozen":
+        lm.freeze()
+
+    def picture():
+        weights = {k: v.clone() for k, v in lm.model.state_dict().items()}
+        opt = None if lm.opt is None else copy.deepcopy(lm.opt.state_dict())
+        needs = [p.requires_grad for p in lm.model.parameters()]
+        rng = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state())
+        return weights, opt, needs, rng, copy.deepcopy(dls_lm.train.state_dict()), lm.model.training
+
+    before = picture()
+    assert estimated_seconds(lm, TINY.pretrain, dls, TINY.clas) > 0
+    torch.testing.assert_close(picture(), before, rtol=0, atol=0)
+
+
+def test_more_epochs_take_longer(dls_lm, dls):
+    lm = quiet(new_lm(dls_lm, TINY))
+    short = estimated_seconds(lm, TINY.pretrain, dls, TINY.clas)
+    assert estimated_seconds(lm, (Phase(50, 1e-2),), dls, TINY.clas) > 3 * short
+    assert estimated_seconds(lm, TINY.pretrain, dls, (Phase(50, 1e-2),)) > 3 * short

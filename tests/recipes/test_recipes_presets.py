@@ -1,0 +1,99 @@
+"""Every number of a preset is the one its source gives."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from recipes_tiny import TINY
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.optim import expand_lr
+from ulmfit_easy.models.awd_lstm import awd_lstm_clas_config, awd_lstm_lm_config
+from ulmfit_easy.recipes.phases import rates
+from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
+
+
+class Groups:
+    """As much of a learner as `rates` looks at: an optimizer with n layer groups."""
+
+    def __init__(self, n):
+        self.opt = self
+        self.param_groups = [[] for _ in range(n)]
+
+
+def rates_of(phase, n):
+    return expand_lr(rates(Groups(n), phase), n)
+
+
+@pytest.mark.parametrize("name", ["paper", "code_2018", "fastai", "laptop"])
+def test_each_preset_has_its_name_a_source_and_three_stages(name):
+    p = PRESETS[name]
+    assert p.name == name and len(p.source) > 20
+    assert p.pretrain and p.lm and p.clas
+    assert p.clas[-1].freeze_to == 0  # in the end everything trains
+
+
+def test_the_papers_classifier_rates_fall_by_2_6_a_group():
+    lrs = rates_of(PRESETS["paper"].clas[-1], 5)
+    assert lrs == pytest.approx([2.19e-4, 5.69e-4, 1.48e-3, 3.85e-3, 1e-2], rel=2e-3)
+
+
+def test_the_paper_preset_has_the_papers_numbers():
+    p = PRESETS["paper"]
+    drops = {"output_p": 0.4, "hidden_p": 0.3, "input_p": 0.4, "embed_p": 0.05, "weight_p": 0.5}
+    assert p.lm_config == p.clas_config == drops and p.clas_drop_mult == p.lm_drop_mult == 1
+    assert (p.config["n_hid"], p.seq_len, p.lm_bs, p.clas_bs, p.mom) == (1150, 70, 64, 64, 0.7)
+    assert [(f.lr, f.factor, f.cut_frac, f.ratio) for f in p.lm] == [(4e-3, 2.6, 0.1, 32)]
+    assert [f.freeze_to for f in p.clas] == [-1, -2, -3, -4, 0]
+    assert [f.epochs for f in p.clas[:4]] == [1, 1, 1, 1] and sum(f.epochs for f in p.clas) == 50
+    assert {(f.lr, f.factor, f.schedule, f.cut_frac, f.ratio) for f in p.clas} == {(1e-2, 2.6, "stlr", 0.1, 32)}
+
+
+def test_the_codes_language_model_rates_are_its_divisors():
+    p = PRESETS["code_2018"]
+    assert rates_of(p.lm[0], 4) == pytest.approx([4e-3 / 6, 4e-3 / 3, 4e-3, 4e-3 / 2])
+    assert rates_of(p.pretrain[0], 4) == pytest.approx([1e-3 / 6, 1e-3 / 3, 1e-3, 1e-3])
+
+
+def test_divisors_count_from_the_top_for_another_number_of_groups():
+    phase = Phase(1, 6.0, divisors=(6, 3, 1, 2))
+    assert rates_of(phase, 3) == [2.0, 6.0, 3.0]
+    assert rates_of(phase, 6) == [1.0, 1.0, 1.0, 2.0, 6.0, 3.0]
+
+
+def test_the_code_preset_has_the_scripts_numbers():
+    p = PRESETS["code_2018"]
+    assert p.lm_config == p.clas_config == {} and p.clas_drop_mult == p.lm_drop_mult == 1  # the defaults are theirs
+    lm = {"output_p": 0.1, "hidden_p": 0.15, "input_p": 0.25, "embed_p": 0.02, "weight_p": 0.2}
+    clas = {"output_p": 0.4, "hidden_p": 0.3, "input_p": 0.4, "embed_p": 0.05, "weight_p": 0.5}
+    assert lm.items() <= awd_lstm_lm_config.items() and clas.items() <= awd_lstm_clas_config.items()
+    assert (p.mom, p.lm_bs, p.clas_bs, p.seq_len) == (0.8, 64, 32, 70)
+    assert (p.lm_wd, p.clas_wd, p.lm_clip, p.clas_clip) == (1e-7, 1e-6, 0.3, 25)
+    assert [(f.freeze_to, f.cut_frac, f.ratio) for f in p.clas] == [(-1, 1 / 3, 8), (-2, 1 / 3, 8), (0, 1 / 8, 8)]
+    assert [(f.lr, f.factor) for f in p.clas] == [(1e-2, 2.6)] * 3
+
+
+def test_the_fastai_preset_has_the_tutorials_numbers():
+    p = PRESETS["fastai"]
+    assert [(f.epochs, f.lr, f.freeze_to) for f in p.lm] == [(1, 1e-2, -1), (10, 1e-3, 0)] and p.lm_wd == 0.1
+    assert [(f.epochs, f.lr, f.freeze_to) for f in p.clas] == [(1, 2e-2, -1), (1, 1e-2, -2), (1, 5e-3, -3),
+                                                               (2, 1e-3, 0)]
+    for phase in p.clas[1:]:
+        assert rates_of(phase, 5) == pytest.approx(expand_lr(slice(phase.lr / 2.6**4, phase.lr), 5))
+    assert (p.lm_bs, p.seq_len, p.moms, p.clas_drop_mult) == (64, 72, (0.8, 0.7, 0.8), 0.5)
+
+
+def test_an_unknown_preset_is_an_error_with_the_names():
+    with pytest.raises(TrainingError, match=r"E502.*lapdog.*paper, code_2018, fastai, laptop"):
+        get_preset("lapdog")
+
+
+def test_get_preset_changes_a_copy():
+    assert get_preset("laptop", clas_bs=7) == replace(PRESETS["laptop"], clas_bs=7)
+    assert PRESETS["laptop"].clas_bs != 7
+    assert get_preset(TINY) == TINY and get_preset(TINY, mom=0.5).mom == 0.5
+
+
+@pytest.mark.parametrize("preset", [TINY, *PRESETS.values()], ids=lambda p: p.name)
+def test_a_preset_goes_through_json(preset):
+    assert Preset.from_json(json.loads(json.dumps(preset.to_json()))) == preset

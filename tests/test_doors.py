@@ -1,0 +1,95 @@
+"""What the two doors, `import ulmfit_easy` and `from ulmfit_easy.all import *`, bring and what they leave outside."""
+
+import ast
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ulmfit_easy
+import ulmfit_easy.all as door
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "pandas", "spacy", "matplotlib", "sklearn")
+PROBE = """
+import json, sys, time
+start = time.perf_counter()
+{statement}
+seconds = time.perf_counter() - start
+print(json.dumps([seconds, [m for m in {heavy} if m in sys.modules], sorted(globals())]))
+"""
+
+
+def enter(statement):
+    """Seconds, heavy modules and names after a statement in a fresh interpreter."""
+    code = PROBE.format(statement=statement, heavy=HEAVY)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
+
+
+def test_importing_the_package_is_instant_and_loads_nothing_heavy():
+    found = [enter("import ulmfit_easy") for _ in range(3)]
+    assert all(heavy == [] for _, heavy, _ in found)
+    assert min(seconds for seconds, _, _ in found) < 0.3
+
+
+def test_the_notebooks_door_loads_torch_and_pandas_only():
+    _, heavy, names = enter("from ulmfit_easy.all import *")
+    assert set(heavy) == {"torch", "pandas"}
+    assert set(door.__all__) <= set(names)
+
+
+def test_the_notebooks_door_is_a_short_list_of_intended_names():
+    assert len(door.__all__) == len(set(door.__all__)) <= 160
+    assert {"pd", "np", "torch", "Path"} <= set(door.__all__)
+    imported = {alias.asname or alias.name for node in ast.parse(inspect.getsource(door)).body
+                if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
+    assert set(door.__all__) == imported  # nothing leaks in from a star import or a module's own name
+
+
+def test_every_name_of_the_package_resolves():
+    for name in ulmfit_easy.__all__:
+        assert getattr(ulmfit_easy, name) is not None
+        assert name in dir(ulmfit_easy)
+        if name != "__version__":
+            assert getattr(ulmfit_easy, name) is getattr(door, name)
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*", ulmfit_easy.__version__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = ulmfit_easy.nonsense
+
+
+DESIGNS_EXAMPLE = ("TextDataLoaders language_model_learner AWD_LSTM accuracy Perplexity text_classifier_learner "
+                   "ULMFiT load_learner discriminative").split()
+
+
+def test_the_door_has_what_the_designs_example_uses():
+    assert set(DESIGNS_EXAMPLE) <= set(door.__all__)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "nbs").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_the_door_has_every_name_that_a_lesson_uses(path):
+    cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+    source = "\n".join("".join(c["source"]) for c in cells)
+    tree = ast.parse("\n".join(line for line in source.splitlines() if not line.startswith("%")))
+    made = {alias.asname or alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
+    made |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    made |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    made |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    assert used - made - set(dir(__builtins__ if inspect.ismodule(__builtins__) else sys.modules["builtins"])) \
+        <= set(door.__all__)
+
+
+OURS = [name for name in door.__all__ if getattr(getattr(door, name), "__module__", "").startswith("ulmfit_easy")]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_public_class_and_function_says_what_it_is(name):
+    thing = getattr(door, name)
+    if inspect.isclass(thing) or inspect.isfunction(thing):
+        made_up = f"{name}("  # what a dataclass or a named tuple without a docstring has
+        assert thing.__doc__ and not thing.__doc__.startswith(made_up)

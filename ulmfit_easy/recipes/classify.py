@@ -1,0 +1,41 @@
+"""Stage 3: learn the labels, from the top layer down."""
+
+from dataclasses import replace
+
+from ulmfit_easy.learner.metrics import accuracy
+from ulmfit_easy.learner.text import LMLearner, TextLearner, text_classifier_learner
+from ulmfit_easy.models.awd_lstm import AWD_LSTM
+from ulmfit_easy.recipes.phases import run_phases
+from ulmfit_easy.recipes.presets import get_preset
+from ulmfit_easy.recipes.pretrain import sizes_of
+
+
+def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) -> TextLearner:
+    """A classifier with the sizes and dropouts of a preset.
+
+    Args:
+        dls: labelled data, made with `text_vocab=lm.dls.vocab`.
+        preset: a name or a `Preset`.
+        lm: the language model of stage 2 (or 1) whose encoder is taken over, with its sizes; None starts anew.
+        kwargs: passed on to `text_classifier_learner`.
+    """
+    p = get_preset(preset)
+    config = {**(p.config if lm is None else sizes_of(lm)), **p.clas_config}
+    kwargs = {"metrics": accuracy if dls.task == "single" else None, **kwargs}
+    learn = text_classifier_learner(dls, AWD_LSTM, seq_len=p.seq_len, max_len=p.max_len, config=config,
+                                    drop_mult=p.clas_drop_mult, pretrained=False, **kwargs)
+    return learn if lm is None else learn.take_encoder(lm)
+
+
+def finetune_classifier(learn: TextLearner, preset="laptop", gradual: bool = True) -> TextLearner:
+    """Stage 3: train a classifier by gradual unfreezing (section 3.3 of the paper); returns the learner.
+
+    Args:
+        learn: a classifier over a trained encoder.
+        preset: a name or a `Preset`; its `clas` phases run.
+        gradual: False trains all layers at one rate in every phase: right for an encoder that has learned nothing
+            yet, since frozen random layers teach nothing.
+    """
+    p = get_preset(preset)
+    phases = p.clas if gradual else tuple(replace(f, freeze_to=0, factor=1.0) for f in p.clas)
+    return run_phases(learn, phases, mom=p.mom, moms=p.moms, wd=p.clas_wd, clip=p.clas_clip)

@@ -1,0 +1,261 @@
+"""`ULMFiT`: all three stages behind scikit-learn's `fit` and `predict`."""
+
+import inspect
+import json
+import math
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.data.splits import DefaultSplitter, checked_split
+from ulmfit_easy.data.targets import CategoryTarget
+from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.files import atomic_path, existing, free_place, read_json, write_json
+from ulmfit_easy.learner.lr_find import random_state, set_random_state, set_seed
+from ulmfit_easy.learner.text import load_learner
+from ulmfit_easy.recipes.baseline import baseline
+from ulmfit_easy.recipes.classify import finetune_classifier, new_classifier
+from ulmfit_easy.recipes.ensemble import ensemble
+from ulmfit_easy.recipes.finetune import finetune_lm
+from ulmfit_easy.recipes.inputs import corpus_of, labels_of, texts_of
+from ulmfit_easy.recipes.phases import estimated_seconds
+from ulmfit_easy.recipes.presets import Preset, get_preset
+from ulmfit_easy.recipes.pretrain import new_lm, pretrain_lm
+
+PARAMS = "estimator.json"  # the file of a saved model that holds its parameters
+
+
+class ULMFiT:
+    """A text classifier that first learns the language of your texts; a scikit-learn estimator.
+
+    Args:
+        preset: "laptop", "fastai", "paper", "code_2018", or a `Preset`.
+        pretrained: the folder of an exported language model, with `bidir` two of them, (forwards, backwards); None
+            learns the language from your own texts alone.
+        backwards: read texts from their end.
+        bidir: train a forward and a backward model and average their probabilities; twice the time.
+        lang: spaCy's code of the language, for its tokenizer.
+        valid_pct: fraction of the labelled texts that is kept aside to measure accuracy and compare with the baseline.
+        seed: same seed, same data, same machine: same model.
+        verbose: print the stages, the time they will take, the result, and warnings about the data.
+
+    Attributes:
+        classes_: the class names, sorted.
+        accuracy_, baseline_accuracy_: on the texts kept aside, of this model and of TF-IDF with logistic regression.
+        learners_: the classifier's learner, or two of them.
+
+    Example:
+        >>> model = ULMFiT(seed=0).fit(texts, labels, unlabelled=more_texts)  # doctest: +SKIP
+        >>> model.predict(["a film to see twice"])  # doctest: +SKIP
+        array(['pos'])
+    """
+
+    def __init__(self, *, preset="laptop", pretrained=None, backwards=False, bidir=False, lang="en", valid_pct=0.1,
+                 seed=None, verbose=True):
+        self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
+        self.lang, self.valid_pct, self.seed, self.verbose = lang, valid_pct, seed, verbose
+
+    def fit(self, texts, labels, unlabelled=None):
+        """Learn from N texts and their N labels, and from any number of texts without labels; returns the estimator.
+
+        Texts that are kept aside are left out of `unlabelled` too, so that no stage has read them.
+
+        Raises:
+            TextError, LabelError: E1xx, E2xx for texts and labels that cannot be used, with their row numbers.
+            TrainingError: E502 for a parameter that cannot work.
+        """
+        import pandas as pd
+
+        texts, directions = texts_of(texts), self._directions()
+        if not texts:
+            raise TextError("E104", received="no texts", expected="texts and their labels", fix="check the data")
+        labels = labels_of(labels, len(texts))
+        CategoryTarget.learned(labels)  # two classes or more, before anything slow
+        if not 0 < self.valid_pct < 1:
+            raise TrainingError("E502", received=f"valid_pct={self.valid_pct}", expected="a fraction between 0 and 1",
+                                fix="0.1 keeps one text in ten aside")
+        df = pd.DataFrame({"text": texts, "label": labels}, dtype=object).assign(valid=False)
+        with self._seeded(), self._quiet():
+            df.loc[checked_split(DefaultSplitter(labels, self.valid_pct, self.seed), df)[1], "valid"] = True
+            corpus = corpus_of(df, () if unlabelled is None else texts_of(unlabelled))
+            corpus = pd.DataFrame({"text": corpus}, dtype=object)
+            self.learners_ = [self._fit_one(df, corpus, *direction, left=len(directions) - i)
+                              for i, direction in enumerate(directions)]
+            self.classes_ = np.array(self.learners_[0].dls.classes)
+            self._compare(df)
+        return self
+
+    def _directions(self) -> list[tuple]:
+        """The models to train, each as (backwards, pretrained)."""
+        if not self.bidir:
+            return [(bool(self.backwards), self.pretrained)]
+        pair = (None, None) if self.pretrained is None else self.pretrained
+        if isinstance(pair, str | Path) or len(pair) != 2:
+            raise TrainingError("E502", received=f"bidir=True with pretrained={str(pair)!r}",
+                                expected="two language models, of which one reads backwards",
+                                fix="pass pretrained=(forwards, backwards), or bidir=False")
+        return [(False, pair[0]), (True, pair[1])]
+
+    def _fit_one(self, df, corpus, backwards, pretrained, left):
+        p = get_preset(self.preset)
+        common = {"text_col": "text", "backwards": backwards, "lang": self.lang, "seq_len": p.seq_len,
+                  "seed": self.seed}
+        dls_lm = TextDataLoaders.from_df(corpus, is_lm=True, valid_pct=0.1, bs=p.lm_bs, min_freq=p.min_freq,
+                                         max_vocab=p.max_vocab, **common)
+        lm = new_lm(dls_lm, p, pretrained, verbose=self.verbose)
+        dls = TextDataLoaders.from_df(df, label_col="label", valid_col="valid", text_vocab=dls_lm.vocab, bs=p.clas_bs,
+                                      **common)
+        seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p.clas)
+        self._say(f"{len(corpus):,} texts for the language model, {dls.train.n_rows:,} labelled ones for the "
+                  f"classifier, read {_way(backwards)}. From here on about {_minutes(seconds)} on this machine.")
+        self._say("Language model: " + ("fine-tuned on your texts" if pretrained else "learned from your texts alone"))
+        (finetune_lm if pretrained else pretrain_lm)(lm, p)
+        self._say("Classifier: unfrozen layer by layer")
+        return finetune_classifier(new_classifier(dls, p, lm, verbose=self.verbose), p)
+
+    def _compare(self, df):
+        train, valid = df[~df["valid"]], df[df["valid"]]
+        self.accuracy_ = self.score(valid["text"], valid["label"])
+        bar = baseline(train["text"], train["label"].astype(str))
+        self.baseline_accuracy_ = float((bar.predict(valid["text"]) == valid["label"].astype(str)).mean())
+        noise = math.sqrt(max(self.accuracy_ * (1 - self.accuracy_), 0.01) / len(valid))
+        self._say(f"Accuracy on {len(valid):,} texts kept aside: {self.accuracy_:.3f} (standard error {noise:.3f}); "
+                  f"TF-IDF with logistic regression: {self.baseline_accuracy_:.3f}.")
+        if self.accuracy_ < self.baseline_accuracy_:
+            self._say("This model is worse than the baseline. More unlabelled text, a pretrained language model "
+                      "(pretrained=) or more labels help; until then `baseline(texts, labels)` classifies better.")
+
+    def predict_proba(self, texts) -> np.ndarray:
+        """The probability of each class for each text, (N, C), columns in the order of `classes_`."""
+        self._check_fitted()
+        texts = texts_of(texts)
+        if not texts:
+            return np.zeros((0, len(self.classes_)))
+        return ensemble(self.learners_, texts).double().numpy()
+
+    def predict(self, texts) -> np.ndarray:
+        """The likeliest class of each text, (N,)."""
+        probs = self.predict_proba(texts)
+        return self.classes_[probs.argmax(1)]
+
+    def score(self, texts, labels) -> float:
+        """The share of texts whose likeliest class is their label."""
+        texts = texts_of(texts)
+        return float(np.mean(self.predict(texts) == np.array(labels_of(labels, len(texts)))))
+
+    def save(self, path) -> Path:
+        """Write the fitted estimator as a folder of safetensors and JSON, atomically."""
+        self._check_fitted()
+        path = free_place(path, PARAMS)
+        params = self.get_params()
+        params["preset"] = self.preset.to_json() if isinstance(self.preset, Preset) else self.preset
+        params = json.loads(json.dumps(params, default=lambda v: v.item() if hasattr(v, "item") else str(v)))
+        with atomic_path(path) as tmp:
+            tmp.mkdir()
+            for learn in self.learners_:
+                learn.export(tmp.absolute() / _way(learn.dls.backwards))
+            found = {"accuracy": self.accuracy_, "baseline_accuracy": self.baseline_accuracy_}
+            write_json(tmp / PARAMS, {"params": params, **found})
+        return path
+
+    @classmethod
+    def load(cls, path) -> "ULMFiT":
+        """Read what `save` wrote; no code in it is ever run.
+
+        Raises:
+            FileError: E401, E402, E404 for anything that is not a whole, unchanged model.
+        """
+        path = existing(path)
+        settings = read_json(path / PARAMS)
+        try:
+            model = cls(**settings["params"])
+            if isinstance(model.preset, dict):
+                model.preset = Preset.from_json(model.preset)
+            model.accuracy_, model.baseline_accuracy_ = settings["accuracy"], settings["baseline_accuracy"]
+            ways = [_way(backwards) for backwards, _ in model._directions()]
+        except (KeyError, TypeError, AttributeError, TrainingError) as e:
+            raise FileError("E401", received=f"{path / PARAMS} with wrong settings ({e})",
+                            expected="what ULMFiT.save wrote", fix="save the model again") from e
+        model.learners_ = [load_learner(path / way) for way in ways]
+        dls = model.learners_[0].dls
+        if any(learn.dls.task != "single" or learn.dls.classes != dls.classes for learn in model.learners_):
+            raise FileError("E402", received=f"{path}, whose models do not tell the same classes apart",
+                            expected="classifiers that were trained together",
+                            fix="keep the folder as ULMFiT.save wrote it")
+        model.classes_ = np.array(dls.classes)
+        return model
+
+    @classmethod
+    def from_df(cls, df, text_col="text", label_col="label", unlabelled=None, **params) -> "ULMFiT":
+        """A fitted estimator from a table; `params` are the constructor's."""
+        from ulmfit_easy.data.sources import find_column
+
+        return cls(**params).fit(find_column(df, text_col), find_column(df, label_col), unlabelled)
+
+    # --- what scikit-learn expects of an estimator, without importing it ------------------------------------------
+
+    def get_params(self, deep=True) -> dict:
+        """The constructor's arguments."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def set_params(self, **params):
+        """Change constructor arguments; returns the estimator."""
+        for name, value in params.items():
+            if name not in self.get_params():
+                raise TrainingError("E502", received=f"the parameter {name!r}",
+                                    expected=f"one of {', '.join(self.get_params())}", fix="check the spelling")
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(estimator_type="classifier", target_tags=TargetTags(required=True), transformer_tags=None,
+                    classifier_tags=ClassifierTags(), regressor_tags=None,
+                    input_tags=InputTags(two_d_array=False, string=True))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "learners_")
+
+    def __repr__(self):
+        return f"ULMFiT({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
+
+    def _check_fitted(self):
+        if not self.__sklearn_is_fitted__():
+            raise TrainingError("E506", received="a ULMFiT that was not fitted", expected="a fitted one",
+                                fix="call fit(texts, labels) first, or ULMFiT.load(path)")
+
+    def _say(self, text):
+        if self.verbose:
+            print(text, flush=True)
+
+    @contextmanager
+    def _quiet(self):
+        """No warnings inside, unless the estimator is verbose."""
+        with warnings.catch_warnings():
+            if not self.verbose:
+                warnings.simplefilter("ignore")
+            yield
+
+    @contextmanager
+    def _seeded(self):
+        """Global random state from the seed inside, as it was outside."""
+        before = random_state()
+        try:
+            if self.seed is not None:
+                set_seed(self.seed)
+            yield
+        finally:
+            if self.seed is not None:
+                set_random_state(before)
+
+
+def _way(backwards: bool) -> str:
+    return "backwards" if backwards else "forwards"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"

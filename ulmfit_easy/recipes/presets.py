@@ -1,0 +1,185 @@
+"""Numbers for the three stages, each set with its source. A preset is data: the recipes read it, and so can you."""
+
+from dataclasses import asdict, dataclass, field, replace
+
+from ulmfit_easy.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One fit: how long, how fast, which layer groups.
+
+    Attributes:
+        epochs: passes over the data.
+        lr: the highest rate of the last layer group.
+        freeze_to: layer groups from here on train; 0 is all of them, -1 the last.
+        factor: each group below has the rate of the one above divided by this.
+        divisors: instead, what `lr` is divided by for each group, input side first.
+        schedule: "stlr" (slanted triangular) or "one_cycle".
+        cut_frac, ratio: of "stlr".
+    """
+
+    epochs: int
+    lr: float
+    freeze_to: int = 0
+    factor: float = 1.0
+    divisors: tuple[float, ...] | None = None
+    schedule: str = "one_cycle"
+    cut_frac: float = 0.1
+    ratio: float = 32
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that the three recipes need to know.
+
+    Attributes:
+        source: where the numbers are from.
+        config: sizes of the model, where nothing pretrained fixes them.
+        lm_config, clas_config: dropouts of the two models, before `*_drop_mult`.
+        max_len: a text is judged by about its last `max_len` tokens; None for all of them.
+        max_vocab, min_freq: of the vocabulary.
+        lm_bs, clas_bs: rows of a batch.
+        mom: Adam's beta1, for schedules that do not cycle it.
+        moms: its cycle, for "one_cycle".
+        lm_wd, clas_wd, lm_clip, clas_clip: weight decay and gradient norm; None leaves the gradient alone.
+        pretrain, lm, clas: the phases of stages 1, 2 and 3.
+    """
+
+    name: str
+    source: str
+    pretrain: tuple[Phase, ...]
+    lm: tuple[Phase, ...]
+    clas: tuple[Phase, ...]
+    config: dict = field(default_factory=dict)
+    lm_config: dict = field(default_factory=dict)
+    clas_config: dict = field(default_factory=dict)
+    pretrain_drop_mult: float = 0.5
+    lm_drop_mult: float = 1.0
+    clas_drop_mult: float = 0.5
+    max_vocab: int = 60000
+    min_freq: int = 3
+    seq_len: int = 72
+    max_len: int | None = 72 * 20
+    lm_bs: int = 64
+    clas_bs: int = 64
+    mom: float = 0.9
+    moms: tuple[float, float, float] = (0.8, 0.7, 0.8)
+    lm_wd: float = 0.01
+    clas_wd: float = 0.01
+    lm_clip: float | None = None
+    clas_clip: float | None = None
+
+    def to_json(self) -> dict:
+        """The preset as plain values that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict) -> "Preset":
+        """The preset that `to_json` described."""
+        phases = {k: tuple(Phase(**_tuples(phase)) for phase in values[k]) for k in ("pretrain", "lm", "clas")}
+        return cls(**_tuples(values) | phases)
+
+
+def _tuples(values: dict) -> dict:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def _stlr(epochs, lr, **kwargs):
+    return Phase(epochs, lr, schedule="stlr", **kwargs)
+
+
+PAPER_DROPOUTS = {"output_p": 0.4, "hidden_p": 0.3, "input_p": 0.4, "embed_p": 0.05, "weight_p": 0.5}
+
+PAPER = Preset(
+    name="paper",
+    source="Howard & Ruder 2018, sections 3 and 4.1; what it leaves unsaid (decay, clipping, stage 1) is its code's",
+    config={"n_hid": 1150},
+    lm_config=PAPER_DROPOUTS,
+    clas_config=PAPER_DROPOUTS,
+    clas_drop_mult=1.0,
+    seq_len=70,
+    max_len=None,
+    mom=0.7,
+    lm_wd=1e-7,
+    clas_wd=1e-6,
+    lm_clip=0.3,
+    clas_clip=25.0,
+    pretrain=(_stlr(12, 1e-3),),
+    lm=(_stlr(15, 4e-3, factor=2.6),),
+    clas=(
+        *(_stlr(1, 1e-2, freeze_to=-k, factor=2.6) for k in (1, 2, 3, 4)),  # one more layer group each epoch
+        _stlr(46, 1e-2, factor=2.6),
+    ),
+)
+
+CODE_2018 = Preset(
+    name="code_2018",
+    source="the authors' scripts finetune_lm.py and train_clas.py (fastai 0.7): weak LM dropout, beta1 .8, ratio 8",
+    config={"n_hid": 1150},
+    clas_drop_mult=1.0,
+    max_vocab=30000,
+    min_freq=2,
+    seq_len=70,
+    max_len=20 * 70,
+    clas_bs=32,
+    mom=0.8,
+    lm_wd=1e-7,
+    clas_wd=1e-6,
+    lm_clip=0.3,
+    clas_clip=25.0,
+    pretrain=(_stlr(12, 1e-3, divisors=(6, 3, 1, 1)),),
+    lm=(_stlr(25, 4e-3, divisors=(6, 3, 1, 2)),),
+    clas=(
+        _stlr(1, 1e-2, freeze_to=-1, factor=2.6, cut_frac=1 / 3, ratio=8),
+        _stlr(1, 1e-2, freeze_to=-2, factor=2.6, cut_frac=1 / 3, ratio=8),
+        _stlr(50, 1e-2, factor=2.6, cut_frac=1 / 8, ratio=8),
+    ),
+)
+
+FASTAI = Preset(
+    name="fastai",
+    source="fastai's text tutorial (version 2), 94.3 % on IMDb with one forward model; stage 1 as in its version 1",
+    pretrain_drop_mult=0.1,
+    lm_wd=0.1,
+    pretrain=(Phase(12, 1e-2),),
+    lm=(Phase(1, 1e-2, freeze_to=-1), Phase(10, 1e-3)),
+    clas=(
+        Phase(1, 2e-2, freeze_to=-1),
+        Phase(1, 1e-2, freeze_to=-2, factor=2.6),
+        Phase(1, 5e-3, freeze_to=-3, factor=2.6),
+        Phase(2, 1e-3, factor=2.6),
+    ),
+)
+
+LAPTOP = Preset(
+    name="laptop",
+    source="our own runs on two CPU cores, in docs/LOG.md: a small model, and nothing pretrained",
+    config={"emb_sz": 128, "n_hid": 320, "n_layers": 2},
+    lm_drop_mult=0.5,
+    clas_drop_mult=0.5,
+    max_vocab=15000,
+    lm_bs=32,
+    clas_bs=32,
+    lm_clip=0.5,
+    pretrain=(Phase(5, 8e-3),),
+    lm=(Phase(1, 8e-3, freeze_to=-1), Phase(3, 4e-3)),
+    clas=(
+        Phase(1, 2e-2, freeze_to=-1),
+        Phase(1, 1e-2, freeze_to=-2, factor=1.3),
+        Phase(1, 1e-2, freeze_to=-3, factor=1.3),
+        Phase(8, 1e-2, factor=1.3),  # an encoder that has read little gains from more than 2.6 allows
+    ),
+)
+
+PRESETS = {p.name: p for p in (PAPER, CODE_2018, FASTAI, LAPTOP)}
+
+
+def get_preset(preset: str | Preset, **changes) -> Preset:
+    """The preset of a name (or the preset itself), with changes: `get_preset("laptop", clas_bs=16)`."""
+    if not isinstance(preset, Preset):
+        if preset not in PRESETS:
+            raise TrainingError("E502", received=f"preset={preset!r}", expected=f"one of {', '.join(PRESETS)}",
+                                fix="choose one of these, or pass a Preset of your own")
+        preset = PRESETS[preset]
+    return replace(preset, **changes)
