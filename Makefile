@@ -29,8 +29,8 @@ demo: $(STAMP) $(DEMO_DATA) ## Run the three stages on real movie reviews (about
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest
 
-test-slow: $(STAMP) ## Run the slow tests too: kills, fuzz, whole notebooks
-	$(BIN)/python -m pytest -m "slow or not slow"
+test-slow: $(STAMP) ## Run the slow tests: kills, fuzz, whole notebooks
+	$(BIN)/python -m pytest -m slow
 
 lint: $(STAMP) ## Check style and the direction of imports
 	$(BIN)/ruff check .

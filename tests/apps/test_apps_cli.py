@@ -1,0 +1,233 @@
+"""The command line: tables and folders in, models and CSV out, and one line for whatever goes wrong."""
+
+import csv
+import gzip
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ulmfit_easy.apps import cli
+from ulmfit_easy.data.toy import toy_reviews
+from ulmfit_easy.recipes import presets
+from ulmfit_easy.recipes.estimator import ULMFiT
+
+DF = toy_reviews(n=120, seed=0)
+TINY = presets.Preset(name="laptop", source="these tests", config={"emb_sz": 16, "n_hid": 24, "n_layers": 2},
+                      pretrain=(presets.Phase(1, 2e-2),), lm=(presets.Phase(1, 1e-2),),
+                      clas=(presets.Phase(1, 2e-2),), min_freq=1, seq_len=16, lm_bs=8, clas_bs=16)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_and_away_from_home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setitem(presets.PRESETS, "laptop", TINY)
+        yield
+
+
+def run(*args):
+    return cli.main([str(a) for a in args])
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "reviews.csv"
+    DF.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(reviews, tmp_path_factory):
+    out = tmp_path_factory.mktemp("model") / "a" / "b"
+    assert run("train", reviews, "--seed", 0, "--quiet", "--out", out) == 0
+    return out
+
+
+def as_csv(folder):
+    DF.to_csv(folder / "r.csv", index=False)
+    return folder / "r.csv"
+
+
+def as_gz(folder):
+    (folder / "r.csv.gz").write_bytes(gzip.compress(DF.to_csv(index=False).encode()))
+    return folder / "r.csv.gz"
+
+
+def as_tsv(folder):
+    DF.to_csv(folder / "r.tsv", index=False, sep="\t")
+    return folder / "r.tsv"
+
+
+def as_folder(folder):
+    for i, (text, label) in enumerate(zip(DF["text"], DF["label"], strict=True)):
+        (folder / "r" / label).mkdir(parents=True, exist_ok=True)
+        (folder / "r" / label / f"{i}.txt").write_text(text)
+    return folder / "r"
+
+
+@pytest.mark.parametrize("source", [as_csv, as_gz, as_tsv, as_folder])
+def test_train_then_predict_on_every_kind_of_source(source, tmp_path, capsys):
+    file, out = source(tmp_path), tmp_path / "models" / "mine"
+    assert run("train", file, "--seed", 0, "--out", out) == 0
+    told = capsys.readouterr().out
+    assert "on this machine" in told and f"ulmfit predict {out} FILE" in told
+    assert ULMFiT.load(out).classes_.tolist() == ["neg", "pos"]
+    assert run("predict", out, file, "--out", tmp_path / "deep" / "p.csv") == 0
+    assert capsys.readouterr() == ("", "")
+    found = pd.read_csv(tmp_path / "deep" / "p.csv")
+    assert len(found) == 120 and set(found["text"]) == set(DF["text"])
+    assert set(found["prediction"]) <= {"neg", "pos"} and found["probability"].between(0.5, 1).all()
+    assert ("file" in found) == (source is as_folder)
+
+
+def test_quiet_says_nothing(reviews, tmp_path, capfd):
+    assert run("train", reviews, "--seed", 0, "--quiet", "--out", tmp_path / "m") == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_training_again_replaces_the_model(reviews, model):
+    assert run("train", reviews, "--seed", 1, "--quiet", "--out", model) == 0
+    assert ULMFiT.load(model).seed == 1
+    assert [p.name for p in model.parent.iterdir()] == [model.name]
+
+
+AWKWARD = ['two\nlines', 'a "quoted" word', "one, two, three", "tab\there", "carriage\rreturn", "ünïcode 日本 🙂", "",
+           '"', "=1+1"]
+
+
+@pytest.mark.parametrize("to_file", [True, False])
+def test_predictions_are_csv_that_reads_back_whatever_the_texts(model, tmp_path, capsys, to_file):
+    given = pd.DataFrame({"id": [f"{i:03}" for i in range(len(AWKWARD))], "text": AWKWARD, "note": "NA"})
+    given.to_csv(tmp_path / "in.csv", index=False, quoting=csv.QUOTE_ALL)
+    out = tmp_path / "out.csv"
+    assert run("predict", model, tmp_path / "in.csv", *(["--out", out] if to_file else [])) == 0
+    told = capsys.readouterr()
+    assert told.err == "" and (told.out == "") == to_file
+    source = io.BytesIO(out.read_bytes() if to_file else told.out.encode())
+    found = pd.read_csv(source, dtype=str, keep_default_na=False)
+    assert found.columns.tolist() == ["id", "text", "note", "prediction", "probability"]
+    assert found[["id", "text", "note"]].values.tolist() == given.values.tolist()
+
+
+def test_lm_then_train_on_it_in_both_directions(reviews, tmp_path, capsys):
+    one, two = tmp_path / "x" / "lm", tmp_path / "back"
+    assert run("lm", reviews, "--seed", 0, "--out", one) == 0
+    assert f"--pretrained {one}" in capsys.readouterr().out
+    assert run("lm", reviews, "--seed", 0, "--out", two, "--backwards") == 0
+    assert run("lm", reviews, "--seed", 0, "--out", one, "--pretrained", one) == 0
+    assert "matched" in capsys.readouterr().out
+    assert run("train", reviews, "--seed", 0, "--quiet", "--pretrained", one, "--out", tmp_path / "m") == 0
+    assert run("train", reviews, "--seed", 0, "--quiet", "--bidir", "--pretrained", one, "--pretrained", two, "--out",
+               tmp_path / "pair") == 0
+    assert len(ULMFiT.load(tmp_path / "pair").learners_) == 2
+
+
+def test_unlabelled_texts_are_read_from_another_file(reviews, tmp_path, capsys):
+    pd.DataFrame({"text": [f"more text {i}" for i in range(30)]}).to_csv(tmp_path / "more.csv", index=False)
+    assert run("train", reviews, "--seed", 0, "--unlabelled", tmp_path / "more.csv", "--out", tmp_path / "m") == 0
+    n = len(set(DF["text"])) - 12 + 30
+    assert f"{n} texts for the language model" in capsys.readouterr().out
+
+
+def table(tmp_path, text):
+    path = tmp_path / "bad.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(("content", "code"), [
+    ("text,lable\na,b\n", "E102.*did you mean 'lable'"),
+    ("text,label\ncaf\xe9,b\n".encode("latin-1"), "E403.*byte 14.*cp1252"),
+    ("text,label\n" + "some words,same\n" * 30, "E201"),
+    ("text,label\n" + "some words,a\n" * 10 + "more,\n", "E202.*rows 10"),
+    ("text,label,text\na,b,c\n", "E407"),
+    ("", "E407"),
+    ("text,label\n", "E104"),
+])
+def test_a_bad_table_is_one_coded_line(tmp_path, capsys, content, code):
+    complains(capsys, code, "train", table(tmp_path, content), "--out", tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def complains(capsys, code, *args):
+    assert run(*args) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1 and told.err.startswith("ulmfit: [E")
+    assert re.search(code, told.err), told.err
+
+
+def test_other_mistakes_are_one_coded_line_too(reviews, model, tmp_path, capsys):
+    complains(capsys, "E404", "train", tmp_path / "no.csv", "--out", tmp_path / "m")
+    complains(capsys, "E404", "predict", tmp_path / "no", reviews)
+    complains(capsys, "E404", "predict", tmp_path, reviews)
+    complains(capsys, "E404", "demo", "--data", tmp_path / "no.tar.gz", "--out", tmp_path / "demo")
+    complains(capsys, "E502.*nonsense", "train", reviews, "--preset", "nonsense", "--out", tmp_path / "m")
+    complains(capsys, "E502.*two language models", "train", reviews, "--bidir", "--pretrained", model / "forwards",
+              "--out", tmp_path / "m")
+    complains(capsys, "E402.*classifier", "train", reviews, "--pretrained", model / "forwards", "--out", tmp_path / "m")
+    complains(capsys, "E102", "predict", model, reviews, "--text", "txt")
+    complains(capsys, "E102", "lm", reviews, "--text", "txt", "--out", tmp_path / "m")
+    (tmp_path / "empty").mkdir()
+    complains(capsys, "E104", "train", tmp_path / "empty", "--out", tmp_path / "m")
+
+
+@pytest.mark.parametrize("command", ["train", "lm", "predict"])
+def test_out_never_replaces_a_folder_of_something_else(command, reviews, model, tmp_path, capsys):
+    (tmp_path / "photo.jpg").write_text("precious")
+    complains(capsys, "E502", command, *([model] if command == "predict" else []), reviews, "--out", tmp_path)
+    assert (tmp_path / "photo.jpg").read_text() == "precious"
+
+
+def test_another_encoding_can_be_named(model, tmp_path, capsys):
+    path = table(tmp_path, "text\ncaf\xe9\n".encode("latin-1"))
+    assert run("predict", model, path, "--encoding", "latin-1") == 0
+    assert "café" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_one_line_without_a_traceback(model, reviews, tmp_path, capsys, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    assert run("predict", model, reviews, "--out", tmp_path / "p.csv") == 2
+    assert capsys.readouterr().err == "ulmfit: [Errno 28] No space left on device\n"
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_warnings_about_the_data_are_one_line_each(reviews, tmp_path, capsys):
+    double = pd.concat([DF, DF.assign(label=DF["label"].tolist()[::-1])])
+    double.to_csv(tmp_path / "d.csv", index=False)
+    assert run("train", tmp_path / "d.csv", "--seed", 0, "--out", tmp_path / "m") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert any("another label" in line for line in lines) and all(line.startswith("ulmfit: ") for line in lines)
+    assert run("train", tmp_path / "d.csv", "--seed", 0, "--quiet", "--out", tmp_path / "m") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_stops_with_130_and_no_traceback(reviews, tmp_path, capsys, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ULMFiT, "_fit_one", stop)
+    monkeypatch.setattr(ULMFiT, "_directions", stop)
+    assert run("train", reviews, "--out", tmp_path / "m") == 130
+    assert capsys.readouterr().err == "ulmfit: stopped\n" and not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("command", [[sys.executable, "-m", "ulmfit_easy"],
+                                     [str(Path(sys.executable).parent / "ulmfit")]])
+def test_help_works_from_a_shell(command):
+    found = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+    assert found.startswith("usage: ulmfit") and all(name in found for name in ("train", "predict", "lm", "demo"))
+
+
+def test_flags_are_named_as_the_estimators_parameters():
+    (commands,) = (a for a in cli.parser()._actions if a.choices)
+    flags = {a.dest for a in commands.choices["train"]._actions}
+    own = {"help", "file", "text", "label", "unlabelled", "out", "quiet", "encoding"}
+    assert flags - own <= set(ULMFiT().get_params())

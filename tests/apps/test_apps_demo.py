@@ -1,0 +1,74 @@
+"""The demo's texts: nothing that is tested has been read in training."""
+
+import hashlib
+import io
+import tarfile
+
+import pytest
+
+from ulmfit_easy.apps import demo
+from ulmfit_easy.data.datasets import VADER_FILES
+
+
+def tar_of(members):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, text in members.items():
+            info = tarfile.TarInfo(name)
+            data = text if isinstance(text, bytes) else text.encode()
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def lines(*rows):
+    return "".join(f"{i}\t{score}\t{text}\r\n" for i, (score, text) in enumerate(rows))
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """90 movie reviews of which 60 are rated clearly, ten of them twice, and twenty copied into the tweets."""
+    movies = [((-2.5, 2.5, 0.4)[i % 3], f"film {i}") for i in range(90)]
+    tables = {"movies": lines(*movies, *movies[:10]), "tweets": lines(*movies[40:60], (0.0, "a tweet")),
+              "products": lines((1.0, "a product")), "news": lines((0.0, "some news"))}
+    inner = tar_of({f"hutto_ICWSM_2014/{VADER_FILES[k]}_GroundTruth.txt": v for k, v in tables.items()})
+    path = tmp_path_factory.mktemp("demo") / "vader.tar.gz"
+    path.write_bytes(tar_of({"vaderSentiment-2.5/additional_resources/hutto_ICWSM_2014.tar.gz": inner}))
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def texts(archive, monkeypatch):
+    monkeypatch.setattr(demo, "N_LABELLED", 20)
+    monkeypatch.setattr(demo, "N_TEST", 35)
+    return demo.demo_texts(*archive)
+
+
+def test_no_test_text_is_in_any_other_part(texts):
+    test = set(texts.test["text"])
+    assert len(test) == 35 and test & {f"film {i}" for i in range(40, 60)}  # some were among the tweets
+    assert not test & set(texts.general) and not test & set(texts.movies) and not test & set(texts.train["text"])
+
+
+def test_the_parts_have_their_sizes_and_nothing_else_is_lost(texts):
+    assert len(texts.train) == 20
+    assert len(texts.movies) == len(set(texts.movies)) == 90 - 35
+    assert set(texts.train["text"]) <= set(texts.movies)
+    assert {"a tweet", "a product", "some news"} <= set(texts.general)
+
+
+def test_labels_come_from_clear_ratings_only(texts):
+    for df in (texts.train, texts.test):
+        numbers = df["text"].str.split().str[1].astype(int)
+        assert set(numbers % 3) == {0, 1}
+        assert (df["label"] == (numbers % 3).map({0: "negative", 1: "positive"})).all()
+        assert df.index.tolist() == list(range(len(df)))
+
+
+def test_the_parts_are_the_same_each_time(texts, archive):
+    again = demo.demo_texts(*archive)
+    assert again.train.equals(texts.train) and again.test.equals(texts.test) and again.movies == texts.movies
+
+
+def test_the_demos_own_sizes_are_as_told():
+    assert (demo.N_LABELLED, demo.N_TEST, demo.SEED) == (500, 2000, 0)

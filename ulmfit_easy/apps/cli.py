@@ -1,0 +1,162 @@
+"""The command line: `ulmfit train`, `predict`, `lm` and `demo`."""
+
+import argparse
+import csv
+import sys
+import warnings
+from pathlib import Path
+
+from ulmfit_easy.errors import UlmfitError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of all commands."""
+    main = argparse.ArgumentParser(prog="ulmfit", description="Classify texts with few labels: ULMFiT.")
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a classifier on a table or a folder of labelled texts")
+    train.add_argument("file", type=Path, help="CSV, TSV, either as .gz, or a folder with one folder a class")
+    train.add_argument("--text", default="text", metavar="COL", help="column with the texts (default: text)")
+    train.add_argument("--label", default="label", metavar="COL", help="column with the labels (default: label)")
+    train.add_argument("--unlabelled", type=Path, metavar="FILE", help="more texts, for the language model")
+    train.add_argument("--out", type=Path, default=Path("ulmfit-model"), metavar="DIR", help="where the model goes")
+    train.add_argument("--preset", default="laptop", help="laptop, fastai, paper or code_2018 (default: laptop)")
+    train.add_argument("--pretrained", type=Path, metavar="DIR", action="append",
+                       help="an exported language model to start from; with --bidir twice, forwards and backwards")
+    train.add_argument("--bidir", action="store_true", help="a forward and a backward model; twice the time")
+    train.add_argument("--lang", default="en", help="language of the tokenizer (default: en)")
+    train.add_argument("--seed", type=int)
+    train.add_argument("--quiet", action="store_true", help="print errors only")
+    train.set_defaults(run=run_train)
+
+    predict = commands.add_parser("predict", help="classify the texts of a table or a folder")
+    predict.add_argument("model", type=Path, metavar="DIR", help="what `ulmfit train` wrote")
+    predict.add_argument("file", type=Path)
+    predict.add_argument("--text", default="text", metavar="COL")
+    predict.add_argument("--out", type=Path, metavar="CSV", help="default: standard output")
+    predict.set_defaults(run=run_predict)
+
+    lm = commands.add_parser("lm", help="train a language model on unlabelled texts")
+    lm.add_argument("file", type=Path)
+    lm.add_argument("--text", default="text", metavar="COL")
+    lm.add_argument("--out", type=Path, default=Path("ulmfit-lm"), metavar="DIR")
+    lm.add_argument("--preset", default="laptop")
+    lm.add_argument("--pretrained", type=Path, metavar="DIR", help="an exported language model to go on with")
+    lm.add_argument("--backwards", action="store_true")
+    lm.add_argument("--lang", default="en")
+    lm.add_argument("--seed", type=int)
+    lm.set_defaults(run=run_lm)
+
+    for command in (train, predict, lm):
+        command.add_argument("--encoding", default="utf-8", help="of the texts (default: utf-8)")
+
+    demo = commands.add_parser("demo", help="the three stages on real movie reviews (`make demo` fetches them)")
+    demo.add_argument("--data", type=Path, default=Path("demo-data/vaderSentiment-2.5.tar.gz"))
+    demo.add_argument("--out", type=Path, default=Path("demo-output"))
+    demo.set_defaults(run=run_demo_command)
+    return main
+
+
+def main(argv=None) -> int:
+    """Run a command; an error in what the user gave is one line on standard error and exit status 2."""
+    args = parser().parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: complain(message)
+            args.run(args)
+    except (UlmfitError, OSError) as e:  # the second: a full disk, a forbidden folder
+        complain(e)
+        return 2
+    except KeyboardInterrupt:
+        complain("stopped")
+        return 130
+    return 0
+
+
+def complain(message):
+    """One line on standard error."""
+    print("ulmfit:", *str(message).split(), file=sys.stderr)
+
+
+def run_train(args):
+    from ulmfit_easy.files import free_place
+    from ulmfit_easy.recipes.estimator import PARAMS, ULMFiT
+
+    free_place(args.out, PARAMS)
+    df = read_any(args.file, [args.text, args.label], args.encoding)
+    more = None if args.unlabelled is None else read_any(args.unlabelled, [args.text], args.encoding)[args.text]
+    pretrained = args.pretrained[-1] if args.pretrained and not args.bidir else args.pretrained
+    model = ULMFiT(preset=args.preset, pretrained=pretrained, bidir=args.bidir, lang=args.lang, seed=args.seed,
+                   verbose=not args.quiet)
+    model.fit(df[args.text], df[args.label], more).save(args.out)
+    if not args.quiet:
+        print(f"Saved to {args.out}. Next: ulmfit predict {args.out} FILE")
+
+
+def run_predict(args):
+    from ulmfit_easy.errors import TrainingError
+    from ulmfit_easy.files import atomic_path
+    from ulmfit_easy.recipes.estimator import ULMFiT
+
+    if args.out is not None and args.out.is_dir():
+        raise TrainingError("E502", received=f"--out {args.out}, a folder", expected="the name of a CSV file",
+                            fix=f"try --out {args.out / 'predictions.csv'}")
+    df = read_any(args.file, [args.text], args.encoding)
+    model = ULMFiT.load(args.model)
+    probs = model.predict_proba(df[args.text])
+    df = df.assign(prediction=model.classes_[probs.argmax(1)], probability=probs.max(1).round(4))
+    form = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}  # a text with a lone \r in it stays one row
+    if args.out is None:
+        df.to_csv(sys.stdout, **form)
+    else:
+        with atomic_path(args.out) as tmp:
+            df.to_csv(tmp, **form)
+
+
+def run_lm(args):
+    from ulmfit_easy.data.loaders import TextDataLoaders
+    from ulmfit_easy.files import free_place
+    from ulmfit_easy.learner.lr_find import set_seed
+    from ulmfit_easy.recipes.finetune import finetune_lm
+    from ulmfit_easy.recipes.presets import get_preset
+    from ulmfit_easy.recipes.pretrain import new_lm, pretrain_lm
+
+    free_place(args.out, "vocab.json")
+    if args.seed is not None:
+        set_seed(args.seed)
+    p = get_preset(args.preset)
+    df = read_any(args.file, [args.text], args.encoding)
+    dls = TextDataLoaders.from_df(df, text_col=args.text, is_lm=True, valid_pct=0.1, seed=args.seed, bs=p.lm_bs,
+                                  seq_len=p.seq_len, min_freq=p.min_freq, max_vocab=p.max_vocab,
+                                  backwards=args.backwards, lang=args.lang)
+    learn = new_lm(dls, p, args.pretrained)
+    (finetune_lm if args.pretrained else pretrain_lm)(learn, p).export(args.out.absolute())
+    print(f"Saved to {args.out}. Next: ulmfit train FILE --pretrained {args.out}")
+
+
+def run_demo_command(args):
+    from ulmfit_easy.apps.demo import run_demo
+
+    run_demo(args.data, args.out)
+
+
+def read_any(path: Path, columns, encoding: str = "utf-8"):
+    """A table; or a folder of folders as one: texts and folder names under the names `columns`, and the files."""
+    import pandas as pd
+
+    from ulmfit_easy.data.sources import find_column, get_text_files, parent_label, read_table
+    from ulmfit_easy.files import existing, read_text
+
+    if existing(path).is_dir():
+        files = get_text_files(path)
+        names = ["file", *columns]
+        found = [(f.relative_to(path), read_text(f, encoding), parent_label(f)) for f in files]
+        return pd.DataFrame([row[: len(names)] for row in found], columns=names)
+    df = read_table(path, encoding=encoding)
+    for column in columns:
+        find_column(df, column)
+    return df
+
+
+if __name__ == "__main__":
+    sys.exit(main())
