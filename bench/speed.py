@@ -8,14 +8,11 @@ import argparse
 import time
 from statistics import median
 
-import pandas as pd
-
 from ulmfit_easy.apps.demo import demo_texts
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.learner.lr_find import set_seed
-from ulmfit_easy.recipes.classify import new_classifier
+from ulmfit_easy.recipes.classify import classifier_data, new_classifier
 from ulmfit_easy.recipes.presets import get_preset
-from ulmfit_easy.recipes.pretrain import new_lm
+from ulmfit_easy.recipes.pretrain import lm_data, new_lm
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 
@@ -59,14 +56,13 @@ def main():
     print(f"tokenize    {rate(lambda: list(Tokenizer().pipe(docs)), len(docs)):10,.0f} docs/s  (spaCy's rules and "
           "ours, one process, cold cache)")
 
-    dls = TextDataLoaders.from_df(pd.DataFrame({"text": texts.movies}), is_lm=True, seed=0, bs=p.lm_bs)
+    dls = lm_data(texts.movies, p, seed=0)
     lm, batches = new_lm(dls, p), take(dls.train, 4)
     tokens = sum(xb.numel() for xb, _ in batches)
     print(f"train LM    {rate(train_steps(lm, batches), tokens):10,.0f} tokens/s  ({p.config}, "
           f"{len(dls.vocab):,} words, bs {p.lm_bs})")
 
-    dls = TextDataLoaders.from_df(texts.train, text_col="text", label_col="label", seed=0, bs=p.clas_bs,
-                                  text_vocab=dls.vocab)
+    dls = classifier_data(texts.train, p, lm, seed=0)
     clas, batches = new_classifier(dls, p, lm), take(dls.train, 4)
     rows = sum(len(batch[-1]) for batch in batches)
     print(f"train clas  {rate(train_steps(clas.unfreeze(), batches), rows):10,.0f} docs/s  (all layers)")

@@ -13,6 +13,7 @@ from ulmfit_easy.all import (
     TextDataLoaders,
     accuracy,
     baseline,
+    discriminative,
     language_model_learner,
     set_seed,
     text_classifier_learner,
@@ -31,10 +32,10 @@ def main(folder):
     set_seed(SEED)
 
     dls = TextDataLoaders.from_df(train[:N_LM], path=out, text_col="text", is_lm=True, valid_pct=0.05, seed=SEED,
-                                  max_vocab=15_000, bs=64)
+                                  max_vocab=15_000, bs=32)
     lm = language_model_learner(dls, AWD_LSTM, config=SIZES, drop_mult=0.3, pretrained=False,
                                 metrics=[accuracy, Perplexity()], cbs=GradientClip(0.5))
-    lm.fit_one_cycle(2, 1e-2)
+    lm.fit_one_cycle(2, 8e-3, wd=0.1)
     lm.save_encoder("imdb-small")
 
     labelled = train[:N_LABELLED]
@@ -42,10 +43,10 @@ def main(folder):
                                   text_vocab=dls.vocab, bs=32)
     clas = text_classifier_learner(dls, AWD_LSTM, config=SIZES, drop_mult=0.5, metrics=accuracy)
     clas.load_encoder("imdb-small")
-    clas.fit_one_cycle(1, 2e-2)
-    clas.freeze_to(-2).fit_one_cycle(1, slice(1e-2 / 2.6**3, 1e-2))
-    clas.freeze_to(-3).fit_one_cycle(1, slice(1e-2 / 2.6**3, 1e-2))
-    clas.unfreeze().fit_one_cycle(3, slice(5e-3 / 2.6**3, 5e-3))
+    clas.fit_one_cycle(1, 2e-2, wd=0.1)
+    clas.freeze_to(-2).fit_one_cycle(1, discriminative(1e-2, 1.3), wd=0.1)
+    clas.freeze_to(-3).fit_one_cycle(1, discriminative(1e-2, 1.3), wd=0.1)
+    clas.unfreeze().fit_one_cycle(4, discriminative(1e-2, 1.3), wd=0.1)
 
     labels = [p.label for p in clas.predict(list(test["text"]))]
     ours = (pd.Series(labels) == test["label"]).mean()

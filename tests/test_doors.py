@@ -93,3 +93,11 @@ def test_every_public_class_and_function_says_what_it_is(name):
     if inspect.isclass(thing) or inspect.isfunction(thing):
         made_up = f"{name}("  # what a dataclass or a named tuple without a docstring has
         assert thing.__doc__ and not thing.__doc__.startswith(made_up)
+
+
+def test_the_design_names_every_module():
+    root = Path(ulmfit_easy.__file__).parent
+    design = (root.parent / "docs" / "DESIGN.md").read_text(encoding="utf-8")
+    modules = {p.stem for p in root.rglob("*.py")} - {"__init__", "__main__", "_fastcore", "all"}
+    in_callbacks = {p.stem for p in (root / "learner" / "callbacks").glob("*.py")}
+    assert [m for m in sorted(modules - in_callbacks) if m not in design] == []

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from ulmfit_easy import files
-from ulmfit_easy.errors import FileError
+from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import (
     atomic_path,
     check_sha256,
@@ -180,6 +180,13 @@ def test_other_encodings_are_named_and_guessed(tmp_path, encoding, text, guess):
     assert guess_encoding(data) == guess
     if encoding is not None:
         assert read_text(file, guess) == text
+
+
+def test_an_encoding_that_python_does_not_know_is_e502(tmp_path):
+    (tmp_path / "x").write_text("hello")
+    for encoding in ("utf-9", "hex"):
+        with pytest.raises(TrainingError, match=f"E502.*'{encoding}'"):
+            read_text(tmp_path / "x", encoding)
 
 
 def test_a_byte_order_mark_is_not_text(tmp_path):

@@ -29,6 +29,7 @@ def test_formula_marks_stand_alone_in_an_element_so_that_no_reader_pairs_them():
 
 def test_control_characters_cannot_steer_a_terminal():
     assert viz.printable("a\x1b[31mb\nc\u202ed\x00") == "a\ufffd[31mb c\ufffdd\ufffd"
+    assert viz.printable(["a\n", 0.5, 1]) == "a ; 0.5000; 1"
 
 
 def test_a_terminal_table_is_aligned_within_its_width_and_cut():
@@ -89,10 +90,10 @@ def test_schedules_have_one_plot_each(plt, n):
 
 
 def test_the_rate_finder_marks_its_suggestions_on_a_log_scale(plt):
-    ax = viz.plot_lr_find([1e-4, 1e-3, 1e-2], [3, 2, 4], {"valley": 1e-3, "steep": (1e-4, 3.0)})
+    ax = viz.plot_lr_find([1e-4, 1e-3, 1e-2], [3, 2, 4], {"valley": 1e-3, "steep": 1.1e-4})
     assert labelled(ax) and ax.get_xscale() == "log"
-    assert [line.get_xydata().tolist() for line in ax.lines[1:]] == [[[1e-3, 2]], [[1e-4, 3]]]
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["valley: 0.001", "steep: 0.0001"]
+    assert [line.get_xydata().tolist() for line in ax.lines[1:]] == [[[1e-3, 2]], [[1.1e-4, 3]]]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["valley: 0.001", "steep: 0.00011"]
 
 
 def test_importing_viz_loads_no_plotting_library():

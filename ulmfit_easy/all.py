@@ -93,12 +93,12 @@ from ulmfit_easy.models.language_model import LanguageModel, get_language_model
 from ulmfit_easy.models.pooling import masked_concat_pool
 from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.recipes.baseline import baseline
-from ulmfit_easy.recipes.classify import finetune_classifier, new_classifier
+from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
-from ulmfit_easy.recipes.pretrain import new_lm, pretrain_lm
+from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.tokenizers import BaseTokenizer, SpacyTokenizer, Tokenizer, WordTokenizer

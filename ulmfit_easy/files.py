@@ -123,19 +123,26 @@ def read_json(path, max_bytes: int = 64 << 20):
 
 
 def read_text(path, encoding: str = "utf-8") -> str:
-    """A text file as a string; E403 names the byte and a guess where it is not UTF-8."""
-    data = existing(path).read_bytes()
+    """A text file as a string, read as `decoded` tells."""
+    return decoded(existing(path).read_bytes(), path, encoding)
+
+
+def decoded(data: bytes, path, encoding: str = "utf-8") -> str:
+    """The content of the file `path` as a string, without a byte-order mark.
+
+    Raises:
+        FileError: E403, with the byte and a guess of the encoding, if it is not in this one.
+        TrainingError: E502 for an encoding that Python does not know.
+    """
     try:
         return data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as e:
-        raise encoding_error(path, data, e) from e
-
-
-def encoding_error(path, data: bytes, error: UnicodeDecodeError) -> FileError:
-    """The E403 error for bytes that are not in the encoding asked for, with a guess of the right one."""
-    guess = guess_encoding(data)
-    return FileError("E403", received=f"{path}, whose byte {error.start:,} is not {error.encoding}",
-                     expected=f"{error.encoding} text", fix=f'pass encoding="{guess}" if that is what it is')
+        raise FileError("E403", received=f"{path}, whose byte {e.start:,} is not {e.encoding}",
+                        expected=f"{e.encoding} text",
+                        fix=f'save it as UTF-8, or pass encoding="{guess_encoding(data)}" if that is what it is') from e
+    except LookupError as e:
+        raise TrainingError("E502", received=f"encoding={encoding!r}", expected="a text encoding that Python knows",
+                            fix='leave it out for UTF-8, or pass a name such as "cp1252" or "utf-16"') from e
 
 
 def guess_encoding(data: bytes) -> str:

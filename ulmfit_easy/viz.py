@@ -46,6 +46,8 @@ def escape(value) -> str:
 
 def printable(value) -> str:
     """A value as one line without control characters, so that no text can steer a terminal."""
+    if isinstance(value, list):
+        return "; ".join(map(printable, value))
     text = f"{value:.4f}" if isinstance(value, float) else str(value)
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
@@ -112,17 +114,15 @@ def plot_sched(hypers: Mapping[str, Sequence[float]]):
 
 
 def plot_lr_find(lrs: Sequence[float], losses: Sequence[float],
-                 suggestions: Mapping[str, tuple[float, float] | float] | None = None, ax=None):
-    """The axes with the loss at each learning rate; `suggestions` maps names to rates or (rate, loss)."""
+                 suggestions: Mapping[str, float] | None = None, ax=None):
+    """The axes with the loss at each learning rate; `suggestions` maps names to rates, which are marked."""
     ax = _axes(ax, "Learning-rate finder", "learning rate (log scale)", "loss (smoothed)")
     ax.plot(lrs, losses, color="tab:blue")
     ax.set_xscale("log")
     markers = "osD^v"
-    for i, (name, point) in enumerate((suggestions or {}).items()):
-        lr = point[0] if isinstance(point, Sequence) else point
+    for i, (name, lr) in enumerate((suggestions or {}).items()):
         nearest = min(range(len(lrs)), key=lambda k: abs(lrs[k] - lr))
-        loss = point[1] if isinstance(point, Sequence) else losses[nearest]
-        ax.plot([lr], [loss], linestyle="none", marker=markers[i % len(markers)], markersize=8,
+        ax.plot([lr], [losses[nearest]], linestyle="none", marker=markers[i % len(markers)], markersize=8,
                 color=f"C{i + 1}", label=f"{name}: {lr:.2g}")
     if suggestions:
         ax.legend(frameon=False)

@@ -161,6 +161,17 @@ def complains(capsys, code, *args):
     assert re.search(code, told.err), told.err
 
 
+def test_predictions_never_overwrite_a_column(reviews, model, tmp_path, capsys):
+    import pandas as pd
+
+    pd.DataFrame({"text": ["a"], "prediction": ["mine"]}).to_csv(tmp_path / "again.csv", index=False)
+    complains(capsys, "E407.*prediction", "predict", model, tmp_path / "again.csv")
+
+
+def test_the_demo_without_its_texts_says_how_to_get_them(tmp_path, capsys):
+    complains(capsys, "E404.*make demo", "demo", "--data", tmp_path / "none.tar.gz")
+
+
 def test_other_mistakes_are_one_coded_line_too(reviews, model, tmp_path, capsys):
     complains(capsys, "E404", "train", tmp_path / "no.csv", "--out", tmp_path / "m")
     complains(capsys, "E404", "predict", tmp_path / "no", reviews)

@@ -8,6 +8,7 @@ import pytest
 
 from ulmfit_easy.apps import demo
 from ulmfit_easy.data.datasets import VADER_FILES
+from ulmfit_easy.recipes.presets import Phase, Preset
 
 
 def tar_of(members):
@@ -72,3 +73,18 @@ def test_the_parts_are_the_same_each_time(texts, archive):
 
 def test_the_demos_own_sizes_are_as_told():
     assert (demo.N_LABELLED, demo.N_TEST, demo.SEED) == (500, 2000, 0)
+
+
+def test_the_demo_prints_its_figures_and_draws_its_plots(archive, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "N_LABELLED", 20)
+    monkeypatch.setattr(demo, "N_TEST", 30)
+    quick = Preset("quick", "these tests", config={"emb_sz": 8, "n_hid": 12, "n_layers": 1}, min_freq=1, seq_len=8,
+                   lm_bs=2, clas_bs=8, pretrain=(Phase(1, 1e-2),), lm=(Phase(1, 1e-2, freeze_to=-1),),
+                   clas=(Phase(1, 1e-2, freeze_to=-1), Phase(1, 1e-2)))
+    path, sha256 = archive
+    found = demo.run_demo(path, tmp_path, quick, sha256)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (f"demo: accuracy {found['accuracy']:.3f}, tf-idf baseline {found['baseline']:.3f}, "
+                    f"{found['seconds']:.0f} s")
+    for name in ("lr_find.png", "loss.png", "schedule.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

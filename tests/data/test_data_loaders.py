@@ -145,10 +145,42 @@ def test_text_trouble_is_found_before_training(df):
     assert sum(dl.n_rows for dl in loaders(holes, on_missing="drop")) == 119
     dls = loaders(holes, on_missing="empty")
     assert "xxbos" in texts_of(dls, dls.train) + texts_of(dls, dls.valid)
+    with fails(TrainingError, "E502", "on_missing='skip'"):
+        loaders(df, on_missing="skip")
+    with fails(TrainingError, "E502", "lang='english'"):
+        loaders(df, lang="english")
     with fails(TextError, "E102", "did you mean 'text'"):
         loaders(df, text_col="txt")
     with fails(TextError, "E101"):
         loaders(df.assign(text=range(120)))
+
+
+def test_messages_count_the_rows_of_the_table_also_where_some_were_left_out():
+    table = pd.DataFrame({"text": [None, *"abcdefgha"], "label": [None, *"xyxyxyxyx"],
+                          "v": [False] * 6 + [True] * 4})
+    options = {"valid_col": "v", "on_missing": "drop", "min_freq": 1}
+    with fails(LabelError, "E202", "rows 3"):
+        TextDataLoaders.from_df(table.assign(label=[*"yxx", "", *"yxyxyx"]), **options)
+    with fails(LabelError, "E203", "rows 8"):
+        TextDataLoaders.from_df(table.assign(label=[*"yxxyyxyx", "new", "x"]), **options)
+    numbers = {**options, "y_block": "regression"}
+    with fails(LabelError, "E204", "rows 5"):
+        TextDataLoaders.from_df(table.assign(label=[0.0] * 5 + [np.nan] + [1.0] * 4), **numbers)
+    with pytest.warns(UserWarning) as caught:
+        TextDataLoaders.from_df(table.assign(label=[*"yxxyyxyxyy"]), **options)
+    messages = [str(w.message) for w in caught]
+    assert any("training texts too, rows 9:" in m for m in messages)
+    assert any("than an equal text before them, rows 9:" in m for m in messages)
+
+
+def test_making_loaders_shows_a_bar_in_a_terminal_and_asking_them_shows_none(df, capfd, monkeypatch):
+    loaders(df, text_col="text", label_col="label")
+    assert capfd.readouterr().err == ""  # a log file
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    dls = loaders(df.assign(text=df.text + " new"))
+    assert "tokenizing: " in (err := capfd.readouterr().err) and "/120" in err
+    dls.test_dl(["a", "b"])
+    assert capfd.readouterr().err == ""
 
 
 def test_duplicates_over_the_split_and_torn_labels_are_warned_of_without_showing_texts():
@@ -196,9 +228,25 @@ def test_show_batch_prints_texts_with_labels(df, capsys):
     loaders(df, is_lm=True).show_batch(max_n=2)
     assert "text_" in capsys.readouterr().out
     loaders(df.assign(tags=["a;b", "b"] * 60), label_col="tags", label_delim=";").show_batch()
-    assert "a; b" in capsys.readouterr().out
+    assert "a; b" in (out := capsys.readouterr().out) and "[" not in out
     loaders(df.assign(n=np.linspace(0, 1, 120)), label_col="n", y_block="regression").show_batch()
     assert "target" in capsys.readouterr().out
+
+
+def test_targets_and_decisions_are_told_in_the_users_words(df):
+    table = df.assign(tags=["a;b", "b"] * 60, n=np.linspace(0, 1, 120))
+    single = loaders(table, label_col="label")
+    assert [single.decode(torch.tensor(i)) for i in (0, 1, -100)] == ["neg", "pos", "?"]
+    multi = loaders(table, label_col="tags", label_delim=";")
+    assert multi.decode(torch.tensor([0.0, 1.0])) == ["b"] and multi.decode(torch.tensor([True, True])) == ["a", "b"]
+    number = loaders(table, label_col="n", y_block="regression")
+    assert number.decode(torch.tensor(0.5)) == number.decode(torch.tensor([0.5])) == 0.5
+    pair = loaders(table.assign(m=1.0), label_col=["n", "m"], y_block="regression")
+    assert pair.decode(torch.tensor([0.5, 1.0])) == [0.5, 1.0]
+    assert single.words(torch.tensor([2, 0])) == "xxbos xxunk" and single.words(torch.tensor([])) == ""
+    for dls in (loaders(table, is_lm=True), DataLoaders([], [])):
+        with fails(TrainingError, "E506"):
+            dls.decode(torch.tensor(1))
 
 
 def test_a_test_loader_takes_lists_series_tables_and_files(df, tmp_path):
@@ -210,6 +258,8 @@ def test_a_test_loader_takes_lists_series_tables_and_files(df, tmp_path):
         assert texts_of(dls, dls.test_dl(items, bs=3)) == expected
     assert texts_of(dls, dls.test_dl(texts[0])) == texts_of(dls, dls.test_dl([tmp_path / "a.txt"]))
     assert texts_of(dls, dls.test_dl(pd.DataFrame({"other": texts}), bs=3)) == expected
+    with fails(TextError, "E102", "did you mean 'texts'"):
+        dls.test_dl(pd.DataFrame({"id": ["1"] * 20, "texts": texts}))
     assert len(next(iter(dls.test_dl(texts)))) == 2
     assert dls.test_dl(texts[:7]).order.shape == (7,)
     for items in ([], df[:0], df.text[:0]):
@@ -302,7 +352,7 @@ def test_plain_loaders_of_batches_will_do():
     assert len(dls.train) == 3 and len(dls.valid) == 1 and len(dls.train.dataset) == 6
     x, y = dls.one_batch()
     assert x.tolist() == [[0], [1]] and y.tolist() == [0, 1]
-    for call in (dls.show_batch, dls.config, lambda: dls.test_dl(["a"])):
+    for call in (dls.show_batch, dls.config, lambda: dls.test_dl(["a"]), lambda: dls.words(y)):
         with fails(TrainingError, "E506"):
             call()
 

@@ -96,6 +96,14 @@ def test_index_and_scikit_learn_splits():
     assert Counter(labels[i] for i in valid) == {"a": 4, "b": 1} and len(train) == 5
 
 
+@pytest.mark.parametrize("position", [-1, 5, -5])
+def test_a_position_where_no_row_is_is_e206_and_not_a_row_counted_from_the_end(position):
+    for splitter in (IndexSplitter([1, position]), lambda items: ([0, position], [1])):
+        with pytest.raises(LabelError, match=rf"1 positions where no row is: {position}\.") as e:
+            checked_split(splitter, range(5))
+        assert e.value.code == "E206"
+
+
 @pytest.mark.parametrize("rows", [([], [0]), ([0], []), ([0, 1], [1])])
 def test_a_split_without_rows_or_with_shared_rows_is_e206(rows):
     with pytest.raises(LabelError) as e:

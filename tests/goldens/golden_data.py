@@ -9,7 +9,9 @@ from golden_inputs import LENGTHS, SPLITS
 def documents(lengths: list[int]) -> list[torch.Tensor]:
     """Documents of running ids, so that every id names its place in the corpus."""
     ids, rows = torch.arange(sum(lengths)), []
-    for n in lengths: rows.append(ids[:n]); ids = ids[n:]
+    for n in lengths:
+        rows.append(ids[:n])
+        ids = ids[n:]
     return rows
 
 

@@ -33,7 +33,9 @@ def randomize(model: torch.nn.Module, seed: int) -> dict:
     gen = torch.Generator().manual_seed(seed)
     state = {}
     for name, old in model.state_dict().items():
-        if not old.is_floating_point(): state[name] = old; continue
+        if not old.is_floating_point():
+            state[name] = old
+            continue
         new = torch.rand(old.shape, generator=gen) * 2 - 1
         state[name] = short(new.abs() + .5 if name.endswith("running_var") else new)
     for prefix in ("0.", "0.module."):
@@ -69,10 +71,14 @@ def pooling() -> dict:
 def layer(module: torch.nn.Module) -> list:
     """A layer in a few words: its type and what sets its size."""
     name = type(module).__name__
-    if name == "Linear": return [name, module.in_features, module.out_features, module.bias is not None]
-    if name == "BatchNorm1d": return [name, module.num_features]
-    if name == "Dropout": return [name, module.p]
-    if name == "SigmoidRange": return [name, module.low, module.high]
+    if name == "Linear":
+        return [name, module.in_features, module.out_features, module.bias is not None]
+    if name == "BatchNorm1d":
+        return [name, module.num_features]
+    if name == "Dropout":
+        return [name, module.p]
+    if name == "SigmoidRange":
+        return [name, module.low, module.high]
     return [name]
 
 
@@ -91,7 +97,8 @@ def head() -> dict:
     mask = torch.zeros(4, 5, dtype=torch.bool)                                        # (B, T)
     model = PoolingLinearClassifier([12, 6, C], [.4, .1], bptt=5).eval()
     state = randomize(model, 1)
-    with torch.no_grad(): logits = model((output, mask))[0]                           # (B, C)
+    with torch.no_grad():
+        logits = model((output, mask))[0]                           # (B, C)
     return {"shapes": shapes, "dims": [12, 6, C], "ps": [.4, .1], "state": stored(state), "output": output,
             "logits": logits}
 
@@ -106,7 +113,8 @@ def lm_loss() -> dict:
     loss_func, batches = CrossEntropyLossFlat(), []
     with torch.no_grad():
         for start, reset in [(0, False), (4, False), (4, True)]:
-            if reset: model.reset()
+            if reset:
+                model.reset()
             x, y = stream[:, start:start + 4], stream[:, start + 1:start + 5]         # (B, T)
             logits, raw, _ = model(x)                                                 # (B, T, V), (B, T, E)
             batches.append({"x": x, "y": y, "after_reset": start == 0 or reset, "logits": logits, "raw": raw,
@@ -139,7 +147,9 @@ def classifier() -> dict:
     gen, texts = torch.Generator().manual_seed(7), []
     for n in (1, 3, 4, 5, 8, 9, 12, 13, 15):
         ids = torch.randint(2, V, (1, n), generator=gen)                              # (1, T)
-        with torch.no_grad(): kept, _ = model[0](ids); logits = model(ids)[0]         # (1, kept, E), (1, C)
+        with torch.no_grad():
+            kept, _ = model[0](ids)
+            logits = model(ids)[0]         # (1, kept, E), (1, C)
         texts.append({"ids": ids[0], "kept_tokens": kept.shape[1], "logits": logits[0]})
     return {"config": CLAS_CONFIG, "vocab_sz": V, "n_class": C, "seq_len": seq_len, "max_len": max_len,
             "lin_ftrs": [6], "state": stored(state), "texts": texts,

@@ -32,7 +32,8 @@ DOORS = {
 def default(parameter: inspect.Parameter) -> str:
     """The default as text; `required` where there is none; the bare name of a function or a class."""
     value = parameter.default
-    if value is inspect.Parameter.empty: return "required"
+    if value is inspect.Parameter.empty:
+        return "required"
     return getattr(value, "__name__", None) or repr(value)
 
 

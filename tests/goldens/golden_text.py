@@ -17,7 +17,8 @@ def rules() -> dict:
     for text in TEXTS:
         alone = {rule.__name__: rule(text) for rule in [*PRE_RULES, core.replace_space]}
         chain = text
-        for rule in PRE_RULES: chain = rule(chain)
+        for rule in PRE_RULES:
+            chain = rule(chain)
         rows.append({"text": text, "chain": chain, "alone": {k: v for k, v in alone.items() if v != text}})
     marks = [{"add_bos": bos, "add_eos": eos, "text": text, "out": core.lowercase(text, bos, eos)}
              for text in (" Ab C ", "") for bos in (True, False) for eos in (True, False)]

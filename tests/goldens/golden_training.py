@@ -40,8 +40,10 @@ class Watch(Callback):
     """Writes down the rate and the momentum of each group at each step."""
     order = 61
 
-    def before_fit(self): self.seen = []
-    def before_step(self): self.seen.append([(h["lr"], h["mom"]) for h in self.opt.hypers])
+    def before_fit(self):
+        self.seen = []
+    def before_step(self):
+        self.seen.append([(h["lr"], h["mom"]) for h in self.opt.hypers])
 
 
 def tiny_learner(folder: str, n_batches: int, **options) -> Learner:
@@ -70,7 +72,8 @@ def steps() -> dict:
             watch, phases = Watch(), []
             learn = tiny_learner(folder, 7, cbs=watch, **settings)
             watch.after_fit = lambda watch=watch, phases=phases: phases.append(watch.seen)
-            with learn.no_bar(), learn.no_logging(): getattr(learn, method)(*args, **options)
+            with learn.no_bar(), learn.no_logging():
+                getattr(learn, method)(*args, **options)
             cases.append({"method": method, "args": [named(a) for a in args], "options": options,
                           "settings": settings, "phases": [compact(seen) for seen in phases]})
     return {"batches_per_epoch": 7, "groups": 3, "runs": cases}
@@ -79,7 +82,8 @@ def steps() -> dict:
 def compact(seen: list) -> dict:
     """Rates as (steps, groups), or (steps,) where all groups agree; momenta as (steps,)."""
     lrs = [[lr for lr, _ in row] for row in seen]
-    if all(len(set(row)) == 1 for row in lrs): lrs = [row[0] for row in lrs]
+    if all(len(set(row)) == 1 for row in lrs):
+        lrs = [row[0] for row in lrs]
     return {"lr": lrs, "mom": [row[0][1] for row in seen]}
 
 
@@ -95,7 +99,8 @@ def slices() -> dict:
     cases = []
     for n in (1, 2, 3, 4, 5):
         for value in [*values, [10.**-i for i in range(n)]]:
-            if n == 1 and isinstance(value, slice) and value.start: continue    # fastai divides by zero
+            if n == 1 and isinstance(value, slice) and value.start:
+                continue    # fastai divides by zero
             opt = Optimizer([[nn.Parameter(torch.zeros(1))] for _ in range(n)], [], lr=0.)
             opt.set_hyper("lr", value)
             cases.append({"n_groups": n, "value": named(value), "lrs": [h["lr"] for h in opt.hypers]})
@@ -115,8 +120,10 @@ def adam() -> dict:
         params = [[nn.Parameter(p.clone())] for p in start]
         opt, path = Adam(params, **settings), []
         for i, row in enumerate(grads):
-            for name, values in changes.items(): opt.set_hyper(name, values[i])
-            for (p,), grad in zip(params, row, strict=True): p.grad = grad.clone()
+            for name, values in changes.items():
+                opt.set_hyper(name, values[i])
+            for (p,), grad in zip(params, row, strict=True):
+                p.grad = grad.clone()
             opt.step()
             path.append([p.detach().clone() for (p,) in params])
         settings = {name: named(value) for name, value in settings.items()}

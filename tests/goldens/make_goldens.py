@@ -31,19 +31,25 @@ MAX_BYTES, WIDTH = 60_000, 110
 def plain(value):
     """The value as JSON has it: tensors as lists, each float32 by its shortest name (not 0.10000000149)."""
     if isinstance(value, torch.Tensor):
-        if value.dim(): return [plain(row) for row in value]
+        if value.dim():
+            return [plain(row) for row in value]
         value = float(str(value.numpy())) if value.dtype == torch.float32 else value.item()
-    if hasattr(value, "item"): value = value.item()    # a numpy number
-    if isinstance(value, float): return float(f"{value:.9g}")
-    if isinstance(value, dict): return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple): return [plain(v) for v in value]
+    if hasattr(value, "item"):
+        value = value.item()    # a numpy number
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
     return value
 
 
 def render(value, indent: str = "") -> str:
     """JSON for people: keys sorted, what fits on a line stays on it, long rows of words and numbers wrap."""
     line = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    if len(indent) + len(line) <= WIDTH or not isinstance(value, dict | list): return line
+    if len(indent) + len(line) <= WIDTH or not isinstance(value, dict | list):
+        return line
     deeper = indent + " "
     if isinstance(value, dict):
         rows = [f"{json.dumps(k)}: {render(v, deeper)}" for k, v in sorted(value.items())]
@@ -57,20 +63,25 @@ def wrap(items: list[str], width: int = WIDTH - 10) -> list[str]:
     """The items joined by commas into lines of at most `width` characters."""
     lines = [items[0]]
     for item in items[1:]:
-        if len(lines[-1]) + len(item) + 3 <= width: lines[-1] += f", {item}"
-        else: lines.append(item)
+        if len(lines[-1]) + len(item) + 3 <= width:
+            lines[-1] += f", {item}"
+        else:
+            lines.append(item)
     return lines
 
 
 def main(names: list[str]) -> None:
     made_with = {name: version(name) for name in ("fastai", "fastcore", "spacy", "torch", "numpy")}
     for family in FAMILIES:
-        if names and family.__name__ not in names: continue
+        if names and family.__name__ not in names:
+            continue
         path = HERE / f"{family.__name__}.json"
         text = render(plain({"made_with": made_with, **family()})) + "\n"
-        if len(text.encode()) > MAX_BYTES: raise SystemExit(f"{path.name} has {len(text.encode())} bytes")
+        if len(text.encode()) > MAX_BYTES:
+            raise SystemExit(f"{path.name} has {len(text.encode())} bytes")
         path.write_text(text, encoding="utf-8")
         print(f"{path.name:20}{len(text.encode()):8,} bytes")
 
 
-if __name__ == "__main__": main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -70,5 +70,6 @@ def test_the_door_takes_fastais_arguments_in_fastais_order(door):
 def shown(parameter: inspect.Parameter) -> str:
     """A default as the golden writes it: `required` if there is none, the name of a function or class."""
     value = parameter.default
-    if value is inspect.Parameter.empty: return "required"
+    if value is inspect.Parameter.empty:
+        return "required"
     return getattr(value, "__name__", None) or repr(value)

@@ -38,7 +38,8 @@ def test_slices_spread_over_groups_as_in_fastai():
 class Batches(list):
     """The same batch many times; what a learner asks of a loader."""
 
-    def __init__(self, n: int): super().__init__([(torch.ones(4, 2), torch.zeros(4, 1))] * n)
+    def __init__(self, n: int):
+        super().__init__([(torch.ones(4, 2), torch.zeros(4, 1))] * n)
     n_rows, n_inp, bs = 4, 1, 4
 
 
@@ -56,18 +57,22 @@ def learner_of_three_groups(folder: Path, n_batches: int, **options):
 def test_real_runs_set_fastais_rates_and_momenta(run, tmp_path):
     from ulmfit_easy.learner.events import Callback
 
-    if run["method"] == "fit_sgdr": pytest.skip("left out on purpose: no ULMFiT recipe restarts its rates")
+    if run["method"] == "fit_sgdr":
+        pytest.skip("left out on purpose: no ULMFiT recipe restarts its rates")
     phases = []
 
     class Watch(Callback):
         order = 61
 
-        def before_fit(self): phases.append([])
-        def before_step(self): phases[-1].append([(h["lr"], h["mom"]) for h in self.learn.opt.hypers])
+        def before_fit(self):
+            phases.append([])
+        def before_step(self):
+            phases[-1].append([(h["lr"], h["mom"]) for h in self.learn.opt.hypers])
 
     n_batches = golden("steps")["batches_per_epoch"]
     learn = learner_of_three_groups(tmp_path, n_batches, cbs=Watch(), **run["settings"])
-    with learn.no_logging(): getattr(learn, run["method"])(*map(unnamed, run["args"]), **run["options"])
+    with learn.no_logging():
+        getattr(learn, run["method"])(*map(unnamed, run["args"]), **run["options"])
     assert len(phases) == len(run["phases"])
     for seen, theirs in zip(phases, run["phases"], strict=True):
         per_group = np.ndim(theirs["lr"]) == 2
@@ -84,10 +89,13 @@ def test_adam_moves_parameters_as_fastai():
         params = [[nn.Parameter(torch.tensor(p))] for p in case["start"]]
         opt = Adam(params, **{name: unnamed(value) for name, value in run["settings"].items()})
         for i, (grads, theirs) in enumerate(zip(case["grads"], run["path"], strict=True)):
-            for name, values in run["per_step"].items(): opt.set_hyper(name, values[i])
-            for (p,), grad in zip(params, grads, strict=True): p.grad = torch.tensor(grad)
+            for name, values in run["per_step"].items():
+                opt.set_hyper(name, values[i])
+            for (p,), grad in zip(params, grads, strict=True):
+                p.grad = torch.tensor(grad)
             opt.step()
-            for (p,), p_theirs in zip(params, theirs, strict=True): close(p.detach(), p_theirs)
+            for (p,), p_theirs in zip(params, theirs, strict=True):
+                close(p.detach(), p_theirs)
 
 
 @pytest.mark.parametrize("method", ["valley", "minimum", "steep"])

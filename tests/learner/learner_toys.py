@@ -63,14 +63,16 @@ def lm(dls=None, path=".", **kwargs):
     """A tiny language model's learner."""
     torch.manual_seed(0)
     dls = text_dls(is_lm=True) if dls is None else dls
-    return quiet(language_model_learner(dls, AWD_LSTM, **{"config": TINY, "pretrained": False, "path": path, **kwargs}))
+    return language_model_learner(dls, AWD_LSTM, **{"config": TINY, "pretrained": False, "path": path,
+                                                           "verbose": False, **kwargs})
 
 
 def classifier(dls=None, path=".", **kwargs):
     """A tiny classifier's learner."""
     torch.manual_seed(0)
     dls = text_dls() if dls is None else dls
-    return quiet(text_classifier_learner(dls, AWD_LSTM, **{"config": TINY, "path": path, **kwargs}))
+    return text_classifier_learner(dls, AWD_LSTM, **{"config": TINY, "path": path, "pretrained": False,
+                                                         "verbose": False, **kwargs})
 
 
 def state(module: nn.Module) -> dict:

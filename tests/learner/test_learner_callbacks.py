@@ -24,6 +24,7 @@ from ulmfit_easy.learner.callbacks.tracking import (
 from ulmfit_easy.learner.callbacks.training import GradientAccumulation, GradientClip, MixedPrecision
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat
 from ulmfit_easy.learner.optim import SGD
+from ulmfit_easy.learner.schedule import ParamScheduler
 
 
 def test_gradient_clip_bounds_the_norm_and_nothing_else():
@@ -69,9 +70,15 @@ def test_bf16_trains_on_a_cpu_with_float32_weights(make):
     assert not any(isinstance(cb, MixedPrecision) for cb in learn.to_fp32().cbs)
 
 
-def test_fp16_on_a_cpu_and_unknown_types_are_e502():
-    with pytest.raises(TrainingError, match="E502"):
-        regression().to_fp16().fit(1)
+def test_fp16_on_a_cpu_warns_and_trains_in_float32():
+    plain, fp16 = regression(), regression().to_fp16()
+    plain.fit(1, 0.1)
+    with pytest.warns(UserWarning, match="float16 needs a GPU"):
+        fp16.fit(1, 0.1)
+    assert fp16.recorder.losses == plain.recorder.losses
+
+
+def test_an_unknown_precision_is_e502():
     with pytest.raises(TrainingError, match="E502"):
         MixedPrecision("fp8")
 
@@ -155,7 +162,9 @@ def test_a_file_of_another_run_is_neither_loaded_nor_touched(tmp_path):
     file = old.save("model")
     before = file.read_bytes()
     learn = regression(path=tmp_path)
-    learn.fit(2, float("nan"), cbs=SaveModelCallback())
+    with torch.no_grad():
+        learn.model.bias.fill_(float("nan"))
+    learn.fit(2, 0.1, cbs=SaveModelCallback())
     assert file.read_bytes() == before
     assert all(p.isnan().all() for p in learn.model.parameters())  # what this run came to, not the old file
 
@@ -293,3 +302,36 @@ def test_a_metric_may_be_any_function_or_a_class():
     learn = regression(metrics=[Rows, nn.functional.l1_loss])
     learn.fit(1, 0.1)
     assert learn.recorder.metric_names[3:-1] == ["rows", "l1_loss"] and learn.recorder.values[0][2] == 32
+
+
+def test_a_tracker_keeps_its_best_over_fits_if_told_so():
+    for reset, epochs in ((True, 2), (False, 1)):
+        stop = EarlyStoppingCallback(patience=1, reset_on_fit=reset)
+        learn = regression(cbs=[stop])
+        learn.fit(1, 0.1)
+        stop.best = 0.0  # nothing can be better
+        learn.fit(2, 0.1)
+        assert len(learn.recorder.values) == epochs
+
+
+def test_sklearn_metrics_take_the_likeliest_class_of_a_plain_loss_and_refuse_a_language_model():
+    learn = three_classes(loss_func=nn.CrossEntropyLoss(), metrics=[m.F1Score(average="macro"), m.accuracy])
+    ours = three_classes(metrics=[m.F1Score(average="macro"), m.accuracy])
+    assert learn.validate()[1:] == ours.validate()[1:]
+    with pytest.raises(TrainingError, match="E502.*Perplexity"):
+        lm(metrics=[m.F1Score()]).validate()
+
+
+def test_roc_auc_of_two_classes_is_that_of_the_second_ones_probability():
+    from sklearn.metrics import roc_auc_score
+
+    targets = torch.randint(2, (48,), generator=torch.Generator().manual_seed(0))
+    learn = three_classes(targets=targets, n_out=2, metrics=[m.RocAuc()])
+    probs, targs = learn.get_preds()
+    assert learn.validate()[1] == pytest.approx(roc_auc_score(targs, probs[:, 1]))
+
+
+def test_two_schedulers_are_both_recorded():
+    learn = regression()
+    learn.fit_one_cycle(1, 0.1, cbs=ParamScheduler({"wd": lambda pos: 0.1 * pos}))
+    assert set(learn.recorder.hps) == {"lr", "mom", "wd"}

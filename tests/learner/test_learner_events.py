@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from learner_toys import At, Log, raises, regression, same, state
+from learner_toys import At, Log, lm, raises, regression, same, state
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
@@ -221,6 +221,24 @@ def test_a_question_asked_by_a_callback_does_not_disturb_the_fit(tmp_path):
     learn, values, log = run()
     _, asked_values, asked_log = run(asking, during)
     assert values == asked_values and log.equals(asked_log)
+
+
+def test_a_question_in_the_middle_of_an_epoch_leaves_a_language_models_state_alone():
+    def run(*cbs):
+        torch.manual_seed(3)
+        learn = lm(drop_mult=0.0)
+        learn.fit(1, 0.01, cbs=cbs)
+        return learn.recorder.losses
+
+    asking = At("after_batch", lambda: asking.learn.validate())
+    asking.run_valid = False
+    assert run() == run(asking)
+
+
+def test_rates_that_are_no_rates_are_e503():
+    for lr in (float("nan"), float("inf"), -1.0, [1e-3, -1e-3]):
+        with pytest.raises(TrainingError, match="E503"):
+            regression().fit(1, lr)
 
 
 def test_a_learner_without_a_loss_is_e506():

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learner_toys import At, classifier, lm, raises, regression, text_dls, three_classes
 
+from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.inference import Prediction
@@ -116,6 +117,23 @@ def test_show_results_of_a_classifier_shows_text_target_and_prediction(clas, cap
 def test_show_results_of_a_language_model_shows_what_came_and_what_it_guessed(capsys):
     lm().show_results(max_n=2)
     assert capsys.readouterr().out.splitlines()[0].split() == ["text", "next", "words", "predicted"]
+
+
+def test_a_learner_without_data_says_what_to_pass(clas, capsys):
+    empty = classifier(DataLoaders.empty(clas.dls.config(), clas.dls.text_vocab, tokenizer=clas.dls.tokenizer))
+    for ask in (empty.validate, empty.get_preds, empty.show_results):
+        with pytest.raises(TrainingError, match=r"E506.*no training data.*dl=learn\.dls\.test_dl"):
+            ask(ds_idx=0)
+    assert len(empty.get_preds(dl=empty.dls.test_dl(["good", "bad"]))[0]) == 2
+
+
+def test_show_results_says_what_each_target_is(clas, capsys):
+    df = toy_reviews(n=4, seed=9).assign(label=["neg", "pos", "neutral", "pos"])
+    with pytest.warns(UserWarning, match="none of the classes"):
+        dl = clas.dls.test_dl(df, with_labels=True)
+    clas.show_results(dl=dl, trunc_at=2)
+    targets = [row.split()[-2] for row in capsys.readouterr().out.splitlines()[1:]]
+    assert sorted(targets) == ["?", "neg", "pos", "pos"]
 
 
 def test_all_logits_of_a_language_model_are_refused():

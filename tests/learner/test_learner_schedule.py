@@ -10,12 +10,12 @@ from ulmfit_easy.learner.optim import discriminative, expand_lr
 from ulmfit_easy.learner.schedule import combined_cos, slanted_triangular
 
 
-def stlr(T, **kwargs):  # noqa: N803
+def stlr(T, **kwargs):
     return np.array([slanted_triangular(t, T, 1.0, **kwargs) for t in range(T)])
 
 
 def test_stlr_is_positive_and_rises_then_falls_for_every_length():
-    for T in [*range(1, 400), *range(400, 5001, 23), 4999, 5000]:  # noqa: N806
+    for T in [*range(1, 400), *range(400, 5001, 23), 4999, 5000]:
         rates = stlr(T)
         peak = max(1, T // 10)
         assert rates.min() >= 1 / 32 - 1e-12 and rates[0] == pytest.approx(1 / 32)
@@ -26,13 +26,13 @@ def test_stlr_is_positive_and_rises_then_falls_for_every_length():
 
 @given(st.integers(1, 5000), st.floats(0.01, 1), st.floats(1, 100))
 @settings(deadline=None, max_examples=60)
-def test_stlr_stays_between_its_bounds(T, cut_frac, ratio):  # noqa: N803
+def test_stlr_stays_between_its_bounds(T, cut_frac, ratio):
     rates = stlr(T, cut_frac=cut_frac, ratio=ratio)
     assert rates.min() >= 1 / ratio - 1e-9 and rates.max() <= 1 + 1e-9
 
 
 def test_stlr_is_the_papers_formula_where_that_is_safe():
-    T, cut = 1000, 100  # noqa: N806
+    T, cut = 1000, 100
     t = np.arange(T)
     p = np.where(t < cut, t / cut, 1 - (t - cut) / (cut * (1 / 0.1 - 1)))
     assert stlr(T) == pytest.approx((1 + p * 31) / 32)
@@ -49,7 +49,7 @@ def rates_of(learn, method, *args, **kwargs):
 def test_fit_stlr_scales_each_groups_rates():
     learn = lm()
     rates = rates_of(learn, "fit_stlr", 2, discriminative(1e-2))
-    T = 2 * len(learn.dls.train)  # noqa: N806
+    T = 2 * len(learn.dls.train)
     expected = np.outer(stlr(T), expand_lr(discriminative(1e-2), rates.shape[1]))
     assert rates == pytest.approx(expected)
 

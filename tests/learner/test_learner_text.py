@@ -8,9 +8,16 @@ import shutil
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from learner_toys import TINY, At, classifier, lm, same, state, text_dls
 
+from ulmfit_easy.all import (
+    AWD_LSTM,
+    CrossEntropyLossFlat,
+    TextDataLoaders,
+    language_model_learner,
+    text_classifier_learner,
+)
 from ulmfit_easy.bundle.artefact import load_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
@@ -408,14 +415,14 @@ def test_logprob_of_an_iterator_reads_only_what_it_needs(tuned):
     assert len(read) == first
 
 
-def test_generation_repeats_with_a_seed_and_leaves_the_global_random_state(tuned):
+def test_generation_repeats_with_a_seed_of_its_own_or_the_global_one(tuned):
     before = torch.get_rng_state()
     a, b, c = (tuned.predict("the film", 12, seed=s) for s in (1, 1, 2))
     assert a == b != c and a.lower().startswith("the film") and torch.equal(before, torch.get_rng_state())
     torch.manual_seed(0)
     free = tuned.predict("the film", 12)
     torch.manual_seed(0)
-    assert free != tuned.predict("the film", 12)
+    assert free == tuned.predict("the film", 12)  # without a seed, the global one counts
 
 
 def test_a_backwards_model_puts_its_words_before_the_text(monkeypatch):
@@ -433,3 +440,62 @@ def test_a_backwards_model_puts_its_words_before_the_text(monkeypatch):
     assert words == ["was", "film", "the"]  # read from its end; no xxbos, before which nothing comes
 
 
+
+
+# --- the right data, the right loss -------------------------------------------------------------------------
+
+
+def test_a_learner_over_the_other_kind_of_data_is_e502(lm_dls, clas_dls):
+    with pytest.raises(TrainingError, match="E502.*label_col"):
+        text_classifier_learner(lm_dls, AWD_LSTM, config=TINY)
+    with pytest.raises(TrainingError, match="E502.*is_lm=True"):
+        language_model_learner(clas_dls, AWD_LSTM, config=TINY)
+
+
+def test_a_classifier_warns_at_its_first_fit_unless_an_encoder_was_loaded(tuned, clas_dls, recwarn):
+    loaded = classifier(clas_dls, pretrained=True).take_encoder(tuned)
+    loaded.fit(1)
+    assert not recwarn.list
+    fresh = classifier(clas_dls, pretrained=True)
+    assert not recwarn.list
+    fresh.fit(1)
+    fresh.fit(1)
+    assert [str(w.message) for w in recwarn.list] == [NO_WEIGHTS]
+
+
+def test_a_plain_learner_takes_its_loss_from_the_labels(clas_dls, lm_dls):
+    from ulmfit_easy.learner.learner import Learner
+
+    model = classifier(clas_dls).model
+    assert isinstance(Learner(clas_dls, model).loss_func, CrossEntropyLossFlat)
+
+
+def test_class_weights_and_label_smoothing_are_refused_for_a_language_model(lm_dls):
+    for loss in (CrossEntropyLossFlat(label_smoothing=0.1), CrossEntropyLossFlat(weight=torch.ones(3))):
+        with pytest.raises(TrainingError, match="E502.*perplexity"):
+            lm(lm_dls, loss_func=loss).fit(1)
+
+
+def test_an_exported_classifier_keeps_its_threshold(tmp_path):
+    import pandas as pd
+
+    from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat
+
+    rows = [(f"text number {i} of many", ["a", "b", "a;b"][i % 3]) for i in range(30)]
+    df = pd.DataFrame(rows, columns=["text", "label"])
+    dls = TextDataLoaders.from_df(df, label_delim=";", tok_tfm=BaseTokenizer(), min_freq=1, bs=8, seed=0)
+    learn = classifier(dls, path=tmp_path, loss_func=BCEWithLogitsLossFlat(thresh=0.05))
+    again = load_learner(learn.export("multi"))
+    assert again.loss_func.thresh == 0.05
+    assert again.predict("text number").label == learn.predict("text number").label == ["a", "b"]
+
+
+def test_a_loaded_learner_has_nothing_to_train_on(tuned):
+    with pytest.raises(TrainingError, match="E506.*load_learner"):
+        load_learner(tuned.export("no data")).fit(1)
+
+
+def test_a_language_model_says_how_many_tokens_it_does_not_know(lm_dls, capsys):
+    lm(lm_dls, verbose=True).fit(1)
+    rate = lm_dls.valid.ids.unk_rate(lm_dls.valid.rows)
+    assert f"{rate:.1%} of the validation tokens are not in the vocabulary" in capsys.readouterr().out

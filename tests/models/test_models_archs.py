@@ -16,7 +16,8 @@ def test_an_architecture_is_found_by_class_and_by_name():
 
 @pytest.mark.parametrize("arch", ["os.system", dict])
 def test_an_unknown_architecture_is_refused_and_never_imported(arch):
-    with pytest.raises(TrainingError, match="E502.*AWD_LSTM"): get_arch(arch)
+    with pytest.raises(TrainingError, match="E502.*AWD_LSTM"):
+        get_arch(arch)
 
 
 def test_the_default_sizes_and_dropouts_are_the_published_ones():

@@ -16,7 +16,8 @@ TINY = dict(emb_sz=E, n_hid=H, n_layers=L)
 
 
 @pytest.fixture(autouse=True)
-def seed(): torch.manual_seed(0)
+def seed():
+    torch.manual_seed(0)
 
 
 def classifier(max_len=60, n_layers=L, **kwargs):
@@ -33,7 +34,8 @@ def pad(docs, to=0):
     """Documents as ids (B, T), padded on the right, and lengths (B,)."""
     lengths = torch.tensor([len(d) for d in docs])
     ids = torch.ones(len(docs), max(to, *lengths.tolist()), dtype=torch.int64)
-    for row, doc in zip(ids, docs, strict=True): row[:len(doc)] = doc
+    for row, doc in zip(ids, docs, strict=True):
+        row[:len(doc)] = doc
     return ids, lengths
 
 
@@ -84,7 +86,8 @@ def test_the_gradient_reaches_kept_windows_only():
 
 
 def test_the_gradient_crosses_no_window_border():
-    def last(out): return out.raw[0, -1].sum()
+    def last(out):
+        return out.raw[0, -1].sum()
     moved, = gradient_positions(last, [50], max_len=None)
     assert moved.nonzero().flatten().tolist() == list(range(40, 50))
 
@@ -151,7 +154,8 @@ def test_the_head_equals_a_plain_reference():
     for i, (norm, _, linear, *_) in enumerate(model[1].layers):
         x = (x - norm.running_mean) / (norm.running_var + 1e-5).sqrt() * norm.weight + norm.bias
         x = x @ linear.weight.T
-        if i == 0: x = x.clamp_min(0)
+        if i == 0:
+            x = x.clamp_min(0)
     torch.testing.assert_close(model(ids, lengths).logits, x, rtol=1e-5, atol=1e-5)
 
 
@@ -162,7 +166,8 @@ def test_the_head_in_training_normalises_by_its_batch():
     x = masked_concat_pool(out.raw, out.mask)
     for i, block in enumerate(model[1].layers):
         x = F.linear(F.batch_norm(x, None, None, training=True), block[2].weight)
-        if i == 0: x = x.relu()
+        if i == 0:
+            x = x.relu()
     torch.testing.assert_close(out.logits, x, rtol=1e-4, atol=1e-5)
 
 
@@ -177,7 +182,8 @@ def test_a_training_batch_of_one_row_leaves_the_running_statistics_alone():
     model = classifier().train()
     before = copy.deepcopy(model[1].layers[0][0].state_dict())
     model(*pad([torch.full((30,), 5)]))
-    for name, value in model[1].layers[0][0].state_dict().items(): assert torch.equal(value, before[name])
+    for name, value in model[1].layers[0][0].state_dict().items():
+        assert torch.equal(value, before[name])
 
 
 def test_y_range_bounds_the_outputs():
@@ -198,8 +204,10 @@ def test_a_classifier_can_be_copied_after_training():
 
 
 def test_max_len_below_one_window_is_refused():
-    with pytest.raises(TrainingError, match="E502.*max_len=10"): classifier(max_len=10)
+    with pytest.raises(TrainingError, match="E502.*max_len=10"):
+        classifier(max_len=10)
 
 
 def test_a_head_with_the_wrong_number_of_dropouts_is_refused():
-    with pytest.raises(TrainingError, match="E502.*3 dropouts"): classifier(ps=[0.1, 0.1])
+    with pytest.raises(TrainingError, match="E502.*3 dropouts"):
+        classifier(ps=[0.1, 0.1])

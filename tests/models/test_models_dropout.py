@@ -12,14 +12,16 @@ B, T, E, H, V = 3, 5, 4, 7, 11
 
 
 @pytest.fixture(autouse=True)
-def seed(): torch.manual_seed(0)
+def seed():
+    torch.manual_seed(0)
 
 
 def weight_dropped(p=0.5):
     return WeightDropout(nn.LSTM(E, H, batch_first=True), p)
 
 
-def zero_state(): return torch.zeros(1, B, H), torch.zeros(1, B, H)
+def zero_state():
+    return torch.zeros(1, B, H), torch.zeros(1, B, H)
 
 
 def test_a_mask_keeps_the_mean_and_holds_two_values():
@@ -80,7 +82,8 @@ def test_weight_dropout_in_eval_is_the_lstm_it_wraps():
     expected, (h, c) = lstm(x)
     out, state = WeightDropout(lstm, 0.5).eval()(x, zero_state())
     assert out.shape == (B, T, H) and h.shape == (1, B, H)
-    for got, want in zip((out, *state), (expected, h, c), strict=True): assert torch.equal(got, want)
+    for got, want in zip((out, *state), (expected, h, c), strict=True):
+        assert torch.equal(got, want)
 
 
 def test_weight_dropout_drops_recurrent_weights_and_nothing_else():
@@ -91,7 +94,8 @@ def test_weight_dropout_drops_recurrent_weights_and_nothing_else():
 def test_the_raw_weight_gets_a_gradient_and_no_forward_changes_it():
     rnn, x = weight_dropped(), torch.rand(B, T, E)
     before = rnn.weight_hh_l0_raw.detach().clone()
-    for _ in range(100): out, _ = rnn(x, zero_state())
+    for _ in range(100):
+        out, _ = rnn(x, zero_state())
     assert torch.equal(rnn.weight_hh_l0_raw, before)
     out.sum().backward()
     grad = rnn.weight_hh_l0_raw.grad
@@ -105,7 +109,8 @@ def test_weight_dropout_can_be_copied_and_pickled_after_training_without_a_warni
         warnings.simplefilter("error")
         rnn(x, zero_state())[0].sum().backward()
         twins = [copy.deepcopy(rnn), pickle.loads(pickle.dumps(rnn))]
-    for twin in twins: assert torch.equal(twin.eval()(x, zero_state())[0], rnn.eval()(x, zero_state())[0])
+    for twin in twins:
+        assert torch.equal(twin.eval()(x, zero_state())[0], rnn.eval()(x, zero_state())[0])
 
 
 def test_weight_dropout_gives_gradients_in_eval_too():

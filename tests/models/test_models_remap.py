@@ -21,5 +21,12 @@ def test_the_same_vocabulary_moves_nothing_and_the_old_rows_stay_as_they_were():
     assert torch.equal(WEIGHT, before)
 
 
+def test_fillers_of_one_name_keep_their_own_rows():
+    old = ["xxunk", "film", "xxfake", "xxfake"]
+    assert torch.equal(match_embeds(WEIGHT, BIAS, old, old).weight, WEIGHT)
+    new = match_embeds(WEIGHT, BIAS, old, ["film", "xxfake", "xxfake", "xxfake"])
+    assert new.weight.tolist() == [[2, 3], [4, 5], [6, 7], [3, 4]] and new.n_matched == 3
+
+
 def test_an_encoder_without_decoder_bias_is_moved_too():
     assert match_embeds(WEIGHT, None, OLD, ["film"]).bias is None

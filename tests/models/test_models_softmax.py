@@ -94,9 +94,11 @@ def test_no_tensor_of_tokens_times_vocabulary_is_ever_made(monkeypatch, grad, re
     output, targets = made(B=20, T=30, V=100, E=4)
     with Largest() as largest, torch.set_grad_enabled(grad):
         loss = lm_cross_entropy(output, targets, reduction)
-        if loss.requires_grad: loss.backward()
+        if loss.requires_grad:
+            loss.backward()
     assert largest.numel == 20 * 30 * 4  # the states; a chunk of logits has 1,000, all of them 60,000
-    with Largest() as largest: plain(output, targets)
+    with Largest() as largest:
+        plain(output, targets)
     assert largest.numel == 20 * 30 * 100
 
 
@@ -116,13 +118,15 @@ def test_what_is_frozen_gets_no_gradient_work(frozen):
     saved = dict(zip(tensors, loss.grad_fn.saved_tensors, strict=True))
     assert saved[frozen] is None
     loss.backward()
-    for name, tensor in tensors.items(): assert (tensor.grad is None) == (name == frozen)
+    for name, tensor in tensors.items():
+        assert (tensor.grad is None) == (name == frozen)
 
 
 def test_without_gradients_the_loss_leaves_the_sums_behind():
     output, targets = made()
     targets[0, :2] = IGNORE
-    with torch.no_grad(): loss = lm_cross_entropy(output, targets)
+    with torch.no_grad():
+        loss = lm_cross_entropy(output, targets)
     assert not loss.requires_grad
     torch.testing.assert_close(loss.double(), plain(output, targets).detach(), rtol=1e-6, atol=0)
     guesses = output.logits().argmax(-1)
@@ -154,7 +158,8 @@ class Products(TorchDispatchMode):
         self.dtypes = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if "mm" in func.__name__: self.dtypes += [t.dtype for t in args]
+        if "mm" in func.__name__:
+            self.dtypes += [t.dtype for t in args]
         return func(*args, **(kwargs or {}))
 
 
@@ -168,7 +173,8 @@ def test_autocast_runs_every_matrix_product_in_its_type():
 def test_autocast_keeps_loss_and_gradients_in_float32_and_near():
     output, targets = made(dtype=torch.float32)
     expected = plain(output, targets)
-    with torch.autocast("cpu", dtype=torch.bfloat16): loss = lm_cross_entropy(output, targets)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = lm_cross_entropy(output, targets)
     assert loss.dtype == torch.float32 and loss != expected
     torch.testing.assert_close(loss, expected, rtol=2e-2, atol=0)
     for got, want in zip(gradients(loss, output), gradients(expected, output), strict=True):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from recipes_tiny import DF, LABELS, TEXTS, TINY
 
+from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError
 from ulmfit_easy.recipes import estimator
 from ulmfit_easy.recipes.estimator import ULMFiT
@@ -44,7 +45,7 @@ def no_training(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("something slow began before the error")
 
-    monkeypatch.setattr(estimator.TextDataLoaders, "from_df", fail)
+    monkeypatch.setattr(TextDataLoaders, "from_df", fail)
 
 
 def test_predictions_are_class_names_with_probabilities_in_their_order(model):
@@ -110,13 +111,13 @@ def test_backwards_reads_from_the_end():
 @pytest.fixture
 def read(monkeypatch):
     """The texts of each pair of loaders that a fit makes."""
-    seen, made = {}, estimator.TextDataLoaders.from_df
+    seen, made = {}, TextDataLoaders.from_df
 
     def spy(df, **kwargs):
         seen["lm" if kwargs.get("is_lm") else "classifier"] = df
         return made(df, **kwargs)
 
-    monkeypatch.setattr(estimator.TextDataLoaders, "from_df", spy)
+    monkeypatch.setattr(TextDataLoaders, "from_df", spy)
     return seen
 
 
@@ -134,7 +135,7 @@ def test_no_stage_reads_a_text_that_is_kept_aside_even_if_it_is_among_the_unlabe
 
 
 def test_a_pretrained_language_model_is_fine_tuned(read, tmp_path, capsys):
-    dls = estimator.TextDataLoaders.from_df(DF, text_col="text", is_lm=True, bs=8, seq_len=16, min_freq=1, seed=0)
+    dls = TextDataLoaders.from_df(DF, text_col="text", is_lm=True, bs=8, seq_len=16, min_freq=1, seed=0)
     folder = new_lm(dls, replace(TINY, config={"emb_sz": 12, "n_hid": 20, "n_layers": 2})).export(tmp_path / "lm")
     model = tiny(pretrained=folder).fit(TEXTS, LABELS)
     assert capsys.readouterr() == ("", "")
@@ -143,7 +144,7 @@ def test_a_pretrained_language_model_is_fine_tuned(read, tmp_path, capsys):
         tiny(pretrained=folder, bidir=True).fit(TEXTS, LABELS)
     with pytest.raises(FileError, match="E402.*backwards"):
         tiny(pretrained=folder, backwards=True).fit(TEXTS, LABELS)
-    back = estimator.TextDataLoaders.from_df(DF, text_col="text", is_lm=True, bs=8, seq_len=16, min_freq=1, seed=0,
+    back = TextDataLoaders.from_df(DF, text_col="text", is_lm=True, bs=8, seq_len=16, min_freq=1, seed=0,
                                              backwards=True)
     folders = folder, new_lm(back, TINY).export(tmp_path / "back")
     both = tiny(pretrained=folders, bidir=True).fit(TEXTS, LABELS)

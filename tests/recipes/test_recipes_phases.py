@@ -153,3 +153,11 @@ def test_more_epochs_take_longer(dls_lm, dls):
     short = estimated_seconds(lm, TINY.pretrain, dls, TINY.clas)
     assert estimated_seconds(lm, (Phase(50, 1e-2),), dls, TINY.clas) > 3 * short
     assert estimated_seconds(lm, TINY.pretrain, dls, (Phase(50, 1e-2),)) > 3 * short
+
+
+def test_a_loss_that_is_no_number_stops_a_recipe(dls_lm):
+    learn = new_lm(dls_lm, TINY, verbose=False)
+    with torch.no_grad():
+        learn.model[1].decoder.bias[0] = float("nan")
+    with pytest.raises(TrainingError, match="E501"):
+        pretrain_lm(learn, TINY)

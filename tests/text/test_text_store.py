@@ -100,13 +100,6 @@ def test_a_temporary_store_goes_with_the_object():
         assert not path.parent.exists()
 
 
-def test_an_iterator_with_a_key_is_read_once(tmp_path):
-    for expected in (5, 0):
-        tokenizer = Counting(BaseTokenizer())
-        assert len(TokenStore.build(iter(TEXTS), tokenizer, cache_dir=tmp_path, key="mine")) == 5
-        assert tokenizer.done == expected
-
-
 @pytest.mark.parametrize("member", [*MEMBERS, "meta.json"])
 @pytest.mark.parametrize("damage", [lambda b: b[:-3], lambda b: b"",
                                     lambda b: b[:-2] + bytes([b[-2] ^ 1]) + b[-1:], None])
@@ -175,14 +168,13 @@ def test_two_processes_build_once_and_both_read(tmp_path):
     assert out == ["100 500 104\n", "go\n100 500 104\n"]
 
 
-def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
+def test_memory_does_not_grow_with_the_corpus(monkeypatch):
     monkeypatch.setattr(store_module, "BLOCK", 1 << 14)
 
     def peak(n):
         tracemalloc.start()
         try:
-            store = TokenStore.build((f"{i % 97} word " * 50 for i in range(n)), SPLIT, cache_dir=tmp_path,
-                                     key=str(n))
+            store = TokenStore.build((f"{i % 97} word " * 50 for i in range(n)), SPLIT)
             store.count()
             return tracemalloc.get_traced_memory()[1], store.n_tokens
         finally:
@@ -201,9 +193,12 @@ def test_no_texts_or_what_is_not_text_is_an_error(tmp_path, texts, code):
         TokenStore.build(texts, SPLIT, cache_dir=tmp_path)
 
 
-def test_progress_shows_and_changes_nothing(tmp_path, capsys):
+def test_progress_shows_in_a_terminal_and_changes_nothing(tmp_path, capsys, monkeypatch):
+    store = TokenStore.build(TEXTS, SPLIT, cache_dir=tmp_path / "log", progress=True)
+    assert len(store) == 5 and capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     store = TokenStore.build(TEXTS, SPLIT, cache_dir=tmp_path, progress=True)
-    assert len(store) == 5 and "tokenizing" in capsys.readouterr().err
+    assert len(store) == 5 and "tokenizing:   0%" in (err := capsys.readouterr().err) and "/5 " in err
 
 
 def test_the_lexicon_is_json_in_first_seen_order(tmp_path):

@@ -111,6 +111,8 @@ def test_what_is_not_text_is_an_error_that_names_the_row(bad):
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\ud83d\ude00", "\0", "\ufeff", "\u202e",
                                   "a" + "\u0301" * 999, "&#xd800;"])
+
+
 def test_strange_text_gives_tokens_that_files_can_hold(text):
     tokens = TOKENIZER(text)
     assert tokens[0] == "xxbos" and "".join(tokens).encode()
@@ -122,13 +124,20 @@ def test_no_text_stops_the_pipeline(text):
     assert TOKENIZER(text)[0] == "xxbos"
 
 
-def shout(text): return text.upper()
-def make_rule(suffix): return lambda text: text + suffix
+def shout(text):
+    return text.upper()
+
+
+def make_rule(suffix):
+    return lambda text: text + suffix
 
 
 class OwnTok:
-    def __init__(self, n): self.n = n
-    def __call__(self, texts): return (t.split()[: self.n] for t in texts)
+    def __init__(self, n):
+        self.n = n
+
+    def __call__(self, texts):
+        return (t.split()[: self.n] for t in texts)
 
 
 def test_the_fingerprint_changes_with_every_part():
@@ -146,7 +155,8 @@ def test_the_fingerprint_changes_with_every_part():
 
 
 def test_the_fingerprint_sees_what_a_rule_refers_to(monkeypatch):
-    def rule(text): return shout(text)
+    def rule(text):
+        return shout(text)
     before = Tokenizer(rules=[rule]).fingerprint
     monkeypatch.setitem(globals(), "shout", make_rule("!"))
     assert Tokenizer(rules=[rule]).fingerprint != before
@@ -163,7 +173,8 @@ def test_a_config_restores_the_tokenizer():
 
 
 def test_a_custom_rule_that_bears_a_classic_name_is_not_mistaken_for_it():
-    def lowercase(text): return text
+    def lowercase(text):
+        return text
     with pytest.raises(FileError, match="E402.*lowercase"):
         Tokenizer.from_config(Tokenizer(rules=[lowercase]).config())
 
@@ -172,6 +183,8 @@ def test_a_custom_rule_that_bears_a_classic_name_is_not_mistaken_for_it():
                                     {"tok": {"custom": "OwnTok"}}, {"rules": 5},
                                     {"tok": {"name": "os.system", "params": {}}}, {"rules": [{}]},
                                     {"rules": [["a"]]}])
+
+
 def test_a_config_never_imports_and_names_what_is_missing(change):
     with pytest.raises(FileError, match="E402"):
         Tokenizer.from_config(TOKENIZER.config() | change)

@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--preset", default="laptop", help="laptop, fastai, paper or code_2018 (default: laptop)")
     train.add_argument("--pretrained", type=Path, metavar="DIR", action="append",
                        help="an exported language model to start from; with --bidir twice, forwards and backwards")
+    train.add_argument("--backwards", action="store_true", help="read texts from their end")
     train.add_argument("--bidir", action="store_true", help="a forward and a backward model; twice the time")
     train.add_argument("--lang", default="en", help="language of the tokenizer (default: en)")
     train.add_argument("--seed", type=int)
@@ -86,15 +87,15 @@ def run_train(args):
     df = read_any(args.file, [args.text, args.label], args.encoding)
     more = None if args.unlabelled is None else read_any(args.unlabelled, [args.text], args.encoding)[args.text]
     pretrained = args.pretrained[-1] if args.pretrained and not args.bidir else args.pretrained
-    model = ULMFiT(preset=args.preset, pretrained=pretrained, bidir=args.bidir, lang=args.lang, seed=args.seed,
-                   verbose=not args.quiet)
+    model = ULMFiT(preset=args.preset, pretrained=pretrained, backwards=args.backwards, bidir=args.bidir,
+                   lang=args.lang, seed=args.seed, verbose=not args.quiet)
     model.fit(df[args.text], df[args.label], more).save(args.out)
     if not args.quiet:
         print(f"Saved to {args.out}. Next: ulmfit predict {args.out} FILE")
 
 
 def run_predict(args):
-    from ulmfit_easy.errors import TrainingError
+    from ulmfit_easy.errors import FileError, TrainingError
     from ulmfit_easy.files import atomic_path
     from ulmfit_easy.recipes.estimator import ULMFiT
 
@@ -102,6 +103,9 @@ def run_predict(args):
         raise TrainingError("E502", received=f"--out {args.out}, a folder", expected="the name of a CSV file",
                             fix=f"try --out {args.out / 'predictions.csv'}")
     df = read_any(args.file, [args.text], args.encoding)
+    if taken := {"prediction", "probability"} & set(df.columns):
+        raise FileError("E407", received=f"{args.file} with a column {min(taken)!r}", expected="no such column yet",
+                        fix="rename it, so that it is not overwritten")
     model = ULMFiT.load(args.model)
     probs = model.predict_proba(df[args.text])
     df = df.assign(prediction=model.classes_[probs.argmax(1)], probability=probs.max(1).round(4))
@@ -114,29 +118,32 @@ def run_predict(args):
 
 
 def run_lm(args):
-    from ulmfit_easy.data.loaders import TextDataLoaders
     from ulmfit_easy.files import free_place
     from ulmfit_easy.learner.lr_find import set_seed
     from ulmfit_easy.recipes.finetune import finetune_lm
     from ulmfit_easy.recipes.presets import get_preset
-    from ulmfit_easy.recipes.pretrain import new_lm, pretrain_lm
+    from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 
     free_place(args.out, "vocab.json")
     if args.seed is not None:
         set_seed(args.seed)
     p = get_preset(args.preset)
-    df = read_any(args.file, [args.text], args.encoding)
-    dls = TextDataLoaders.from_df(df, text_col=args.text, is_lm=True, valid_pct=0.1, seed=args.seed, bs=p.lm_bs,
-                                  seq_len=p.seq_len, min_freq=p.min_freq, max_vocab=p.max_vocab,
-                                  backwards=args.backwards, lang=args.lang)
+    texts = read_any(args.file, [args.text], args.encoding)[args.text]
+    dls = lm_data(texts, p, seed=args.seed, backwards=args.backwards, lang=args.lang)
     learn = new_lm(dls, p, args.pretrained)
-    (finetune_lm if args.pretrained else pretrain_lm)(learn, p).export(args.out.absolute())
-    print(f"Saved to {args.out}. Next: ulmfit train FILE --pretrained {args.out}")
+    (finetune_lm if args.pretrained else pretrain_lm)(learn, p)
+    learn.export(args.out.absolute())  # a relative path would be one under learn.path
+    print(f"Saved to {args.out}. Next: ulmfit train FILE --pretrained {args.out}"
+          + (" --backwards" if args.backwards else ""))
 
 
 def run_demo_command(args):
     from ulmfit_easy.apps.demo import run_demo
+    from ulmfit_easy.errors import FileError
 
+    if not args.data.exists():
+        raise FileError("E404", received=f"no file {args.data}", expected="the archive with the demo's texts",
+                        fix="run `make demo`, which fetches it, or name it with --data")
     run_demo(args.data, args.out)
 
 

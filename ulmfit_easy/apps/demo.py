@@ -11,14 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.data.datasets import read_vader_reviews
-from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.data.datasets import VADER_SHA256, read_vader_reviews
 from ulmfit_easy.learner.lr_find import minimum, set_seed, valley
 from ulmfit_easy.recipes.baseline import baseline
-from ulmfit_easy.recipes.classify import finetune_classifier, new_classifier
+from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.presets import get_preset
-from ulmfit_easy.recipes.pretrain import new_lm, pretrain_lm
+from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 
 N_LABELLED, N_TEST, SEED = 500, 2000, 0
 NAMES = {False: "negative", True: "positive"}
@@ -33,36 +32,38 @@ class DemoTexts(NamedTuple):
     test: pd.DataFrame
 
 
-def demo_texts(archive, sha256: str | None = None) -> DemoTexts:
+def demo_texts(archive, sha256: str = VADER_SHA256) -> DemoTexts:
     """The four parts, from the archive that `make demo` fetches; a review counts as labelled from a mean of 1 on."""
-    tables = read_vader_reviews(archive, **({} if sha256 is None else {"sha256": sha256}))
+    tables = read_vader_reviews(archive, sha256=sha256)
     movies = tables["movies"].drop_duplicates("text")
     rated = movies[movies["score"].abs() >= 1].sample(frac=1, random_state=SEED)
     rated = pd.DataFrame({"text": rated["text"], "label": (rated["score"] > 0).map(NAMES)})
     train, test = rated[:N_LABELLED], rated[N_LABELLED : N_LABELLED + N_TEST]
     held_out = set(test["text"])
-    general = pd.concat([tables[name]["text"] for name in ("tweets", "products", "news")])
+    general = pd.concat([tables[name]["text"] for name in ("tweets", "products", "news")]).drop_duplicates()
     return DemoTexts([t for t in general if t not in held_out], [t for t in movies["text"] if t not in held_out],
                      train.reset_index(drop=True), test.reset_index(drop=True))
 
 
-def run_demo(data, out="demo-output") -> dict:
+def run_demo(data, out="demo-output", preset="laptop", sha256: str = VADER_SHA256) -> dict:
     """Run the demo, print its tables, write its plots to `out`; returns the figures of the last line.
 
     Args:
         data: the source distribution vaderSentiment-2.5.tar.gz.
         out: a folder for the plots and the language model of stage 1.
+        preset: a name or a `Preset`.
+        sha256: what the archive must have.
     """
     import matplotlib
 
     matplotlib.use("Agg")  # write files, open no window
     started, out = time.perf_counter(), Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    texts, p = demo_texts(data), get_preset("laptop")
+    texts, p = demo_texts(data, sha256), get_preset(preset)
     set_seed(SEED)
 
     _title(f"Stage 1: a language model of {len(texts.general):,} tweets, product reviews and newspaper sentences")
-    lm = new_lm(_lm_data(texts.general, p, out), p)
+    lm = new_lm(lm_data(texts.general, p, path=out, seed=SEED), p)
     found = lm.lr_find(suggest_funcs=(valley, minimum))
     _save_plot("lr_find.png", out)
     print(f"lr_find suggests {found.valley:.1e} (valley) to {found.minimum:.1e} (minimum); "
@@ -74,16 +75,17 @@ def run_demo(data, out="demo-output") -> dict:
     _save_plot("schedule.png", out)
 
     _title(f"Stage 2: the same model goes on with {len(texts.movies):,} movie reviews, without labels")
-    lm = new_lm(_lm_data(texts.movies, p, out), p, out / "stage1")
+    lm = new_lm(lm_data(texts.movies, p, path=out, seed=SEED), p, out / "stage1")
     finetune_lm(lm, p)
     print("It writes:", lm.predict("This movie is", n_words=20, temperature=0.7, seed=SEED))
 
     _title(f"Stage 3: a classifier of {len(texts.train):,} labelled reviews over that model's encoder")
-    learn = finetune_classifier(new_classifier(_clas_data(texts, p, lm.dls.vocab, out), p, lm), p)
+    common = {"path": out, "seed": SEED, "valid_pct": 0.1}  # kept aside to watch the training
+    learn = finetune_classifier(new_classifier(classifier_data(texts.train, p, lm, **common), p, lm), p)
     accuracy = _accuracy(learn, texts.test)
 
     _title("The same classifier without stages 1 and 2: random weights, all layers at once")
-    scratch = new_classifier(_clas_data(texts, p, None, out), p)
+    scratch = new_classifier(classifier_data(texts.train, p, **common), p)
     scratch_accuracy = _accuracy(finetune_classifier(scratch, p, gradual=False), texts.test)
 
     bar = baseline(texts.train["text"], texts.train["label"])
@@ -105,17 +107,6 @@ def run_demo(data, out="demo-output") -> dict:
 
 def _title(text):
     print(f"\n{text}\n{'-' * len(text)}", flush=True)
-
-
-def _lm_data(texts, p, out):
-    return TextDataLoaders.from_df(pd.DataFrame({"text": texts}), path=out, is_lm=True, valid_pct=0.1, seed=SEED,
-                                   bs=p.lm_bs, seq_len=p.seq_len, min_freq=p.min_freq, max_vocab=p.max_vocab)
-
-
-def _clas_data(texts, p, vocab, out):
-    """Labelled texts; one in ten is kept aside to watch the training, and the test texts are not among them."""
-    return TextDataLoaders.from_df(texts.train, path=out, text_col="text", label_col="label", valid_pct=0.1, seed=SEED,
-                                   bs=p.clas_bs, seq_len=p.seq_len, text_vocab=vocab)
 
 
 def _accuracy(learn, test) -> float:

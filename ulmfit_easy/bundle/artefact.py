@@ -60,7 +60,7 @@ def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, framework="pt", device=str(device)) as f:
             metadata = json.loads((f.metadata() or {})["ulmfit_easy"])
-            weights = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+            weights = {name: f.get_tensor(name) for name in f.keys()}
         if not isinstance(metadata, dict) or metadata["format"] > FORMAT:
             raise ValueError(f"format {metadata.get('format')}, newer than {FORMAT}")
         aliases = {name: weights[stored] for name, stored in metadata.pop("aliases").items()}

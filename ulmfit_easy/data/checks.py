@@ -13,17 +13,22 @@ TOLD = 0.9  # of these texts hold the name of their own label: from here on it l
 UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on it hardly fits
 
 
-def warn_of_duplicates(texts: Sequence, train: np.ndarray, valid: np.ndarray, labels: Sequence | None = None):
-    """Warn of validation texts that are training texts too, and of equal texts with different labels."""
+def warn_of_duplicates(texts: Sequence, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,
+                       labels: Sequence | None = None):
+    """Warn of validation texts that are training texts too, and of equal texts with different labels.
+
+    `rows` (N,) are the row numbers that a warning shall name.
+    """
     keys = np.fromiter((hash(text) for text in texts), np.int64, len(texts))  # (N,)
     both = valid[np.isin(keys[valid], keys[train])]
     if len(both):
-        _warn(f"{len(both):,} validation texts are training texts too, rows {some(sorted(both), 3)}: their "
-              "scores tell nothing about new texts; drop the duplicates, or split so that they stay together")
+        _warn(f"{len(both):,} validation texts are training texts too, rows {some(sorted(rows[both]), 3)}: "
+              "their scores tell nothing about new texts; drop the duplicates, or split so that they stay "
+              "together")
     if labels is None:
         return
     first, torn = {}, []
-    for row, (key, label) in enumerate(zip(keys.tolist(), labels, strict=True)):
+    for row, key, label in zip(rows.tolist(), keys.tolist(), labels, strict=True):
         if first.setdefault(key, label) != label:
             torn.append(row)
     if torn:

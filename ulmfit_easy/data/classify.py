@@ -20,8 +20,11 @@ class ClassifierDataLoader(EpochOrder):
     sorted by length in pools of 50 batches, and the other batches come in random order. No shuffled batch
     has one row alone, unless `bs` is 1 or there is no other row (batch normalisation needs two).
 
-    Args: `ids`: an `IdStore`. `rows`: the documents, (N,). `targets`: N rows, in the order of `rows`.
-        `backwards`: read each text from its end; padding stays on the right.
+    Args:
+        ids: an `IdStore`.
+        rows: the documents, (N,).
+        targets: N rows, in the order of `rows`.
+        backwards: read each text from its end; padding stays on the right.
     """
 
     n_inp = 2

@@ -16,9 +16,11 @@ from ulmfit_easy.viz import show_table
 class DataLoaders:
     """`.train` and `.valid`: two loaders of batches on one device.
 
-    Args: `train`, `valid`: any two iterables of batches, such as those of `torch.utils.data`.
-        `path`: the folder for what a learner saves. `device`: by default CUDA if there is one, else the CPU.
-        `prepare`: how texts and labels became batches; `TextDataLoaders` gives it, plain loaders do without.
+    Args:
+        train, valid: any two iterables of batches, such as those of `torch.utils.data`.
+        path: the folder for what a learner saves.
+        device: by default CUDA if there is one, else the CPU.
+        prepare: how texts and labels became batches; `TextDataLoaders` gives it, plain loaders do without.
     """
 
     def __init__(self, train: Iterable, valid: Iterable, *, path=".", device=None,
@@ -47,7 +49,11 @@ class DataLoaders:
     @property
     def n_inp(self) -> int | None:
         """How many tensors of a batch go into the model: 1 for a language model, 2 for a classifier."""
-        return getattr(self.train, "n_inp", {"lm": 1, None: None}.get(self.task, 2))
+        if hasattr(self.train, "n_inp"):
+            return self.train.n_inp
+        if self.task is None:
+            return None  # plain loaders: only their model can tell
+        return 1 if self.task == "lm" else 2  # loaders without data, which still prepare new texts
 
     @property
     def bs(self) -> int | None:
@@ -108,8 +114,12 @@ class DataLoaders:
     def test_dl(self, items, with_labels: bool = False, bs: int | None = None):
         """A loader of new texts, prepared as in training and never shuffled.
 
-        Args: `items`: texts, files, or a table with the text column (else its first column is read).
-            `with_labels`: read the label column of the table too; unseen labels count as wrong.
+        Args:
+            items: texts, files, or a table with the text columns of training, or a table of one column.
+            with_labels: read the label column of the table too; unseen labels count as wrong.
+            bs: texts per batch; as in training by default.
+
+        Raises: E101, E102 and E104 for the texts; E202 and E204 for the labels; E506 for plain loaders.
         """
         prepare = self._needs_text("test_dl()")
         ids = prepare.ids(items)
@@ -122,22 +132,31 @@ class DataLoaders:
 
     def show_batch(self, max_n: int = 9, trunc_at: int = 150):
         """Show some rows of a training batch as the tokens that a model reads, `trunc_at` of each at most."""
-        vocab = self._needs_text("show_batch()").vocab
+        self._needs_text("show_batch()")
         x, *rest = self.one_batch()
-
-        def tokens(ids):
-            return " ".join(vocab[i] for i in ids[:trunc_at].tolist())
-
         if self.task == "lm":
-            rows = [(tokens(a), tokens(b)) for a, b in zip(x[:max_n], rest[0], strict=False)]
+            rows = [[self.words(ids[:trunc_at]) for ids in row]
+                    for row in zip(x[:max_n], *rest, strict=False)]
             return show_table(rows, ["text", "text_"])
-        lengths, y = rest
-        rows = [(tokens(ids[:n]), self._shown(t)) for ids, n, t in zip(x[:max_n], lengths, y, strict=False)]
+        rows = [(self.words(ids[:min(n, trunc_at)]), self.decode(y))
+                for ids, n, y in zip(x[:max_n], *rest, strict=False)]
         return show_table(rows, ["text", "category" if self.classes else "target"])
 
-    def _shown(self, target):
-        value = self._target.decode(target.cpu())
-        return "; ".join(map(str, value)) if isinstance(value, list) else value
+    def words(self, ids) -> str:
+        """The tokens of some ids (T,), with spaces between them."""
+        vocab = self._needs_text("words()").vocab
+        return " ".join(vocab[i] for i in ids.tolist())
+
+    def decode(self, target):
+        """One target, or one decision of a model, in the user's words.
+
+        A class; "?" for a label that is none; a list of classes where a text may have several; for
+        regression a number, or a list of them.
+        """
+        if self._target is None:
+            raise TrainingError("E506", received="decode() on loaders without classes or numbers",
+                                expected="loaders of a classifier", fix="use words() for the ids of a text")
+        return self._target.decode(target.cpu())
 
     def _needs_text(self, call: str) -> Preparation:
         if self.prepare is None:

@@ -16,7 +16,9 @@ VADER_FILES = {"tweets": "tweets", "movies": "movieReviewSnippets", "products": 
 def read_vader_reviews(archive, *, sha256: str = VADER_SHA256) -> dict[str, pd.DataFrame]:
     """Four tables `tweets`, `movies`, `products`, `news` with the columns id, score (-4 to 4) and text.
 
-    Args: `archive`: the source distribution `vaderSentiment-2.5.tar.gz` (MIT licence).
+    Args:
+        archive: the source distribution `vaderSentiment-2.5.tar.gz` (MIT licence).
+
     Raises: E404 no such file; E405 unsafe archive; E406 another file; E407 a line that is not three fields.
     Source: Hutto & Gilbert 2014; `score` is the mean of 20 human ratings.
     """

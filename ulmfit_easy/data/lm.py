@@ -19,9 +19,13 @@ class LMDataLoader(EpochOrder):
     Row b of batch n+1 continues row b of batch n, so that a hidden state can be carried along. Only the last
     batch is shorter than `seq_len`. A batch reads bs * (seq_len + 1) tokens, whatever the size of the corpus.
 
-    Args: `ids`: an `IdStore`, or anything with its `lengths` and `read(doc, start, stop)`.
-        `rows`: the documents. `bs`: rows of a batch; fewer if there is too little text for `seq_len` in each.
-        `shuffle`: put the documents in a new order each epoch. `backwards`: read each document from its end.
+    Args:
+        ids: an `IdStore`, or anything with its `lengths` and `read(doc, start, stop)`.
+        rows: the documents.
+        bs: rows of a batch; fewer if there is too little text for `seq_len` in each.
+        shuffle: put the documents in a new order each epoch.
+        backwards: read each document from its end.
+
     Raises: E103 for fewer than two tokens.
     Source: Merity et al. 2017 (arXiv 1708.02182), section 4.
     """

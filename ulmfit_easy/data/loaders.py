@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ulmfit_easy._fastcore import delegates, listify
@@ -39,6 +40,7 @@ class Source:
     labels: list | None = None
     target: type | None = None  # None for a language model
     names: dict = field(default_factory=dict)  # text_cols, label_cols and label_delim, for later texts
+    rows: np.ndarray | None = None  # (N,) the user's own row of each text, where some were left out
 
 
 def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_vocab, tok_tfm, seq_len,
@@ -47,19 +49,21 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
              cache_dir=None):
     """The loaders of a source: split it, number its labels and words by the training rows, check, batch."""
     train, valid = checked_split(splitter, source.items)
+    rows = np.arange(len(source.texts)) if source.rows is None else source.rows  # (N,), for messages
     target = None
     if source.target is not None:  # first, since it is quick and tokenizing may not be
-        of_train, of_valid = ([source.labels[i] for i in rows] for rows in (train, valid))
+        of_train, of_valid = ([source.labels[i] for i in part] for part in (train, valid))
         target = source.target.learned(of_train, labels)
-        y_train, y_valid = target.encode(of_train, rows=train), target.encode(of_valid, rows=valid)
+        y_train = target.encode(of_train, rows=rows[train])
+        y_valid = target.encode(of_valid, rows=rows[valid])
     tokenizer = tok_tfm
     if not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer(tok_tfm, rules, lang=lang, mark_fields=mark_fields)
-    store = TokenStore.build(source.texts, tokenizer, cache_dir)
+    store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True)
     vocab = make_vocab(store.count(train), min_freq, max_vocab) if text_vocab is None else text_vocab
     vocab = vocab if isinstance(vocab, Vocab) else Vocab(vocab)
     ids = store.numericalize(vocab)
-    warn_of_duplicates(source.texts, train, valid, source.labels)
+    warn_of_duplicates(source.texts, train, valid, rows, source.labels)
     if source.target is CategoryTarget:
         warn_of_told_labels(source.texts, source.labels)
     warn_of_unknown(ids, train)
@@ -102,12 +106,14 @@ class TextDataLoaders(DataLoaders):
             seq_len: tokens that are read before the gradient is cut.
             seed: for the split and for the order of the batches.
             labels: every class, in order, where training rows do not show them all.
-            on_missing: "raise", "drop" or "empty", for rows without text.
+            on_missing: "raise", "drop" or "empty", for rows without text. Messages count the rows of `df`, a
+                `splitter` and `valid_col` those that are left.
             min_freq, max_vocab: how often a word must be there; how many words a vocabulary has at most.
             rules, lang, mark_fields: for the tokenizer, where `tok_tfm` is none.
             cache_dir: where tokens are kept for the next time; see `TokenStore`.
 
-        Raises: E101, E102, E103 for texts; E201 to E207 for labels and splits; E301 for an empty vocabulary.
+        Raises: E101, E102, E103 for texts; E201 to E207 for labels and splits; E301 for an empty vocabulary;
+            E502 for an unknown `on_missing` or `lang`.
         """
         text_cols, label_cols = listify(text_col), [] if is_lm else listify(label_col)
         texts, kept = clean_texts([find_column(df, col) for col in text_cols], on_missing)
@@ -120,7 +126,7 @@ class TextDataLoaders(DataLoaders):
                           "label_col=", stacklevel=2)
         target = targets = None
         if not is_lm:
-            target, targets = read_labels(series, delim=label_delim, y_block=y_block)
+            target, targets = read_labels(series, delim=label_delim, y_block=y_block, rows=kept)
             labels = getattr(y_block, "vocab", None) if labels is None else labels
             if labels is None and isinstance(series[0].dtype, pd.CategoricalDtype):
                 labels = series[0].cat.categories.tolist()
@@ -128,9 +134,10 @@ class TextDataLoaders(DataLoaders):
             splitter = ColSplitter(valid_col)
         elif splitter is None:
             splitter = DefaultSplitter(targets if target is CategoryTarget else None, valid_pct, seed)
-        return assemble(cls, Source(texts, df, targets, target, names), splitter, path=path, labels=labels,
-                        text_vocab=text_vocab, tok_tfm=tok_tfm, seq_len=seq_len, backwards=backwards, bs=bs,
-                        val_bs=val_bs, shuffle=shuffle, device=device, seed=seed, **kwargs)
+        source = Source(texts, df, targets, target, names, kept)
+        return assemble(cls, source, splitter, path=path, labels=labels, text_vocab=text_vocab,
+                        tok_tfm=tok_tfm, seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs,
+                        shuffle=shuffle, device=device, seed=seed, **kwargs)
 
     @classmethod
     @delegates(from_df)
@@ -140,7 +147,7 @@ class TextDataLoaders(DataLoaders):
 
         All fields are read as text, labels too: `NA` and `1` are class names.
 
-        Raises: E403, E404 and E407 for the file; and what `from_df` raises.
+        Raises: E403, E404 and E407 for the file; E502 for an unknown `encoding`; and what `from_df` raises.
         """
         path = Path(path)
         file, folder = (path, path.parent) if path.is_file() else (path / csv_fname, path)
@@ -159,7 +166,8 @@ class TextDataLoaders(DataLoaders):
 
         Args:
             valid_pct: draw this fraction of all files under `path` instead of using the two folders.
-            vocab: every class, in order. `extensions`: which files are texts. The rest is as in `from_df`.
+            vocab: every class, in order.
+            extensions: which files are texts. The rest is as in `from_df`.
 
         Raises: E403 for a file in another encoding; E404 for a missing folder; and what `from_df` raises.
         """

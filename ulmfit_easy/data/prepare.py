@@ -78,8 +78,8 @@ class Preparation:
     def _text_columns(self, items) -> list:
         if not isinstance(items, pd.DataFrame):
             return [FileTexts(items) if isinstance(next(iter(items)), Path) else items]
-        if len(self.text_cols) == 1 and self.text_cols[0] not in items.columns:
-            return [items.iloc[:, 0]]
+        if len(self.text_cols) == items.shape[1] == 1:
+            return [items.iloc[:, 0]]  # whatever its name
         return [find_column(items, col) for col in self.text_cols]
 
     def targets(self, items) -> np.ndarray:

@@ -86,7 +86,7 @@ def ColSplitter(col: int | str = "is_valid") -> Callable[[Sequence], Split]:
         if bad := [row for row, flag in enumerate(flags) if flag is None]:
             raise LabelError("E206", received=f"{len(bad):,} values in column {col!r} that are neither true "
                              f"nor false, rows {some(bad)}", expected="true or false in each row",
-                             fix="fill the column, or pass valid_pct= instead of valid_col=")
+                             fix="fill the column; TextDataLoaders takes valid_pct= instead, too")
         return np.flatnonzero(~np.array(flags, bool)), np.flatnonzero(np.array(flags, bool))
     return split
 
@@ -129,11 +129,17 @@ def IndexSplitter(valid_idx: Sequence[int]) -> Callable[[Sequence], Split]:
 
 
 def checked_split(splitter: Callable[[Sequence], Split], items: Sequence) -> Split:
-    """What the splitter gives, as int64 arrays; E206 for an empty side or a row on both sides."""
+    """What the splitter gives, as int64 arrays; E206 for no row, an empty side or a row on both sides."""
     train, valid = (np.asarray(list(rows), dtype=np.int64) for rows in splitter(items))
+    rows = np.concatenate([train, valid])
+    if len(outside := np.unique(rows[(rows < 0) | (rows >= len(items))])):
+        raise LabelError("E206", received=f"{len(outside):,} positions where no row is: {some(outside)}",
+                         expected=f"positions from 0 to {len(items) - 1:,}",
+                         fix="count rows from 0, whatever the index of the table is; -1 is not the last")
     shared = np.intersect1d(train, valid)
     if not len(train) or not len(valid) or len(shared):
         raise LabelError("E206", received=f"{len(train):,} rows to train on, {len(valid):,} to validate "
                          f"with, {len(shared):,} in both", expected="one or more of each, and no row in both",
-                         fix="change valid_pct=, valid_col= or splitter=; two rows are the least")
+                         fix="give two rows or more, some for each side; TextDataLoaders takes valid_pct=, "
+                             "valid_col= or splitter= to share them out")
     return train, valid

@@ -48,7 +48,7 @@ class CategoryTarget:
         if len(labels) < 2 or len(target.classes) < 2:
             raise LabelError("E201", received=f"{len(labels)} class in the training set: "
                              f"{some(map(repr, labels))}", expected="two or more",
-                             fix="check label_col=, and that training has every class")
+                             fix="check that these are the labels, and train on two classes or more")
         return target
 
     @property
@@ -72,7 +72,8 @@ class CategoryTarget:
     def _unseen(self, labels, new, rows):
         rows = [row for row, label in zip(rows, labels, strict=True) if label in new]
         twins = [c for c in self.classes if str(c) in {str(label) for label in new}]
-        fix = "pass labels=[...] with every class, or split so that each class is in training"
+        fix = ("put each class into training too, or leave these rows out; TextDataLoaders also takes "
+               "labels=[...] with every class")
         if twins:
             fix = f"give labels one type; {some(map(repr, twins))} in training is {type(twins[0]).__name__}"
         return LabelError("E203", received=f"labels that are not classes: {some(map(repr, in_order(new)))} "
@@ -80,8 +81,8 @@ class CategoryTarget:
                           expected=f"one of {some(map(repr, self.classes), 20)}", fix=fix)
 
     def decode(self, index: int):
-        """The name of a class."""
-        return self.classes[int(index)]
+        """The name of a class; "?" for a number below 0, which stands for a label that is no class."""
+        return "?" if index < 0 else self.classes[int(index)]
 
 
 class MultiCategoryTarget(CategoryTarget):
@@ -96,7 +97,8 @@ class MultiCategoryTarget(CategoryTarget):
             classes = in_order(set(plain_labels(chain.from_iterable(labels))))
         if not len(classes):
             raise LabelError("E201", received="no class at all in the training set", expected="one or more",
-                             fix="check label_col= and label_delim=")
+                             fix="check that these are the labels; TextDataLoaders takes label_col= and "
+                                 "label_delim= to find them")
         return cls(plain_labels(classes))
 
     def encode(self, labels: Sequence[Sequence], unseen: int | None = None,
@@ -139,8 +141,9 @@ class RegressionTarget:
         return values if self.c > 1 else values[:, 0]
 
     def decode(self, value):
-        """A number, or a list of them."""
-        return np.asarray(value).tolist()
+        """A number, or a list of them where a text has several."""
+        numbers = np.asarray(value).reshape(-1).tolist()
+        return numbers[0] if self.c == 1 else numbers
 
 
 def _numbers(label):
@@ -171,11 +174,14 @@ def in_order(labels) -> list:
 TARGETS = {target.task: target for target in (CategoryTarget, MultiCategoryTarget, RegressionTarget)}
 
 
-def read_labels(columns: Sequence, *, delim: str | None = None, y_block=None) -> tuple[type, list]:
+def read_labels(columns: Sequence, *, delim: str | None = None, y_block=None,
+                rows: Sequence | None = None) -> tuple[type, list]:
     """The kind of target and the labels of each row, from one or more label columns.
 
     Several columns are numbers with `y_block="regression"`, else zeros and ones with the names of the columns
     as classes; `delim` splits text into several classes. Else one column is one class for each text.
+    `rows` are the row numbers that an error shall name, (N,).
+
     Raises: E202 with the rows of missing labels; E207 for fractions that nobody called classes or numbers.
     """
     kind = getattr(y_block, "kind", y_block) or ("multi" if delim or len(columns) > 1 else "category")
@@ -190,6 +196,7 @@ def read_labels(columns: Sequence, *, delim: str | None = None, y_block=None) ->
     bad = sorted({i for column in values for i, v in enumerate(column)
                   if is_missing(v) or (isinstance(v, str) and v.strip() == blank)})
     if bad:
+        bad = bad if rows is None else np.asarray(rows)[bad]
         raise LabelError("E202", received=f"{len(bad):,} missing labels, rows {some(bad)}",
                          expected="a label for each text", fix="drop or fill these rows")
     if kind == "category":
@@ -202,11 +209,12 @@ def read_labels(columns: Sequence, *, delim: str | None = None, y_block=None) ->
 def _one_class(values, y_block) -> list:
     if len(values) > 1:
         raise LabelError("E207", received=f"{len(values)} label columns for one class each", expected="one",
-                         fix='name one column, or pass y_block="multi"')
+                         fix='name one column; TextDataLoaders also takes y_block="multi"')
     if y_block is None and any(isinstance(v, float) and not v.is_integer() for v in values[0]):
         raise LabelError("E207", received="labels with fractions",
                          expected="names of classes, or numbers to predict",
-                         fix='pass y_block="regression" to predict numbers, y_block="category" for classes')
+                         fix='turn them into names first, as astype(str) does; TextDataLoaders also takes '
+                             'y_block="regression" to predict numbers, y_block="category" for classes')
     return values[0]
 
 
@@ -215,7 +223,8 @@ def _encoded(columns, values) -> list:
     if any(v not in flags for column in values for v in column):
         raise LabelError("E207", received="several label columns with values other than 0 and 1",
                          expected="a column of zeros and ones for each class",
-                         fix='name one column, or pass y_block="regression" to predict numbers')
+                         fix='name one column, or make them 0 and 1; TextDataLoaders also takes '
+                             'y_block="regression" to predict numbers')
     names = [column.name for column in columns]
     return [[name for name, v in zip(names, row, strict=True) if flags[v]]
             for row in zip(*values, strict=True)]

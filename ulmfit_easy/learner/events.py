@@ -13,16 +13,36 @@ EVENTS = (
     "after_cancel_validate", "after_validate", "after_cancel_epoch", "after_epoch", "after_cancel_fit",
     "after_fit", "cleanup_batch", "cleanup_validate", "cleanup_epoch", "cleanup_fit",
 )  # fmt: skip
-BATCH_EVENTS = frozenset(EVENTS[4:15])  # those inside the loop over batches: run_train and run_valid apply
+# those inside the loop over batches: run_train and run_valid apply
+BATCH_EVENTS = frozenset(EVENTS[EVENTS.index("before_batch") : EVENTS.index("after_batch") + 1])
 
 
-class CancelBackwardException(Exception): """Skip the rest of the backward pass, go to `after_backward`."""
-class CancelStepException(Exception): """Skip the optimizer's step, go to `after_step`."""
-class CancelBatchException(Exception): """Skip the rest of this batch, go to `after_batch`."""
-class CancelTrainException(Exception): """Skip the rest of this epoch's training, go to `after_train`."""
-class CancelValidException(Exception): """Skip the rest of the validation, go to `after_validate`."""
-class CancelEpochException(Exception): """Skip the rest of this epoch, go to `after_epoch`."""
-class CancelFitException(Exception): """Stop training, go to `after_fit`."""
+class CancelBackwardException(Exception):
+    """Skip the rest of the backward pass, go to `after_backward`."""
+
+
+class CancelStepException(Exception):
+    """Skip the optimizer's step, go to `after_step`."""
+
+
+class CancelBatchException(Exception):
+    """Skip the rest of this batch, go to `after_batch`."""
+
+
+class CancelTrainException(Exception):
+    """Skip the rest of this epoch's training, go to `after_train`."""
+
+
+class CancelValidException(Exception):
+    """Skip the rest of the validation, go to `after_validate`."""
+
+
+class CancelEpochException(Exception):
+    """Skip the rest of this epoch, go to `after_epoch`."""
+
+
+class CancelFitException(Exception):
+    """Stop training, go to `after_fit`."""
 
 
 CANCEL = {

@@ -60,8 +60,16 @@ def _row_losses(loss_func, pred, target) -> Tensor:
 
 
 def loader_of(learn, ds_idx, dl):
-    """The loader asked for: `dl`, or the learner's training (0) or validation set (1); never in random order."""
-    dl = learn.dls[ds_idx] if dl is None else dl
+    """The loader asked for: `dl`, or the learner's training (0) or validation set (1); never in random order.
+
+    Raises:
+        TrainingError: E506 where that set is empty, as in a learner from `load_learner`.
+    """
+    if dl is None:
+        dl = learn.dls[ds_idx]
+        if len(dl) == 0:
+            raise TrainingError("E506", received=f"no {('training', 'validation')[ds_idx]} data in this learner",
+                                expected="texts to ask about", fix="pass dl=learn.dls.test_dl(texts)")
     return dl.unshuffled() if getattr(dl, "shuffle", False) else dl
 
 
@@ -136,7 +144,7 @@ def predict(learn, item, with_input=False):
         learn.model.train(was_training)
     raw = raw[torch.as_tensor(dl.order).argsort()]
     probs, decided = activation_of(learn.loss_func)(raw), decodes_of(learn.loss_func)(raw)
-    found = [Prediction(label_of(learn.dls, d), d, p) for d, p in zip(decided, probs, strict=True)]
+    found = [Prediction(learn.dls.decode(d), d, p) for d, p in zip(decided, probs, strict=True)]
     if with_input:
         found = [(text, *p) for text, p in zip(texts, found, strict=True)]
     return found[0] if isinstance(item, str) else found
@@ -144,15 +152,6 @@ def predict(learn, item, with_input=False):
 
 def _logits(output):
     return getattr(output, "logits", output)
-
-
-def label_of(dls, decided: Tensor):
-    """A decision in the user's words: a class, a list of classes, or a number."""
-    if dls.task == "single":
-        return dls.classes[int(decided)]
-    if dls.task == "multi":
-        return [c for c, yes in zip(dls.classes, decided.tolist(), strict=True) if yes]
-    return decided.squeeze(-1).tolist() if decided.numel() == 1 else decided.tolist()
 
 
 def show_results(learn, ds_idx=1, dl=None, max_n=9, trunc_at=150):
@@ -173,28 +172,18 @@ def show_results(learn, ds_idx=1, dl=None, max_n=9, trunc_at=150):
 @torch.no_grad()
 def _result_rows(learn, dl, max_n, trunc_at) -> list:
     """The first rows of the first batch in words: text, what comes next or the target, what the model says."""
-    vocab, rows = learn.dls.text_vocab, []
+    dls, rows = learn.dls, []
     for batch in islice(dl, 1):
         xb, yb = batch[: dl.n_inp], batch[dl.n_inp :]
         output = learn.model(*xb)
-        if learn.dls.task == "lm":
+        if dls.task == "lm":
             n = min(trunc_at, xb[0].shape[1])
             guesses = output.decoder(output.dropped[:max_n, :n]).argmax(-1)  # (max_n, n)
-            rows = [[_words(vocab, t[:n]) for t in row] for row in zip(xb[0], yb[0], guesses, strict=False)]
+            rows = [[dls.words(t[:n]) for t in row] for row in zip(xb[0], yb[0], guesses, strict=False)]
         else:
             decided = decodes_of(learn.loss_func)(_logits(output).float().cpu())[:max_n]
             lengths = xb[1].tolist()
             for i, d in enumerate(decided):
-                target = _target_label(learn.dls, yb[0][i].cpu()) if yb else ""
-                rows.append([_words(vocab, xb[0][i][: min(lengths[i], trunc_at)]), target, label_of(learn.dls, d)])
+                text, target = dls.words(xb[0][i][: min(lengths[i], trunc_at)]), dls.decode(yb[0][i]) if yb else ""
+                rows.append([text, target, dls.decode(d)])
     return rows
-
-
-def _words(vocab, ids) -> str:
-    return " ".join(vocab[i] for i in ids.tolist())
-
-
-def _target_label(dls, target):
-    if dls.task == "single" and target < 0:
-        return "?"  # a label that is none of the classes
-    return label_of(dls, target.bool() if dls.task == "multi" else target)

@@ -1,5 +1,6 @@
 """The `Learner`: a model, its data and an optimizer, and the loop that brings them together."""
 
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -9,13 +10,16 @@ from torch import nn
 from ulmfit_easy._fastcore import ifnone, listify
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner import inference, schedule, weights
-from ulmfit_easy.learner.callbacks.progress import ProgressCallback
+from ulmfit_easy.learner.callbacks import progress
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.callbacks.training import MixedPrecision, TrainEvalCallback
 from ulmfit_easy.learner.events import CANCEL, EVENTS, Callback
+from ulmfit_easy.learner.losses import loss_for
 from ulmfit_easy.learner.lr_find import lr_find, valley
 from ulmfit_easy.learner.metrics import as_metric
-from ulmfit_easy.learner.optim import Adam, norm_and_bias_params, norm_params
+from ulmfit_easy.learner.optim import Adam, Rate, norm_and_bias_params, norm_params
+
+Moms = tuple[float, float, float]
 
 
 def trainable_params(model: nn.Module) -> list:
@@ -29,46 +33,49 @@ class Learner:
     Args:
         dls: `DataLoaders`.
         model: any `nn.Module` that takes the inputs of a batch.
-        loss_func: from (prediction, targets) to a scalar; its `activation` and `decodes` turn predictions into
-            probabilities and classes.
+        loss_func: from (prediction, targets) to a scalar; by default what fits the labels. Its `activation` and
+            `decodes` turn predictions into probabilities and classes.
         opt_func: from (layer groups, lr=...) to an `Optimizer`.
-        lr: the rate of a `fit` that names none.
+        lr, wd: the rate and weight decay of a `fit` that names none; wd None leaves the optimizer's own.
         splitter: from the model to its layer groups, input side first.
         cbs: callbacks that stay.
         metrics: functions of (prediction, targets), or `Metric`s.
         path, model_dir: where `save` writes, relative to the working folder.
-        wd: weight decay; None leaves the optimizer's own.
-        wd_bn_bias: whether norms and biases decay too.
-        train_bn: whether norms train even in frozen groups.
+        wd_bn_bias, train_bn: whether norms and biases decay too; whether norms train even in frozen groups.
         moms: highest, lowest, highest momentum of `fit_one_cycle`.
         default_cbs: whether to add the switch of train and eval mode, the recorder and the progress bar.
         verbose: False prints nothing: no table, no bar.
     """
 
-    def __init__(self, dls, model, loss_func=None, opt_func=Adam, lr=1e-3, splitter=trainable_params, cbs=None,
-                 metrics=None, path=None, model_dir="models", wd=None, wd_bn_bias=False, train_bn=True,
-                 moms=(0.95, 0.85, 0.95), default_cbs=True, *, verbose=True):
-        if loss_func is None:
+    def __init__(self, dls, model: nn.Module, loss_func: Callable | None = None, opt_func: Callable = Adam,
+                 lr: Rate = 1e-3, splitter: Callable = trainable_params, cbs=None, metrics=None,
+                 path: str | Path | None = None, model_dir: str = "models", wd: float | None = None,
+                 wd_bn_bias: bool = False, train_bn: bool = True, moms: Moms = (0.95, 0.85, 0.95),
+                 default_cbs: bool = True, *, verbose: bool = True):
+        if loss_func is None and not getattr(dls, "task", None):
             raise TrainingError("E506", received="a learner without a loss", expected="loss_func",
                                 fix="pass loss_func=CrossEntropyLossFlat() or another function of (pred, target)")
-        self.dls, self.model, self.loss_func = dls, model.to(dls.device), loss_func
+        self.dls, self.model, self.loss_func = dls, model.to(dls.device), loss_func or loss_for(dls.task)
         self.opt_func, self.lr, self.splitter, self.moms = opt_func, lr, splitter, moms
         self.wd, self.wd_bn_bias, self.train_bn = wd, wd_bn_bias, train_bn
         self.path, self.model_dir = Path(path if path is not None else dls.path), model_dir
         self.metrics = [as_metric(m) for m in listify(metrics)]
         self.opt, self.training, self.epoch, self.n_epoch, self.iter, self.n_iter = None, False, 0, 1, 0, 0
         self.pct_train, self.train_iter, self.verbose = 0.0, 0, verbose
-        self.pred = self.loss = self.loss_grad = None
-        self.dl, self.xb, self.yb = None, (), ()
+        self.dl, self.xb, self.yb, self.pred, self.loss, self.loss_grad = None, (), (), None, None, None
         self.cbs: list[Callback] = []
-        self.add_cbs([TrainEvalCallback(), Recorder(), ProgressCallback()] if default_cbs else [])
+        self.add_cbs([TrainEvalCallback(), Recorder(), progress.ProgressCallback()] if default_cbs else [])
         self.add_cbs(cbs)
         self("after_create")
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
-    def fit(self, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
+    def fit(self, n_epoch: int, lr: Rate | None = None, wd: float | None = None, cbs=None, reset_opt: bool = False,
+            start_epoch: int = 0):
         """Train for `n_epoch` epochs at a constant rate, validating after each; `cbs` are there for this fit only."""
+        if not len(self.dls.train):
+            raise TrainingError("E506", received="a learner without training data, as load_learner gives",
+                                expected="texts to learn from", fix="build a learner with data")
         if reset_opt or self.opt is None:
             self.create_opt()
         if wd is not None or self.wd is not None:
@@ -107,15 +114,9 @@ class Learner:
             self.loss = self.loss_grad.detach()  # what is logged; regularisers change loss_grad only
             self("after_loss")
         if self.training and self.yb:
-            self._with_events("backward", self._backward)
-            self._with_events("step", self._step)
+            self._with_events("backward", lambda: self.loss_grad.backward())  # a callback may replace it
+            self._with_events("step", self.opt.step)
             self.opt.zero_grad()
-
-    def _backward(self):
-        self.loss_grad.backward()
-
-    def _step(self):
-        self.opt.step()
 
     def _with_events(self, name, f, *args):
         """Run `f` between `before_x` and `after_x`; a Cancel exception of x goes to `after_cancel_x`."""
@@ -161,6 +162,8 @@ class Learner:
                 self.__dict__.update({c.name: c for c in self.cbs if c.name == cb.name})
         return self
 
+    add_cb, remove_cb = add_cbs, remove_cbs
+
     @contextmanager
     def added_cbs(self, cbs):
         """Callbacks for the length of a block."""
@@ -182,26 +185,13 @@ class Learner:
             self.add_cbs([cb for cb in before if cb not in self.cbs])
             self.cbs.sort(key=lambda cb: before.index(cb) if cb in before else len(before))
 
-    @contextmanager
     def no_bar(self):
         """The learner without a progress bar, for the length of a `with` block; the table of the epochs stays."""
-        bars = [cb for cb in self.cbs if isinstance(cb, ProgressCallback)]
-        try:
-            for cb in bars:
-                cb.with_bar = False
-            yield self
-        finally:
-            for cb in bars:
-                cb.with_bar = True
+        return progress.no_bar(self)
 
-    @contextmanager
     def no_logging(self):
         """The learner with nothing printed, for the length of a `with` block."""
-        self.verbose, before = False, self.verbose
-        try:
-            yield self
-        finally:
-            self.verbose = before
+        return progress.no_logging(self)
 
     def show_training_loop(self):
         """Print which callback acts at which event."""
@@ -239,42 +229,45 @@ class Learner:
 
     # --- what users call: one line each, defined in schedule.py, lr_find.py, inference.py and weights.py ----------
 
-    def fit_one_cycle(self, n_epoch, lr_max=None, div=25.0, div_final=1e5, pct_start=0.25, wd=None, moms=None,
-                      cbs=None, reset_opt=False, start_epoch=0):
+    def fit_one_cycle(self, n_epoch: int, lr_max: Rate | None = None, div: float = 25.0, div_final: float = 1e5,
+                      pct_start: float = 0.25, wd: float | None = None, moms: Moms | None = None, cbs=None,
+                      reset_opt: bool = False, start_epoch: int = 0):
         """Train with a rate that rises to `lr_max` for `pct_start` of the time, then falls along a cosine."""
         schedule.fit_one_cycle(self, n_epoch, lr_max, div, div_final, pct_start, moms, cbs, wd=wd,
                                reset_opt=reset_opt, start_epoch=start_epoch)
 
-    def fit_flat_cos(self, n_epoch, lr=None, div_final=1e5, pct_start=0.75, wd=None, cbs=None, reset_opt=False,
-                     start_epoch=0):
+    def fit_flat_cos(self, n_epoch: int, lr: Rate | None = None, div_final: float = 1e5, pct_start: float = 0.75,
+                     wd: float | None = None, cbs=None, reset_opt: bool = False, start_epoch: int = 0):
         """Train at a flat rate for `pct_start` of the time, then down along a cosine."""
         schedule.fit_flat_cos(self, n_epoch, lr, div_final, pct_start, cbs, wd=wd, reset_opt=reset_opt,
                               start_epoch=start_epoch)
 
-    def fit_stlr(self, n_epoch, lr_max=None, cut_frac=0.1, ratio=32, wd=None, cbs=None, reset_opt=False,
-                 start_epoch=0):
+    def fit_stlr(self, n_epoch: int, lr_max: Rate | None = None, cut_frac: float = 0.1, ratio: float = 32,
+                 wd: float | None = None, cbs=None, reset_opt: bool = False, start_epoch: int = 0):
         """Train with the slanted triangular rates of ULMFiT: up for `cut_frac` of the steps, from `lr_max / ratio`."""
         schedule.fit_stlr(self, n_epoch, lr_max, cut_frac, ratio, cbs, wd=wd, reset_opt=reset_opt,
                           start_epoch=start_epoch)
 
-    def fine_tune(self, epochs, base_lr=2e-3, freeze_epochs=1, lr_mult=100, pct_start=0.3, div=5.0, **kwargs):
+    def fine_tune(self, epochs: int, base_lr: float = 2e-3, freeze_epochs: int = 1, lr_mult: float = 100,
+                  pct_start: float = 0.3, div: float = 5.0, **kwargs):
         """Train the last group for `freeze_epochs`, then all of them for `epochs` with lower rates below."""
         schedule.fine_tune(self, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div, **kwargs)
 
-    def lr_find(self, start_lr=1e-7, end_lr=10, num_it=100, stop_div=True, show_plot=True, suggest_funcs=valley):
+    def lr_find(self, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True,
+                show_plot: bool = True, suggest_funcs=valley):
         """Try rising rates and suggest some; weights, optimizer and random state are as before afterwards."""
         return lr_find(self, start_lr, end_lr, num_it, stop_div, show_plot, listify(suggest_funcs))
 
-    def validate(self, ds_idx=1, dl=None, cbs=None) -> list[float]:
+    def validate(self, ds_idx: int = 1, dl=None, cbs=None) -> list[float]:
         """The loss, then each metric, on the validation set (or another loader)."""
         return inference.validate(self, ds_idx, dl, cbs)
 
-    def get_preds(self, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None,
-                  reorder=True, cbs=None):
+    def get_preds(self, ds_idx: int = 1, dl=None, with_input: bool = False, with_decoded: bool = False,
+                  with_loss: bool = False, act: Callable | None = None, reorder: bool = True, cbs=None) -> tuple:
         """Predictions and targets of a whole loader, in the order of its rows."""
         return inference.get_preds(self, ds_idx, dl, with_input, with_decoded, with_loss, act, reorder, cbs)
 
-    def predict(self, item, with_input=False):
+    def predict(self, item, with_input: bool = False):
         """`(label, index, probs)` of one text, or a list of these for a list of texts."""
         return inference.predict(self, item, with_input)
 
@@ -282,11 +275,11 @@ class Learner:
         """Show inputs, targets and predictions of the first rows of a loader."""
         return inference.show_results(self, ds_idx, dl, max_n, trunc_at)
 
-    def save(self, file, with_opt=True) -> Path:
+    def save(self, file: str | Path, with_opt: bool = True) -> Path:
         """Write weights (and the optimizer's state) to `path/model_dir/file.safetensors`."""
         return weights.save(self, file, with_opt)
 
-    def load(self, file, device=None, with_opt=True, strict=True):
+    def load(self, file: str | Path, device=None, with_opt: bool = True, strict: bool = True):
         """Read what `save` wrote; weights are matched by name."""
         return weights.load(self, file, device, with_opt, strict)
 

@@ -1,9 +1,10 @@
 """Losses that also know how to turn a prediction into probabilities (`activation`) and a decision (`decodes`)."""
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
+from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.softmax import LMOutput, lm_cross_entropy
 
 
@@ -11,9 +12,9 @@ class CrossEntropyLossFlat:
     """Cross-entropy of class logits (B, C) against classes (B,); for a language model, of its output in chunks.
 
     Args:
-        weight: (C,) weights of the classes, or None.
-        label_smoothing: share of the target spread over all classes, in [0, 1).
-        reduction: "mean", "sum" or "none".
+        weight: (C,) weights of the classes, or None; not for a language model.
+        label_smoothing: share of the target spread over all classes, in [0, 1); not for a language model.
+        reduction: "mean", "sum" or "none"; a language model's is always the mean.
     """
 
     def __init__(self, weight: Tensor | None = None, label_smoothing: float = 0.0, reduction: str = "mean"):
@@ -21,6 +22,10 @@ class CrossEntropyLossFlat:
 
     def __call__(self, pred, target: Tensor) -> Tensor:
         if isinstance(pred, LMOutput):
+            if self.weight is not None or self.label_smoothing:
+                raise TrainingError("E502", received="class weights or label smoothing for a language model",
+                                    expected="plain cross-entropy, whose exp is the perplexity",
+                                    fix="leave weight= and label_smoothing= out")
             return lm_cross_entropy(pred, target)
         weight = None if self.weight is None else self.weight.to(pred)
         return F.cross_entropy(pred.flatten(0, -2).float(), target.flatten(), weight=weight,

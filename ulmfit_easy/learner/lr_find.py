@@ -93,10 +93,10 @@ def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
     learn.recorder.lrs, learn.recorder.losses = lrs, losses
     first, last = num_it // 10, len(lrs) - 5
     if last - first < 2:  # too few points to leave any out
-        warnings.warn(f"[E504] lr_find made {len(lrs)} steps before the loss diverged: suggestions are rough. "
-                      "Fix: a lower start_lr, or more batches (a smaller bs).", stacklevel=3)
+        warnings.warn(f"[E504] lr_find made {len(lrs)} steps, too few for a curve: suggestions are rough. "
+                      "Fix: raise num_it; if the loss diverged, lower start_lr.", stacklevel=3)
         first, last = 0, len(lrs)
-    SuggestedLRs = namedtuple("SuggestedLRs", [f.__name__ for f in suggest_funcs])  # noqa: N806
+    SuggestedLRs = namedtuple("SuggestedLRs", [f.__name__ for f in suggest_funcs])
     enough = last - first > 1
     found = SuggestedLRs(*(f(lrs[first:last], losses[first:last]) if enough else start_lr for f in suggest_funcs))
     if show_plot and enough:

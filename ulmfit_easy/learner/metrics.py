@@ -6,7 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ulmfit_easy.models.softmax import LMOutput
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.models.softmax import LMOutput, token_stats
 
 
 def n_items(learn) -> int:
@@ -73,6 +74,9 @@ class Perplexity(AvgLoss):
         return math.exp(mean) if mean < 700 else math.inf
 
 
+perplexity = Perplexity()
+
+
 class AvgSmoothLoss(Metric):
     """The exponentially smoothed training loss, corrected for its start at zero."""
 
@@ -109,8 +113,12 @@ class AccumMetric(Metric):
         self.preds, self.targs = [], []
 
     def accumulate(self, learn):
-        loss = learn.loss_func
-        turn = {"class": getattr(loss, "decodes", None), "prob": getattr(loss, "activation", None)}.get(self.kind)
+        if isinstance(learn.pred, LMOutput):
+            raise TrainingError("E502", received=f"the metric {self.name} for a language model",
+                                expected="one that adds up over tokens", fix="use accuracy and Perplexity()")
+        loss, classes = learn.loss_func, not learn.yb[0].is_floating_point()
+        turn = {"class": getattr(loss, "decodes", _argmax if classes else None),
+                "prob": getattr(loss, "activation", _softmax if classes else None)}.get(self.kind)
         pred = learn.pred if turn is None else turn(learn.pred)
         self.preds.append(pred.detach().float().cpu())
         self.targs.append(learn.yb[0].detach().cpu())
@@ -122,24 +130,30 @@ class AccumMetric(Metric):
         return float(self.func(torch.cat(self.targs).numpy(), torch.cat(self.preds).numpy()))
 
 
-def accuracy(pred: Tensor | LMOutput, target: Tensor) -> float:
+def _argmax(logits: Tensor) -> Tensor:
+    return logits.argmax(-1)
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    return logits.softmax(-1)
+
+
+def accuracy(pred: Tensor | LMOutput, target: Tensor, axis: int = -1) -> float:
     """Share of the rows (of the tokens, for a language model) whose likeliest class is the target."""
     if isinstance(pred, LMOutput):
-        from ulmfit_easy.models.softmax import token_stats
-
         stats = pred.stats or token_stats(pred, target)
         return float(stats.correct) / max(1, float(stats.count))
-    return (pred.argmax(-1) == target).float().mean().item()
+    return (pred.argmax(axis) == target).float().mean().item()
 
 
-def error_rate(pred: Tensor, target: Tensor) -> float:
+def error_rate(pred: Tensor, target: Tensor, axis: int = -1) -> float:
     """1 - accuracy."""
-    return 1 - accuracy(pred, target)
+    return 1 - accuracy(pred, target, axis)
 
 
-def accuracy_multi(pred: Tensor, target: Tensor, thresh: float = 0.5) -> float:
-    """Share of right yes-or-no decisions, with several labels a text; `pred` are logits (B, C)."""
-    return ((pred.sigmoid() > thresh) == target.bool()).float().mean().item()
+def accuracy_multi(pred: Tensor, target: Tensor, thresh: float = 0.5, sigmoid: bool = True) -> float:
+    """Share of right yes-or-no decisions, with several labels a text; `pred` are logits (B, C) if `sigmoid`."""
+    return (((pred.sigmoid() if sigmoid else pred) > thresh) == target.bool()).float().mean().item()
 
 
 def mse(pred: Tensor, target: Tensor) -> float:
@@ -158,40 +172,39 @@ def _sklearn(metric, targs, preds, **kwargs):
     return getattr(metrics, metric)(targs, preds, **kwargs)
 
 
-def F1Score(average="binary", **kwargs):  # noqa: N802
+def F1Score(average="binary", **kwargs):
     """scikit-learn's F1 score of the decisions."""
     return AccumMetric(partial(_sklearn, "f1_score", average=average, **kwargs), "f1_score")
 
 
-def Precision(average="binary", **kwargs):  # noqa: N802
+def Precision(average="binary", **kwargs):
     """scikit-learn's precision of the decisions; 0 where a class is never predicted."""
     func = partial(_sklearn, "precision_score", average=average, zero_division=0, **kwargs)
     return AccumMetric(func, "precision_score")
 
 
-def Recall(average="binary", **kwargs):  # noqa: N802
+def Recall(average="binary", **kwargs):
     """scikit-learn's recall of the decisions."""
     return AccumMetric(partial(_sklearn, "recall_score", average=average, **kwargs), "recall_score")
 
 
-def MatthewsCorrCoef(**kwargs):  # noqa: N802
+def MatthewsCorrCoef(**kwargs):
     """scikit-learn's Matthews correlation coefficient of the decisions."""
     return AccumMetric(partial(_sklearn, "matthews_corrcoef", **kwargs), "matthews_corrcoef")
 
 
-def RocAuc(average="macro", multi_class="ovr", **kwargs):  # noqa: N802
-    """scikit-learn's area under the ROC curve of the probabilities, one class against the rest."""
-    func = partial(_sklearn, "roc_auc_score", average=average, multi_class=multi_class, **kwargs)
-    return AccumMetric(func, "roc_auc_score", kind="prob")
-
-
-def RocAucBinary(**kwargs):  # noqa: N802
-    """scikit-learn's area under the ROC curve of the second class's probability."""
+def RocAuc(average="macro", multi_class="ovr", **kwargs):
+    """scikit-learn's area under the ROC curve: of the second class's probability, or each class against the rest."""
 
     def func(targs, probs):
-        return _sklearn("roc_auc_score", targs, probs[:, -1], **kwargs)
+        two_classes = probs.shape[1] == 2 and targs.ndim == 1
+        return _sklearn("roc_auc_score", targs, probs[:, 1] if two_classes else probs, average=average,
+                        multi_class=multi_class, **kwargs)
 
     return AccumMetric(func, "roc_auc_score", kind="prob")
+
+
+RocAucBinary = RocAuc
 
 
 def as_metric(metric) -> Metric:

@@ -1,5 +1,6 @@
 """Torch's optimizers over layer groups, each group with its own rate, momentum and decay."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ NORMS = (nn.BatchNorm1d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True)
-class discriminative:  # noqa: N801 - reads as a function: fit(1, discriminative(1e-2))
+class discriminative:
     """The rates of discriminative fine-tuning: `lr` for the last group, divided by `factor` for each one below.
 
     Source: Howard & Ruder 2018, section 3.2, where 2.6 was found by experiment.
@@ -23,7 +24,10 @@ class discriminative:  # noqa: N801 - reads as a function: fit(1, discriminative
     factor: float = 2.6
 
 
-def expand_lr(lr, n_groups: int) -> list[float]:
+Rate = float | slice | Sequence[float] | discriminative  # what `expand_lr` takes
+
+
+def expand_lr(lr: Rate, n_groups: int) -> list[float]:
     """One value per layer group, input side first.
 
     Args:
@@ -92,13 +96,16 @@ class Optimizer:
             raise TrainingError("E502", received=f"the hyper-parameter {name!r}",
                                 expected=f"one of {', '.join(self.names)}", fix="use one of these names")
         key, _, index = self.names[name].partition(".")
-        for i, v in enumerate(expand_lr(value, len(self.hypers))):
+        values = expand_lr(value, len(self.hypers))
+        if not all(0 <= v < math.inf for v in values):
+            raise _rates_error(value, "finite values, none below zero")
+        for i, v in enumerate(values):
             self.hypers[i][name] = v
             for tg in self.opt.param_groups[2 * i : 2 * i + 2]:  # looked up anew: torch replaces them on loading
                 if index:
-                    values = list(tg[key])
-                    values[int(index)] = v
-                    tg[key] = tuple(values)
+                    pair = list(tg[key])
+                    pair[int(index)] = v
+                    tg[key] = tuple(pair)
                 else:
                     tg[key] = 0.0 if name == "wd" and tg["_plain"] else v
 
@@ -145,14 +152,15 @@ ADAM_NAMES = {"lr": "lr", "mom": "betas.0", "sqr_mom": "betas.1", "eps": "eps", 
 SGD_NAMES = {"lr": "lr", "mom": "momentum", "wd": "weight_decay"}
 
 
-def Adam(params, lr, mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.01, decouple_wd=True, **kwargs) -> Optimizer:  # noqa: N802
+def Adam(params, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5, wd: float = 0.01,
+         decouple_wd: bool = True, **kwargs) -> Optimizer:
     """AdamW with fastai's defaults: beta2 .99 adapts faster than torch's .999, eps 1e-5 is safe in half precision."""
     make = torch.optim.AdamW if decouple_wd else torch.optim.Adam
     return Optimizer(params, partial(make, lr=1.0), ADAM_NAMES, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd,
                      **kwargs)
 
 
-def SGD(params, lr, mom=0.0, wd=0.0, **kwargs) -> Optimizer:  # noqa: N802
+def SGD(params, lr: Rate, mom: float = 0.0, wd: float = 0.0, **kwargs) -> Optimizer:
     """Stochastic gradient descent; torch's form, in which `wd` is an L2 penalty."""
     return Optimizer(params, partial(torch.optim.SGD, lr=1.0), SGD_NAMES, lr=lr, mom=mom, wd=wd, **kwargs)
 

@@ -6,7 +6,6 @@ from collections import defaultdict
 import numpy as np
 
 from ulmfit_easy._fastcore import listify
-from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.optim import expand_lr
 
@@ -32,7 +31,7 @@ def flat_cos(pct: float, value, end):
     return combined_cos(pct, value, value, end)
 
 
-def slanted_triangular(t: int, T: int, lr_max, cut_frac: float = 0.1, ratio: float = 32):  # noqa: N803
+def slanted_triangular(t: int, T: int, lr_max, cut_frac: float = 0.1, ratio: float = 32):
     r"""The rate at step t of T: a short linear rise, then a long linear decay.
 
     $$ p = t / cut \;\text{ if } t < cut \;\text{ else }\; 1 - (t - cut) / (T - cut), \qquad
@@ -68,7 +67,7 @@ class ParamScheduler(Callback):
 
     def cleanup_fit(self):
         if hasattr(self.learn, "recorder") and "hps" in self.__dict__:
-            self.learn.recorder.hps = dict(self.hps)
+            self.learn.recorder.hps.update(self.hps)
 
 
 def _rates(learn, lr):
@@ -76,9 +75,6 @@ def _rates(learn, lr):
     if learn.opt is None:
         learn.create_opt()
     rates = np.array(expand_lr(learn.lr if lr is None else lr, len(learn.opt.param_groups)))
-    if not (np.isfinite(rates).all() and (rates >= 0).all()):
-        raise TrainingError("E503", received=f"the rate {lr!r}", expected="finite rates, none below zero",
-                            fix="try learn.lr_find()")
     learn.opt.set_hyper("lr", rates)
     return rates
 

@@ -69,4 +69,4 @@ def _score(learn, docs: list[np.ndarray]) -> list[TextScore]:
     finally:
         learn.model.train(was_training)
     unknown = ((ids == UNK_ID) & (torch.arange(ids.shape[1], device=device) > 0)).sum(1)
-    return [TextScore(float(p), int(n) - 1, int(u)) for p, n, u in zip(total, lengths, unknown, strict=True)]
+    return [TextScore(float(p), max(int(n) - 1, 0), int(u)) for p, n, u in zip(total, lengths, unknown, strict=True)]

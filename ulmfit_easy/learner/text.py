@@ -1,10 +1,13 @@
 """Learners for text: a language model, a classifier, and how one passes on to the other what it has learned."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
-from ulmfit_easy.data.loaders import DataLoaders
+from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.files import free_place, read_json
 from ulmfit_easy.learner import score
@@ -17,10 +20,11 @@ from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.remap import match_embeds
-from ulmfit_easy.text.special import BOS, PAD, UNK, UNK_ID
-from ulmfit_easy.text.vocab import FAKE, Vocab, detokenize
+from ulmfit_easy.text.special import BOS, FAKE, PAD, UNK, UNK_ID
+from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.vocab import Vocab, detokenize
 
-NO_WEIGHTS = ("no pretrained weights are at hand: the model starts from random ones, and nothing is frozen. "
+NO_WEIGHTS = ("no pretrained weights were loaded: the model starts from random ones, and nothing was frozen. "
               "To use some, pass pretrained= the folder of an exported language model; "
               "pretrained=False starts from random weights without this warning")
 
@@ -37,8 +41,15 @@ class TextLearner(Learner):
 
     def __init__(self, dls, model, alpha=2.0, beta=1.0, moms=(0.8, 0.7, 0.8), *, settings: dict, **kwargs):
         super().__init__(dls, model, moms=moms, **kwargs)
-        self.settings = settings
+        self.settings, self.warning = settings, None
         self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta)])
+
+    def fit(self, *args, **kwargs):
+        """As `Learner.fit`; the first one warns if pretrained weights were asked for and none were loaded."""
+        if self.warning:
+            warnings.warn(self.warning, stacklevel=2)
+            self.warning = None
+        super().fit(*args, **kwargs)
 
     @property
     def encoder(self):
@@ -76,6 +87,7 @@ class TextLearner(Learner):
         if backwards != self.dls.backwards:
             raise _direction_error(source, backwards, self.dls.backwards)
         load_state(self.encoder, weights, source)
+        self.warning = None
         return self.freeze()
 
     def load_pretrained(self, weights: dict, vocab: Vocab, source="pretrained weights"):
@@ -102,10 +114,13 @@ class TextLearner(Learner):
         return self.freeze()
 
     def export(self, fname="export") -> Path:
-        """Write a bundle folder, `path/fname`, from which `load_learner` builds this learner for inference."""
+        """Write a bundle folder, `path/fname`, from which `load_learner` builds this learner for inference.
+
+        Of the loss, only what its kind decides (probabilities or numbers) and its `thresh` are kept.
+        """
         place = free_place(self.path / fname, "config.json")
-        return save_bundle(place, self.model.state_dict(), self.dls.text_vocab,
-                           {**self.settings, "data": self.dls.config()})
+        config = {**self.settings, "thresh": getattr(self.loss_func, "thresh", None), "data": self.dls.config()}
+        return save_bundle(place, self.model.state_dict(), self.dls.text_vocab, config)
 
 
 class LMLearner(TextLearner):
@@ -114,6 +129,16 @@ class LMLearner(TextLearner):
     def __init__(self, dls, model, *args, **kwargs):
         super().__init__(dls, model, *args, **kwargs)
         self.add_cbs(HiddenState())
+        self.told_unknown = False
+
+    def fit(self, *args, **kwargs):
+        """As `TextLearner.fit`; the first one tells how many tokens a perplexity counts as `xxunk`."""
+        valid = self.dls.valid
+        if self.verbose and not self.told_unknown and len(valid):
+            rate = valid.ids.unk_rate(valid.rows)
+            print(f"{rate:.1%} of the validation tokens are not in the vocabulary; a perplexity counts them as xxunk")
+            self.told_unknown = True
+        super().fit(*args, **kwargs)
 
     def predict(self, text: str, n_words=1, no_unk=True, temperature=1.0, min_p=None, no_bar=False,
                 decoder=detokenize, only_last_word=False, *, top_k=None, top_p=None, seed=None) -> str:
@@ -146,7 +171,11 @@ def _direction_error(source, received, expected):
                      fix=f"build the data with backwards={received}, or load the other model")
 
 
-def _check_direction(dls, backwards):
+def _check_data(dls, backwards, is_lm):
+    if (dls.task == "lm") != is_lm:
+        raise TrainingError("E502", received=f"data for the task {dls.task!r}",
+                            expected="text alone, for a language model" if is_lm else "texts with labels",
+                            fix="pass loaders made with is_lm=True" if is_lm else "pass loaders made with label_col=")
     if backwards and not dls.backwards:
         raise TrainingError("E502", received="backwards=True with data that reads forwards", expected="one direction",
                             fix="build the data with backwards=True; the learner then follows it")
@@ -159,8 +188,10 @@ def _start(learn, pretrained, fnames):
         weights, _ = load_weights(weights_file)
         vocab = Vocab(read_json(weights_file.parent / f"{str(fnames[1]).removesuffix('.json')}.json"))
         return learn.load_pretrained({k.removeprefix("model."): v for k, v in weights.items()}, vocab, weights_file)
-    if pretrained is True:
+    if pretrained is True and isinstance(learn, LMLearner):
         warnings.warn(NO_WEIGHTS, stacklevel=3)
+    elif pretrained is True:  # load_encoder may follow
+        learn.warning = NO_WEIGHTS
     elif pretrained:
         config, vocab, weights = load_bundle(pretrained)
         if config.get("kind") != "language_model":
@@ -173,8 +204,9 @@ def _start(learn, pretrained, fnames):
     return learn
 
 
-def language_model_learner(dls, arch, config=None, drop_mult=1.0, backwards=False, pretrained=True,
-                           pretrained_fnames=None, **kwargs) -> LMLearner:
+def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | None = None, drop_mult: float = 1.0,
+                           backwards: bool = False, pretrained: bool | str | Path = True,
+                           pretrained_fnames: Sequence[str] | None = None, **kwargs) -> LMLearner:
     """A learner for a language model.
 
     Args:
@@ -183,14 +215,14 @@ def language_model_learner(dls, arch, config=None, drop_mult=1.0, backwards=Fals
         config: changes to the architecture's config, e.g. `dict(emb_sz=200, n_hid=600)`.
         drop_mult: factor on every dropout; less text wants more.
         backwards: need not be said: the learner follows its data.
-        pretrained: the folder of an exported language model; True warns that none is at hand; False starts anew.
+        pretrained: the folder of an exported language model; False starts anew; True does too, with a warning.
         pretrained_fnames: instead, the names of a weights file and a vocabulary under `path/models`.
         kwargs: of `Learner`, and `alpha`, `beta`.
 
     Returns:
         The learner; with pretrained weights only its last layer group (embedding and decoder) trains at first.
     """
-    _check_direction(dls, backwards)
+    _check_data(dls, backwards, is_lm=True)
     options = {"config": config, "drop_mult": drop_mult}
     settings = {"kind": "language_model", "arch": get_arch(arch).name, "model": options}
     model = get_language_model(arch, len(dls.text_vocab), **options)
@@ -198,9 +230,12 @@ def language_model_learner(dls, arch, config=None, drop_mult=1.0, backwards=Fals
     return _start(LMLearner(dls, model, settings=settings, **kwargs), pretrained, pretrained_fnames)
 
 
-def text_classifier_learner(dls, arch, seq_len=72, config=None, backwards=False, pretrained=True, drop_mult=0.5,
-                            n_out=None, lin_ftrs=None, ps=None, max_len=72 * 20, y_range=None, *,
-                            pretrained_fnames=None, **kwargs) -> TextLearner:
+def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 72, config: dict | None = None,
+                            backwards: bool = False, pretrained: bool | str | Path = True, drop_mult: float = 0.5,
+                            n_out: int | None = None, lin_ftrs: Sequence[int] | None = None,
+                            ps: Sequence[float] | None = None, max_len: int | None = 72 * 20,
+                            y_range: tuple[float, float] | None = None, *,
+                            pretrained_fnames: Sequence[str] | None = None, **kwargs) -> TextLearner:
     """A learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
     Args:
@@ -210,23 +245,22 @@ def text_classifier_learner(dls, arch, seq_len=72, config=None, backwards=False,
         lin_ftrs, ps: widths and dropouts of the head's hidden layers; [50] and [.1].
         max_len: a text is judged by about its last `max_len` tokens; None for all of them.
         y_range: (low, high) of a regression target.
-        config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`;
-            with `pretrained=True` there is no warning, since `load_encoder` usually follows.
+        config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
+            the warning waits for the first fit, since `load_encoder` usually comes before it.
     """
-    _check_direction(dls, backwards)
+    _check_data(dls, backwards, is_lm=False)
     options = {"seq_len": seq_len, "config": config, "drop_mult": drop_mult, "lin_ftrs": lin_ftrs, "ps": ps,
                "max_len": max_len, "y_range": y_range, "n_class": n_out or dls.c}
     settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), **options)
     kwargs = {"loss_func": loss_for(dls.task), "splitter": get_arch(arch).clas_split, **kwargs}
-    return _start(TextLearner(dls, model, settings=settings, **kwargs), pretrained is not True and pretrained,
-                  pretrained_fnames)
+    return _start(TextLearner(dls, model, settings=settings, **kwargs), pretrained, pretrained_fnames)
 
 
 BUILD = {"language_model": language_model_learner, "classifier": text_classifier_learner}
 
 
-def load_learner(path, cpu=True, *, tokenizer=None) -> TextLearner:
+def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None) -> TextLearner:
     """The learner that `export` wrote, for inference, on the CPU or (`cpu=False`) on a GPU where there is one.
 
     Args:
@@ -235,20 +269,20 @@ def load_learner(path, cpu=True, *, tokenizer=None) -> TextLearner:
     Raises:
         FileError: E401, E402, E404 for anything that is not a whole bundle; no code in it is ever run.
     """
-    import torch
-
-    config, vocab, weights = load_bundle(path)
+    config, vocab, weights = load_bundle(fname)
     try:
         build, options, data = BUILD[config["kind"]], dict(config["model"]), dict(config["data"])
         options |= {"n_out": options.pop("n_class")} if "n_class" in options else {}
         device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
         dls = DataLoaders.empty(data, vocab, device=device, tokenizer=tokenizer)
         learn = build(dls, config["arch"], pretrained=False, **options)
+        if config.get("thresh") is not None:
+            learn.loss_func.thresh = float(config["thresh"])
     except UlmfitError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as e:
-        raise FileError("E401", received=f"{path}, whose settings lack or miss something ({type(e).__name__}: {e})",
+        raise FileError("E401", received=f"{fname}, whose settings lack or miss something ({type(e).__name__}: {e})",
                         expected="the config.json that learn.export wrote", fix="export the learner again") from e
-    load_state(learn.model, weights, path)
+    load_state(learn.model, weights, fname)
     learn.model.eval()
     return learn

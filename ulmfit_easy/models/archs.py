@@ -31,7 +31,8 @@ class Arch:
     clas_split: Callable[[nn.Module], Groups]
 
     @property
-    def name(self) -> str: return self.cls.__name__
+    def name(self) -> str:
+        return self.cls.__name__
 
 
 _KNOWN = [Arch(AWD_LSTM, awd_lstm_lm_config, awd_lstm_clas_config, awd_lstm_lm_split, awd_lstm_clas_split)]

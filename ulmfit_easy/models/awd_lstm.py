@@ -6,7 +6,6 @@ Source: Merity et al. 2017 (arXiv 1708.02182); sizes and dropouts of Howard & Ru
 from itertools import pairwise
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.models.dropout import EmbeddingDropout, RNNDropout, WeightDropout
@@ -65,21 +64,22 @@ class AWD_LSTM(nn.Module):
         `lengths` is part of what every encoder takes; this one reads from left to right, so padding on the
         right reaches no real token and it has no use for them.
         """
-        if hidden is None: hidden = self.init_hidden(len(ids), ids.device)
+        if hidden is None:
+            hidden = self.init_hidden(len(ids))
         x = self.input_dp(self.encoder_dp(ids))  # (B, T, E)
         states, after = [], []
         for layer, rnn in enumerate(self.rnns):
-            if layer > 0: x = self.hidden_dps[layer - 1](x)
+            if layer > 0:
+                x = self.hidden_dps[layer - 1](x)
             x, state = rnn(x, hidden[layer])  # (B, T, H), ((1, B, H), (1, B, H))
             states.append(x)
             after.append(state)
         return EncoderOutput(states, raw=x, dropped=x, hidden=after)
 
-    def init_hidden(self, bs: int, device: torch.device | None = None,
-                    dtype: torch.dtype | None = None) -> Hidden:
-        """A state of zeros for `bs` rows; device and type are those of the weights unless given."""
-        def zeros(size: int) -> Tensor:  # (1, B, H)
-            return self.encoder.weight.new_zeros(1, bs, size, device=device, dtype=dtype)
+    def init_hidden(self, bs: int) -> Hidden:
+        """A state of zeros for `bs` rows, on the device and of the type of the weights."""
+        def zeros(size: int) -> Tensor:
+            return self.encoder.weight.new_zeros(1, bs, size)  # (1, B, H)
         return [(zeros(rnn.hidden_size), zeros(rnn.hidden_size)) for rnn in self.rnns]
 
     def groups(self) -> Groups:

@@ -69,13 +69,16 @@ class SentenceEncoder(nn.Module):
                 output = self.module(ids[alive, start:stop], hidden=hidden)
             n_next = sum(size > stop for size in sizes)
             hidden = [(h[:, :n_next].detach(), c[:, :n_next].detach()) for h, c in output.hidden]  # (1, b, H)
-            if not keeps: continue
+            if not keeps:
+                continue
             outputs.append((alive, output))
             position = torch.arange(start, stop, device=ids.device)  # (t,)
             masks.append((position >= lengths.unsqueeze(1)) | (drop_before > start).unsqueeze(1))  # (B, t)
         raw = torch.cat([_all_rows(o.raw, alive, len(ids)) for alive, o in outputs], dim=1)  # (B, K, E)
-        if all(o.dropped is o.raw for _, o in outputs): dropped = raw
-        else: dropped = torch.cat([_all_rows(o.dropped, alive, len(ids)) for alive, o in outputs], dim=1)
+        if all(o.dropped is o.raw for _, o in outputs):
+            dropped = raw
+        else:
+            dropped = torch.cat([_all_rows(o.dropped, alive, len(ids)) for alive, o in outputs], dim=1)
         return SentenceOutput(raw, dropped, torch.cat(masks, dim=1))
 
 
@@ -88,7 +91,8 @@ class RowNorm(nn.BatchNorm1d):
     """Batch norm that takes its running statistics for a training batch of one row, which has no variance."""
 
     def forward(self, x: Tensor) -> Tensor:  # (B, features)
-        if len(x) > 1 or not self.training: return super().forward(x)
+        if len(x) > 1 or not self.training:
+            return super().forward(x)
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
@@ -99,7 +103,8 @@ class SigmoidRange(nn.Module):
         super().__init__()
         self.low, self.high = low, high
 
-    def forward(self, x: Tensor) -> Tensor: return self.low + (self.high - self.low) * x.sigmoid()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.low + (self.high - self.low) * x.sigmoid()
 
 
 class PoolingLinearClassifier(nn.Module):
@@ -124,7 +129,8 @@ class PoolingLinearClassifier(nn.Module):
         blocks = [nn.Sequential(RowNorm(n_in), nn.Dropout(p), nn.Linear(n_in, n_out, bias=False), nn.ReLU())
                   for n_in, n_out, p in zip(dims[:-1], dims[1:], ps, strict=True)]
         del blocks[-1][3]
-        if y_range is not None: blocks.append(SigmoidRange(*y_range))
+        if y_range is not None:
+            blocks.append(SigmoidRange(*y_range))
         self.layers = nn.Sequential(*blocks)
 
     def forward(self, output: SentenceOutput) -> ClassifierOutput:
@@ -138,7 +144,8 @@ class TextClassifier(nn.Sequential):
     `model(ids, lengths)` gives a `ClassifierOutput` for ids (B, T) padded on the right and lengths (B,).
     """
 
-    def __init__(self, encoder: SentenceEncoder, head: nn.Module): super().__init__(encoder, head)
+    def __init__(self, encoder: SentenceEncoder, head: nn.Module):
+        super().__init__(encoder, head)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:
         return self[1](self[0](ids, lengths))

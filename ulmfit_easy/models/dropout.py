@@ -18,7 +18,9 @@ def dropout_mask(x: Tensor, size: Sequence[int], p: float) -> Tensor:
 class RNNDropout(nn.Module):
     """Dropout with one mask for all time steps of a row ("variational" or "locked" dropout).
 
-    Args: p: probability 0-1 that a feature is dropped for the whole row.
+    Args:
+        p: probability 0-1 that a feature is dropped for the whole row.
+
     Returns: (B, T, E), as its input (B, T, E).
     """
 
@@ -27,16 +29,21 @@ class RNNDropout(nn.Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, E)
-        if not self.training or self.p == 0: return x
+        if not self.training or self.p == 0:
+            return x
         return x * dropout_mask(x, (x.shape[0], 1, x.shape[2]), self.p)  # (B, T, E) * (B, 1, E)
 
-    def extra_repr(self) -> str: return f"p={self.p}"
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
 
 
 class EmbeddingDropout(nn.Module):
     """Embedding lookup that drops whole words: a dropped word is zero wherever it stands in the batch.
 
-    Args: emb: the wrapped embedding (V, E); embed_p: probability 0-1 that a word is dropped.
+    Args:
+        emb: the wrapped embedding (V, E).
+        embed_p: probability 0-1 that a word is dropped.
+
     Returns: (B, T, E) for ids (B, T).
     """
 
@@ -46,11 +53,13 @@ class EmbeddingDropout(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:  # (B, T) int64
         embedded = self.emb(ids)  # (B, T, E)
-        if not self.training or self.embed_p == 0: return embedded
+        if not self.training or self.embed_p == 0:
+            return embedded
         keep = dropout_mask(embedded, (self.emb.num_embeddings,), self.embed_p)  # (V,), one draw per word
         return embedded * keep[ids].unsqueeze(-1)  # (B, T, E) * (B, T, 1)
 
-    def extra_repr(self) -> str: return f"embed_p={self.embed_p}"
+    def extra_repr(self) -> str:
+        return f"embed_p={self.embed_p}"
 
 
 class WeightDropout(nn.Module):
@@ -59,7 +68,10 @@ class WeightDropout(nn.Module):
     $h_t = \mathrm{LSTM}(x_t, h_{t-1}; W_{hh} \odot m)$ with one mask $m$ for all time steps and rows
     (DropConnect). The dropped weight lives only inside `forward`: the module can be copied at any time.
 
-    Args: module: the LSTM to take over, batch-first; weight_p: probability 0-1 that a weight is dropped.
+    Args:
+        module: the LSTM to take over, batch-first.
+        weight_p: probability 0-1 that a weight is dropped.
+
     Returns: output (B, T, H) and state (h, c), each (1, B, H), for x (B, T, E) and such a state.
     """
 

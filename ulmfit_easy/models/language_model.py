@@ -13,7 +13,8 @@ class LanguageModel(nn.Sequential):
     `model(ids, hidden=None)` gives an `LMOutput` for ids (B, T); pass its `hidden` to go on from there.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: LinearDecoder): super().__init__(encoder, decoder)
+    def __init__(self, encoder: nn.Module, decoder: LinearDecoder):
+        super().__init__(encoder, decoder)
 
     def forward(self, ids: Tensor, hidden: Hidden | None = None) -> LMOutput:
         return self[1](self[0](ids, hidden=hidden))

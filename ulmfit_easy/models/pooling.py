@@ -9,7 +9,10 @@ def masked_concat_pool(output: Tensor, mask: Tensor) -> Tensor:
 
     $h_c = [h_T, \mathrm{maxpool}(H), \mathrm{meanpool}(H)]$ (Howard & Ruder 2018, section 3.3).
 
-    Args: output: (B, T, E) states; mask: (B, T) bool, True on padding, wherever it stands.
+    Args:
+        output: (B, T, E) states.
+        mask: (B, T) bool, True on padding, wherever it stands.
+
     Returns: (B, 3E). A row of nothing but padding gives zeros.
     """
     padding, n_real = mask.unsqueeze(2), (~mask).sum(1, keepdim=True)  # (B, T, 1), (B, 1)

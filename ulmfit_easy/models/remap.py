@@ -1,6 +1,7 @@
 """Moving pretrained word rows to another vocabulary."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,12 +20,17 @@ def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequenc
                  new_vocab: Sequence[str]) -> Matched:
     """Rows for `new_vocab`: a known word keeps its old row, a new one gets the mean of all old rows.
 
-    Words are matched by string, never by position.
+    Words are matched by string, never by position. Where one is there more often, as `xxfake` may be, its
+    first row goes to the first, and so on: the same vocabulary gives the same rows.
 
-    Args: old_weight: (V0, E) embedding; old_bias: (V0,) decoder bias or None; in the order of `old_vocab`.
+    Args:
+        old_weight: (V0, E) embedding, in the order of `old_vocab`.
+        old_bias: (V0,) decoder bias, or None.
+        old_vocab, new_vocab: the V0 and V words.
     """
-    stoi = {word: i for i, word in enumerate(old_vocab)}
-    at = torch.tensor([stoi.get(word, -1) for word in new_vocab], device=old_weight.device)  # (V,), -1: new
+    old = {word: i for i, word in enumerate(_numbered(old_vocab))}
+    at = torch.tensor([old.get(word, -1) for word in _numbered(new_vocab)],
+                      device=old_weight.device)  # (V,), -1: new
     is_new = at < 0  # (V,)
 
     def move(rows: Tensor) -> Tensor:  # (V0, ...) -> (V, ...)
@@ -34,3 +40,11 @@ def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequenc
 
     bias = None if old_bias is None else move(old_bias)
     return Matched(move(old_weight), bias, int((~is_new).sum()))
+
+
+def _numbered(vocab: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Each word with the number of times that it came before."""
+    seen = Counter()
+    for word in vocab:
+        yield word, seen[word]
+        seen[word] += 1

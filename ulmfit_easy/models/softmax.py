@@ -58,8 +58,10 @@ class LinearDecoder(nn.Module):
         super().__init__()
         self.decoder = nn.Linear(n_hid, n_out, bias=bias)
         nn.init.uniform_(self.decoder.weight, -0.1, 0.1)
-        if bias: nn.init.zeros_(self.decoder.bias)
-        if tie_encoder is not None: self.decoder.weight = tie_encoder.weight
+        if bias:
+            nn.init.zeros_(self.decoder.bias)
+        if tie_encoder is not None:
+            self.decoder.weight = tie_encoder.weight
         self.output_dp = RNNDropout(output_p)
 
     def forward(self, output: EncoderOutput) -> LMOutput:
@@ -118,14 +120,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
             y = targets[rows]  # (n,)
             logp = _log_probs(x[rows], weight, bias)  # (n, V)
             nll += F.nll_loss(logp, y, reduction="sum")
-            if not (need_x or need_weight or need_bias): continue
+            if not (need_x or need_weight or need_bias):
+                continue
             counts = (y != IGNORE).unsqueeze(1)  # (n, 1)
             dlogits = logp.exp_().scatter_add_(1, y.clamp_min(0).unsqueeze(1), -counts.to(logp.dtype))
             dlogits = dlogits.mul_(counts)  # (n, V) = p - y, 0 where ignored
-            if need_bias: dbias += dlogits.sum(0)
+            if need_bias:
+                dbias += dlogits.sum(0)
             dlogits = dlogits.to(x.dtype)
-            if need_x: dx[rows] = (dlogits @ weight).to(dx.dtype)
-            if need_weight: _add_matmul(dweight, dlogits.T, x[rows])
+            if need_x:
+                dx[rows] = (dlogits @ weight).to(dx.dtype)
+            if need_weight:
+                _add_matmul(dweight, dlogits.T, x[rows])
         ctx.count = (targets != IGNORE).sum()
         ctx.save_for_backward(dx, dweight, dbias)
         return nll / ctx.count
@@ -139,8 +145,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 def _add_matmul(total: Tensor, a: Tensor, b: Tensor) -> None:
     """`total += a @ b`, without a copy of `total` where the types allow."""
-    if total.dtype == a.dtype: total.addmm_(a, b)
-    else: total += a @ b
+    if total.dtype == a.dtype:
+        total.addmm_(a, b)
+    else:
+        total += a @ b
 
 
 def _log_prob_chunks(output: LMOutput, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -163,9 +171,11 @@ def _chunks(n_tokens: int, vocab_sz: int) -> Iterator[slice]:
 def _autocast(*tensors: Tensor | None) -> list[Tensor | None]:
     """The tensors in autocast's type if it is on, cast once for all chunks."""
     kind = tensors[0].device.type
-    if not torch.is_autocast_enabled(kind): return list(tensors)
+    if not torch.is_autocast_enabled(kind):
+        return list(tensors)
     dtype = torch.get_autocast_dtype(kind)
     return [None if t is None else t.to(dtype) for t in tensors]
 
 
-def _at_least_float32(x: Tensor) -> torch.dtype: return torch.promote_types(x.dtype, torch.float32)
+def _at_least_float32(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)

@@ -2,12 +2,27 @@
 
 from dataclasses import replace
 
+from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.learner.metrics import accuracy
 from ulmfit_easy.learner.text import LMLearner, TextLearner, text_classifier_learner
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import get_preset
 from ulmfit_easy.recipes.pretrain import sizes_of
+
+
+def classifier_data(df, preset="laptop", lm: LMLearner | None = None, **kwargs) -> TextDataLoaders:
+    """Labelled data with the sizes of a preset, over the vocabulary of `lm` (None: one of its own).
+
+    Args:
+        df: a table with the columns `text` and `label`.
+        preset: a name or a `Preset`.
+        kwargs: passed on to `TextDataLoaders.from_df`.
+    """
+    p = get_preset(preset)
+    vocab = None if lm is None else lm.dls.text_vocab
+    sizes = {"bs": p.clas_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
+    return TextDataLoaders.from_df(df, text_col="text", label_col="label", text_vocab=vocab, **{**sizes, **kwargs})
 
 
 def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) -> TextLearner:

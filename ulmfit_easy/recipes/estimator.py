@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import FileError, TextError, TrainingError
@@ -17,13 +18,13 @@ from ulmfit_easy.files import atomic_path, existing, free_place, read_json, writ
 from ulmfit_easy.learner.lr_find import random_state, set_random_state, set_seed
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.recipes.baseline import baseline
-from ulmfit_easy.recipes.classify import finetune_classifier, new_classifier
+from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.inputs import corpus_of, labels_of, texts_of
 from ulmfit_easy.recipes.phases import estimated_seconds
 from ulmfit_easy.recipes.presets import Preset, get_preset
-from ulmfit_easy.recipes.pretrain import new_lm, pretrain_lm
+from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 
 PARAMS = "estimator.json"  # the file of a saved model that holds its parameters
 
@@ -53,8 +54,9 @@ class ULMFiT:
         array(['pos'])
     """
 
-    def __init__(self, *, preset="laptop", pretrained=None, backwards=False, bidir=False, lang="en", valid_pct=0.1,
-                 seed=None, verbose=True):
+    def __init__(self, *, preset: str | Preset = "laptop", pretrained=None, backwards: bool = False,
+                 bidir: bool = False, lang: str = "en", valid_pct: float = 0.1, seed: int | None = None,
+                 verbose: bool = True):
         self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
         self.lang, self.valid_pct, self.seed, self.verbose = lang, valid_pct, seed, verbose
 
@@ -67,8 +69,6 @@ class ULMFiT:
             TextError, LabelError: E1xx, E2xx for texts and labels that cannot be used, with their row numbers.
             TrainingError: E502 for a parameter that cannot work.
         """
-        import pandas as pd
-
         texts, directions = texts_of(texts), self._directions()
         if not texts:
             raise TextError("E104", received="no texts", expected="texts and their labels", fix="check the data")
@@ -81,7 +81,6 @@ class ULMFiT:
         with self._seeded(), self._quiet():
             df.loc[checked_split(DefaultSplitter(labels, self.valid_pct, self.seed), df)[1], "valid"] = True
             corpus = corpus_of(df, () if unlabelled is None else texts_of(unlabelled))
-            corpus = pd.DataFrame({"text": corpus}, dtype=object)
             self.learners_ = [self._fit_one(df, corpus, *direction, left=len(directions) - i)
                               for i, direction in enumerate(directions)]
             self.classes_ = np.array(self.learners_[0].dls.classes)
@@ -101,13 +100,9 @@ class ULMFiT:
 
     def _fit_one(self, df, corpus, backwards, pretrained, left):
         p = get_preset(self.preset)
-        common = {"text_col": "text", "backwards": backwards, "lang": self.lang, "seq_len": p.seq_len,
-                  "seed": self.seed}
-        dls_lm = TextDataLoaders.from_df(corpus, is_lm=True, valid_pct=0.1, bs=p.lm_bs, min_freq=p.min_freq,
-                                         max_vocab=p.max_vocab, **common)
-        lm = new_lm(dls_lm, p, pretrained, verbose=self.verbose)
-        dls = TextDataLoaders.from_df(df, label_col="label", valid_col="valid", text_vocab=dls_lm.vocab, bs=p.clas_bs,
-                                      **common)
+        common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
+        lm = new_lm(lm_data(corpus, p, **common), p, pretrained, verbose=self.verbose)
+        dls = classifier_data(df, p, lm, valid_col="valid", **common)
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p.clas)
         self._say(f"{len(corpus):,} texts for the language model, {dls.train.n_rows:,} labelled ones for the "
                   f"classifier, read {_way(backwards)}. From here on about {_minutes(seconds)} on this machine.")
@@ -121,6 +116,7 @@ class ULMFiT:
         self.accuracy_ = self.score(valid["text"], valid["label"])
         bar = baseline(train["text"], train["label"].astype(str))
         self.baseline_accuracy_ = float((bar.predict(valid["text"]) == valid["label"].astype(str)).mean())
+        # the floor: no error, or nothing but errors, on a few texts is no certainty
         noise = math.sqrt(max(self.accuracy_ * (1 - self.accuracy_), 0.01) / len(valid))
         self._say(f"Accuracy on {len(valid):,} texts kept aside: {self.accuracy_:.3f} (standard error {noise:.3f}); "
                   f"TF-IDF with logistic regression: {self.baseline_accuracy_:.3f}.")
@@ -191,8 +187,6 @@ class ULMFiT:
     @classmethod
     def from_df(cls, df, text_col="text", label_col="label", unlabelled=None, **params) -> "ULMFiT":
         """A fitted estimator from a table; `params` are the constructor's."""
-        from ulmfit_easy.data.sources import find_column
-
         return cls(**params).fit(find_column(df, text_col), find_column(df, label_col), unlabelled)
 
     # --- what scikit-learn expects of an estimator, without importing it ------------------------------------------

@@ -4,6 +4,7 @@ import time
 from statistics import median
 
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.callbacks.tracking import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.lr_find import restored
 from ulmfit_easy.learner.optim import discriminative
@@ -14,7 +15,7 @@ def run_phases(learn, phases: tuple[Phase, ...], *, mom, moms, wd, clip):
     """Fit once for each phase, with its layer groups, rates and schedule; returns the learner."""
     for phase in phases:
         learn.freeze_to(phase.freeze_to)
-        cbs = [GradientClip(clip)] if clip is not None else None
+        cbs = [TerminateOnNaNCallback()] + ([GradientClip(clip)] if clip is not None else [])
         if phase.schedule == "stlr":
             learn.opt.set_hyper("mom", mom)
             learn.fit_stlr(phase.epochs, rates(learn, phase), phase.cut_frac, phase.ratio, wd=wd, cbs=cbs)

@@ -160,15 +160,16 @@ LAPTOP = Preset(
     clas_drop_mult=0.5,
     max_vocab=15000,
     lm_bs=32,
-    clas_bs=32,
+    clas_bs=16,
+    clas_wd=0.1,
     lm_clip=0.5,
     pretrain=(Phase(5, 8e-3),),
     lm=(Phase(1, 8e-3, freeze_to=-1), Phase(3, 4e-3)),
     clas=(
         Phase(1, 2e-2, freeze_to=-1),
-        Phase(1, 1e-2, freeze_to=-2, factor=1.3),
-        Phase(1, 1e-2, freeze_to=-3, factor=1.3),
-        Phase(8, 1e-2, factor=1.3),  # an encoder that has read little gains from more than 2.6 allows
+        Phase(1, 1e-2, freeze_to=-2),
+        Phase(1, 1e-2, freeze_to=-3),
+        Phase(8, 1e-2),  # one rate for all: an encoder that has read little has little to lose
     ),
 )
 

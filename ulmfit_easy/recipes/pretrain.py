@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pandas as pd
+
+from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import read_json
 from ulmfit_easy.learner.metrics import Perplexity, accuracy
@@ -9,6 +12,20 @@ from ulmfit_easy.learner.text import LMLearner, language_model_learner
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import get_preset
+
+
+def lm_data(texts, preset="laptop", **kwargs) -> TextDataLoaders:
+    """Language-model data with the sizes of a preset, one text in ten to validate with.
+
+    Args:
+        texts: any iterable of strings.
+        preset: a name or a `Preset`.
+        kwargs: passed on to `TextDataLoaders.from_df`.
+    """
+    p = get_preset(preset)
+    df = pd.DataFrame({"text": list(texts)}, dtype=object)
+    sizes = {"bs": p.lm_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
+    return TextDataLoaders.from_df(df, text_col="text", is_lm=True, **{"valid_pct": 0.1, **sizes, **kwargs})
 
 
 def new_lm(dls, preset="laptop", pretrained=None, **kwargs) -> LMLearner:

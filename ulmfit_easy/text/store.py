@@ -18,6 +18,7 @@ from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.text.special import UNK_ID
 from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer, fields_of
 from ulmfit_easy.text.vocab import Vocab
+from ulmfit_easy.viz import in_notebook
 
 BLOCK = 1 << 20  # tokens that are handled at once
 MEMBERS = ("tokens.bin", "offsets.npy", "lexicon.json")
@@ -58,26 +59,23 @@ class TokenStore:
 
     @classmethod
     def build(cls, texts: Iterable, tokenizer: Tokenizer, cache_dir: str | Path | bool | None = None,
-              key: str | None = None, progress: bool = False) -> "TokenStore":
+              progress: bool = False) -> "TokenStore":
         """The store of some texts: opened if it was built before, else built in one pass.
 
         Args:
             texts: strings or tuples of fields; anything that can be iterated, also more than the memory
                 holds. What can be iterated again (a list, a Series) is hashed first, which is cheap beside
-                tokenizing. An iterator cannot be hashed: its store is temporary, unless a `key` names the
-                content.
+                tokenizing. An iterator cannot be hashed: its store is temporary.
             tokenizer: its fingerprint is part of the name under which the store is found again.
             cache_dir: where stores are kept; the user's cache folder by default. `False` makes a temporary
                 store that goes with the object.
-            key: names the content in place of the hash of the texts; the same key with other texts gives
-                the old store.
-            progress: show a progress bar.
+            progress: show a bar, in a terminal or a notebook but not in a log file.
 
         Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none.
         """
         if isinstance(texts, str):
             raise TextError("E101", received="one string", expected="texts", fix="pass a list: [text]")
-        if cache_dir is False or (key is None and iter(texts) is texts):
+        if cache_dir is False or iter(texts) is texts:
             folder = Path(tempfile.mkdtemp(prefix="ulmfit-"))
             try:
                 _write(folder / "store", texts, tokenizer, progress)
@@ -89,8 +87,7 @@ class TokenStore:
             return store
         from filelock import FileLock
 
-        content = _hash_of(texts) if key is None else f"key {key}"
-        name = files.sha256_bytes(json.dumps([SCHEMA, tokenizer.fingerprint, content]).encode())
+        name = files.sha256_bytes(json.dumps([SCHEMA, tokenizer.fingerprint, _hash_of(texts)]).encode())
         folder = (files.cache_dir() / "tokens" if cache_dir is None else Path(cache_dir)) / name
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):  # two processes: one builds, the other waits and opens
@@ -198,7 +195,8 @@ def _write(folder, texts, tokenizer, progress):
     if progress:
         from tqdm.auto import tqdm
 
-        texts = tqdm(texts, desc="tokenizing", unit=" texts")
+        silent = False if in_notebook() else None  # None: unless this is a terminal
+        texts = tqdm(texts, desc="tokenizing", unit=" texts", leave=False, disable=silent)
     ids_of = defaultdict()
     ids_of.default_factory = ids_of.__len__  # a new token gets the next id
     block, lengths = array("I"), array("q", [0])

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from itertools import chain, count, pairwise
 from pathlib import Path
 
-from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.files import sha256_file
 from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
@@ -46,6 +46,8 @@ class SpacyTokenizer:
     Args:
         special_toks: tokens that are never split; the nine control tokens by default.
         buf_sz: taken for fastai's signature; texts are streamed one by one.
+
+    Raises: TrainingError E502 at the first text if spaCy does not know the language.
     """
 
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, buf_sz: int = 5000):
@@ -77,7 +79,12 @@ class _Chunks(dict):
         from spacy.symbols import ORTH
         from spacy.tokenizer import Tokenizer as SpacyRules
 
-        self.spacy = tok = spacy.blank("xx" if lang in NEED_EXTRAS else lang).tokenizer
+        try:
+            self.spacy = tok = spacy.blank("xx" if lang in NEED_EXTRAS else lang).tokenizer
+        except ImportError as e:
+            raise TrainingError("E502", received=f"lang={lang!r}, which spaCy cannot load",
+                                expected='a language that spaCy has rules for, such as "en" or "de"',
+                                fix='pass lang="xx" for rules that suit most languages') from e
         plain = SpacyRules(tok.vocab, None, tok.prefix_search, tok.suffix_search, tok.infix_finditer,
                            tok.token_match, tok.url_match)
         for token in special_toks:

@@ -9,11 +9,7 @@ import numpy as np
 
 from ulmfit_easy.errors import VocabError, some
 from ulmfit_easy.files import sha256_bytes
-from ulmfit_easy.text.special import BOS, EOS, FAKE, PAD, SPECIAL_TOKENS, UNK_ID
-from ulmfit_easy.text.special import TK_MAJ as MAJ
-from ulmfit_easy.text.special import TK_REP as REP
-from ulmfit_easy.text.special import TK_UP as UP
-from ulmfit_easy.text.special import TK_WREP as WREP
+from ulmfit_easy.text.special import BOS, EOS, FAKE, PAD, SPECIAL_TOKENS, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK_ID
 
 MAX_REPEAT = 1000  # so that `xxrep 100000000 a` cannot fill the memory
 
@@ -76,13 +72,26 @@ class Vocab(Sequence):
 
     __delattr__ = __setattr__
 
-    def __len__(self): return len(self.itos)
-    def __iter__(self): return iter(self.itos)
-    def __contains__(self, token): return token in self.stoi
-    def __getitem__(self, i): return list(self.itos[i]) if isinstance(i, slice) else self.itos[i]
-    def __hash__(self): return hash(self.itos)
-    def __reduce__(self): return Vocab, (self.itos,)
-    def __repr__(self): return f"Vocab({len(self):,} tokens: {some(self.itos[9:], 4)})"
+    def __len__(self):
+        return len(self.itos)
+
+    def __iter__(self):
+        return iter(self.itos)
+
+    def __contains__(self, token):
+        return token in self.stoi
+
+    def __getitem__(self, i):
+        return list(self.itos[i]) if isinstance(i, slice) else self.itos[i]
+
+    def __hash__(self):
+        return hash(self.itos)
+
+    def __reduce__(self):
+        return Vocab, (self.itos,)
+
+    def __repr__(self):
+        return f"Vocab({len(self):,} tokens: {some(self.itos[9:], 4)})"
 
     def __eq__(self, other):
         return self.itos == tuple(other) if isinstance(other, Vocab | list | tuple) else NotImplemented
@@ -91,7 +100,9 @@ class Vocab(Sequence):
 class Numericalize:
     """Tokens to ids (int32) and back; a token outside the vocabulary gets id 0, `xxunk`.
 
-    Args: as for `make_vocab`, which `setup` calls unless there is a vocabulary.
+    Args:
+        vocab: a `Vocab` or a list of tokens.
+        min_freq, max_vocab, special_toks: as for `make_vocab`, which `setup` calls without a vocabulary.
     """
 
     def __init__(self, vocab: Iterable[str] | None = None, min_freq: int = 3, max_vocab: int = 60000,
@@ -123,7 +134,7 @@ class Numericalize:
 
 
 _DROPPED = {BOS, EOS, PAD, FAKE}
-_CASES = {UP: str.upper, MAJ: lambda token: token[:1].upper() + token[1:].lower()}
+_CASES = {TK_UP: str.upper, TK_MAJ: lambda token: token[:1].upper() + token[1:].lower()}
 _TIGHT = re.compile(r" (?=[.,!?;:)\]%]|n't\b|'(?:s|m|d|re|ve|ll)\b)|(?<=[(\[]) ")  # as English is printed
 
 
@@ -141,9 +152,9 @@ def detokenize(tokens: Iterable[str]) -> str:
     for token, previous in zip(tokens, [""] + tokens, strict=False):
         if token in _CASES:
             case = _CASES[token]
-        elif token in (REP, WREP):
-            glue = "" if token == REP else " "
-        elif previous in (REP, WREP) and token.isdecimal():
+        elif token in (TK_REP, TK_WREP):
+            glue = "" if token == TK_REP else " "
+        elif previous in (TK_REP, TK_WREP) and token.isdecimal():
             times = int(token) if len(token) < 5 else MAX_REPEAT
         else:
             words.append(glue.join([case(token.replace("▁", " "))] * min(times, MAX_REPEAT)))

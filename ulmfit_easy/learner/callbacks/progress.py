@@ -1,6 +1,7 @@
 """A bar for the batches and a table for the epochs, in a terminal, a notebook or a log file."""
 
 import sys
+from contextlib import contextmanager
 
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.viz import html_table, in_notebook
@@ -95,3 +96,26 @@ class ProgressCallback(Callback):
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+@contextmanager
+def no_bar(learn):
+    """See `Learner.no_bar`."""
+    bars = [cb for cb in learn.cbs if isinstance(cb, ProgressCallback) and cb.with_bar]
+    try:
+        for cb in bars:
+            cb.with_bar = False
+        yield learn
+    finally:
+        for cb in bars:
+            cb.with_bar = True
+
+
+@contextmanager
+def no_logging(learn):
+    """See `Learner.no_logging`."""
+    learn.verbose, before = False, learn.verbose
+    try:
+        yield learn
+    finally:
+        learn.verbose = before

@@ -2,6 +2,7 @@
 
 import time
 
+from ulmfit_easy import viz
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.metrics import AvgLoss, AvgSmoothLoss
 
@@ -77,21 +78,15 @@ class Recorder(Callback):
 
     def plot_loss(self, skip_start=5, with_valid=True, *, ax=None):
         """Plot the training loss of each batch and the validation loss of each epoch; returns the axes."""
-        from ulmfit_easy.viz import plot_loss
-
         valid = [v[1] for v in self.values] if with_valid else []
         iters = self.iters if with_valid else []
-        return plot_loss(self.losses, iters, valid, skip_start=skip_start, ax=ax)
+        return viz.plot_loss(self.losses, iters, valid, skip_start=skip_start, ax=ax)
 
     def plot_sched(self, keys=None):
         """Plot what the schedule did to rate and momentum; returns the axes."""
-        from ulmfit_easy.viz import plot_sched
-
-        return plot_sched({k: v for k, v in (self.hps or {"lr": self.lrs}).items() if keys is None or k in keys})
+        return viz.plot_sched({k: v for k, v in (self.hps or {"lr": self.lrs}).items() if keys is None or k in keys})
 
     def plot_lr_find(self, skip_end=5, *, suggestions=None, ax=None):
         """Plot loss against rate, after `lr_find`; returns the axes."""
-        from ulmfit_easy.viz import plot_lr_find
-
         end = len(self.lrs) - skip_end if len(self.lrs) > 2 * skip_end else len(self.lrs)
-        return plot_lr_find(self.lrs[:end], self.losses[:end], suggestions or {}, ax=ax)
+        return viz.plot_lr_find(self.lrs[:end], self.losses[:end], suggestions or {}, ax=ax)

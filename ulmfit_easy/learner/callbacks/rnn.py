@@ -9,13 +9,22 @@ class HiddenState(Callback):
     """Carries the hidden state of a language model from batch to batch; also known as `ModelResetter`.
 
     Row b of a batch continues row b of the one before, so the state is kept, but detached: gradients stop at the
-    border of a batch. It starts at zero before training, before validation, and where the batch size changes.
+    border of a batch. It starts at zero before training, before validation, and where the batch size changes; a
+    validation that a callback asks for in the middle of training leaves the state of training as it was.
     """
+
+    hidden = kept = None
 
     def reset(self):
         self.hidden = None
 
-    before_fit = before_train = before_validate = cleanup_validate = after_fit = cleanup_fit = reset
+    before_fit = before_train = after_fit = cleanup_fit = reset
+
+    def before_validate(self):
+        self.kept, self.hidden = self.hidden, None
+
+    def cleanup_validate(self):
+        self.hidden, self.kept = self.kept, None
 
     def before_batch(self):
         hidden = self.hidden

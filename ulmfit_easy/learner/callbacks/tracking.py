@@ -19,12 +19,14 @@ class TrackerCallback(Callback):
         monitor: a column of the table, e.g. `valid_loss`, `accuracy`.
         comp: `operator.lt` or `operator.gt`; None takes "lower is better" for losses, errors and perplexity.
         min_delta: how much better counts as better.
+        reset_on_fit: whether each fit has a best of its own.
     """
 
-    order, run_train = 60, True
+    order = 60
 
-    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0):
-        self.monitor, self.comp, self.min_delta = monitor, comp, min_delta
+    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, reset_on_fit=True):
+        self.monitor, self.comp, self.min_delta, self.reset_on_fit = monitor, comp, min_delta, reset_on_fit
+        self.best, self.new_best = None, False
 
     def before_fit(self):
         names = self.recorder.metric_names
@@ -32,7 +34,8 @@ class TrackerCallback(Callback):
             raise TrainingError("E502", received=f"monitor={self.monitor!r}",
                                 expected=f"one of {', '.join(names[1:-1])}", fix="name a column of the table")
         self.lower = any(w in self.monitor for w in LOWER_IS_BETTER) if self.comp is None else bool(self.comp(0, 1))
-        self.best, self.new_best = math.inf if self.lower else -math.inf, False
+        if self.reset_on_fit or self.best is None:
+            self.best, self.new_best = math.inf if self.lower else -math.inf, False
 
     def after_epoch(self):
         value = self.recorder.value_of(self.monitor)
@@ -59,8 +62,8 @@ class SaveModelCallback(TrackerCallback):
     order = 61
 
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, fname="model", every_epoch=False,
-                 at_end=False, with_opt=False):
-        super().__init__(monitor, comp, min_delta)
+                 at_end=False, with_opt=False, reset_on_fit=True):
+        super().__init__(monitor, comp, min_delta, reset_on_fit)
         self.fname, self.every_epoch, self.at_end, self.with_opt = fname, every_epoch, at_end, with_opt
 
     def before_fit(self):
@@ -86,8 +89,8 @@ class EarlyStoppingCallback(TrackerCallback):
 
     order = 63
 
-    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1):
-        super().__init__(monitor, comp, min_delta)
+    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1, reset_on_fit=True):
+        super().__init__(monitor, comp, min_delta, reset_on_fit)
         self.patience = patience
 
     def before_fit(self):
@@ -128,7 +131,7 @@ class CSVLogger(Callback):
         target = Path(self.path) / self.fname
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = not (self.append and target.exists())
-        self.file = open(target, "w" if fresh else "a", newline="", encoding="utf-8")  # noqa: SIM115
+        self.file = open(target, "w" if fresh else "a", newline="", encoding="utf-8")
         self.writer = csv.writer(self.file)
         if fresh:
             self.writer.writerow(self.recorder.metric_names)

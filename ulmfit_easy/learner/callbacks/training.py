@@ -1,5 +1,7 @@
 """Callbacks that change how a step is made: modes, clipping, accumulation, precision."""
 
+import warnings
+
 import torch
 
 from ulmfit_easy.errors import TrainingError
@@ -80,10 +82,8 @@ class MixedPrecision(Callback):
     """Runs the model in bfloat16 or float16 where that is safe; weights and optimizer stay in float32.
 
     Args:
-        dtype: "bf16" or "fp16"; None takes bf16 on a CPU and on a GPU that has it, else fp16.
-
-    Raises:
-        TrainingError: E502 for fp16 without a GPU, where it would be slower and less exact.
+        dtype: "bf16" or "fp16"; None takes bf16 on a CPU and on a GPU that has it, else fp16. Without a GPU, "fp16"
+            warns and changes nothing: it would be slower and less exact.
     """
 
     order = 10
@@ -99,12 +99,12 @@ class MixedPrecision(Callback):
         bf16 = self.dtype == "bf16" or (
             self.dtype is None and (device == "cpu" or torch.cuda.is_bf16_supported())
         )
-        if not bf16 and device == "cpu":
-            raise TrainingError("E502", received="float16 on a CPU", expected="a GPU for float16",
-                                fix="use learn.to_bf16()")
-        self.autocast = torch.autocast(device, torch.bfloat16 if bf16 else torch.float16)
+        on = bf16 or device != "cpu"
+        if not on:
+            warnings.warn("float16 needs a GPU: going on in float32; learn.to_bf16() works on a CPU", stacklevel=2)
+        self.autocast = torch.autocast(device, torch.bfloat16 if bf16 or not on else torch.float16, enabled=on)
         if self.learn.opt is not None:  # None where there was no fit yet, only questions
-            self.learn.opt.scaler = None if bf16 else torch.amp.GradScaler(device)
+            self.learn.opt.scaler = torch.amp.GradScaler(device) if on and not bf16 else None
         self.inside = False
 
     def before_validate(self):
