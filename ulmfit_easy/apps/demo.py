@@ -85,7 +85,7 @@ def run_demo(data, out="demo-output", preset="laptop", sha256: str = VADER_SHA25
     accuracy = _accuracy(learn, texts.test)
 
     _title("The same classifier without stages 1 and 2: random weights, all layers at once")
-    scratch = new_classifier(classifier_data(texts.train, p, **common), p)
+    scratch = new_classifier(classifier_data(texts.train, p, lm, **common), p)  # the same words, none of the weights
     scratch_accuracy = _accuracy(finetune_classifier(scratch, p, gradual=False), texts.test)
 
     bar = baseline(texts.train["text"], texts.train["label"])
