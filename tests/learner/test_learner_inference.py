@@ -211,3 +211,35 @@ def test_the_same_text_in_other_batches_gets_the_same_answer():
     alone = learn.predict(text).probs
     crowd = learn.predict([text, "short", text + " and so on" * 50])[0].probs
     assert torch.allclose(alone, crowd, atol=1e-6)
+
+
+def test_a_text_of_several_fields_is_asked_as_a_tuple_or_a_table():
+    from ulmfit_easy.data.loaders import TextDataLoaders
+    from ulmfit_easy.errors import TextError
+    from ulmfit_easy.text.tokenizers import BaseTokenizer
+
+    df = pd.DataFrame({"title": ["good", "bad"] * 8, "body": ["one", "two"] * 8, "label": [1, 0] * 8})
+    learn = classifier(TextDataLoaders.from_df(df, text_col=["title", "body"], label_col="label", min_freq=1, bs=4,
+                                               tok_tfm=BaseTokenizer(), seed=0))
+    alone = learn.predict(("good", "two"))
+    table = pd.DataFrame({"body": ["two"], "title": ["good"]})
+    for several in (learn.predict([("good", "two")]), learn.predict(table)):
+        assert len(several) == 1 and torch.equal(several[0].probs, alone.probs)
+    for wrong in ("good two", ["good two"], [("good",)]):
+        with pytest.raises(TextError, match="E102.*title, body"):
+            learn.predict(wrong)
+
+
+def test_class_names_may_hold_anything(capsys, tmp_path):
+    from ulmfit_easy.data.loaders import TextDataLoaders
+    from ulmfit_easy.learner.text import load_learner
+    from ulmfit_easy.text.tokenizers import BaseTokenizer
+
+    names = ["a/b", "../up", "<b>bold</b>", "two\nlines", "$x$"]
+    rows = [(f"word{i % 5} and more", names[i % 5]) for i in range(40)]
+    df = pd.DataFrame(rows, columns=["text", "label"])
+    learn = classifier(TextDataLoaders.from_df(df, min_freq=1, bs=8, tok_tfm=BaseTokenizer(), seed=0), path=tmp_path)
+    learn.show_results()
+    assert learn.dls.classes == sorted(names) == load_learner(learn.export("odd names")).dls.classes
+    assert learn.predict("word1 and more").label in names
+    assert [p.name for p in tmp_path.iterdir()] == ["odd names"]

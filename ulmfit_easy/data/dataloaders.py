@@ -40,6 +40,14 @@ class DataLoaders:
         self.device = self.train.device = self.valid.device = torch.device(device)
         return self
 
+    def cpu(self) -> "DataLoaders":
+        """These loaders, with batches on the CPU from now on."""
+        return self.to("cpu")
+
+    def cuda(self) -> "DataLoaders":
+        """These loaders, with batches on the GPU from now on."""
+        return self.to("cuda")
+
     def __getitem__(self, i: int):
         return (self.train, self.valid)[i]
 
@@ -146,6 +154,10 @@ class DataLoaders:
         """The tokens of some ids (T,), with spaces between them."""
         vocab = self._needs_text("words()").vocab
         return " ".join(vocab[i] for i in ids.tolist())
+
+    def is_one_text(self, item) -> bool:
+        """Whether an item is a text by itself: a string, or a tuple of fields where texts have several."""
+        return self._needs_text("is_one_text()").is_one_text(item)
 
     def decode(self, target):
         """One target, or one decision of a model, in the user's words.

@@ -145,7 +145,8 @@ class TextDataLoaders(DataLoaders):
                  quoting: int = csv.QUOTE_MINIMAL, *, encoding: str = "utf-8", **kwargs) -> "TextDataLoaders":
         """Loaders from the table `path/csv_fname`, or from the file `path` itself; then as `from_df`.
 
-        All fields are read as text, labels too: `NA` and `1` are class names.
+        All fields are read as text, labels too: `NA` and `1` are class names. The table is held in memory; for a
+        corpus that does not fit, use `from_folder`, which reads one file at a time.
 
         Raises: E403, E404 and E407 for the file; E502 for an unknown `encoding`; and what `from_df` raises.
         """

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column, parent_label
 from ulmfit_easy.data.targets import TARGETS, RegressionTarget, read_labels
-from ulmfit_easy.errors import TextError
+from ulmfit_easy.errors import TextError, some
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab
 
@@ -68,14 +68,25 @@ class Preparation:
 
     def ids(self, items) -> "MemoryIds":
         """The ids of new texts: strings, files, a Series, or a table with the columns used in training."""
-        if isinstance(items, str):
+        if self.is_one_text(items):
             items = [items]
         if len(items) == 0:
             raise TextError("E104", received="no items", expected="one text or more", fix="give texts")
         texts, _ = clean_texts(self._text_columns(items))
         return MemoryIds(map(Numericalize(self.vocab), self.tokenizer.pipe(texts)))
 
+    def is_one_text(self, item) -> bool:
+        """Whether an item is a text by itself: a string, or a tuple of fields where texts have several."""
+        return isinstance(item, str) or (isinstance(item, tuple) and len(self.text_cols) > 1)
+
     def _text_columns(self, items) -> list:
+        if not isinstance(items, pd.DataFrame) and len(self.text_cols) > 1:
+            rows, n = list(items), len(self.text_cols)
+            if bad := [i for i, row in enumerate(rows) if not (isinstance(row, tuple) and len(row) == n)]:
+                raise TextError("E102", received=f"texts that are not {n} fields, rows {some(bad)}",
+                                expected=f"tuples of {some(self.text_cols)}, as in training",
+                                fix="give tuples, or a table with these columns")
+            return [list(column) for column in zip(*rows, strict=True)]
         if not isinstance(items, pd.DataFrame):
             return [FileTexts(items) if isinstance(next(iter(items)), Path) else items]
         if len(self.text_cols) == items.shape[1] == 1:

@@ -20,15 +20,27 @@ class CategoryBlock:
 
 
 class MultiCategoryBlock(CategoryBlock):
-    """Marks a target of any number of classes for each text."""
+    """Marks a target of any number of classes for each text.
+
+    `encoded` is taken for fastai's signature: several label columns are always zeros and ones.
+    """
 
     kind = "multi"
 
+    def __init__(self, encoded: bool = False, vocab: Sequence | None = None):
+        super().__init__(vocab)
+
 
 class RegressionBlock(CategoryBlock):
-    """Marks a target of one or more numbers for each text."""
+    """Marks a target of one or more numbers for each text.
+
+    `n_out` is taken for fastai's signature: there are as many numbers as label columns.
+    """
 
     kind = "regression"
+
+    def __init__(self, n_out: int | None = None):
+        super().__init__()
 
 
 class CategoryTarget:

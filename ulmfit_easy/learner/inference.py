@@ -134,7 +134,8 @@ def get_preds(learn, ds_idx=1, dl=None, with_input=False, with_decoded=False, wi
 @torch.no_grad()
 def predict(learn, item, with_input=False):
     """See `Learner.predict`. A lean path: no callbacks, no bar, and the model's mode is put back afterwards."""
-    texts = [item] if isinstance(item, str) else item
+    alone = learn.dls.is_one_text(item)
+    texts = [item] if alone else item if hasattr(item, "__len__") else list(item)
     was_training = learn.model.training
     learn.model.eval()
     try:
@@ -146,8 +147,9 @@ def predict(learn, item, with_input=False):
     probs, decided = activation_of(learn.loss_func)(raw), decodes_of(learn.loss_func)(raw)
     found = [Prediction(learn.dls.decode(d), d, p) for d, p in zip(decided, probs, strict=True)]
     if with_input:
+        texts = texts.itertuples(index=False) if hasattr(texts, "itertuples") else texts
         found = [(text, *p) for text, p in zip(texts, found, strict=True)]
-    return found[0] if isinstance(item, str) else found
+    return found[0] if alone else found
 
 
 def _logits(output):

@@ -1,4 +1,7 @@
-"""The nine control tokens, and the guarantee that no user can type one."""
+"""The nine control tokens, and the guarantee that no user can type one.
+
+One text is meant to become one: `<unk>`, as WikiText writes an unknown word, is read as `xxunk`.
+"""
 
 import re
 
