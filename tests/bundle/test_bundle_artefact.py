@@ -121,3 +121,11 @@ def test_the_package_has_nothing_that_runs_what_a_file_holds():
                                   "import yaml", "exec(x)", "f = torch.load", "__import__('os')"])
 def test_the_check_above_sees_what_it_looks_for(code):
     assert list(dangers(ast.parse(code)))
+
+
+def test_weights_can_be_read_by_others(tmp_path):
+    import torch
+
+    from ulmfit_easy.bundle.artefact import save_weights
+
+    assert save_weights(tmp_path / "w.safetensors", {"a": torch.ones(2)}).stat().st_mode & 0o777 == 0o644

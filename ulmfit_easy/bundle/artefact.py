@@ -47,6 +47,7 @@ def save_weights(path, weights: dict[str, Tensor], **metadata) -> Path:
     path = Path(path)
     with atomic_path(path) as tmp:
         save_file(stored, tmp, {"ulmfit_easy": json.dumps({"format": FORMAT, "aliases": aliases, **metadata})})
+        tmp.chmod(0o644)  # safetensors makes it readable by its owner only: a class could not share it
     return path
 
 

@@ -70,7 +70,8 @@ def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2,
         if len(items) < STRATIFY_BELOW or {labels[i] for i in train} != set(labels):
             train, valid = StratifiedSplitter(labels, valid_pct, seed_)(items)
         if once := [label for label, n in Counter(labels).items() if n == 1]:
-            warnings.warn(f"{len(once)} classes have one example each, which goes to training: {some(once)}",
+            warnings.warn(f"{len(once)} classes have one example each, which goes to training: "
+                          f"{some(f'{str(label):.30}' for label in once)}",
                           stacklevel=2)
         return train, valid
     return split
