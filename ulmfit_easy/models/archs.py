@@ -18,6 +18,7 @@ from ulmfit_easy.models.awd_lstm import (
     awd_lstm_lm_config,
     awd_lstm_lm_split,
 )
+from ulmfit_easy.models.awd_qrnn import AWD_QRNN, awd_qrnn_clas_config, awd_qrnn_lm_config
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,10 @@ class Arch:
         return self.cls.__name__
 
 
-_KNOWN = [Arch(AWD_LSTM, awd_lstm_lm_config, awd_lstm_clas_config, awd_lstm_lm_split, awd_lstm_clas_split)]
+_KNOWN = [
+    Arch(AWD_LSTM, awd_lstm_lm_config, awd_lstm_clas_config, awd_lstm_lm_split, awd_lstm_clas_split),
+    Arch(AWD_QRNN, awd_qrnn_lm_config, awd_qrnn_clas_config, awd_lstm_lm_split, awd_lstm_clas_split),
+]
 ARCHS: dict[str, Arch] = {arch.name: arch for arch in _KNOWN}
 
 
@@ -44,7 +48,7 @@ def get_arch(arch: type[nn.Module] | str) -> Arch:
     name = arch if isinstance(arch, str) else arch.__name__
     if name not in ARCHS:
         raise TrainingError("E502", received=f"the architecture {name!r}", expected=f"one of {some(ARCHS)}",
-                            fix="pass AWD_LSTM, or add an Arch to ulmfit_easy.models.archs.ARCHS")
+                            fix="pass AWD_LSTM or AWD_QRNN, or add an Arch to ulmfit_easy.models.archs.ARCHS")
     return ARCHS[name]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ulmfit_easy.models.dropout import EmbeddingDropout, RNNDropout, WeightDropout
 
-Hidden = list[tuple[Tensor, Tensor]]  # per layer (h, c), each (1, B, H)
+Hidden = list[tuple[Tensor, ...]]  # per layer its state: tensors (1, B, ...), of an LSTM (h, c)
 Groups = list[list[nn.Parameter]]  # input side first
 
 awd_lstm_lm_config = dict(
@@ -31,17 +31,18 @@ class EncoderOutput(NamedTuple):
     hidden: Hidden  # after the last column
 
 
-class AWD_LSTM(nn.Module):
-    """An embedding and a stack of LSTMs, widths emb -> n_hid -> ... -> emb, with five kinds of dropout.
+class AWDEncoder(nn.Module):
+    """An embedding and a stack of recurrent layers, widths emb -> n_hid -> ... -> emb, with five kinds of dropout.
 
     A pure function: the state goes in and comes out, nothing is kept. The last layer is not dropped here
-    (`dropped` is `raw`): output dropout belongs to the head.
+    (`dropped` is `raw`): output dropout belongs to the head. A subclass says what a layer is, in `make_rnn`, and how
+    wide the tensors of its state are, in `state_sizes`.
 
     Args:
         vocab_sz, emb_sz, n_hid, n_layers: sizes; the last layer is `emb_sz` wide, to tie a decoder to it.
         pad_token: id of the padding token.
         hidden_p, input_p, embed_p, weight_p: dropout probabilities 0-1 between layers, on the embedded
-            input, on whole words, on recurrent weights. Defaults as in fastai; train with the configs above.
+            input, on whole words, on weights. Defaults as in fastai; train with the configs of the architecture.
     """
 
     def __init__(self, vocab_sz: int, emb_sz: int, n_hid: int, n_layers: int, pad_token: int = 1,
@@ -52,10 +53,18 @@ class AWD_LSTM(nn.Module):
         nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
         self.encoder_dp = EmbeddingDropout(self.encoder, embed_p)
         widths = [emb_sz, *[n_hid] * (n_layers - 1), emb_sz]
-        self.rnns = nn.ModuleList(WeightDropout(nn.LSTM(n_in, n_out, batch_first=True), weight_p)
-                                  for n_in, n_out in pairwise(widths))
+        self.rnns = nn.ModuleList(self.make_rnn(layer, n_in, n_out, weight_p)
+                                  for layer, (n_in, n_out) in enumerate(pairwise(widths)))
         self.input_dp = RNNDropout(input_p)
         self.hidden_dps = nn.ModuleList(RNNDropout(hidden_p) for _ in range(n_layers - 1))
+
+    def make_rnn(self, layer: int, n_in: int, n_out: int, weight_p: float) -> nn.Module:
+        """Layer number `layer`: `rnn(x (B, T, n_in), state) -> (B, T, n_out), state`."""
+        raise NotImplementedError
+
+    def state_sizes(self, rnn: nn.Module) -> tuple[int, ...]:
+        """The width of each tensor of a layer's state."""
+        raise NotImplementedError
 
     def forward(self, ids: Tensor, lengths: Tensor | None = None,
                 hidden: Hidden | None = None) -> EncoderOutput:
@@ -71,20 +80,29 @@ class AWD_LSTM(nn.Module):
         for layer, rnn in enumerate(self.rnns):
             if layer > 0:
                 x = self.hidden_dps[layer - 1](x)
-            x, state = rnn(x, hidden[layer])  # (B, T, H), ((1, B, H), (1, B, H))
+            x, state = rnn(x, hidden[layer])  # (B, T, H), tensors (1, B, ...)
             states.append(x)
             after.append(state)
         return EncoderOutput(states, raw=x, dropped=x, hidden=after)
 
     def init_hidden(self, bs: int) -> Hidden:
         """A state of zeros for `bs` rows, on the device and of the type of the weights."""
-        def zeros(size: int) -> Tensor:
-            return self.encoder.weight.new_zeros(1, bs, size)  # (1, B, H)
-        return [(zeros(rnn.hidden_size), zeros(rnn.hidden_size)) for rnn in self.rnns]
+        return [tuple(self.encoder.weight.new_zeros(1, bs, size) for size in self.state_sizes(rnn))
+                for rnn in self.rnns]
 
     def groups(self) -> Groups:
         """The layer groups [embedding], [rnn 1], .., [rnn L]: lists of parameters, input side first."""
         return [list(part.parameters()) for part in (self.encoder, *self.rnns)]
+
+
+class AWD_LSTM(AWDEncoder):
+    """The encoder made of LSTMs whose recurrent weights are dropped."""
+
+    def make_rnn(self, layer: int, n_in: int, n_out: int, weight_p: float) -> WeightDropout:
+        return WeightDropout(nn.LSTM(n_in, n_out, batch_first=True), weight_p)
+
+    def state_sizes(self, rnn: WeightDropout) -> tuple[int, int]:
+        return rnn.hidden_size, rnn.hidden_size
 
 
 def awd_lstm_lm_split(model: nn.Module) -> Groups:

@@ -68,7 +68,7 @@ class SentenceEncoder(nn.Module):
             with torch.set_grad_enabled(keeps and torch.is_grad_enabled()):
                 output = self.module(ids[alive, start:stop], hidden=hidden)
             n_next = sum(size > stop for size in sizes)
-            hidden = [(h[:, :n_next].detach(), c[:, :n_next].detach()) for h, c in output.hidden]  # (1, b, H)
+            hidden = [tuple(s[:, :n_next].detach() for s in layer) for layer in output.hidden]  # (1, b, ...)
             if not keeps:
                 continue
             outputs.append((alive, output))

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ulmfit_easy.models.precision import autocast
+
 
 def dropout_mask(x: Tensor, size: Sequence[int], p: float) -> Tensor:
     """A mask of `size`, like `x` in type and device: 0 with probability `p`, else 1 / (1 - p)."""
@@ -87,8 +89,9 @@ class WeightDropout(nn.Module):
         weight_hh = F.dropout(self.weight_hh_l0_raw, self.weight_p, self.training)
         rest = self.module
         weights = [rest["weight_ih_l0"], weight_hh, rest["bias_ih_l0"], rest["bias_hh_l0"]]
+        x, h, c, *weights = autocast(x, *state, *weights)  # torch's own autocast has no rule for an LSTM on a CPU
         # "train" only keeps what a backward pass needs, so that gradients in eval mode work on every device.
-        x, h, c = torch.lstm(x, state, weights, has_biases=True, num_layers=1, dropout=0.0,
+        x, h, c = torch.lstm(x, (h, c), weights, has_biases=True, num_layers=1, dropout=0.0,
                              train=torch.is_grad_enabled(), bidirectional=False, batch_first=True)
         return x, (h, c)  # (B, T, H), (1, B, H) twice
 

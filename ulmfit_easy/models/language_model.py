@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from ulmfit_easy.models.archs import get_arch, resolve_config
 from ulmfit_easy.models.awd_lstm import Hidden
-from ulmfit_easy.models.softmax import LinearDecoder, LMOutput
+from ulmfit_easy.models.softmax import LMDecoder, LMOutput
 
 
 class LanguageModel(nn.Sequential):
@@ -13,7 +13,7 @@ class LanguageModel(nn.Sequential):
     `model(ids, hidden=None)` gives an `LMOutput` for ids (B, T); pass its `hidden` to go on from there.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: LinearDecoder):
+    def __init__(self, encoder: nn.Module, decoder: LMDecoder):
         super().__init__(encoder, decoder)
 
     def forward(self, ids: Tensor, hidden: Hidden | None = None) -> LMOutput:
@@ -21,18 +21,19 @@ class LanguageModel(nn.Sequential):
 
 
 def get_language_model(arch: type[nn.Module] | str, vocab_sz: int, config: dict | None = None,
-                       drop_mult: float = 1.0) -> LanguageModel:
+                       drop_mult: float = 1.0, *, softmax: str = "full") -> LanguageModel:
     """A fresh language model with the encoder `arch`.
 
     Args:
         vocab_sz: number of words V.
         config: changes to the architecture's own config (`awd_lstm_lm_config`), by the same names.
         drop_mult: factor on every dropout; less text wants more. 1 is the config as it stands, 0 no dropout.
-    Raises: E502 for an unknown architecture, config key or impossible dropout.
+        softmax: how it is trained, "full", "sampled" or "adaptive", see `LMDecoder`.
+    Raises: E502 for an unknown architecture, config key or softmax, or an impossible dropout.
     """
     known = get_arch(arch)
     config = resolve_config(known.lm_config, config, drop_mult)
     tie, output_p, bias = (config.pop(k) for k in ("tie_weights", "output_p", "out_bias"))
     encoder = known.cls(vocab_sz, **config)
     tied = encoder.encoder if tie else None
-    return LanguageModel(encoder, LinearDecoder(vocab_sz, encoder.emb_sz, output_p, tied, bias))
+    return LanguageModel(encoder, LMDecoder(vocab_sz, encoder.emb_sz, output_p, tied, bias, softmax))

@@ -2,7 +2,8 @@
 
 The logits of a batch are the largest tensor in ULMFiT: 64 x 72 tokens x 60,000 words are 1.1 GB, and their
 gradient as much again. Here a model gives back its last states and the decoder; the loss makes the logits of
-one chunk of tokens, takes all it needs from them, gradients included, and lets them go.
+one chunk of tokens, takes all it needs from them, gradients included, and lets them go. Two more ways to train,
+`sampled` and `adaptive`, compute fewer logits; validation is exact with each.
 """
 
 from collections.abc import Iterator
@@ -13,9 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.models.adaptive import AdaptiveSoftmax
 from ulmfit_easy.models.awd_lstm import EncoderOutput, Hidden
 from ulmfit_easy.models.dropout import RNNDropout
+from ulmfit_easy.models.precision import at_least_float32, autocast
+from ulmfit_easy.models.sampled import WordSampler, sampled_cross_entropy
 
+SOFTMAX = ("full", "sampled", "adaptive")
 IGNORE = -100  # a target that counts nowhere, torch's default
 CHUNK_FLOATS = 2**23  # logits alive at once: 32 MB
 
@@ -35,7 +41,8 @@ class LMOutput:
     raw: Tensor  # (B, T, E), before output dropout
     dropped: Tensor  # (B, T, E), what the decoder reads
     hidden: Hidden
-    decoder: nn.Linear
+    decoder: nn.Linear | AdaptiveSoftmax  # from states to logits, or to log-probabilities
+    sampler: WordSampler | None = None  # in training with sampled softmax
     stats: TokenStats | None = None  # left here by `lm_cross_entropy` when no gradient is wanted
 
     def logits(self) -> Tensor:
@@ -43,35 +50,47 @@ class LMOutput:
         return self.decoder(self.dropped)
 
 
-class LinearDecoder(nn.Module):
-    """Output dropout and the linear layer from states to vocabulary.
+class LMDecoder(nn.Module):
+    """Output dropout and what leads from states to the vocabulary.
 
     Args:
         n_out, n_hid: V and E.
         output_p: dropout probability 0-1, one mask over time.
         tie_encoder: the embedding whose weight the decoder shares (Inan et al. 2016), or None for its own.
         bias: whether each word has a bias.
+        softmax: "full", "sampled" or "adaptive". The first two are the same decoder and differ in the training
+            loss only; the third has weights of its own, whatever `tie_encoder` and `bias` say.
+    Raises: E502 for another `softmax`, or an adaptive one of too few words.
     """
 
     def __init__(self, n_out: int, n_hid: int, output_p: float = 0.1, tie_encoder: nn.Embedding | None = None,
-                 bias: bool = True):
+                 bias: bool = True, softmax: str = "full"):
         super().__init__()
+        if softmax not in SOFTMAX:
+            raise TrainingError("E502", received=f"softmax={softmax!r}", expected=f"one of {', '.join(SOFTMAX)}",
+                                fix='"sampled" trains large vocabularies fast, "full" is exact')
+        self.sampler = WordSampler(n_out) if softmax == "sampled" else None
+        self.output_dp = RNNDropout(output_p)
+        if softmax == "adaptive":
+            self.decoder = AdaptiveSoftmax(n_hid, n_out)
+            return
         self.decoder = nn.Linear(n_hid, n_out, bias=bias)
         nn.init.uniform_(self.decoder.weight, -0.1, 0.1)
         if bias:
             nn.init.zeros_(self.decoder.bias)
         if tie_encoder is not None:
             self.decoder.weight = tie_encoder.weight
-        self.output_dp = RNNDropout(output_p)
 
     def forward(self, output: EncoderOutput) -> LMOutput:
-        return LMOutput(output.raw, self.output_dp(output.dropped), output.hidden, self.decoder)
+        sampler = self.sampler if self.training else None
+        return LMOutput(output.raw, self.output_dp(output.dropped), output.hidden, self.decoder, sampler)
 
 
 def lm_cross_entropy(output: LMOutput, targets: Tensor, reduction: str = "mean") -> Tensor:
     """The cross-entropy of `targets` (B, T) in nats per token, from a decoder run in chunks.
 
-    Where gradients are off, `output.stats` is filled on the way, so that metrics need no second pass.
+    Where gradients are off, it is exact, and `output.stats` is filled on the way, so that metrics need no second
+    pass. With sampled softmax it is an estimate in training, see `models/sampled.py`.
 
     Args:
         targets: int64; `IGNORE` (-100) marks positions that do not count.
@@ -84,8 +103,13 @@ def lm_cross_entropy(output: LMOutput, targets: Tensor, reduction: str = "mean")
             nll = [F.nll_loss(logp, y, reduction="none") for logp, y in _log_prob_chunks(output, targets)]
         return torch.cat(nll).view_as(targets)  # (B, T)
     if torch.is_grad_enabled():
-        x, decoder = output.dropped.flatten(0, 1), output.decoder  # (B * T, E)
-        return _LinearCrossEntropy.apply(x, decoder.weight, decoder.bias, targets.flatten())
+        x, y, decoder = output.dropped.flatten(0, 1), targets.flatten(), output.decoder  # (B * T, E), (B * T,)
+        if isinstance(decoder, AdaptiveSoftmax):
+            return decoder.loss(x, y, IGNORE)
+        if output.sampler is not None:
+            sample = output.sampler.draw(x.device)
+            return sampled_cross_entropy(x, decoder.weight, decoder.bias, y, sample, CHUNK_FLOATS, IGNORE)
+        return _LinearCrossEntropy.apply(x, decoder.weight, decoder.bias, y)
     output.stats = token_stats(output, targets)
     return output.stats.nll / output.stats.count
 
@@ -111,11 +135,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
         need_x, need_weight, need_bias, _ = ctx.needs_input_grad
-        dx = torch.empty_like(x, dtype=_at_least_float32(x)) if need_x else None  # (N, E)
+        dx = torch.empty_like(x, dtype=at_least_float32(x)) if need_x else None  # (N, E)
         dweight = torch.zeros_like(weight) if need_weight else None  # (V, E)
         dbias = torch.zeros_like(bias) if need_bias else None  # (V,)
-        x, weight, bias = _autocast(x, weight, bias)
-        nll = x.new_zeros((), dtype=_at_least_float32(x))
+        x, weight, bias = autocast(x, weight, bias)
+        nll = x.new_zeros((), dtype=at_least_float32(x))
         for rows in _chunks(len(x), len(weight)):
             y = targets[rows]  # (n,)
             logp = _log_probs(x[rows], weight, bias)  # (n, V)
@@ -153,29 +177,20 @@ def _add_matmul(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 def _log_prob_chunks(output: LMOutput, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Log-probabilities (n, V) and targets (n,), chunk after chunk."""
-    decoder, y = output.decoder, targets.flatten()  # (B * T,)
-    x, weight, bias = _autocast(output.dropped.flatten(0, 1), decoder.weight, decoder.bias)  # (B * T, E), ...
+    decoder, x, y = output.decoder, output.dropped.flatten(0, 1), targets.flatten()  # (B * T, E), (B * T,)
+    if isinstance(decoder, AdaptiveSoftmax):
+        for rows in _chunks(len(x), decoder.n_classes):
+            yield decoder(x[rows]).float(), y[rows]
+        return
+    x, weight, bias = autocast(x, decoder.weight, decoder.bias)
     for rows in _chunks(len(x), len(weight)):
         yield _log_probs(x[rows], weight, bias), y[rows]
 
 
 def _log_probs(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.linear(x, weight, bias).to(_at_least_float32(x)).log_softmax(1)  # (n, V)
+    return F.linear(x, weight, bias).to(at_least_float32(x)).log_softmax(1)  # (n, V)
 
 
 def _chunks(n_tokens: int, vocab_sz: int) -> Iterator[slice]:
     size = max(1, CHUNK_FLOATS // vocab_sz)
     return (slice(start, start + size) for start in range(0, n_tokens, size))
-
-
-def _autocast(*tensors: Tensor | None) -> list[Tensor | None]:
-    """The tensors in autocast's type if it is on, cast once for all chunks."""
-    kind = tensors[0].device.type
-    if not torch.is_autocast_enabled(kind):
-        return list(tensors)
-    dtype = torch.get_autocast_dtype(kind)
-    return [None if t is None else t.to(dtype) for t in tensors]
-
-
-def _at_least_float32(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)

@@ -1,0 +1,294 @@
+"""AWD_QRNN behind every door that AWD_LSTM has: language model, classifier, learners, bundles, generation."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ulmfit_easy.all import (
+    AWD_LSTM,
+    AWD_QRNN,
+    BaseTokenizer,
+    TextDataLoaders,
+    accuracy,
+    awd_qrnn_clas_config,
+    awd_qrnn_lm_config,
+    language_model_learner,
+    load_learner,
+    text_classifier_learner,
+    toy_reviews,
+)
+from ulmfit_easy.errors import FileError
+from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.models.classifier import SentenceEncoder, get_text_classifier
+from ulmfit_easy.models.generate import generate
+from ulmfit_easy.models.language_model import get_language_model
+
+B, T, V, E, H, L = 3, 5, 23, 4, 7, 3
+TINY = dict(emb_sz=E, n_hid=H, n_layers=L)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def ids(n=T):
+    return torch.randint(2, V, (B, n))
+
+
+def rnn_names(prefix, i):
+    return {f"{prefix}rnns.{i}.layers.0.linear.{name}" for name in ("weight_raw", "module.bias")}
+
+
+# --- the encoder --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 4])
+def test_every_output_has_its_documented_shape(n_layers):
+    out = AWD_QRNN(V, E, H, n_layers)(ids())
+    widths = [H] * (n_layers - 1) + [E]
+    assert [s.shape for s in out.states] == [(B, T, n) for n in widths]
+    assert out.raw.shape == out.dropped.shape == (B, T, E)
+    shapes = [[(1, B, n)] for n in widths]
+    shapes[0].append((1, B, E))  # the first layer looks back one token
+    assert [[s.shape for s in layer] for layer in out.hidden] == shapes
+    assert [[s.shape for s in layer] for layer in AWD_QRNN(V, E, H, n_layers).init_hidden(B)] == shapes
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, T - 1))
+def test_two_parts_with_the_state_carried_equal_one_whole(cut):
+    encoder, x = AWD_QRNN(V, E, H, L).eval(), ids()
+    first = encoder(x[:, :cut])
+    second, whole = encoder(x[:, cut:], hidden=first.hidden), encoder(x)
+    torch.testing.assert_close(torch.cat([first.raw, second.raw], 1), whole.raw)
+    torch.testing.assert_close(second.hidden, whole.hidden)
+
+
+def test_the_encoder_keeps_nothing_between_calls():
+    encoder, x = AWD_QRNN(V, E, H, L).eval(), ids()
+    before = encoder(x).raw
+    encoder(ids())
+    assert torch.equal(encoder(x).raw, before)
+
+
+def test_the_state_is_in_the_type_of_the_weights():
+    encoder = AWD_QRNN(V, E, H, L).double()
+    out = encoder(ids())
+    assert {s.dtype for layer in out.hidden for s in layer} == {out.raw.dtype} == {torch.float64}
+
+
+def test_no_logit_knows_a_later_token():
+    model, x = get_language_model(AWD_QRNN, V, TINY).eval(), ids()
+    before = model(x).logits()
+    for t in range(1, T):
+        changed = x.clone()
+        changed[:, t:] = (x[:, t:] + 1) % V
+        after = model(changed).logits()
+        assert torch.equal(after[:, :t], before[:, :t])
+        assert not torch.equal(after[:, t], before[:, t])
+
+
+def test_drop_mult_scales_every_dropout_and_zero_is_the_plain_model():
+    model, x = get_language_model(AWD_QRNN, V, TINY, drop_mult=0.5), ids()
+    linears = [rnn.layers[0].linear for rnn in model[0].rnns]
+    assert [linear.weight_p for linear in linears] == [0.1] * L  # half of 0.2, on every layer
+    assert not torch.equal(model(x).logits(), model(x).logits())
+    plain = get_language_model(AWD_QRNN, V, TINY, drop_mult=0)
+    assert torch.equal(plain(x).logits(), plain.eval()(x).logits())
+
+
+@torch.inference_mode()
+def test_the_eval_encoder_exports_for_inference():
+    encoder, x = AWD_QRNN(V, E, H, n_layers=2).eval(), ids(2)
+    exported = torch.export.export(encoder, (x,)).module()
+    torch.testing.assert_close(exported(x).raw, encoder(x).raw)
+
+
+# --- names, sizes, groups -----------------------------------------------------------------------------------
+
+
+def test_the_default_sizes_and_dropouts_are_the_published_ones():
+    sizes = dict(emb_sz=400, n_hid=1552, n_layers=4, pad_token=1, bidir=False)
+    assert awd_qrnn_lm_config == dict(sizes, output_p=0.1, hidden_p=0.15, input_p=0.25, embed_p=0.02,
+                                      weight_p=0.2, tie_weights=True, out_bias=True)
+    assert awd_qrnn_clas_config == dict(sizes, output_p=0.4, hidden_p=0.3, input_p=0.4, embed_p=0.05, weight_p=0.5)
+    assert get_arch("AWD_QRNN").cls is AWD_QRNN
+
+
+def test_the_names_and_shapes_of_a_language_model_are_multifits():
+    with torch.device("meta"):
+        model = get_language_model(AWD_QRNN, 15_000, dict(n_hid=1550))
+    shapes = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    linears = [(4650, 800), (4650, 1550), (4650, 1550), (1200, 1550)]
+    words = dict.fromkeys(("0.encoder.weight", "0.encoder_dp.emb.weight", "1.decoder.weight"), (15_000, 400))
+    expected = words | {"1.decoder.bias": (15_000,)}
+    for i, (n_out, n_in) in enumerate(linears):
+        expected[f"0.rnns.{i}.layers.0.linear.weight_raw"] = (n_out, n_in)
+        expected[f"0.rnns.{i}.layers.0.linear.module.bias"] = (n_out,)
+    assert shapes == expected
+    assert sum(p.numel() for p in model.parameters()) == 26_025_150
+
+
+def names_of(model, group):
+    by_id = {id(p): name for name, p in model.named_parameters()}
+    return {by_id[id(p)] for p in group}
+
+
+def test_language_model_groups_are_the_rnns_then_embedding_with_decoder():
+    model = get_language_model(AWD_QRNN, V, TINY)
+    groups = get_arch(AWD_QRNN).lm_split(model)
+    assert [names_of(model, g) for g in groups] == [
+        *(rnn_names("0.", i) for i in range(L)), {"0.encoder.weight", "1.decoder.bias"}]
+
+
+def test_classifier_groups_are_embedding_rnns_head():
+    model = get_text_classifier(AWD_QRNN, V, 2, config=TINY)
+    groups = get_arch(AWD_QRNN).clas_split(model)
+    assert [names_of(model, g) for g in groups[:-1]] == [
+        {"0.module.encoder.weight"}, *(rnn_names("0.module.", i) for i in range(L))]
+    assert all(name.startswith("1.layers.") for name in names_of(model, groups[-1]))
+    assert sum(map(len, groups)) == len(list(model.parameters()))
+
+
+# --- the classifier -----------------------------------------------------------------------------------------
+
+
+def pad(docs, to=0):
+    """Documents as ids (B, T), padded on the right, and lengths (B,)."""
+    lengths = torch.tensor([len(d) for d in docs])
+    rows = torch.ones(len(docs), max(to, *lengths.tolist()), dtype=torch.int64)
+    for row, doc in zip(rows, docs, strict=True):
+        row[:len(doc)] = doc
+    return rows, lengths
+
+
+@pytest.mark.parametrize("n", [1, 19, 20, 21, 61])
+def test_windows_give_the_states_of_one_long_read(n):
+    encoder, x = AWD_QRNN(V, E, H, L).eval(), torch.randint(V, (1, n))
+    out = SentenceEncoder(20, encoder, max_len=None)(x, torch.tensor([n]))
+    torch.testing.assert_close(out.raw, encoder(x).raw, rtol=0, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=16), st.sampled_from([60, None]), st.integers(0, 50),
+       st.integers(0, 2**32))
+def test_a_prediction_depends_on_no_neighbour_no_order_no_padding(lengths, max_len, extra, seed):
+    torch.manual_seed(seed)
+    model = get_text_classifier(AWD_QRNN, V, 4, seq_len=20, config=TINY, max_len=max_len).eval()
+    for block in model[1].layers[:2]:  # batch norms that have seen data, so that small differences show
+        block[0].running_var.uniform_(0.02, 0.05)
+    docs = [torch.randint(V, (n,)) for n in lengths]  # every id, padding among them
+    order = torch.randperm(len(docs)).tolist()
+    with torch.inference_mode():
+        logits = model(*pad(docs, to=max(lengths) + extra)).logits
+        shuffled = model(*pad([docs[i] for i in order])).logits
+        alone = torch.cat([model(*pad([docs[i]])).logits for i in order[:2]])
+    assert (logits[order] - shuffled).abs().max() < 1e-5
+    assert (logits[order[:2]] - alone).abs().max() < 1e-5
+
+
+def test_the_gradient_crosses_no_window_border():
+    encoder = AWD_QRNN(51, E, H, L, pad_token=0).eval()
+    words = torch.arange(1, 51).unsqueeze(0)  # each position a word of its own
+    out = SentenceEncoder(20, encoder, max_len=None)(words, torch.tensor([50]))
+    out.raw[0, -1].sum().backward()
+    moved = encoder.encoder.weight.grad.abs().sum(1)[1:] > 0
+    assert moved.nonzero().flatten().tolist() == list(range(40, 50))
+
+
+# --- learners -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lm(tmp_path_factory):
+    """A tiny language model, trained for a moment on toy reviews, and its losses before and after."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        torch.manual_seed(0)
+        dls = reviews(is_lm=True)
+        learn = language_model_learner(dls, AWD_QRNN, config=dict(emb_sz=16, n_hid=24, n_layers=2), drop_mult=0.1,
+                                       pretrained=False, path=tmp_path_factory.mktemp("lm"), verbose=False)
+        learn.losses = [float(learn.validate()[0])]
+        learn.fit_one_cycle(3, 2e-2)
+        learn.losses.append(float(learn.validate()[0]))
+        yield learn
+
+
+def reviews(**kwargs):
+    options = dict(text_col="text", tok_tfm=BaseTokenizer(), bs=8, seq_len=10, seed=0, min_freq=1)
+    return TextDataLoaders.from_df(toy_reviews(n=90, seed=0), **options, **kwargs)
+
+
+def classifier(lm, **kwargs):
+    options = dict(config=dict(emb_sz=16, n_hid=24, n_layers=2), metrics=accuracy, pretrained=False, path=lm.path,
+                   verbose=False)
+    return text_classifier_learner(reviews(label_col="label", text_vocab=lm.dls.vocab), AWD_QRNN, **options | kwargs)
+
+
+def test_a_language_model_learns(lm):
+    before, after = lm.losses
+    assert after < before - 1.5, lm.losses
+
+
+def test_training_carries_the_state_of_both_kinds_from_batch_to_batch(lm):
+    learn = copy.deepcopy(lm)
+    hiddens = []
+    learn.model[0].register_forward_pre_hook(
+        lambda module, args, kwargs: hiddens.append(kwargs["hidden"]), with_kwargs=True)
+    learn.fit(1, 1e-3)
+    carried = hiddens[1]  # the second batch of training
+    assert hiddens[0] is None and [len(layer) for layer in carried] == [2, 1]
+    assert all(s.abs().sum() > 0 and not s.requires_grad for layer in carried for s in layer)
+
+
+def test_an_export_loads_again_and_says_the_same(lm):
+    again = load_learner(lm.export())
+    assert type(again.model[0]) is AWD_QRNN
+    x = torch.randint(9, len(lm.dls.vocab), (2, 30))
+    assert torch.equal(again.model.eval()(x).logits(), lm.model.eval()(x).logits())
+    text = "I watched the film"
+    assert again.predict(text, n_words=8, seed=1) == lm.predict(text, n_words=8, seed=1)
+
+
+def test_a_classifier_takes_the_encoder_trains_and_loads_again(lm):
+    lm.save_encoder("tuned")
+    clas = classifier(lm).load_encoder("tuned")
+    assert torch.equal(clas.encoder.rnns[0].layers[0].linear.weight_raw, lm.encoder.rnns[0].layers[0].linear.weight_raw)
+    clas.fit_one_cycle(1, 2e-2)
+    clas.unfreeze().fit_one_cycle(2, slice(1e-3, 2e-2))
+    texts = toy_reviews(n=6, seed=3)["text"].tolist()
+    ours, theirs = clas.predict(texts), load_learner(clas.export("clas")).predict(texts)
+    torch.testing.assert_close([p.probs for p in ours], [p.probs for p in theirs], rtol=0, atol=1e-6)
+
+
+def test_freezing_to_a_group_trains_from_there_up(lm):
+    clas = classifier(lm)
+    for n, first in ((-1, 3), (-2, 2), (-3, 1), (0, 0)):
+        clas.freeze_to(n)
+        assert [g[0].requires_grad for g in clas.opt.param_groups] == [i >= first for i in range(4)]
+
+
+def test_the_encoder_of_an_lstm_does_not_fit(lm):
+    lm.save_encoder("tuned")
+    clas = text_classifier_learner(
+        reviews(label_col="label", text_vocab=lm.dls.vocab), AWD_LSTM, config=dict(emb_sz=16, n_hid=24, n_layers=2),
+        pretrained=False, path=lm.path, verbose=False)
+    with pytest.raises(FileError, match="E402"):
+        clas.load_encoder("tuned")
+
+
+def test_generation_carries_the_state_and_reads_each_token_once(lm):
+    model, prompt = lm.model.eval(), torch.randint(9, len(lm.dls.vocab), (12,)).tolist()
+    steps = []
+    hook = model[0].register_forward_pre_hook(lambda module, args: steps.append(args[0].shape[1]))
+    new = generate(model, prompt, 6, top_k=1)
+    hook.remove()
+    assert steps == [12, 1, 1, 1, 1, 1]
+    text = list(prompt)
+    for _ in range(6):  # the likeliest token, the whole text read again each time
+        text.append(int(model(torch.tensor([text])).logits()[0, -1].argmax()))
+    assert text == prompt + new

@@ -1,0 +1,26 @@
+"""The AWD-QRNN encoder: the AWD-LSTM with quasi-recurrent layers, whose matrix products need no loop over time.
+
+Source: Eisenschlos et al. 2019 (MultiFiT, arXiv 1909.04761); sizes and dropouts as fastai shipped them. Groups and
+splitters are those of the AWD-LSTM.
+"""
+
+from ulmfit_easy.models.awd_lstm import AWDEncoder
+from ulmfit_easy.models.qrnn import QRNN
+
+awd_qrnn_lm_config = dict(
+    emb_sz=400, n_hid=1552, n_layers=4, pad_token=1, bidir=False, output_p=0.1, hidden_p=0.15, input_p=0.25,
+    embed_p=0.02, weight_p=0.2, tie_weights=True, out_bias=True)
+
+awd_qrnn_clas_config = dict(
+    emb_sz=400, n_hid=1552, n_layers=4, pad_token=1, bidir=False, output_p=0.4, hidden_p=0.3, input_p=0.4,
+    embed_p=0.05, weight_p=0.5)
+
+
+class AWD_QRNN(AWDEncoder):
+    """The encoder made of QRNNs, all of whose weights are dropped; the first layer looks at pairs of tokens."""
+
+    def make_rnn(self, layer: int, n_in: int, n_out: int, weight_p: float) -> QRNN:
+        return QRNN(n_in, n_out, weight_p, window=2 if layer == 0 else 1)
+
+    def state_sizes(self, rnn: QRNN) -> tuple[int, ...]:
+        return rnn.state_sizes
