@@ -113,3 +113,17 @@ def test_an_unshuffled_loader_has_a_fixed_order_and_leaves_the_other_as_it_was()
     fixed = dl.unshuffled()
     assert torch.cat([lengths for _, lengths in fixed]).tolist() == [5, 4, 3, 2, 1]
     assert dl.state_dict() == before and dl.shuffle
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("position", [1, 7, 14, 15])
+def test_a_start_in_the_middle_of_an_epoch_equals_skipping_and_reads_no_skipped_text(shuffle, position):
+    a, b = (loader(list(range(1, 60)), bs=4, shuffle=shuffle, seed=seed) for seed in (0, 9))
+    batches, following = list(a), list(a)
+    b.load_state_dict({"seed": 0, "epoch": 1, "position": position})
+    read, ids = [], b.ids
+    b.ids = type("Counted", (), {"__getitem__": lambda _, i: read.append(i) or ids[i]})()
+    found = list(b)
+    assert [t.tolist() for batch in found for t in batch] == [t.tolist() for batch in batches[position:] for t in batch]
+    assert len(read) == sum(len(ids) for ids, _ in found) and len(b) == len(batches)
+    assert [documents(batch) for batch in b] == [documents(batch) for batch in following]

@@ -1,4 +1,5 @@
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit_easy.data.lm import LMDataLoader
-from ulmfit_easy.errors import TextError
+from ulmfit_easy.errors import TextError, TrainingError
 
 
 class Ids:
@@ -50,8 +51,7 @@ def test_rows_continue_from_batch_to_batch_and_are_the_documents(lengths, bs, se
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dl = loader(lengths, bs=bs, seq_len=seq_len, shuffle=shuffle, backwards=backwards, seed=1)
-    order = dl.next_order().tolist()
-    dl.load_state_dict({"seed": dl.seed, "epoch": 0})
+    order = dl.order_of(0).tolist()
     docs = [np.arange(n)[::-1 if backwards else 1] + dl.ids.starts[i] for i, n in enumerate(lengths)]
     stream = np.concatenate([docs[i] for i in order])
     batches = list(dl)
@@ -93,6 +93,71 @@ def test_state_goes_on_where_it_was_taken():
     b = loader([7] * 20, bs=2, seq_len=9, shuffle=True, seed=5)
     b.load_state_dict(state)
     assert torch.equal(streams(b)[0], second) and torch.equal(streams(b)[0], third)
+
+
+def same(batches, others) -> bool:
+    return len(batches) == len(others) and all(torch.equal(a, b) for pair in zip(batches, others, strict=True)
+                                               for a, b in zip(*pair, strict=True))
+
+
+@settings(deadline=None, max_examples=100)
+@given(lengths_of_documents, st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.booleans())
+def test_virtual_epochs_put_end_to_end_are_the_real_passes(lengths, bs, seq_len, n_batches, shuffle):
+    def make(**kwargs):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return loader(lengths, bs=bs, seq_len=seq_len, shuffle=shuffle, seed=1, **kwargs)
+    whole, virtual = make(), make(n_batches=n_batches)
+    passes = [batch for _ in range(3) for batch in whole]
+    assert len(virtual) == n_batches and virtual.pass_len == len(whole)
+    n_epochs = len(passes) // n_batches
+    epochs = [list(virtual) for _ in range(n_epochs)]
+    assert all(len(epoch) == n_batches for epoch in epochs)
+    assert same([batch for epoch in epochs for batch in epoch], passes[:n_epochs * n_batches])
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data(), st.integers(1, 3), st.sampled_from([None, 4, 11]))
+def test_a_start_in_the_middle_of_an_epoch_equals_skipping_once(data, epoch, n_batches):
+    make = partial(loader, [7] * 20, bs=2, seq_len=9, shuffle=True, n_batches=n_batches)  # 8 batches a pass
+    a, b = make(seed=0), make(seed=5)
+    position = data.draw(st.integers(0, len(a)))
+    for _ in range(epoch):
+        batches = list(a)
+    following = batches if position == 0 else list(a)
+    b.load_state_dict({"seed": 0, "epoch": epoch - (position == 0), "position": position})
+    assert b.state_dict()["position"] == position and len(b) == len(a)
+    assert same(list(b), batches[position:]) and b.state_dict() == {"seed": 0, "epoch": epoch, "position": 0}
+    if position:
+        assert same(list(b), following)
+
+
+@pytest.mark.parametrize("n_batches", [None, 200])
+def test_a_start_in_the_middle_reads_nothing_of_what_came_before(n_batches):
+    dl = loader([50] * 10_000, bs=4, seq_len=20, shuffle=True, seed=0, n_batches=n_batches)
+    dl.load_state_dict({"seed": 0, "epoch": 30, "position": 150})
+    next(iter(dl))
+    assert dl.ids.tokens_read == 4 * 21 and dl.ids.reads <= 8
+
+
+def test_an_unshuffled_copy_is_one_pass_and_leaves_the_virtual_epochs_alone():
+    dl = loader([7] * 20, bs=2, seq_len=9, shuffle=True, seed=0, n_batches=3)
+    next(iter(dl))
+    dl.load_state_dict({**dl.state_dict(), "position": 2})
+    before = dl.state_dict()
+    assert same(list(dl.unshuffled()), list(loader([7] * 20, bs=2, seq_len=9))) and dl.state_dict() == before
+
+
+def test_a_virtual_epoch_without_batches_is_e502():
+    with pytest.raises(TrainingError, match="E502"):
+        loader([7] * 20, n_batches=0)
+
+
+def test_a_fingerprint_tells_data_apart_and_not_seeds():
+    same_data = {loader([7, 8, 9], shuffle=shuffle, seed=seed).fingerprint() for shuffle in (True, False)
+                 for seed in (0, 1)}
+    others = {loader([7, 8, 9], rows=rows).fingerprint() for rows in ([0, 1], [0, 2], [2, 1, 0])}
+    assert len(same_data) == 1 and len(same_data | others | {loader([7, 9, 8]).fingerprint()}) == 5
 
 
 def test_the_global_seed_decides_where_no_seed_is_given():

@@ -63,11 +63,23 @@ def test_accumulation_steps_for_the_rows_left_at_the_end_of_an_epoch():
 def test_bf16_trains_on_a_cpu_with_float32_weights(make):
     learn, seen = make(), []
     learn.to_bf16()
-    learn.fit_one_cycle(3, 2e-2, cbs=At("after_pred", lambda: seen.append(torch.is_autocast_enabled("cpu"))))
+    note = At("after_pred", lambda: seen.append((torch.is_autocast_enabled("cpu"), learn.training)))
+    learn.fit_one_cycle(3, 2e-2, cbs=note)
     losses = [row[1] for row in learn.recorder.values]
-    assert losses[-1] < losses[0] and all(seen) and not torch.is_autocast_enabled("cpu")
+    assert losses[-1] < losses[0] and not torch.is_autocast_enabled("cpu")
+    assert all(on == training for on, training in seen)
     assert all(p.dtype == torch.float32 for p in learn.model.parameters())
     assert not any(isinstance(cb, MixedPrecision) for cb in learn.to_fp32().cbs)
+
+
+def test_a_language_model_trains_in_bf16_where_the_processor_is_faster_with_it(monkeypatch):
+    assert not any(isinstance(cb, MixedPrecision) for cb in lm().cbs)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    assert any(isinstance(cb, MixedPrecision) for cb in lm().cbs)
+    assert not any(isinstance(cb, MixedPrecision) for cb in lm(precision="fp32").cbs)
+    assert not any(isinstance(cb, MixedPrecision) for cb in classifier().cbs)
+    with pytest.raises(TrainingError, match="E502.*'fp8'.*auto.*fp16"):
+        lm(precision="fp8")
 
 
 def test_fp16_on_a_cpu_warns_and_trains_in_float32():

@@ -31,8 +31,8 @@ class ClassifierDataLoader(EpochOrder):
 
     def __init__(self, ids, rows: Sequence[int], targets=None, *, bs: int = 64, shuffle: bool = False,
                  backwards: bool = False, seed: int | None = None, device=None):
-        super().__init__(rows, shuffle=shuffle, seed=seed, device=device)
-        self.ids, self.bs, self.backwards = ids, bs, backwards
+        super().__init__(ids, rows, shuffle=shuffle, seed=seed, device=device)
+        self.bs, self.backwards = bs, backwards
         self.targets = None if targets is None else torch.as_tensor(targets)
         self.lengths = np.asarray(ids.lengths)[self.rows]  # (N,)
         self.order = np.argsort(-self.lengths, kind="stable")  # (N,) positions in `rows`, longest first
@@ -42,14 +42,16 @@ class ClassifierDataLoader(EpochOrder):
         return n + (rest > 0) - (self.shuffle and n > 0 and rest == 1)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        for positions in self._shuffled() if self.shuffle else self._cut(self.order):
+        start = self.begin()
+        batches = self._shuffled() if self.shuffle else self._cut(self.order)
+        for positions in batches[start:]:
             yield self._batch(positions)
 
     def _cut(self, positions: np.ndarray) -> list[np.ndarray]:
         return [positions[i:i + self.bs] for i in range(0, len(positions), self.bs)]
 
     def _shuffled(self) -> list[np.ndarray]:
-        rng = self.next_rng()
+        rng = self.rng(self.epoch)
         mixed = np.concatenate([self.order[:1], rng.permutation(self.order[1:])])
         pools = [mixed[i:i + POOL * self.bs] for i in range(0, len(mixed), POOL * self.bs)]
         batches = self._cut(np.concatenate([p[np.argsort(-self.lengths[p], kind="stable")] for p in pools]))

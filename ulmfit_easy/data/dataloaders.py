@@ -1,6 +1,7 @@
 """Two loaders, for training and validation, with what it takes to prepare new texts in the same way."""
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.viz import show_table
 
@@ -178,16 +180,39 @@ class DataLoaders:
 
 
 class OnDevice:
-    """Any iterable of batches, with each tensor moved to `device`."""
+    """Any iterable of batches, with each tensor moved to `device`.
+
+    After `load_state_dict` the next iteration goes on in the middle of an epoch: it starts that epoch again in the
+    random state that it had, so that a shuffling loader of torch gives the same order, and drops the batches before.
+    """
 
     def __init__(self, dl: Iterable, device="cpu"):
-        self.dl, self.device = dl, device
+        self.dl, self.device, self.position, self.random = dl, device, 0, None
 
     def __len__(self) -> int:
         return len(self.dl)
 
     def __iter__(self):
-        return (_moved(batch, self.device) for batch in self.dl)
+        start, self.position, now = self.position, 0, random_state()
+        if start:
+            set_random_state(self.random)
+        else:
+            self.random = now
+        batches = iter(self.dl)
+        for _ in islice(batches, start):
+            pass
+        if start:
+            set_random_state(now)
+        for batch in batches:
+            yield _moved(batch, self.device)
+
+    def state_dict(self) -> dict:
+        """The random state in which the last epoch began, and the position in it where it is to go on."""
+        return {"random": self.random, "position": self.position}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        self.random, self.position = state["random"], state["position"]
 
     def __getattr__(self, name: str):
         if name == "dl":  # while a copy or an unpickled object is still empty

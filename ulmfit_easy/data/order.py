@@ -6,17 +6,28 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ulmfit_easy.files import sha256_bytes
+
 
 class EpochOrder:
     """Rows and their order; the order of an epoch depends on the seed and the number of the epoch alone.
 
-    A `state_dict()` taken before an epoch starts gives that same epoch again after `load_state_dict`.
+    A `state_dict()` taken before an epoch starts gives that same epoch again after `load_state_dict`. With a
+    `position` above 0 in it the next iteration, and only that, is the rest of the epoch that had begun last, from
+    the batch with that number on; the batches before it are not read.
+
+    Args:
+        ids: an `IdStore`, or anything with its `lengths`.
+        rows: the documents, (N,).
+        shuffle: take them in a new order each epoch.
+        seed: of these orders; by default one from torch's global generator.
     """
 
-    def __init__(self, rows: Sequence[int], *, shuffle: bool, seed: int | None, device):
-        self.rows, self.shuffle = np.asarray(rows, dtype=np.int64), shuffle
+    def __init__(self, ids, rows: Sequence[int], *, shuffle: bool, seed: int | None, device):
+        self.ids, self.rows, self.shuffle = ids, np.asarray(rows, dtype=np.int64), shuffle
         self.seed = int(torch.randint(2**31, ())) if seed is None and shuffle else seed
-        self.epoch, self.device = 0, torch.device("cpu" if device is None else device)
+        self.epoch, self.position = 0, 0
+        self.device = torch.device("cpu" if device is None else device)
 
     @property
     def n_rows(self) -> int:
@@ -24,24 +35,31 @@ class EpochOrder:
         return len(self.rows)
 
     def unshuffled(self):
-        """This loader with its rows in a fixed order."""
+        """This loader with its rows in a fixed order, from the first one on."""
         fixed = copy.copy(self)
-        fixed.shuffle = False
+        fixed.shuffle, fixed.position = False, 0
         return fixed
 
-    def next_rng(self) -> np.random.Generator:
-        """The random numbers of the epoch that starts now."""
-        self.epoch += 1
-        return np.random.default_rng([self.seed, self.epoch])
+    def begin(self) -> int:
+        """The batch at which the iteration starts that begins now: 0, in a new epoch, unless a position was set."""
+        start, self.position = self.position, 0
+        if not start:
+            self.epoch += 1
+        return start
 
-    def next_order(self) -> np.ndarray:
-        """The rows in the order of the epoch that starts now, (N,) int64."""
-        return self.next_rng().permutation(self.rows) if self.shuffle else self.rows
+    def rng(self, epoch: int) -> np.random.Generator:
+        """The random numbers of an epoch, counted from 1."""
+        return np.random.default_rng([self.seed, epoch])
 
     def state_dict(self) -> dict:
-        """The seed and the number of epochs that were started."""
-        return {"seed": self.seed, "epoch": self.epoch}
+        """The seed, the number of epochs that have begun, and the position in the last one where it is to go on."""
+        return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict):
         """Go on from `state_dict()`."""
-        self.seed, self.epoch = state["seed"], state["epoch"]
+        self.seed, self.epoch, self.position = state["seed"], state["epoch"], state.get("position", 0)
+
+    def fingerprint(self) -> str:
+        """A hash of the rows and their lengths in tokens, whatever the seed: two data sets differ in it."""
+        lengths = np.asarray(self.ids.lengths, dtype=np.int64)[self.rows]  # (N,)
+        return sha256_bytes(self.rows.tobytes() + lengths.tobytes())

@@ -70,7 +70,7 @@ def loader_of(learn, ds_idx, dl):
         if len(dl) == 0:
             raise TrainingError("E506", received=f"no {('training', 'validation')[ds_idx]} data in this learner",
                                 expected="texts to ask about", fix="pass dl=learn.dls.test_dl(texts)")
-    return dl.unshuffled() if getattr(dl, "shuffle", False) else dl
+    return dl.unshuffled() if hasattr(dl, "unshuffled") else dl
 
 
 def validate(learn, ds_idx=1, dl=None, cbs=None) -> list[float]:

@@ -1,5 +1,6 @@
 """The `Learner`: a model, its data and an optimizer, and the loop that brings them together."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -61,7 +62,8 @@ class Learner:
         self.path, self.model_dir = Path(path if path is not None else dls.path), model_dir
         self.metrics = [as_metric(m) for m in listify(metrics)]
         self.opt, self.training, self.epoch, self.n_epoch, self.iter, self.n_iter = None, False, 0, 1, 0, 0
-        self.pct_train, self.train_iter, self.verbose = 0.0, 0, verbose
+        self.pct_train, self.train_iter, self.start_epoch, self.verbose = 0.0, 0, 0, verbose
+        self.checkpointed = Counter()  # fits that are over, by the folder of their CheckpointCallback
         self.dl, self.xb, self.yb, self.pred, self.loss, self.loss_grad = None, (), (), None, None, None
         self.cbs: list[Callback] = []
         self.add_cbs([TrainEvalCallback(), Recorder(), progress.ProgressCallback()] if default_cbs else [])
@@ -81,12 +83,12 @@ class Learner:
         if wd is not None or self.wd is not None:
             self.opt.set_hyper("wd", ifnone(wd, self.wd))
         self.opt.set_hyper("lr", ifnone(lr, self.lr))
-        self.n_epoch = n_epoch
+        self.n_epoch, self.start_epoch = n_epoch, start_epoch
         with self.added_cbs(cbs):
-            self._with_events("fit", self._do_fit, start_epoch)
+            self._with_events("fit", self._do_fit)
 
-    def _do_fit(self, start_epoch):
-        for self.epoch in range(start_epoch, self.n_epoch):  # noqa: B020
+    def _do_fit(self):
+        for self.epoch in range(self.start_epoch, self.n_epoch):  # a checkpoint may have moved the start  # noqa: B020
             self._with_events("epoch", self._do_epoch)
 
     def _do_epoch(self):
@@ -101,7 +103,7 @@ class Learner:
 
     def _all_batches(self):
         self.n_iter = len(self.dl)
-        for self.iter, batch in enumerate(self.dl):  # noqa: B020
+        for self.iter, batch in enumerate(self.dl, getattr(self.dl, "position", 0)):  # noqa: B020
             n_inp = ifnone(self.dls.n_inp, max(1, len(batch) - 1))
             self.xb, self.yb = tuple(batch[:n_inp]), tuple(batch[n_inp:])
             self._with_events("batch", self._do_batch)

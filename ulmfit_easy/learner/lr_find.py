@@ -10,7 +10,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.tracking import CSVLogger, TerminateOnNaNCallback, TrackerCallback
 from ulmfit_easy.learner.events import CancelFitException, CancelValidException
@@ -83,7 +85,7 @@ def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
         raise TrainingError("E502", received=f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it}",
                             expected="0 < start_lr < end_lr and at least 2 steps", fix="use the defaults first")
     n_epoch = num_it // max(1, len(learn.dls.train)) + 1
-    watching = ProgressCallback, TrackerCallback, TerminateOnNaNCallback, CSVLogger  # made for real fits
+    watching = ProgressCallback, TrackerCallback, TerminateOnNaNCallback, CSVLogger, CheckpointCallback  # of real fits
     with restored(learn), learn.removed_cbs([cb for cb in learn.cbs if isinstance(cb, watching)]):
         finder = LRFinder(start_lr, end_lr, num_it, stop_div)
         learn.fit(n_epoch, cbs=[finder, ProgressCallback(table=False)])
@@ -124,22 +126,6 @@ def restored(learn):
         if loader_state is not None:
             loader.load_state_dict(loader_state)
         set_random_state(rng)
-
-
-def random_state() -> tuple:
-    """The state of every global random generator."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
-    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
-
-
-def set_random_state(state: tuple):
-    """Put every global random generator back to a state from `random_state`."""
-    python, numpy, cpu, cuda = state
-    random.setstate(python)
-    np.random.set_state(numpy)
-    torch.set_rng_state(cpu)
-    if cuda is not None:
-        torch.cuda.set_rng_state_all(cuda)
 
 
 def set_seed(s: int, reproducible: bool = False):

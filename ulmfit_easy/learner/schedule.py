@@ -57,6 +57,14 @@ class ParamScheduler(Callback):
     def before_fit(self):
         self.hps = defaultdict(list)
 
+    def state_dict(self) -> dict:
+        """What was set so far."""
+        return {"hps": {name: list(values) for name, values in self.hps.items()}}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        self.hps = defaultdict(list, state["hps"])
+
     def before_batch(self):
         for name, schedule in self.scheds.items():
             self.learn.opt.set_hyper(name, schedule(self.learn.pct_train))

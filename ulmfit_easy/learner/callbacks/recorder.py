@@ -6,6 +6,8 @@ from ulmfit_easy import viz
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.metrics import AvgLoss, AvgSmoothLoss
 
+RECORDED = ("losses", "lrs", "iters", "values", "valid_values", "log")  # what a resumed fit goes on with
+
 
 def format_time(seconds: float) -> str:
     """Seconds as `m:ss`, or `h:mm:ss` from one hour on."""
@@ -44,6 +46,7 @@ class Recorder(Callback):
     def before_fit(self):
         self.lrs, self.losses, self.iters, self.values, self.hps = [], [], [], [], {}
         self.smooth_loss.reset()
+        self.start = time.perf_counter()
 
     def before_epoch(self):
         self.start = time.perf_counter()
@@ -71,6 +74,18 @@ class Recorder(Callback):
         self.values.append([self.smooth_loss.value, *self.valid_values])
         self.iters.append(self.learn.train_iter)
         self.log = [self.epoch, *self.values[-1], format_time(time.perf_counter() - self.start)]
+
+    def state_dict(self) -> dict:
+        """What was recorded so far, and the seconds since the epoch began."""
+        recorded = {name: list(getattr(self, name)) for name in RECORDED}
+        return {**recorded, "count": self.smooth_loss.count, "smooth": self.smooth_loss.smooth,
+                "seconds": time.perf_counter() - self.start}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        vars(self).update({name: state[name] for name in RECORDED})
+        self.smooth_loss.count, self.smooth_loss.smooth = state["count"], state["smooth"]
+        self.start = time.perf_counter() - state["seconds"]
 
     def value_of(self, name: str):
         """The last value of a column of the table, e.g. `valid_loss`."""

@@ -20,6 +20,15 @@ class HiddenState(Callback):
 
     before_fit = before_train = after_fit = cleanup_fit = reset
 
+    def state_dict(self) -> dict:
+        """The hidden state: (h, c) of each layer, (1, B, H) each, or None."""
+        return {"hidden": self.hidden}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        device = self.learn.dls.device
+        self.hidden = state["hidden"] and [tuple(s.to(device) for s in layer) for layer in state["hidden"]]
+
     def before_validate(self):
         self.kept, self.hidden = self.hidden, None
 

@@ -37,6 +37,14 @@ class TrackerCallback(Callback):
         if self.reset_on_fit or self.best is None:
             self.best, self.new_best = math.inf if self.lower else -math.inf, False
 
+    def state_dict(self) -> dict:
+        """The best value so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        self.best = state["best"]
+
     def after_epoch(self):
         value = self.recorder.value_of(self.monitor)
         value = math.nan if value is None else value  # an epoch without validation is never the best
@@ -70,6 +78,15 @@ class SaveModelCallback(TrackerCallback):
         super().before_fit()
         self.last_saved = None
 
+    def state_dict(self) -> dict:
+        """The best value so far, and the file that was saved with it."""
+        return {**super().state_dict(), "last_saved": self.last_saved and str(self.last_saved)}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        super().load_state_dict(state)
+        self.last_saved = state["last_saved"]
+
     def after_epoch(self):
         super().after_epoch()
         if self.every_epoch and self.epoch % self.every_epoch == 0:
@@ -82,6 +99,7 @@ class SaveModelCallback(TrackerCallback):
             self.learn.save(self.fname, with_opt=self.with_opt)
         elif self.last_saved is not None:
             self.learn.load(self.fname, with_opt=self.with_opt)
+            self.last_saved = None  # a fit that is over, asked to resume, need not load what may be another's by then
 
 
 class EarlyStoppingCallback(TrackerCallback):
@@ -96,6 +114,15 @@ class EarlyStoppingCallback(TrackerCallback):
     def before_fit(self):
         super().before_fit()
         self.wait = 0
+
+    def state_dict(self) -> dict:
+        """The best value so far, and the epochs since."""
+        return {**super().state_dict(), "wait": self.wait}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        super().load_state_dict(state)
+        self.wait = state["wait"]
 
     def after_epoch(self):
         super().after_epoch()
@@ -120,28 +147,45 @@ class TerminateOnNaNCallback(Callback):
 
 
 class CSVLogger(Callback):
-    """Writes each row of the table to `path/fname` as it comes."""
+    """Writes each row of the table to `path/fname` as it comes; a fit that never starts leaves an older log alone."""
 
     order = 60
 
     def __init__(self, fname="history.csv", append=False):
-        self.fname, self.append = fname, append
+        self.fname, self.append, self.file = fname, append, None
 
     def before_fit(self):
-        target = Path(self.path) / self.fname
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not (self.append and target.exists())
-        self.file = open(target, "w" if fresh else "a", newline="", encoding="utf-8")
+        self.target, self.file = Path(self.path) / self.fname, None
+
+    def before_epoch(self):
+        if self.file is not None:
+            return
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not (self.append and self.target.exists())
+        self.file = open(self.target, "w" if fresh else "a", newline="", encoding="utf-8")
         self.writer = csv.writer(self.file)
         if fresh:
             self.writer.writerow(self.recorder.metric_names)
+            self.file.flush()
+
+    def state_dict(self) -> dict:
+        """The text of the log."""
+        return {"text": self.file and self.target.read_bytes().decode("utf-8")}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`; after the end of a fit there is nothing more to write."""
+        if self.file is not None:
+            self.file.seek(0)
+            self.file.truncate()
+            self.file.write(state["text"])
+            self.file.flush()
 
     def after_epoch(self):
         self.writer.writerow(self.recorder.log)
         self.file.flush()
 
     def cleanup_fit(self):
-        if "file" in self.__dict__:
+        if self.file is not None:
             self.file.close()
 
     def read_log(self):

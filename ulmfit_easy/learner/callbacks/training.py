@@ -62,7 +62,15 @@ class GradientAccumulation(Callback):
     order, run_valid = 6, False
 
     def __init__(self, n_acc: int = 32):
-        self.n_acc = n_acc
+        self.n_acc, self.count = n_acc, 0
+
+    def state_dict(self) -> dict:
+        """The rows whose gradients wait for a step."""
+        return {"count": self.count}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        self.count = state["count"]
 
     def before_train(self):
         self.count = 0
@@ -80,6 +88,8 @@ class GradientAccumulation(Callback):
 
 class MixedPrecision(Callback):
     """Runs the model in bfloat16 or float16 where that is safe; weights and optimizer stay in float32.
+
+    On a CPU it is for training alone: validation and predictions stay exact there.
 
     Args:
         dtype: "bf16" or "fp16"; None takes bf16 on a CPU and on a GPU that has it, else fp16. Without a GPU, "fp16"
@@ -99,7 +109,7 @@ class MixedPrecision(Callback):
         bf16 = self.dtype == "bf16" or (
             self.dtype is None and (device == "cpu" or torch.cuda.is_bf16_supported())
         )
-        on = bf16 or device != "cpu"
+        on, self.run_valid = bf16 or device != "cpu", device != "cpu"
         if not on:
             warnings.warn("float16 needs a GPU: going on in float32; learn.to_bf16() works on a CPU", stacklevel=2)
         self.autocast = torch.autocast(device, torch.bfloat16 if bf16 or not on else torch.float16, enabled=on)

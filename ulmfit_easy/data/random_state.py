@@ -1,0 +1,28 @@
+"""The state of the global random generators, as values that a file can hold."""
+
+import random
+
+import numpy as np
+import torch
+
+
+def random_state() -> dict:
+    """The state of every global random generator, as tensors and plain values."""
+    version, words, gauss = random.getstate()
+    name, key, pos, has_gauss, cached = np.random.get_state()
+    return {"python": {"version": version, "words": torch.tensor(words), "gauss": gauss},
+            "numpy": {"name": name, "key": torch.from_numpy(key.astype(np.int64)), "pos": pos,
+                      "has_gauss": has_gauss, "cached": cached},
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None}
+
+
+def set_random_state(state: dict):
+    """Put every global random generator back to a state from `random_state`."""
+    python, numpy = state["python"], state["numpy"]
+    random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
+    np.random.set_state((numpy["name"], numpy["key"].numpy().astype(np.uint32), numpy["pos"], numpy["has_gauss"],
+                         numpy["cached"]))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

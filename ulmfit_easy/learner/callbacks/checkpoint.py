@@ -1,0 +1,164 @@
+"""Checkpoints of a fit, from which it goes on after a crash as if nothing had happened."""
+
+import json
+import shutil
+import signal
+import threading
+import time
+from itertools import count
+from pathlib import Path
+
+from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.files import sha256_bytes
+from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.training_state import load_training_state, read_state, training_state, write_state
+
+
+class CheckpointCallback(Callback):
+    """Saves all that a fit needs to go on after a crash; with `resume=True` the same fit goes on from there.
+
+    A script that always passes `resume=True` can be run again until it is through: each fit goes on at the batch
+    after its last checkpoint, in the middle of an epoch too, and ends with the same weights and the same recorded
+    losses as a fit that was never stopped, bit for bit (on one kind of machine, with one version of torch and one
+    number of threads). Data, model, optimizer and callbacks have to be built in the same way, with a seed for the
+    split; weights, random state and the order of the batches come from the checkpoint.
+
+    The file is `path/checkpoint-1.safetensors`. Several fits of a learner into one folder, such as those of
+    `fine_tune`, have a number each, by their order. A file holds the newest state of its fit and takes the place of
+    the one before only when it is whole. The last one stays: a fit that is over, asked to resume, gives back its
+    end at once. Without `resume` a fit starts anew, and its first checkpoint replaces those of older runs, its own
+    and those of the fits that followed.
+
+    Ctrl-C and SIGTERM in training first let the batch end and save a checkpoint; a second one does not wait.
+    Callbacks of your own are saved too if they have `state_dict()` and `load_state_dict()`.
+
+    Args:
+        path: the folder, relative to `learn.path`.
+        minutes: time between two checkpoints, each about three times the size of the model.
+        every: training batches between two checkpoints, instead of `minutes`.
+        resume: go on from the checkpoint in `path`; where there is none, start from the beginning.
+
+    Raises:
+        TrainingError: E502 for `minutes` below 0 or `every` below 1.
+        FileError: before training, E408 if the checkpoint belongs to another run, E401 if it cannot be read.
+    """
+
+    order, run_valid = 1000, False  # after all others: it saves what they leave, and restores what they reset
+
+    def __init__(self, path, minutes: float = 5.0, *, every: int | None = None, resume: bool = False):
+        if not minutes >= 0 or (every is not None and every < 1):
+            raise TrainingError("E502", received=f"minutes={minutes}, every={every}",
+                                expected="minutes from 0 on, or every from 1 on", fix="leave both out for 5 minutes")
+        self.place, self.minutes, self.every, self.resume = Path(path), minutes, every, resume
+        self.state, self.stop, self.handlers = None, None, {}
+
+    def before_fit(self):
+        self.folder = self.learn.path / self.place
+        self.number = self.learn.checkpointed[self.folder] + 1
+        self.run_id = run_id(self.learn)
+        for left in self.folder.glob(".checkpoint-*.tmp-*"):  # by a run that was killed while it wrote
+            shutil.rmtree(left, ignore_errors=True)
+        self.state = self._read() if self.resume and self._file().exists() else None
+        self.done = self.state is not None and self.state["done"]
+        if self.done:
+            self.learn.start_epoch = self.learn.n_epoch
+            self._restore()
+            self._tell("this fit is over")
+        elif self.state is not None:
+            self.learn.start_epoch = self.state["epoch"]
+            self._tell(f"going on in epoch {self.state['epoch']} after batch {self.state['loader']['position']}")
+        if threading.current_thread() is threading.main_thread():
+            self.handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        self.saved_at = time.perf_counter()
+
+    def before_train(self):
+        if self.state is not None:
+            self._restore()
+
+    def after_batch(self):
+        if self.every is None:
+            due = time.perf_counter() - self.saved_at >= 60 * self.minutes
+        else:
+            due = self.learn.train_iter % self.every == 0
+        if due or self.stop:
+            self._save(self.iter + 1)
+        self._pass_on()
+
+    def after_fit(self):
+        if not self.done:
+            self._save(0, done=True)
+        self.learn.checkpointed[self.folder] += 1
+
+    def cleanup_fit(self):
+        self.state = None
+        self._release()
+        self._pass_on()
+
+    # --- files --------------------------------------------------------------------------------------------------
+
+    def _file(self, number: int | None = None) -> Path:
+        return self.folder / f"checkpoint-{number or self.number}.safetensors"
+
+    def _save(self, position: int, done: bool = False):
+        for number in count(self.number + 1):  # an older run's: they go on from an end that this fit will not have
+            if not self._file(number).exists():
+                break
+            self._file(number).unlink()
+        write_state(self._file(), {"done": done, **training_state(self.learn, position)}, run=self.run_id)
+        self.saved_at = time.perf_counter()
+
+    def _read(self) -> dict:
+        state, metadata = read_state(self._file())
+        there = metadata["run"]
+        differ = [f"{name} {there.get(name)} (here {here})" for name, here in self.run_id.items()
+                  if there.get(name) != here]
+        if differ:
+            raise FileError("E408", received=f"{self._file()}, whose run has {'; '.join(differ)}",
+                            expected="a checkpoint of this fit: the same data, model, optimizer and number of epochs",
+                            fix="build them as they were, with seed= for the split, or choose another folder")
+        return state
+
+    def _restore(self):
+        state, self.state = self.state, None
+        load_training_state(self.learn, state, self._file())
+
+    def _tell(self, what: str):
+        if self.learn.verbose:
+            print(f"{self._file()}: {what}")
+
+    # --- Ctrl-C and SIGTERM -------------------------------------------------------------------------------------
+
+    def _on_signal(self, number, frame):
+        self._release()  # a second one does what it always does
+        self.stop = number
+        if not self.learn.training:  # validation changes nothing that a checkpoint would save
+            self._pass_on()
+
+    def _release(self):
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        self.handlers = {}
+
+    def _pass_on(self):
+        """Do what a signal that came does without this callback: interrupt, or end the process."""
+        if self.stop is not None:
+            number, self.stop = self.stop, None
+            signal.raise_signal(number)
+
+
+def run_id(learn) -> dict:
+    """What two fits must have in common for one to go on from the other's checkpoint: JSON values by name."""
+    dls, opt = learn.dls, learn.opt
+    weights = [[name, list(t.shape), str(t.dtype)] for name, t in learn.model.state_dict().items()]
+    texts = [dl.fingerprint() for dl in (dls.train, dls.valid) if hasattr(dl, "fingerprint")]
+    return {
+        "epochs": learn.n_epoch, "batches an epoch": len(dls.train), "rows a batch": dls.bs, "seq_len": dls.seq_len,
+        "backwards": dls.backwards, "texts": _short_hash(texts),
+        "vocabulary": _short_hash(getattr(dls.text_vocab, "sha256", None)), "weights": _short_hash(weights),
+        "optimizer": type(opt.opt).__name__, "layer groups": [len(g) for g in opt.param_groups],
+        "frozen groups": opt.frozen_idx,
+    }  # fmt: skip
+
+
+def _short_hash(value) -> str:
+    return sha256_bytes(json.dumps(value).encode())[:12]

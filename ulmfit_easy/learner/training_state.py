@@ -1,0 +1,106 @@
+"""The whole state of a training run, and how a file without pickle holds it: safetensors and JSON."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulmfit_easy.bundle.artefact import load_state, load_weights, save_weights
+from ulmfit_easy.data.random_state import random_state, set_random_state
+from ulmfit_easy.errors import FileError
+
+
+def training_state(learn, position: int) -> dict:
+    """All that decides how a fit goes on after `position` batches of its epoch; tensors are not copied.
+
+    Callbacks with `state_dict()` and `load_state_dict()` are asked for theirs: nested dicts with strings as keys,
+    lists, tensors and plain values.
+    """
+    opt = learn.opt.state_dict()
+    return {
+        "epoch": learn.epoch,
+        "train_iter": learn.train_iter,
+        "model": learn.model.state_dict(),
+        "opt": {**opt, "state": {str(i): moments for i, moments in opt["state"].items()}},
+        "grads": {name: p.grad for name, p in learn.model.named_parameters() if p.grad is not None},  # accumulated
+        "scaler": learn.opt.scaler and learn.opt.scaler.state_dict(),
+        "loader": {**learn.dls.train.state_dict(), "position": position},
+        "callbacks": {key: cb.state_dict() for key, cb in _with_state(learn)},
+        "random": random_state(),
+    }
+
+
+def load_training_state(learn, state: dict, source):
+    """Put a learner into a state from `training_state`; E402 naming `source` if its weights do not fit."""
+    load_state(learn.model, state["model"], source)
+    moments = {int(i): m for i, m in state["opt"]["state"].items()}
+    learn.opt.load_state_dict({**state["opt"], "state": moments})
+    for name, p in learn.model.named_parameters():
+        p.grad = state["grads"][name].to(p.device) if name in state["grads"] else None
+    if learn.opt.scaler and state["scaler"]:
+        learn.opt.scaler.load_state_dict(state["scaler"])
+    learn.epoch, learn.train_iter = state["epoch"], state["train_iter"]
+    learn.dls.train.load_state_dict(state["loader"])
+    for key, cb in _with_state(learn):
+        if key in state["callbacks"]:  # one that was not there before starts as new
+            cb.load_state_dict(state["callbacks"][key])
+    set_random_state(state["random"])
+
+
+def _with_state(learn) -> list:
+    """The callbacks that have a state, each under its name and how many of that name came before."""
+    found, seen = [], Counter()
+    for cb in learn.cbs:
+        if hasattr(type(cb), "state_dict"):
+            found.append((f"{cb.name}-{seen[cb.name]}", cb))
+            seen[cb.name] += 1
+    return found
+
+
+def write_state(path, state: dict, **metadata) -> Path:
+    """Write a nested state to one file, atomically: an older one stays until the new one is whole."""
+    tensors: dict[str, Tensor] = {}
+    packed = _pack(state, "", tensors)
+    return save_weights(path, tensors, state=packed, **metadata)
+
+
+def read_state(path) -> tuple[dict, dict]:
+    """The state and the metadata that `write_state` wrote, with lists for tuples; E401 for any other file."""
+    try:
+        tensors, metadata = load_weights(path)
+        packed = metadata.pop("state")
+    except (FileError, KeyError) as e:
+        raise FileError("E401", received=f"{path}, which is no checkpoint or a damaged one ({e})",
+                        expected="a file written by CheckpointCallback",
+                        fix="put a copy in its place, or delete it and start from the beginning") from e
+    return _unpack(packed, tensors), metadata
+
+
+def _pack(value, name: str, tensors: dict[str, Tensor]):
+    """A nested value as JSON. Tensors go into `tensors`, and floats too: JSON has no NaN and is long for many."""
+    if isinstance(value, dict):
+        return {key: _pack(v, f"{name}/{key}", tensors) for key, v in value.items()}
+    value = value.item() if isinstance(value, np.generic) else value
+    several = isinstance(value, list | tuple)
+    if isinstance(value, Tensor):
+        tensors[name] = value
+        return ["tensor", name]
+    if isinstance(value, float) or (several and value and all(isinstance(v, float) for v in value)):
+        tensors[name] = torch.tensor(value, dtype=torch.float64)
+        return ["float", name]
+    if several:
+        return ["list", [_pack(v, f"{name}/{i}", tensors) for i, v in enumerate(value)]]
+    return ["plain", value]
+
+
+def _unpack(packed, tensors: dict[str, Tensor]):
+    if isinstance(packed, dict):
+        return {key: _unpack(v, tensors) for key, v in packed.items()}
+    kind, value = packed
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "float":
+        return tensors[value].tolist()
+    return [_unpack(v, tensors) for v in value] if kind == "list" else value
