@@ -23,6 +23,7 @@ from ulmfit_easy.data.splits import (
 from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock, RegressionBlock
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
+from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, ModelResetter, RNNCallback, RNNRegularizer
@@ -87,6 +88,7 @@ from ulmfit_easy.models.awd_lstm import (
     awd_lstm_lm_config,
     awd_lstm_lm_split,
 )
+from ulmfit_easy.models.awd_qrnn import AWD_QRNN, awd_qrnn_clas_config, awd_qrnn_lm_config
 from ulmfit_easy.models.classifier import PoolingLinearClassifier, SentenceEncoder, get_text_classifier
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.models.language_model import LanguageModel, get_language_model
@@ -96,13 +98,18 @@ from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.recipes.finetune import finetune_lm
+from ulmfit_easy.recipes.general import pretrain_corpus
 from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
+from ulmfit_easy.text.corpus import Corpus
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
 from ulmfit_easy.text.special import SPECIAL_TOKENS
-from ulmfit_easy.text.tokenizers import BaseTokenizer, SpacyTokenizer, Tokenizer, WordTokenizer
+from ulmfit_easy.text.subword import SentencePieceTokenizer, SubwordTokenizer
+from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab, detokenize, make_vocab
+from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer, WordTokenizer
 from ulmfit_easy.viz import show_table
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -25,12 +25,14 @@ CODES = {
     "E405": "an archive is unsafe to extract",
     "E406": "a checksum differs",
     "E407": "a table cannot be read as asked",
+    "E408": "a checkpoint belongs to another run",
     "E501": "the loss is not a finite number",
     "E502": "an argument has a value that cannot work",
     "E503": "rates do not fit the layer groups",
     "E504": "the learning-rate finder had too few points",
     "E505": "this question would need more memory than any machine has",
     "E506": "the learner lacks something this call needs",
+    "E507": "an optional package is not installed",
 }
 
 

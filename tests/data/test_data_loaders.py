@@ -11,6 +11,7 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, VocabError
+from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 
@@ -101,6 +102,14 @@ def test_several_text_columns_are_marked_fields(df):
     assert found == ["xxbos xxfld 1 good xxfld 2 two"]
     dls = loaders(table, text_col=[0, 1], label_col=2, mark_fields=False)
     assert not any("xxfld" in text for text in texts_of(dls, dls.train))
+
+
+def test_pieces_are_not_learned_anew_beside_a_vocabulary(df):
+    pytest.importorskip("sentencepiece")
+    dls = loaders(df, text_col="text", is_lm=True, tok_tfm=SentencePieceTokenizer(vocab_sz=150))
+    with fails(TrainingError, "E506"):
+        loaders(df, text_vocab=dls.vocab, tok_tfm=SentencePieceTokenizer(vocab_sz=150))
+    assert loaders(df, text_vocab=dls.vocab, tok_tfm=dls.tokenizer).train.ids.unk_rate() == 0
 
 
 def test_backwards_reads_each_text_from_its_end(df):

@@ -424,6 +424,8 @@ OTHERS = {
     "texts": lambda path: (fresh("lm", path, dls=text_dls(is_lm=True, n=20, seed=1)), 2),
     "vocabulary": lambda path: (fresh("lm", path, dls=text_dls(is_lm=True, n=20, min_freq=3)), 2),
     "weights": lambda path: (fresh("lm", path, config=dict(emb_sz=8, n_hid=14, n_layers=2)), 2),
+    "settings": lambda path: (fresh("lm", path, drop_mult=0.5), 2),
+    "precision fp32 (here bf16)": lambda path: (fresh("lm", path, precision="bf16"), 2),
     "optimizer AdamW (here SGD)": lambda path: (fresh("lm", path, opt_func=SGD), 2),
     "frozen groups 0 (here 2)": lambda path: (fresh("lm", path).freeze(), 2),
     "layer groups": lambda path: (fresh("lm", path, splitter=lambda m: [list(m.parameters())]), 2),

@@ -23,8 +23,11 @@ from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.files import sha256_file, write_json
 from ulmfit_easy.learner.metrics import Perplexity, accuracy
-from ulmfit_easy.learner.text import NO_WEIGHTS, load_learner
+from ulmfit_easy.learner.pretrained import NO_WEIGHTS
+from ulmfit_easy.learner.text import load_learner
+from ulmfit_easy.models.softmax import SOFTMAX, lm_cross_entropy
 from ulmfit_easy.text.rules import DEFAULT_RULES
+from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 
@@ -122,8 +125,19 @@ def test_pretrained_weights_may_come_as_a_pair_of_files(lm_dls, tmp_path):
     old = lm(lm_dls, path=tmp_path)
     old.save("old.v1")
     write_json(tmp_path / "models/words.json", list(lm_dls.text_vocab))
-    new = lm(lm_dls, path=tmp_path, pretrained_fnames=("old.v1", "words"))
-    assert same(state(new.model), state(old.model)) and new.n_matched == len(lm_dls.text_vocab)
+    for names in (("old.v1", "words"), ("old.v1", "words.json")):
+        new = lm(lm_dls, path=tmp_path, pretrained_fnames=names)
+        assert same(state(new.model), state(old.model)) and new.n_matched == len(lm_dls.text_vocab)
+
+
+@pytest.mark.parametrize("names", [("lstm_fwd", "itos"), ["lstm_fwd.pth", "itos.pkl"]])
+def test_the_pair_may_be_fastais(lm_dls, tmp_path, names):
+    old = lm(lm_dls, path=tmp_path)
+    (tmp_path / "models").mkdir(exist_ok=True)
+    torch.save(old.model.state_dict(), tmp_path / "models/lstm_fwd.pth")
+    (tmp_path / "models/itos.pkl").write_bytes(pickle.dumps(list(lm_dls.text_vocab)))
+    new = lm(lm_dls, path=tmp_path, pretrained_fnames=names)
+    assert same(state(new.model), state(old.model))
 
 
 def test_a_classifier_takes_the_encoder_of_a_pretrained_language_model(tuned, clas_dls):
@@ -499,3 +513,46 @@ def test_a_language_model_says_how_many_tokens_it_does_not_know(lm_dls, capsys):
     lm(lm_dls, verbose=True).fit(1)
     rate = lm_dls.valid.ids.unk_rate(lm_dls.valid.rows)
     assert f"{rate:.1%} of the validation tokens are not in the vocabulary" in capsys.readouterr().out
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Groups of an adaptive softmax that suit the toy corpus."""
+    monkeypatch.setattr("ulmfit_easy.models.adaptive.CUTOFFS", (20, 40))
+
+
+@pytest.mark.parametrize("softmax", SOFTMAX)
+def test_each_softmax_learns_validates_exactly_and_comes_back_from_its_export(lm_dls, tmp_path, softmax, narrow):
+    learn = lm(lm_dls, path=tmp_path, softmax=softmax, metrics=[Perplexity()])
+    learn.fit_one_cycle(3, 2e-2)
+    losses = [row[0] for row in learn.recorder.values]
+    assert losses[-1] < losses[0]
+    loss, perplexity = learn.validate()
+    assert perplexity == pytest.approx(math.exp(loss))
+    x, y = next(iter(lm_dls.valid))
+    exact = F.cross_entropy(learn.model.eval()(x).logits().flatten(0, 1), y.flatten())
+    with torch.no_grad():
+        torch.testing.assert_close(lm_cross_entropy(learn.model(x), y), exact)
+    again = load_learner(learn.export(softmax))
+    assert again.logprob("the film was good").logprob == pytest.approx(learn.logprob("the film was good").logprob)
+    assert again.settings["model"]["softmax"] == softmax
+
+
+def test_an_adaptive_softmax_keeps_its_vocabulary_or_starts_anew(lm_dls, tmp_path, narrow):
+    old = lm(lm_dls, path=tmp_path, softmax="adaptive")
+    folder = old.export()
+    assert same(state(lm(lm_dls, softmax="adaptive", pretrained=folder).model), state(old.model))
+    other = text_dls(is_lm=True, text_vocab=longer_vocab(lm_dls))
+    with pytest.warns(UserWarning, match="only the encoder"):
+        new = lm(other, softmax="adaptive", pretrained=folder)
+    assert same(state(new.model[0].rnns), state(old.model[0].rnns))
+    for theirs, ours in [("full", "adaptive"), ("adaptive", "full")]:
+        with pytest.warns(UserWarning, match="only the encoder"):
+            lm(lm_dls, softmax=ours, pretrained=lm(lm_dls, path=tmp_path, softmax=theirs).export(theirs))
+
+
+def test_a_language_model_of_pieces_writes_words(tmp_path):
+    pytest.importorskip("sentencepiece")
+    dls = text_dls(is_lm=True, tok_tfm=SentencePieceTokenizer(vocab_sz=150), cache_dir=tmp_path)
+    text = lm(dls, path=tmp_path).predict("The film was good", n_words=5, seed=0)
+    assert text.startswith("The film was good")

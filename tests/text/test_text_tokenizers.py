@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.text.rules import DEFAULT_RULES, lowercase
 from ulmfit_easy.text.special import SPECIAL_TOKENS
-from ulmfit_easy.text.tokenizers import (
-    BaseTokenizer,
-    SpacyTokenizer,
-    Tokenizer,
-    WordTokenizer,
-    _Chunks,
-    join_fields,
-)
+from ulmfit_easy.text.tokenizers import Tokenizer, join_fields
+from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer, WordTokenizer, _Chunks
 
 SPACY, TOKENIZER = SpacyTokenizer(), Tokenizer()
 
@@ -76,6 +70,17 @@ def test_the_cache_is_bounded_and_emptying_it_changes_nothing():
     first = list(tok(texts))
     tok._chunks.room = -1
     assert list(tok(texts)) == first and 0 < tok._chunks.room
+
+
+def test_chunks_that_are_still_in_use_are_not_tokenized_again():
+    tok = SpacyTokenizer()
+    first = list(tok(["Don't go, don't (ever) go!"]))
+    tok._chunks.room = -1
+    list(tok([""]))
+    tok._chunks.spacy = None  # it would be asked for a new chunk only
+    assert list(tok(["Don't go, don't (ever) go!"])) == first
+    with pytest.raises(TypeError):
+        list(tok(["new"]))
 
 
 def test_tokenizers_stream_in_order():

@@ -1,4 +1,4 @@
-"""The command line: `ulmfit train`, `predict`, `lm` and `demo`."""
+"""The command line: `ulmfit train`, `predict`, `lm`, `pretrain`, `evaluate-lm`, `convert` and `demo`."""
 
 import argparse
 import csv
@@ -6,6 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from ulmfit_easy.apps import convert, pretraining
 from ulmfit_easy.errors import UlmfitError
 
 
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, metavar="CSV", help="default: standard output")
     predict.set_defaults(run=run_predict)
 
-    lm = commands.add_parser("lm", help="train a language model on unlabelled texts")
+    lm = commands.add_parser("lm", help="train a language model on the unlabelled texts of a table or a folder")
     lm.add_argument("file", type=Path)
     lm.add_argument("--text", default="text", metavar="COL")
     lm.add_argument("--out", type=Path, default=Path("ulmfit-lm"), metavar="DIR")
@@ -50,6 +51,9 @@ def parser() -> argparse.ArgumentParser:
 
     for command in (train, predict, lm):
         command.add_argument("--encoding", default="utf-8", help="of the texts (default: utf-8)")
+
+    pretraining.add_parser(commands)
+    convert.add_parser(commands)
 
     demo = commands.add_parser("demo", help="the three stages on real movie reviews (`make demo` fetches them)")
     demo.add_argument("--data", type=Path, default=Path("demo-data/vaderSentiment-2.5.tar.gz"))
@@ -129,7 +133,7 @@ def run_lm(args):
         set_seed(args.seed)
     p = get_preset(args.preset)
     texts = read_any(args.file, [args.text], args.encoding)[args.text]
-    dls = lm_data(texts, p, seed=args.seed, backwards=args.backwards, lang=args.lang)
+    dls = lm_data(texts, p, args.pretrained, seed=args.seed, backwards=args.backwards, lang=args.lang)
     learn = new_lm(dls, p, args.pretrained)
     (finetune_lm if args.pretrained else pretrain_lm)(learn, p)
     learn.export(args.out.absolute())  # a relative path would be one under learn.path

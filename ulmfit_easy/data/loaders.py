@@ -59,9 +59,12 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
     tokenizer = tok_tfm
     if not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer(tok_tfm, rules, lang=lang, mark_fields=mark_fields)
+    if text_vocab is None:  # pieces learned here would not be those of a vocabulary from elsewhere
+        tokenizer.setup(source.texts[i] for i in train)
     store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True)
-    vocab = make_vocab(store.count(train), min_freq, max_vocab) if text_vocab is None else text_vocab
-    vocab = vocab if isinstance(vocab, Vocab) else Vocab(vocab)
+    if text_vocab is None:
+        text_vocab = tokenizer.itos or make_vocab(store.count(train), min_freq, max_vocab)
+    vocab = text_vocab if isinstance(text_vocab, Vocab) else Vocab(text_vocab)
     ids = store.numericalize(vocab)
     warn_of_duplicates(source.texts, train, valid, rows, source.labels)
     if source.target is CategoryTarget:
@@ -102,7 +105,9 @@ class TextDataLoaders(DataLoaders):
             y_block: "category", "multi" or "regression"; by default one class for each text, or several if
                 `label_delim` or more than one label column is given. Labels keep their Python type.
             text_vocab: a `Vocab` or list, such as that of the language model; else made from training rows.
-            tok_tfm: a `Tokenizer`, or what splits a text into words. (`tok_text_col` is not used.)
+            tok_tfm: a `Tokenizer`, or what splits a text into words; a `SentencePieceTokenizer` learns its pieces
+                from the training rows and brings the vocabulary. Beside `text_vocab` pass the tokenizer that it was
+                made with, `dls_lm.tokenizer`. (`tok_text_col` is not used.)
             seq_len: tokens that are read before the gradient is cut.
             seed: for the split and for the order of the batches.
             labels: every class, in order, where training rows do not show them all.

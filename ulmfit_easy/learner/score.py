@@ -45,11 +45,12 @@ def _stream(learn, texts: Iterable[str], bs: int) -> Iterator[TextScore]:
     while batch := list(islice(docs, bs)):
         if learn.dls.backwards:
             batch = [d[::-1].copy() for d in batch]
-        yield from _score(learn, batch)
+        yield from score_ids(learn, batch)
 
 
 @torch.no_grad()
-def _score(learn, docs: list[np.ndarray]) -> list[TextScore]:
+def score_ids(learn, docs: list[np.ndarray]) -> list[TextScore]:
+    """A `TextScore` for each document of one batch, given as ids (T,) in the order in which the model reads."""
     device, seq_len = learn.dls.device, learn.dls.seq_len
     lengths = torch.tensor([len(d) for d in docs], device=device)  # (B,)
     ids = torch.full((len(docs), int(lengths.max())), PAD_ID, device=device)  # (B, T)
@@ -65,7 +66,7 @@ def _score(learn, docs: list[np.ndarray]) -> list[TextScore]:
             hidden = output.hidden
             nll = lm_cross_entropy(output, yb, reduction="none")  # (B, t)
             real = torch.arange(start + 1, start + 1 + yb.shape[1], device=device) < lengths.unsqueeze(1)  # (B, t)
-            total -= (nll.double() * real).sum(1)
+            total -= nll.double().where(real, 0.0).sum(1)
     finally:
         learn.model.train(was_training)
     unknown = ((ids == UNK_ID) & (torch.arange(ids.shape[1], device=device) > 0)).sum(1)

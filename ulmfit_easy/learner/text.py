@@ -9,24 +9,23 @@ import torch
 from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
-from ulmfit_easy.files import free_place, read_json
+from ulmfit_easy.files import free_place
 from ulmfit_easy.learner import score
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import loss_for
+from ulmfit_easy.learner.pretrained import direction_error, start, take_over
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.models.language_model import get_language_model
-from ulmfit_easy.models.remap import match_embeds
+from ulmfit_easy.models.precision import cpu_has_fast_bf16
 from ulmfit_easy.text.special import BOS, FAKE, PAD, UNK, UNK_ID
 from ulmfit_easy.text.tokenizers import Tokenizer
-from ulmfit_easy.text.vocab import Vocab, detokenize
+from ulmfit_easy.text.vocab import Vocab
 
-NO_WEIGHTS = ("no pretrained weights were loaded: the model starts from random ones, and nothing was frozen. "
-              "To use some, pass pretrained= the folder of an exported language model; "
-              "pretrained=False starts from random weights without this warning")
+PRECISIONS = {"fp32": Learner.to_fp32, "bf16": Learner.to_bf16, "fp16": Learner.to_fp16}
 
 
 class TextLearner(Learner):
@@ -85,7 +84,7 @@ class TextLearner(Learner):
                              expected=f"the vocabulary of this learner's data, {own}",
                              fix="build the classifier's data with text_vocab=dls_lm.vocab")
         if backwards != self.dls.backwards:
-            raise _direction_error(source, backwards, self.dls.backwards)
+            raise direction_error(source, backwards, self.dls.backwards)
         load_state(self.encoder, weights, source)
         self.warning = None
         return self.freeze()
@@ -94,24 +93,9 @@ class TextLearner(Learner):
         """Take over the weights of a language model with another vocabulary; returns the learner, frozen.
 
         Words of both vocabularies keep their rows; new ones start from the mean row (and the mean bias). Names that
-        this model lacks are left out: a classifier takes the encoder only.
+        this model lacks are left out: a classifier takes the encoder only. See `learner.pretrained`.
         """
-        new = self.dls.text_vocab
-        matched = match_embeds(weights["0.encoder.weight"], weights.get("1.decoder.bias"), vocab, new)
-        weights = {**weights, "0.encoder.weight": matched.weight, "0.encoder_dp.emb.weight": matched.weight}
-        if "1.decoder.weight" in weights:  # the same rows again where it is tied
-            weights["1.decoder.weight"] = match_embeds(weights["1.decoder.weight"], None, vocab, new).weight
-        if matched.bias is not None:
-            weights["1.decoder.bias"] = matched.bias
-        encoder = {k.removeprefix("0."): v for k, v in weights.items() if k.startswith("0.")}
-        if self.settings["kind"] == "classifier":
-            load_state(self.encoder, encoder, source)
-        else:
-            load_state(self.model, weights, source)
-        self.n_matched = matched.n_matched
-        if self.verbose:
-            print(f"{source}: {self.n_matched:,} of {len(new):,} words matched, the others start from the mean row")
-        return self.freeze()
+        return take_over(self, weights, vocab, source)
 
     def export(self, fname="export") -> Path:
         """Write a bundle folder, `path/fname`, from which `load_learner` builds this learner for inference.
@@ -141,11 +125,12 @@ class LMLearner(TextLearner):
         super().fit(*args, **kwargs)
 
     def predict(self, text: str, n_words=1, no_unk=True, temperature=1.0, min_p=None, no_bar=False,
-                decoder=detokenize, only_last_word=False, *, top_k=None, top_p=None, seed=None) -> str:
+                decoder=None, only_last_word=False, *, top_k=None, top_p=None, seed=None) -> str:
         """`text` and up to `n_words` words after it (before it, for a backwards model); O(n), see `generate`.
 
-        `decoder` makes a string of the tokens. `no_bar` and `only_last_word` are taken for fastai's signature: there
-        is no bar, and each word is one step with all of the text before it in the state.
+        `decoder` makes a string of the tokens, by default the tokenizer's `detokenize`. `no_bar` and `only_last_word`
+        are taken for fastai's signature: there is no bar, and each word is one step with all of the text before it in
+        the state.
         """
         vocab, backwards = self.dls.text_vocab, self.dls.backwards
         tokens = self.dls.tokenizer(text)
@@ -157,18 +142,11 @@ class LMLearner(TextLearner):
                        min_p=min_p, top_k=top_k, top_p=top_p, seed=seed,
                        banned=[i for i, t in enumerate(vocab) if t in never])
         ids = new[::-1] + prompt if backwards else prompt + new
-        return decoder([vocab[i] for i in ids])
+        return (decoder or self.dls.tokenizer.detokenize)([vocab[i] for i in ids])
 
     def logprob(self, texts, bs=64):
         """The log-probability and the perplexity of each text, as `TextScore`; streaming, see `score.logprob`."""
         return score.logprob(self, texts, bs)
-
-
-def _direction_error(source, received, expected):
-    words = {True: "backwards", False: "forwards"}
-    return FileError("E402", received=f"{source}, which reads {words.get(received, received)}",
-                     expected=f"a model that reads {words[expected]}, as the data does",
-                     fix=f"build the data with backwards={received}, or load the other model")
 
 
 def _check_data(dls, backwards, is_lm):
@@ -181,53 +159,47 @@ def _check_data(dls, backwards, is_lm):
                             fix="build the data with backwards=True; the learner then follows it")
 
 
-def _start(learn, pretrained, fnames):
-    """Pretrained weights, where they are asked for: a bundle's folder, or a pair of files for weights and words."""
-    if fnames is not None:
-        weights_file = model_file(learn, fnames[0])
-        weights, _ = load_weights(weights_file)
-        vocab = Vocab(read_json(weights_file.parent / f"{str(fnames[1]).removesuffix('.json')}.json"))
-        return learn.load_pretrained({k.removeprefix("model."): v for k, v in weights.items()}, vocab, weights_file)
-    if pretrained is True and isinstance(learn, LMLearner):
-        warnings.warn(NO_WEIGHTS, stacklevel=3)
-    elif pretrained is True:  # load_encoder may follow
-        learn.warning = NO_WEIGHTS
-    elif pretrained:
-        config, vocab, weights = load_bundle(pretrained)
-        if config.get("kind") != "language_model":
-            raise FileError("E402", received=f"{pretrained}, a {config.get('kind')}", expected="a language model",
-                            fix="pass the folder that a language model's learner exported")
-        backwards = (config.get("data") or {}).get("backwards")
-        if backwards != learn.dls.backwards:
-            raise _direction_error(pretrained, backwards, learn.dls.backwards)
-        return learn.load_pretrained(weights, vocab, Path(pretrained).name)
-    return learn
-
-
 def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | None = None, drop_mult: float = 1.0,
                            backwards: bool = False, pretrained: bool | str | Path = True,
-                           pretrained_fnames: Sequence[str] | None = None, **kwargs) -> LMLearner:
+                           pretrained_fnames: Sequence[str] | None = None, *, softmax: str = "full",
+                           precision: str = "auto", **kwargs) -> LMLearner:
     """A learner for a language model.
 
     Args:
         dls: language-model data, `TextDataLoaders.from_df(..., is_lm=True)`.
-        arch: `AWD_LSTM`.
+        arch: `AWD_LSTM` or `AWD_QRNN`.
         config: changes to the architecture's config, e.g. `dict(emb_sz=200, n_hid=600)`.
         drop_mult: factor on every dropout; less text wants more.
         backwards: need not be said: the learner follows its data.
-        pretrained: the folder of an exported language model; False starts anew; True does too, with a warning.
+        pretrained: the folder of an exported language model, or another library's checkpoint (docs/CHECKPOINTS.md);
+            False starts anew; True does too, with a warning.
         pretrained_fnames: instead, the names of a weights file and a vocabulary under `path/models`.
+        softmax: "full"; "sampled" trains large vocabularies several times faster, with a loss that is an estimate;
+            "adaptive" too, with a decoder that is not tied to the embedding. Validation is exact with each.
+        precision: "fp32", "bf16" or "fp16", as `learn.to_fp32()` and its sisters; "auto" is bf16 on a CPU that
+            trains faster with it, else fp32.
         kwargs: of `Learner`, and `alpha`, `beta`.
 
     Returns:
         The learner; with pretrained weights only its last layer group (embedding and decoder) trains at first.
     """
     _check_data(dls, backwards, is_lm=True)
-    options = {"config": config, "drop_mult": drop_mult}
+    options = {"config": config, "drop_mult": drop_mult, "softmax": softmax}
     settings = {"kind": "language_model", "arch": get_arch(arch).name, "model": options}
     model = get_language_model(arch, len(dls.text_vocab), **options)
     kwargs = {"loss_func": loss_for("lm"), "splitter": get_arch(arch).lm_split, **kwargs}
-    return _start(LMLearner(dls, model, settings=settings, **kwargs), pretrained, pretrained_fnames)
+    learn = LMLearner(dls, model, settings=settings, **kwargs)
+    _set_precision(learn, precision)
+    return start(learn, pretrained, pretrained_fnames)
+
+
+def _set_precision(learn, precision):
+    if precision == "auto":
+        precision = "bf16" if learn.dls.device.type == "cpu" and cpu_has_fast_bf16() else "fp32"
+    if precision not in PRECISIONS:
+        raise TrainingError("E502", received=f"precision={precision!r}",
+                            expected=f"auto or one of {', '.join(PRECISIONS)}", fix="leave it out")
+    PRECISIONS[precision](learn)
 
 
 def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 72, config: dict | None = None,
@@ -254,7 +226,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
     settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), **options)
     kwargs = {"loss_func": loss_for(dls.task), "splitter": get_arch(arch).clas_split, **kwargs}
-    return _start(TextLearner(dls, model, settings=settings, **kwargs), pretrained, pretrained_fnames)
+    return start(TextLearner(dls, model, settings=settings, **kwargs), pretrained, pretrained_fnames)
 
 
 BUILD = {"language_model": language_model_learner, "classifier": text_classifier_learner}

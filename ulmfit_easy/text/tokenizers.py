@@ -1,141 +1,23 @@
-"""Text to tokens: spaCy's rules for words, and the pipeline around them that no user text can subvert."""
+"""Text to tokens: the pipeline around what splits words or pieces, which no user text can subvert."""
 
 import functools
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
-from itertools import chain, count, pairwise
+from itertools import count
 from pathlib import Path
 
-from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.files import sha256_file
 from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import fingerprint
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
-from ulmfit_easy.text.special import FLD, SPECIAL_TOKENS, neutralize
+from ulmfit_easy.text.special import FAKE, FLD, SPECIAL_TOKENS, neutralize
+from ulmfit_easy.text.subword import SentencePieceTokenizer
+from ulmfit_easy.text.vocab import detokenize
+from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
 
 SCHEMA = 1  # raised when the same text, rules and tokenizer come to give other tokens or another file format
-NEED_EXTRAS = {"ja", "ko", "th", "vi", "zh"}  # their spaCy classes want packages of their own
-
-# spaCy's chunks: words, and white space of which one blank after a word belongs to the word.
-_CHUNK = re.compile(r"\S+|(?<!\S)\s+|(?! )\s+")
-
-
-class BaseTokenizer:
-    """Splits on a character."""
-
-    def __init__(self, split_char: str = " "):
-        self.split_char = split_char
-
-    def params(self) -> dict:
-        return {"split_char": self.split_char}
-
-    def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        return (text.split(self.split_char) for text in texts)
-
-
-class SpacyTokenizer:
-    """spaCy's rule tokenizer of a language: `Iterable[str] -> Iterator[list[str]]`, streaming, order kept.
-
-    It gives exactly the tokens of `spacy.blank(lang).tokenizer`, several times faster: what spaCy makes of a
-    chunk between white space does not depend on the other chunks (but for the rare case in
-    `_Chunks.across`), so that every chunk is tokenized once. Nor is there a limit of 1,000,000 characters.
-    Japanese, Korean, Thai, Vietnamese and Chinese get spaCy's plain rule tokenizer.
-
-    Args:
-        special_toks: tokens that are never split; the nine control tokens by default.
-        buf_sz: taken for fastai's signature; texts are streamed one by one.
-
-    Raises: TrainingError E502 at the first text if spaCy does not know the language.
-    """
-
-    def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, buf_sz: int = 5000):
-        self.lang, self.buf_sz = lang, buf_sz
-        self.special_toks = list(SPECIAL_TOKENS if special_toks is None else special_toks)
-        self._chunks = None
-
-    def params(self) -> dict:
-        return {"lang": self.lang, "special_toks": self.special_toks}
-
-    def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        for text in texts:
-            if self._chunks is None or self._chunks.room < 0:
-                self._chunks = _Chunks(self.lang, self.special_toks)
-            yield self._chunks.tokens(text)
-
-    def __reduce__(self):  # spaCy is loaded anew where it is needed
-        return type(self), (self.lang, self.special_toks, self.buf_sz)
-
-
-WordTokenizer = SpacyTokenizer
-
-
-class _Chunks(dict):
-    """chunk -> its tokens, filled by spaCy on demand; thrown away, with spaCy's memory, once `room` < 0."""
-
-    def __init__(self, lang, special_toks):
-        import spacy
-        from spacy.symbols import ORTH
-        from spacy.tokenizer import Tokenizer as SpacyRules
-
-        try:
-            self.spacy = tok = spacy.blank("xx" if lang in NEED_EXTRAS else lang).tokenizer
-        except ImportError as e:
-            raise TrainingError("E502", received=f"lang={lang!r}, which spaCy cannot load",
-                                expected='a language that spaCy has rules for, such as "en" or "de"',
-                                fix='pass lang="xx" for rules that suit most languages') from e
-        plain = SpacyRules(tok.vocab, None, tok.prefix_search, tok.suffix_search, tok.infix_finditer,
-                           tok.token_match, tok.url_match)
-        for token in special_toks:
-            tok.add_special_case(token, [{ORTH: token}])
-        self.room = 1 << 23  # characters, 32 more for each chunk: about 100 MB
-        # spaCy looks for special cases a second time, among the tokens of the whole text. What it looks for
-        # is what a special case would be without being one. Of interest: those that differ, and the seams
-        # in them.
-        looks_for = {case: _texts(plain(case)) for case in tok.rules}
-        becomes = {case: new for case, old in looks_for.items() if (new := _texts(tok(case))) != old}
-        self.inside, self.first = _any_of(becomes), {tokens[0] for tokens in becomes.values()}
-        self.spaced = _any_of(case for case in tok.rules if len(case) > 1 and _CHUNK.fullmatch(case) is None)
-        self.seams = {(a[-1], b[0]) for tokens in looks_for.values() for a, b in pairwise(tokens)}
-        self.rules, self.delicate = set(tok.rules), set()
-
-    def __missing__(self, chunk):
-        tokens = _texts(self.spacy(chunk))
-        if not self.first.isdisjoint(tokens) and chunk not in self.rules and self.inside.search(chunk):
-            self.delicate.add(chunk)
-        self[chunk] = tokens
-        self.room -= len(chunk) + 32
-        return tokens
-
-    def tokens(self, text: str) -> list[str]:
-        """The tokens of a text, put together from those of its chunks where that is sure to be right."""
-        chunks = _CHUNK.findall(text)
-        tokens = list(chain.from_iterable(map(self.__getitem__, chunks)))
-        if self.across(text, chunks):
-            return list(_texts(self.spacy(text)))
-        return tokens
-
-    def across(self, text, chunks):
-        """Whether a special case may begin in one chunk and end in another, with an effect on the tokens.
-
-        A match across chunks has a blank in it, so it names a special case only if that has one too. Any
-        other leaves its tokens alone, but keeps spaCy from seeing a special case inside a `delicate` chunk
-        it overlaps.
-        """
-        if self.spaced.search(text):
-            return True
-        return not self.delicate.isdisjoint(chunks) and any(
-            (a[-1], b[0]) in self.seams and not self.delicate.isdisjoint((a, b)) for a, b in pairwise(chunks))
-
-
-def _texts(doc) -> tuple[str, ...]:
-    return tuple(token.text for token in doc)
-
-
-def _any_of(strings) -> re.Pattern:
-    return re.compile("|".join(map(re.escape, strings)) or "(?!)")
-
 
 def join_fields(fields: Sequence[str], mark_fields: bool | None = None) -> str:
     """The fields of a row as one text, neutralised: `xxfld 1 <first> xxfld 2 <second>`.
@@ -198,10 +80,32 @@ class Tokenizer:
             yield tokens
 
     def _prepare(self, row, i):
-        text = _without_lone_surrogates(join_fields(fields_of(row, i), self.mark_fields))
+        return self._of_fields(fields_of(row, i))
+
+    def _of_fields(self, fields):
+        text = _without_lone_surrogates(join_fields(fields, self.mark_fields))
         for rule in self.rules:
             text = rule(text)
         return text
+
+    def setup(self, texts: Iterable[str | tuple[str, ...]]) -> "Tokenizer":
+        """This tokenizer, its subword model learned from some texts where it has none yet; see there."""
+        if hasattr(self.tok, "setup"):
+            self.tok.setup(map(fields_of, texts, count()), rules=[self._of_fields])
+        return self
+
+    @property
+    def itos(self) -> list[str] | None:
+        """All tokens there can be, the special ones first, if the splitter knows them; None if texts decide."""
+        if (pieces := getattr(self.tok, "pieces", None)) is None:
+            return None
+        itos = [*SPECIAL_TOKENS, *pieces]
+        return itos + [FAKE] * (-len(itos) % 8)
+
+    def detokenize(self, tokens: Iterable[str]) -> str:
+        """The text that tokens of this tokenizer stand for, in its own spacing; see `vocab.detokenize`."""
+        words = getattr(self.tok, "words", None)
+        return detokenize(tokens) if words is None else detokenize(words(tokens), tighten=False)
 
     @property
     def fingerprint(self) -> str:
@@ -212,7 +116,7 @@ class Tokenizer:
         own = [sha256_file(Path(module.__file__)) for module in (rules_module, special)]
         mine = [rule for rule in (*self.rules, *self.post_rules) if _default_name(rule) is None]
         tok = self.tok if self._builtin() is None else None
-        return fingerprint([SCHEMA, self.config(), version("spacy"), own, mine, tok])
+        return fingerprint([SCHEMA, self.config(), version(getattr(self.tok, "package", "spacy")), own, mine, tok])
 
     def config(self) -> dict:
         """What `from_config` needs, as JSON: our own parts by name, others as `{"custom": name}`."""
@@ -260,7 +164,7 @@ class Tokenizer:
 
 
 _DEFAULTS = {rule.__name__: rule for rule in (*DEFAULT_RULES, *DEFAULT_POST_RULES)}
-_TOKENIZERS = {"SpacyTokenizer": SpacyTokenizer, "BaseTokenizer": BaseTokenizer}
+_TOKENIZERS = {cls.__name__: cls for cls in (SpacyTokenizer, BaseTokenizer, SentencePieceTokenizer)}
 
 
 def _default_name(rule) -> str | None:

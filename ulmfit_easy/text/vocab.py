@@ -138,11 +138,12 @@ _CASES = {TK_UP: str.upper, TK_MAJ: lambda token: token[:1].upper() + token[1:].
 _TIGHT = re.compile(r" (?=[.,!?;:)\]%]|n't\b|'(?:s|m|d|re|ve|ll)\b)|(?<=[(\[]) ")  # as English is printed
 
 
-def detokenize(tokens: Iterable[str]) -> str:
-    """The text that the tokens stand for, with capitals, repetitions (1,000 at most) and spaces put back.
+def detokenize(tokens: Iterable[str], tighten: bool = True) -> str:
+    """The text that words stand for, with capitals, repetitions (1,000 at most) and spaces put back.
 
     `xxbos`, `xxeos`, `xxpad` and `xxfake` go; `xxunk` and `xxfld` stay. So goes a control token that has
-    nothing to act on.
+    nothing to act on. `tighten` takes out the blanks around punctuation that a word tokenizer split off. For
+    the pieces of a subword tokenizer use `Tokenizer.detokenize`.
 
     >>> detokenize("xxbos xxmaj it was xxrep 3 a bad , xxup not good !".split())
     'It was aaa bad, NOT good!'
@@ -159,4 +160,5 @@ def detokenize(tokens: Iterable[str]) -> str:
         else:
             words.append(glue.join([case(token.replace("▁", " "))] * min(times, MAX_REPEAT)))
             case, times, glue = str, 1, ""
-    return _TIGHT.sub("", " ".join(words))
+    text = " ".join(words)
+    return _TIGHT.sub("", text) if tighten else text

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import sha256_bytes
+from ulmfit_easy.learner.callbacks.training import MixedPrecision
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.training_state import load_training_state, read_state, training_state, write_state
 
@@ -114,7 +115,7 @@ class CheckpointCallback(Callback):
                   if there.get(name) != here]
         if differ:
             raise FileError("E408", received=f"{self._file()}, whose run has {'; '.join(differ)}",
-                            expected="a checkpoint of this fit: the same data, model, optimizer and number of epochs",
+                            expected="one of this fit: the same data, model, precision, optimizer and number of epochs",
                             fix="build them as they were, with seed= for the split, or choose another folder")
         return state
 
@@ -149,16 +150,19 @@ class CheckpointCallback(Callback):
 def run_id(learn) -> dict:
     """What two fits must have in common for one to go on from the other's checkpoint: JSON values by name."""
     dls, opt = learn.dls, learn.opt
+    settings = getattr(learn, "settings", None)  # dropouts and softmax, which weights do not tell
+    precision = next((cb.dtype for cb in learn.cbs if isinstance(cb, MixedPrecision)), "fp32")
     weights = [[name, list(t.shape), str(t.dtype)] for name, t in learn.model.state_dict().items()]
     texts = [dl.fingerprint() for dl in (dls.train, dls.valid) if hasattr(dl, "fingerprint")]
     return {
         "epochs": learn.n_epoch, "batches an epoch": len(dls.train), "rows a batch": dls.bs, "seq_len": dls.seq_len,
         "backwards": dls.backwards, "texts": _short_hash(texts),
         "vocabulary": _short_hash(getattr(dls.text_vocab, "sha256", None)), "weights": _short_hash(weights),
+        "settings": _short_hash(settings), "precision": precision,
         "optimizer": type(opt.opt).__name__, "layer groups": [len(g) for g in opt.param_groups],
         "frozen groups": opt.frozen_idx,
     }  # fmt: skip
 
 
 def _short_hash(value) -> str:
-    return sha256_bytes(json.dumps(value).encode())[:12]
+    return sha256_bytes(json.dumps(value, default=str).encode())[:12]

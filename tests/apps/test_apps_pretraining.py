@@ -1,0 +1,140 @@
+"""`ulmfit pretrain` and `ulmfit evaluate-lm`, from the arguments to the last line, killed and resumed."""
+
+import gzip
+import re
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from itertools import islice
+
+import pytest
+import torch
+import zstandard
+
+from ulmfit_easy.apps import cli
+from ulmfit_easy.bundle.artefact import load_bundle
+from ulmfit_easy.data.toy import toy_reviews, toy_texts
+from ulmfit_easy.recipes import general
+from ulmfit_easy.recipes.plan import Plan
+
+SIZES = "--emb 8 --hid 12 --layers 2 --bs 8 --seq-len 10 --min-freq 1 --lr 0.02 --precision fp32".split()
+FIGURES = r"perplexity [\d.]+, bits per character [\d.]+, unknown [\d.]+ %, tokens \d+"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def away_from_home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    texts = ["\n\n".join(toy_texts(80, seed)).encode() for seed in (0, 1)]
+    (folder / "a.txt.gz").write_bytes(gzip.compress(texts[0]))
+    (folder / "b.txt.zst").write_bytes(zstandard.ZstdCompressor().compress(texts[1]))
+    return sorted(folder.iterdir())
+
+
+def run(*args):
+    return cli.main([str(a) for a in args])
+
+
+def complains(capsys, code, *args):
+    assert run(*args) == 2
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1 and re.match(f"ulmfit: .*{code}", told.err), told.err
+
+
+def test_pretrain_then_evaluate_then_fine_tune(files, tmp_path, capsys):
+    out = tmp_path / "deep" / "lm"
+    assert run("pretrain", "--corpus", *files, "--out", out, "--valid", files[1], "--backwards", *SIZES) == 0
+    *_, figures, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(FIGURES, figures)
+    assert last == f"Saved to {out}. Next: ulmfit train FILE --pretrained {out} --backwards"
+    assert run("evaluate-lm", files[1], "--model", out) == 0
+    assert capsys.readouterr() == (figures + "\n", "")
+    toy_reviews(120).to_csv(tmp_path / "reviews.csv", index=False)
+    assert run("lm", tmp_path / "reviews.csv", "--pretrained", out, "--backwards", "--out", tmp_path / "tuned") == 0
+    assert load_bundle(tmp_path / "tuned").config["model"]["config"]["n_hid"] == 12
+
+
+def test_a_subword_model_tunes_with_its_own_pieces(files, tmp_path, capsys):
+    given = ["--corpus", files[0], "--subword", 104, "--epochs", 0.2, *SIZES]
+    assert run("pretrain", *given, "--out", tmp_path / "lm") == 0
+    toy_reviews(60).to_csv(tmp_path / "reviews.csv", index=False)
+    assert run("lm", tmp_path / "reviews.csv", "--pretrained", tmp_path / "lm", "--out", tmp_path / "tuned") == 0
+    assert "lm: 104 of 104 words matched" in capsys.readouterr().out
+    assert load_bundle(tmp_path / "tuned").vocab == load_bundle(tmp_path / "lm").vocab
+
+
+def test_headings_are_read_where_they_are_asked_for(files, tmp_path, capsys):
+    (tmp_path / "t.txt").write_text("= A title =\nthe soup was good")
+    assert run("pretrain", "--corpus", files[0], "--out", tmp_path / "lm", "--epochs", 0.1, *SIZES) == 0
+    capsys.readouterr()
+    counts = []
+    for more in ([], ["--headings"]):
+        assert run("evaluate-lm", tmp_path / "t.txt", "--model", tmp_path / "lm", *more) == 0
+        counts.append(int(capsys.readouterr().out.split()[-1]))
+    assert counts[0] == 4 < counts[1]
+
+
+def test_mistakes_are_one_coded_line(files, tmp_path, capsys):
+    complains(capsys, "E502.*--corpus", "pretrain", "--out", tmp_path / "lm")
+    complains(capsys, "E404", "pretrain", "--corpus", tmp_path / "no.txt", "--out", tmp_path / "lm")
+    complains(capsys, "E404.*plan", "pretrain", "--resume", "--out", tmp_path / "lm")
+    complains(capsys, "E502.*lr", "pretrain", "--corpus", files[0], "--lr", -1, "--out", tmp_path / "lm")
+    complains(capsys, "E404", "evaluate-lm", files[0], "--model", tmp_path / "no")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_classifier_is_not_evaluated(tmp_path, capsys, files):
+    from ulmfit_easy.data.loaders import TextDataLoaders
+    from ulmfit_easy.learner.text import text_classifier_learner
+
+    dls = TextDataLoaders.from_df(toy_reviews(60), text_col="text", label_col="label", min_freq=1, path=tmp_path)
+    config = {"emb_sz": 8, "n_hid": 12, "n_layers": 2}
+    text_classifier_learner(dls, "AWD_LSTM", config=config, pretrained=False).export("clas")
+    complains(capsys, "E402.*classifier", "evaluate-lm", files[0], "--model", tmp_path / "clas")
+
+
+def test_ctrl_c_tells_how_to_go_on(files, tmp_path, capsys, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(general.RunProgress, "after_batch", stop)
+    assert run("pretrain", "--corpus", *files, "--out", tmp_path / "lm", *SIZES) == 130
+    told = capsys.readouterr()
+    assert told.err == "ulmfit: stopped\n"
+    assert told.out.splitlines()[-1] == f"To go on: ulmfit pretrain --resume --out {tmp_path / 'lm'}"
+
+
+def test_every_setting_of_a_plan_has_a_flag_of_its_name():
+    (commands,) = (a for a in cli.parser()._actions if a.choices)
+    flags = {a.dest for a in commands.choices["pretrain"]._actions} - {"help", "out", "resume", "minutes"}
+    assert flags == {f.name for f in fields(Plan)} - {"n_epoch", "n_batches", "tokenizer", "data"}
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(files, tmp_path):
+    def command(out, *more):
+        return [sys.executable, "-m", "ulmfit_easy", "pretrain", "--out", tmp_path / out, "--minutes", "0.002", *more]
+
+    given = ["--corpus", *files, "--epochs", "3", *SIZES]
+    subprocess.run(command("whole", *given), check=True, stdout=subprocess.DEVNULL)
+    more, killed_at = given, []
+    for _ in range(3):
+        with subprocess.Popen(command("killed", *more), stdout=subprocess.PIPE, text=True) as victim:
+            told = list(islice((line for line in victim.stdout if line.startswith("step")), 2))  # two validations
+            time.sleep(0.1)
+            victim.kill()
+        killed_at.append(int(told[-1].split()[1]))
+        assert not (tmp_path / "killed").exists()
+        more = ["--resume"]
+    subprocess.run(command("killed", *more), check=True, stdout=subprocess.DEVNULL)
+    one, two = (load_bundle(tmp_path / name) for name in ("whole", "killed"))
+    assert killed_at == sorted(set(killed_at)) and one.config == two.config and one.vocab == two.vocab
+    assert all(torch.equal(one.weights[k], two.weights[k]) for k in one.weights)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["killed", "whole"]

@@ -1,0 +1,279 @@
+"""A corpus becomes a bundle; what stops the run changes nothing about it."""
+
+import re
+import shutil
+
+import pytest
+import torch
+
+from ulmfit_easy.bundle.artefact import load_bundle
+from ulmfit_easy.data.toy import toy_texts
+from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.learner.text import language_model_learner, load_learner
+from ulmfit_easy.recipes import general, monitor
+from ulmfit_easy.recipes.evaluate import evaluate_lm
+from ulmfit_easy.recipes.general import corpus_data, pretrain_corpus, run_folder, schedule
+from ulmfit_easy.recipes.plan import Plan
+from ulmfit_easy.recipes.pretrain import lm_data, new_lm
+from ulmfit_easy.text.corpus import Corpus
+
+TINY = {"emb": 8, "hid": 12, "layers": 2, "bs": 8, "seq_len": 10, "min_freq": 1, "lr": 2e-2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    for name, n, seed in (("a", 80, 0), ("b", 40, 1), ("valid", 20, 2)):
+        (folder / f"{name}.txt").write_text("\n\n".join(toy_texts(n, seed)))
+    return [str(folder / "a.txt"), str(folder / "b.txt")]
+
+
+@pytest.fixture(scope="module")
+def unbroken(corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("unbroken") / "lm"
+    return pretrain_corpus(corpus, out, **TINY), out
+
+
+def weights(out):
+    return load_bundle(out).weights
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.fixture
+def crash_at(monkeypatch):
+    """Makes the next run stop after so many steps."""
+
+    def set_up(step):
+        def after_batch(self):
+            whole(self)
+            if self.training and self.train_iter == step:
+                monkeypatch.setattr(monitor.RunProgress, "after_batch", whole)
+                raise Crash
+
+        whole = monitor.RunProgress.after_batch
+        monkeypatch.setattr(monitor.RunProgress, "after_batch", after_batch)
+
+    return set_up
+
+
+def test_a_corpus_becomes_a_bundle_that_scores_as_told(unbroken, corpus):
+    score, out = unbroken
+    assert sorted(p.name for p in out.iterdir()) == ["README.md", "config.json", "model.safetensors", "vocab.json"]
+    assert not run_folder(out).exists() and [p.name for p in out.parent.iterdir()] == ["lm"]
+    learn, data = load_learner(out), corpus_data(Plan(corpus=corpus, **TINY))
+    assert evaluate_lm(learn, data.held_out) == score and score.perplexity < len(learn.dls.vocab) / 2
+    assert data.dls.vocab == learn.dls.vocab and learn.dls.seq_len == 10
+
+
+def test_the_card_tells_what_was_done(unbroken, corpus):
+    score, out = unbroken
+    card = (out / "README.md").read_text()
+    data = corpus_data(Plan(corpus=corpus, **TINY))
+    for name, n_docs, n_tokens in data.files:
+        assert f"| `{name}` | {n_docs} | {n_tokens:,} |" in card
+    assert [n for _, n, _ in data.files] == [80, 40] and sum(n for *_, n in data.files) == data.dls.train.ids.n_tokens
+    for fact in (f"perplexity: {score.perplexity:.2f}", f"bits per character: {score.bits_per_char:.4f}",
+                 "AWD_LSTM, embedding 8, hidden 12, 2 layers", "12 documents of the corpus, kept aside",
+                 f"{len(data.dls.vocab)} words", "highest rate 0.02", "= 0.9", "torch 2", "forwards"):
+        assert fact in card, fact
+
+
+def test_the_bundle_is_a_start_for_stage_two(unbroken):
+    _, out = unbroken
+    lm = new_lm(lm_data(toy_texts(60), pretrained=out, min_freq=1, seed=0), pretrained=out, verbose=False)
+    assert lm.opt.frozen_idx == 2 and lm.n_matched > 100
+
+
+OTHERS = [{"subword": 104}, {"backwards": True, "arch": "awd_qrnn", "softmax": "sampled"}]
+
+
+def test_stage_two_goes_on_with_the_same_architecture_and_softmax(corpus, tmp_path):
+    dls = corpus_data(Plan(corpus=corpus, **TINY)).dls
+    learn = language_model_learner(dls, "AWD_QRNN", config={"emb_sz": 8, "n_hid": 12, "n_layers": 2}, pretrained=False,
+                                   softmax="sampled")
+    again = new_lm(dls, pretrained=learn.export((tmp_path / "qrnn").absolute()), verbose=False)
+    assert again.settings["arch"] == "AWD_QRNN" and again.settings["model"]["softmax"] == "sampled"
+
+
+@pytest.mark.parametrize("settings", [{}, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)])
+def test_a_run_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(unbroken, corpus, tmp_path, crash_at,
+                                                                              capsys, settings):
+    expected, whole = unbroken if not settings else (pretrain_corpus(corpus, tmp_path / "w", **TINY, **settings),
+                                                     tmp_path / "w")
+    out = tmp_path / "lm"
+    for resume, step in ((False, 7), (True, 8), (True, 60)):
+        crash_at(step)
+        with pytest.raises(Crash):
+            pretrain_corpus(corpus, out, resume=resume, minutes=0, **TINY, **settings)
+        assert not out.exists() and (run_folder(out) / "plan.json").exists()
+    capsys.readouterr()
+    assert pretrain_corpus(out=out, resume=True) == expected
+    assert same(weights(out), weights(whole)) and load_bundle(out).config == load_bundle(whole).config
+    first = re.search(r"^step (\d+)", capsys.readouterr().out, re.M)
+    assert int(first[1]) >= 60  # it went on from there
+
+
+def test_a_run_that_was_interrupted_before_its_first_checkpoint_starts_its_plan_again(unbroken, corpus, tmp_path,
+                                                                                      crash_at):
+    crash_at(5)
+    with pytest.raises(Crash):
+        pretrain_corpus(corpus, tmp_path / "lm", **TINY)
+    assert [p.name for p in run_folder(tmp_path / "lm").iterdir()] == ["plan.json"]
+    assert pretrain_corpus(corpus, tmp_path / "lm", resume=True, **TINY) == unbroken[0]
+    assert same(weights(tmp_path / "lm"), weights(unbroken[1]))
+
+
+def test_a_bundle_is_there_whole_or_not_at_all(unbroken, corpus, tmp_path, monkeypatch):
+    def full(**kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(general, "model_card", full)
+        with pytest.raises(OSError, match="No space"):
+            pretrain_corpus(corpus, tmp_path / "lm", **TINY)
+    assert [p.name for p in tmp_path.iterdir()] == ["lm.run"]
+    monkeypatch.setattr(monitor.RunProgress, "after_batch", None)  # nothing is trained again
+    assert pretrain_corpus(out=tmp_path / "lm", resume=True) == unbroken[0]
+    assert same(weights(tmp_path / "lm"), weights(unbroken[1]))
+
+
+@pytest.fixture
+def stopped(corpus, tmp_path, crash_at):
+    files = [shutil.copy(file, tmp_path) for file in corpus]
+    crash_at(3)
+    with pytest.raises(Crash):
+        pretrain_corpus(files, tmp_path / "lm", epochs=0.5, **TINY)
+    return files, tmp_path / "lm"
+
+
+@pytest.mark.parametrize(("settings", "told"), [
+    ({"lr": 1e-2}, "lr=0.01 for a run that was planned with lr=0.02"), ({"hours": 1.0}, "hours=1.0"),
+    ({"emb": 16, "subword": 200}, "emb=16, subword=200"), ({"corpus": ["other.txt"]}, "corpus=other.txt")])
+def test_other_settings_than_the_plans_are_an_error(stopped, settings, told):
+    _, out = stopped
+    with pytest.raises(TrainingError, match=f"E502.*{told}"):
+        pretrain_corpus(out=out, resume=True, **settings)
+
+
+def test_other_texts_than_the_plans_are_an_error(stopped):
+    files, out = stopped
+    with open(files[0], "a") as f:
+        f.write("\n\none more document")
+    with pytest.raises(TrainingError, match="E502.*changed"):
+        pretrain_corpus(out=out, resume=True)
+
+
+def test_a_run_is_not_begun_twice_and_nothing_is_resumed_where_nothing_is(stopped, corpus, tmp_path):
+    with pytest.raises(TrainingError, match="E502.*not finished.*--resume"):
+        pretrain_corpus(corpus, stopped[1], **TINY)
+    with pytest.raises(FileError, match="E404"):
+        pretrain_corpus(corpus, tmp_path / "other", resume=True)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "photo.jpg").write_text("precious")
+    with pytest.raises(TrainingError, match="E502.*something else"):
+        pretrain_corpus(corpus, tmp_path / "full")
+
+
+def test_documents_to_validate_with_can_be_named(corpus, tmp_path, capsys):
+    valid = corpus[0].replace("a.txt", "valid.txt")
+    score = pretrain_corpus(corpus, tmp_path / "lm", valid=valid, epochs=0.1, **TINY)
+    assert evaluate_lm(load_learner(tmp_path / "lm"), Corpus(valid)) == score
+    assert "On valid.txt:" in (tmp_path / "lm" / "README.md").read_text()
+    data = corpus_data(Plan(corpus=corpus, valid=valid, **TINY))
+    assert data.dls.train.n_rows == 120 and data.dls.valid.n_rows == 20 and len(data.names) == 2
+
+
+def test_what_is_kept_aside_is_not_learned_from(corpus):
+    data = corpus_data(Plan(corpus=corpus, subword=104, **TINY))
+    train, valid = set(data.dls.train.rows), set(data.dls.valid.rows)
+    assert not train & valid and len(train | valid) == 120
+    texts = list(Corpus(corpus))
+    assert list(data.held_out) == [texts[i] for i in sorted(valid)]
+    assert len(data.dls.vocab) == 104 and data.dls.train.ids.unk_rate() == 0
+
+
+def test_pieces_are_learned_from_what_is_not_kept_aside(tmp_path):
+    texts = [f"some words {'of a zebra' if i % 10 == 9 else 'about your'} here" for i in range(60)]
+    (tmp_path / "c.txt").write_text("\n\n".join(texts))
+    vocab = corpus_data(Plan(corpus=str(tmp_path / "c.txt"), subword=56)).dls.vocab
+    assert "z" not in "".join(vocab) and "y" in "".join(vocab)
+
+
+def loaders(n_train, n_valid):
+    class Loaders:
+        train, valid = range(n_train), range(n_valid)
+
+    return Loaders
+
+
+@pytest.mark.parametrize(("plan", "n_train", "step", "steps"), [
+    ({"epochs": 1}, 6000, 1, 6000), ({"epochs": 2.5}, 6000, 1, 15000), ({}, 3, 1, 3), ({"epochs": 0.001}, 10, 1, 1),
+    ({"hours": 10}, 100, 2, 18000), ({"hours": 1}, 10**6, 0.5, 7200)])
+def test_a_schedule_uses_its_budget_and_validates_as_often_as_is_cheap(plan, n_train, step, steps):
+    n_epoch, n_batches = schedule(Plan(corpus="c", **plan), loaders(n_train, 21), step)
+    total = n_epoch * n_batches
+    checks = n_epoch * 21 / 3 if "hours" in plan else 0
+    assert steps - n_epoch - 1 <= total + checks <= steps
+    assert n_epoch == min(steps, max(10, min(50, n_epoch))) and (n_epoch <= 10 or n_epoch * 7 <= 0.06 * steps)
+
+
+def test_time_that_is_gone_is_no_time_to_train():
+    long, short = (schedule(Plan(corpus="c", hours=1), loaders(9, 3), 1.0, spent) for spent in (0, 1800))
+    assert long[0] * long[1] - short[0] * short[1] == pytest.approx(1800, abs=110)
+    with pytest.raises(TrainingError, match="E502.*0.01 hours"):
+        schedule(Plan(corpus="c", hours=0.01), loaders(9, 3), 1.0, 40)
+
+
+def test_hours_become_steps_by_measured_speed_and_are_kept_in_the_plan(corpus, tmp_path, monkeypatch, crash_at):
+    monkeypatch.setattr(general, "step_seconds", lambda *args: 0.25)
+    crash_at(3)
+    with pytest.raises(Crash):
+        pretrain_corpus(corpus, tmp_path / "lm", hours=0.01, **TINY)
+    monkeypatch.setattr(general, "step_seconds", None)  # it is not asked again
+    plan = Plan.load(run_folder(tmp_path / "lm"))
+    assert 36 < plan.n_epoch * plan.n_batches <= 144 and plan.hours == 0.01
+    pretrain_corpus(out=tmp_path / "lm", resume=True, hours=0.01)
+    assert f"{plan.n_epoch * plan.n_batches} steps" in (tmp_path / "lm" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("values", [{"lr": 0}, {"bs": -1}, {"hours": float("nan")}, {"epochs": 0}, {"subword": 0}])
+def test_values_that_cannot_work_are_an_error_before_anything_is_read(values, tmp_path):
+    with pytest.raises(TrainingError, match=f"E502.*{next(iter(values))}"):
+        pretrain_corpus(["no such file"], tmp_path / "lm", **values)
+
+
+def test_a_run_has_one_budget():
+    with pytest.raises(TrainingError, match="E502.*hours=1 and epochs=1"):
+        Plan(corpus="c", hours=1, epochs=1)
+
+
+def test_a_plan_comes_back_as_it_was_saved(tmp_path):
+    plan = Plan(corpus=["a", "b"], valid="v", hours=1.5, tokenizer={"tok": 1}, data=["x"], n_epoch=3)
+    plan.save(tmp_path)
+    assert Plan.load(tmp_path) == plan and plan.corpus == ("a", "b") and plan.valid == ("v",)
+    (tmp_path / "plan.json").write_text('{"corpus": ["a"], "colour": "red"}')
+    with pytest.raises(FileError, match="E401.*colour"):
+        Plan.load(tmp_path)
+
+
+def test_an_architecture_that_is_unknown_is_an_error(corpus, tmp_path):
+    with pytest.raises(TrainingError, match="E502.*GRU"):
+        pretrain_corpus(corpus, tmp_path / "lm", arch="gru", **TINY)
+
+
+def test_another_seed_gives_another_model(corpus, unbroken, tmp_path):
+    assert pretrain_corpus(corpus, tmp_path / "lm", seed=1, **TINY) != unbroken[0]

@@ -1,0 +1,75 @@
+"""`ulmfit convert`: a model folder of this library from a checkpoint of another one."""
+
+from pathlib import Path
+
+
+def add_parser(commands):
+    """Add the command to those of the command line."""
+    convert = commands.add_parser("convert", help="make a model folder of a fastai or MultiFiT checkpoint")
+    convert.add_argument("source", type=Path, metavar="SRC", help="weights (*.pth, *.h5), their folder, or a .tgz")
+    convert.add_argument("out", type=Path, metavar="DIR", help="where the model goes")
+    convert.add_argument("--words", type=Path, metavar="FILE", help="its word list, if that is not beside the weights")
+    convert.add_argument("--lang", default="en", help="language of the tokenizer, if SRC has none (default: en)")
+    direction = convert.add_mutually_exclusive_group()
+    direction.add_argument("--forwards", dest="backwards", action="store_false", default=None,
+                           help="the model reads texts from their beginning, if no name in SRC says `fwd`")
+    direction.add_argument("--backwards", action="store_true", default=None, help="from their end, as `bwd` says")
+    convert.set_defaults(run=run_convert)
+
+
+def run_convert(args):
+    """Write the bundle, with a README.md that says where it came from."""
+    from ulmfit_easy.bundle.artefact import save_bundle
+    from ulmfit_easy.bundle.foreign import find_weights, load_foreign
+    from ulmfit_easy.data.prepare import Preparation
+    from ulmfit_easy.errors import FileError
+    from ulmfit_easy.files import free_place, sha256_file, write_bytes
+    from ulmfit_easy.text.tokenizers import Tokenizer
+
+    free_place(args.out, "vocab.json")
+    config, vocab, weights = load_foreign(args.source, args.words)
+    if "1.decoder.weight" not in weights:
+        raise FileError("E402", received=f"{args.source}, an encoder without a decoder", expected="a language model",
+                        fix="convert the language model's file, or start a classifier from this one: pretrained=")
+    backwards = _direction(config["data"]["backwards"], args)
+    known = config["data"]["tokenizer"]
+    tokenizer = Tokenizer.from_config(known) if known else Tokenizer(lang=args.lang)
+    data = Preparation(tokenizer, vocab, backwards=backwards).config()
+    save_bundle(args.out, weights, vocab, {**config, "data": data})
+    file = find_weights(args.source)
+    write_bytes(args.out / "README.md", _card(file.name, sha256_file(file), config, vocab, backwards).encode())
+    print(f"{len(vocab):,} words, {'backwards' if backwards else 'forwards'}. Saved to {args.out}. "
+          f"Next: ulmfit train FILE --pretrained {args.out}" + (" --backwards" if backwards else ""))
+
+
+def _direction(told: bool | None, args) -> bool:
+    """Whether the model reads backwards: what its files tell, or else the user."""
+    from ulmfit_easy.errors import TrainingError
+
+    words = {True: "--backwards", False: "--forwards"}
+    if told is None and args.backwards is None:
+        raise TrainingError("E502", received=f"{args.source}, whose names do not tell which way it reads",
+                            expected="--forwards or --backwards", fix="add --forwards, as most models read")
+    if None not in (told, args.backwards) and told != args.backwards:
+        raise TrainingError("E502", received=f"{words[args.backwards]} for {args.source}",
+                            expected=f"{words[told]}, as its name says", fix="leave the option out")
+    return args.backwards if told is None else told
+
+
+CARD = """# {name}
+
+A language model, converted by `ulmfit convert` from `{name}`
+(SHA-256 `{sha256}`).
+
+* Architecture: {arch}, {sizes}.
+* Vocabulary: {words:,} words; control tokens that the original lacks start from the mean of its rows.
+* Direction: {direction}.
+
+It is the work of whoever trained the original, and the original's licence applies to it.
+"""
+
+
+def _card(name, sha256, config, vocab, backwards) -> str:
+    sizes = ", ".join(f"{key} {value}" for key, value in config["model"]["config"].items())
+    return CARD.format(name=name, sha256=sha256, arch=config["arch"], sizes=sizes, words=len(vocab),
+                       direction="backwards" if backwards else "forwards")

@@ -1,0 +1,89 @@
+"""`ulmfit pretrain` and `ulmfit evaluate-lm`: language models from text files of any size."""
+
+import argparse
+from pathlib import Path
+
+from ulmfit_easy.recipes.plan import Plan
+
+
+def add_parser(commands):
+    """Add the two commands to those of the command line."""
+    pretrain = commands.add_parser(
+        "pretrain", help="learn a language from text files of any size", argument_default=argparse.SUPPRESS,
+        description="Train a language model on UTF-8 text files, in which blank lines are between documents. What is "
+        "not named here has the defaults of recipes.plan.Plan. An interrupted run goes on with --resume; only --out "
+        "need be given then.")
+    where = pretrain.add_argument_group("where")
+    where.add_argument("--corpus", nargs="+", metavar="FILE", help="text, also as .gz or .zst")
+    where.add_argument("--valid", nargs="+", metavar="FILE",
+                       help="documents to validate with (default: every k-th of the corpus, about 100,000 tokens)")
+    where.add_argument("--headings", action="store_true", help="keep lines such as `= Title =`")
+    where.add_argument("--out", metavar="DIR", help="where the model goes (default: ulmfit-lm)")
+    how_long = pretrain.add_argument_group("how long (default: one pass over the corpus)")
+    how_long.add_argument("--hours", type=float, metavar="H", help="until then, tokenizing included")
+    how_long.add_argument("--epochs", type=float, metavar="E", help="so many passes, fractions too")
+    how_long.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    how_long.add_argument("--minutes", type=float, metavar="M", help="between two checkpoints (default: 5)")
+    words = pretrain.add_argument_group("words")
+    words.add_argument("--lang", help=f"language of the texts (default: {Plan.lang})")
+    words.add_argument("--max-vocab", type=int, metavar="N", help=f"words at most (default: {Plan.max_vocab})")
+    words.add_argument("--min-freq", type=int, metavar="N",
+                       help=f"how often a word must be there (default: {Plan.min_freq})")
+    words.add_argument("--subword", type=int, metavar="N",
+                       help="N pieces of words instead, by SentencePiece: for languages with rich endings or no blanks")
+    words.add_argument("--backwards", action="store_true", help="read documents from their end")
+    model = pretrain.add_argument_group("model")
+    model.add_argument("--arch", help=f"awd_lstm or awd_qrnn (default: {Plan.arch})")
+    for name, of in (("emb", "embedding"), ("hid", "hidden layers"), ("layers", "")):
+        model.add_argument(f"--{name}", type=int, metavar="N",
+                           help=f"size of the {of}" if of else "their number (defaults: the architecture's)")
+    model.add_argument("--softmax", help="full, sampled or adaptive: the last two are for large vocabularies")
+    model.add_argument("--precision", help="fp32, bf16 or fp16 (default: the fastest that is safe here)")
+    training = pretrain.add_argument_group("training")
+    training.add_argument("--lr", type=float, help=f"highest rate of the one cycle (default: {Plan.lr})")
+    training.add_argument("--drop-mult", type=float, metavar="X",
+                          help=f"factor on every dropout (default: {Plan.drop_mult})")
+    training.add_argument("--bs", type=int, metavar="N", help=f"rows of a batch (default: {Plan.bs})")
+    training.add_argument("--seq-len", type=int, metavar="N", help=f"tokens of a row (default: {Plan.seq_len})")
+    training.add_argument("--seed", type=int, help=f"default: {Plan.seed}")
+    pretrain.set_defaults(run=run_pretrain)
+
+    evaluate = commands.add_parser("evaluate-lm", help="perplexity and bits per character of a language model")
+    evaluate.add_argument("files", nargs="+", metavar="FILE", help="UTF-8 text, also as .gz or .zst")
+    evaluate.add_argument("--model", type=Path, default=Path("ulmfit-lm"), metavar="DIR",
+                          help="an exported language model (default: ulmfit-lm)")
+    evaluate.add_argument("--headings", action="store_true", help="keep lines such as `= Title =`")
+    evaluate.set_defaults(run=run_evaluate)
+
+
+def run_pretrain(args):
+    from ulmfit_easy.errors import TrainingError
+    from ulmfit_easy.files import read_json
+    from ulmfit_easy.recipes.general import pretrain_corpus, run_folder
+
+    given = {k: v for k, v in vars(args).items() if k not in ("command", "run")}
+    out = Path(given.pop("out", "ulmfit-lm"))
+    if "corpus" not in given and "resume" not in given:
+        raise TrainingError("E502", received="neither --corpus nor --resume", expected="text files to learn from",
+                            fix="name them: --corpus FILE ...")
+    try:
+        score = pretrain_corpus(out=out, **given)
+    except KeyboardInterrupt:
+        if run_folder(out).exists():
+            print(f"To go on: ulmfit pretrain --resume --out {out}", flush=True)
+        raise
+    backwards = " --backwards" if read_json(out / "config.json")["data"]["backwards"] else ""
+    print(f"{score}\nSaved to {out}. Next: ulmfit train FILE --pretrained {out}{backwards}")
+
+
+def run_evaluate(args):
+    from ulmfit_easy.errors import FileError
+    from ulmfit_easy.learner.text import load_learner
+    from ulmfit_easy.recipes.evaluate import evaluate_lm
+    from ulmfit_easy.text.corpus import Corpus
+
+    learn = load_learner(args.model, cpu=False)
+    if learn.dls.task != "lm":
+        raise FileError("E402", received=f"{args.model}, a classifier", expected="a language model",
+                        fix="name the folder that `ulmfit pretrain` or `ulmfit lm` wrote")
+    print(evaluate_lm(learn, Corpus(args.files, args.headings)))

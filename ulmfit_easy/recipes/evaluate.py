@@ -1,0 +1,101 @@
+"""How well a language model knows a language: figures that can be compared across vocabularies."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ulmfit_easy.errors import TextError
+from ulmfit_easy.learner.score import score_ids
+from ulmfit_easy.learner.text import LMLearner
+from ulmfit_easy.text.special import UNK_ID
+
+WINDOW = 1 << 19  # tokens that are sorted by length and batched together
+PADDED = 1 << 17  # tokens of a batch, padding included, unless one document has more
+
+
+class LMScore(NamedTuple):
+    """The figures of `evaluate_lm`; printed, the line with which `ulmfit evaluate-lm` ends."""
+
+    perplexity: float
+    bits_per_char: float
+    unknown: float  # share of the tokens that are not in the vocabulary, 0-1
+    n_tokens: int
+
+    def __str__(self):
+        return (f"perplexity {self.perplexity:.2f}, bits per character {self.bits_per_char:.4f}, "
+                f"unknown {100 * self.unknown:.2f} %, tokens {self.n_tokens}")
+
+
+def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore:
+    r"""Perplexity and bits per character of documents, each read from its beginning with an empty state.
+
+    $$ perplexity = \exp(-\tfrac{1}{N} \sum \ln p), \qquad
+       bits\ per\ character = (-\sum \log_2 p + \log_2 A \cdot U) / C $$
+
+    N counts every token but the first of each document (`xxbos`, which is given), control tokens such as `xxmaj`
+    too; the end of a document is not predicted. An unknown token counts as `xxunk`; U is the number of characters
+    of all unknown tokens, as the tokenizer gave them, and A the number of distinct characters of the raw texts: what
+    it would cost to spell these tokens out. C is the number of characters (Unicode code points, white space
+    included) of the raw texts as they come in, before any rule; `Corpus` joins the lines of a document by line feeds
+    and leaves out what lies between documents, and headings unless asked to keep them. So word and subword models
+    compare, and a vocabulary cannot win by hiding words.
+
+    Args:
+        texts: any iterable, also one that exceeds the memory; a document may have any length.
+        bs: documents side by side; figures do not depend on it.
+
+    Raises: TextError E103 if no token is predicted.
+    """
+    n_chars, alphabet = 0, set()
+
+    def seen():
+        nonlocal n_chars
+        for text in texts:
+            n_chars += len(text)
+            alphabet.update(text)
+            yield text
+
+    nll, n_tokens, n_unknown, spelled = 0.0, 0, 0, 0
+    for batch in _batches(_ids(learn, seen()), bs):
+        spelled += sum(chars for _, chars in batch)
+        for score in score_ids(learn, [ids for ids, _ in batch]):
+            nll, n_tokens, n_unknown = nll - score.logprob, n_tokens + score.n_tokens, n_unknown + score.n_unknown
+    if not (n_tokens and n_chars):
+        raise TextError("E103", received="texts without a token to predict", expected="two tokens in one of them",
+                        fix="give more text")
+    bits = nll / math.log(2) + spelled * math.log2(len(alphabet))
+    return LMScore(math.exp(min(nll / n_tokens, 700)), bits / n_chars, n_unknown / n_tokens, n_tokens)
+
+
+def _ids(learn, texts) -> Iterator[tuple[np.ndarray, int]]:
+    """Each document as ids (T,) in reading order, with the characters of its unknown tokens but the first."""
+    stoi, step = learn.dls.text_vocab.stoi, -1 if learn.dls.backwards else 1
+    for tokens in learn.dls.tokenizer.pipe(texts):
+        tokens = tokens[::step]
+        ids = np.fromiter((stoi.get(t, UNK_ID) for t in tokens), np.int64)
+        yield ids, sum(len(tokens[i]) for i in np.flatnonzero(ids == UNK_ID) if i)
+
+
+def _batches(docs: Iterable[tuple[np.ndarray, int]], bs: int) -> Iterator[list[tuple[np.ndarray, int]]]:
+    """Documents of like lengths together, a window of the corpus at a time."""
+    window, size = [], 0
+    for doc in docs:
+        window.append(doc)
+        size += len(doc[0])
+        if size >= WINDOW:
+            yield from _of_like_length(window, bs)
+            window, size = [], 0
+    yield from _of_like_length(window, bs)
+
+
+def _of_like_length(window, bs):
+    batch = []
+    for doc in sorted(window, key=lambda doc: -len(doc[0])):
+        if batch and (len(batch) == bs or (len(batch) + 1) * len(batch[0][0]) > PADDED):
+            yield batch
+            batch = []
+        batch.append(doc)
+    if batch:
+        yield batch

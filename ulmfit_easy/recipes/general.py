@@ -1,0 +1,206 @@
+"""Stage 1 on files that may exceed the memory: from a corpus to a bundle, through any interruption."""
+
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ulmfit_easy.bundle.card import model_card
+from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.files import atomic_path, free_place
+from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
+from ulmfit_easy.learner.callbacks.recorder import format_time
+from ulmfit_easy.learner.callbacks.tracking import TerminateOnNaNCallback
+from ulmfit_easy.learner.callbacks.training import GradientClip
+from ulmfit_easy.learner.lr_find import set_seed
+from ulmfit_easy.learner.metrics import Perplexity, accuracy
+from ulmfit_easy.learner.text import language_model_learner
+from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
+from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
+from ulmfit_easy.recipes.plan import Plan
+from ulmfit_easy.text.corpus import Corpus, Rows, hold_out
+from ulmfit_easy.text.store import TokenStore
+from ulmfit_easy.text.subword import SentencePieceTokenizer
+from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.vocab import Vocab, make_vocab
+
+WD, CLIP = 0.01, 0.12  # as MultiFiT (Eisenschlos et al. 2019) pretrained
+VALIDATIONS, SHARE = (10, 50), 0.05  # enough to see a curve, and about this share of the time
+
+
+def run_folder(out: str | Path) -> Path:
+    """Where the state of an unfinished run for `out` is kept: a folder beside it."""
+    return Path(f"{Path(out).absolute()}.run")
+
+
+def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit-lm", *, resume: bool = False,
+                    minutes: float = 5.0, **settings) -> LMScore:
+    """Stage 1: train a language model on text files, write it as a bundle with a model card, tell its figures.
+
+    One cycle of rates spans the whole budget. The corpus is tokenized once, into the user's cache, and read from
+    there; it may exceed the memory. The plan of the run and, every few minutes, all that training needs to go on, to
+    the bit, are in the folder `<out>.run` until the bundle is whole.
+
+    Args:
+        corpus: files of documents, see `Corpus`.
+        out: the folder of the bundle.
+        resume: go on with an interrupted run. Its plan holds, so nothing but `out` need be given.
+        minutes: between two checkpoints.
+        settings: of the run, see `Plan`.
+
+    Raises: FileError E404 where there is nothing to resume; TrainingError E502 where a run is not finished, for
+        settings that differ from its plan or cannot work; what `Corpus` and training raise.
+    """
+    started, out, run = time.perf_counter(), free_place(Path(out).absolute(), "config.json"), run_folder(out)
+    given = {**settings, "corpus": corpus} if corpus else settings
+    if resume:
+        plan = Plan.load(run)
+        plan.check_same(given, run)
+    elif run.exists():
+        raise TrainingError("E502", received=f"{run}, a run that is not finished", expected="none for this name",
+                            fix="go on with it: --resume (in Python resume=True), or delete that folder")
+    else:
+        plan = Plan(**given)
+    set_seed(plan.seed)
+    data = corpus_data(plan)
+    if resume and data.names != plan.data:
+        raise TrainingError("E502", received=f"files that have changed since the run was planned in {run}",
+                            expected="the same texts", fix=f"put them back, or delete {run} to start anew")
+    learn = language_model_learner(data.dls, plan.arch.upper(), config=plan.config, drop_mult=plan.drop_mult,
+                                   pretrained=False, softmax=plan.softmax, precision=plan.precision, wd=WD, path=run,
+                                   metrics=[accuracy, Perplexity()], verbose=False)
+    cbs = [TerminateOnNaNCallback(), GradientClip(CLIP)]
+    if not resume:
+        step = step_seconds(learn, cbs)
+        n_epoch, n_batches = schedule(plan, data.dls, step, time.perf_counter() - started)
+        plan = replace(plan, n_epoch=n_epoch, n_batches=n_batches, data=data.names,
+                       tokenizer=data.dls.tokenizer.config())
+        plan.save(run)
+        _say(f"{_model_facts(learn, plan)['size']}. {n_epoch * n_batches:,} steps of {data.dls.bs} x {plan.seq_len} "
+             f"tokens, validated {n_epoch} times: about {format_time(n_epoch * n_batches * step)} "
+             f"at {data.dls.bs * plan.seq_len / step:,.0f} tokens/s")
+    data.dls.train.n_batches = plan.n_batches
+    progress = RunProgress()
+    learn.fit_one_cycle(plan.n_epoch, plan.lr, cbs=[*cbs, CheckpointCallback(".", minutes, resume=resume), progress])
+    seconds, score = progress.seconds, evaluate_lm(learn, data.held_out)
+    with atomic_path(out) as tmp:
+        learn.export(tmp)
+        (tmp / "README.md").write_text(_card(out.name, learn, plan, data, score, seconds), encoding="utf-8")
+    shutil.rmtree(run)
+    return score
+
+
+class CorpusData(NamedTuple):
+    """What `corpus_data` gives back."""
+
+    dls: TextDataLoaders
+    held_out: Iterable[str]  # the raw texts to validate with
+    files: list[tuple[str, int, int]]  # name, documents and tokens of each file to learn from
+    names: tuple[str, ...]  # of the token stores: they change with the texts
+
+
+def corpus_data(plan: Plan) -> CorpusData:
+    """Language-model data for a plan: read once to find mistakes early, then tokenized into the cache."""
+    texts = Corpus(plan.corpus, plan.headings)
+    per_file = [np.fromiter(map(len, Corpus(file, plan.headings)), np.int64) for file in texts.files]  # (N,) each
+    n_chars = np.concatenate(per_file)
+    rows = np.arange(len(n_chars))
+    if plan.valid:
+        train, held_out = rows, Corpus(plan.valid, plan.headings)
+    else:
+        valid = hold_out(n_chars)
+        train, held_out = np.setdiff1d(rows, valid), Rows(texts, valid)
+    _say(f"{len(rows):,} documents with {n_chars.sum():,} characters, "
+         + (f"validated with {', '.join(plan.valid)}" if plan.valid else f"{len(valid):,} of them kept aside"))
+    started = time.perf_counter()
+    tokenizer = _tokenizer(plan, texts if plan.valid else Rows(texts, train))
+    store = TokenStore.build(texts, tokenizer, progress=True)
+    valid_store, valid = (TokenStore.build(held_out, tokenizer), None) if plan.valid else (store, valid)
+    vocab = Vocab(tokenizer.itos or make_vocab(store.count(train), plan.min_freq, plan.max_vocab))
+    ids = store.numericalize(vocab)
+    valid_ids = ids if valid_store is store else valid_store.numericalize(vocab)
+    valid = np.arange(len(valid_store)) if plan.valid else valid
+    _say(f"{store.n_tokens:,} tokens in {format_time(time.perf_counter() - started)}, {len(store.lexicon):,} distinct; "
+         f"{len(vocab):,} in the vocabulary; {valid_ids.unk_rate(valid):.2%} unknown in validation")
+    sizes = {"bs": plan.bs, "backwards": plan.backwards}
+    prepare = Preparation(tokenizer, vocab, seq_len=plan.seq_len, **sizes)
+    dls = TextDataLoaders(LMDataLoader(ids, train, seq_len=plan.seq_len, shuffle=True, seed=plan.seed, **sizes),
+                          LMDataLoader(valid_ids, valid, seq_len=plan.seq_len, **sizes), prepare=prepare)
+    ends = np.cumsum([0, *map(len, per_file)])
+    files = [(file.name, int(b - a), int(store.lengths[a:b].sum()))
+             for file, a, b in zip(texts.files, ends, ends[1:], strict=False)]
+    return CorpusData(dls, held_out, files, tuple({s.path.name: None for s in (store, valid_store)}))
+
+
+def _tokenizer(plan, texts) -> Tokenizer:
+    if plan.tokenizer:
+        return Tokenizer.from_config(plan.tokenizer)
+    tok = SentencePieceTokenizer(plan.lang, vocab_sz=plan.subword) if plan.subword else None
+    return Tokenizer(tok, lang=plan.lang).setup(texts)
+
+
+def schedule(plan: Plan, dls, step: float, spent: float = 0.0) -> tuple[int, int]:
+    """How many validations there are, and how many steps before each, for the budget of a plan.
+
+    Args:
+        step: seconds of a training step; a batch of validation is taken to cost a third of it, since it needs no
+            backward pass.
+        spent: seconds of the budget that are gone.
+    """
+    check = len(dls.valid) / 3  # steps that a validation is worth
+    low, high = VALIDATIONS
+
+    def n_valid(steps):
+        return min(high, max(low, int(SHARE * steps / check)))
+
+    if plan.hours is None:
+        steps = (plan.epochs or 1) * len(dls.train)
+    else:
+        steps = (3600 * plan.hours - spent) / step
+        steps -= check * n_valid(steps)
+        if steps < 1:
+            raise TrainingError("E502", received=f"{plan.hours} hours, of which {spent / 3600:.3f} are gone",
+                                expected="time for a step and its validation",
+                                fix="give more hours; the tokens are cached now")
+    steps = max(1, int(steps))
+    n_epoch = min(n_valid(steps), steps)
+    return n_epoch, steps // n_epoch
+
+
+def _model_facts(learn, plan) -> dict:
+    config = {**get_arch(plan.arch.upper()).lm_config, **plan.config}
+    n_params = sum(p.numel() for p in learn.model.parameters())
+    tokens = "pieces of SentencePiece" if plan.subword else "words"
+    return {"size": f"{plan.arch.upper()}, embedding {config['emb_sz']}, hidden {config['n_hid']}, "
+                    f"{config['n_layers']} layers, {n_params:,} parameters",
+            "vocabulary": f"{len(learn.dls.vocab):,} {tokens}"}
+
+
+def _card(name, learn, plan, data, score, seconds) -> str:
+    dls, steps = learn.dls, plan.n_epoch * plan.n_batches
+    results = {"perplexity": f"{score.perplexity:.2f}", "bits per character": f"{score.bits_per_char:.4f}",
+               "unknown tokens": f"{score.unknown:.2%}", "tokens": f"{score.n_tokens:,}"}
+    training = {
+        "schedule": f"one cycle, {steps:,} steps of {dls.bs} x {plan.seq_len} tokens = "
+                    f"{steps / dls.train.pass_len:.2f} passes, highest rate {plan.lr:g}, weight decay {WD:g}, "
+                    f"gradient norm {CLIP:g}",
+        "dropout": f"{plan.drop_mult:g} times the architecture's",
+        "softmax, precision, seed": f"{plan.softmax}, {plan.precision}, {plan.seed}",
+        "time": f"{seconds:,.0f} seconds, validations included",
+    }
+    n_aside = f"{dls.valid.n_rows:,} documents of the corpus, kept aside"
+    held_out = ", ".join(Path(f).name for f in plan.valid) or n_aside
+    return model_card(name=name, lang=plan.lang, backwards=plan.backwards, held_out=held_out, results=results,
+                      model=_model_facts(learn, plan), files=data.files, training=training)
+
+
+def _say(text: str):
+    print(text, flush=True)

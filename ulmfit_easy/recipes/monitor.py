@@ -1,0 +1,117 @@
+"""How fast a run is, how far it has come, and how long is left."""
+
+import math
+import sys
+import time
+from statistics import median
+
+from ulmfit_easy.learner.callbacks.recorder import format_time
+from ulmfit_easy.learner.events import Callback, CancelFitException, CancelValidException
+from ulmfit_easy.learner.lr_find import restored
+
+EVERY = 300  # seconds between two lines of a log file, validations aside
+
+
+class Stopwatch(Callback):
+    """Times the first steps of a fit, then stops it; nothing is validated."""
+
+    order = 70
+
+    def __init__(self, n_steps: int, seconds: float):
+        self.n_steps, self.seconds, self.times = n_steps, seconds, []
+
+    def before_train(self):
+        self.times.append(time.perf_counter())
+
+    def after_batch(self):
+        self.times.append(time.perf_counter())
+        if len(self.times) > self.n_steps or self.times[-1] - self.times[0] > self.seconds:
+            raise CancelFitException
+
+    def before_validate(self):
+        raise CancelValidException
+
+
+def step_seconds(learn, cbs=(), n_steps: int = 20, seconds: float = 20.0) -> float:
+    """What one training step takes on this machine, all callbacks included; the learner stays as it is.
+
+    The median of `n_steps` real steps, or of those that `seconds` allow.
+    """
+    watch = Stopwatch(n_steps, seconds)
+    with restored(learn):
+        learn.fit(1, cbs=[watch, *cbs])
+    steps = [b - a for a, b in zip(watch.times, watch.times[1:], strict=False)]
+    return median(steps[1:] or steps)  # the first one warms up
+
+
+class RunProgress(Callback):
+    """One bar for a whole run in a terminal; in a log file a line at each validation, and one now and then.
+
+    Both tell the share that is done, tokens a second, the time left, and perplexities: of the last training steps
+    (not for a sampled softmax, whose loss is an estimate) and of the last validation.
+    """
+
+    order = 65  # after the recorder
+
+    def __init__(self):
+        self.before = 0.0  # seconds of the run before an interruption
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has trained, interruptions aside."""
+        return self.before + time.perf_counter() - self.start
+
+    def state_dict(self) -> dict:
+        return {"seconds": self.seconds, "valid": self.valid}
+
+    def load_state_dict(self, state: dict):
+        self.before, self.valid = state["seconds"], state["valid"]
+
+    def before_fit(self):
+        self.start = self.told = time.perf_counter()
+        self.tokens, self.valid, self.bar = 0, "", None
+
+    def after_batch(self):
+        if not self.training:
+            return
+        self.tokens += self.yb[0].numel()
+        if self.bar is None:  # only now is it known where an interrupted run goes on
+            self._open(self.train_iter - 1)
+        if not self.bar.disable:
+            self.bar.set_postfix_str(", ".join(self._words()), refresh=False)
+            self.bar.update(self.train_iter - self.bar.n)
+        elif time.perf_counter() - self.told > EVERY:
+            self._tell()
+
+    def _open(self, first):
+        from tqdm import tqdm
+
+        self.first, self.total = first, self.n_epoch * len(self.dls.train)
+        self.bar = tqdm(total=self.total, initial=self.first, unit="step", disable=None, file=sys.stderr)
+
+    def after_epoch(self):
+        if self.bar is None:  # it was interrupted just before
+            self._open(self.train_iter)
+        loss = self.recorder.valid_values[0]
+        self.valid = f"valid perplexity {math.exp(min(loss, 700)):.2f}"
+        self._tell()
+
+    def cleanup_fit(self):
+        if self.bar is not None:
+            self.bar.close()
+
+    def _words(self):
+        loss, speed = self.recorder.losses[-1], self.tokens / (time.perf_counter() - self.start)
+        exact = self.settings["model"].get("softmax") != "sampled"
+        words = [f"perplexity {math.exp(min(loss, 700)):.1f}" if exact else f"sampled loss {loss:.3f}"]
+        return words + ([self.valid] if self.valid else []) + [f"{speed:,.0f} tokens/s"]
+
+    def _tell(self):
+        self.told, done = time.perf_counter(), self.train_iter
+        left = (self.told - self.start) / max(1, done - self.first) * (self.total - done)
+        line = [f"step {done:,} of {self.total:,} ({done / self.total:.0%})", *self._words(),
+                f"{format_time(left)} left"]
+        if self.bar.disable:
+            print("  ".join(line), flush=True)
+        else:
+            self.bar.write("  ".join(line))

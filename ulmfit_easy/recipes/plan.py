@@ -1,0 +1,104 @@
+"""What a pretraining run is to do: said once, written down, and the same after every interruption."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from ulmfit_easy.errors import FileError, TrainingError, some
+from ulmfit_easy.files import read_json, write_json
+
+FILE = "plan.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that decides what a run will give, and nothing else.
+
+    Attributes:
+        corpus, valid: files to learn from and to validate with, as `Corpus` reads them; without `valid` every k-th
+            document of the corpus is kept aside, half a million characters in all.
+        headings: keep lines such as `= Title =`.
+        lang: of the tokenizer.
+        max_vocab, min_freq: of a vocabulary of words.
+        subword: instead, the size of a vocabulary of SentencePiece's pieces.
+        arch: "awd_lstm" or "awd_qrnn"; `emb`, `hid` and `layers` change its sizes.
+        drop_mult: factor on every dropout; .1, since a text that is read once or twice cannot be learned by heart.
+        softmax, precision: see `language_model_learner`.
+        backwards: read each document from its end.
+        bs, seq_len: rows of a batch, and tokens that are read before the gradient is cut.
+        lr: highest rate of the one cycle; 5e-3 with decay .01 is what MultiFiT pretrained with at a like batch size.
+        hours, epochs: how long: all in all, tokenizing included, or passes over the corpus (fractions too).
+        seed: of the weights, the dropouts and the order of the documents.
+        n_epoch, n_batches: the schedule that was made of it: so many validations after so many steps each.
+        tokenizer, data: the tokenizer's settings, and the names of the token stores: what the corpus was then.
+    """
+
+    corpus: tuple[str, ...]
+    valid: tuple[str, ...] = ()
+    headings: bool = False
+    lang: str = "en"
+    max_vocab: int = 60000
+    min_freq: int = 3
+    subword: int | None = None
+    arch: str = "awd_lstm"
+    emb: int | None = None
+    hid: int | None = None
+    layers: int | None = None
+    drop_mult: float = 0.1
+    softmax: str = "full"
+    precision: str = "auto"
+    backwards: bool = False
+    bs: int = 64
+    seq_len: int = 72
+    lr: float = 5e-3
+    hours: float | None = None
+    epochs: float | None = None
+    seed: int = 0
+    n_epoch: int | None = None
+    n_batches: int | None = None
+    tokenizer: dict | None = None
+    data: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for name in ("corpus", "valid", "data"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, tuple(map(str, [value] if isinstance(value, str | Path) else value)))
+        positive = ("max_vocab", "subword", "emb", "hid", "layers", "bs", "seq_len", "lr", "hours", "epochs")
+        if wrong := {k: v for k in positive if (v := getattr(self, k)) is not None and not v > 0}:
+            raise TrainingError("E502", received=f"{_as_flags(wrong)}", expected="numbers above zero",
+                                fix="leave out what has a default")
+        if self.hours is not None and self.epochs is not None:
+            raise TrainingError("E502", received=f"hours={self.hours} and epochs={self.epochs}",
+                                expected="one of the two", fix="leave one out")
+
+    @property
+    def config(self) -> dict:
+        """The sizes that are not the architecture's own."""
+        sizes = {"emb_sz": self.emb, "n_hid": self.hid, "n_layers": self.layers}
+        return {k: v for k, v in sizes.items() if v is not None}
+
+    def save(self, folder: Path):
+        """Write the plan to a run's folder."""
+        write_json(folder / FILE, asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Plan":
+        """The plan of a run's folder; E404 if there is none, E401 if it is none of ours."""
+        values = read_json(folder / FILE)
+        try:
+            return cls(**values)
+        except TypeError as e:
+            raise FileError("E401", received=f"{folder / FILE}, which is no plan ({e})", expected="a plan",
+                            fix=f"delete {folder} and start anew") from e
+
+    def check_same(self, given: dict, where: Path):
+        """E502 where settings that were given again are not the plan's."""
+        now = Plan(**{"corpus": self.corpus, **given})
+        if other := {k: getattr(now, k) for k in given if getattr(now, k) != getattr(self, k)}:
+            planned = {k: getattr(self, k) for k in other}
+            raise TrainingError("E502", received=f"{_as_flags(other)} for a run that was planned with "
+                                f"{_as_flags(planned)}", expected="the same settings, or none",
+                                fix=f"leave them out, or delete {where} to start anew")
+
+
+def _as_flags(values: dict) -> str:
+    return some((f"{k}={', '.join(v) if isinstance(v, tuple) else v}" for k, v in values.items()), len(fields(Plan)))

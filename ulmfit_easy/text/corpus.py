@@ -1,0 +1,157 @@
+"""Documents of text files that may be larger than the memory: plain, `.gz` or `.zst`, read one after the other."""
+
+import codecs
+import gzip
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.extras import optional_package
+from ulmfit_easy.files import existing, guess_encoding
+
+BLOCK = 1 << 16  # bytes that are read at once
+LONGEST = 1 << 20  # characters of a document; what is longer comes in several
+HELD_OUT = 500_000  # characters, about 100,000 English tokens
+_HEADING = re.compile(r"\s*(=+) .+ \1\s*")  # as Wikipedia writes them
+
+
+class Corpus:
+    """The documents of some text files: strings in the order of the files, read anew each time it is iterated.
+
+    Documents are separated by blank lines; the lines of one are joined by line feeds. One document is in memory
+    at a time, and one of more than `LONGEST` characters (a million) comes as several, cut at the ends of lines, so
+    that a file without blank lines, or even without line ends, is read in bounded memory too.
+
+    Args:
+        files: UTF-8 text, compressed where the name ends in `.gz` or `.zst` (which needs the package zstandard).
+        headings: keep lines such as `= Title =` and `== Section ==`. They are dropped by default: no text that a
+            model will meet later marks its headings like this. Published WikiText perplexities count them.
+
+    Raises:
+        FileError: E404 for a missing file; while reading, E403 for a byte that is not UTF-8, E401 for damaged data.
+        TextError: E104, at the end of the last file, if there was no document.
+        TrainingError: E507 without the package zstandard.
+    """
+
+    def __init__(self, files: Iterable[str | Path] | str | Path, headings: bool = False):
+        self.files = [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
+        self.headings = headings
+        for file in self.files:
+            if existing(file).is_dir():
+                raise FileError("E404", received=f"the folder {file}", expected="text files", fix=f"try {file}/*.txt")
+            if file.suffix == ".zst":
+                optional_package("zstandard", "zstd")
+
+    def __iter__(self) -> Iterator[str]:
+        empty = True
+        for file in self.files:
+            for document in self._documents(file):
+                empty = False
+                yield document
+        if empty:
+            raise TextError("E104", received=f"{len(self.files)} files without a document", expected="one or more",
+                            fix="check the files" + ("" if self.headings else "; headings alone are none"))
+
+    def _documents(self, file):
+        lines, size = [], 0
+        for line in chain(_lines(_characters(file)), [""]):
+            blank = not line or line.isspace()
+            if lines and (blank or size + len(line) > LONGEST):
+                yield "\n".join(lines)
+                lines, size = [], 0
+            if not blank and (self.headings or not _HEADING.fullmatch(line)):
+                lines.append(line)
+                size += len(line) + 1
+
+
+class Rows:
+    """Some of the documents of a corpus, in its order; or all but these."""
+
+    def __init__(self, corpus: Iterable[str], rows: Iterable[int], without: bool = False):
+        self.corpus, self.rows, self.without = corpus, {int(i) for i in rows}, without
+
+    def __iter__(self) -> Iterator[str]:
+        return (document for i, document in enumerate(self.corpus) if (i in self.rows) != self.without)
+
+
+def hold_out(lengths: np.ndarray, total: int = HELD_OUT) -> np.ndarray:
+    """Every k-th of N documents, (M,) row positions, with `total` characters in all, a tenth of a small corpus.
+
+    Raises: TextError E103 for one document alone.
+    """
+    if len(lengths) < 2:
+        raise TextError("E103", received="one document", expected="some to learn from and some to validate with",
+                        fix="put blank lines between documents, or name files to validate with")
+    total = min(total, int(lengths.sum()) // 10)
+    k = min(len(lengths), round(lengths.sum() / max(1, total)))
+    rows = np.arange(k - 1, len(lengths), k)
+    return rows[np.cumsum(lengths[rows]) <= max(total, lengths[rows[0]])]
+
+
+def _lines(blocks: Iterable[str]) -> Iterator[str]:
+    """The lines of a text that comes in blocks, without their ends; in parts, where they are very long."""
+    rest = ""
+    for block in blocks:
+        *lines, rest = (rest + block).split("\n")
+        for line in lines:
+            yield from _parts(line.removesuffix("\r"))
+        *parts, rest = _parts(rest)
+        yield from parts
+    yield rest
+
+
+def _parts(line: str) -> list[str]:
+    """The line in parts of at most `LONGEST` characters, cut at blanks where there are any."""
+    parts = []
+    while len(line) > LONGEST:
+        cut = line.rfind(" ", 1, LONGEST) if " " in line[1:LONGEST] else LONGEST
+        parts.append(line[:cut])
+        line = line[cut:]
+    return [*parts, line]
+
+
+def _characters(file: Path) -> Iterator[str]:
+    """The text of a file, block by block, without a byte-order mark."""
+    decoder, read = codecs.getincrementaldecoder("utf-8-sig")(), 0
+    for data in chain(_bytes(file), [b""]):
+        read += len(data)
+        try:
+            yield decoder.decode(data, final=not data)
+        except UnicodeDecodeError as e:
+            byte = read - len(e.object) + e.start
+            raise FileError("E403", received=f"{file}, whose byte {byte:,} is not UTF-8", expected="UTF-8 text",
+                            fix=f"convert it; it looks like {guess_encoding(e.object)}") from e
+
+
+def _bytes(file: Path) -> Iterator[bytes]:
+    """The unpacked bytes of a file, none of them empty."""
+    try:
+        with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as f:
+            blocks = iter(lambda: f.read(BLOCK), b"")
+            yield from _unzstd(blocks) if file.suffix == ".zst" else blocks
+    except (gzip.BadGzipFile, zlib.error, EOFError) as e:
+        raise FileError("E401", received=f"{file}, which is damaged or cut short ({e})",
+                        expected=f"whole {file.suffix} data", fix="fetch or write it again") from e
+
+
+def _unzstd(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """What Zstandard frames hold. zstandard's own reader would take a file that is cut short for a whole one."""
+    import zstandard
+
+    frame = None
+    try:
+        for data in blocks:
+            while data:
+                frame = frame or zstandard.ZstdDecompressor().decompressobj()
+                if unpacked := frame.decompress(data):
+                    yield unpacked
+                data, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+    except zstandard.ZstdError as e:
+        raise EOFError(e) from e
+    if frame is not None:
+        raise EOFError("the last frame has no end")

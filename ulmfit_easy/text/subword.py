@@ -1,0 +1,189 @@
+"""Text to pieces of words: SentencePiece, for languages and vocabularies that words do not suit."""
+
+import base64 as b64
+import heapq
+import io
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.extras import optional_package
+from ulmfit_easy.files import existing
+from ulmfit_easy.text.special import SPECIAL_TOKENS, neutralize
+
+SAMPLE = 1 << 25  # characters that are learned from: more change the pieces little
+BATCH = 1 << 18  # characters that are encoded at once
+THREADS = 4  # of learning; a fixed number, because the sums and so the pieces depend on it
+EU = set("bg cs da de el en es et fi fr ga hr hu it lt lv mt nl pl pt ro sk sl sv".split())
+SPECIALS = frozenset(SPECIAL_TOKENS)
+_CONTROL = re.compile(rf"(?<!\S)({'|'.join(SPECIAL_TOKENS)})(?!\S)")
+
+
+class SentencePieceTokenizer:
+    """SentencePiece with pieces that it learned, or is given: `Iterable[str] -> Iterator[list[str]]`, order kept.
+
+    Also known as `SubwordTokenizer`. A piece that begins a word begins with `▁`. Control tokens stay whole and
+    outside of SentencePiece, so that no piece of user text is ever one. A character that no piece has is a token
+    of its own, which a vocabulary of the pieces reads as `xxunk`.
+
+    Args:
+        lang: decides `char_coverage`.
+        special_toks: taken for fastai's signature; the nine control tokens are always whole.
+        sp_model: a model file of SentencePiece; without one, `setup` learns it.
+        vocab_sz: tokens of the vocabulary, the nine control tokens included; by default a quarter of the distinct
+            words, `max_vocab_sz` at most, but no fewer than there are characters.
+        model_type: "unigram" or "bpe".
+        char_coverage: share of the characters that pieces must cover; .99999 for 24 languages of Europe, else .9998.
+        cache_dir: taken for fastai's signature; nothing is written.
+        base64: instead of `sp_model`, the content of such a file, as `params()` gives it.
+
+    Raises: FileError E404, E401 for `sp_model`; TrainingError E502 for a `vocab_sz` or `model_type` that cannot
+        work, E506 at the first text before `setup`, E507 without the package sentencepiece.
+    Source: Kudo 2018 (arXiv 1804.10959); Eisenschlos et al. 2019 (arXiv 1909.04761) use it for ULMFiT.
+    """
+
+    package = "sentencepiece"
+
+    def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None,
+                 sp_model: str | Path | None = None, vocab_sz: int | None = None, max_vocab_sz: int = 30000,
+                 model_type: str = "unigram", char_coverage: float | None = None, cache_dir: str = "tmp", *,
+                 base64: str | None = None):
+        self.lang, self.vocab_sz, self.max_vocab_sz, self.model_type = lang, vocab_sz, max_vocab_sz, model_type
+        self.char_coverage = char_coverage or (0.99999 if lang in EU else 0.9998)
+        self.model = existing(sp_model).read_bytes() if sp_model else b64.b64decode(base64) if base64 else None
+        self._loaded = None
+
+    def params(self) -> dict:
+        """Language and model, as values that JSON can hold; no file is needed to make the tokenizer again."""
+        return {"lang": self.lang, "base64": None if self.model is None else b64.b64encode(self.model).decode()}
+
+    def setup(self, items: Iterable[str | tuple[str, ...]],
+              rules: Sequence[Callable] | None = None) -> "SentencePieceTokenizer":
+        """This tokenizer, with pieces learned from some texts where it has none yet; the same for the same texts.
+
+        Learns from a random sample of 32 million characters at most, so that memory does not grow with the corpus.
+
+        Args:
+            items: what the first rule takes: strings.
+            rules: applied to each item in the sample; none by default, for texts that went through them.
+        """
+        if self.model is None:
+            texts = _sample(items, SAMPLE)
+            for rule in rules or ():
+                texts = list(map(rule, texts))
+            lines = chain.from_iterable(map(str.splitlines, chain.from_iterable(map(_plain, texts))))
+            self.model = self._learn([line for line in lines if line.strip()])
+        return self
+
+    def _learn(self, lines):
+        trainer = optional_package(self.package, "subword").SentencePieceTrainer
+        if not lines:
+            raise TextError("E104", received="no text to learn pieces from", expected="some", fix="give more text")
+        vocab_sz, model = self.vocab_sz, io.BytesIO()
+        if vocab_sz is None:
+            n_words, n_chars = (len(set(chain.from_iterable(of))) for of in (map(str.split, lines), lines))
+            vocab_sz = max(min(8 * -(-n_words // 32), self.max_vocab_sz), 2 * n_chars + len(SPECIAL_TOKENS))
+        try:
+            trainer.train(
+                sentence_iterator=iter(lines), model_writer=model, model_type=self.model_type,
+                vocab_size=vocab_sz - len(SPECIAL_TOKENS) + 1, hard_vocab_limit=False,  # one is SentencePiece's <unk>
+                character_coverage=self.char_coverage, unk_id=0, bos_id=-1, eos_id=-1, pad_id=-1,
+                max_sentence_length=1 << 30, num_threads=THREADS, minloglevel=2)
+        except (RuntimeError, ValueError, OSError) as e:
+            raise TrainingError("E502", received=f"vocab_sz={self.vocab_sz}, model_type={self.model_type!r} "
+                                f"(SentencePiece: {e})", expected="what these texts allow",
+                                fix="choose another vocab_sz, or leave it out") from e
+        return model.getvalue()
+
+    @property
+    def pieces(self) -> list[str]:
+        """All pieces, in the order of the model; E506 before `setup`."""
+        p = self._processor
+        kinds = p.IsUnknown, p.IsControl, p.IsUnused
+        pieces = [p.IdToPiece(i) for i in range(len(p)) if not any(is_one(i) for is_one in kinds)]
+        return [piece for piece in pieces if piece not in SPECIALS]
+
+    def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        for batch in _batches(texts):
+            parts = [_CONTROL.split(text) for text in batch]  # plain, control, plain, ..., plain
+            plain = [part for text in parts for part in text[::2]]
+            pieces = map(_checked, self._processor.encode(plain, out_type=str, num_threads=1))
+            for text in parts:
+                tokens = next(pieces)
+                for control in text[1::2]:
+                    tokens += [control, *next(pieces)]
+                yield tokens
+
+    @staticmethod
+    def words(tokens: Iterable[str]) -> Iterator[str]:
+        """The words that tokens make up, and the control tokens between them."""
+        word = ""
+        for token in chain(tokens, ["▁"]):
+            control = token in SPECIALS
+            if word and (control or token.startswith("▁")):
+                yield neutralize(word)
+                word = ""
+            if control:
+                yield token
+            else:
+                word += token.removeprefix("▁")
+
+    @property
+    def _processor(self):
+        if self._loaded is None:
+            if self.model is None:
+                raise TrainingError("E506", received="a SentencePieceTokenizer without a model",
+                                    expected="pieces that were learned", fix="call .setup(texts), or pass sp_model=")
+            processor = optional_package(self.package, "subword").SentencePieceProcessor()
+            try:
+                processor.LoadFromSerializedProto(self.model)
+            except (RuntimeError, ValueError, OSError) as e:
+                raise FileError("E401", received=f"{len(self.model):,} bytes that SentencePiece cannot read ({e})",
+                                expected="a model file of SentencePiece", fix="pass another sp_model") from e
+            self._loaded = processor
+        return self._loaded
+
+
+SubwordTokenizer = SentencePieceTokenizer
+
+
+def _plain(text: str) -> list[str]:
+    """What stands between the control tokens of a text."""
+    return _CONTROL.split(text)[::2]
+
+
+def _checked(pieces: list[str]) -> list[str]:
+    """The pieces, those broken up that look like a control token: SentencePiece turns wide letters into plain ones."""
+    if SPECIALS.isdisjoint(pieces):
+        return pieces
+    return [part for piece in pieces for part in neutralize(piece).split(" ")]
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch, size = [], 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _sample(items: Iterable, max_chars: int) -> list:
+    """A random choice of items in their order, `max_chars` characters in all; all of them if they are fewer."""
+    rng, kept, size = random.Random(0), [], 0
+
+    def length(item):
+        return len(item) if isinstance(item, str) else sum(map(len, item))
+
+    for i, item in enumerate(items):
+        heapq.heappush(kept, (-rng.random(), i, item))
+        size += length(item)
+        while size > max_chars and len(kept) > 1:
+            size -= length(heapq.heappop(kept)[2])  # the one with the highest number
+    return [item for _, _, item in sorted(kept, key=lambda entry: entry[1])]

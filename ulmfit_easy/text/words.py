@@ -1,0 +1,132 @@
+"""Text to words: spaCy's rules, put together from what it makes of each chunk between white space."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.text.special import SPECIAL_TOKENS
+
+NEED_EXTRAS = {"ja", "ko", "th", "vi", "zh"}  # their spaCy classes want packages of their own
+
+# spaCy's chunks: words, and white space of which one blank after a word belongs to the word.
+_CHUNK = re.compile(r"\S+|(?<!\S)\s+|(?! )\s+")
+
+
+class BaseTokenizer:
+    """Splits on a character."""
+
+    def __init__(self, split_char: str = " "):
+        self.split_char = split_char
+
+    def params(self) -> dict:
+        return {"split_char": self.split_char}
+
+    def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        return (text.split(self.split_char) for text in texts)
+
+
+class SpacyTokenizer:
+    """spaCy's rule tokenizer of a language: `Iterable[str] -> Iterator[list[str]]`, streaming, order kept.
+
+    It gives exactly the tokens of `spacy.blank(lang).tokenizer`, several times faster: what spaCy makes of a
+    chunk between white space does not depend on the other chunks (but for the rare case in
+    `_Chunks.across`), so that every chunk is tokenized once. Nor is there a limit of 1,000,000 characters.
+    Japanese, Korean, Thai, Vietnamese and Chinese get spaCy's plain rule tokenizer.
+
+    Args:
+        special_toks: tokens that are never split; the nine control tokens by default.
+        buf_sz: taken for fastai's signature; texts are streamed one by one.
+
+    Raises: TrainingError E502 at the first text if spaCy does not know the language.
+    """
+
+    def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, buf_sz: int = 5000):
+        self.lang, self.buf_sz = lang, buf_sz
+        self.special_toks = list(SPECIAL_TOKENS if special_toks is None else special_toks)
+        self._chunks = None
+
+    def params(self) -> dict:
+        return {"lang": self.lang, "special_toks": self.special_toks}
+
+    def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        for text in texts:
+            if self._chunks is None or self._chunks.room < 0:
+                self._chunks = _Chunks(self.lang, self.special_toks, self._chunks)
+            yield self._chunks.tokens(text)
+
+    def __reduce__(self):  # spaCy is loaded anew where it is needed
+        return type(self), (self.lang, self.special_toks, self.buf_sz)
+
+
+WordTokenizer = SpacyTokenizer
+
+
+class _Chunks(dict):
+    """chunk -> its tokens, filled by spaCy on demand, or from the chunks `before` it.
+
+    It is left, with spaCy's memory, once `room` < 0; the next one takes over what is still in use.
+    """
+
+    def __init__(self, lang, special_toks, before=None):
+        import spacy
+        from spacy.symbols import ORTH
+        from spacy.tokenizer import Tokenizer as SpacyRules
+
+        try:
+            self.spacy = tok = spacy.blank("xx" if lang in NEED_EXTRAS else lang).tokenizer
+        except ImportError as e:
+            raise TrainingError("E502", received=f"lang={lang!r}, which spaCy cannot load",
+                                expected='a language that spaCy has rules for, such as "en" or "de"',
+                                fix='pass lang="xx" for rules that suit most languages') from e
+        plain = SpacyRules(tok.vocab, None, tok.prefix_search, tok.suffix_search, tok.infix_finditer,
+                           tok.token_match, tok.url_match)
+        for token in special_toks:
+            tok.add_special_case(token, [{ORTH: token}])
+        self.before = dict(before or {})
+        self.room = 1 << 23  # characters, 32 more for each chunk: about 100 MB
+        # spaCy looks for special cases a second time, among the tokens of the whole text. What it looks for
+        # is what a special case would be without being one. Of interest: those that differ, and the seams
+        # in them.
+        looks_for = {case: _texts(plain(case)) for case in tok.rules}
+        becomes = {case: new for case, old in looks_for.items() if (new := _texts(tok(case))) != old}
+        self.inside, self.first = _any_of(becomes), {tokens[0] for tokens in becomes.values()}
+        self.spaced = _any_of(case for case in tok.rules if len(case) > 1 and _CHUNK.fullmatch(case) is None)
+        self.seams = {(a[-1], b[0]) for tokens in looks_for.values() for a, b in pairwise(tokens)}
+        self.rules, self.delicate = set(tok.rules), set()
+
+    def __missing__(self, chunk):
+        tokens = self.before.get(chunk) or _texts(self.spacy(chunk))
+        if not self.first.isdisjoint(tokens) and chunk not in self.rules and self.inside.search(chunk):
+            self.delicate.add(chunk)
+        self[chunk] = tokens
+        self.room -= len(chunk) + 32
+        return tokens
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a text, put together from those of its chunks where that is sure to be right."""
+        chunks = _CHUNK.findall(text)
+        tokens = list(chain.from_iterable(map(self.__getitem__, chunks)))
+        if self.across(text, chunks):
+            return list(_texts(self.spacy(text)))
+        return tokens
+
+    def across(self, text, chunks):
+        """Whether a special case may begin in one chunk and end in another, with an effect on the tokens.
+
+        A match across chunks has a blank in it, so it names a special case only if that has one too. Any
+        other leaves its tokens alone, but keeps spaCy from seeing a special case inside a `delicate` chunk
+        it overlaps.
+        """
+        if self.spaced.search(text):
+            return True
+        return not self.delicate.isdisjoint(chunks) and any(
+            (a[-1], b[0]) in self.seams and not self.delicate.isdisjoint((a, b)) for a, b in pairwise(chunks))
+
+
+def _texts(doc) -> tuple[str, ...]:
+    return tuple(token.text for token in doc)
+
+
+def _any_of(strings) -> re.Pattern:
+    return re.compile("|".join(map(re.escape, strings)) or "(?!)")
