@@ -31,6 +31,7 @@ from ulmfit_easy.all import (
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner.callbacks import checkpoint
 from ulmfit_easy.learner.training_state import read_state, training_state, write_state
+from ulmfit_easy.models.sampled import WordSampler
 
 KINDS = "lm", "classifier", "plain", "virtual epochs"
 FITS = {
@@ -102,6 +103,15 @@ def test_gradients_that_wait_for_a_step_are_saved(tmp_path):
         learn.fit(2, 1e-2, cbs=[GradientAccumulation(24), *cbs])
 
     assert resumed("lm", tmp_path, [stop(at=4)], fit) == whole("lm", tmp_path, fit)
+
+
+def test_the_words_that_a_sampled_softmax_draws_are_those_that_would_have_come(tmp_path):
+    def fit(learn, cbs):
+        learn.model[1].sampler = WordSampler(len(learn.dls.vocab), 20)
+        FITS["fit"](learn, cbs)
+
+    unbroken = whole("lm", tmp_path, fit)
+    assert resumed("lm", tmp_path, [stop(at=4)], fit) == unbroken != whole("lm", tmp_path, FITS["fit"])
 
 
 class Noisy(torch.utils.data.Dataset):

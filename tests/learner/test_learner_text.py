@@ -518,7 +518,7 @@ def test_a_language_model_says_how_many_tokens_it_does_not_know(lm_dls, capsys):
 @pytest.fixture
 def narrow(monkeypatch):
     """Groups of an adaptive softmax that suit the toy corpus."""
-    monkeypatch.setattr("ulmfit_easy.models.adaptive.CUTOFFS", (20, 40))
+    monkeypatch.setattr("ulmfit_easy.models.adaptive.CUTOFFS", (20,))
 
 
 @pytest.mark.parametrize("softmax", SOFTMAX)

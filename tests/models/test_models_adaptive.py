@@ -51,6 +51,11 @@ def test_too_few_words_are_refused():
         AdaptiveSoftmax(8, 2000)
 
 
+def test_states_too_narrow_for_the_rarest_words_are_refused():
+    with pytest.raises(TrainingError, match="E502.*width 8.*16 or more"):
+        AdaptiveSoftmax(8, 20_000)
+
+
 def test_an_unknown_softmax_is_refused():
     with pytest.raises(TrainingError, match="E502.*'fast'.*sampled"):
         get_language_model(AWD_LSTM, V, SIZES, softmax="fast")

@@ -2,8 +2,10 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
+import recipes_tiny
 import torch
 
 from ulmfit_easy.bundle.artefact import load_bundle
@@ -11,6 +13,7 @@ from ulmfit_easy.data.toy import toy_texts
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner.text import language_model_learner, load_learner
 from ulmfit_easy.recipes import general, monitor
+from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.evaluate import evaluate_lm
 from ulmfit_easy.recipes.general import corpus_data, pretrain_corpus, run_folder, schedule
 from ulmfit_easy.recipes.plan import Plan
@@ -109,6 +112,18 @@ def test_stage_two_goes_on_with_the_same_architecture_and_softmax(corpus, tmp_pa
     assert again.settings["arch"] == "AWD_QRNN" and again.settings["model"]["softmax"] == "sampled"
 
 
+@pytest.mark.parametrize("settings", [{"arch": "awd_qrnn"}, {"subword": 104}])
+def test_a_classifier_keeps_the_architecture_and_the_tokenizer_of_its_bundle(corpus, tmp_path, settings, capsys):
+    pretrain_corpus(corpus[1], tmp_path / "lm", epochs=0.5, **{**TINY, **settings})
+    model = ULMFiT(preset=recipes_tiny.TINY, pretrained=tmp_path / "lm", seed=0)
+    model.fit(recipes_tiny.TEXTS, recipes_tiny.LABELS).save(tmp_path / "model")
+    n_words = len(load_bundle(tmp_path / "lm").vocab)
+    matched = re.search(r"([\d,]+) of ([\d,]+) words matched", capsys.readouterr().out)
+    assert matched[1] == matched[2] == str(n_words) if "subword" in settings else int(matched[1]) > 50
+    again = ULMFiT.load(tmp_path / "model").predict_proba(recipes_tiny.TEXTS[:3])
+    assert (again == model.predict_proba(recipes_tiny.TEXTS[:3])).all()
+
+
 @pytest.mark.parametrize("settings", [{}, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)])
 def test_a_run_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(unbroken, corpus, tmp_path, crash_at,
                                                                               capsys, settings):
@@ -162,7 +177,7 @@ def stopped(corpus, tmp_path, crash_at):
 
 @pytest.mark.parametrize(("settings", "told"), [
     ({"lr": 1e-2}, "lr=0.01 for a run that was planned with lr=0.02"), ({"hours": 1.0}, "hours=1.0"),
-    ({"emb": 16, "subword": 200}, "emb=16, subword=200"), ({"corpus": ["other.txt"]}, "corpus=other.txt")])
+    ({"emb": 16, "subword": 200}, "emb=16, subword=200"), ({"corpus": ["other.txt"]}, "corpus=.*other.txt")])
 def test_other_settings_than_the_plans_are_an_error(stopped, settings, told):
     _, out = stopped
     with pytest.raises(TrainingError, match=f"E502.*{told}"):
@@ -209,7 +224,7 @@ def test_what_is_kept_aside_is_not_learned_from(corpus):
 def test_pieces_are_learned_from_what_is_not_kept_aside(tmp_path):
     texts = [f"some words {'of a zebra' if i % 10 == 9 else 'about your'} here" for i in range(60)]
     (tmp_path / "c.txt").write_text("\n\n".join(texts))
-    vocab = corpus_data(Plan(corpus=str(tmp_path / "c.txt"), subword=56)).dls.vocab
+    vocab = corpus_data(Plan(corpus=str(tmp_path / "c.txt"), subword=56, bs=2, seq_len=4)).dls.vocab
     assert "z" not in "".join(vocab) and "y" in "".join(vocab)
 
 
@@ -264,15 +279,28 @@ def test_a_run_has_one_budget():
 def test_a_plan_comes_back_as_it_was_saved(tmp_path):
     plan = Plan(corpus=["a", "b"], valid="v", hours=1.5, tokenizer={"tok": 1}, data=["x"], n_epoch=3)
     plan.save(tmp_path)
-    assert Plan.load(tmp_path) == plan and plan.corpus == ("a", "b") and plan.valid == ("v",)
+    assert Plan.load(tmp_path) == plan and plan.valid == (str(Path("v").absolute()),) and plan.data == ("x",)
     (tmp_path / "plan.json").write_text('{"corpus": ["a"], "colour": "red"}')
     with pytest.raises(FileError, match="E401.*colour"):
         Plan.load(tmp_path)
 
 
-def test_an_architecture_that_is_unknown_is_an_error(corpus, tmp_path):
-    with pytest.raises(TrainingError, match="E502.*GRU"):
-        pretrain_corpus(corpus, tmp_path / "lm", arch="gru", **TINY)
+@pytest.mark.parametrize(("name", "value", "told"), [
+    ("arch", "gru", "GRU"), ("softmax", "smapled", "'smapled'.*sampled"), ("precision", "fp8", "'fp8'.*auto, fp32")])
+def test_a_name_that_is_unknown_is_an_error_before_anything_is_read(tmp_path, name, value, told):
+    with pytest.raises(TrainingError, match=f"E502.*{told}"):
+        pretrain_corpus(["no such file"], tmp_path / "lm", **{name: value})
+
+
+def test_the_plan_tells_what_auto_was_and_a_run_goes_on_from_another_folder(corpus, tmp_path, crash_at, monkeypatch):
+    monkeypatch.chdir(Path(corpus[0]).parent)
+    crash_at(3)
+    with pytest.raises(Crash):
+        pretrain_corpus("b.txt", tmp_path / "lm", epochs=0.5, **TINY)
+    monkeypatch.chdir(tmp_path)
+    assert Plan.load(run_folder("lm")).precision == "fp32"
+    pretrain_corpus(out="lm", resume=True, precision="auto")
+    assert "sampled, fp32, 0" in (tmp_path / "lm" / "README.md").read_text()
 
 
 def test_another_seed_gives_another_model(corpus, unbroken, tmp_path):

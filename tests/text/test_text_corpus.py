@@ -50,7 +50,7 @@ def test_files_follow_each_other_and_can_be_read_again(tmp_path):
     assert list(Corpus(str(files[1]))) == ["1 a", "1 b"]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(text=st.text(st.sampled_from("ab \n\r="), max_size=80), longest=st.integers(1, 30), block=st.integers(1, 9))
 def test_long_documents_come_in_parts_and_nothing_is_lost(tmp_path_factory, text, longest, block):
     file = written(tmp_path_factory.getbasetemp(), text + "\n\nx")

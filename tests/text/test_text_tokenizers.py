@@ -72,17 +72,6 @@ def test_the_cache_is_bounded_and_emptying_it_changes_nothing():
     assert list(tok(texts)) == first and 0 < tok._chunks.room
 
 
-def test_chunks_that_are_still_in_use_are_not_tokenized_again():
-    tok = SpacyTokenizer()
-    first = list(tok(["Don't go, don't (ever) go!"]))
-    tok._chunks.room = -1
-    list(tok([""]))
-    tok._chunks.spacy = None  # it would be asked for a new chunk only
-    assert list(tok(["Don't go, don't (ever) go!"])) == first
-    with pytest.raises(TypeError):
-        list(tok(["new"]))
-
-
 def test_tokenizers_stream_in_order():
     for tok in (SPACY, BaseTokenizer("-"), TOKENIZER.pipe):
         stream = tok(iter(["a", *(f"b{i}" for i in range(3)), None]))

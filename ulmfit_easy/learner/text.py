@@ -20,7 +20,7 @@ from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.models.language_model import get_language_model
-from ulmfit_easy.models.precision import cpu_has_fast_bf16
+from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.text.special import BOS, FAKE, PAD, UNK, UNK_ID
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
@@ -194,8 +194,7 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
 
 
 def _set_precision(learn, precision):
-    if precision == "auto":
-        precision = "bf16" if learn.dls.device.type == "cpu" and cpu_has_fast_bf16() else "fp32"
+    precision = chosen(precision, learn.dls.device)
     if precision not in PRECISIONS:
         raise TrainingError("E502", received=f"precision={precision!r}",
                             expected=f"auto or one of {', '.join(PRECISIONS)}", fix="leave it out")

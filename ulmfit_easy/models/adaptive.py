@@ -20,7 +20,7 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
 
     Args:
         n_hid, n_out: E and V; words must be numbered by frequency, as in a `Vocab`.
-    Raises: E502 where V is too small for a second group.
+    Raises: E502 where V is too small for a second group, or E for the last one.
     """
 
     def __init__(self, n_hid: int, n_out: int):
@@ -28,6 +28,10 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
         if not cutoffs:
             raise TrainingError("E502", received=f"adaptive softmax for {n_out:,} words",
                                 expected=f"more than {CUTOFFS[0]:,}", fix='pass softmax="full": it is fast for so few')
+        if n_hid < SHRINK ** len(cutoffs):
+            raise TrainingError("E502", received=f"adaptive softmax over states of width {n_hid}",
+                                expected=f"{SHRINK ** len(cutoffs):.0f} or more, so that rare words have weights",
+                                fix='raise emb_sz, or pass softmax="full"')
         super().__init__(n_hid, n_out, cutoffs, div_value=SHRINK, head_bias=True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,11 +18,18 @@ def at_least_float32(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
+def chosen(precision: str, device: torch.device) -> str:
+    """What "auto" stands for on a device: "bf16" on a CPU that is faster with it, else "fp32"."""
+    if precision != "auto":
+        return precision
+    return "bf16" if device.type == "cpu" and cpu_has_fast_bf16() else "fp32"
+
+
 def cpu_has_fast_bf16() -> bool:
     """Whether this processor multiplies bfloat16 matrices faster than float32 ones, so that training in them pays.
 
-    Those with amx do, and AMD's with avx512_bf16: two to three times. Intel's with avx512_bf16 and no amx take up to
-    twice as long as in float32 (docs/PERFORMANCE.md), and others have to imitate it.
+    Those with amx do, and AMD's with avx512_bf16. Intel's with avx512_bf16 and no amx take up to twice as long as in
+    float32 (measured, docs/PERFORMANCE.md), and others have to imitate it.
     """
     has = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(has.get("amx_bf16") or (has.get("avx512_bf16") and "Intel" not in has.get("cpu_name", "")))

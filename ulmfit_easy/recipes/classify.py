@@ -8,11 +8,11 @@ from ulmfit_easy.learner.text import LMLearner, TextLearner, text_classifier_lea
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import get_preset
-from ulmfit_easy.recipes.pretrain import sizes_of
+from ulmfit_easy.recipes.pretrain import arch_of, sizes_of
 
 
 def classifier_data(df, preset="laptop", lm: LMLearner | None = None, **kwargs) -> TextDataLoaders:
-    """Labelled data with the sizes of a preset, over the vocabulary of `lm` (None: one of its own).
+    """Labelled data with the sizes of a preset, with the tokenizer and vocabulary of `lm` (None: its own).
 
     Args:
         df: a table with the columns `text` and `label`.
@@ -20,9 +20,9 @@ def classifier_data(df, preset="laptop", lm: LMLearner | None = None, **kwargs) 
         kwargs: passed on to `TextDataLoaders.from_df`.
     """
     p = get_preset(preset)
-    vocab = None if lm is None else lm.dls.text_vocab
+    words = {} if lm is None else {"text_vocab": lm.dls.text_vocab, "tok_tfm": lm.dls.tokenizer}
     sizes = {"bs": p.clas_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
-    return TextDataLoaders.from_df(df, text_col="text", label_col="label", text_vocab=vocab, **{**sizes, **kwargs})
+    return TextDataLoaders.from_df(df, text_col="text", label_col="label", **{**words, **sizes, **kwargs})
 
 
 def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) -> TextLearner:
@@ -31,13 +31,14 @@ def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) 
     Args:
         dls: labelled data, made with `text_vocab=lm.dls.vocab`.
         preset: a name or a `Preset`.
-        lm: the language model of stage 2 (or 1) whose encoder is taken over, with its sizes; None starts anew.
+        lm: the language model of stage 2 (or 1) whose encoder is taken over, with its architecture and
+            sizes; None starts anew.
         kwargs: passed on to `text_classifier_learner`.
     """
     p = get_preset(preset)
-    config = {**(p.config if lm is None else sizes_of(lm)), **p.clas_config}
+    arch, sizes = (AWD_LSTM, p.config) if lm is None else (arch_of(lm), sizes_of(lm))
     kwargs = {"metrics": accuracy if dls.task == "single" else None, **kwargs}
-    learn = text_classifier_learner(dls, AWD_LSTM, seq_len=p.seq_len, max_len=p.max_len, config=config,
+    learn = text_classifier_learner(dls, arch, seq_len=p.seq_len, max_len=p.max_len, config={**sizes, **p.clas_config},
                                     drop_mult=p.clas_drop_mult, pretrained=False, **kwargs)
     return learn if lm is None else learn.take_encoder(lm)
 

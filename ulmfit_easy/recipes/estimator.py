@@ -101,7 +101,7 @@ class ULMFiT:
     def _fit_one(self, df, corpus, backwards, pretrained, left):
         p = get_preset(self.preset)
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
-        lm = new_lm(lm_data(corpus, p, **common), p, pretrained, verbose=self.verbose)
+        lm = new_lm(lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
         dls = classifier_data(df, p, lm, valid_col="valid", **common)
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p.clas)
         self._say(f"{len(corpus):,} texts for the language model, {dls.train.n_rows:,} labelled ones for the "

@@ -23,6 +23,7 @@ from ulmfit_easy.learner.lr_find import set_seed
 from ulmfit_easy.learner.metrics import Perplexity, accuracy
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
 from ulmfit_easy.recipes.plan import Plan
@@ -74,6 +75,7 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
     if resume and data.names != plan.data:
         raise TrainingError("E502", received=f"files that have changed since the run was planned in {run}",
                             expected="the same texts", fix=f"put them back, or delete {run} to start anew")
+    plan = replace(plan, precision=chosen(plan.precision, data.dls.device))
     learn = language_model_learner(data.dls, plan.arch.upper(), config=plan.config, drop_mult=plan.drop_mult,
                                    pretrained=False, softmax=plan.softmax, precision=plan.precision, wd=WD, path=run,
                                    metrics=[accuracy, Perplexity()], verbose=False)
@@ -87,7 +89,7 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
         _say(f"{_model_facts(learn, plan)['size']}. {n_epoch * n_batches:,} steps of {data.dls.bs} x {plan.seq_len} "
              f"tokens, validated {n_epoch} times: about {format_time(n_epoch * n_batches * step)} "
              f"at {data.dls.bs * plan.seq_len / step:,.0f} tokens/s")
-    data.dls.train.n_batches = plan.n_batches
+    data.dls.train.n_batches = plan.n_batches  # no epoch has begun yet: `step_seconds` put everything back
     progress = RunProgress()
     learn.fit_one_cycle(plan.n_epoch, plan.lr, cbs=[*cbs, CheckpointCallback(".", minutes, resume=resume), progress])
     seconds, score = progress.seconds, evaluate_lm(learn, data.held_out)
@@ -119,7 +121,7 @@ def corpus_data(plan: Plan) -> CorpusData:
         valid = hold_out(n_chars)
         train, held_out = np.setdiff1d(rows, valid), Rows(texts, valid)
     _say(f"{len(rows):,} documents with {n_chars.sum():,} characters, "
-         + (f"validated with {', '.join(plan.valid)}" if plan.valid else f"{len(valid):,} of them kept aside"))
+         + (f"validated with {_names(plan.valid)}" if plan.valid else f"{len(valid):,} of them kept aside"))
     started = time.perf_counter()
     tokenizer = _tokenizer(plan, texts if plan.valid else Rows(texts, train))
     store = TokenStore.build(texts, tokenizer, progress=True)
@@ -197,9 +199,13 @@ def _card(name, learn, plan, data, score, seconds) -> str:
         "time": f"{seconds:,.0f} seconds, validations included",
     }
     n_aside = f"{dls.valid.n_rows:,} documents of the corpus, kept aside"
-    held_out = ", ".join(Path(f).name for f in plan.valid) or n_aside
+    held_out = _names(plan.valid) or n_aside
     return model_card(name=name, lang=plan.lang, backwards=plan.backwards, held_out=held_out, results=results,
                       model=_model_facts(learn, plan), files=data.files, training=training)
+
+
+def _names(files) -> str:
+    return ", ".join(Path(file).name for file in files)
 
 
 def _say(text: str):

@@ -22,7 +22,8 @@ class Plan:
         subword: instead, the size of a vocabulary of SentencePiece's pieces.
         arch: "awd_lstm" or "awd_qrnn"; `emb`, `hid` and `layers` change its sizes.
         drop_mult: factor on every dropout; .1, since a text that is read once or twice cannot be learned by heart.
-        softmax, precision: see `language_model_learner`.
+        softmax, precision: see `language_model_learner`; "sampled", as a corpus has many words, and "auto", which the
+            plan of a run then names.
         backwards: read each document from its end.
         bs, seq_len: rows of a batch, and tokens that are read before the gradient is cut.
         lr: highest rate of the one cycle; 5e-3 with decay .01 is what MultiFiT pretrained with at a like batch size.
@@ -44,7 +45,7 @@ class Plan:
     hid: int | None = None
     layers: int | None = None
     drop_mult: float = 0.1
-    softmax: str = "full"
+    softmax: str = "sampled"
     precision: str = "auto"
     backwards: bool = False
     bs: int = 64
@@ -59,9 +60,21 @@ class Plan:
     data: tuple[str, ...] = ()
 
     def __post_init__(self):
+        from ulmfit_easy.learner.text import PRECISIONS  # with torch, which a command's --help does not need
+        from ulmfit_easy.models.archs import get_arch
+        from ulmfit_easy.models.softmax import SOFTMAX
+
         for name in ("corpus", "valid", "data"):
             value = getattr(self, name)
-            object.__setattr__(self, name, tuple(map(str, [value] if isinstance(value, str | Path) else value)))
+            names = [value] if isinstance(value, str | Path) else value
+            if name != "data":  # so that a run can be resumed from another folder
+                names = [Path(file).absolute() for file in names]
+            object.__setattr__(self, name, tuple(map(str, names)))
+        get_arch(self.arch.upper())  # before hours of work: these would be found after tokenizing
+        for name, known in (("softmax", SOFTMAX), ("precision", ("auto", *PRECISIONS))):
+            if getattr(self, name) not in known:
+                raise TrainingError("E502", received=f"{name}={getattr(self, name)!r}",
+                                    expected=f"one of {', '.join(known)}", fix="leave it out for the default")
         positive = ("max_vocab", "subword", "emb", "hid", "layers", "bs", "seq_len", "lr", "hours", "epochs")
         if wrong := {k: v for k in positive if (v := getattr(self, k)) is not None and not v > 0}:
             raise TrainingError("E502", received=f"{_as_flags(wrong)}", expected="numbers above zero",
@@ -93,7 +106,10 @@ class Plan:
     def check_same(self, given: dict, where: Path):
         """E502 where settings that were given again are not the plan's."""
         now = Plan(**{"corpus": self.corpus, **given})
-        if other := {k: getattr(now, k) for k in given if getattr(now, k) != getattr(self, k)}:
+        other = {k: getattr(now, k) for k in given if getattr(now, k) != getattr(self, k)}
+        if other.get("precision") == "auto":  # the plan tells what that was
+            del other["precision"]
+        if other:
             planned = {k: getattr(self, k) for k in other}
             raise TrainingError("E502", received=f"{_as_flags(other)} for a run that was planned with "
                                 f"{_as_flags(planned)}", expected="the same settings, or none",

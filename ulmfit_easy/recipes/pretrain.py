@@ -46,8 +46,9 @@ def new_lm(dls, preset="laptop", pretrained=None, **kwargs) -> LMLearner:
     p = get_preset(preset)
     arch, sizes, drop_mult = AWD_LSTM, p.config, p.pretrain_drop_mult
     if pretrained:
-        arch, sizes, drop_mult = arch_of(pretrained), sizes_of(pretrained), p.lm_drop_mult
-        kwargs = {"softmax": settings_of(pretrained)["model"].get("softmax", "full"), **kwargs}
+        settings = settings_of(pretrained)  # once: another library's checkpoint takes seconds to read
+        arch, sizes, drop_mult = settings["arch"], _sizes_in(settings), p.lm_drop_mult
+        kwargs = {"softmax": settings["model"].get("softmax", "full"), **kwargs}
     kwargs = {"metrics": [accuracy, Perplexity()], **kwargs}
     return language_model_learner(dls, arch, config={**sizes, **p.lm_config}, drop_mult=drop_mult,
                                   pretrained=pretrained or False, **kwargs)
@@ -70,7 +71,11 @@ def settings_of(source) -> dict:
 
 def sizes_of(source) -> dict:
     """Embedding, hidden size and layers of a model (see `settings_of`), where they are not the default."""
-    config = settings_of(source)["model"]["config"]
+    return _sizes_in(settings_of(source))
+
+
+def _sizes_in(settings):
+    config = settings["model"]["config"]
     return {k: config[k] for k in ("emb_sz", "n_hid", "n_layers") if k in config}
 
 

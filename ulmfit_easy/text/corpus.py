@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.errors import FileError, TextError, some
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import existing, guess_encoding
 
@@ -54,8 +54,8 @@ class Corpus:
                 empty = False
                 yield document
         if empty:
-            raise TextError("E104", received=f"{len(self.files)} files without a document", expected="one or more",
-                            fix="check the files" + ("" if self.headings else "; headings alone are none"))
+            raise TextError("E104", received=f"{some(self.files) or 'no files'} without a document",
+                            expected="one or more", fix="check them; a heading alone is none")
 
     def _documents(self, file):
         lines, size = [], 0

@@ -52,7 +52,7 @@ class SpacyTokenizer:
     def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
         for text in texts:
             if self._chunks is None or self._chunks.room < 0:
-                self._chunks = _Chunks(self.lang, self.special_toks, self._chunks)
+                self._chunks = _Chunks(self.lang, self.special_toks)
             yield self._chunks.tokens(text)
 
     def __reduce__(self):  # spaCy is loaded anew where it is needed
@@ -63,12 +63,9 @@ WordTokenizer = SpacyTokenizer
 
 
 class _Chunks(dict):
-    """chunk -> its tokens, filled by spaCy on demand, or from the chunks `before` it.
+    """chunk -> its tokens, filled by spaCy on demand; thrown away, with spaCy's memory, once `room` < 0."""
 
-    It is left, with spaCy's memory, once `room` < 0; the next one takes over what is still in use.
-    """
-
-    def __init__(self, lang, special_toks, before=None):
+    def __init__(self, lang, special_toks):
         import spacy
         from spacy.symbols import ORTH
         from spacy.tokenizer import Tokenizer as SpacyRules
@@ -83,7 +80,6 @@ class _Chunks(dict):
                            tok.token_match, tok.url_match)
         for token in special_toks:
             tok.add_special_case(token, [{ORTH: token}])
-        self.before = dict(before or {})
         self.room = 1 << 23  # characters, 32 more for each chunk: about 100 MB
         # spaCy looks for special cases a second time, among the tokens of the whole text. What it looks for
         # is what a special case would be without being one. Of interest: those that differ, and the seams
@@ -96,7 +92,7 @@ class _Chunks(dict):
         self.rules, self.delicate = set(tok.rules), set()
 
     def __missing__(self, chunk):
-        tokens = self.before.get(chunk) or _texts(self.spacy(chunk))
+        tokens = _texts(self.spacy(chunk))
         if not self.first.isdisjoint(tokens) and chunk not in self.rules and self.inside.search(chunk):
             self.delicate.add(chunk)
         self[chunk] = tokens
