@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FASTAI := .venv-fastai
 DEMO_DATA := demo-data/vaderSentiment-2.5.tar.gz
 
-.PHONY: help setup demo test test-slow lint bench clean
+.PHONY: help setup demo test test-slow lint bench bench-lm clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,5 +40,14 @@ lint: $(STAMP) ## Check style and the direction of imports
 bench: $(STAMP) $(DEMO_DATA) ## Print tokenize, LM, classifier and predict speeds on the demo text
 	$(BIN)/python bench/speed.py --data $(DEMO_DATA)
 
+$(FASTAI)/.installed: bench/fastai-requirements.txt
+	$(PYTHON) -m venv $(FASTAI)
+	$(FASTAI)/bin/python -m pip install --quiet --disable-pip-version-check -r bench/fastai-requirements.txt
+	$(FASTAI)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps fastai==2.8.12
+	@touch $@
+
+bench-lm: $(STAMP) $(DEMO_DATA) $(FASTAI)/.installed ## Print language-model training speeds beside fastai's (about 15 minutes)
+	$(BIN)/python bench/lm.py --data $(DEMO_DATA) --fastai-python $(FASTAI)/bin/python $(BENCH_LM)
+
 clean: ## Remove everything that make created
-	rm -rf $(VENV) demo-data demo-output
+	rm -rf $(VENV) $(FASTAI) demo-data demo-output

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ulmfit_easy.models.precision import at_least_float32, autocast
 
-N_SAMPLED = 4096  # words a batch; docs/LOG.md tells what fewer cost
+N_SAMPLED = 4096  # words a batch
 
 
 class Sample(NamedTuple):
