@@ -123,20 +123,20 @@ def test_a_run_killed_at_20_random_moments_ends_as_one_that_was_not(files, tmp_p
     def command(out, *more):
         return [sys.executable, "-m", "ulmfit_easy", "pretrain", "--out", tmp_path / out, "--minutes", "0.002", *more]
 
-    given, rng, steps = ["--corpus", *files, "--epochs", "40", *SIZES], random.Random(0), []
+    given, rng, checkpoints = ["--corpus", *files, "--epochs", "40", *SIZES], random.Random(0), set()
     subprocess.run(command("whole", *given), check=True, stdout=subprocess.DEVNULL)
     started, more = "steps of", given
     for _ in range(20):
         with subprocess.Popen(command("killed", *more), stdout=subprocess.PIPE, text=True) as victim:
             next(line for line in victim.stdout if started in line)
-            time.sleep(rng.uniform(0, 1.5))
+            time.sleep(rng.uniform(0.5, 2.5))
             victim.kill()
-            steps += [int(line.split()[1].replace(",", "")) for line in victim.stdout if line.startswith("step ")][-1:]
         assert victim.returncode == -signal.SIGKILL and not (tmp_path / "killed").exists()
+        checkpoints |= {file.stat().st_mtime_ns for file in (tmp_path / "killed.run").glob("checkpoint-*")}
         started, more = "in the vocabulary", ["--resume"]
     subprocess.run(command("killed", *more), check=True, stdout=subprocess.DEVNULL)
     one, two = (load_bundle(tmp_path / name) for name in ("whole", "killed"))
-    print(f"20 kills, the last validation before them at steps {steps}")
-    assert steps == sorted(steps) and len(set(steps)) > 5 and one.config == two.config and one.vocab == two.vocab
+    print(f"20 kills, {len(checkpoints)} different checkpoints found after them")
+    assert len(checkpoints) > 5 and one.config == two.config and one.vocab == two.vocab
     assert all(torch.equal(one.weights[k], two.weights[k]) for k in one.weights)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["killed", "whole"]
