@@ -195,12 +195,25 @@ def test_other_texts_than_the_plans_are_an_error(stopped):
 def test_a_run_is_not_begun_twice_and_nothing_is_resumed_where_nothing_is(stopped, corpus, tmp_path):
     with pytest.raises(TrainingError, match="E502.*not finished.*--resume"):
         pretrain_corpus(corpus, stopped[1], **TINY)
-    with pytest.raises(FileError, match="E404"):
-        pretrain_corpus(corpus, tmp_path / "other", resume=True)
+    with pytest.raises(FileError, match="E404.*no interrupted run.*--corpus"):
+        pretrain_corpus(out=tmp_path / "other", resume=True)
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "config.json").write_text("{}")
+    with pytest.raises(TrainingError, match="E502.*finished"):
+        pretrain_corpus(corpus, tmp_path / "done", resume=True)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "photo.jpg").write_text("precious")
     with pytest.raises(TrainingError, match="E502.*something else"):
         pretrain_corpus(corpus, tmp_path / "full")
+
+
+def test_a_run_that_was_stopped_while_it_tokenized_can_be_resumed_from_its_corpus(corpus, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(general.TokenStore, "build", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            pretrain_corpus(corpus, tmp_path / "lm", epochs=0.2, **TINY)
+    pretrain_corpus(corpus, tmp_path / "lm", resume=True, epochs=0.2, **TINY)
+    assert (tmp_path / "lm" / "README.md").exists()
 
 
 def test_documents_to_validate_with_can_be_named(corpus, tmp_path, capsys):

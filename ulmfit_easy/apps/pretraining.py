@@ -11,8 +11,8 @@ def add_parser(commands):
     pretrain = commands.add_parser(
         "pretrain", help="learn a language from text files of any size", argument_default=argparse.SUPPRESS,
         description="Train a language model on UTF-8 text files, in which blank lines are between documents. What is "
-        "not named here has the defaults of recipes.plan.Plan. An interrupted run goes on with --resume; only --out "
-        "need be given then.")
+        "not named here has a default that suits most corpora. An interrupted run goes on with --resume; once training "
+        "has begun, only --out need be given then. Until the end its state is in the folder DIR.run.")
     where = pretrain.add_argument_group("where")
     where.add_argument("--corpus", nargs="+", metavar="FILE", help="text, also as .gz or .zst")
     where.add_argument("--valid", nargs="+", metavar="FILE",

@@ -13,7 +13,7 @@ from ulmfit_easy.bundle.card import model_card
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.prepare import Preparation
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import atomic_path, free_place
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.recorder import format_time
@@ -26,7 +26,7 @@ from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
-from ulmfit_easy.recipes.plan import Plan
+from ulmfit_easy.recipes.plan import FILE, Plan
 from ulmfit_easy.text.corpus import Corpus, Rows, hold_out
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.subword import SentencePieceTokenizer
@@ -53,15 +53,17 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
     Args:
         corpus: files of documents, see `Corpus`.
         out: the folder of the bundle.
-        resume: go on with an interrupted run. Its plan holds, so nothing but `out` need be given.
+        resume: go on with an interrupted run. Its plan holds, so nothing but `out` need be given; with a `corpus` a
+            run that was stopped before it had a plan, while it tokenized, starts again.
         minutes: between two checkpoints.
         settings: of the run, see `Plan`.
 
-    Raises: FileError E404 where there is nothing to resume; TrainingError E502 where a run is not finished, for
-        settings that differ from its plan or cannot work; what `Corpus` and training raise.
+    Raises: FileError E404 where there is nothing to resume; TrainingError E502 where a run is not finished, or is
+        and was to be resumed, for settings that differ from its plan or cannot work; what `Corpus` and training raise.
     """
     started, out, run = time.perf_counter(), free_place(Path(out).absolute(), "config.json"), run_folder(out)
     given = {**settings, "corpus": corpus} if corpus else settings
+    resume = resume and _has_begun(run, out, corpus)
     if resume:
         plan = Plan.load(run)
         plan.check_same(given, run)
@@ -98,6 +100,19 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
         (tmp / "README.md").write_text(_card(out.name, learn, plan, data, score, seconds), encoding="utf-8")
     shutil.rmtree(run)
     return score
+
+
+def _has_begun(run, out, corpus) -> bool:
+    """Whether there is a run to resume; if there is none, only a corpus can start one."""
+    if (run / FILE).exists():
+        return True
+    if (out / "config.json").exists():
+        raise TrainingError("E502", received=f"{out}, whose run is finished", expected="an interrupted run",
+                            fix="use it: nothing is left to resume")
+    if not corpus:
+        raise FileError("E404", received=f"no interrupted run for {out}", expected=f"its plan in {run}",
+                        fix="start it with --corpus FILE ... (in Python corpus=)")
+    return False
 
 
 class CorpusData(NamedTuple):
