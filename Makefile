@@ -46,7 +46,7 @@ $(FASTAI)/.installed: bench/fastai-requirements.txt
 	$(FASTAI)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps fastai==2.8.12
 	@touch $@
 
-bench-lm: $(STAMP) $(DEMO_DATA) $(FASTAI)/.installed ## Print language-model training speeds beside fastai's (about 15 minutes)
+bench-lm: $(STAMP) $(DEMO_DATA) $(FASTAI)/.installed ## Print language-model training speeds beside fastai's (about 20 minutes)
 	$(BIN)/python bench/lm.py --data $(DEMO_DATA) --fastai-python $(FASTAI)/bin/python $(BENCH_LM)
 
 clean: ## Remove everything that make created

@@ -174,7 +174,7 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
         pretrained: the folder of an exported language model, or another library's checkpoint (docs/CHECKPOINTS.md);
             False starts anew; True does too, with a warning.
         pretrained_fnames: instead, the names of a weights file and a vocabulary under `path/models`.
-        softmax: "full"; "sampled" trains large vocabularies several times faster, with a loss that is an estimate;
+        softmax: "full"; "sampled" trains large vocabularies faster, with a loss that is an estimate;
             "adaptive" too, with a decoder that is not tied to the embedding. Validation is exact with each.
         precision: "fp32", "bf16" or "fp16", as `learn.to_fp32()` and its sisters; "auto" is bf16 on a CPU that
             trains faster with it, else fp32.
