@@ -64,7 +64,7 @@ def test_bf16_trains_on_a_cpu_with_float32_weights(make):
     learn, seen = make(), []
     learn.to_bf16()
     note = At("after_pred", lambda: seen.append((torch.is_autocast_enabled("cpu"), learn.training)))
-    learn.fit_one_cycle(3, 2e-2, cbs=note)
+    learn.fit_one_cycle(6, 2e-2, cbs=note)
     losses = [row[1] for row in learn.recorder.values]
     assert losses[-1] < losses[0] and not torch.is_autocast_enabled("cpu")
     assert all(on == training for on, training in seen)

@@ -116,7 +116,7 @@ def test_fit_sets_the_decay_where_it_belongs():
 
 @pytest.mark.parametrize(("make", "reference"), [
     (lambda p: Adam(p, lr=0.05, wd=0.1),
-     lambda p: torch.optim.AdamW(p, 0.05, (0.9, 0.99), eps=1e-5, weight_decay=0.1)),
+     lambda p: torch.optim.AdamW(p, 0.05, (0.9, 0.99), eps=1e-5, weight_decay=0.1, fused=True)),
     (lambda p: SGD(p, lr=0.05, mom=0.9, wd=0.1), lambda p: torch.optim.SGD(p, 0.05, 0.9, weight_decay=0.1)),
 ])
 def test_the_optimizers_equal_torchs(make, reference):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ulmfit_easy.models.dropout import dropped
 from ulmfit_easy.models.precision import at_least_float32
 
 BLOCK = 2**17  # numbers a gate has in one block of time steps: half a megabyte, so that a block stays in the cache
@@ -31,7 +32,7 @@ class DroppedLinear(nn.Module):
         self.module = nn.ParameterDict({"bias": linear.bias})  # the published name is "module.bias"
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = F.dropout(self.weight_raw, self.weight_p, self.training)
+        weight = dropped(self.weight_raw, self.weight_p, self.training)
         return F.linear(x, weight, self.module["bias"])
 
     def extra_repr(self) -> str:
