@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from ulmfit_easy.learner.callbacks.tracking import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.lr_find import set_seed
 from ulmfit_easy.learner.metrics import Perplexity, accuracy
+from ulmfit_easy.learner.optim import Adam
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.precision import chosen
@@ -34,6 +36,7 @@ from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab, make_vocab
 
 WD, CLIP = 0.01, 0.12  # as MultiFiT (Eisenschlos et al. 2019) pretrained
+EPS = 1e-8  # Adam's usual 1e-5 hides the small gradients of recurrent layers that know nothing yet (docs/LOG.md, 8)
 VALIDATIONS, SHARE = (10, 50), 0.05  # enough to see a curve, and about this share of the time
 
 
@@ -79,8 +82,8 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
                             expected="the same texts", fix=f"put them back, or delete {run} to start anew")
     plan = replace(plan, precision=chosen(plan.precision, data.dls.device))
     learn = language_model_learner(data.dls, plan.arch.upper(), config=plan.config, drop_mult=plan.drop_mult,
-                                   pretrained=False, softmax=plan.softmax, precision=plan.precision, wd=WD, path=run,
-                                   metrics=[accuracy, Perplexity()], verbose=False)
+                                   pretrained=False, softmax=plan.softmax, precision=plan.precision, path=run, wd=WD,
+                                   opt_func=partial(Adam, eps=EPS), metrics=[accuracy, Perplexity()], verbose=False)
     cbs = [TerminateOnNaNCallback(), GradientClip(CLIP)]
     if not resume:
         step = step_seconds(learn, cbs)
