@@ -48,16 +48,20 @@ def existing(path) -> Path:
     return path
 
 
-def free_place(path, part: str) -> Path:
-    """The path, if a folder may be written there: nothing, an empty folder, or an older model with the file `part`.
+def free_place(path, part: str | None = None) -> Path:
+    """The path, if a folder may be written there: if nothing is there, or an empty folder.
+
+    Args:
+        part: of a model that may be replaced: a folder with this file is free too.
 
     Raises:
         TrainingError: E502 for anything else, since it would be replaced.
     """
     path = Path(path)
-    if path.exists() and not (path / part).exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise TrainingError("E502", received=f"{path}, where something else is", expected="a new folder for the model",
-                            fix="choose another name")
+    is_empty = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    if not is_empty and not (part and (path / part).exists()):
+        raise TrainingError("E502", received=f"{path}, where something is", expected="a new folder for the model",
+                            fix="choose another name, or delete it")
     return path
 
 

@@ -119,8 +119,9 @@ def test_lm_then_train_on_it_in_both_directions(reviews, tmp_path, capsys):
     assert run("lm", reviews, "--seed", 0, "--out", one) == 0
     assert f"--pretrained {one}" in capsys.readouterr().out
     assert run("lm", reviews, "--seed", 0, "--out", two, "--backwards") == 0
-    assert run("lm", reviews, "--seed", 0, "--out", one, "--pretrained", one) == 0
+    assert run("lm", reviews, "--seed", 0, "--out", tmp_path / "more", "--pretrained", one) == 0
     assert "matched" in capsys.readouterr().out
+    assert run("lm", reviews, "--out", one, "--pretrained", one) == 2 and "E502" in capsys.readouterr().err
     assert run("train", reviews, "--seed", 0, "--quiet", "--pretrained", one, "--out", tmp_path / "m") == 0
     assert run("train", reviews, "--seed", 0, "--quiet", "--bidir", "--pretrained", one, "--pretrained", two, "--out",
                tmp_path / "pair") == 0

@@ -71,8 +71,8 @@ def test_a_card_tells_where_it_came_from(files, tmp_path):
     assert "AWD_LSTM, emb_sz 6, n_hid 10, n_layers 3" in card and "backwards" in card and "43 words" in card
     with tarfile.open(tmp_path / "wt103-bwd.tgz", "w:gz") as tar:
         tar.add(tmp_path / "theirs", "wt103-bwd")
-    run(tmp_path / "wt103-bwd.tgz", tmp_path / "ours")  # an older model is replaced
-    card = (tmp_path / "ours" / "README.md").read_text(encoding="utf-8")
+    run(tmp_path / "wt103-bwd.tgz", tmp_path / "again")
+    card = (tmp_path / "again" / "README.md").read_text(encoding="utf-8")
     assert "wt103-bwd.tgz" in card and sha256_file(tmp_path / "wt103-bwd.tgz") in card
 
 
@@ -84,9 +84,9 @@ def test_the_direction_comes_from_names_or_from_the_user_but_never_from_a_guess(
     with pytest.raises(TrainingError, match="E502.*--backwards, as its name says"):
         run(tmp_path / "known", tmp_path / "x", "--forwards")
     assert not (tmp_path / "x").exists()
-    for source, flags in [("unknown", ["--backwards"]), ("known", []), ("known", ["--backwards"])]:
-        run(tmp_path / source, tmp_path / "x", *flags)
-        assert load_learner(tmp_path / "x").dls.backwards is True
+    for i, (source, flags) in enumerate([("unknown", ["--backwards"]), ("known", []), ("known", ["--backwards"])]):
+        run(tmp_path / source, tmp_path / f"{i}", *flags)
+        assert load_learner(tmp_path / f"{i}").dls.backwards is True
         assert capsys.readouterr().out.endswith("--backwards\n")
 
 

@@ -128,7 +128,7 @@ def run_lm(args):
     from ulmfit_easy.recipes.presets import get_preset
     from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 
-    free_place(args.out, "vocab.json")
+    free_place(args.out)
     if args.seed is not None:
         set_seed(args.seed)
     p = get_preset(args.preset)

@@ -26,7 +26,7 @@ def run_convert(args):
     from ulmfit_easy.files import free_place, sha256_file, write_bytes
     from ulmfit_easy.text.tokenizers import Tokenizer
 
-    free_place(args.out, "vocab.json")
+    free_place(args.out)
     config, vocab, weights = load_foreign(args.source, args.words)
     if "1.decoder.weight" not in weights:
         raise FileError("E402", received=f"{args.source}, an encoder without a decoder", expected="a language model",
