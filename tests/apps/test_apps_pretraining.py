@@ -51,7 +51,7 @@ def complains(capsys, code, *args):
 
 def test_pretrain_then_evaluate_then_fine_tune(files, tmp_path, capsys):
     out = tmp_path / "deep" / "lm"
-    assert run("pretrain", "--corpus", *files, "--out", out, "--valid", files[1], "--backwards", *SIZES) == 0
+    assert run("pretrain", "--corpus", files[0], "--out", out, "--valid", files[1], "--backwards", *SIZES) == 0
     *_, figures, last = capsys.readouterr().out.splitlines()
     assert re.fullmatch(FIGURES, figures)
     assert last == f"Saved to {out}. Next: ulmfit train FILE --pretrained {out} --backwards"

@@ -4,21 +4,27 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import recipes_tiny
 import torch
+from filelock import FileLock
 
 from ulmfit_easy.bundle.artefact import load_bundle
 from ulmfit_easy.data.toy import toy_texts
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner.text import language_model_learner, load_learner
 from ulmfit_easy.recipes import general, monitor
+from ulmfit_easy.recipes.corpus_data import corpus_data
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.evaluate import evaluate_lm
-from ulmfit_easy.recipes.general import corpus_data, pretrain_corpus, run_folder, schedule
+from ulmfit_easy.recipes.general import pretrain_corpus, run_folder, schedule
 from ulmfit_easy.recipes.plan import Plan
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm
+from ulmfit_easy.recipes.start import start_of
 from ulmfit_easy.text.corpus import Corpus
+from ulmfit_easy.text.store import TokenStore
 
 TINY = {"emb": 8, "hid": 12, "layers": 2, "bs": 8, "seq_len": 10, "min_freq": 1, "lr": 2e-2}
 
@@ -42,6 +48,11 @@ def corpus(tmp_path_factory):
 def unbroken(corpus, tmp_path_factory):
     out = tmp_path_factory.mktemp("unbroken") / "lm"
     return pretrain_corpus(corpus, out, **TINY), out
+
+
+def data_of(**settings):
+    plan = Plan(**settings)
+    return corpus_data(plan, start_of(plan))
 
 
 def weights(out):
@@ -75,17 +86,26 @@ def crash_at(monkeypatch):
 
 def test_a_corpus_becomes_a_bundle_that_scores_as_told(unbroken, corpus):
     score, out = unbroken
-    assert sorted(p.name for p in out.iterdir()) == ["README.md", "config.json", "model.safetensors", "vocab.json"]
+    assert sorted(p.name for p in out.iterdir()) == ["README.md", "config.json", "history.csv",
+                                                     "model.safetensors", "vocab.json"]
     assert not run_folder(out).exists() and [p.name for p in out.parent.iterdir()] == ["lm"]
-    learn, data = load_learner(out), corpus_data(Plan(corpus=corpus, **TINY))
+    learn, data = load_learner(out), data_of(corpus=corpus, **TINY)
     assert evaluate_lm(learn, data.held_out) == score and score.perplexity < len(learn.dls.vocab) / 2
     assert data.dls.vocab == learn.dls.vocab and learn.dls.seq_len == 10
+
+
+def test_the_history_has_a_row_for_each_validation(unbroken):
+    history = pd.read_csv(unbroken[1] / "history.csv")
+    assert list(history) == ["step", "train_loss", "valid_loss", "accuracy", "perplexity"]
+    assert len(history) == 10 and history.step.is_monotonic_increasing
+    assert history.valid_loss.iloc[-1] < history.valid_loss.iloc[0]
+    assert np.allclose(np.exp(history.valid_loss), history.perplexity)
 
 
 def test_the_card_tells_what_was_done(unbroken, corpus):
     score, out = unbroken
     card = (out / "README.md").read_text()
-    data = corpus_data(Plan(corpus=corpus, **TINY))
+    data = data_of(corpus=corpus, **TINY)
     for name, n_docs, n_tokens in data.files:
         assert f"| `{name}` | {n_docs} | {n_tokens:,} |" in card
     assert [n for _, n, _ in data.files] == [80, 40] and sum(n for *_, n in data.files) == data.dls.train.ids.n_tokens
@@ -104,8 +124,73 @@ def test_the_bundle_is_a_start_for_stage_two(unbroken):
 OTHERS = [{"subword": 104}, {"backwards": True, "arch": "awd_qrnn", "softmax": "sampled"}]
 
 
+@pytest.mark.parametrize("settings", [{}, {"arch": "awd_qrnn", "softmax": "full"}, {"subword": 104}])
+def test_a_model_learns_on_with_its_own_words_and_sizes(corpus, tmp_path, settings):
+    first = pretrain_corpus(corpus[0], tmp_path / "first", **{**TINY, **settings})
+    rest = {"bs": 8, "seq_len": 10, "lr": 1e-2}
+    pretrain_corpus(corpus[1], tmp_path / "more", pretrained=tmp_path / "first", **rest)
+    a, b = load_learner(tmp_path / "first"), load_learner(tmp_path / "more")
+    assert a.dls.vocab == b.dls.vocab and a.settings["arch"] == b.settings["arch"]
+    assert a.dls.tokenizer.fingerprint == b.dls.tokenizer.fingerprint
+    assert evaluate_lm(b, Corpus(corpus[0])).perplexity < first.perplexity * 1.2  # nothing was forgotten
+    assert "start: first" in (tmp_path / "more" / "README.md").read_text()
+
+
+def test_a_model_that_learns_on_begins_where_it_was(unbroken, corpus):
+    plan = Plan(corpus=corpus[1], pretrained=unbroken[1], bs=8, seq_len=10)
+    start = start_of(plan)
+    learn = general._learner(plan, start, corpus_data(plan, start).dls, unbroken[1])
+    assert same(learn.model.state_dict(), weights(unbroken[1])) and learn.opt.frozen_idx == 0
+
+
+def test_a_run_of_a_model_that_learns_on_can_be_resumed(unbroken, corpus, tmp_path, crash_at, capsys):
+    settings = {"pretrained": unbroken[1], "bs": 8, "seq_len": 10, "epochs": 0.5}
+    pretrain_corpus(corpus, tmp_path / "whole", **settings)
+    crash_at(7)
+    with pytest.raises(Crash):
+        pretrain_corpus(corpus, tmp_path / "lm", minutes=0, **settings)
+    pretrain_corpus(out=tmp_path / "lm", resume=True)
+    assert same(weights(tmp_path / "lm"), weights(tmp_path / "whole"))
+    assert re.search(r"going on after step [67] of \d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(("settings", "error", "told"), [
+    ({"emb": 16, "arch": "awd_qrnn"}, TrainingError, "E502.*arch=awd_qrnn, emb=16.*leave them out"),
+    ({"softmax": "adaptive"}, TrainingError, "E502.*'adaptive' for .*'sampled'"),
+    ({"backwards": True}, FileError, "E402.*reads forwards.*backwards")])
+def test_a_model_that_cannot_learn_on_as_asked_is_an_error(unbroken, corpus, tmp_path, settings, error, told):
+    with pytest.raises(error, match=told):
+        pretrain_corpus(corpus, tmp_path / "lm", pretrained=unbroken[1], **settings)
+    assert not run_folder(tmp_path / "lm").exists()
+
+
+def test_an_encoder_alone_cannot_learn_on(unbroken, corpus, tmp_path, monkeypatch):
+    bundle = load_bundle(unbroken[1])
+    encoder = bundle._replace(weights={k: v for k, v in bundle.weights.items() if k.startswith("0.")})
+    monkeypatch.setattr("ulmfit_easy.recipes.start.load_any", lambda path: encoder)
+    with pytest.raises(FileError, match="E402.*no decoder"):
+        pretrain_corpus(corpus, tmp_path / "lm", pretrained=unbroken[1])
+
+
+def test_only_one_process_works_on_a_run(stopped):
+    with FileLock(run_folder(stopped[1]) / "lock"), pytest.raises(TrainingError, match="E502.*another process"):
+        pretrain_corpus(out=stopped[1], resume=True)
+    pretrain_corpus(out=stopped[1], resume=True)
+
+
+@pytest.mark.parametrize("twice", [{"corpus": ["a.txt", "./a.txt"]}, {"corpus": ["a.txt"], "valid": ["a.txt"]}])
+def test_a_file_counts_once(twice):
+    with pytest.raises(TrainingError, match="E502.*a.txt more than once"):
+        Plan(**twice)
+
+
+def test_fewer_pieces_than_asked_for_are_told(corpus):
+    with pytest.warns(UserWarning, match=r"gave [\d,]+ pieces, not 5,000"):
+        data_of(corpus=corpus, subword=5000, **TINY)
+
+
 def test_stage_two_goes_on_with_the_same_architecture_and_softmax(corpus, tmp_path):
-    dls = corpus_data(Plan(corpus=corpus, **TINY)).dls
+    dls = data_of(corpus=corpus, **TINY).dls
     learn = language_model_learner(dls, "AWD_QRNN", config={"emb_sz": 8, "n_hid": 12, "n_layers": 2}, pretrained=False,
                                    softmax="sampled")
     again = new_lm(dls, pretrained=learn.export((tmp_path / "qrnn").absolute()), verbose=False)
@@ -147,7 +232,7 @@ def test_a_run_that_was_interrupted_before_its_first_checkpoint_starts_its_plan_
     crash_at(5)
     with pytest.raises(Crash):
         pretrain_corpus(corpus, tmp_path / "lm", **TINY)
-    assert [p.name for p in run_folder(tmp_path / "lm").iterdir()] == ["plan.json"]
+    assert [p.name for p in run_folder(tmp_path / "lm").iterdir() if p.name != "lock"] == ["plan.json"]
     assert pretrain_corpus(corpus, tmp_path / "lm", resume=True, **TINY) == unbroken[0]
     assert same(weights(tmp_path / "lm"), weights(unbroken[1]))
 
@@ -203,13 +288,14 @@ def test_a_run_is_not_begun_twice_and_nothing_is_resumed_where_nothing_is(stoppe
         pretrain_corpus(corpus, tmp_path / "done", resume=True)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "photo.jpg").write_text("precious")
-    with pytest.raises(TrainingError, match="E502.*something else"):
-        pretrain_corpus(corpus, tmp_path / "full")
+    for taken in ("full", "done"):
+        with pytest.raises(TrainingError, match="E502.*something is"):
+            pretrain_corpus(corpus, tmp_path / taken)
 
 
 def test_a_run_that_was_stopped_while_it_tokenized_can_be_resumed_from_its_corpus(corpus, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(general.TokenStore, "build", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(TokenStore, "build", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             pretrain_corpus(corpus, tmp_path / "lm", epochs=0.2, **TINY)
     pretrain_corpus(corpus, tmp_path / "lm", resume=True, epochs=0.2, **TINY)
@@ -221,12 +307,12 @@ def test_documents_to_validate_with_can_be_named(corpus, tmp_path, capsys):
     score = pretrain_corpus(corpus, tmp_path / "lm", valid=valid, epochs=0.1, **TINY)
     assert evaluate_lm(load_learner(tmp_path / "lm"), Corpus(valid)) == score
     assert "On valid.txt:" in (tmp_path / "lm" / "README.md").read_text()
-    data = corpus_data(Plan(corpus=corpus, valid=valid, **TINY))
+    data = data_of(corpus=corpus, valid=valid, **TINY)
     assert data.dls.train.n_rows == 120 and data.dls.valid.n_rows == 20 and len(data.names) == 2
 
 
 def test_what_is_kept_aside_is_not_learned_from(corpus):
-    data = corpus_data(Plan(corpus=corpus, subword=104, **TINY))
+    data = data_of(corpus=corpus, subword=104, **TINY)
     train, valid = set(data.dls.train.rows), set(data.dls.valid.rows)
     assert not train & valid and len(train | valid) == 120
     texts = list(Corpus(corpus))
@@ -237,7 +323,7 @@ def test_what_is_kept_aside_is_not_learned_from(corpus):
 def test_pieces_are_learned_from_what_is_not_kept_aside(tmp_path):
     texts = [f"some words {'of a zebra' if i % 10 == 9 else 'about your'} here" for i in range(60)]
     (tmp_path / "c.txt").write_text("\n\n".join(texts))
-    vocab = corpus_data(Plan(corpus=str(tmp_path / "c.txt"), subword=56, bs=2, seq_len=4)).dls.vocab
+    vocab = data_of(corpus=str(tmp_path / "c.txt"), subword=56, bs=2, seq_len=4).dls.vocab
     assert "z" not in "".join(vocab) and "y" in "".join(vocab)
 
 
@@ -299,7 +385,8 @@ def test_a_plan_comes_back_as_it_was_saved(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "value", "told"), [
-    ("arch", "gru", "GRU"), ("softmax", "smapled", "'smapled'.*sampled"), ("precision", "fp8", "'fp8'.*auto, fp32")])
+    ("arch", "gru", "GRU"), ("softmax", "smapled", "'smapled'.*sampled"), ("precision", "fp8", "'fp8'.*auto, fp32"),
+    ("drop_mult", 9, "drop_mult=9")])
 def test_a_name_that_is_unknown_is_an_error_before_anything_is_read(tmp_path, name, value, told):
     with pytest.raises(TrainingError, match=f"E502.*{told}"):
         pretrain_corpus(["no such file"], tmp_path / "lm", **{name: value})

@@ -12,15 +12,17 @@ def add_parser(commands):
         "pretrain", help="learn a language from text files of any size", argument_default=argparse.SUPPRESS,
         description="Train a language model on UTF-8 text files, in which blank lines are between documents. What is "
         "not named here has a default that suits most corpora. An interrupted run goes on with --resume; once training "
-        "has begun, only --out need be given then. Until the end its state is in the folder DIR.run.")
+        "has begun, only --out need be given then. Until the end its state is in the folder DIR.run. The perplexity "
+        "that is shown in training is that of the stream of validation documents, each read on from the one before; "
+        "the figures at the end are those of `ulmfit evaluate-lm`.")
     where = pretrain.add_argument_group("where")
     where.add_argument("--corpus", nargs="+", metavar="FILE", help="text, also as .gz or .zst")
     where.add_argument("--valid", nargs="+", metavar="FILE",
                        help="documents to validate with (default: every k-th of the corpus, about 100,000 tokens)")
     where.add_argument("--headings", action="store_true", help="keep lines such as `= Title =`")
-    where.add_argument("--out", metavar="DIR", help="where the model goes (default: ulmfit-lm)")
+    where.add_argument("--out", metavar="DIR", help="where the model goes, a new folder (default: ulmfit-lm)")
     how_long = pretrain.add_argument_group("how long (default: one pass over the corpus)")
-    how_long.add_argument("--hours", type=float, metavar="H", help="until then, tokenizing included")
+    how_long.add_argument("--hours", type=float, metavar="H", help="for so many hours, tokenizing included")
     how_long.add_argument("--epochs", type=float, metavar="E", help="so many passes, fractions too")
     how_long.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     how_long.add_argument("--minutes", type=float, metavar="M", help="between two checkpoints (default: 5)")
@@ -33,6 +35,8 @@ def add_parser(commands):
                        help="N pieces of words instead, by SentencePiece: for languages with rich endings or no blanks")
     words.add_argument("--backwards", action="store_true", help="read documents from their end")
     model = pretrain.add_argument_group("model")
+    model.add_argument("--pretrained", metavar="DIR",
+                       help="a language model to go on with; its sizes, words and tokenizer hold")
     model.add_argument("--arch", help=f"awd_lstm or awd_qrnn (default: {Plan.arch})")
     for name, of in (("emb", "embedding"), ("hid", "hidden layers"), ("layers", "")):
         model.add_argument(f"--{name}", type=int, metavar="N",
@@ -48,7 +52,11 @@ def add_parser(commands):
     training.add_argument("--seed", type=int, help=f"default: {Plan.seed}")
     pretrain.set_defaults(run=run_pretrain)
 
-    evaluate = commands.add_parser("evaluate-lm", help="perplexity and bits per character of a language model")
+    evaluate = commands.add_parser(
+        "evaluate-lm", help="perplexity and bits per character of a language model",
+        description="How well a language model knows texts, each document read from its beginning. Perplexity is that "
+        "of a token, unknown words counted as one token xxunk: it compares models of one vocabulary. Bits per "
+        "character, with unknown words spelled out, compare all models.")
     evaluate.add_argument("files", nargs="+", metavar="FILE", help="UTF-8 text, also as .gz or .zst")
     evaluate.add_argument("--model", type=Path, default=Path("ulmfit-lm"), metavar="DIR",
                           help="an exported language model (default: ulmfit-lm)")

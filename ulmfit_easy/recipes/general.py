@@ -2,18 +2,16 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
 
 from ulmfit_easy.bundle.card import model_card
-from ulmfit_easy.data.lm import LMDataLoader
-from ulmfit_easy.data.loaders import TextDataLoaders
-from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import atomic_path, free_place
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
@@ -26,14 +24,11 @@ from ulmfit_easy.learner.optim import Adam
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.precision import chosen
+from ulmfit_easy.recipes.corpus_data import corpus_data, names, say
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
 from ulmfit_easy.recipes.plan import FILE, Plan
-from ulmfit_easy.text.corpus import Corpus, Rows, hold_out
-from ulmfit_easy.text.store import TokenStore
-from ulmfit_easy.text.subword import SentencePieceTokenizer
-from ulmfit_easy.text.tokenizers import Tokenizer
-from ulmfit_easy.text.vocab import Vocab, make_vocab
+from ulmfit_easy.recipes.start import Start, start_of
 
 WD, CLIP = 0.01, 0.12  # as MultiFiT (Eisenschlos et al. 2019) pretrained
 EPS = 1e-8  # Adam's usual 1e-5 hides the small gradients of recurrent layers that know nothing yet (docs/LOG.md, 8)
@@ -61,29 +56,49 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
         minutes: between two checkpoints.
         settings: of the run, see `Plan`.
 
-    Raises: FileError E404 where there is nothing to resume; TrainingError E502 where a run is not finished, or is
-        and was to be resumed, for settings that differ from its plan or cannot work; what `Corpus` and training raise.
+    Raises: FileError E404 where there is nothing to resume; TrainingError E502 where a finished model or an unfinished
+        run has the name `out`, where another process works on that run, or for settings that differ from its plan
+        or cannot work; what `Corpus`, `start_of` and training raise.
     """
-    started, out, run = time.perf_counter(), free_place(Path(out).absolute(), "config.json"), run_folder(out)
+    out, run = Path(out).absolute(), run_folder(out)
     given = {**settings, "corpus": corpus} if corpus else settings
-    resume = resume and _has_begun(run, out, corpus)
-    if resume:
-        plan = Plan.load(run)
-        plan.check_same(given, run)
-    elif run.exists():
-        raise TrainingError("E502", received=f"{run}, a run that is not finished", expected="none for this name",
-                            fix="go on with it: --resume (in Python resume=True), or delete that folder")
-    else:
-        plan = Plan(**given)
+    resume = _resumes(run, out, corpus) if resume else _is_new(run, out)
+    plan = Plan.load(run) if resume else Plan(**given)
+    plan.check_same(given, run)
+    with _locked(run):
+        score = _run(plan, out, run, resume, minutes)
+        (run / FILE).unlink()  # nothing is left to resume
+        return score
+
+
+@contextmanager
+def _locked(run):
+    """The folder of a run, for this process alone; it goes where there is no plan to resume."""
+    run.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as e:
+        raise TrainingError("E502", received=f"{run}, on which another process works", expected="one at a time",
+                            fix="wait for it, or stop it") from e
+    try:
+        yield
+    finally:
+        if not (run / FILE).exists():
+            shutil.rmtree(run, ignore_errors=True)
+        lock.release()
+
+
+def _run(plan, out, run, resume, minutes) -> LMScore:
+    started = time.perf_counter()
     set_seed(plan.seed)
-    data = corpus_data(plan)
+    start = start_of(plan)
+    data = corpus_data(plan, start)
     if resume and data.names != plan.data:
         raise TrainingError("E502", received=f"files that have changed since the run was planned in {run}",
                             expected="the same texts", fix=f"put them back, or delete {run} to start anew")
     plan = replace(plan, precision=chosen(plan.precision, data.dls.device))
-    learn = language_model_learner(data.dls, plan.arch.upper(), config=plan.config, drop_mult=plan.drop_mult,
-                                   pretrained=False, softmax=plan.softmax, precision=plan.precision, path=run, wd=WD,
-                                   opt_func=partial(Adam, eps=EPS), metrics=[accuracy, Perplexity()], verbose=False)
+    learn = _learner(plan, start, data.dls, run)
     cbs = [TerminateOnNaNCallback(), GradientClip(CLIP)]
     if not resume:
         step = step_seconds(learn, cbs)
@@ -91,9 +106,9 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
         plan = replace(plan, n_epoch=n_epoch, n_batches=n_batches, data=data.names,
                        tokenizer=data.dls.tokenizer.config())
         plan.save(run)
-        _say(f"{_model_facts(learn, plan)['size']}. {n_epoch * n_batches:,} steps of {data.dls.bs} x {plan.seq_len} "
-             f"tokens, validated {n_epoch} times: about {format_time(n_epoch * n_batches * step)} "
-             f"at {data.dls.bs * plan.seq_len / step:,.0f} tokens/s")
+        say(f"{_model_facts(learn, plan)['size']}. {n_epoch * n_batches:,} steps of {data.dls.bs} x {plan.seq_len} "
+            f"tokens, validated {n_epoch} times: about {format_time(n_epoch * n_batches * step)} "
+            f"at {data.dls.bs * plan.seq_len / step:,.0f} tokens/s")
     data.dls.train.n_batches = plan.n_batches  # no epoch has begun yet: `step_seconds` put everything back
     progress = RunProgress()
     learn.fit_one_cycle(plan.n_epoch, plan.lr, cbs=[*cbs, CheckpointCallback(".", minutes, resume=resume), progress])
@@ -101,11 +116,31 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
     with atomic_path(out) as tmp:
         learn.export(tmp)
         (tmp / "README.md").write_text(_card(out.name, learn, plan, data, score, seconds), encoding="utf-8")
-    shutil.rmtree(run)
+        columns = ["step", *learn.recorder.metric_names[1:-1]]
+        rows = ([i, *values] for i, values in zip(learn.recorder.iters, learn.recorder.values, strict=True))
+        pd.DataFrame(rows, columns=columns).to_csv(tmp / "history.csv", index=False)
     return score
 
 
-def _has_begun(run, out, corpus) -> bool:
+def _learner(plan, start: Start, dls, run):
+    learn = language_model_learner(dls, start.arch, config=start.config, drop_mult=plan.drop_mult, pretrained=False,
+                                   softmax=plan.softmax, precision=plan.precision, path=run, wd=WD,
+                                   opt_func=partial(Adam, eps=EPS), metrics=[accuracy, Perplexity()], verbose=False)
+    if start.weights is not None:
+        learn.load_pretrained(start.weights, start.vocab, Path(plan.pretrained).name)
+    return learn.unfreeze()
+
+
+def _is_new(run, out) -> bool:
+    """False, for nothing is to be resumed; E502 where something would be replaced."""
+    free_place(out)
+    if (run / FILE).exists():
+        raise TrainingError("E502", received=f"{run}, a run that is not finished", expected="none for this name",
+                            fix="go on with it: --resume (in Python resume=True), or delete that folder")
+    return False
+
+
+def _resumes(run, out, corpus) -> bool:
     """Whether there is a run to resume; if there is none, only a corpus can start one."""
     if (run / FILE).exists():
         return True
@@ -116,55 +151,6 @@ def _has_begun(run, out, corpus) -> bool:
         raise FileError("E404", received=f"no interrupted run for {out}", expected=f"its plan in {run}",
                         fix="start it with --corpus FILE ... (in Python corpus=)")
     return False
-
-
-class CorpusData(NamedTuple):
-    """What `corpus_data` gives back."""
-
-    dls: TextDataLoaders
-    held_out: Iterable[str]  # the raw texts to validate with
-    files: list[tuple[str, int, int]]  # name, documents and tokens of each file to learn from
-    names: tuple[str, ...]  # of the token stores: they change with the texts
-
-
-def corpus_data(plan: Plan) -> CorpusData:
-    """Language-model data for a plan: read once to find mistakes early, then tokenized into the cache."""
-    texts = Corpus(plan.corpus, plan.headings)
-    per_file = [np.fromiter(map(len, Corpus(file, plan.headings)), np.int64) for file in texts.files]  # (N,) each
-    n_chars = np.concatenate(per_file)
-    rows = np.arange(len(n_chars))
-    if plan.valid:
-        train, held_out = rows, Corpus(plan.valid, plan.headings)
-    else:
-        valid = hold_out(n_chars)
-        train, held_out = np.setdiff1d(rows, valid), Rows(texts, valid)
-    _say(f"{len(rows):,} documents with {n_chars.sum():,} characters, "
-         + (f"validated with {_names(plan.valid)}" if plan.valid else f"{len(valid):,} of them kept aside"))
-    started = time.perf_counter()
-    tokenizer = _tokenizer(plan, texts if plan.valid else Rows(texts, train))
-    store = TokenStore.build(texts, tokenizer, progress=True)
-    valid_store, valid = (TokenStore.build(held_out, tokenizer), None) if plan.valid else (store, valid)
-    vocab = Vocab(tokenizer.itos or make_vocab(store.count(train), plan.min_freq, plan.max_vocab))
-    ids = store.numericalize(vocab)
-    valid_ids = ids if valid_store is store else valid_store.numericalize(vocab)
-    valid = np.arange(len(valid_store)) if plan.valid else valid
-    _say(f"{store.n_tokens:,} tokens in {format_time(time.perf_counter() - started)}, {len(store.lexicon):,} distinct; "
-         f"{len(vocab):,} in the vocabulary; {valid_ids.unk_rate(valid):.2%} unknown in validation")
-    sizes = {"bs": plan.bs, "backwards": plan.backwards}
-    prepare = Preparation(tokenizer, vocab, seq_len=plan.seq_len, **sizes)
-    dls = TextDataLoaders(LMDataLoader(ids, train, seq_len=plan.seq_len, shuffle=True, seed=plan.seed, **sizes),
-                          LMDataLoader(valid_ids, valid, seq_len=plan.seq_len, **sizes), prepare=prepare)
-    ends = np.cumsum([0, *map(len, per_file)])
-    files = [(file.name, int(b - a), int(store.lengths[a:b].sum()))
-             for file, a, b in zip(texts.files, ends, ends[1:], strict=False)]
-    return CorpusData(dls, held_out, files, tuple({s.path.name: None for s in (store, valid_store)}))
-
-
-def _tokenizer(plan, texts) -> Tokenizer:
-    if plan.tokenizer:
-        return Tokenizer.from_config(plan.tokenizer)
-    tok = SentencePieceTokenizer(plan.lang, vocab_sz=plan.subword) if plan.subword else None
-    return Tokenizer(tok, lang=plan.lang).setup(texts)
 
 
 def schedule(plan: Plan, dls, step: float, spent: float = 0.0) -> tuple[int, int]:
@@ -196,10 +182,11 @@ def schedule(plan: Plan, dls, step: float, spent: float = 0.0) -> tuple[int, int
 
 
 def _model_facts(learn, plan) -> dict:
-    config = {**get_arch(plan.arch.upper()).lm_config, **plan.config}
+    arch, options = learn.settings["arch"], learn.settings["model"]
+    config = {**get_arch(arch).lm_config, **options["config"]}
     n_params = sum(p.numel() for p in learn.model.parameters())
-    tokens = "pieces of SentencePiece" if plan.subword else "words"
-    return {"size": f"{plan.arch.upper()}, embedding {config['emb_sz']}, hidden {config['n_hid']}, "
+    tokens = "words" if learn.dls.tokenizer.itos is None else "pieces of SentencePiece"
+    return {"size": f"{arch}, embedding {config['emb_sz']}, hidden {config['n_hid']}, "
                     f"{config['n_layers']} layers, {n_params:,} parameters",
             "vocabulary": f"{len(learn.dls.vocab):,} {tokens}"}
 
@@ -208,7 +195,9 @@ def _card(name, learn, plan, data, score, seconds) -> str:
     dls, steps = learn.dls, plan.n_epoch * plan.n_batches
     results = {"perplexity": f"{score.perplexity:.2f}", "bits per character": f"{score.bits_per_char:.4f}",
                "unknown tokens": f"{score.unknown:.2%}", "tokens": f"{score.n_tokens:,}"}
+    start = Path(plan.pretrained).name if plan.pretrained else "random weights"
     training = {
+        "start": start,
         "schedule": f"one cycle, {steps:,} steps of {dls.bs} x {plan.seq_len} tokens = "
                     f"{steps / dls.train.pass_len:.2f} passes, highest rate {plan.lr:g}, weight decay {WD:g}, "
                     f"gradient norm {CLIP:g}",
@@ -217,14 +206,6 @@ def _card(name, learn, plan, data, score, seconds) -> str:
         "time": f"{seconds:,.0f} seconds, validations included",
     }
     n_aside = f"{dls.valid.n_rows:,} documents of the corpus, kept aside"
-    held_out = _names(plan.valid) or n_aside
+    held_out = names(plan.valid) or n_aside
     return model_card(name=name, lang=plan.lang, backwards=plan.backwards, held_out=held_out, results=results,
                       model=_model_facts(learn, plan), files=data.files, training=training)
-
-
-def _names(files) -> str:
-    return ", ".join(Path(file).name for file in files)
-
-
-def _say(text: str):
-    print(text, flush=True)

@@ -87,6 +87,8 @@ class RunProgress(Callback):
         from tqdm import tqdm
 
         self.first, self.total = first, self.n_epoch * len(self.dls.train)
+        if first:
+            print(f"going on after step {first:,} of {self.total:,}", flush=True)
         self.bar = tqdm(total=self.total, initial=self.first, unit="step", disable=None, file=sys.stderr)
 
     def after_epoch(self):

@@ -1,5 +1,6 @@
 """What a pretraining run is to do: said once, written down, and the same after every interruption."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.files import read_json, write_json
 
 FILE = "plan.json"
+OF_A_MODEL = ("max_vocab", "min_freq", "subword", "arch", "emb", "hid", "layers")  # what a pretrained one brings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,8 @@ class Plan:
         softmax, precision: see `language_model_learner`; "sampled", as a corpus has many words, and "auto", which the
             plan of a run then names.
         backwards: read each document from its end.
+        pretrained: a language model to go on with, as `language_model_learner` takes it. Its sizes, vocabulary and
+            tokenizer hold; so the settings of these must be left out.
         bs, seq_len: rows of a batch, and tokens that are read before the gradient is cut.
         lr: highest rate of the one cycle; 5e-3 with decay .01 is what MultiFiT pretrained with at a like batch size.
         hours, epochs: how long: all in all, tokenizing included, or passes over the corpus (fractions too).
@@ -48,6 +52,7 @@ class Plan:
     softmax: str = "sampled"
     precision: str = "auto"
     backwards: bool = False
+    pretrained: str | None = None
     bs: int = 64
     seq_len: int = 72
     lr: float = 5e-3
@@ -61,7 +66,7 @@ class Plan:
 
     def __post_init__(self):
         from ulmfit_easy.learner.text import PRECISIONS  # with torch, which a command's --help does not need
-        from ulmfit_easy.models.archs import get_arch
+        from ulmfit_easy.models.archs import get_arch, resolve_config
         from ulmfit_easy.models.softmax import SOFTMAX
 
         for name in ("corpus", "valid", "data"):
@@ -70,7 +75,17 @@ class Plan:
             if name != "data":  # so that a run can be resumed from another folder
                 names = [Path(file).absolute() for file in names]
             object.__setattr__(self, name, tuple(map(str, names)))
-        get_arch(self.arch.upper())  # before hours of work: these would be found after tokenizing
+        if self.pretrained is not None:
+            object.__setattr__(self, "pretrained", str(Path(self.pretrained).absolute()))
+        # what follows is checked before hours of work: it would be found after tokenizing
+        resolve_config(get_arch(self.arch.upper()).lm_config, self.config, self.drop_mult)
+        if twice := sorted(file for file, n in Counter(self.corpus + self.valid).items() if n > 1):
+            raise TrainingError("E502", received=f"{some(twice)} more than once in corpus and valid",
+                                expected="each file once", fix="name it once")
+        brought = {k: v for k in OF_A_MODEL if (v := getattr(self, k)) != getattr(Plan, k)}
+        if self.pretrained is not None and brought:
+            raise TrainingError("E502", received=f"{_as_flags(brought)} with pretrained={self.pretrained}",
+                                expected="none of these: the model brings them", fix="leave them out")
         for name, known in (("softmax", SOFTMAX), ("precision", ("auto", *PRECISIONS))):
             if getattr(self, name) not in known:
                 raise TrainingError("E502", received=f"{name}={getattr(self, name)!r}",

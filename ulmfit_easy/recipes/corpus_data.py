@@ -1,0 +1,86 @@
+"""The texts of a pretraining run, as batches."""
+
+import time
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.learner.callbacks.recorder import format_time
+from ulmfit_easy.recipes.plan import Plan
+from ulmfit_easy.recipes.start import Start
+from ulmfit_easy.text.corpus import Corpus, Rows, hold_out
+from ulmfit_easy.text.store import TokenStore
+from ulmfit_easy.text.subword import SentencePieceTokenizer
+from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.vocab import Vocab, make_vocab
+
+
+class CorpusData(NamedTuple):
+    """What `corpus_data` gives back."""
+
+    dls: TextDataLoaders
+    held_out: Iterable[str]  # the raw texts to validate with
+    files: list[tuple[str, int, int]]  # name, documents and tokens of each file to learn from
+    names: tuple[str, ...]  # of the token stores: they change with the texts
+
+
+def corpus_data(plan: Plan, start: Start) -> CorpusData:
+    """Language-model data for a plan: read once to find mistakes early, then tokenized into the cache.
+
+    The vocabulary and the tokenizer are those of the model to go on with, where there is one.
+    """
+    texts = Corpus(plan.corpus, plan.headings)
+    per_file = [np.fromiter(map(len, Corpus(file, plan.headings)), np.int64) for file in texts.files]  # (N,) each
+    n_chars = np.concatenate(per_file)
+    rows = np.arange(len(n_chars))
+    if plan.valid:
+        train, held_out = rows, Corpus(plan.valid, plan.headings)
+    else:
+        valid = hold_out(n_chars)
+        train, held_out = np.setdiff1d(rows, valid), Rows(texts, valid)
+    say(f"{len(rows):,} documents with {n_chars.sum():,} characters, "
+        + (f"validated with {names(plan.valid)}" if plan.valid else f"{len(valid):,} of them kept aside")
+        + ". Tokenizing, once for these texts ...")
+    started = time.perf_counter()
+    tokenizer = _tokenizer(plan, start, texts if plan.valid else Rows(texts, train))
+    store = TokenStore.build(texts, tokenizer, progress=True)
+    valid_store, valid = (TokenStore.build(held_out, tokenizer), None) if plan.valid else (store, valid)
+    vocab = start.vocab or Vocab(tokenizer.itos or make_vocab(store.count(train), plan.min_freq, plan.max_vocab))
+    ids = store.numericalize(vocab)
+    valid_ids = ids if valid_store is store else valid_store.numericalize(vocab)
+    valid = np.arange(len(valid_store)) if plan.valid else valid
+    say(f"{store.n_tokens:,} tokens in {format_time(time.perf_counter() - started)}, {len(store.lexicon):,} distinct; "
+        f"{len(vocab):,} in the vocabulary; {valid_ids.unk_rate(valid):.2%} unknown in validation")
+    sizes = {"bs": plan.bs, "backwards": plan.backwards}
+    prepare = Preparation(tokenizer, vocab, seq_len=plan.seq_len, **sizes)
+    dls = TextDataLoaders(LMDataLoader(ids, train, seq_len=plan.seq_len, shuffle=True, seed=plan.seed, **sizes),
+                          LMDataLoader(valid_ids, valid, seq_len=plan.seq_len, **sizes), prepare=prepare)
+    ends = np.cumsum([0, *map(len, per_file)])
+    files = [(file.name, int(b - a), int(store.lengths[a:b].sum()))
+             for file, a, b in zip(texts.files, ends, ends[1:], strict=False)]
+    if plan.subword and len(vocab) < plan.subword:
+        warnings.warn(f"these texts gave {len(vocab):,} pieces, not {plan.subword:,}", stacklevel=2)
+    return CorpusData(dls, held_out, files, tuple({s.path.name: None for s in (store, valid_store)}))
+
+
+def _tokenizer(plan, start, texts) -> Tokenizer:
+    if known := plan.tokenizer or start.tokenizer:
+        return Tokenizer.from_config(known)
+    tok = SentencePieceTokenizer(plan.lang, vocab_sz=plan.subword) if plan.subword else None
+    return Tokenizer(tok, lang=plan.lang).setup(texts)
+
+
+def names(files) -> str:
+    """The names of files without their folders."""
+    return ", ".join(Path(file).name for file in files)
+
+
+def say(text: str):
+    """One line that is there at once, in a log file too."""
+    print(text, flush=True)
