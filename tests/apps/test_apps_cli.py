@@ -243,3 +243,12 @@ def test_flags_are_named_as_the_estimators_parameters():
     flags = {a.dest for a in commands.choices["train"]._actions}
     own = {"help", "file", "text", "label", "unlabelled", "out", "quiet", "encoding"}
     assert flags - own <= set(ULMFiT().get_params())
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    code = ("import sys; from ulmfit_easy.apps import cli; cli.run_lm = lambda args: print('x' * 10**6); "
+            "sys.exit(cli.main(['lm', 'file']))")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 1

@@ -550,3 +550,11 @@ def test_a_run_killed_at_random_moments_ends_as_one_never_killed(n_kills, tmp_pa
     result = json.loads(run.stdout)
     print(f"{result['kills']} kills, {result['runs']} runs, {result['same']} of them the same to the bit")
     assert result["kills"] >= n_kills and result["same"] == result["runs"] > 0
+
+
+def test_a_loader_that_cannot_go_on_is_refused_before_training(tmp_path):
+    learn = fresh("plain", tmp_path)
+    learn.dls.train = list(learn.dls.train)
+    with pytest.raises(TrainingError, match="E506.*batches of list"):
+        learn.fit(1, cbs=CheckpointCallback("runs"))
+    assert not (tmp_path / "runs").exists()

@@ -23,7 +23,7 @@ from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.files import sha256_file, write_json
 from ulmfit_easy.learner.metrics import Perplexity, accuracy
-from ulmfit_easy.learner.pretrained import NO_WEIGHTS
+from ulmfit_easy.learner.pretrained import NO_WEIGHTS, read_lm
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.models.softmax import SOFTMAX, lm_cross_entropy
 from ulmfit_easy.text.rules import DEFAULT_RULES
@@ -150,6 +150,19 @@ def test_pretrained_weights_that_do_not_fit_are_e402(tuned, clas_dls, lm_dls, tm
         lm(lm_dls, pretrained=classifier(clas_dls, path=tmp_path).export())
     with pytest.raises(FileError, match="E402.*forwards"):
         lm(text_dls(is_lm=True, backwards=True), pretrained=tuned.export("for lm"))
+
+
+@pytest.mark.parametrize("extra", [{}, {"tie_weights": False}, {"out_bias": False}])
+def test_pretrained_weights_bring_their_sizes_and_the_architecture_must_be_theirs(lm_dls, clas_dls, tmp_path, extra):
+    old = lm(lm_dls, path=tmp_path, config={**TINY, "hidden_p": 0.3, **extra})
+    folder = old.export()
+    for source in (folder, read_lm(folder)):
+        new = lm(lm_dls, config={"input_p": 0.2}, pretrained=source)
+        assert same(state(new.model), state(old.model))
+        assert new.settings["model"]["config"] == {**TINY, **extra, "input_p": 0.2}  # dropouts are not taken over
+        assert same(state(classifier(clas_dls, config=None, pretrained=source).encoder), state(old.encoder))
+        with pytest.raises(FileError, match="E402.*an AWD_LSTM.*pass AWD_LSTM"):
+            language_model_learner(lm_dls, "AWD_QRNN", pretrained=source)
 
 
 def test_without_weights_there_is_one_warning_and_nothing_is_frozen(lm_dls, recwarn):

@@ -51,8 +51,7 @@ def unbroken(corpus, tmp_path_factory):
 
 
 def data_of(**settings):
-    plan = Plan(**settings)
-    return corpus_data(plan, start_of(plan))
+    return corpus_data(Plan(**settings))
 
 
 def weights(out):
@@ -167,8 +166,8 @@ def test_a_model_that_cannot_learn_on_as_asked_is_an_error(unbroken, corpus, tmp
 def test_an_encoder_alone_cannot_learn_on(unbroken, corpus, tmp_path, monkeypatch):
     bundle = load_bundle(unbroken[1])
     encoder = bundle._replace(weights={k: v for k, v in bundle.weights.items() if k.startswith("0.")})
-    monkeypatch.setattr("ulmfit_easy.recipes.start.load_any", lambda path: encoder)
-    with pytest.raises(FileError, match="E402.*no decoder"):
+    monkeypatch.setattr("ulmfit_easy.learner.pretrained.load_any", lambda path: encoder)
+    with pytest.raises(FileError, match="E402.*without a decoder"):
         pretrain_corpus(corpus, tmp_path / "lm", pretrained=unbroken[1])
 
 

@@ -17,7 +17,7 @@ from ulmfit_easy.recipes.classify import finetune_classifier, new_classifier
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.phases import estimated_seconds, run_phases
 from ulmfit_easy.recipes.presets import Phase
-from ulmfit_easy.recipes.pretrain import new_lm, pretrain_lm, sizes_of
+from ulmfit_easy.recipes.pretrain import new_lm, pretrain_lm
 
 
 @pytest.fixture(scope="module")
@@ -112,20 +112,21 @@ def test_without_gradual_unfreezing_all_groups_train_at_one_rate(dls):
 def test_a_pretrained_model_brings_its_sizes(dls_lm, tmp_path, capsys):
     folder = new_lm(dls_lm, TINY).export((tmp_path / "lm").absolute())
     again = new_lm(dls_lm, replace(TINY, config={"emb_sz": 99}), folder)
-    assert sizes_of(folder) == sizes_of(again) == TINY.config
+    assert again.settings["model"]["config"] == {**TINY.config, **TINY.lm_config}
     assert again.opt.frozen_idx == 2
     assert "matched" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"model": 3}', '{"model": {"config": 5}}'])
-def test_a_folder_that_tells_no_sizes_is_a_coded_error(tmp_path, content):
-    (tmp_path / "config.json").write_text(content)
-    with pytest.raises(FileError, match="E401"):
-        sizes_of(tmp_path)
-    with pytest.raises(FileError, match="E401.*True"):
-        sizes_of(True)
+@pytest.mark.parametrize("content", [
+    "[]", "{}", '{"format": 1}', '{"format": 1, "kind": "language_model", "arch": "AWD_LSTM", "model": 3}',
+    '{"format": 1, "kind": "language_model", "arch": "AWD_LSTM", "model": {"config": 5}}'])
+def test_a_folder_that_tells_no_sizes_is_a_coded_error(dls_lm, tmp_path, content):
+    folder = new_lm(dls_lm, TINY, verbose=False).export((tmp_path / "lm").absolute())
+    (folder / "config.json").write_text(content)
+    with pytest.raises(FileError, match="E40[12]"):
+        new_lm(dls_lm, TINY, folder)
     with pytest.raises(FileError, match="E404"):
-        sizes_of(tmp_path / "no")
+        new_lm(dls_lm, TINY, tmp_path / "no")
 
 
 @pytest.mark.parametrize("state", ["new", "trained", "frozen"])

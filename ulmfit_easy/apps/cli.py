@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -69,6 +70,10 @@ def main(argv=None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: complain(message)
             args.run(args)
+            sys.stdout.flush()
+    except BrokenPipeError:  # of `| head`, which has seen enough; the rest of the output must go nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (UlmfitError, OSError) as e:  # the second: a full disk, a forbidden folder
         complain(e)
         return 2

@@ -3,12 +3,16 @@
 import re
 import warnings
 from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights
 from ulmfit_easy.bundle.foreign import load_any, load_foreign
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import read_json
 from ulmfit_easy.learner.weights import model_file
+from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.text.vocab import Vocab
 
@@ -17,12 +21,75 @@ NO_WEIGHTS = ("no pretrained weights were loaded: the model starts from random o
               "pretrained=False starts from random weights without this warning")
 
 
-def start(learn, pretrained, fnames):
+class PretrainedLM(NamedTuple):
+    """A language model to start from: what it is called, its settings, vocabulary and weights."""
+
+    name: str
+    config: dict
+    vocab: Vocab
+    weights: dict[str, Tensor]
+
+
+def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
+    """The language model of a place, as `load_any` reads it; one that was read already as it is.
+
+    Raises: FileError E402 for a model of another kind, E401 for one that does not tell its sizes; what `load_any`
+        raises.
+    """
+    if isinstance(source, PretrainedLM):
+        return source
+    found = load_any(source)
+    kind = found.config.get("kind")
+    if kind != "language_model":
+        raise FileError("E402", received=f"{source}, a {kind}", expected="a language model",
+                        fix="pass the folder that a language model's learner exported")
+    try:
+        get_arch(found.config["arch"])
+        dict(found.config["model"]["config"] or {})
+    except (KeyError, TypeError, ValueError) as e:
+        raise FileError("E401", received=f"{source}, which does not tell how its model is built",
+                        expected="the folder of an exported language model",
+                        fix="pass the folder that learn.export wrote") from e
+    return PretrainedLM(Path(source).name, *found)
+
+
+def find(pretrained, arch, dls) -> PretrainedLM | None:
+    """The language model that `pretrained` asks for, if there is one, for an architecture and data.
+
+    Args:
+        pretrained: a bundle's folder, another library's checkpoint, or what `read_lm` made of one; True or False for
+            none.
+
+    Raises: FileError E402 if it has another architecture or reads the other way; what `read_lm` raises.
+    """
+    if isinstance(pretrained, bool) or pretrained is None:
+        return None
+    found = read_lm(pretrained)
+    theirs, ours = found.config["arch"], get_arch(arch).name
+    if theirs != ours:
+        raise FileError("E402", received=f"{found.name}, an {theirs}", expected=f"an {ours}",
+                        fix=f"pass {theirs} as the architecture, or another model")
+    backwards = (found.config.get("data") or {}).get("backwards")
+    if backwards not in (None, dls.backwards):  # None: another library's file that does not tell
+        raise direction_error(found.name, backwards, dls.backwards)
+    return found
+
+
+def sizes_of(found: PretrainedLM | None, config: dict | None, defaults: dict) -> dict | None:
+    """`config`, after what a pretrained model has otherwise than `defaults`: its dropouts are not taken over."""
+    if found is None:
+        return config
+    theirs = found.config["model"]["config"] or {}
+    return {**{k: v for k, v in theirs.items() if k in defaults and not k.endswith("_p")}, **(config or {})}
+
+
+def start(learn, pretrained, found: PretrainedLM | None, fnames):
     """The learner with pretrained weights, where they are asked for.
 
     Args:
-        pretrained: a bundle's folder, or another library's checkpoint; False or True for none, the latter with a
-            warning, which a classifier keeps for its first fit: `load_encoder` may follow.
+        pretrained: as for `find`; where it is True and nothing was found there is a warning, which a classifier keeps
+            for its first fit: `load_encoder` may follow.
+        found: what `find` gave.
         fnames: instead, the names of a weights file and a vocabulary under `path/models`, without suffixes: what
             `learn.save` wrote and a JSON list, or fastai's `.pth` and `.pkl`.
     """
@@ -35,19 +102,12 @@ def start(learn, pretrained, fnames):
             weights, _ = load_weights(weights_file)
             vocab = Vocab(read_json(words.with_suffix(".json")))
         return learn.load_pretrained({k.removeprefix("model."): v for k, v in weights.items()}, vocab, weights_file)
+    if found is not None:
+        return learn.load_pretrained(found.weights, found.vocab, found.name)
     if pretrained is True and learn.settings["kind"] == "language_model":
         warnings.warn(NO_WEIGHTS, stacklevel=3)
     elif pretrained is True:
         learn.warning = NO_WEIGHTS
-    elif pretrained:
-        config, vocab, weights = load_any(pretrained)
-        if config.get("kind") != "language_model":
-            raise FileError("E402", received=f"{pretrained}, a {config.get('kind')}", expected="a language model",
-                            fix="pass the folder that a language model's learner exported")
-        backwards = (config.get("data") or {}).get("backwards")
-        if backwards not in (None, learn.dls.backwards):  # None: another library's file that does not tell
-            raise direction_error(pretrained, backwards, learn.dls.backwards)
-        return learn.load_pretrained(weights, vocab, Path(pretrained).name)
     return learn
 
 

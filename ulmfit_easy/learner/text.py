@@ -14,7 +14,7 @@ from ulmfit_easy.learner import score
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import loss_for
-from ulmfit_easy.learner.pretrained import direction_error, start, take_over
+from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, find, sizes_of, start, take_over
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
@@ -160,7 +160,7 @@ def _check_data(dls, backwards, is_lm):
 
 
 def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | None = None, drop_mult: float = 1.0,
-                           backwards: bool = False, pretrained: bool | str | Path = True,
+                           backwards: bool = False, pretrained: bool | str | Path | PretrainedLM = True,
                            pretrained_fnames: Sequence[str] | None = None, *, softmax: str = "full",
                            precision: str = "auto", **kwargs) -> LMLearner:
     """A learner for a language model.
@@ -168,11 +168,12 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
     Args:
         dls: language-model data, `TextDataLoaders.from_df(..., is_lm=True)`.
         arch: `AWD_LSTM` or `AWD_QRNN`.
-        config: changes to the architecture's config, e.g. `dict(emb_sz=200, n_hid=600)`.
+        config: changes to the architecture's config, e.g. `dict(emb_sz=200, n_hid=600)`; a pretrained model brings
+            its own sizes.
         drop_mult: factor on every dropout; less text wants more.
         backwards: need not be said: the learner follows its data.
-        pretrained: the folder of an exported language model, or another library's checkpoint (docs/CHECKPOINTS.md);
-            False starts anew; True does too, with a warning.
+        pretrained: the folder of an exported language model, another library's checkpoint (docs/CHECKPOINTS.md), or
+            what `read_lm` made of one; False starts anew; True does too, with a warning.
         pretrained_fnames: instead, the names of a weights file and a vocabulary under `path/models`.
         softmax: "full"; "sampled" trains large vocabularies faster, with a loss that is an estimate;
             "adaptive" too, with a decoder that is not tied to the embedding. Validation is exact with each.
@@ -184,13 +185,15 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
         The learner; with pretrained weights only its last layer group (embedding and decoder) trains at first.
     """
     _check_data(dls, backwards, is_lm=True)
+    found = None if pretrained_fnames else find(pretrained, arch, dls)
+    config = sizes_of(found, config, get_arch(arch).lm_config)
     options = {"config": config, "drop_mult": drop_mult, "softmax": softmax}
     settings = {"kind": "language_model", "arch": get_arch(arch).name, "model": options}
     model = get_language_model(arch, len(dls.text_vocab), **options)
     kwargs = {"loss_func": loss_for("lm"), "splitter": get_arch(arch).lm_split, **kwargs}
     learn = LMLearner(dls, model, settings=settings, **kwargs)
     _set_precision(learn, precision)
-    return start(learn, pretrained, pretrained_fnames)
+    return start(learn, pretrained, found, pretrained_fnames)
 
 
 def _set_precision(learn, precision):
@@ -202,8 +205,8 @@ def _set_precision(learn, precision):
 
 
 def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 72, config: dict | None = None,
-                            backwards: bool = False, pretrained: bool | str | Path = True, drop_mult: float = 0.5,
-                            n_out: int | None = None, lin_ftrs: Sequence[int] | None = None,
+                            backwards: bool = False, pretrained: bool | str | Path | PretrainedLM = True,
+                            drop_mult: float = 0.5, n_out: int | None = None, lin_ftrs: Sequence[int] | None = None,
                             ps: Sequence[float] | None = None, max_len: int | None = 72 * 20,
                             y_range: tuple[float, float] | None = None, *,
                             pretrained_fnames: Sequence[str] | None = None, **kwargs) -> TextLearner:
@@ -220,12 +223,14 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
             the warning waits for the first fit, since `load_encoder` usually comes before it.
     """
     _check_data(dls, backwards, is_lm=False)
+    found = None if pretrained_fnames else find(pretrained, arch, dls)
+    config = sizes_of(found, config, get_arch(arch).clas_config)
     options = {"seq_len": seq_len, "config": config, "drop_mult": drop_mult, "lin_ftrs": lin_ftrs, "ps": ps,
                "max_len": max_len, "y_range": y_range, "n_class": n_out or dls.c}
     settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), **options)
     kwargs = {"loss_func": loss_for(dls.task), "splitter": get_arch(arch).clas_split, **kwargs}
-    return start(TextLearner(dls, model, settings=settings, **kwargs), pretrained, pretrained_fnames)
+    return start(TextLearner(dls, model, settings=settings, **kwargs), pretrained, found, pretrained_fnames)
 
 
 BUILD = {"language_model": language_model_learner, "classifier": text_classifier_learner}

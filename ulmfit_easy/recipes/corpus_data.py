@@ -12,8 +12,8 @@ from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.learner.callbacks.recorder import format_time
+from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.recipes.plan import Plan
-from ulmfit_easy.recipes.start import Start
 from ulmfit_easy.text.corpus import Corpus, Rows, hold_out
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.subword import SentencePieceTokenizer
@@ -30,10 +30,11 @@ class CorpusData(NamedTuple):
     names: tuple[str, ...]  # of the token stores: they change with the texts
 
 
-def corpus_data(plan: Plan, start: Start) -> CorpusData:
+def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     """Language-model data for a plan: read once to find mistakes early, then tokenized into the cache.
 
-    The vocabulary and the tokenizer are those of the model to go on with, where there is one.
+    Args:
+        start: the model to go on with, whose words and tokenizer are taken.
     """
     texts = Corpus(plan.corpus, plan.headings)
     per_file = [np.fromiter(map(len, Corpus(file, plan.headings)), np.int64) for file in texts.files]  # (N,) each
@@ -51,7 +52,8 @@ def corpus_data(plan: Plan, start: Start) -> CorpusData:
     tokenizer = _tokenizer(plan, start, texts if plan.valid else Rows(texts, train))
     store = TokenStore.build(texts, tokenizer, progress=True)
     valid_store, valid = (TokenStore.build(held_out, tokenizer), None) if plan.valid else (store, valid)
-    vocab = start.vocab or Vocab(tokenizer.itos or make_vocab(store.count(train), plan.min_freq, plan.max_vocab))
+    vocab = start.vocab if start else Vocab(
+        tokenizer.itos or make_vocab(store.count(train), plan.min_freq, plan.max_vocab))
     ids = store.numericalize(vocab)
     valid_ids = ids if valid_store is store else valid_store.numericalize(vocab)
     valid = np.arange(len(valid_store)) if plan.valid else valid
@@ -70,7 +72,8 @@ def corpus_data(plan: Plan, start: Start) -> CorpusData:
 
 
 def _tokenizer(plan, start, texts) -> Tokenizer:
-    if known := plan.tokenizer or start.tokenizer:
+    theirs = (start.config.get("data") or {}).get("tokenizer") if start else None
+    if known := plan.tokenizer or theirs:
         return Tokenizer.from_config(known)
     tok = SentencePieceTokenizer(plan.lang, vocab_sz=plan.subword) if plan.subword else None
     return Tokenizer(tok, lang=plan.lang).setup(texts)

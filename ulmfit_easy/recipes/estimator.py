@@ -16,6 +16,7 @@ from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.files import atomic_path, existing, free_place, read_json, write_json
 from ulmfit_easy.learner.lr_find import random_state, set_random_state, set_seed
+from ulmfit_easy.learner.pretrained import read_lm
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
@@ -101,6 +102,7 @@ class ULMFiT:
     def _fit_one(self, df, corpus, backwards, pretrained, left):
         p = get_preset(self.preset)
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
+        pretrained = read_lm(pretrained) if pretrained else None
         lm = new_lm(lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
         dls = classifier_data(df, p, lm, valid_col="valid", **common)
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p.clas)

@@ -28,7 +28,7 @@ from ulmfit_easy.recipes.corpus_data import corpus_data, names, say
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
 from ulmfit_easy.recipes.plan import FILE, Plan
-from ulmfit_easy.recipes.start import Start, start_of
+from ulmfit_easy.recipes.start import start_of
 
 WD, CLIP = 0.01, 0.12  # as MultiFiT (Eisenschlos et al. 2019) pretrained
 EPS = 1e-8  # Adam's usual 1e-5 hides the small gradients of recurrent layers that know nothing yet (docs/LOG.md, 8)
@@ -122,12 +122,11 @@ def _run(plan, out, run, resume, minutes) -> LMScore:
     return score
 
 
-def _learner(plan, start: Start, dls, run):
-    learn = language_model_learner(dls, start.arch, config=start.config, drop_mult=plan.drop_mult, pretrained=False,
+def _learner(plan, start, dls, run):
+    arch, config = (start.config["arch"], None) if start else (plan.arch.upper(), plan.config)
+    learn = language_model_learner(dls, arch, config=config, drop_mult=plan.drop_mult, pretrained=start or False,
                                    softmax=plan.softmax, precision=plan.precision, path=run, wd=WD,
                                    opt_func=partial(Adam, eps=EPS), metrics=[accuracy, Perplexity()], verbose=False)
-    if start.weights is not None:
-        learn.load_pretrained(start.weights, start.vocab, Path(plan.pretrained).name)
     return learn.unfreeze()
 
 

@@ -33,7 +33,8 @@ class Corpus:
             model will meet later marks its headings like this. Published WikiText perplexities count them.
 
     Raises:
-        FileError: E404 for a missing file; while reading, E403 for a byte that is not UTF-8, E401 for damaged data.
+        FileError: E404 for a missing file, E407 for one with the name of a table; while reading, E403 for a byte that
+            is not UTF-8, E401 for damaged data.
         TextError: E104, at the end of the last file, if there was no document.
         TrainingError: E507 without the package zstandard.
     """
@@ -44,6 +45,10 @@ class Corpus:
         for file in self.files:
             if existing(file).is_dir():
                 raise FileError("E404", received=f"the folder {file}", expected="text files", fix=f"try {file}/*.txt")
+            if {".csv", ".tsv", ".json", ".jsonl", ".parquet"} & set(file.suffixes):
+                raise FileError("E407", received=f"{file}, a table",
+                                expected="plain text, documents between blank lines", fix="write its texts to a "
+                                ".txt file, or use `ulmfit lm` for a table")
             if file.suffix == ".zst":
                 optional_package("zstandard", "zstd")
 

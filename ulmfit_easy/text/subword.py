@@ -136,7 +136,8 @@ class SentencePieceTokenizer:
         if self._loaded is None:
             if self.model is None:
                 raise TrainingError("E506", received="a SentencePieceTokenizer without a model",
-                                    expected="pieces that were learned", fix="call .setup(texts), or pass sp_model=")
+                                    expected="pieces that were learned", fix="call .setup(texts), pass sp_model=, "
+                                    "or take a language model's: tok_tfm=dls_lm.tokenizer")
             processor = optional_package(self.package, "subword").SentencePieceProcessor()
             try:
                 processor.LoadFromSerializedProto(self.model)

@@ -40,7 +40,7 @@ class CheckpointCallback(Callback):
         resume: go on from the checkpoint in `path`; where there is none, start from the beginning.
 
     Raises:
-        TrainingError: E502 for `minutes` below 0 or `every` below 1.
+        TrainingError: E502 for `minutes` below 0 or `every` below 1; E506 for a loader that cannot go on in mid-epoch.
         FileError: before training, E408 if the checkpoint belongs to another run, E401 if it cannot be read.
     """
 
@@ -54,6 +54,10 @@ class CheckpointCallback(Callback):
         self.state, self.stop, self.handlers = None, None, {}
 
     def before_fit(self):
+        if not hasattr(self.learn.dls.train, "state_dict"):
+            raise TrainingError("E506", received=f"training batches of {type(self.learn.dls.train).__name__}",
+                                expected="a loader that can go on in mid-epoch: state_dict(), load_state_dict()",
+                                fix="use this library's loaders, or SaveModelCallback for the weights alone")
         self.folder = self.learn.path / self.place
         self.number = self.learn.checkpointed[self.folder] + 1
         self.run_id = run_id(self.learn)
