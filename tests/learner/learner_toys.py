@@ -17,6 +17,7 @@ from ulmfit_easy.all import (
     toy_reviews,
 )
 from ulmfit_easy.learner.events import EVENTS, Callback
+from ulmfit_easy.text.vocab import Vocab
 
 TINY = dict(emb_sz=8, n_hid=12, n_layers=2)
 
@@ -117,3 +118,8 @@ def raises(error):
     def action():
         raise error
     return action
+
+
+def longer_vocab(dls):
+    """Some words dropped, some new, another order."""
+    return Vocab([*dls.text_vocab[:9], "brandnew", *reversed(dls.text_vocab[15:]), "unheard"])

@@ -9,7 +9,7 @@ import shutil
 import pytest
 import torch
 import torch.nn.functional as F
-from learner_toys import TINY, At, classifier, lm, same, state, text_dls
+from learner_toys import TINY, At, classifier, lm, longer_vocab, same, state, text_dls
 
 from ulmfit_easy.all import (
     AWD_LSTM,
@@ -21,9 +21,9 @@ from ulmfit_easy.all import (
 from ulmfit_easy.bundle.artefact import load_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
-from ulmfit_easy.files import sha256_file, write_json
+from ulmfit_easy.files import sha256_file
 from ulmfit_easy.learner.metrics import Perplexity, accuracy
-from ulmfit_easy.learner.pretrained import NO_WEIGHTS, read_lm
+from ulmfit_easy.learner.pretrained import NO_WEIGHTS
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.models.softmax import SOFTMAX, lm_cross_entropy
 from ulmfit_easy.text.rules import DEFAULT_RULES
@@ -91,86 +91,6 @@ def test_an_encoder_of_other_sizes_is_e402(tuned, clas_dls):
     tuned.save_encoder("tuned")
     with pytest.raises(FileError, match="E402"):
         classifier(clas_dls, path=tuned.path, config={**TINY, "n_hid": 16}).load_encoder("tuned")
-
-
-def longer_vocab(dls):
-    """Some words dropped, some new, another order."""
-    return Vocab([*dls.text_vocab[:9], "brandnew", *reversed(dls.text_vocab[15:]), "unheard"])
-
-
-@pytest.mark.parametrize("config", [TINY, {**TINY, "tie_weights": False}, {**TINY, "out_bias": False}])
-def test_pretrained_words_keep_their_rows_and_new_ones_get_the_mean(lm_dls, tmp_path, config, capsys):
-    old = lm(lm_dls, path=tmp_path, config=config)
-    old.fit(1, 1e-2)
-    vocab = longer_vocab(lm_dls)
-    new = lm(text_dls(is_lm=True, text_vocab=vocab), config=config, pretrained=old.export())
-    parts = [lambda m: m[0].encoder.weight, lambda m: m[1].decoder.weight]
-    parts += [lambda m: m[1].decoder.bias] if config.get("out_bias", True) else []
-    for part in parts:
-        a, b = part(old.model).detach(), part(new.model).detach()
-        for i, word in enumerate(vocab):
-            j = lm_dls.text_vocab.stoi.get(word)
-            assert torch.equal(b[i], a[j]) if j is not None else torch.allclose(b[i], a.mean(0), atol=1e-6)
-    assert same(state(new.model[0].rnns), state(old.model[0].rnns))
-    assert new.n_matched == len(set(vocab) & set(lm_dls.text_vocab)) < len(vocab)
-    tied = config.get("tie_weights", True)
-    assert (new.model[0].encoder.weight.data_ptr() == new.model[1].decoder.weight.data_ptr()) is tied
-    assert new.opt.frozen_idx == TINY["n_layers"]
-    new.verbose = True
-    new.load_pretrained(old.model.state_dict(), lm_dls.text_vocab)
-    assert f"{new.n_matched:,} of {len(vocab):,} words matched" in capsys.readouterr().out
-
-
-def test_pretrained_weights_may_come_as_a_pair_of_files(lm_dls, tmp_path):
-    old = lm(lm_dls, path=tmp_path)
-    old.save("old.v1")
-    write_json(tmp_path / "models/words.json", list(lm_dls.text_vocab))
-    for names in (("old.v1", "words"), ("old.v1", "words.json")):
-        new = lm(lm_dls, path=tmp_path, pretrained_fnames=names)
-        assert same(state(new.model), state(old.model)) and new.n_matched == len(lm_dls.text_vocab)
-
-
-@pytest.mark.parametrize("names", [("lstm_fwd", "itos"), ["lstm_fwd.pth", "itos.pkl"]])
-def test_the_pair_may_be_fastais(lm_dls, tmp_path, names):
-    old = lm(lm_dls, path=tmp_path)
-    (tmp_path / "models").mkdir(exist_ok=True)
-    torch.save(old.model.state_dict(), tmp_path / "models/lstm_fwd.pth")
-    (tmp_path / "models/itos.pkl").write_bytes(pickle.dumps(list(lm_dls.text_vocab)))
-    new = lm(lm_dls, path=tmp_path, pretrained_fnames=names)
-    assert same(state(new.model), state(old.model))
-
-
-def test_a_classifier_takes_the_encoder_of_a_pretrained_language_model(tuned, clas_dls):
-    learn = classifier(clas_dls, pretrained=tuned.export("for clas"))
-    assert same(state(learn.encoder), state(tuned.encoder)) and learn.opt.frozen_idx == TINY["n_layers"] + 1
-
-
-def test_pretrained_weights_that_do_not_fit_are_e402(tuned, clas_dls, lm_dls, tmp_path):
-    with pytest.raises(FileError, match="E402.*classifier"):
-        lm(lm_dls, pretrained=classifier(clas_dls, path=tmp_path).export())
-    with pytest.raises(FileError, match="E402.*forwards"):
-        lm(text_dls(is_lm=True, backwards=True), pretrained=tuned.export("for lm"))
-
-
-@pytest.mark.parametrize("extra", [{}, {"tie_weights": False}, {"out_bias": False}])
-def test_pretrained_weights_bring_their_sizes_and_the_architecture_must_be_theirs(lm_dls, clas_dls, tmp_path, extra):
-    old = lm(lm_dls, path=tmp_path, config={**TINY, "hidden_p": 0.3, **extra})
-    folder = old.export()
-    for source in (folder, read_lm(folder)):
-        new = lm(lm_dls, config={"input_p": 0.2}, pretrained=source)
-        assert same(state(new.model), state(old.model))
-        assert new.settings["model"]["config"] == {**TINY, **extra, "input_p": 0.2}  # dropouts are not taken over
-        assert same(state(classifier(clas_dls, config=None, pretrained=source).encoder), state(old.encoder))
-        with pytest.raises(FileError, match="E402.*an AWD_LSTM.*pass AWD_LSTM"):
-            language_model_learner(lm_dls, "AWD_QRNN", pretrained=source)
-
-
-def test_without_weights_there_is_one_warning_and_nothing_is_frozen(lm_dls, recwarn):
-    learn = lm(lm_dls, pretrained=True)
-    assert [str(w.message) for w in recwarn.list] == [NO_WEIGHTS]
-    assert learn.opt is None and all(p.requires_grad for p in learn.model.parameters())
-    lm(lm_dls, pretrained=False)
-    assert len(recwarn.list) == 1
 
 
 # --- save, load, export -------------------------------------------------------------------------------------

@@ -29,11 +29,12 @@ class Bundle(NamedTuple):
     weights: dict[str, Tensor]
 
 
-def save_weights(path, weights: dict[str, Tensor], **metadata) -> Path:
+def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **metadata) -> Path:
     """Write tensors to one safetensors file, atomically; a tensor under two names (tied weights) is stored once.
 
     Args:
         weights: a state dict, tensors of any shape.
+        half: store float32 as float16.
         metadata: JSON values to keep beside them.
     """
     stored, aliases, seen = {}, {}, {}
@@ -43,7 +44,8 @@ def save_weights(path, weights: dict[str, Tensor], **metadata) -> Path:
             aliases[name] = seen[key]
         else:
             seen[key] = name
-            stored[name] = tensor.detach().cpu().contiguous()
+            tensor = tensor.detach().cpu().contiguous()
+            stored[name] = tensor.half() if half and tensor.dtype == torch.float32 else tensor
     path = Path(path)
     with atomic_path(path) as tmp:
         save_file(stored, tmp, {"ulmfit_easy": json.dumps({"format": FORMAT, "aliases": aliases, **metadata})})
@@ -72,12 +74,15 @@ def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
     return {**weights, **aliases}, metadata
 
 
-def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict) -> Path:
-    """Write a bundle folder, atomically; an older one in its place is replaced only when the new one is whole."""
+def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *, half: bool = False) -> Path:
+    """Write a bundle folder, atomically; an older one in its place is replaced only when the new one is whole.
+
+    `half` stores float32 as float16.
+    """
     path = Path(path)
     with atomic_path(path) as tmp:
         tmp.mkdir()
-        save_weights(tmp / FILES[0], weights, vocab_sha256=vocab.sha256)
+        save_weights(tmp / FILES[0], weights, half=half, vocab_sha256=vocab.sha256)
         write_json(tmp / FILES[1], list(vocab))
         write_json(tmp / FILES[2], {"format": FORMAT, **config})
     return path

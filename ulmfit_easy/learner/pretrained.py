@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights
 from ulmfit_easy.bundle.foreign import load_any, load_foreign
+from ulmfit_easy.bundle.shipped import shipped
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import read_json
 from ulmfit_easy.learner.weights import model_file
@@ -16,7 +17,8 @@ from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.text.vocab import Vocab
 
-NO_WEIGHTS = ("no pretrained weights were loaded: the model starts from random ones, and nothing was frozen. "
+NO_WEIGHTS = ("no pretrained weights were loaded, for none that come with the library fit this architecture, direction "
+              "and tokenizer: the model starts from random ones, and nothing was frozen. "
               "To use some, pass pretrained= the folder of an exported language model; "
               "pretrained=False starts from random weights without this warning")
 
@@ -50,19 +52,22 @@ def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
         raise FileError("E401", received=f"{source}, which does not tell how its model is built",
                         expected="the folder of an exported language model",
                         fix="pass the folder that learn.export wrote") from e
-    return PretrainedLM(Path(source).name, *found)
+    weights = {name: t.float() for name, t in found.weights.items()}  # they may be stored in 16 bits
+    return PretrainedLM(Path(source).name, found.config, found.vocab, weights)
 
 
 def find(pretrained, arch, dls) -> PretrainedLM | None:
     """The language model that `pretrained` asks for, if there is one, for an architecture and data.
 
     Args:
-        pretrained: a bundle's folder, another library's checkpoint, or what `read_lm` made of one; True or False for
-            none.
+        pretrained: a bundle's folder, another library's checkpoint, or what `read_lm` made of one; True for the
+            model that comes with the library, if it fits; False for none.
 
     Raises: FileError E402 if it has another architecture or reads the other way; what `read_lm` raises.
     """
-    if isinstance(pretrained, bool) or pretrained is None:
+    if pretrained is True:
+        pretrained = shipped(get_arch(arch).name, dls.backwards, dls.tokenizer.config())
+    if pretrained is False or pretrained is None:
         return None
     found = read_lm(pretrained)
     theirs, ours = found.config["arch"], get_arch(arch).name

@@ -97,14 +97,15 @@ class TextLearner(Learner):
         """
         return take_over(self, weights, vocab, source)
 
-    def export(self, fname="export") -> Path:
+    def export(self, fname="export", *, half: bool = False) -> Path:
         """Write a bundle folder, `path/fname`, from which `load_learner` builds this learner for inference.
 
-        Of the loss, only what its kind decides (probabilities or numbers) and its `thresh` are kept.
+        Of the loss, only what its kind decides (probabilities or numbers) and its `thresh` are kept. `half` stores
+        weights in 16 bits: half the size, and probabilities that differ by about a thousandth of themselves.
         """
         place = free_place(self.path / fname, "config.json")
         config = {**self.settings, "thresh": getattr(self.loss_func, "thresh", None), "data": self.dls.config()}
-        return save_bundle(place, self.model.state_dict(), self.dls.text_vocab, config)
+        return save_bundle(place, self.model.state_dict(), self.dls.text_vocab, config, half=half)
 
 
 class LMLearner(TextLearner):
@@ -172,8 +173,9 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
             its own sizes.
         drop_mult: factor on every dropout; less text wants more.
         backwards: need not be said: the learner follows its data.
-        pretrained: the folder of an exported language model, another library's checkpoint (docs/CHECKPOINTS.md), or
-            what `read_lm` made of one; False starts anew; True does too, with a warning.
+        pretrained: True for the model that comes with the library, where there is one for this architecture and
+            tokenizer (else a warning, and random weights); the folder of an exported language model, another library's
+            checkpoint (docs/CHECKPOINTS.md), or what `read_lm` made of one; False starts anew.
         pretrained_fnames: instead, the names of a weights file and a vocabulary under `path/models`.
         softmax: "full"; "sampled" trains large vocabularies faster, with a loss that is an estimate;
             "adaptive" too, with a decoder that is not tied to the embedding. Validation is exact with each.
