@@ -20,7 +20,7 @@ setup(
     author=cfg["author"],
     license=cfg["license"],
     packages=find_packages(include=["ulmfit_easy", "ulmfit_easy.*"]),
-    package_data={"ulmfit_easy": ["py.typed"]},
+    package_data={"ulmfit_easy": ["py.typed", "weights/*/*"]},
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
     extras_require=extras,

@@ -41,7 +41,7 @@ def main(folder):
     labelled = train[:N_LABELLED]
     dls = TextDataLoaders.from_df(labelled, path=out, text_col="text", label_col="label", valid_pct=0.1, seed=SEED,
                                   text_vocab=dls.vocab, bs=32)
-    clas = text_classifier_learner(dls, AWD_LSTM, config=SIZES, drop_mult=0.5, metrics=accuracy)
+    clas = text_classifier_learner(dls, AWD_LSTM, config=SIZES, pretrained=False, drop_mult=0.5, metrics=accuracy)
     clas.load_encoder("imdb-small")
     clas.fit_one_cycle(1, 2e-2, wd=0.1)
     clas.freeze_to(-2).fit_one_cycle(1, discriminative(1e-2, 1.3), wd=0.1)

@@ -60,7 +60,8 @@ def free_place(path, part: str | None = None) -> Path:
     path = Path(path)
     is_empty = not path.exists() or (path.is_dir() and not any(path.iterdir()))
     if not is_empty and not (part and (path / part).exists()):
-        raise TrainingError("E502", received=f"{path}, where something is", expected="a new folder for the model",
+        raise TrainingError("E502", received=f"{path}, where something is",
+                            expected="a new folder" + (", or an older model of this kind" if part else ""),
                             fix="choose another name, or delete it")
     return path
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import ulmfit_easy
 from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
-from ulmfit_easy.errors import FileError
+from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.vocab import Vocab
 
@@ -130,3 +130,9 @@ def test_weights_can_be_read_by_others(tmp_path):
     from ulmfit_easy.bundle.artefact import save_weights
 
     assert save_weights(tmp_path / "w.safetensors", {"a": torch.ones(2)}).stat().st_mode & 0o777 == 0o644
+
+
+def test_a_weight_that_16_bits_cannot_hold_is_not_made_infinite(tmp_path):
+    with pytest.raises(TrainingError, match="E502.*big with 70000.*half=False"):
+        save_weights(tmp_path / "w.safetensors", {"big": torch.tensor([1.0, -7e4])}, half=True)
+    assert not list(tmp_path.iterdir())

@@ -20,8 +20,13 @@ def test_a_backwards_model_says_so():
     assert "reads backwards" in card and "--pretrained lm --backwards" in card
 
 
+def test_a_card_tells_what_was_gone_on_with():
+    assert "trained from random weights with" in model_card(**FACTS)
+    assert "trained from `wiki-lm` with" in model_card(**FACTS, start="wiki-lm")
+
+
 def test_no_name_can_break_out_of_its_place():
     evil = "a`|<script>\n# b"
-    card = model_card(**{**FACTS, "name": evil, "lang": evil, "files": [(evil, 1, 2)], "held_out": evil,
+    card = model_card(**{**FACTS, "name": evil, "lang": evil, "files": [(evil, 1, 2)], "held_out": evil, "start": evil,
                          "results": {"x": evil}, "model": {"y": evil}, "training": {"z": evil}})
     assert "<script>" not in card and "\n# b" not in card and "| `a script # b` | 1 | 2 |" in card

@@ -116,20 +116,20 @@ def test_fit_sets_the_decay_where_it_belongs():
 
 @pytest.mark.parametrize(("make", "reference"), [
     (lambda p: Adam(p, lr=0.05, wd=0.1),
-     lambda p: torch.optim.AdamW(p, 0.05, (0.9, 0.99), eps=1e-5, weight_decay=0.1, fused=True)),
+     lambda p: torch.optim.AdamW(p, 0.05, (0.9, 0.99), eps=1e-5, weight_decay=0.1)),
     (lambda p: SGD(p, lr=0.05, mom=0.9, wd=0.1), lambda p: torch.optim.SGD(p, 0.05, 0.9, weight_decay=0.1)),
 ])
 def test_the_optimizers_equal_torchs(make, reference):
-    ours, theirs = two_layers(), two_layers()
+    ours, theirs = two_layers().double(), two_layers().double()
     a, b = make(by_layer(ours)), reference(theirs.parameters())
-    x = torch.randn(20, 8, 3)
+    x = torch.randn(20, 8, 3, dtype=torch.float64)
     for batch in x:
         for model, opt in ((ours, a), (theirs, b)):
             model(batch).pow(2).mean().backward()
             opt.step()
             opt.zero_grad()
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
-        assert torch.equal(p, q)
+        torch.testing.assert_close(p, q, rtol=1e-9, atol=1e-12)  # torch's fused step rounds elsewhere
 
 
 def hashes(groups):

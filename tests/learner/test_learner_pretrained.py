@@ -13,7 +13,8 @@ from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import write_json
 from ulmfit_easy.learner.pretrained import NO_WEIGHTS, read_lm
 from ulmfit_easy.learner.text import language_model_learner, load_learner
-from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.rules import DEFAULT_RULES
+from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +127,15 @@ def test_what_comes_with_the_library_is_taken_without_being_named(ours, lm_dls, 
     assert same(state(clas.encoder), state(tuned.encoder)) and not recwarn.list
 
 
-@pytest.mark.parametrize("other", [{"backwards": True}, {"tok_tfm": Tokenizer(lang="de")}])
-def test_what_comes_with_the_library_is_left_where_it_does_not_fit(ours, other):
-    dls = text_dls(is_lm=True, **other)
+@pytest.mark.parametrize(("data", "model"), [
+    ({"backwards": True}, {}), ({"tok_tfm": Tokenizer(lang="de")}, {}),
+    ({"tok_tfm": Tokenizer(BaseTokenizer(), DEFAULT_RULES[1:])}, {}), ({}, {"config": {**TINY, "n_hid": 16}}),
+    ({}, {"arch": "AWD_QRNN"})])
+def test_what_comes_with_the_library_is_left_where_it_does_not_fit(ours, data, model):
+    dls = text_dls(is_lm=True, **data)
     with pytest.warns(UserWarning, match="none that come with the library fit"):
-        assert lm(dls, pretrained=True).opt is None
-    with pytest.warns(UserWarning, match="none that come with the library fit"):
-        language_model_learner(text_dls(is_lm=True), "AWD_QRNN", config=TINY)
+        learn = language_model_learner(dls, **{"arch": "AWD_LSTM", "config": TINY, **model})
+    assert learn.opt is None
 
 
 def test_half_precision_halves_a_bundle_and_hardly_changes_it(ours, tmp_path):

@@ -124,11 +124,11 @@ def test_weight_dropout_names_its_parameters_as_published_checkpoints_do():
     assert names == ["weight_hh_l0_raw", "module.weight_ih_l0", "module.bias_ih_l0", "module.bias_hh_l0"]
 
 
-@pytest.mark.parametrize("p", [0.0, 1e-3, 0.05, 0.5, 0.999])
+@pytest.mark.parametrize("p", [0.0, 1e-3, 0.05, 0.5, 0.999, 1 - 1e-6])
 def test_a_mask_drops_each_number_with_its_probability(p):
     n = 1_000_001  # not a multiple of the numbers that one draw gives
     dropped = (dropout_mask(torch.ones(1), (n,), p) == 0).sum().item()
-    assert abs(dropped - n * p) <= 5 * (n * p * (1 - p)) ** 0.5 + n * 2**-17
+    assert abs(dropped - n * p) <= 5 * (n * p * (1 - p)) ** 0.5 + n * 2**-16
 
 
 def test_neighbours_in_a_mask_are_independent():

@@ -58,9 +58,10 @@ def test_predictions_are_class_names_with_probabilities_in_their_order(model):
 
 
 def test_it_learns():
-    better = replace(TINY, pretrain=(replace(TINY.pretrain[0], epochs=8),),
-                     clas=(*TINY.clas, replace(TINY.clas[-1], epochs=16, lr=3e-2)))
-    assert tiny(preset=better, seed=1).fit(TEXTS, LABELS).score(TEXTS, LABELS) > 0.85
+    better = replace(TINY, pretrain=(replace(TINY.pretrain[0], epochs=5),),
+                     clas=(*TINY.clas, replace(TINY.clas[-1], epochs=12, lr=3e-2)))
+    scores = [tiny(preset=better, seed=seed).fit(TEXTS, LABELS).score(TEXTS, LABELS) for seed in range(3)]
+    assert np.mean(scores) > 0.8
 
 
 @pytest.mark.parametrize("names", [(0, 1), (7, -3), (False, True), ("b", "a")])

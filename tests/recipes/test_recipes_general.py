@@ -132,7 +132,8 @@ def test_a_model_learns_on_with_its_own_words_and_sizes(corpus, tmp_path, settin
     assert a.dls.vocab == b.dls.vocab and a.settings["arch"] == b.settings["arch"]
     assert a.dls.tokenizer.fingerprint == b.dls.tokenizer.fingerprint
     assert evaluate_lm(b, Corpus(corpus[0])).perplexity < first.perplexity * 1.2  # nothing was forgotten
-    assert "start: first" in (tmp_path / "more" / "README.md").read_text()
+    card = (tmp_path / "more" / "README.md").read_text()
+    assert "trained from `first`" in card and "random weights" not in card
 
 
 def test_a_model_that_learns_on_begins_where_it_was(unbroken, corpus):
@@ -150,16 +151,17 @@ def test_a_run_of_a_model_that_learns_on_can_be_resumed(unbroken, corpus, tmp_pa
         pretrain_corpus(corpus, tmp_path / "lm", minutes=0, **settings)
     pretrain_corpus(out=tmp_path / "lm", resume=True)
     assert same(weights(tmp_path / "lm"), weights(tmp_path / "whole"))
-    assert re.search(r"going on after step [67] of \d+\n", capsys.readouterr().out)
+    assert re.search(r"going on after step 6 of \d+\n", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(("settings", "error", "told"), [
     ({"emb": 16, "arch": "awd_qrnn"}, TrainingError, "E502.*arch=awd_qrnn, emb=16.*leave them out"),
     ({"softmax": "adaptive"}, TrainingError, "E502.*'adaptive' for .*'sampled'"),
-    ({"backwards": True}, FileError, "E402.*reads forwards.*backwards")])
+    ({"lang": "de"}, TrainingError, "E502.*lang='de'.*'en'"), ({"pretrained": True}, TrainingError, "E502.*its path"),
+    ({"backwards": True}, FileError, "E402.*reads forwards.*backwards=False")])
 def test_a_model_that_cannot_learn_on_as_asked_is_an_error(unbroken, corpus, tmp_path, settings, error, told):
     with pytest.raises(error, match=told):
-        pretrain_corpus(corpus, tmp_path / "lm", pretrained=unbroken[1], **settings)
+        pretrain_corpus(corpus, tmp_path / "lm", **{"pretrained": unbroken[1], **settings})
     assert not run_folder(tmp_path / "lm").exists()
 
 
@@ -287,9 +289,37 @@ def test_a_run_is_not_begun_twice_and_nothing_is_resumed_where_nothing_is(stoppe
         pretrain_corpus(corpus, tmp_path / "done", resume=True)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "photo.jpg").write_text("precious")
-    for taken in ("full", "done"):
-        with pytest.raises(TrainingError, match="E502.*something is"):
-            pretrain_corpus(corpus, tmp_path / taken)
+    for resume in (False, True):
+        with pytest.raises(TrainingError, match="E502.*full.*(something is|whose run)"):
+            pretrain_corpus(corpus, tmp_path / "full", resume=resume)
+    with pytest.raises(TrainingError, match="E502.*something is"):
+        pretrain_corpus(corpus, tmp_path / "done")
+    shutil.copytree(tmp_path / "full", stopped[1])
+    with pytest.raises(TrainingError, match="E502.*something is"):
+        pretrain_corpus(out=stopped[1], resume=True)
+    assert (stopped[1] / "photo.jpg").exists()
+
+
+def test_a_folder_of_something_else_is_never_taken_for_a_run(corpus, tmp_path):
+    precious = run_folder(tmp_path / "lm") / "photo.jpg"
+    precious.parent.mkdir()
+    precious.write_text("precious")
+    for files, resume in ((corpus, False), (["no such file"], True)):
+        with pytest.raises((TrainingError, FileError)):
+            pretrain_corpus(files, tmp_path / "lm", resume=resume)
+    assert precious.exists()
+
+
+def test_a_model_that_changed_is_not_gone_on_with(corpus, tmp_path, crash_at):
+    first, settings = tmp_path / "first", {**TINY, "epochs": 0.2}
+    pretrain_corpus(corpus[0], first, **settings)
+    crash_at(3)
+    with pytest.raises(Crash):
+        pretrain_corpus(corpus[1], tmp_path / "lm", pretrained=first, bs=8, seq_len=10)
+    shutil.rmtree(first)
+    pretrain_corpus(corpus[0], first, seed=1, **settings)
+    with pytest.raises(TrainingError, match="E502.*changed.*same model"):
+        pretrain_corpus(out=tmp_path / "lm", resume=True)
 
 
 def test_a_run_that_was_stopped_while_it_tokenized_can_be_resumed_from_its_corpus(corpus, tmp_path, monkeypatch):

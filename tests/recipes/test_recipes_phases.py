@@ -1,6 +1,7 @@
 """A preset's phases are what the learner runs, and the time estimate leaves no trace."""
 
 import copy
+import json
 import random
 from dataclasses import replace
 
@@ -117,16 +118,25 @@ def test_a_pretrained_model_brings_its_sizes(dls_lm, tmp_path, capsys):
     assert "matched" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", [
-    "[]", "{}", '{"format": 1}', '{"format": 1, "kind": "language_model", "arch": "AWD_LSTM", "model": 3}',
-    '{"format": 1, "kind": "language_model", "arch": "AWD_LSTM", "model": {"config": 5}}'])
-def test_a_folder_that_tells_no_sizes_is_a_coded_error(dls_lm, tmp_path, content):
+OURS = {"format": 1, "kind": "language_model", "arch": "AWD_LSTM", "model": {"config": {}}}
+
+
+@pytest.mark.parametrize(("config", "code"), [
+    ([], "E401"), ({}, "E401"), ({"format": 1}, "E402"), ({**OURS, "model": 3}, "E401"), ({**OURS, "arch": 5}, "E401"),
+    ({**OURS, "model": {"config": 5}}, "E401"), ({**OURS, "model": {"config": [["emb_sz"]]}}, "E401"),
+    ({**OURS, "data": "x"}, "E401")])
+def test_a_folder_that_does_not_tell_how_its_model_is_built_is_a_coded_error(dls_lm, tmp_path, config, code):
     folder = new_lm(dls_lm, TINY, verbose=False).export((tmp_path / "lm").absolute())
-    (folder / "config.json").write_text(content)
-    with pytest.raises(FileError, match="E40[12]"):
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(FileError, match=code):
         new_lm(dls_lm, TINY, folder)
+
+
+def test_what_is_no_place_of_a_model_is_a_coded_error(dls_lm, tmp_path):
     with pytest.raises(FileError, match="E404"):
         new_lm(dls_lm, TINY, tmp_path / "no")
+    with pytest.raises(TrainingError, match="E502.*pretrained=True.*its path"):
+        new_lm(dls_lm, TINY, True)
 
 
 @pytest.mark.parametrize("state", ["new", "trained", "frozen"])

@@ -169,8 +169,10 @@ def test_a_real_corpus_reads_as_its_description_says():
     assert not any(line.startswith("=") for doc in without for line in doc.split("\n"))
 
 
-@pytest.mark.parametrize("name", ["reviews.csv", "reviews.tsv.gz", "reviews.jsonl"])
+@pytest.mark.parametrize("name", ["reviews.csv", "Reviews.TSV.gz", "reviews.jsonl"])
 def test_a_table_is_not_read_as_one_document(tmp_path, name):
     (tmp_path / name).write_text("text,label\ngood,1\n")
     with pytest.raises(FileError, match="E407.*ulmfit lm"):
         Corpus(tmp_path / name)
+    (tmp_path / f"{name}.txt").write_text("its texts")
+    assert list(Corpus(tmp_path / f"{name}.txt")) == ["its texts"]

@@ -64,7 +64,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv=None) -> int:
-    """Run a command; an error in what the user gave is one line on standard error and exit status 2."""
+    """Run a command; an error in what the user gave is one line on standard error and exit status 2.
+
+    Ctrl-C gives 130, and a reader of the output that stopped reading 1.
+    """
     args = parser().parse_args(argv)
     try:
         with warnings.catch_warnings():

@@ -1,6 +1,7 @@
 """`ulmfit pretrain` and `ulmfit evaluate-lm`: language models from text files of any size."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from ulmfit_easy.recipes.plan import Plan
@@ -35,8 +36,8 @@ def add_parser(commands):
                        help="N pieces of words instead, by SentencePiece: for languages with rich endings or no blanks")
     words.add_argument("--backwards", action="store_true", help="read documents from their end")
     model = pretrain.add_argument_group("model")
-    model.add_argument("--pretrained", metavar="DIR",
-                       help="a language model to go on with; its sizes, words and tokenizer hold")
+    model.add_argument("--pretrained", metavar="DIR", help="a language model to go on with (or another library's "
+                       "checkpoint); its sizes, words and tokenizer hold")
     model.add_argument("--arch", help=f"awd_lstm or awd_qrnn (default: {Plan.arch})")
     for name, of in (("emb", "embedding"), ("hid", "hidden layers"), ("layers", "")):
         model.add_argument(f"--{name}", type=int, metavar="N",
@@ -68,6 +69,7 @@ def run_pretrain(args):
     from ulmfit_easy.errors import TrainingError
     from ulmfit_easy.files import read_json
     from ulmfit_easy.recipes.general import pretrain_corpus, run_folder
+    from ulmfit_easy.recipes.plan import FILE
 
     given = {k: v for k, v in vars(args).items() if k not in ("command", "run")}
     out = Path(given.pop("out", "ulmfit-lm"))
@@ -76,9 +78,9 @@ def run_pretrain(args):
                             fix="name them: --corpus FILE ...")
     try:
         score = pretrain_corpus(out=out, **given)
-    except KeyboardInterrupt:
-        if run_folder(out).exists():
-            print(f"To go on: ulmfit pretrain --resume --out {out}", flush=True)
+    except (KeyboardInterrupt, BrokenPipeError):  # the second: of `| head`, which has seen enough
+        if (run_folder(out) / FILE).exists():
+            print(f"To go on: ulmfit pretrain --resume --out {out}", file=sys.stderr)
         raise
     backwards = " --backwards" if read_json(out / "config.json")["data"]["backwards"] else ""
     print(f"{score}\nSaved to {out}. Next: ulmfit train FILE --pretrained {out}{backwards}")

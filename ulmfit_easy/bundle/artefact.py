@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ulmfit_easy.errors import FileError
+from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import atomic_path, existing, read_json, write_json
 from ulmfit_easy.text.vocab import Vocab
 
@@ -34,7 +34,7 @@ def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **meta
 
     Args:
         weights: a state dict, tensors of any shape.
-        half: store float32 as float16.
+        half: store float32 as float16; E502 for a weight too large for it.
         metadata: JSON values to keep beside them.
     """
     stored, aliases, seen = {}, {}, {}
@@ -45,12 +45,19 @@ def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **meta
         else:
             seen[key] = name
             tensor = tensor.detach().cpu().contiguous()
-            stored[name] = tensor.half() if half and tensor.dtype == torch.float32 else tensor
+            stored[name] = _halved(tensor, name) if half and tensor.dtype == torch.float32 else tensor
     path = Path(path)
     with atomic_path(path) as tmp:
         save_file(stored, tmp, {"ulmfit_easy": json.dumps({"format": FORMAT, "aliases": aliases, **metadata})})
         tmp.chmod(0o644)  # safetensors makes it readable by its owner only: a class could not share it
     return path
+
+
+def _halved(tensor: Tensor, name: str) -> Tensor:
+    if (found := tensor.abs().max().item() if tensor.numel() else 0) > torch.finfo(torch.float16).max:
+        raise TrainingError("E502", received=f"half=True for {name} with {found:g} in it",
+                            expected="weights that 16 bits can hold, up to 65,504", fix="store it with half=False")
+    return tensor.half()
 
 
 def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:

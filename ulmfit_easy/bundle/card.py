@@ -17,7 +17,7 @@ tags:
 
 # {name}
 
-A language model that reads {direction}, trained from random weights with ulmfit_easy: the first of the three stages
+A language model that reads {direction}, trained from {start} with ulmfit_easy: the first of the three stages
 of ULMFiT (Howard & Ruder 2018). It is there to be fine-tuned, first on your texts, then on your labels:
 
 ```
@@ -58,12 +58,13 @@ To be filled in by whoever publishes the weights; the terms of the corpus may bi
 """
 
 
-def model_card(*, name: str, lang: str, backwards: bool, held_out: str, results: Mapping, model: Mapping,
-               files: Iterable[tuple[str, int, int]], training: Mapping) -> str:
+def model_card(*, name: str, lang: str, start: str | None = None, backwards: bool, held_out: str, results: Mapping,
+               model: Mapping, files: Iterable[tuple[str, int, int]], training: Mapping) -> str:
     """The text of a README.md, in Markdown with a head that model hubs read.
 
     Args:
         name, lang: of the bundle's folder, of its texts.
+        start: the model that it went on from, None for random weights.
         backwards: whether it reads texts from their end.
         held_out: what `results` were measured on, in words.
         results, model, training: facts by their names, one line each.
@@ -72,9 +73,10 @@ def model_card(*, name: str, lang: str, backwards: bool, held_out: str, results:
     table = ["| file | documents | tokens |", "|---|---:|---:|"]
     table += [f"| `{_plain(file)}` | {documents:,} | {tokens:,} |" for file, documents, tokens in files]
     return TEMPLATE.format(
-        name=_plain(name), lang=_plain(lang), direction="backwards" if backwards else "forwards",
-        flags=" --backwards" if backwards else "", held_out=_plain(held_out), results=_list(results),
-        model=_list(model), corpus="\n".join(table), training=_list({**training, "versions": _versions()}))
+        name=_plain(name), lang=_plain(lang), start=f"`{_plain(start)}`" if start else "random weights",
+        direction="backwards" if backwards else "forwards", flags=" --backwards" if backwards else "",
+        held_out=_plain(held_out), results=_list(results), model=_list(model), corpus="\n".join(table),
+        training=_list({**training, "versions": _versions()}))
 
 
 def _list(facts: Mapping) -> str:

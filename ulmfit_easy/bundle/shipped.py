@@ -3,20 +3,24 @@
 from pathlib import Path
 
 from ulmfit_easy.files import read_json
+from ulmfit_easy.models.archs import Arch
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
-def shipped(arch: str, backwards: bool, tokenizer: dict) -> Path | None:
+def shipped(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> Path | None:
     """The folder of the language model that comes with the library, None where there is none that fits.
 
     Args:
-        arch: the name of an architecture.
+        config: sizes that the model must have; its dropouts may be others.
         backwards: whether it is to read texts from their end.
-        tokenizer: what `Tokenizer.config` tells: its words must be split as the model's were, in the same language.
+        tokenizer: what `Tokenizer.config` tells: texts must be split as the model's were, in the same language.
     """
-    folder = WEIGHTS / f"{arch.lower()}-{'bwd' if backwards else 'fwd'}"
-    if not (folder / "config.json").exists():
+    folder = WEIGHTS / f"{arch.name.lower()}-{'bwd' if backwards else 'fwd'}"
+    if not folder.exists():
         return None
-    theirs = read_json(folder / "config.json")["data"]["tokenizer"]
-    return folder if theirs["tok"] == tokenizer["tok"] else None
+    there = read_json(folder / "config.json")
+    sizes = {**arch.lm_config, **there["model"]["config"]}
+    same_sizes = all(sizes.get(k, v) == v for k, v in config.items() if not k.endswith("_p"))
+    same_words = {**there["data"]["tokenizer"], "mark_fields": None} == {**tokenizer, "mark_fields": None}
+    return folder if same_sizes and same_words else None

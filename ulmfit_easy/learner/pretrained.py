@@ -10,95 +10,102 @@ from torch import Tensor
 from ulmfit_easy.bundle.artefact import load_state, load_weights
 from ulmfit_easy.bundle.foreign import load_any, load_foreign
 from ulmfit_easy.bundle.shipped import shipped
-from ulmfit_easy.errors import FileError
-from ulmfit_easy.files import read_json
+from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.learner.weights import model_file
-from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.models.archs import Arch, get_arch
 from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.text.vocab import Vocab
 
-NO_WEIGHTS = ("no pretrained weights were loaded, for none that come with the library fit this architecture, direction "
-              "and tokenizer: the model starts from random ones, and nothing was frozen. "
+NO_WEIGHTS = ("no pretrained weights were loaded, for none that come with the library fit this architecture, these "
+              "sizes, direction and tokenizer: the model starts from random ones, and nothing was frozen. "
               "To use some, pass pretrained= the folder of an exported language model; "
               "pretrained=False starts from random weights without this warning")
 
 
 class PretrainedLM(NamedTuple):
-    """A language model to start from: what it is called, its settings, vocabulary and weights."""
+    """A language model to start from."""
 
     name: str
-    config: dict
+    arch: str
+    model: dict  # the arguments of its builder
+    data: dict  # how its texts were read, as far as its files tell
     vocab: Vocab
-    weights: dict[str, Tensor]
+    weights: dict[str, Tensor]  # float32
+
+    @property
+    def sha256(self) -> str:
+        """Changes with the words and the weights."""
+        parts = [self.vocab.sha256, *(name + sha256_bytes(t.numpy().tobytes()) for name, t in self.weights.items())]
+        return sha256_bytes("".join(parts).encode())
 
 
 def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
     """The language model of a place, as `load_any` reads it; one that was read already as it is.
 
-    Raises: FileError E402 for a model of another kind, E401 for one that does not tell its sizes; what `load_any`
-        raises.
+    Raises: TrainingError E502 for what is no place; FileError E402 for a model of another kind, E401 for one that does
+        not tell how it is built; what `load_any` raises.
     """
     if isinstance(source, PretrainedLM):
         return source
-    found = load_any(source)
-    kind = found.config.get("kind")
-    if kind != "language_model":
+    if not isinstance(source, str | Path):
+        raise TrainingError("E502", received=f"pretrained={source!r}", expected="a folder or a checkpoint",
+                            fix="pass its path")
+    config, vocab, weights = load_any(source)
+    if (kind := config.get("kind")) != "language_model":
         raise FileError("E402", received=f"{source}, a {kind}", expected="a language model",
                         fix="pass the folder that a language model's learner exported")
     try:
-        get_arch(found.config["arch"])
-        dict(found.config["model"]["config"] or {})
-    except (KeyError, TypeError, ValueError) as e:
-        raise FileError("E401", received=f"{source}, which does not tell how its model is built",
+        arch, model, data = get_arch(config["arch"]).name, dict(config["model"]), dict(config.get("data") or {})
+        model["config"] = dict(model["config"] or {})
+    except (LookupError, TypeError, ValueError, AttributeError, TrainingError) as e:
+        raise FileError("E401", received=f"{source}, which does not tell how its model is built ({e})",
                         expected="the folder of an exported language model",
                         fix="pass the folder that learn.export wrote") from e
-    weights = {name: t.float() for name, t in found.weights.items()}  # they may be stored in 16 bits
-    return PretrainedLM(Path(source).name, found.config, found.vocab, weights)
+    weights = {name: t.float() for name, t in weights.items()}  # they may be stored in 16 bits
+    return PretrainedLM(Path(source).name, arch, model, data, vocab, weights)
 
 
-def find(pretrained, arch, dls) -> PretrainedLM | None:
+def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: Arch, config: dict | None,
+            dls) -> PretrainedLM | None:
     """The language model that `pretrained` asks for, if there is one, for an architecture and data.
 
     Args:
         pretrained: a bundle's folder, another library's checkpoint, or what `read_lm` made of one; True for the
-            model that comes with the library, if it fits; False for none.
+            model that comes with the library, if it fits; False or None for none.
+        config: sizes that the model that comes with the library must have to fit.
 
     Raises: FileError E402 if it has another architecture or reads the other way; what `read_lm` raises.
     """
     if pretrained is True:
-        pretrained = shipped(get_arch(arch).name, dls.backwards, dls.tokenizer.config())
+        pretrained = shipped(arch, config or {}, dls.backwards, dls.tokenizer.config())
     if pretrained is False or pretrained is None:
         return None
     found = read_lm(pretrained)
-    theirs, ours = found.config["arch"], get_arch(arch).name
-    if theirs != ours:
-        raise FileError("E402", received=f"{found.name}, an {theirs}", expected=f"an {ours}",
-                        fix=f"pass {theirs} as the architecture, or another model")
-    backwards = (found.config.get("data") or {}).get("backwards")
+    if found.arch != arch.name:
+        raise FileError("E402", received=f"{found.name}, an {found.arch}", expected=f"an {arch.name}",
+                        fix=f"pass {found.arch} as the architecture, or another model")
+    backwards = found.data.get("backwards")
     if backwards not in (None, dls.backwards):  # None: another library's file that does not tell
         raise direction_error(found.name, backwards, dls.backwards)
     return found
 
 
-def sizes_of(found: PretrainedLM | None, config: dict | None, defaults: dict) -> dict | None:
-    """`config`, after what a pretrained model has otherwise than `defaults`: its dropouts are not taken over."""
-    if found is None:
-        return config
-    theirs = found.config["model"]["config"] or {}
-    return {**{k: v for k, v in theirs.items() if k in defaults and not k.endswith("_p")}, **(config or {})}
+def with_sizes(theirs: dict | None, config: dict | None, defaults: dict) -> dict:
+    """`config`, after what another model's has for the keys of `defaults`, dropouts aside."""
+    return {**{k: v for k, v in (theirs or {}).items() if k in defaults and not k.endswith("_p")}, **(config or {})}
 
 
-def start(learn, pretrained, found: PretrainedLM | None, fnames):
-    """The learner with pretrained weights, where they are asked for.
+def start_from(learn, found: PretrainedLM | None, fnames=None, warn: bool = False):
+    """The learner with pretrained weights, where there are some.
 
     Args:
-        pretrained: as for `find`; where it is True and nothing was found there is a warning, which a classifier keeps
-            for its first fit: `load_encoder` may follow.
-        found: what `find` gave.
+        found: what `find_lm` gave.
         fnames: instead, the names of a weights file and a vocabulary under `path/models`, without suffixes: what
             `learn.save` wrote and a JSON list, or fastai's `.pth` and `.pkl`.
+        warn: tell it if there are none. A classifier waits for its first fit: `load_encoder` may follow.
     """
-    if fnames is not None:
+    if fnames:
         names = [re.sub(r"\.(pth|pkl|json)$", "", str(name)) for name in fnames]
         weights_file, words = (model_file(learn, name) for name in names)
         if weights_file.with_suffix(".pth").exists():
@@ -109,9 +116,9 @@ def start(learn, pretrained, found: PretrainedLM | None, fnames):
         return learn.load_pretrained({k.removeprefix("model."): v for k, v in weights.items()}, vocab, weights_file)
     if found is not None:
         return learn.load_pretrained(found.weights, found.vocab, found.name)
-    if pretrained is True and learn.settings["kind"] == "language_model":
+    if warn and learn.settings["kind"] == "language_model":
         warnings.warn(NO_WEIGHTS, stacklevel=3)
-    elif pretrained is True:
+    elif warn:
         learn.warning = NO_WEIGHTS
     return learn
 

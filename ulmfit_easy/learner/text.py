@@ -14,7 +14,7 @@ from ulmfit_easy.learner import score
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import loss_for
-from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, find, sizes_of, start, take_over
+from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, find_lm, start_from, take_over, with_sizes
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
@@ -187,15 +187,15 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
         The learner; with pretrained weights only its last layer group (embedding and decoder) trains at first.
     """
     _check_data(dls, backwards, is_lm=True)
-    found = None if pretrained_fnames else find(pretrained, arch, dls)
-    config = sizes_of(found, config, get_arch(arch).lm_config)
+    found = None if pretrained_fnames else find_lm(pretrained, get_arch(arch), config, dls)
+    config = with_sizes(found and found.model["config"], config, get_arch(arch).lm_config)
     options = {"config": config, "drop_mult": drop_mult, "softmax": softmax}
     settings = {"kind": "language_model", "arch": get_arch(arch).name, "model": options}
     model = get_language_model(arch, len(dls.text_vocab), **options)
     kwargs = {"loss_func": loss_for("lm"), "splitter": get_arch(arch).lm_split, **kwargs}
     learn = LMLearner(dls, model, settings=settings, **kwargs)
     _set_precision(learn, precision)
-    return start(learn, pretrained, found, pretrained_fnames)
+    return start_from(learn, found, pretrained_fnames, warn=pretrained is True)
 
 
 def _set_precision(learn, precision):
@@ -225,14 +225,15 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
             the warning waits for the first fit, since `load_encoder` usually comes before it.
     """
     _check_data(dls, backwards, is_lm=False)
-    found = None if pretrained_fnames else find(pretrained, arch, dls)
-    config = sizes_of(found, config, get_arch(arch).clas_config)
+    found = None if pretrained_fnames else find_lm(pretrained, get_arch(arch), config, dls)
+    config = with_sizes(found and found.model["config"], config, get_arch(arch).clas_config)
     options = {"seq_len": seq_len, "config": config, "drop_mult": drop_mult, "lin_ftrs": lin_ftrs, "ps": ps,
                "max_len": max_len, "y_range": y_range, "n_class": n_out or dls.c}
     settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), **options)
     kwargs = {"loss_func": loss_for(dls.task), "splitter": get_arch(arch).clas_split, **kwargs}
-    return start(TextLearner(dls, model, settings=settings, **kwargs), pretrained, found, pretrained_fnames)
+    learn = TextLearner(dls, model, settings=settings, **kwargs)
+    return start_from(learn, found, pretrained_fnames, warn=pretrained is True)
 
 
 BUILD = {"language_model": language_model_learner, "classifier": text_classifier_learner}

@@ -15,12 +15,12 @@ from ulmfit_easy.models.precision import autocast
 def dropout_mask(x: Tensor, size: Sequence[int], p: float) -> Tensor:
     """A mask of `size`, like `x` in type and device: 0 with probability `p`, else 1 / (1 - p).
 
-    Each number comes from 16 random bits, so `p` is exact to 1 / 65,536; a quarter of the random numbers that
+    Each number comes from 16 random bits, so `p` is exact to 1 / 131,072; a quarter of the random numbers that
     `bernoulli_` would draw, which for the recurrent weights of every layer and step is worth it.
     """
     n = math.prod(size)
     words = torch.empty(-(-n // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-    keep = words.view(torch.int16)[:n].view(size) >= round(2**16 * p) - 2**15
+    keep = words.view(torch.int16)[:n].view(size) >= min(round(2**16 * p), 2**16 - 1) - 2**15
     return keep.to(x.dtype).div_(1 - p)
 
 

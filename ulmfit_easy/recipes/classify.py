@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.learner.metrics import accuracy
+from ulmfit_easy.learner.pretrained import with_sizes
 from ulmfit_easy.learner.text import LMLearner, TextLearner, text_classifier_learner
+from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import get_preset
@@ -35,16 +37,12 @@ def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) 
         kwargs: passed on to `text_classifier_learner`.
     """
     p = get_preset(preset)
-    arch, sizes = (AWD_LSTM, p.config) if lm is None else (lm.settings["arch"], _sizes(lm))
+    arch, theirs = (AWD_LSTM, p.config) if lm is None else (lm.settings["arch"], lm.settings["model"]["config"])
+    config = with_sizes(theirs, p.clas_config, get_arch(arch).clas_config)
     kwargs = {"metrics": accuracy if dls.task == "single" else None, **kwargs}
-    learn = text_classifier_learner(dls, arch, seq_len=p.seq_len, max_len=p.max_len, config={**sizes, **p.clas_config},
+    learn = text_classifier_learner(dls, arch, seq_len=p.seq_len, max_len=p.max_len, config=config,
                                     drop_mult=p.clas_drop_mult, pretrained=False, **kwargs)
     return learn if lm is None else learn.take_encoder(lm)
-
-
-def _sizes(lm):
-    config = lm.settings["model"]["config"] or {}
-    return {k: config[k] for k in ("emb_sz", "n_hid", "n_layers") if k in config}
 
 
 def finetune_classifier(learn: TextLearner, preset="laptop", gradual: bool = True) -> TextLearner:

@@ -72,8 +72,7 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
 
 
 def _tokenizer(plan, start, texts) -> Tokenizer:
-    theirs = (start.config.get("data") or {}).get("tokenizer") if start else None
-    if known := plan.tokenizer or theirs:
+    if known := plan.tokenizer or (start and start.data.get("tokenizer")):
         return Tokenizer.from_config(known)
     tok = SentencePieceTokenizer(plan.lang, vocab_sz=plan.subword) if plan.subword else None
     return Tokenizer(tok, lang=plan.lang).setup(texts)

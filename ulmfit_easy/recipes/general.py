@@ -12,7 +12,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from ulmfit_easy.bundle.card import model_card
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.files import atomic_path, free_place
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.recorder import format_time
@@ -62,18 +62,25 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
     """
     out, run = Path(out).absolute(), run_folder(out)
     given = {**settings, "corpus": corpus} if corpus else settings
-    resume = _resumes(run, out, corpus) if resume else _is_new(run, out)
-    plan = Plan.load(run) if resume else Plan(**given)
-    plan.check_same(given, run)
     with _locked(run):
+        resume = resume and _has_begun(run, out, corpus)
+        if resume:
+            free_place(out, "history.csv")  # a kill at the very end leaves our bundle and our plan
+        else:
+            _check_free(run, out)
+        plan = Plan.load(run) if resume else Plan(**given)
+        plan.check_same(given, run)
         score = _run(plan, out, run, resume, minutes)
-        (run / FILE).unlink()  # nothing is left to resume
-        return score
+        (run / FILE).unlink()  # first: without it nothing can be resumed
+        for part in run.iterdir():
+            if part.name != "lock":
+                part.unlink()
+    return score
 
 
 @contextmanager
 def _locked(run):
-    """The folder of a run, for this process alone; it goes where there is no plan to resume."""
+    """The folder of a run, for this process alone; it is deleted unless something was left in it to resume."""
     run.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run / "lock", timeout=0)
     try:
@@ -84,9 +91,9 @@ def _locked(run):
     try:
         yield
     finally:
-        if not (run / FILE).exists():
-            shutil.rmtree(run, ignore_errors=True)
         lock.release()
+        if all(part.name == "lock" for part in run.iterdir()):
+            shutil.rmtree(run)
 
 
 def _run(plan, out, run, resume, minutes) -> LMScore:
@@ -94,16 +101,18 @@ def _run(plan, out, run, resume, minutes) -> LMScore:
     set_seed(plan.seed)
     start = start_of(plan)
     data = corpus_data(plan, start)
-    if resume and data.names != plan.data:
+    origin = (*data.names, start.sha256) if start else data.names
+    if resume and origin != plan.data:
         raise TrainingError("E502", received=f"files that have changed since the run was planned in {run}",
-                            expected="the same texts", fix=f"put them back, or delete {run} to start anew")
+                            expected="the same texts, and the same model to go on with",
+                            fix=f"put them back, or delete {run} to start anew")
     plan = replace(plan, precision=chosen(plan.precision, data.dls.device))
     learn = _learner(plan, start, data.dls, run)
     cbs = [TerminateOnNaNCallback(), GradientClip(CLIP)]
     if not resume:
         step = step_seconds(learn, cbs)
         n_epoch, n_batches = schedule(plan, data.dls, step, time.perf_counter() - started)
-        plan = replace(plan, n_epoch=n_epoch, n_batches=n_batches, data=data.names,
+        plan = replace(plan, n_epoch=n_epoch, n_batches=n_batches, data=origin,
                        tokenizer=data.dls.tokenizer.config())
         plan.save(run)
         say(f"{_model_facts(learn, plan)['size']}. {n_epoch * n_batches:,} steps of {data.dls.bs} x {plan.seq_len} "
@@ -123,23 +132,23 @@ def _run(plan, out, run, resume, minutes) -> LMScore:
 
 
 def _learner(plan, start, dls, run):
-    arch, config = (start.config["arch"], None) if start else (plan.arch.upper(), plan.config)
+    arch, config = (start.arch, None) if start else (plan.arch.upper(), plan.config)
     learn = language_model_learner(dls, arch, config=config, drop_mult=plan.drop_mult, pretrained=start or False,
                                    softmax=plan.softmax, precision=plan.precision, path=run, wd=WD,
                                    opt_func=partial(Adam, eps=EPS), metrics=[accuracy, Perplexity()], verbose=False)
     return learn.unfreeze()
 
 
-def _is_new(run, out) -> bool:
-    """False, for nothing is to be resumed; E502 where something would be replaced."""
+def _check_free(run, out):
+    """E502 where a new run would replace something."""
     free_place(out)
-    if (run / FILE).exists():
-        raise TrainingError("E502", received=f"{run}, a run that is not finished", expected="none for this name",
+    if left := sorted(part.name for part in run.iterdir() if part.name != "lock"):
+        raise TrainingError("E502", received=f"{run} with {some(left)}, of a run that is not finished or of none",
+                            expected="no such folder",
                             fix="go on with it: --resume (in Python resume=True), or delete that folder")
-    return False
 
 
-def _resumes(run, out, corpus) -> bool:
+def _has_begun(run, out, corpus) -> bool:
     """Whether there is a run to resume; if there is none, only a corpus can start one."""
     if (run / FILE).exists():
         return True
@@ -194,9 +203,7 @@ def _card(name, learn, plan, data, score, seconds) -> str:
     dls, steps = learn.dls, plan.n_epoch * plan.n_batches
     results = {"perplexity": f"{score.perplexity:.2f}", "bits per character": f"{score.bits_per_char:.4f}",
                "unknown tokens": f"{score.unknown:.2%}", "tokens": f"{score.n_tokens:,}"}
-    start = Path(plan.pretrained).name if plan.pretrained else "random weights"
     training = {
-        "start": start,
         "schedule": f"one cycle, {steps:,} steps of {dls.bs} x {plan.seq_len} tokens = "
                     f"{steps / dls.train.pass_len:.2f} passes, highest rate {plan.lr:g}, weight decay {WD:g}, "
                     f"gradient norm {CLIP:g}",
@@ -206,5 +213,7 @@ def _card(name, learn, plan, data, score, seconds) -> str:
     }
     n_aside = f"{dls.valid.n_rows:,} documents of the corpus, kept aside"
     held_out = names(plan.valid) or n_aside
-    return model_card(name=name, lang=plan.lang, backwards=plan.backwards, held_out=held_out, results=results,
+    lang = dls.tokenizer.config()["tok"]["params"].get("lang", plan.lang)
+    start = Path(plan.pretrained).name if plan.pretrained else None
+    return model_card(name=name, lang=lang, start=start, backwards=plan.backwards, held_out=held_out, results=results,
                       model=_model_facts(learn, plan), files=data.files, training=training)

@@ -27,14 +27,15 @@ class Plan:
         softmax, precision: see `language_model_learner`; "sampled", as a corpus has many words, and "auto", which the
             plan of a run then names.
         backwards: read each document from its end.
-        pretrained: a language model to go on with, as `language_model_learner` takes it. Its sizes, vocabulary and
-            tokenizer hold; so the settings of these must be left out.
+        pretrained: a language model to go on with: its folder, or another library's checkpoint. Its sizes, vocabulary
+            and tokenizer hold; so the settings of these must be left out.
         bs, seq_len: rows of a batch, and tokens that are read before the gradient is cut.
         lr: highest rate of the one cycle; 5e-3 with decay .01 is what MultiFiT pretrained with at a like batch size.
         hours, epochs: how long: all in all, tokenizing included, or passes over the corpus (fractions too).
         seed: of the weights, the dropouts and the order of the documents.
         n_epoch, n_batches: the schedule that was made of it: so many validations after so many steps each.
-        tokenizer, data: the tokenizer's settings, and the names of the token stores: what the corpus was then.
+        tokenizer, data: the tokenizer's settings, and what tells whether texts or `pretrained` have changed since: the
+            names of the token stores, and a hash.
     """
 
     corpus: tuple[str, ...]
@@ -75,6 +76,9 @@ class Plan:
             if name != "data":  # so that a run can be resumed from another folder
                 names = [Path(file).absolute() for file in names]
             object.__setattr__(self, name, tuple(map(str, names)))
+        if not isinstance(self.pretrained, str | Path | None):
+            raise TrainingError("E502", received=f"pretrained={self.pretrained!r}", expected="a folder or a checkpoint",
+                                fix="pass its path")
         if self.pretrained is not None:
             object.__setattr__(self, "pretrained", str(Path(self.pretrained).absolute()))
         # what follows is checked before hours of work: it would be found after tokenizing

@@ -23,8 +23,7 @@ def lm_data(texts, preset="laptop", pretrained=None, **kwargs) -> TextDataLoader
         kwargs: passed on to `TextDataLoaders.from_df`.
     """
     p = get_preset(preset)
-    known = (read_lm(pretrained).config.get("data") or {}).get("tokenizer") if pretrained else None
-    if known:
+    if pretrained and (known := read_lm(pretrained).data.get("tokenizer")):
         kwargs = {"tok_tfm": Tokenizer.from_config(known), **kwargs}
     df = pd.DataFrame({"text": list(texts)}, dtype=object)
     sizes = {"bs": p.lm_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
@@ -46,8 +45,8 @@ def new_lm(dls, preset="laptop", pretrained=None, **kwargs) -> LMLearner:
         return language_model_learner(dls, AWD_LSTM, config={**p.config, **p.lm_config},
                                       drop_mult=p.pretrain_drop_mult, pretrained=False, **kwargs)
     found = read_lm(pretrained)
-    kwargs = {"softmax": found.config["model"].get("softmax", "full"), **kwargs}
-    return language_model_learner(dls, found.config["arch"], config=p.lm_config, drop_mult=p.lm_drop_mult,
+    kwargs = {"softmax": found.model.get("softmax", "full"), **kwargs}
+    return language_model_learner(dls, found.arch, config=p.lm_config, drop_mult=p.lm_drop_mult,
                                   pretrained=found, **kwargs)
 
 

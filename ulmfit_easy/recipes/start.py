@@ -1,15 +1,18 @@
 """What a pretraining run begins with: random weights, or a language model that learns on."""
 
 from ulmfit_easy.errors import FileError, TrainingError
-from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
 from ulmfit_easy.recipes.plan import Plan
+
+WAYS = {True: "backwards", False: "forwards"}
 
 
 def start_of(plan: Plan) -> PretrainedLM | None:
     """The language model that a plan goes on with, None where it starts anew.
 
     Raises: what `read_lm` raises for `plan.pretrained`; FileError E402 if it has no decoder or reads the other
-        way; TrainingError E502 if one of both has an adaptive softmax, whose weights fit no other.
+        way; TrainingError E502 if only one of the two has an adaptive softmax, whose weights fit no other, or for
+        another language.
     """
     if plan.pretrained is None:
         return None
@@ -17,12 +20,17 @@ def start_of(plan: Plan) -> PretrainedLM | None:
     if not any(name.startswith("1.decoder.") for name in found.weights):
         raise FileError("E402", received=f"{plan.pretrained}, an encoder without a decoder",
                         expected="a language model", fix="name the language model's file")
-    backwards = (found.config.get("data") or {}).get("backwards")
-    if backwards not in (None, plan.backwards):
-        raise direction_error(plan.pretrained, backwards, plan.backwards)
-    softmax = found.config["model"].get("softmax", "full")
+    if (backwards := found.data.get("backwards")) not in (None, plan.backwards):
+        raise FileError("E402", received=f"{plan.pretrained}, which reads {WAYS[backwards]}",
+                        expected=f"a model that reads {WAYS[plan.backwards]}",
+                        fix=f"set backwards={backwards} (--backwards for True), or name the other model")
+    softmax = found.model.get("softmax", "full")
     if "adaptive" in (softmax, plan.softmax) and softmax != plan.softmax:
         raise TrainingError("E502", received=f"softmax={plan.softmax!r} for {plan.pretrained}, trained with "
                             f"{softmax!r}", expected="adaptive for both or for neither",
                             fix="set softmax (--softmax) as that model has it")
+    lang = (found.data.get("tokenizer") or {"tok": {}})["tok"].get("params", {}).get("lang", plan.lang)
+    if plan.lang not in (Plan.lang, lang):
+        raise TrainingError("E502", received=f"lang={plan.lang!r} for {plan.pretrained}, whose texts were {lang!r}",
+                            expected="the language of its tokenizer", fix="leave lang (--lang) out")
     return found

@@ -16,6 +16,7 @@ from ulmfit_easy.files import existing, guess_encoding
 
 BLOCK = 1 << 16  # bytes that are read at once
 LONGEST = 1 << 20  # characters of a document; what is longer comes in several
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 HELD_OUT = 500_000  # characters, about 100,000 English tokens
 _HEADING = re.compile(r"\s*(=+) .+ \1\s*")  # as Wikipedia writes them
 
@@ -45,10 +46,11 @@ class Corpus:
         for file in self.files:
             if existing(file).is_dir():
                 raise FileError("E404", received=f"the folder {file}", expected="text files", fix=f"try {file}/*.txt")
-            if {".csv", ".tsv", ".json", ".jsonl", ".parquet"} & set(file.suffixes):
+            plain = file.with_suffix("") if file.suffix in (".gz", ".zst") else file
+            if plain.suffix.lower() in TABLES:
                 raise FileError("E407", received=f"{file}, a table",
-                                expected="plain text, documents between blank lines", fix="write its texts to a "
-                                ".txt file, or use `ulmfit lm` for a table")
+                                expected="plain text, documents between blank lines",
+                                fix="write its texts to a .txt file (`ulmfit lm` reads CSV and TSV)")
             if file.suffix == ".zst":
                 optional_package("zstandard", "zstd")
 
