@@ -1,0 +1,151 @@
+"""What a pretrained language model is worth with few labels; see shipped.sh.
+
+Four ways to train and one to combine, each judged on the same test texts:
+
+    scratch      a classifier from random weights
+    pretrained   over the encoder of the language model as it is
+    tuned        over the encoder after stage 2 on the task's own texts
+    backwards    the same, for the model that reads from the end
+    both         the mean of the probabilities of the last two
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from statistics import mean, stdev
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+
+from ulmfit_easy.all import baseline, read_lm, set_seed
+from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
+from ulmfit_easy.recipes.finetune import finetune_lm
+from ulmfit_easy.recipes.presets import get_preset
+from ulmfit_easy.recipes.pretrain import lm_data, new_lm
+
+WAYS = ("scratch", "pretrained", "tuned", "backwards", "both")
+VALID = 0.1  # of the labelled rows, to watch the training
+
+
+class Task(NamedTuple):
+    """What there is to learn from: labelled rows, texts for stage 2, rows to test with."""
+
+    train: pd.DataFrame
+    unlabelled: list[str]
+    test: pd.DataFrame
+
+
+def read(file):
+    return pd.read_csv(file, keep_default_na=False)[["text", "label"]]
+
+
+def trec(folder, n_each, seed):
+    df = read(folder / "trec/train.csv.gz").sample(frac=1, random_state=seed)
+    return Task(df if n_each is None else df.groupby("label").head(n_each), list(df["text"]),
+                read(folder / "trec/test.csv.gz"))
+
+
+def mr(folder, n, seed):
+    df = read(folder / "mr/all.csv.gz")  # in random order
+    rest = df[2000:].sample(frac=1, random_state=seed)
+    return Task(rest[:n], list(rest["text"]), df[:2000])
+
+
+def imdb(folder, n, n_more, seed):
+    df = read(folder / "imdb/train.csv.gz").sample(frac=1, random_state=seed)
+    more = pd.read_csv(folder / "imdb/unsup.csv.gz", keep_default_na=False)["text"].sample(n_more, random_state=seed)
+    return Task(df[:n], [*df["text"][:n], *more], read(folder / "imdb/test_sample.csv.gz"))
+
+
+TASKS = {
+    "TREC-6, 100 labels a class": lambda folder, seed: trec(folder, 100, seed),
+    "TREC-6, all labels": lambda folder, seed: trec(folder, None, seed),
+    "MR, 500 labels": lambda folder, seed: mr(folder, 500, seed),
+    "IMDb, 1,000 labels + 10,000 texts": lambda folder, seed: imdb(folder, 1000, 10_000, seed),
+    "IMDb, 5,000 labels": lambda folder, seed: imdb(folder, 5000, 0, seed),
+}
+
+
+def trained(way, task, seed, args) -> tuple[torch.Tensor, list]:
+    """The probabilities of the test texts, (N, C), and the names of the classes."""
+    p, backwards = get_preset(args.preset), way == "backwards"
+    options = {"seed": seed, "backwards": backwards, "path": args.out.parent}
+    set_seed(seed)
+    lm = None
+    if way != "scratch":
+        source = read_lm(args.backwards if backwards else args.forwards)
+        lm = new_lm(lm_data(task.unlabelled, p, source, **options), p, source, verbose=False)
+        if way != "pretrained":
+            finetune_lm(lm, p)
+    dls = classifier_data(task.train, p, lm, valid_pct=VALID, **options)
+    learn = finetune_classifier(new_classifier(dls, p, lm, verbose=False), p, gradual=lm is not None)
+    return torch.stack([found.probs for found in learn.predict(list(task.test["text"]))]), list(dls.classes)
+
+
+def run(name, seed, args, done):
+    task = TASKS[name](args.folder, seed)
+
+    def tell(way, right, started):
+        line = {"task": name, "way": way, "seed": seed, "accuracy": float(right.mean()),
+                "seconds": round(time.perf_counter() - started), "n_test": len(task.test)}
+        with args.out.open("a") as out:
+            out.write(json.dumps(line) + "\n")
+
+    started, truth = time.perf_counter(), task.test["label"].to_numpy()
+    if "tf-idf" not in done:
+        tell("tf-idf", baseline(task.train["text"], task.train["label"]).predict(task.test["text"]) == truth, started)
+    pair = {}
+    for way in WAYS[:-1]:
+        if way in done and "both" in done:
+            continue
+        started = time.perf_counter()
+        probs, classes = trained(way, task, seed, args)
+        pair[way] = probs
+        if way not in done:
+            tell(way, pd.Index(classes)[probs.argmax(1).numpy()] == truth, started)
+    if "both" not in done:
+        probs = (pair["tuned"] + pair["backwards"]) / 2
+        tell("both", pd.Index(classes)[probs.argmax(1).numpy()] == truth, started)
+
+
+def report(lines):
+    """A table: mean accuracy over the seeds, their spread, seconds of one."""
+    ways = ("tf-idf", *WAYS)
+    print("| task | " + " | ".join(ways) + " |\n|" + " - |" * (len(ways) + 1))
+    for task in TASKS:
+        cells = []
+        for way in ways:
+            found = [r for r in lines if (r["task"], r["way"]) == (task, way)]
+            accuracy = [100 * r["accuracy"] for r in found]
+            spread = f" ± {stdev(accuracy):.1f}" if len(accuracy) > 1 else ""
+            cells.append(f"{mean(accuracy):.1f}{spread} ({mean(r['seconds'] for r in found):.0f} s)" if found else "")
+        print(f"| {task} | " + " | ".join(cells) + " |")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--forwards", type=Path, required=True)
+    parser.add_argument("--backwards", type=Path, required=True)
+    parser.add_argument("--preset", default="laptop")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", default="", help="part of the names of the tasks to run")
+    parser.add_argument("--out", type=Path, default=Path("runs/output/shipped.jsonl").absolute())
+    args = parser.parse_args()
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    for name in TASKS:
+        for seed in args.seeds:
+            done = {r["way"] for r in known(args.out) if (r["task"], r["seed"]) == (name, seed)}
+            if args.only in name and not done.issuperset(("tf-idf", *WAYS)):
+                run(name, seed, args, done)
+    report(known(args.out))
+
+
+def known(path):
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+if __name__ == "__main__":
+    main()
