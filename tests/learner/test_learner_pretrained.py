@@ -18,16 +18,6 @@ from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 
 
 @pytest.fixture(scope="module")
-def lm_dls():
-    return text_dls(is_lm=True, max_vocab=280)  # a multiple of 8: nothing filled up
-
-
-@pytest.fixture(scope="module")
-def clas_dls(lm_dls):
-    return text_dls(text_vocab=lm_dls.vocab)
-
-
-@pytest.fixture(scope="module")
 def tuned(lm_dls, tmp_path_factory):
     learn = lm(lm_dls, path=tmp_path_factory.mktemp("tuned"))
     learn.fit(1, 1e-2)

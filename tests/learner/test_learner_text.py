@@ -35,16 +35,6 @@ TEXTS = toy_reviews(n=15, seed=7)["text"].tolist()
 
 
 @pytest.fixture(scope="module")
-def lm_dls():
-    return text_dls(is_lm=True, max_vocab=280)  # a multiple of 8: nothing filled up
-
-
-@pytest.fixture(scope="module")
-def clas_dls(lm_dls):
-    return text_dls(text_vocab=lm_dls.vocab)
-
-
-@pytest.fixture(scope="module")
 def tuned(lm_dls, tmp_path_factory):
     learn = lm(lm_dls, path=tmp_path_factory.mktemp("tuned"), metrics=[accuracy, Perplexity()])
     learn.fit_one_cycle(2, 2e-2)
