@@ -72,9 +72,8 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
         plan.check_same(given, run)
         score = _run(plan, out, run, resume, minutes)
         (run / FILE).unlink()  # first: without it nothing can be resumed
-        for part in run.iterdir():
-            if part.name != "lock":
-                part.unlink()
+        for checkpoint in run.glob("checkpoint-*.safetensors"):
+            checkpoint.unlink()
     return score
 
 
