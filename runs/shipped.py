@@ -7,6 +7,9 @@ Four ways to train and one to combine, each judged on the same test texts:
     tuned        over the encoder after stage 2 on the task's own texts
     backwards    the same, for the model that reads from the end
     both         the mean of the probabilities of the last two
+
+With --dev the test texts are never read: as many training rows that nothing learns from take their place. That is how
+a preset is chosen (docs/LOG.md).
 """
 
 import argparse
@@ -19,10 +22,10 @@ from typing import NamedTuple
 import pandas as pd
 import torch
 
-from ulmfit_easy.all import baseline, read_lm, set_seed
+from ulmfit_easy.all import baseline, read_lm, set_seed, shipped_lm
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.finetune import finetune_lm
-from ulmfit_easy.recipes.presets import get_preset
+from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm
 
 WAYS = ("scratch", "pretrained", "tuned", "backwards", "both")
@@ -37,45 +40,56 @@ class Task(NamedTuple):
     test: pd.DataFrame
 
 
-def read(file):
-    return pd.read_csv(file, keep_default_na=False)[["text", "label"]]
+def read(file, columns=("text", "label")):
+    return pd.read_csv(file, keep_default_na=False)[list(columns)]
 
 
-def trec(folder, n_each, seed):
-    df = read(folder / "trec/train.csv.gz").sample(frac=1, random_state=seed)
-    return Task(df if n_each is None else df.groupby("label").head(n_each), list(df["text"]),
-                read(folder / "trec/test.csv.gz"))
+def trec(args, n_each, seed):
+    df, test = parted(read(args.folder / "trec/train.csv.gz"), args, 1000, "trec/test.csv.gz")
+    df = df.sample(frac=1, random_state=seed)
+    return Task(df if n_each is None else df.groupby("label").head(n_each), list(df["text"]), test)
 
 
-def mr(folder, n, seed):
-    df = read(folder / "mr/all.csv.gz")  # in random order
-    rest = df[2000:].sample(frac=1, random_state=seed)
-    return Task(rest[:n], list(rest["text"]), df[:2000])
+def mr(args, n, seed):
+    df = read(args.folder / "mr/all.csv.gz")  # in random order
+    rest, test = parted(df[2000:], args, 2000) if args.dev else (df[2000:], df[:2000])
+    rest = rest.sample(frac=1, random_state=seed)
+    return Task(rest[:n], list(rest["text"]), test)
 
 
-def imdb(folder, n, n_more, seed):
-    df = read(folder / "imdb/train.csv.gz").sample(frac=1, random_state=seed)
-    more = pd.read_csv(folder / "imdb/unsup.csv.gz", keep_default_na=False)["text"].sample(n_more, random_state=seed)
-    return Task(df[:n], [*df["text"][:n], *more], read(folder / "imdb/test_sample.csv.gz"))
+def imdb(args, n, n_more, seed):
+    df, test = parted(read(args.folder / "imdb/train.csv.gz"), args, 2000, "imdb/test_sample.csv.gz")
+    df = df.sample(frac=1, random_state=seed)
+    more = read(args.folder / "imdb/unsup.csv.gz", ["text"])["text"].sample(n_more, random_state=seed)
+    return Task(df[:n], [*df["text"][:n], *more], test)
+
+
+def parted(df, args, n, file=None):
+    """Rows to learn from, and those to test with: of a file, or `n` training rows that no seed changes."""
+    if not args.dev:
+        return df, read(args.folder / file)
+    dev = df.sample(n, random_state=12345)
+    return df.drop(dev.index), dev
 
 
 TASKS = {
-    "TREC-6, 100 labels a class": lambda folder, seed: trec(folder, 100, seed),
-    "TREC-6, all labels": lambda folder, seed: trec(folder, None, seed),
-    "MR, 500 labels": lambda folder, seed: mr(folder, 500, seed),
-    "IMDb, 1,000 labels + 10,000 texts": lambda folder, seed: imdb(folder, 1000, 10_000, seed),
-    "IMDb, 5,000 labels": lambda folder, seed: imdb(folder, 5000, 0, seed),
+    "TREC-6, 100 labels a class": lambda args, seed: trec(args, 100, seed),
+    "TREC-6, all labels": lambda args, seed: trec(args, None, seed),
+    "MR, 500 labels": lambda args, seed: mr(args, 500, seed),
+    "IMDb, 1,000 labels + 10,000 texts": lambda args, seed: imdb(args, 1000, 10_000, seed),
+    "IMDb, 5,000 labels": lambda args, seed: imdb(args, 5000, 0, seed),
 }
 
 
 def trained(way, task, seed, args) -> tuple[torch.Tensor, list]:
     """The probabilities of the test texts, (N, C), and the names of the classes."""
-    p, backwards = get_preset(args.preset), way == "backwards"
+    p, backwards = args.preset, way == "backwards"
     options = {"seed": seed, "backwards": backwards, "path": args.out.parent}
     set_seed(seed)
     lm = None
     if way != "scratch":
-        source = read_lm(args.backwards if backwards else args.forwards)
+        given = args.backwards if backwards else args.forwards
+        source = read_lm(given) if given else shipped_lm(backwards=backwards)
         lm = new_lm(lm_data(task.unlabelled, p, source, **options), p, source, verbose=False)
         if way != "pretrained":
             finetune_lm(lm, p)
@@ -85,7 +99,7 @@ def trained(way, task, seed, args) -> tuple[torch.Tensor, list]:
 
 
 def run(name, seed, args, done):
-    task = TASKS[name](args.folder, seed)
+    task = TASKS[name](args, seed)
 
     def tell(way, right, started):
         line = {"task": name, "way": way, "seed": seed, "accuracy": float(right.mean()),
@@ -96,17 +110,17 @@ def run(name, seed, args, done):
     started, truth = time.perf_counter(), task.test["label"].to_numpy()
     if "tf-idf" not in done:
         tell("tf-idf", baseline(task.train["text"], task.train["label"]).predict(task.test["text"]) == truth, started)
-    pair = {}
-    for way in WAYS[:-1]:
-        if way in done and "both" in done:
+    pair = set() if "both" in done else {"tuned", "backwards"} & set(args.ways)
+    averaged, found = len(pair) == 2, {}
+    for way in args.ways:
+        if way in done and not (averaged and way in pair):
             continue
         started = time.perf_counter()
-        probs, classes = trained(way, task, seed, args)
-        pair[way] = probs
+        found[way], classes = trained(way, task, seed, args)
         if way not in done:
-            tell(way, pd.Index(classes)[probs.argmax(1).numpy()] == truth, started)
-    if "both" not in done:
-        probs = (pair["tuned"] + pair["backwards"]) / 2
+            tell(way, pd.Index(classes)[found[way].argmax(1).numpy()] == truth, started)
+    if averaged:
+        probs = (found["tuned"] + found["backwards"]) / 2
         tell("both", pd.Index(classes)[probs.argmax(1).numpy()] == truth, started)
 
 
@@ -127,19 +141,22 @@ def report(lines):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--forwards", type=Path, required=True)
-    parser.add_argument("--backwards", type=Path, required=True)
-    parser.add_argument("--preset", default="laptop")
+    parser.add_argument("--forwards", type=Path, help="a language model (default: the library's)")
+    parser.add_argument("--backwards", type=Path)
+    parser.add_argument("--preset", type=get_preset, default="laptop")
+    parser.add_argument("--change", type=json.loads, default={}, help="of the preset, as JSON")
+    parser.add_argument("--dev", action="store_true", help="test on training rows that are kept aside")
+    parser.add_argument("--ways", nargs="+", default=WAYS[:-1], choices=WAYS[:-1])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", default="", help="part of the names of the tasks to run")
     parser.add_argument("--out", type=Path, default=Path("runs/output/shipped.jsonl").absolute())
     args = parser.parse_args()
     args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.preset = Preset.from_json({**args.preset.to_json(), **args.change})
     for name in TASKS:
         for seed in args.seeds:
-            done = {r["way"] for r in known(args.out) if (r["task"], r["seed"]) == (name, seed)}
-            if args.only in name and not done.issuperset(("tf-idf", *WAYS)):
-                run(name, seed, args, done)
+            if args.only in name:
+                run(name, seed, args, {r["way"] for r in known(args.out) if (r["task"], r["seed"]) == (name, seed)})
     report(known(args.out))
 
 

@@ -1,4 +1,4 @@
-"""One thread: on tensors as small as these, threads only wait for each other."""
+"""One thread, for on tensors as small as these threads only wait for each other; float32; nothing pretrained."""
 
 import os
 
@@ -11,3 +11,11 @@ import pytest
 def float32(monkeypatch):
     """The same numbers on every processor: none trains in bfloat16 unless a test asks for it."""
     monkeypatch.setattr("torch.cpu.get_capabilities", dict, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_shipped(tmp_path_factory):
+    """The library's own language models are out of sight: tests use tiny ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ulmfit_easy.bundle.shipped.WEIGHTS", tmp_path_factory.mktemp("weights"))
+        yield

@@ -72,7 +72,7 @@ from ulmfit_easy.learner.metrics import (
     mse,
 )
 from ulmfit_easy.learner.optim import SGD, Adam, Optimizer, discriminative
-from ulmfit_easy.learner.pretrained import read_lm
+from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
 from ulmfit_easy.learner.schedule import ParamScheduler, combined_cos, slanted_triangular
 from ulmfit_easy.learner.score import TextScore
 from ulmfit_easy.learner.text import (

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from ulmfit_easy.apps import cli
+from ulmfit_easy.bundle import shipped
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.recipes import presets
 from ulmfit_easy.recipes.estimator import ULMFiT
@@ -112,6 +113,24 @@ def test_predictions_are_csv_that_reads_back_whatever_the_texts(model, tmp_path,
     found = pd.read_csv(source, dtype=str, keep_default_na=False)
     assert found.columns.tolist() == ["id", "text", "note", "prediction", "probability"]
     assert found[["id", "text", "note"]].values.tolist() == given.values.tolist()
+
+
+@pytest.fixture
+def ours(reviews, tmp_path, monkeypatch):
+    """A tiny language model that comes with the library."""
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "weights")
+    assert run("lm", reviews, "--seed", 0, "--out", tmp_path / "weights" / "awd_lstm-fwd") == 0
+
+
+def test_the_librarys_own_model_is_the_start_unless_from_scratch(ours, reviews, tmp_path, capsys):
+    begins = {"lm": "awd_lstm-fwd: ", "train": "fine-tuned on your texts"}
+    for command, told in begins.items():
+        assert run(command, reviews, "--seed", 0, "--out", tmp_path / command) == 0
+        assert told in capsys.readouterr().out
+        assert run(command, reviews, "--seed", 0, "--from-scratch", "--out", tmp_path / f"{command}-2") == 0
+        assert told not in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        run("train", reviews, "--from-scratch", "--pretrained", tmp_path / "lm")
 
 
 def test_lm_then_train_on_it_in_both_directions(reviews, tmp_path, capsys):
@@ -241,7 +260,7 @@ def test_help_works_from_a_shell(command):
 def test_flags_are_named_as_the_estimators_parameters():
     (commands,) = (a for a in cli.parser()._actions if a.choices)
     flags = {a.dest for a in commands.choices["train"]._actions}
-    own = {"help", "file", "text", "label", "unlabelled", "out", "quiet", "encoding"}
+    own = {"help", "file", "text", "label", "unlabelled", "out", "quiet", "encoding", "from_scratch"}
     assert flags - own <= set(ULMFiT().get_params())
 
 

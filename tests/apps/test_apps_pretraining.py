@@ -14,6 +14,7 @@ import torch
 import zstandard
 
 from ulmfit_easy.apps import cli
+from ulmfit_easy.bundle import shipped
 from ulmfit_easy.bundle.artefact import load_bundle
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.recipes import general
@@ -60,6 +61,18 @@ def test_pretrain_then_evaluate_then_fine_tune(files, tmp_path, capsys):
     toy_reviews(120).to_csv(tmp_path / "reviews.csv", index=False)
     assert run("lm", tmp_path / "reviews.csv", "--pretrained", out, "--backwards", "--out", tmp_path / "tuned") == 0
     assert load_bundle(tmp_path / "tuned").config["model"]["config"]["n_hid"] == 12
+
+
+def test_the_librarys_own_model_is_evaluated_by_default(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
+    complains(capsys, "E404.*--model DIR", "evaluate-lm", files[1])
+    for name, way in (("awd_lstm-fwd", []), ("awd_lstm-bwd", ["--backwards"])):
+        assert run("pretrain", "--corpus", files[0], "--out", tmp_path / name, *way, "--epochs", 0.2, *SIZES) == 0
+        capsys.readouterr()
+        assert run("evaluate-lm", files[1], *way) == 0
+        figures = capsys.readouterr().out
+        assert run("evaluate-lm", files[1], "--model", tmp_path / name) == 0
+        assert capsys.readouterr().out == figures
 
 
 def test_a_subword_model_tunes_with_its_own_pieces(files, tmp_path, capsys):

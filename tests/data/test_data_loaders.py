@@ -83,6 +83,12 @@ def test_a_given_vocabulary_tokenizer_and_rules_are_used(df):
     assert len(loaders(df, max_vocab=32).text_vocab) == 32
 
 
+def test_more_words_are_known_though_no_text_has_them(df):
+    plain, more = (loaders(df, is_lm=True, more_words=words) for words in ((), ["the", "zebra"]))
+    assert set(more.text_vocab) - set(plain.text_vocab) == {"zebra"}
+    assert more.text_vocab[: plain.text_vocab.stoi["the"] + 1] == plain.text_vocab[: plain.text_vocab.stoi["the"] + 1]
+
+
 def test_a_vocabulary_without_words_is_e301(df):
     with fails(VocabError, "E301"):
         loaders(df, min_freq=10_000)

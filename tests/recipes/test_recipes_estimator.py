@@ -12,6 +12,7 @@ import pytest
 import torch
 from recipes_tiny import DF, LABELS, TEXTS, TINY
 
+from ulmfit_easy.bundle import shipped
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError
 from ulmfit_easy.recipes import estimator
@@ -27,7 +28,7 @@ def cache(tmp_path_factory):
 
 
 def tiny(**params):
-    return ULMFiT(**{"preset": TINY, "seed": 0, "verbose": False, **params})
+    return ULMFiT(**{"preset": TINY, "seed": 0, "pretrained": False, "verbose": False, **params})
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,33 @@ def test_a_pretrained_language_model_is_fine_tuned(read, tmp_path, capsys):
     assert again.pretrained == [str(f) for f in folders]
 
 
+def test_what_comes_with_the_library_is_the_default_for_its_language(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
+    for backwards, name in ((False, "awd_lstm-fwd"), (True, "awd_lstm-bwd")):
+        dls = TextDataLoaders.from_df(DF, text_col="text", is_lm=True, bs=8, seq_len=16, min_freq=1, seed=0,
+                                      backwards=backwards)
+        sizes = {"emb_sz": 12 + backwards, "n_hid": 20, "n_layers": 1}
+        new_lm(dls, replace(TINY, config=sizes), verbose=False).export(tmp_path / name, half=True)
+    default = {"preset": TINY, "seed": 0}
+
+    def sizes_of(**params):
+        model = ULMFiT(**default, **params).fit(TEXTS, LABELS)
+        return [learn.encoder.state_dict()["encoder.weight"].shape[1] for learn in model.learners_]
+
+    assert sizes_of() == [12] and "fine-tuned on your texts" in capsys.readouterr().out
+    assert sizes_of(bidir=True) == [12, 13]
+    assert sizes_of(lang="de") == sizes_of(pretrained=False) == sizes_of(pretrained=None) == [16]
+    assert "learned from your texts alone" in capsys.readouterr().out
+
+
+def test_words_that_a_pretrained_model_knows_are_kept_for_later_texts(tmp_path):
+    more = pd.DataFrame({"text": [*TEXTS, *(f"zebra zebra {i}" for i in range(30))]})
+    dls = TextDataLoaders.from_df(more, text_col="text", is_lm=True, bs=8, seq_len=16, min_freq=1, seed=0)
+    model = tiny(pretrained=new_lm(dls, TINY, verbose=False).export(tmp_path / "lm")).fit(TEXTS, LABELS)
+    assert "zebra" in model.learners_[0].dls.text_vocab
+    assert model.predict_proba(["zebra"]) != pytest.approx(model.predict_proba(["unheardof"]))
+
+
 # --- errors, all of them before anything slow ---------------------------------------------------------------------
 
 
@@ -258,7 +286,7 @@ def test_it_works_in_cross_validation_and_in_a_pipeline():
 
 def test_repr_tells_the_parameters():
     shown = repr(ULMFiT(seed=3))
-    assert shown.startswith("ULMFiT(preset='laptop', pretrained=None") and "seed=3" in shown
+    assert shown.startswith("ULMFiT(preset='laptop', pretrained=True") and "seed=3" in shown
 
 
 def test_from_df_names_columns(model):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ulmfit_easy.errors import VocabError
 from ulmfit_easy.text.special import FAKE, SPECIAL_TOKENS
 from ulmfit_easy.text.tokenizers import Tokenizer
-from ulmfit_easy.text.vocab import Numericalize, Vocab, detokenize, make_vocab
+from ulmfit_easy.text.vocab import Numericalize, Vocab, add_words, detokenize, make_vocab
 
 TOKENIZER = Tokenizer()
 COUNT = Counter({"rare": 2, "b": 5, "xxbos": 9, "a": 5, "c": 7, "d": 3})
@@ -30,6 +30,13 @@ def test_a_multiple_of_8_is_not_filled_up():
     count = Counter({f"w{i}": 3 for i in range(100)})
     assert len(make_vocab(count, max_vocab=64)) == 64 and FAKE not in make_vocab(count, max_vocab=64)
     assert len(make_vocab(count)) == 112
+
+
+def test_words_are_added_once_and_after_those_that_are_there():
+    itos = make_vocab(COUNT)
+    assert add_words(itos, ["zz", "c", *SPECIAL_TOKENS, FAKE, "y", "zz", "x", "w"]) == [
+        *SPECIAL_TOKENS, "c", "b", "a", "d", "zz", "y", "x", "w", *[FAKE] * 7]
+    assert add_words(itos, []) == itos
 
 
 @pytest.mark.parametrize("kwargs, count", [({}, {"a": 2}), ({}, {}), ({"max_vocab": 9}, COUNT),

@@ -23,8 +23,11 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--unlabelled", type=Path, metavar="FILE", help="more texts, for the language model")
     train.add_argument("--out", type=Path, default=Path("ulmfit-model"), metavar="DIR", help="where the model goes")
     train.add_argument("--preset", default="laptop", help="laptop, fastai, paper or code_2018 (default: laptop)")
-    train.add_argument("--pretrained", type=Path, metavar="DIR", action="append",
-                       help="an exported language model to start from; with --bidir twice, forwards and backwards")
+    start = train.add_mutually_exclusive_group()
+    start.add_argument("--pretrained", type=Path, metavar="DIR", action="append",
+                       help="an exported language model to start from; with --bidir twice, forwards and backwards "
+                       "(default: the one that comes with the library, for English)")
+    start.add_argument("--from-scratch", action="store_true", help="learn the language from these texts alone")
     train.add_argument("--backwards", action="store_true", help="read texts from their end")
     train.add_argument("--bidir", action="store_true", help="a forward and a backward model; twice the time")
     train.add_argument("--lang", default="en", help="language of the tokenizer (default: en)")
@@ -44,7 +47,10 @@ def parser() -> argparse.ArgumentParser:
     lm.add_argument("--text", default="text", metavar="COL")
     lm.add_argument("--out", type=Path, default=Path("ulmfit-lm"), metavar="DIR")
     lm.add_argument("--preset", default="laptop")
-    lm.add_argument("--pretrained", type=Path, metavar="DIR", help="an exported language model to go on with")
+    start = lm.add_mutually_exclusive_group()
+    start.add_argument("--pretrained", type=Path, metavar="DIR", help="an exported language model to go on with "
+                       "(default: the one that comes with the library, for English)")
+    start.add_argument("--from-scratch", action="store_true", help="start from random weights")
     lm.add_argument("--backwards", action="store_true")
     lm.add_argument("--lang", default="en")
     lm.add_argument("--seed", type=int)
@@ -98,7 +104,9 @@ def run_train(args):
     free_place(args.out, PARAMS)
     df = read_any(args.file, [args.text, args.label], args.encoding)
     more = None if args.unlabelled is None else read_any(args.unlabelled, [args.text], args.encoding)[args.text]
-    pretrained = args.pretrained[-1] if args.pretrained and not args.bidir else args.pretrained
+    pretrained = args.pretrained or not args.from_scratch
+    if args.pretrained and not args.bidir:
+        pretrained = args.pretrained[-1]
     model = ULMFiT(preset=args.preset, pretrained=pretrained, backwards=args.backwards, bidir=args.bidir,
                    lang=args.lang, seed=args.seed, verbose=not args.quiet)
     model.fit(df[args.text], df[args.label], more).save(args.out)
@@ -132,6 +140,7 @@ def run_predict(args):
 def run_lm(args):
     from ulmfit_easy.files import free_place
     from ulmfit_easy.learner.lr_find import set_seed
+    from ulmfit_easy.learner.pretrained import shipped_lm
     from ulmfit_easy.recipes.finetune import finetune_lm
     from ulmfit_easy.recipes.presets import get_preset
     from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
@@ -141,9 +150,10 @@ def run_lm(args):
         set_seed(args.seed)
     p = get_preset(args.preset)
     texts = read_any(args.file, [args.text], args.encoding)[args.text]
-    dls = lm_data(texts, p, args.pretrained, seed=args.seed, backwards=args.backwards, lang=args.lang)
-    learn = new_lm(dls, p, args.pretrained)
-    (finetune_lm if args.pretrained else pretrain_lm)(learn, p)
+    pretrained = args.pretrained or (None if args.from_scratch else shipped_lm(args.lang, args.backwards))
+    dls = lm_data(texts, p, pretrained, seed=args.seed, backwards=args.backwards, lang=args.lang)
+    learn = new_lm(dls, p, pretrained)
+    (finetune_lm if pretrained else pretrain_lm)(learn, p)
     learn.export(args.out.absolute())  # a relative path would be one under learn.path
     print(f"Saved to {args.out}. Next: ulmfit train FILE --pretrained {args.out}"
           + (" --backwards" if args.backwards else ""))

@@ -59,8 +59,9 @@ def add_parser(commands):
         "of a token, unknown words counted as one token xxunk: it compares models of one vocabulary. Bits per "
         "character, with unknown words spelled out, compare all models.")
     evaluate.add_argument("files", nargs="+", metavar="FILE", help="UTF-8 text, also as .gz or .zst")
-    evaluate.add_argument("--model", type=Path, default=Path("ulmfit-lm"), metavar="DIR",
-                          help="an exported language model (default: ulmfit-lm)")
+    evaluate.add_argument("--model", type=Path, metavar="DIR",
+                          help="an exported language model (default: the one that comes with the library)")
+    evaluate.add_argument("--backwards", action="store_true", help="take the one that reads from the end")
     evaluate.add_argument("--headings", action="store_true", help="keep lines such as `= Title =`")
     evaluate.set_defaults(run=run_evaluate)
 
@@ -87,13 +88,18 @@ def run_pretrain(args):
 
 
 def run_evaluate(args):
+    from ulmfit_easy.bundle.shipped import shipped_folder
     from ulmfit_easy.errors import FileError
     from ulmfit_easy.learner.text import load_learner
     from ulmfit_easy.recipes.evaluate import evaluate_lm
     from ulmfit_easy.text.corpus import Corpus
 
-    learn = load_learner(args.model, cpu=False)
+    model = args.model or shipped_folder("AWD_LSTM", args.backwards)
+    if model is None:
+        raise FileError("E404", received="no --model", expected="the language model that comes with the library",
+                        fix="install one that has it, or name a folder: --model DIR")
+    learn = load_learner(model, cpu=False)
     if learn.dls.task != "lm":
-        raise FileError("E402", received=f"{args.model}, a classifier", expected="a language model",
+        raise FileError("E402", received=f"{model}, a classifier", expected="a language model",
                         fix="name the folder that `ulmfit pretrain` or `ulmfit lm` wrote")
     print(evaluate_lm(learn, Corpus(args.files, args.headings)))

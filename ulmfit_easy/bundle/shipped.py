@@ -8,6 +8,12 @@ from ulmfit_easy.models.archs import Arch
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
+def shipped_folder(arch: str, backwards: bool = False) -> Path | None:
+    """Where the language model of an architecture and direction is, None if the library has none."""
+    folder = WEIGHTS / f"{arch.lower()}-{'bwd' if backwards else 'fwd'}"
+    return folder if folder.exists() else None
+
+
 def shipped(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> Path | None:
     """The folder of the language model that comes with the library, None where there is none that fits.
 
@@ -16,8 +22,8 @@ def shipped(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> Path 
         backwards: whether it is to read texts from their end.
         tokenizer: what `Tokenizer.config` tells: texts must be split as the model's were, in the same language.
     """
-    folder = WEIGHTS / f"{arch.name.lower()}-{'bwd' if backwards else 'fwd'}"
-    if not folder.exists():
+    folder = shipped_folder(arch.name, backwards)
+    if folder is None:
         return None
     there = read_json(folder / "config.json")
     sizes = {**arch.lm_config, **there["model"]["config"]}

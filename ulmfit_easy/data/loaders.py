@@ -28,7 +28,7 @@ from ulmfit_easy.data.targets import CategoryTarget, plain_labels, read_labels
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
-from ulmfit_easy.text.vocab import Vocab, make_vocab
+from ulmfit_easy.text.vocab import Vocab, add_words, make_vocab
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Source:
 
 def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_vocab, tok_tfm, seq_len,
              backwards, bs, val_bs, shuffle, device, seed, min_freq: int = 3, max_vocab: int = 60000,
-             rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None,
-             cache_dir=None):
+             more_words: Sequence[str] = (), rules: Sequence[Callable] | None = None, lang: str = "en",
+             mark_fields: bool | None = None, cache_dir=None):
     """The loaders of a source: split it, number its labels and words by the training rows, check, batch."""
     train, valid = checked_split(splitter, source.items)
     rows = np.arange(len(source.texts)) if source.rows is None else source.rows  # (N,), for messages
@@ -63,7 +63,7 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
         tokenizer.setup(source.texts[i] for i in train)
     store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True)
     if text_vocab is None:
-        text_vocab = tokenizer.itos or make_vocab(store.count(train), min_freq, max_vocab)
+        text_vocab = tokenizer.itos or add_words(make_vocab(store.count(train), min_freq, max_vocab), more_words)
     vocab = text_vocab if isinstance(text_vocab, Vocab) else Vocab(text_vocab)
     ids = store.numericalize(vocab)
     warn_of_duplicates(source.texts, train, valid, rows, source.labels)
@@ -114,6 +114,7 @@ class TextDataLoaders(DataLoaders):
             on_missing: "raise", "drop" or "empty", for rows without text. Messages count the rows of `df`, a
                 `splitter` and `valid_col` those that are left.
             min_freq, max_vocab: how often a word must be there; how many words a vocabulary has at most.
+            more_words: words to have anyway, such as those that a pretrained model knows: later texts may use them.
             rules, lang, mark_fields: for the tokenizer, where `tok_tfm` is none.
             cache_dir: where tokens are kept for the next time; see `TokenStore`.
 

@@ -14,7 +14,9 @@ from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.models.archs import Arch, get_arch
+from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.models.remap import match_embeds
+from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 
 NO_WEIGHTS = ("no pretrained weights were loaded, for none that come with the library fit this architecture, these "
@@ -64,6 +66,12 @@ def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
                         fix="pass the folder that learn.export wrote") from e
     weights = {name: t.float() for name, t in weights.items()}  # they may be stored in 16 bits
     return PretrainedLM(Path(source).name, arch, model, data, vocab, weights)
+
+
+def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:
+    """The AWD-LSTM that comes with the library for a language and direction, None where it has none."""
+    folder = shipped(get_arch(AWD_LSTM), {}, backwards, Tokenizer(lang=lang).config())
+    return None if folder is None else read_lm(folder)
 
 
 def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: Arch, config: dict | None,

@@ -16,7 +16,7 @@ from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.files import atomic_path, existing, free_place, read_json, write_json
 from ulmfit_easy.learner.lr_find import random_state, set_random_state, set_seed
-from ulmfit_easy.learner.pretrained import read_lm
+from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
@@ -35,8 +35,9 @@ class ULMFiT:
 
     Args:
         preset: "laptop", "fastai", "paper", "code_2018", or a `Preset`.
-        pretrained: the folder of an exported language model, with `bidir` two of them, (forwards, backwards); None
-            learns the language from your own texts alone.
+        pretrained: True starts from the language model that comes with the library, if there is one for `lang`; or
+            the folder of an exported one, with `bidir` two of them, (forwards, backwards); False, as where there is
+            none, learns the language from your own texts alone.
         backwards: read texts from their end.
         bidir: train a forward and a backward model and average their probabilities; twice the time.
         lang: spaCy's code of the language, for its tokenizer.
@@ -55,7 +56,7 @@ class ULMFiT:
         array(['pos'])
     """
 
-    def __init__(self, *, preset: str | Preset = "laptop", pretrained=None, backwards: bool = False,
+    def __init__(self, *, preset: str | Preset = "laptop", pretrained=True, backwards: bool = False,
                  bidir: bool = False, lang: str = "en", valid_pct: float = 0.1, seed: int | None = None,
                  verbose: bool = True):
         self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
@@ -92,7 +93,9 @@ class ULMFiT:
         """The models to train, each as (backwards, pretrained)."""
         if not self.bidir:
             return [(bool(self.backwards), self.pretrained)]
-        pair = (None, None) if self.pretrained is None else self.pretrained
+        pair = self.pretrained
+        if pair is None or isinstance(pair, bool):
+            pair = (pair, pair)
         if isinstance(pair, str | Path) or len(pair) != 2:
             raise TrainingError("E502", received=f"bidir=True with pretrained={str(pair)!r}",
                                 expected="two language models, of which one reads backwards",
@@ -102,6 +105,8 @@ class ULMFiT:
     def _fit_one(self, df, corpus, backwards, pretrained, left):
         p = get_preset(self.preset)
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
+        if pretrained is True:
+            pretrained = shipped_lm(self.lang, backwards)
         pretrained = read_lm(pretrained) if pretrained else None
         lm = new_lm(lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
         dls = classifier_data(df, p, lm, valid_col="valid", **common)

@@ -18,13 +18,16 @@ def lm_data(texts, preset="laptop", pretrained=None, **kwargs) -> TextDataLoader
     Args:
         texts: any iterable of strings.
         preset: a name or a `Preset`.
-        pretrained: the language model that `new_lm` will start from: its tokenizer is taken, whose words it knows.
-            A folder, a checkpoint, or, to read it only once, what `read_lm` made of one.
+        pretrained: the language model that `new_lm` will start from. Its tokenizer is taken, and its words are added
+            to those of the texts, for later texts may use them. A folder, a checkpoint, or, to read it only once, what
+            `read_lm` or `shipped_lm` gave.
         kwargs: passed on to `TextDataLoaders.from_df`.
     """
     p = get_preset(preset)
-    if pretrained and (known := read_lm(pretrained).data.get("tokenizer")):
-        kwargs = {"tok_tfm": Tokenizer.from_config(known), **kwargs}
+    if pretrained:
+        source = read_lm(pretrained)
+        known = source.data.get("tokenizer")
+        kwargs = {"more_words": source.vocab, **({"tok_tfm": Tokenizer.from_config(known)} if known else {}), **kwargs}
     df = pd.DataFrame({"text": list(texts)}, dtype=object)
     sizes = {"bs": p.lm_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
     return TextDataLoaders.from_df(df, text_col="text", is_lm=True, **{"valid_pct": 0.1, **sizes, **kwargs})

@@ -40,6 +40,12 @@ def make_vocab(count: Counter, min_freq: int = 3, max_vocab: int = 60000,
     return itos + [FAKE] * (-len(itos) % 8)
 
 
+def add_words(itos: Sequence[str], words: Iterable[str]) -> list[str]:
+    """The tokens of a vocabulary and after them the `words` that it lacks, `xxfake` moved to the end."""
+    known = dict.fromkeys(token for token in (*itos, *words) if token != FAKE)
+    return [*known] + [FAKE] * (-len(known) % 8)
+
+
 class Vocab(Sequence):
     """The tokens of a model in the order of their ids: frozen, hashable, and otherwise like a list.
 
