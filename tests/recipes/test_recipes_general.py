@@ -374,6 +374,12 @@ def test_a_schedule_uses_its_budget_and_validates_as_often_as_is_cheap(plan, n_t
     assert n_epoch == min(steps, max(10, min(50, n_epoch))) and (n_epoch <= 10 or n_epoch * 7 <= 0.06 * steps)
 
 
+@pytest.mark.parametrize(("seconds", "most"), [(30, 1), (140, 4), (3600, 25)])
+def test_a_short_run_is_not_spent_on_validation(seconds, most):
+    n_epoch, n_batches = schedule(Plan(corpus="c", hours=seconds / 3600), loaders(10**6, 21), 1.0)
+    assert n_epoch <= most and n_epoch * n_batches >= 0.75 * seconds
+
+
 def test_time_that_is_gone_is_no_time_to_train():
     long, short = (schedule(Plan(corpus="c", hours=1), loaders(9, 3), 1.0, spent) for spent in (0, 1800))
     assert long[0] * long[1] - short[0] * short[1] == pytest.approx(1800, abs=110)

@@ -32,7 +32,7 @@ from ulmfit_easy.recipes.start import start_of
 
 WD, CLIP = 0.01, 0.12  # as MultiFiT (Eisenschlos et al. 2019) pretrained
 EPS = 1e-8  # Adam's usual 1e-5 hides the small gradients of recurrent layers that know nothing yet (docs/LOG.md, 8)
-VALIDATIONS, SHARE = (10, 50), 0.05  # enough to see a curve, and about this share of the time
+VALIDATIONS, SHARE, MOST = (10, 50), 0.05, 0.2  # enough to see a curve; about this share, and at most, of the time
 
 
 def run_folder(out: str | Path) -> Path:
@@ -171,20 +171,21 @@ def schedule(plan: Plan, dls, step: float, spent: float = 0.0) -> tuple[int, int
     check = len(dls.valid) / 3  # steps that a validation is worth
     low, high = VALIDATIONS
 
-    def n_valid(steps):
+    def n_valid(steps, low):
         return min(high, max(low, int(SHARE * steps / check)))
 
     if plan.hours is None:
         steps = (plan.epochs or 1) * len(dls.train)
     else:
         steps = (3600 * plan.hours - spent) / step
-        steps -= check * n_valid(steps)
+        low = max(1, min(low, int(MOST * steps / check)))
+        steps -= check * n_valid(steps, low)
         if steps < 1:
             raise TrainingError("E502", received=f"{plan.hours} hours, of which {spent / 3600:.3f} are gone",
                                 expected="time for a step and its validation",
                                 fix="give more hours; the tokens are cached now")
     steps = max(1, int(steps))
-    n_epoch = min(n_valid(steps), steps)
+    n_epoch = min(n_valid(steps, low), steps)
     return n_epoch, steps // n_epoch
 
 
