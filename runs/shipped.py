@@ -23,12 +23,14 @@ import pandas as pd
 import torch
 
 from ulmfit_easy.all import baseline, read_lm, set_seed, shipped_lm
+from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm
 
 WAYS = ("scratch", "pretrained", "tuned", "backwards", "both")
+STAGE2 = ("max_vocab", "min_freq", "seq_len", "mom", "moms")  # of a preset, beside what begins with "lm"
 VALID = 0.1  # of the labelled rows, to watch the training
 
 
@@ -81,7 +83,7 @@ TASKS = {
 }
 
 
-def trained(way, task, seed, args) -> tuple[torch.Tensor, list]:
+def trained(name, way, task, seed, args) -> tuple[torch.Tensor, list]:
     """The probabilities of the test texts, (N, C), and the names of the classes."""
     p, backwards = args.preset, way == "backwards"
     options = {"seed": seed, "backwards": backwards, "path": args.out.parent}
@@ -90,12 +92,23 @@ def trained(way, task, seed, args) -> tuple[torch.Tensor, list]:
     if way != "scratch":
         given = args.backwards if backwards else args.forwards
         source = read_lm(given) if given else shipped_lm(backwards=backwards)
+        place = stage2_folder(name, way, seed, source, p, args)
+        done = way != "pretrained" and place.exists()
+        source = read_lm(place) if done else source
         lm = new_lm(lm_data(task.unlabelled, p, source, **options), p, source, verbose=False)
-        if way != "pretrained":
-            finetune_lm(lm, p)
+        if way != "pretrained" and not done:
+            finetune_lm(lm, p).export(place)
+    set_seed(seed)  # whether stage 2 was kept or not
     dls = classifier_data(task.train, p, lm, valid_pct=VALID, **options)
     learn = finetune_classifier(new_classifier(dls, p, lm, verbose=False), p, gradual=lm is not None)
     return torch.stack([found.probs for found in learn.predict(list(task.test["text"]))]), list(dls.classes)
+
+
+def stage2_folder(name, way, seed, source, p, args) -> Path:
+    """Where the language model of stage 2 is kept, for classifiers with other settings; `seconds` then lack it."""
+    of_stage2 = {k: v for k, v in p.to_json().items() if k.startswith("lm") or k in STAGE2}
+    key = sha256_bytes(json.dumps([name, way, seed, args.dev, source.sha256, of_stage2], default=str).encode())
+    return args.out.parent / "stage2" / key[:16]
 
 
 def run(name, seed, args, done):
@@ -116,7 +129,7 @@ def run(name, seed, args, done):
         if way in done and not (averaged and way in pair):
             continue
         started = time.perf_counter()
-        found[way], classes = trained(way, task, seed, args)
+        found[way], classes = trained(name, way, task, seed, args)
         if way not in done:
             tell(way, pd.Index(classes)[found[way].argmax(1).numpy()] == truth, started)
     if averaged:
