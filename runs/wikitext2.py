@@ -33,6 +33,11 @@ def articles(file):
     yield "\n".join(lines)
 
 
+def perplexity_of_file(score) -> float:
+    """The perplexity over the file's own number of tokens."""
+    return math.exp(score.n_tokens * math.log(score.perplexity) / N_TOKENS)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
@@ -41,8 +46,7 @@ def main():
     args = parser.parse_args()
     for model in args.models:
         score = evaluate_lm(load_learner(model), articles(args.file))
-        of_file = math.exp(score.n_tokens * math.log(score.perplexity) / N_TOKENS)
-        print(f"{model.name}: {score}; perplexity of the file's {N_TOKENS:,} tokens {of_file:.2f}")
+        print(f"{model.name}: {score}; perplexity of the file's {N_TOKENS:,} tokens {perplexity_of_file(score):.2f}")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def model_card(*, name: str, lang: str, start: str | None = None, backwards: boo
         name=_plain(name), lang=_plain(lang), start=f"`{_plain(start)}`" if start else "random weights",
         direction="backwards" if backwards else "forwards", flags=" --backwards" if backwards else "",
         held_out=_plain(held_out), results=_list(results), model=_list(model), corpus="\n".join(table),
-        training=_list({**training, "versions": _versions()}))
+        training=_list({**training, "versions": versions()}))
 
 
 def _list(facts: Mapping) -> str:
@@ -88,7 +88,8 @@ def _plain(value) -> str:
     return re.sub(r"[`|<>\s]+", " ", str(value)).strip()
 
 
-def _versions() -> str:
+def versions() -> str:
+    """What made a model: the library's version and those of the packages that decide its numbers."""
     found = [f"ulmfit_easy {__version__}", f"Python {platform.python_version()}"]
     for package in ("torch", "spacy", "sentencepiece"):
         try:

@@ -1,0 +1,132 @@
+"""Make the folder `ulmfit_easy/weights` from finished pretraining runs, with a model card for each direction.
+
+    .venv/bin/python runs/ship.py --forwards RUN ... --backwards RUN ... --valid FILE --wikitext2 FILE
+
+Of each direction, the runs that `ulmfit pretrain` made one after the other, each going on with the one before; the
+last is stored in 16 bits, and the figures of its card are those of the stored model.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from wikitext2 import N_TOKENS, articles, perplexity_of_file
+
+from ulmfit_easy.all import Corpus, evaluate_lm, load_learner
+from ulmfit_easy.bundle.card import versions
+from ulmfit_easy.bundle.shipped import WEIGHTS
+
+CARD = """---
+language: en
+license: apache-2.0
+library_name: ulmfit_easy
+tags:
+- ulmfit
+- language-model
+---
+
+# {name}
+
+The {arch} that comes with ulmfit_easy and reads {direction}: the first of the three stages of ULMFiT (Howard & Ruder
+2018), done. `pretrained=True` takes it{flags}.
+
+## Figures
+
+| | perplexity | bits a character | unknown tokens | tokens |
+| --- | ---: | ---: | ---: | ---: |
+| `wiki-en-valid`, 130 articles of English Wikipedia that it has not read | {valid} |
+| WikiText-2, validation: each article as it is, its `<unk>` as `xxunk` | {wikitext2} |
+
+`ulmfit evaluate-lm` defines them. Counted as the authors of WikiText-2 count, over their {n_tokens:,} tokens, the
+second perplexity is {of_file:.1f}; models that were trained on WikiText do not compare, for this one has read other
+texts, with capitals, split by another tokenizer.
+
+## Model
+
+{size}; {n_words:,} words; stored in 16 bits.
+
+## Corpus
+
+{n_docs:,} documents with {n_corpus:,} tokens, in random order: English Wikipedia (CC BY-SA 3.0; lead sections of vital
+articles CC BY-SA 4.0), OpenStax textbooks (CC BY 4.0), books in the public domain, addresses of US presidents.
+
+## Training
+
+{n_read:,} tokens in {hours:.1f} hours on one to two cores of a virtual Xeon, {n_runs} runs, each but the first with
+`--pretrained` the one before and another `--seed`:
+
+{runs}
+
+```
+ulmfit pretrain --corpus FILES --valid wiki-en-valid.txt.zst --max-vocab 20000 {sizes}{backwards} --hours H --out {name}
+```
+
+Versions: {versions}.
+
+## What it is bad at
+
+* Encyclopaedias and textbooks hardly say *I* or *you*, do not praise and do not chat: reviews, mails and posts
+  surprise it until stage 2 has read some.
+* It is small and has read little, a hundredth of what word-based models of its kind were published with and far less
+  than any large model: what it writes is neither true nor checked.
+* Words outside its {n_words:,} are one unknown word to it; fine-tuning adds those of your texts.
+* It knows the years up to those of its corpus, repeats the biases of it, and may recite a frequent passage.
+
+## Licence
+
+Apache-2.0, as the library; see NOTICE for the texts that it learned from, which are not part of it.
+"""
+
+
+def facts(run: Path) -> dict:
+    """What the card of one run tells."""
+    card = (run / "README.md").read_text(encoding="utf-8")
+    schedule = r"one cycle, ([\d,]+) steps of (\d+) x (\d+) tokens .*? rate ([\d.e-]+)"
+    steps, bs, seq_len, rate = re.search(schedule, card).groups()
+    files = re.findall(r"\| ([\d,]+) \| ([\d,]+) \|", card)
+    return {"tokens": int(steps.replace(",", "")) * int(bs) * int(seq_len), "rate": rate,
+            "seconds": int(re.search(r"time: ([\d,]+) seconds", card)[1].replace(",", "")),
+            "perplexity": re.search(r"perplexity: ([\d.]+)", card)[1],
+            "files": [[int(n.replace(",", "")) for n in row] for row in files],
+            "size": re.search(r"size: (.*)", card)[1]}
+
+
+def ship(runs: list[Path], args):
+    learn = load_learner(runs[-1])
+    backwards, arch = learn.dls.backwards, learn.settings["arch"]
+    place = WEIGHTS / f"{arch.lower()}-{'bwd' if backwards else 'fwd'}"
+    learn.export(place, half=True)
+    stored, told = load_learner(place), [facts(run) for run in runs]
+    valid, wikitext2 = evaluate_lm(stored, Corpus(args.valid)), evaluate_lm(stored, articles(args.wikitext2))
+    config = learn.settings["model"]["config"]
+    cells = [f"{s.perplexity:.2f} | {s.bits_per_char:.4f} | {s.unknown:.2%} | {s.n_tokens:,}"
+             for s in (valid, wikitext2)]
+    each = [f"* {t['tokens']:,} tokens at a highest rate of {t['rate']}: perplexity {t['perplexity']}" for t in told]
+    card = CARD.format(
+        name=place.name, arch=arch, direction="backwards" if backwards else "forwards", valid=cells[0],
+        flags=" for data with `backwards=True`" if backwards else "", wikitext2=cells[1], n_tokens=N_TOKENS,
+        of_file=perplexity_of_file(wikitext2), size=told[-1]["size"], n_words=len(learn.dls.vocab),
+        n_docs=sum(row[0] for row in told[-1]["files"]), n_corpus=sum(row[1] for row in told[-1]["files"]),
+        n_read=sum(t["tokens"] for t in told), hours=sum(t["seconds"] for t in told) / 3600, n_runs=len(runs),
+        runs="\n".join(each),
+        sizes=f"--arch {arch.lower()} --emb {config['emb_sz']} --hid {config['n_hid']} --layers {config['n_layers']}",
+        backwards=" --backwards" if backwards else "", versions=versions())
+    (place / "README.md").write_text(card, encoding="utf-8")
+    megabytes = sum(f.stat().st_size for f in place.iterdir()) / 1e6
+    print(f"{place.name}: {valid}; WikiText-2: {wikitext2}; {megabytes:.1f} MB")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("--forwards", "--backwards"):
+        parser.add_argument(name, type=Path, nargs="+", default=[])
+    for name in ("--valid", "--wikitext2"):
+        parser.add_argument(name, type=Path, required=True)
+    args = parser.parse_args()
+    for runs in (args.forwards, args.backwards):
+        if runs:
+            ship([run.absolute() for run in runs], args)
+
+
+if __name__ == "__main__":
+    main()
