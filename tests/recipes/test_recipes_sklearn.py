@@ -1,0 +1,75 @@
+"""`ULMFiT` keeps scikit-learn's rules for estimators, as far as they are about texts and not about matrices."""
+
+import numpy as np
+import pytest
+from recipes_tiny import LABELS, TEXTS, TINY
+
+from ulmfit_easy.recipes.estimator import ULMFiT
+
+# scikit-learn's own checks whose data is no matrix; `check_estimator` runs the first alone for estimators of texts
+CHECKS = ("check_estimator_cloneable", "check_estimator_repr", "check_no_attributes_set_in_init",
+          "check_parameters_default_constructible", "check_get_params_invariance", "check_set_params",
+          "check_do_not_raise_errors_in_init_or_set_params", "check_estimator_tags_renamed", "check_valid_tag_types",
+          "check_mixin_order")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def tiny(**params):
+    return ULMFiT(**{"preset": TINY, "seed": 0, "pretrained": False, "verbose": False, **params})
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_it_passes_scikit_learns_check(check):
+    from sklearn.utils import estimator_checks
+
+    getattr(estimator_checks, check)("ULMFiT", tiny())
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_it_passes_check_estimator():
+    from sklearn.utils.estimator_checks import check_estimator
+
+    results = check_estimator(tiny(), on_fail="raise")
+    assert [r["status"] for r in results] and not [r for r in results if r["status"] == "failed"]
+
+
+def test_it_is_searched_and_cross_validated_in_a_pipeline():
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    lower = FunctionTransformer(lambda texts: [t.lower() for t in texts])
+    pipe = make_pipeline(lower, tiny())
+    assert np.isfinite(cross_val_score(pipe, TEXTS[:60], LABELS[:60], cv=2)).all()
+    search = GridSearchCV(pipe, {"ulmfit__seed": [0, 1], "ulmfit__valid_pct": [0.2]}, cv=2).fit(TEXTS[:60], LABELS[:60])
+    assert set(search.best_params_) == {"ulmfit__seed", "ulmfit__valid_pct"}
+    assert search.predict(TEXTS[:3]).shape == (3,) and 0 <= search.best_score_ <= 1
+
+
+def test_fit_leaves_its_parameters_and_its_input_alone():
+    texts, labels, model = list(TEXTS), np.array(LABELS), tiny()
+    before = dict(model.get_params())
+    model.fit(texts, labels)
+    assert model.get_params() == before and texts == TEXTS and labels.tolist() == LABELS
+    assert all(name.endswith("_") for name in set(vars(model)) - set(before))
+
+
+def test_a_second_fit_forgets_the_first():
+    once = tiny().fit(TEXTS, LABELS)
+    twice = tiny().fit(TEXTS[:60], ["x" if label == "pos" else "y" for label in LABELS[:60]]).fit(TEXTS, LABELS)
+    assert np.array_equal(once.predict_proba(TEXTS), twice.predict_proba(TEXTS))
+
+
+def test_it_is_pickled_and_copied(tmp_path):
+    import pickle
+    from copy import deepcopy
+
+    model = tiny().fit(TEXTS, LABELS)
+    for again in (deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert np.array_equal(again.predict_proba(TEXTS[:5]), model.predict_proba(TEXTS[:5]))
