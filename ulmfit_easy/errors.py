@@ -33,6 +33,7 @@ CODES = {
     "E505": "this question would need more memory than any machine has",
     "E506": "the learner lacks something this call needs",
     "E507": "an optional package is not installed",
+    "E508": "a worker process has died",
 }
 
 

@@ -9,7 +9,7 @@ from fastai.callback.schedule import combined_cos, minimum, slide, steep, valley
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
-from fastai.optimizer import Adam, Optimizer
+from fastai.optimizer import SGD, Adam, Lamb, Larc, Lookahead, Optimizer, QHAdam, RAdam, RMSProp, ranger
 from torch import nn
 
 POSITIONS = sorted({i / 40 for i in range(41)} | {.001, .249, .251, .299, .301, .749, .751, .999})
@@ -107,6 +107,24 @@ def slices() -> dict:
     return {"cases": cases}
 
 
+START = [torch.tensor(p) for p in ([.496, .768, -.912], [-.368, .307])]
+MOVING = {"lr": [.001 * i for i in range(1, 15)], "mom": [.95 - .01 * i for i in range(14)]}
+
+
+def trajectory(make, changes: dict, start: list, grads: list) -> list:
+    """Groups of one parameter each after each step of an optimizer with given gradients."""
+    params, path = [[nn.Parameter(p.clone())] for p in start], []
+    opt = make(params)
+    for i, row in enumerate(grads):
+        for name, values in changes.items():
+            opt.set_hyper(name, values[i])
+        for (p,), grad in zip(params, row, strict=True):
+            p.grad = grad.clone()
+        opt.step()
+        path.append([p.detach().clone() for (p,) in params])
+    return path
+
+
 def adam() -> dict:
     """Two groups of parameters after each of ten steps with given gradients, under several settings."""
     gen = torch.Generator().manual_seed(0)
@@ -117,19 +135,35 @@ def adam() -> dict:
     runs, cases = [], [({"lr": .01}, {}), ({"lr": .01, "wd": 0.}, {}), ({"lr": .01, "wd": .1}, {}), (odd, {}),
                        ({"lr": slice(.001, .01)}, {}), ({"lr": .01}, moving), ({"lr": .01, "wd": 0.}, moving)]
     for settings, changes in cases:
-        params = [[nn.Parameter(p.clone())] for p in start]
-        opt, path = Adam(params, **settings), []
-        for i, row in enumerate(grads):
-            for name, values in changes.items():
-                opt.set_hyper(name, values[i])
-            for (p,), grad in zip(params, row, strict=True):
-                p.grad = grad.clone()
-            opt.step()
-            path.append([p.detach().clone() for (p,) in params])
+        path = trajectory(lambda params: Adam(params, **settings), changes, start, grads)  # noqa: B023
         settings = {name: named(value) for name, value in settings.items()}
         runs.append({"settings": settings, "per_step": changes, "path": path})
     defaults = dict(Adam([nn.Parameter(torch.zeros(1))], .1).hypers[0])
     return {"start": start, "grads": grads, "runs": runs, "hypers": defaults}
+
+
+def optimizers() -> dict:
+    """The same for the other optimizers, fourteen steps each: RAdam begins to divide in the sixth."""
+    gen, runs = torch.Generator().manual_seed(1), []
+    grads = [[(torch.randn(n, generator=gen) * 1000).round() / 1000 for n in (3, 2)] for _ in range(14)]
+    l2, rates = {"lr": .01, "wd": .1, "decouple_wd": False}, {"lr": slice(.001, .01)}
+    cases = {SGD: [{"mom": .9}, {"mom": .9, "wd": .1}], RMSProp: [{"mom": .9}, {"sqr_mom": .9}],
+             RAdam: [{"beta": 5.}, {"eps": 1e-3, "sqr_mom": .95}], QHAdam: [{"nu_1": .5, "nu_2": .8}],
+             Larc: [{"mom": 0.}, {"clip": False, "wd": .1}, {"trust_coeff": 1.}],
+             Lamb: [{"mom": .7, "eps": 1e-3}], ranger: [{"k": 4, "alpha": .3}]}
+    for make, extra in cases.items():
+        settings = [{"lr": .01}, {"lr": .01, "wd": .1}, *({"lr": .01, **e} for e in extra), rates]
+        settings += [] if make is ranger else [l2]
+        for values, changes in [*((v, {}) for v in settings), ({"lr": .01}, MOVING)]:
+            path = trajectory(lambda params: make(params, **values), changes, START, grads)  # noqa: B023
+            runs.append({"name": make.__name__, "settings": {name: named(v) for name, v in values.items()},
+                         "per_step": list(changes), "path": [path[i] for i in (0, 1, 5, 6, 13)]})
+    for k, alpha in ((6, .5), (5, .8)):
+        path = trajectory(lambda params: Lookahead(SGD(params, .1, mom=.9), k, alpha), {}, START, grads)  # noqa: B023
+        runs.append({"name": "Lookahead", "settings": {"k": k, "alpha": alpha}, "per_step": [],
+                     "path": [path[i] for i in (0, 1, 5, 6, 13)]})
+    hypers = {make.__name__: dict(make([nn.Parameter(torch.zeros(1))], .1).hypers[0]) for make in cases}
+    return {"start": START, "grads": grads, "moving": MOVING, "steps": [0, 1, 5, 6, 13], "runs": runs, "hypers": hypers}
 
 
 def lr_find() -> dict:

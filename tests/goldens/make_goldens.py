@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import golden_data
+import golden_measures
 import golden_models
 import golden_signatures
 import golden_text
@@ -22,7 +23,8 @@ FAMILIES = [
     golden_models.pooling, golden_models.head, golden_models.lm_loss, golden_models.regularizers,
     golden_models.classifier, golden_models.embeds,
     golden_training.schedules, golden_training.steps, golden_training.slices, golden_training.adam,
-    golden_training.lr_find,
+    golden_training.optimizers, golden_training.lr_find,
+    golden_measures.losses, golden_measures.metrics,
     golden_signatures.signatures,
 ]
 MAX_BYTES, WIDTH = 60_000, 110

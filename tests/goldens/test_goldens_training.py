@@ -57,8 +57,6 @@ def learner_of_three_groups(folder: Path, n_batches: int, **options):
 def test_real_runs_set_fastais_rates_and_momenta(run, tmp_path):
     from ulmfit_easy.learner.events import Callback
 
-    if run["method"] == "fit_sgdr":
-        pytest.skip("left out on purpose: no ULMFiT recipe restarts its rates")
     phases = []
 
     class Watch(Callback):
@@ -98,7 +96,7 @@ def test_adam_moves_parameters_as_fastai():
                 close(p.detach(), p_theirs)
 
 
-@pytest.mark.parametrize("method", ["valley", "minimum", "steep"])
+@pytest.mark.parametrize("method", ["valley", "minimum", "steep", "slide"])
 def test_the_finder_suggests_fastais_rates(method):
     from ulmfit_easy.learner import lr_find
 

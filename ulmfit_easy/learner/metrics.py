@@ -1,66 +1,79 @@
-"""Metrics: averages over tokens or rows, and scikit-learn's over a whole validation set."""
+"""All metrics under one roof: our own for classes and words here, the others from the modules beside this one."""
 
 import math
-from functools import partial
+from collections.abc import Callable
+from functools import wraps
 
 import torch
 from torch import Tensor
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.bleu import CorpusBLEUMetric
+from ulmfit_easy.learner.metric import (
+    AccumMetric,
+    AvgLoss,
+    AvgMetric,
+    AvgSmoothLoss,
+    LossMetric,
+    LossMetrics,
+    Metric,
+    ValueMetric,
+    as_metric,
+    flat_pair,
+    n_items,
+)
+from ulmfit_easy.learner.regression_metrics import (
+    ExplainedVariance,
+    PearsonCorrCoef,
+    R2Score,
+    SpearmanCorrCoef,
+    exp_rmspe,
+    mae,
+    mse,
+    msle,
+    rmse,
+)
+from ulmfit_easy.learner.sklearn_metrics import (
+    APScoreBinary,
+    APScoreMulti,
+    BalancedAccuracy,
+    BrierScore,
+    BrierScoreMulti,
+    CohenKappa,
+    F1Score,
+    F1ScoreMulti,
+    FBeta,
+    FBetaMulti,
+    HammingLoss,
+    HammingLossMulti,
+    Jaccard,
+    JaccardMulti,
+    MatthewsCorrCoef,
+    MatthewsCorrCoefMulti,
+    Precision,
+    PrecisionMulti,
+    Recall,
+    RecallMulti,
+    RocAuc,
+    RocAucBinary,
+    RocAucMulti,
+    sklearn_metric,
+    skm_to_fastai,
+)
 from ulmfit_easy.models.softmax import LMOutput, token_stats
 
-
-def n_items(learn) -> int:
-    """What a batch weighs in an average: its tokens for a language model, its rows otherwise."""
-    return learn.yb[0].numel() if isinstance(learn.pred, LMOutput) else len(learn.yb[0])
-
-
-class Metric:
-    """Something measured over a validation set: `reset`, `accumulate(learn)` after each batch, then `value`."""
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def reset(self): ...
-    def accumulate(self, learn): ...
-
-
-class AvgMetric(Metric):
-    """The average of a function of (pred, targets), each batch weighing as many as its rows or tokens."""
-
-    def __init__(self, func):
-        self.func, self._name = func, getattr(func, "func", func).__name__
-        self.reset()
-
-    def reset(self):
-        self.total, self.count = 0.0, 0
-
-    def accumulate(self, learn):
-        n = n_items(learn)
-        self.total += float(self.func(learn.pred, *learn.yb)) * n
-        self.count += n
-
-    @property
-    def value(self):
-        return self.total / self.count if self.count else None
-
-
-class AvgLoss(AvgMetric):
-    """The average of the loss."""
-
-    def __init__(self):
-        self._name = "loss"
-        self.reset()
-
-    def accumulate(self, learn):
-        n = n_items(learn)
-        self.total += float(learn.loss.mean()) * n
-        self.count += n
+__all__ = [
+    "APScoreBinary", "APScoreMulti", "AccumMetric", "AvgLoss", "AvgMetric", "AvgSmoothLoss", "BalancedAccuracy",
+    "BrierScore", "BrierScoreMulti", "CohenKappa", "CorpusBLEUMetric", "ExplainedVariance", "F1Score", "F1ScoreMulti",
+    "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard", "JaccardMulti", "LossMetric", "LossMetrics",
+    "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "Metric", "PearsonCorrCoef", "Perplexity", "Precision",
+    "PrecisionMulti", "R2Score", "Recall", "RecallMulti", "RocAuc", "RocAucBinary", "RocAucMulti", "SpearmanCorrCoef",
+    "ValueMetric", "accuracy", "accuracy_multi", "as_metric", "error_rate", "exp_rmspe", "mae", "mse", "msle",
+    "n_items", "optim_metric", "perplexity", "rmse", "skm_to_fastai", "sklearn_metric", "top_k_accuracy",
+]  # fmt: skip
 
 
 class Perplexity(AvgLoss):
-    """exp of the mean negative log-likelihood per token, unknown words counted as `xxunk`."""
+    """exp of the mean negative log-likelihood per token, unknown words counted as `xxunk`; lower is better."""
 
     def __init__(self):
         super().__init__()
@@ -68,74 +81,11 @@ class Perplexity(AvgLoss):
 
     @property
     def value(self):
-        if not self.count:
-            return None
-        mean = self.total / self.count
-        return math.exp(mean) if mean < 700 else math.inf
+        mean = super().value
+        return mean if mean is None else math.exp(mean) if mean < 700 else math.inf
 
 
 perplexity = Perplexity()
-
-
-class AvgSmoothLoss(Metric):
-    """The exponentially smoothed training loss, corrected for its start at zero."""
-
-    def __init__(self, beta: float = 0.98):
-        self.beta, self._name = beta, "loss"
-        self.reset()
-
-    def reset(self):
-        self.count, self.smooth = 0, 0.0
-
-    def accumulate(self, learn):
-        self.count += 1
-        self.smooth = self.beta * self.smooth + (1 - self.beta) * float(learn.loss.mean())
-
-    @property
-    def value(self):
-        return self.smooth / (1 - self.beta**self.count) if self.count else None
-
-
-class AccumMetric(Metric):
-    """A function of all targets and all predictions of a validation set, such as scikit-learn's metrics.
-
-    Args:
-        func: from (targets, predictions), two arrays, to a number.
-        name: the column's name.
-        kind: what the function wants: "class" (decisions), "prob" (probabilities) or "raw".
-    """
-
-    def __init__(self, func, name: str, kind: str = "class"):
-        self.func, self._name, self.kind = func, name, kind
-        self.reset()
-
-    def reset(self):
-        self.preds, self.targs = [], []
-
-    def accumulate(self, learn):
-        if isinstance(learn.pred, LMOutput):
-            raise TrainingError("E502", received=f"the metric {self.name} for a language model",
-                                expected="one that adds up over tokens", fix="use accuracy and Perplexity()")
-        loss, classes = learn.loss_func, not learn.yb[0].is_floating_point()
-        turn = {"class": getattr(loss, "decodes", _argmax if classes else None),
-                "prob": getattr(loss, "activation", _softmax if classes else None)}.get(self.kind)
-        pred = learn.pred if turn is None else turn(learn.pred)
-        self.preds.append(pred.detach().float().cpu())
-        self.targs.append(learn.yb[0].detach().cpu())
-
-    @property
-    def value(self):
-        if not self.preds:
-            return None
-        return float(self.func(torch.cat(self.targs).numpy(), torch.cat(self.preds).numpy()))
-
-
-def _argmax(logits: Tensor) -> Tensor:
-    return logits.argmax(-1)
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    return logits.softmax(-1)
 
 
 def accuracy(pred: Tensor | LMOutput, target: Tensor, axis: int = -1) -> float:
@@ -143,72 +93,52 @@ def accuracy(pred: Tensor | LMOutput, target: Tensor, axis: int = -1) -> float:
     if isinstance(pred, LMOutput):
         stats = pred.stats or token_stats(pred, target)
         return float(stats.correct) / max(1, float(stats.count))
-    return (pred.argmax(axis) == target).float().mean().item()
+    pred, target = flat_pair(pred.argmax(axis), target)  # (N,), (N,)
+    return (pred == target).float().mean().item()
 
 
-def error_rate(pred: Tensor, target: Tensor, axis: int = -1) -> float:
+def error_rate(pred: Tensor | LMOutput, target: Tensor, axis: int = -1) -> float:
     """1 - accuracy."""
     return 1 - accuracy(pred, target, axis)
 
 
+def top_k_accuracy(pred: Tensor | LMOutput, target: Tensor, k: int = 5, axis: int = -1) -> float:
+    """Share of the rows (of the tokens, for a language model) whose target is among the `k` likeliest classes."""
+    if isinstance(pred, LMOutput):  # the logits of one row at a time, (T, V), never of all tokens
+        with torch.no_grad():
+            rows = [top_k_accuracy(pred.decoder(x), y, k) for x, y in zip(pred.dropped, target, strict=True)]
+        return sum(rows) / len(rows)
+    best = pred.topk(min(k, pred.shape[axis]), dim=axis).indices
+    return (best == target.unsqueeze(axis)).any(axis).float().mean().item()
+
+
 def accuracy_multi(pred: Tensor, target: Tensor, thresh: float = 0.5, sigmoid: bool = True) -> float:
     """Share of right yes-or-no decisions, with several labels a text; `pred` are logits (B, C) if `sigmoid`."""
-    return (((pred.sigmoid() if sigmoid else pred) > thresh) == target.bool()).float().mean().item()
+    pred, target = flat_pair(pred.sigmoid() if sigmoid else pred, target)
+    return ((pred > thresh) == target.bool()).float().mean().item()
 
 
-def mse(pred: Tensor, target: Tensor) -> float:
-    """Mean squared error."""
-    return (pred.reshape(-1) - target.reshape(-1)).pow(2).mean().item()
+def optim_metric(f: Callable, argname: str, bounds: tuple[float, float], tol: float = 0.01, do_neg: bool = True,
+                 get_x: bool = False) -> Callable:
+    """The function `f(pred, target, argname=...)` with that argument chosen so that the result is best.
 
+    For an `AccumMetric`: the best threshold is one for all rows. The value is the best that was found, so it is higher
+    than what new data will give.
 
-def mae(pred: Tensor, target: Tensor) -> float:
-    """Mean absolute error."""
-    return (pred.reshape(-1) - target.reshape(-1)).abs().mean().item()
+    Args:
+        bounds, tol: the lowest and highest value of the argument that is looked at, and how exactly it is found.
+        do_neg: whether higher is better.
+        get_x: give (value, argument) instead of the value alone.
+    """
 
+    @wraps(f)
+    def best(pred, target):
+        from scipy.optimize import minimize_scalar
 
-def _sklearn(metric, targs, preds, **kwargs):
-    from sklearn import metrics
+        sign = -1 if do_neg else 1
+        found = minimize_scalar(lambda x: sign * float(f(pred, target, **{argname: x})), bounds=bounds,
+                                method="bounded", options={"xatol": tol})
+        value = sign * found.fun
+        return (value, found.x) if get_x else value
 
-    return getattr(metrics, metric)(targs, preds, **kwargs)
-
-
-def F1Score(average="binary", **kwargs):
-    """scikit-learn's F1 score of the decisions."""
-    return AccumMetric(partial(_sklearn, "f1_score", average=average, **kwargs), "f1_score")
-
-
-def Precision(average="binary", **kwargs):
-    """scikit-learn's precision of the decisions; 0 where a class is never predicted."""
-    func = partial(_sklearn, "precision_score", average=average, zero_division=0, **kwargs)
-    return AccumMetric(func, "precision_score")
-
-
-def Recall(average="binary", **kwargs):
-    """scikit-learn's recall of the decisions."""
-    return AccumMetric(partial(_sklearn, "recall_score", average=average, **kwargs), "recall_score")
-
-
-def MatthewsCorrCoef(**kwargs):
-    """scikit-learn's Matthews correlation coefficient of the decisions."""
-    return AccumMetric(partial(_sklearn, "matthews_corrcoef", **kwargs), "matthews_corrcoef")
-
-
-def RocAuc(average="macro", multi_class="ovr", **kwargs):
-    """scikit-learn's area under the ROC curve: of the second class's probability, or each class against the rest."""
-
-    def func(targs, probs):
-        two_classes = probs.shape[1] == 2 and targs.ndim == 1
-        return _sklearn("roc_auc_score", targs, probs[:, 1] if two_classes else probs, average=average,
-                        multi_class=multi_class, **kwargs)
-
-    return AccumMetric(func, "roc_auc_score", kind="prob")
-
-
-RocAucBinary = RocAuc
-
-
-def as_metric(metric) -> Metric:
-    """A `Metric` as it is, a class of one called, a plain function averaged."""
-    if isinstance(metric, type) and issubclass(metric, Metric):
-        metric = metric()
-    return metric if isinstance(metric, Metric) else AvgMetric(metric)
+    return best

@@ -65,9 +65,10 @@ class Optimizer:
     """A torch optimizer over layer groups, with the hyper-parameters of each group under fastai's names.
 
     Args:
-        groups: lists of parameters, input side first.
+        groups: lists of parameters, input side first; or the parameters, which are then one group.
         make: builds the torch optimizer from torch's own parameter groups.
-        names: maps our names (lr, mom, sqr_mom, eps, wd) to torch's (`betas.0` is the first of a tuple).
+        names: maps our names (lr, mom, sqr_mom, eps, wd) to torch's (`betas.0` is the first of a tuple); None for
+            one that a schedule may set and this optimizer does not use.
         no_decay: parameters without weight decay (biases and norms, unless asked otherwise).
         always_train: parameters that `freeze_to` leaves trainable (norms).
         hypers: the first value of each hyper-parameter.
@@ -75,9 +76,8 @@ class Optimizer:
 
     def __init__(self, groups, make, names, *, no_decay=(), always_train=(), **hypers):
         groups = list(groups)
-        if any(isinstance(g, torch.Tensor) for g in groups):
-            raise TrainingError("E502", received="parameters that are not in layer groups",
-                                expected="a list of lists of tensors", fix="pass [list(model.parameters())]")
+        if groups and isinstance(groups[0], torch.Tensor):
+            groups = [groups]
         groups, skip = [list(g) for g in groups], {id(p) for p in no_decay}
         self.param_groups = groups
         self.names, self._always = names, {id(p) for p in always_train}
@@ -95,7 +95,7 @@ class Optimizer:
         if name not in self.names:
             raise TrainingError("E502", received=f"the hyper-parameter {name!r}",
                                 expected=f"one of {', '.join(self.names)}", fix="use one of these names")
-        key, _, index = self.names[name].partition(".")
+        key, _, index = (self.names[name] or "").partition(".")
         values = expand_lr(value, len(self.hypers))
         if not all(0 <= v < math.inf for v in values):
             raise _rates_error(value, "finite values, none below zero")
@@ -106,7 +106,7 @@ class Optimizer:
                     pair = list(tg[key])
                     pair[int(index)] = v
                     tg[key] = tuple(pair)
-                else:
+                elif key:
                     tg[key] = 0.0 if name == "wd" and tg["_plain"] else v
 
     def freeze_to(self, n: int):
@@ -143,13 +143,12 @@ class Optimizer:
         """Restore what `state_dict` gave."""
         if sd["frozen_idx"] != self.frozen_idx:
             self.freeze_to(sd["frozen_idx"])
-        for name in self.hypers[0] if self.hypers else ():
+        for name in sd["hypers"][0] if self.hypers else ():
             self.set_hyper(name, [h[name] for h in sd["hypers"]])
         self.opt.load_state_dict({"state": sd["state"], "param_groups": self.opt.state_dict()["param_groups"]})
 
 
 ADAM_NAMES = {"lr": "lr", "mom": "betas.0", "sqr_mom": "betas.1", "eps": "eps", "wd": "weight_decay"}
-SGD_NAMES = {"lr": "lr", "mom": "momentum", "wd": "weight_decay"}
 
 
 def Adam(params, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5, wd: float = 0.01,
@@ -160,9 +159,31 @@ def Adam(params, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float =
     return Optimizer(params, make, ADAM_NAMES, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd, **kwargs)
 
 
-def SGD(params, lr: Rate, mom: float = 0.0, wd: float = 0.0, **kwargs) -> Optimizer:
-    """Stochastic gradient descent; torch's form, in which `wd` is an L2 penalty."""
-    return Optimizer(params, partial(torch.optim.SGD, lr=1.0), SGD_NAMES, lr=lr, mom=mom, wd=wd, **kwargs)
+def SGD(params, lr: Rate, mom: float = 0.0, wd: float = 0.0, decouple_wd: bool = True, **kwargs) -> Optimizer:
+    """Stochastic gradient descent.
+
+    Args:
+        mom: momentum, undamped: a step is up to 1 / (1 - mom) times as long. 0 is none, and then a schedule's momentum
+            changes nothing: `partial(SGD, mom=0.9)` is the optimizer whose momentum `fit_one_cycle` moves.
+        wd: share of the weights that a step at rate 1 takes away; with `decouple_wd=False` an L2 penalty, whose
+            gradient goes through the momentum.
+    """
+    names = {"lr": "lr", "mom": "momentum" if mom else None, "wd": "decay" if decouple_wd else "weight_decay"}
+    make = partial(SGDW if decouple_wd else torch.optim.SGD, lr=1.0)
+    return Optimizer(params, make, names, lr=lr, mom=mom, wd=wd, **kwargs)
+
+
+class SGDW(torch.optim.SGD):
+    """torch's SGD after a decay of the weights by `decay`, which torch has for Adam only."""
+
+    @torch.no_grad()
+    def step(self):
+        """Move every parameter that has a gradient."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.mul_(1 - group["lr"] * group["decay"])
+        super().step()
 
 
 def norm_params(model: nn.Module) -> list:

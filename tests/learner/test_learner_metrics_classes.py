@@ -1,0 +1,113 @@
+"""Classes of metrics: averages, parts of a loss, what keeps all predictions, what finds the best threshold."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from learner_toys import regression, three_classes
+from scipy import stats
+from sklearn import metrics as sk
+from torch import nn
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner import metrics as m
+from ulmfit_easy.learner.losses import MSELossFlat
+
+GEN = torch.Generator().manual_seed(0)
+TWO, Y2 = torch.randn(60, 2, generator=GEN), torch.randint(2, (60,), generator=GEN)
+THREE, Y3 = torch.randn(60, 3, generator=GEN), torch.randint(3, (60,), generator=GEN)
+
+
+def asked(metric, pred, target, loss=None):
+    """What a metric says after batches of 16, 16, ... rows of a learner with that loss."""
+    metric.reset()
+    for p, t in zip(pred.split(16), target.split(16), strict=True):
+        metric.accumulate(SimpleNamespace(pred=p, yb=(t,), loss_func=loss))
+    return metric.value
+
+
+class TwoParts:
+    """A loss that leaves its parts behind."""
+
+    def __call__(self, pred, target):
+        self.first, self.second = (pred - target).pow(2).mean(), pred.abs().mean()
+        return self.first + self.second
+
+
+def test_parts_of_a_loss_are_averaged_by_rows():
+    learn = regression(n=11, bs=4, metrics=[*m.LossMetrics("first,second", "square,size"), m.mse])
+    learn.loss_func = TwoParts()
+    loss, square, size, mse = learn.validate()
+    assert square == pytest.approx(mse) and loss == pytest.approx(square + size)
+    assert learn.recorder.metric_names[3:-1] == ["square", "size", "mse"]
+    assert [x.name for x in m.LossMetrics(["a", "b"])] == ["a", "b"] and m.LossMetric("c", "d").name == "d"
+
+
+def test_a_value_metric_says_what_its_function_says():
+    def best_so_far():
+        return 7
+
+    learn = regression(metrics=[m.ValueMetric(best_so_far), m.ValueMetric(lambda: 3, "three")])
+    assert learn.validate()[1:] == [7, 3] and learn.recorder.metric_names[3:-1] == ["best_so_far", "three"]
+
+
+def test_a_metric_of_ones_own_is_named_after_its_class():
+    class WordsPerTextMetric(m.Metric):
+        def reset(self):
+            self.value = 0
+
+        def accumulate(self, learn):
+            self.value += len(learn.yb[0])
+
+    class Metric(m.Metric): ...
+
+    learn = regression(metrics=[WordsPerTextMetric(), nn.L1Loss()])
+    learn.fit(2, 0.1)
+    assert learn.recorder.metric_names[3:-1] == ["words_per_text", "L1Loss"] and learn.recorder.values[1][2] == 32
+    assert Metric().name == "metric"
+
+
+@pytest.mark.parametrize(("options", "expected"), [
+    ({"dim_argmax": -1}, (THREE.argmax(1) == 1).float().mean()),
+    ({"activation": "sigmoid", "thresh": 0.6, "flatten": False}, (THREE.sigmoid() >= 0.6).float().mean()),
+    ({"activation": "softmax", "flatten": False, "to_np": True}, 1 / 3),
+    ({"activation": "binarysoftmax"}, THREE.softmax(1)[:, 2].mean()),
+    ({"activation": "decoded"}, THREE.argmax(1).float().mean()),
+])
+def test_predictions_are_turned_as_asked(options, expected):
+    def mean(preds, targs):
+        if options.get("to_np"):
+            return preds.mean()
+        return (preds == 1 if "dim_argmax" in options else preds).float().mean()
+
+    assert asked(m.AccumMetric(mean, **options), THREE, Y3) == pytest.approx(float(expected))
+
+
+def test_the_order_of_targets_and_further_arguments_reach_the_function():
+    def first_mean(a, b, times=1):
+        return a.float().mean() * times
+
+    assert m.AccumMetric(first_mean, invert_arg=True, times=2)(TWO[:, 0], Y2) == pytest.approx(2 * Y2.float().mean())
+    with pytest.raises(TrainingError, match="E502"):
+        m.AccumMetric(first_mean, activation="tanh")
+
+
+def test_regressions_need_no_decision():
+    learn = three_classes(n=60, n_out=1, targets=torch.randn(60, generator=GEN), loss_func=MSELossFlat(),
+                          metrics=[m.R2Score(), m.PearsonCorrCoef()])
+    preds, targets = learn.get_preds()
+    assert learn.validate()[1:] == pytest.approx([sk.r2_score(targets, preds), stats.pearsonr(preds[:, 0], targets)[0]])
+
+
+def test_the_best_threshold_is_found():
+    def f1(pred, target, thresh):
+        return sk.f1_score(target, pred.softmax(1)[:, 1] > thresh)
+
+    best = max(f1(TWO, Y2, t) for t in np.linspace(0.05, 0.95, 50))
+    value, thresh = m.optim_metric(f1, "thresh", (0.05, 0.95), get_x=True)(TWO, Y2)
+    assert f1(TWO, Y2, thresh) == value == pytest.approx(best, abs=0.05)
+    lowest = m.optim_metric(lambda pred, target, at: (at - 0.3) ** 2, "at", (0, 1), tol=1e-5, do_neg=False)
+    assert lowest(TWO, Y2) == pytest.approx(0, abs=1e-8)
+    metric = m.AccumMetric(m.optim_metric(f1, "thresh", (0.05, 0.95)), flatten=False)
+    assert metric(TWO, Y2) == value and metric.name == "f1"

@@ -1,0 +1,87 @@
+"""NT-ASGD, the optimizer of the AWD-LSTM: plain SGD whose weights are averaged once it no longer improves."""
+
+import math
+
+from ulmfit_easy.learner.events import Callback
+
+
+class NTASGD(Callback):
+    """Averages the weights of all steps from the moment on when the validation loss has stopped falling.
+
+    "Non-monotonically triggered": averaging begins after an epoch whose loss is above the lowest of all epochs but
+    the last `n`. From then on, training goes its way with its own weights, while validation, `SaveModelCallback` and
+    the end of the fit have the averages. With `opt_func=SGD` this is NT-ASGD; the paper trains for hundreds of
+    epochs at a constant rate:
+
+        cbs = [NTASGD(), GradientClip(0.25)]
+        learn = language_model_learner(dls, AWD_LSTM, pretrained=False, opt_func=SGD, cbs=cbs)
+        learn.fit(500, 30.0, wd=1.2e-6)
+
+    Source: Merity et al. 2017 (arXiv 1708.02182), section 5, algorithm 1, with one check an epoch.
+
+    Args:
+        n: epochs without a new low that are waited for; 5 in the paper.
+        monitor: the column of the table that should fall.
+    """
+
+    order, in_lr_find = 55, False  # after the recorder, which has the losses; before what saves an epoch's weights
+
+    def __init__(self, n: int = 5, monitor: str = "valid_loss"):
+        self.n, self.monitor = n, monitor
+        self.before_fit()
+
+    def before_fit(self):
+        self.losses, self.averages, self.count, self.swapped = [], None, 0, False
+
+    def state_dict(self) -> dict:
+        """The losses so far, and the averages with the number of their steps."""
+        return {"losses": list(self.losses), "averages": self.averages, "count": self.count}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        self.losses, self.count, averages = list(state["losses"]), state["count"], state["averages"]
+        self.averages = averages and {name: averages[name].to(p, copy=True) for name, p in self._weights()}
+
+    def _weights(self):
+        return [(name, p.detach()) for name, p in self.model.named_parameters()]
+
+    def after_step(self):
+        if self.averages is None:
+            return
+        self.count += 1
+        for name, p in self._weights():
+            average = self.averages.setdefault(name, p.clone())
+            average += (p - average) / self.count
+
+    def _swap(self, averaged: bool):
+        """Have the averages in the model, or its own weights again; what is not there is kept."""
+        if self.count and averaged != self.swapped:
+            self.swapped = averaged
+            for name, p in self._weights():
+                there = p.clone()
+                p.copy_(self.averages[name])
+                self.averages[name] = there
+
+    def before_validate(self):
+        self._swap(True)
+
+    def cleanup_validate(self):
+        self._swap(False)
+
+    def after_epoch(self):
+        loss = self.recorder.value_of(self.monitor)
+        loss = math.nan if loss is None else loss
+        before = self.losses[: max(0, len(self.losses) - self.n)]
+        if self.averages is None and before and loss > min(before):
+            self.averages = {}
+        self.losses.append(loss)
+        self._swap(True)
+
+    def cleanup_epoch(self):
+        self._swap(False)
+
+    def after_fit(self):
+        self._swap(True)
+        self.before_fit()
+
+    cleanup_fit = before_fit

@@ -1,0 +1,228 @@
+"""What a metric is: something measured over a whole validation set, batch by batch."""
+
+import torch
+from torch import Tensor
+
+from ulmfit_easy._fastcore import camel2snake
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.models.softmax import LMOutput
+
+
+def n_items(learn) -> int:
+    """What a batch weighs in an average: its tokens for a language model, its rows otherwise."""
+    return learn.yb[0].numel() if isinstance(learn.pred, LMOutput) else len(learn.yb[0])
+
+
+def flat_pair(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as one row of numbers; E502 where there are not as many of one as of the other."""
+    if pred.numel() != target.numel():
+        raise TrainingError("E502", received=f"predictions of shape {list(pred.shape)} and targets of shape "
+                            f"{list(target.shape)}", expected="one prediction for each target",
+                            fix="choose a metric for this kind of target, such as F1ScoreMulti for several labels")
+    return pred.reshape(-1), target.reshape(-1)
+
+
+def name_of(func) -> str:
+    """The name of a function, of the one in a partial, or of the class of another callable."""
+    func = getattr(func, "func", func)
+    return getattr(func, "__name__", type(func).__name__)
+
+
+class Metric:
+    """Something measured over a validation set: `reset`, `accumulate(learn)` after each batch, then `value`."""
+
+    @property
+    def name(self) -> str:
+        """The column of the table: the class's name in snake case, unless another was given."""
+        return getattr(self, "_name", None) or camel2snake(type(self).__name__.removesuffix("Metric") or "Metric")
+
+    @name.setter
+    def name(self, name: str):
+        self._name = name
+
+    def reset(self): ...
+    def accumulate(self, learn): ...
+
+
+class AvgMetric(Metric):
+    """The average of a function of (pred, targets), each batch weighing as many as its rows or tokens."""
+
+    def __init__(self, func):
+        self.func, self._name = func, name_of(func)
+        self.reset()
+
+    def measure(self, learn):
+        """The number for one batch."""
+        return self.func(learn.pred, *learn.yb)
+
+    def reset(self):
+        self.total, self.count = 0.0, 0
+
+    def accumulate(self, learn):
+        n = n_items(learn)
+        self.total += float(self.measure(learn)) * n
+        self.count += n
+
+    @property
+    def value(self):
+        return self.total / self.count if self.count else None
+
+
+class AvgLoss(AvgMetric):
+    """The average of the loss."""
+
+    def __init__(self):
+        self._name = "loss"
+        self.reset()
+
+    def measure(self, learn):
+        return learn.loss.mean()
+
+
+class AvgSmoothLoss(Metric):
+    """The exponentially smoothed training loss, corrected for its start at zero."""
+
+    def __init__(self, beta: float = 0.98):
+        self.beta, self._name = beta, "loss"
+        self.reset()
+
+    def reset(self):
+        self.count, self.smooth = 0, 0.0
+
+    def accumulate(self, learn):
+        self.count += 1
+        self.smooth = self.beta * self.smooth + (1 - self.beta) * float(learn.loss.mean())
+
+    @property
+    def value(self):
+        return self.smooth / (1 - self.beta**self.count) if self.count else None
+
+
+class LossMetric(AvgMetric):
+    """The average of a number that the loss function leaves in its attribute `attr`: one of several parts of a loss."""
+
+    def __init__(self, attr: str, nm: str | None = None):
+        self.attr, self._name = attr, nm or attr
+        self.reset()
+
+    def measure(self, learn):
+        return torch.as_tensor(getattr(learn.loss_func, self.attr)).float().mean()
+
+
+def LossMetrics(attrs: str | list, nms: str | list | None = None) -> list[LossMetric]:
+    """A `LossMetric` for each of `attrs` (names, or one string with commas); `nms` are names for the columns."""
+    attrs = attrs.split(",") if isinstance(attrs, str) else attrs
+    nms = nms.split(",") if isinstance(nms, str) else nms or attrs
+    return [LossMetric(attr, nm) for attr, nm in zip(attrs, nms, strict=True)]
+
+
+class ValueMetric(Metric):
+    """What `func()` says after a validation: something that a callback has worked out."""
+
+    def __init__(self, func, metric_name: str | None = None):
+        self.func, self._name = func, metric_name or name_of(func)
+
+    @property
+    def value(self):
+        return self.func()
+
+
+class AccumMetric(Metric):
+    """A function of all predictions and all targets of a validation set, which are kept until its end.
+
+    So it is not for language models. `metric(preds, targs)` gives the value for two tensors.
+
+    Args:
+        func: from (predictions, targets) to a number.
+        dim_argmax: the dimension along which the likeliest class is taken, or None.
+        activation: what is done to predictions first: "no", "sigmoid", "softmax", "binarysoftmax" (the last class's
+            probability); "probs" and "decoded" leave it to the loss, its probabilities or its decisions.
+        thresh: predictions from this number on are True, or None.
+        to_np, invert_arg: whether `func` wants numpy arrays; whether it wants the targets first.
+        flatten: whether both become one row of numbers.
+        name: the column of the table, by default the function's name.
+        kwargs: passed on to `func`.
+
+    Raises:
+        TrainingError: E502 for a language model, for an unknown activation, or where numbers do not pair up.
+    """
+
+    def __init__(self, func, dim_argmax: int | None = None, activation: str = "no", thresh: float | None = None,
+                 to_np: bool = False, invert_arg: bool = False, flatten: bool = True, name: str | None = None,
+                 **kwargs):
+        if activation not in ACTIVATIONS:
+            raise TrainingError("E502", received=f"activation={activation!r}",
+                                expected=f"one of {', '.join(ACTIVATIONS)}", fix="choose one of these")
+        self.func, self.dim_argmax, self.activation, self.thresh = func, dim_argmax, activation, thresh
+        self.to_np, self.invert_arg, self.flatten, self.kwargs = to_np, invert_arg, flatten, kwargs
+        self._name = name or name_of(func)
+        self.reset()
+
+    def reset(self):
+        self.preds, self.targs = [], []
+
+    def accumulate(self, learn):
+        if isinstance(learn.pred, LMOutput):
+            raise TrainingError("E502", received=f"the metric {self.name} for a language model",
+                                expected="one that adds up over tokens", fix="use accuracy and Perplexity()")
+        dim = -1 if self.dim_argmax is None else self.dim_argmax
+        preds = ACTIVATIONS[self.activation](learn, dim)
+        if self.dim_argmax is not None:
+            preds = preds.argmax(dim)
+        if self.thresh is not None:
+            preds = preds >= self.thresh
+        self.accum_values(preds, learn.yb[0], learn)
+
+    def accum_values(self, preds: Tensor, targs: Tensor, learn=None):
+        """Keep one batch of predictions, as `func` wants them, and targets."""
+        preds, targs = preds.detach().cpu(), targs.detach().cpu()
+        preds, targs = flat_pair(preds, targs) if self.flatten else (preds, targs)
+        self.preds.append(preds.float() if preds.is_floating_point() else preds)
+        self.targs.append(targs)
+
+    def __call__(self, preds: Tensor, targs: Tensor):
+        """The metric of these targets and of predictions that are as `func` wants them: decisions, probabilities."""
+        self.reset()
+        self.accum_values(preds, targs)
+        return self.value
+
+    @property
+    def value(self):
+        if not self.preds:
+            return None
+        preds, targs = torch.cat(self.preds), torch.cat(self.targs)
+        if self.to_np:
+            preds, targs = preds.numpy(), targs.numpy()
+        return float(self.func(*((targs, preds) if self.invert_arg else (preds, targs)), **self.kwargs))
+
+
+def _by_loss(ability: str, otherwise):
+    """An activation that asks the learner's loss; for a plain function and targets that are classes, `otherwise`."""
+
+    def activation(learn, dim):
+        own = getattr(learn.loss_func, ability, None)
+        if own is not None:
+            return own(learn.pred)
+        return learn.pred if learn.yb[0].is_floating_point() else otherwise(learn.pred, dim)
+
+    return activation
+
+
+ACTIVATIONS = {
+    "no": lambda learn, dim: learn.pred,
+    "sigmoid": lambda learn, dim: learn.pred.sigmoid(),
+    "softmax": lambda learn, dim: learn.pred.softmax(dim),
+    "binarysoftmax": lambda learn, dim: learn.pred.softmax(dim).select(dim, -1),
+    "probs": _by_loss("activation", torch.softmax),
+    "decoded": _by_loss("decodes", torch.argmax),
+}
+
+
+def as_metric(metric) -> Metric:
+    """A `Metric` as it is, a class of one called, a plain function averaged."""
+    if isinstance(metric, type) and issubclass(metric, Metric):
+        metric = metric()
+    if not isinstance(metric, Metric) and not callable(metric):
+        raise TrainingError("E502", received=f"metrics with {metric!r}", expected="metrics, or functions of "
+                            "(predictions, targets)", fix="pass the metric itself, not its name: metrics=accuracy")
+    return metric if isinstance(metric, Metric) else AvgMetric(metric)

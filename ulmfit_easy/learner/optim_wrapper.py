@@ -1,0 +1,71 @@
+"""Any torch optimizer as one of ours: layer groups, freezing, rates for each group."""
+
+from collections.abc import Callable
+
+import torch
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.optim import Optimizer, Rate, expand_lr
+
+# From torch's names to ours, as fastai has them; `betas__0` is the first of a tuple. Others keep their name.
+pytorch_hp_map = {"momentum": "mom", "weight_decay": "wd", "alpha": "sqr_mom", "betas__0": "mom", "betas__1": "sqr_mom"}
+
+
+class OptimWrapper(Optimizer):
+    """A torch optimizer over layer groups, its hyper-parameters under fastai's names.
+
+    As an `opt_func`: `partial(OptimWrapper, opt=torch.optim.NAdam)`. One that is made without momentum has none,
+    whatever a schedule says, as our own `SGD`.
+
+    Args:
+        params: layer groups, or parameters.
+        opt: a class such as `torch.optim.NAdam`, or what else makes a torch optimizer of torch's groups; or, without
+            `params`, an optimizer that is there, whose groups are then the layer groups.
+        hp_map: from torch's names to ours, by default `pytorch_hp_map`.
+        lr: the rate, as for `set_hyper`; None for the optimizer's own.
+        no_decay, always_train: as for `Optimizer`.
+        kwargs: passed on to `opt`, under torch's names.
+
+    Raises:
+        TrainingError: E502 for both `params` and an optimizer that is there, or neither.
+    """
+
+    def __init__(self, params=None, opt: Callable | torch.optim.Optimizer | None = None, hp_map: dict | None = None, *,
+                 lr: Rate | None = None, no_decay=(), always_train=(), **kwargs):
+        there = isinstance(opt, torch.optim.Optimizer)
+        if opt is None or there == (params is not None):
+            raise TrainingError("E502", received="parameters for an optimizer that has its own" if there else
+                                "parameters or an optimizer, and not both",
+                                expected="parameters and an optimizer's class, or an optimizer alone",
+                                fix="write OptimWrapper(params, torch.optim.NAdam) or OptimWrapper(opt=optimizer)")
+
+        def make(torch_groups):
+            if there:
+                old = opt.param_groups
+                opt.param_groups = [{**old[i // 2], **group} for i, group in enumerate(torch_groups)]
+                return opt
+            rate = {} if lr is None else {"lr": expand_lr(lr, len(torch_groups) // 2)[-1]}
+            return opt(torch_groups, **rate, **kwargs)
+
+        groups = [group["params"] for group in opt.param_groups] if there else params
+        super().__init__(groups, make, {}, no_decay=no_decay, always_train=always_train)
+        values = [hypers_of(group, hp_map or pytorch_hp_map) for group in self.opt.param_groups[::2]]
+        self.names = {name: key for name, (key, _) in values[0].items()} if values else {}
+        for name in self.names:
+            self.set_hyper(name, [group[name][1] for group in values])
+        if not any(h.get("mom") for h in self.hypers):
+            self.names["mom"] = None
+        self.names.setdefault("wd", None)
+        if lr is not None:
+            self.set_hyper("lr", lr)
+
+
+def hypers_of(group: dict, hp_map: dict) -> dict:
+    """The numbers in a torch group: our name -> (torch's name, as `Optimizer` wants it, value)."""
+    found = {}
+    for key, value in group.items():
+        parts = {f"{key}__{i}": v for i, v in enumerate(value)} if isinstance(value, tuple) else {key: value}
+        for part, v in parts.items():
+            if isinstance(v, float) or (type(v) is int and part in {"lr", *pytorch_hp_map, *hp_map}):  # others count
+                found[hp_map.get(part, part)] = (part.replace("__", "."), float(v))
+    return found

@@ -1,0 +1,176 @@
+"""Optimizers that torch lacks, or has with other numbers: RMSProp, RAdam, QHAdam, Larc, Lamb.
+
+Each is a `Rule`, a torch optimizer that moves one parameter at a time, and a function of layer groups under fastai's
+name, with its arguments and defaults. All take `wd`, by default decoupled: a step takes `lr * wd` of the weights away;
+with `decouple_wd=False` it is an L2 penalty, added to the gradient.
+"""
+
+import math
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ulmfit_easy.learner.optim import Optimizer, Rate
+
+
+class Rule(torch.optim.Optimizer):
+    """A torch optimizer in two parts: weight decay here, the step of one parameter in `move`.
+
+    Its groups hold the hyper-parameters under our own names; its state is made of tensors, so that it can be saved.
+    """
+
+    def __init__(self, params, **options):
+        super().__init__(params, options)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Move every parameter that has a gradient."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                if group["decouple_wd"]:
+                    p.mul_(1 - group["lr"] * group["wd"])
+                    grad = p.grad
+                else:
+                    grad = p.grad.add(p, alpha=group["wd"])
+                self.move(p, grad, self.state[p], group)
+
+    def move(self, p: Tensor, grad: Tensor, state: dict, group: dict):
+        """Change `p` in place; `grad` and `p` are of one shape, any."""
+        raise NotImplementedError
+
+
+def average(state: dict, name: str, value: Tensor, keep: float, add: float) -> Tensor:
+    """The running average `name` of a parameter's state, from 0 on: `keep` of the old one, `add` of the value."""
+    if name not in state:
+        state[name] = torch.zeros_like(value)
+    return state[name].mul_(keep).add_(value, alpha=add)
+
+
+def momentum(state: dict, grad: Tensor, group: dict) -> Tensor:
+    """The undamped sum of the gradients, or for an optimizer without momentum the gradient itself."""
+    return average(state, "grad_avg", grad, group["mom"], 1.0) if "mom" in group else grad
+
+
+def mean_square(state: dict, grad: Tensor, group: dict) -> Tensor:
+    """The running mean of the squared gradients."""
+    return average(state, "sqr_avg", grad * grad, group["sqr_mom"], 1 - group["sqr_mom"])
+
+
+def moments(state: dict, grad: Tensor, group: dict) -> tuple[int, Tensor, Tensor]:
+    """The number of this step, from 1 on, and Adam's means of gradients and squares, free of their start at 0."""
+    state["step"] = state.get("step", torch.zeros(())) + 1
+    n, mom, sqr_mom = int(state["step"]), group["mom"], group["sqr_mom"]
+    mean = average(state, "grad_avg", grad, mom, 1 - mom)
+    return n, mean / (1 - mom**n), mean_square(state, grad, group) / (1 - sqr_mom**n)
+
+
+class RMSPropRule(Rule):
+    def move(self, p, grad, state, group):
+        scale = mean_square(state, grad, group).sqrt() + group["eps"]
+        p.addcdiv_(momentum(state, grad, group), scale, value=-group["lr"])
+
+
+class RAdamRule(Rule):
+    def move(self, p, grad, state, group):
+        n, mean, square = moments(state, grad, group)
+        b = group["sqr_mom"]
+        longest = 2 / (1 - b) - 1  # of the average of squares, in gradients: rho_inf
+        length = longest - 2 * n * b**n / (1 - b**n)  # so far: rho_t
+        if length <= 5:  # too few squares to divide by
+            p.add_(mean, alpha=-group["lr"])
+            return
+        scale = square.sqrt() + group["eps"]
+        if group["beta"]:
+            scale = F.softplus(scale, group["beta"])
+        trust = math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+        p.addcdiv_(mean, scale, value=-group["lr"] * trust)
+
+
+class QHAdamRule(Rule):
+    def move(self, p, grad, state, group):
+        _, mean, square = moments(state, grad, group)
+        nu_1, nu_2 = group["nu_1"], group["nu_2"]
+        scale = ((1 - nu_2) * grad * grad + nu_2 * square).sqrt() + group["eps"]
+        p.addcdiv_((1 - nu_1) * grad + nu_1 * mean, scale, value=-group["lr"])
+
+
+class LarcRule(Rule):
+    def move(self, p, grad, state, group):
+        size, steepness = p.norm(), grad.norm()  # (), ()
+        share = group["trust_coeff"] * size / (steepness + group["wd"] * size + group["eps"])
+        share = torch.where(size > 0, share, 1.0)  # weights that are all 0 would stay so for ever
+        if group["clip"]:
+            share = share.clamp(max=1)
+        p.addcmul_(momentum(state, grad, group), share, value=-group["lr"])
+
+
+class LambRule(Rule):
+    def move(self, p, grad, state, group):
+        _, mean, square = moments(state, grad, group)
+        step = mean / (square.sqrt() + group["eps"])
+        size, length = p.norm(), step.norm()  # (), ()
+        share = torch.where((size > 0) & (length > 0), (size / length).clamp(max=10), 1.0)
+        p.addcmul_(step, share, value=-group["lr"])
+
+
+def optimizer(rule: type[Rule], params, kwargs: dict, options: dict, **hypers) -> Optimizer:
+    """An `Optimizer` over layer groups, from a rule, its fixed options, and its hyper-parameters."""
+    names = {name: name for name in hypers}
+    if rule in (RMSPropRule, LarcRule) and not hypers["mom"]:
+        names["mom"] = None  # no momentum, whatever a schedule says
+    return Optimizer(params, partial(rule, **options), names, **hypers, **kwargs)
+
+
+def RMSProp(params, lr: Rate, mom: float = 0.0, sqr_mom: float = 0.99, eps: float = 1e-8, wd: float = 0.0,
+            decouple_wd: bool = True, **kwargs) -> Optimizer:
+    """RMSProp: steps divided by the root of the mean squared gradient (Tieleman & Hinton 2012, lecture 6.5).
+
+    With `mom`, the undamped momentum of the gradients is what is divided; 0 is none, as for `SGD`.
+    """
+    return optimizer(RMSPropRule, params, kwargs, {"decouple_wd": decouple_wd},
+                     lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
+
+
+def RAdam(params, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5, wd: float = 0.0,
+          beta: float = 0.0, decouple_wd: bool = True, **kwargs) -> Optimizer:
+    """Rectified Adam: no division by the squares until there are enough of them (Liu et al. 2019, arXiv 1908.03265).
+
+    `beta` above 0 smooths the divisor with a softplus of that sharpness.
+    """
+    return optimizer(RAdamRule, params, kwargs, {"decouple_wd": decouple_wd},
+                     lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd, beta=beta)
+
+
+def QHAdam(params, lr: Rate, mom: float = 0.999, sqr_mom: float = 0.999, nu_1: float = 0.7, nu_2: float = 1.0,
+           eps: float = 1e-8, wd: float = 0.0, decouple_wd: bool = True, **kwargs) -> Optimizer:
+    """Quasi-hyperbolic Adam: steps made of `nu_1` of the mean gradient and, for the rest, of the last one.
+
+    `nu_2` does the same for the squares. Source: Ma & Yarats 2018, arXiv 1810.06801.
+    """
+    return optimizer(QHAdamRule, params, kwargs, {"decouple_wd": decouple_wd},
+                     lr=lr, mom=mom, sqr_mom=sqr_mom, nu_1=nu_1, nu_2=nu_2, eps=eps, wd=wd)
+
+
+def Larc(params, lr: Rate, mom: float = 0.9, clip: bool = True, trust_coeff: float = 0.02, eps: float = 1e-8,
+         wd: float = 0.0, decouple_wd: bool = True, **kwargs) -> Optimizer:
+    """SGD with a rate for each tensor, in proportion to its norm over its gradient's.
+
+    With `clip`, that rate is `lr` at most; without, it is LARS. A tensor that is all zeros moves at `lr`.
+    Source: You et al. 2017, arXiv 1708.03888.
+    """
+    return optimizer(LarcRule, params, kwargs, {"decouple_wd": decouple_wd, "clip": clip},
+                     lr=lr, mom=mom, trust_coeff=trust_coeff, eps=eps, wd=wd)
+
+
+def Lamb(params, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5, wd: float = 0.0,
+         decouple_wd: bool = True, **kwargs) -> Optimizer:
+    """Adam with a rate for each tensor, in proportion to its norm over its step's.
+
+    Source: You et al. 2019, arXiv 1904.00962. As in fastai, weights decay before the step and apart from it.
+    """
+    return optimizer(LambRule, params, kwargs, {"decouple_wd": decouple_wd},
+                     lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
