@@ -8,7 +8,8 @@ here = Path(__file__).parent
 config = ConfigParser(delimiters=["="])
 config.read(here / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("subword", "zstd", "dev", "nb")}
+extras = {key.removesuffix("_requirements"): value.split() for key, value in cfg.items()
+          if key.endswith("_requirements")}
 
 setup(
     name=cfg["lib_name"],

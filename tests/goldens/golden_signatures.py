@@ -7,7 +7,15 @@ from fastai.text.learner import LMLearner
 
 LEARNER = ("__init__", "fit", "fit_one_cycle", "fit_flat_cos", "fit_sgdr", "fine_tune", "lr_find", "freeze",
            "freeze_to", "unfreeze", "validate", "get_preds", "predict", "show_results", "save", "load",
-           "export")
+           "export", "summary", "show_training_loop", "no_bar", "no_mbar", "no_logging", "validation_context",
+           "added_cbs", "removed_cbs", "add_cb", "add_cbs", "remove_cb", "remove_cbs", "create_opt", "to_bf16",
+           "to_fp32")
+CALLBACKS = ("ParamScheduler", "TrackerCallback", "SaveModelCallback", "EarlyStoppingCallback", "ReduceLROnPlateau",
+             "TerminateOnNaNCallback", "GradientAccumulation", "GradientClip", "ShortEpochCallback", "SkipToEpoch",
+             "BnFreeze", "CSVLogger", "ShowGraphCallback", "GatherPredsCallback", "FetchPredsCallback",
+             "MCDropoutCallback", "CollectDataCallback")
+FUNCTIONS = ("SchedNo", "SchedLin", "SchedCos", "SchedExp", "SchedPoly", "combine_scheds", "combined_cos", "valley",
+             "slide", "minimum", "steep", "set_seed", "no_random")
 METHODS = {
     fastai.Learner: LEARNER,
     fastai.TextLearner: ("__init__", "save_encoder", "load_encoder"),
@@ -26,7 +34,9 @@ DOORS = {
     "lowercase": fastai.lowercase,
     "Adam": fastai.Adam,
     "LMLearner.predict": LMLearner.predict,
-} | {f"{cls.__name__}.{name}": getattr(cls, name) for cls, names in METHODS.items() for name in names}
+    "LRFinder": fastai.LRFinder,
+} | {name: getattr(fastai, name) for name in (*CALLBACKS, *FUNCTIONS)} | {
+    f"{cls.__name__}.{name}": getattr(cls, name) for cls, names in METHODS.items() for name in names}
 
 
 def default(parameter: inspect.Parameter) -> str:

@@ -39,6 +39,7 @@ FITS = {
     "fit_one_cycle": lambda learn, cbs: learn.fit_one_cycle(2, 1e-2, cbs=cbs),
     "fit_flat_cos": lambda learn, cbs: learn.fit_flat_cos(2, 1e-2, cbs=cbs),
     "fit_stlr": lambda learn, cbs: learn.fit_stlr(2, 1e-2, cbs=cbs),
+    "fit_sgdr": lambda learn, cbs: learn.fit_sgdr(2, 1, 1e-2, 1, cbs=cbs),
     "fine_tune": lambda learn, cbs: learn.fine_tune(2, 1e-2, cbs=cbs),
 }
 
@@ -436,7 +437,7 @@ OTHERS = {
     "weights": lambda path: (fresh("lm", path, config=dict(emb_sz=8, n_hid=14, n_layers=2)), 2),
     "settings": lambda path: (fresh("lm", path, drop_mult=0.5), 2),
     "precision fp32 (here bf16)": lambda path: (fresh("lm", path, precision="bf16"), 2),
-    "optimizer AdamW (here SGD)": lambda path: (fresh("lm", path, opt_func=SGD), 2),
+    "optimizer Optimizer of AdamW (here Optimizer of SGDW)": lambda path: (fresh("lm", path, opt_func=SGD), 2),
     "frozen groups 0 (here 2)": lambda path: (fresh("lm", path).freeze(), 2),
     "layer groups": lambda path: (fresh("lm", path, splitter=lambda m: [list(m.parameters())]), 2),
 }

@@ -136,11 +136,6 @@ def test_show_results_says_what_each_target_is(clas, capsys):
     assert sorted(targets) == ["?", "neg", "pos", "pos"]
 
 
-def test_all_logits_of_a_language_model_are_refused():
-    with pytest.raises(TrainingError, match="E505"):
-        lm().get_preds()
-
-
 def multi_frame():
     df = toy_reviews(n=60, seed=1)
     return df.assign(tags=["good;short" if x == "pos" else "bad" for x in df["label"]], stars=np.arange(60) / 10)

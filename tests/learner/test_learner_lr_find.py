@@ -1,13 +1,16 @@
 """The learning-rate finder: what it finds, and that it leaves nothing changed."""
 
 import copy
+import math
 import operator
 import random
 
 import numpy as np
 import pytest
 import torch
-from learner_toys import At, classifier, lm, raises, regression, same, state
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from learner_toys import At, classifier, lm, raises, regression, same, state, text_dls
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.tracking import (
@@ -16,7 +19,10 @@ from ulmfit_easy.learner.callbacks.tracking import (
     SaveModelCallback,
     TerminateOnNaNCallback,
 )
-from ulmfit_easy.learner.lr_find import minimum, steep, valley
+from ulmfit_easy.learner.events import CancelBatchException
+from ulmfit_easy.learner.lr_find import SuggestionMethod, minimum, slide, steep, valley
+
+ALL = valley, slide, minimum, steep
 
 
 def everything(learn) -> dict:
@@ -103,9 +109,12 @@ def test_it_stops_when_the_loss_diverges_and_cuts_what_is_not_finite():
 
 
 def test_suggestions_come_under_the_names_of_their_functions():
-    found = regression().lr_find(show_plot=False, suggest_funcs=(valley, minimum, steep))
-    assert type(found).__name__ == "SuggestedLRs" and found._fields == ("valley", "minimum", "steep")
+    found = regression().lr_find(show_plot=False, suggest_funcs=ALL)
+    assert type(found).__name__ == "SuggestedLRs" and found._fields == ("valley", "slide", "minimum", "steep")
     assert all(1e-7 < lr < 10 for lr in found)
+    assert found == regression().lr_find(show_plot=False, suggest_funcs=(
+        SuggestionMethod.Valley, SuggestionMethod.Slide, SuggestionMethod.Minimum, SuggestionMethod.Steep))
+    assert regression().lr_find(num_it=8, show_plot=False, suggest_funcs=None) == ()
 
 
 def test_suggestions_on_curves_that_we_know():
@@ -114,13 +123,50 @@ def test_suggestions_on_curves_that_we_know():
     assert minimum(lrs, losses) == pytest.approx(lrs[49] / 10)
     assert lrs[19] < steep(lrs, losses) < lrs[49]
     assert lrs[25] < valley(lrs, losses) < lrs[40]
+    assert slide(lrs, losses) == lrs[34]  # one step to the left both ends of the window lie on the same fall
+    assert slide(lrs, losses, lr_diff=10, adjust_value=0.5) == lrs[39] / 2
+
+
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=40))
+@settings(deadline=None, max_examples=60)
+def test_any_curve_of_two_points_or_more_gives_rates_within_it(losses):
+    lrs = np.geomspace(1e-7, 10, len(losses))
+    for suggest in (valley, slide, steep):
+        assert lrs[0] <= suggest(lrs, losses) <= lrs[-1]
+    assert lrs[0] <= minimum(lrs, losses) * 10 <= lrs[-1] * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("num_it", [2, 4, 6])
 def test_few_points_give_a_warning_and_still_a_rate(num_it):
     with pytest.warns(UserWarning, match="E504"):
-        found = regression().lr_find(num_it=num_it, show_plot=False)
-    assert 0 < found.valley <= 10
+        found = regression().lr_find(num_it=num_it, show_plot=False, suggest_funcs=ALL)
+    assert all(0 < lr <= 10 for lr in found)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 9])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_becomes_no_number_ends_the_search_with_a_rate(at, value):
+    pytest.importorskip("matplotlib").use("Agg")
+    learn = regression(n=16, bs=4)
+    spoil = At("after_loss", lambda: setattr(learn, "loss", torch.tensor(value)), at)
+    with learn.added_cbs(spoil), pytest.warns(UserWarning, match="E504"):
+        found = learn.lr_find(suggest_funcs=ALL)
+    assert all(1e-8 <= lr <= 10 for lr in found) and len(learn.recorder.losses) == at
+    assert at or set(found) == {1e-7}
+
+
+def test_cancelled_batches_and_functions_without_a_name_do_not_break_it():
+    learn = regression(n=80)
+    with learn.added_cbs(At("before_batch", raises(CancelBatchException()), at=0)):
+        found = learn.lr_find(num_it=20, show_plot=False, suggest_funcs=[lambda lrs, losses: lrs[0], valley])
+    assert found._fields == ("_0", "valley") and all(lr > 0 for lr in found) and len(learn.recorder.losses) == 19
+
+
+def test_a_corpus_of_one_short_batch_is_enough():
+    learn = lm(text_dls(is_lm=True, n=6, bs=1, seq_len=300))
+    assert len(learn.dls.train) == 1
+    with pytest.warns(UserWarning, match="E504"):
+        assert all(lr > 0 for lr in learn.lr_find(num_it=5, show_plot=False, suggest_funcs=ALL))
 
 
 def test_one_batch_an_epoch_is_enough():

@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,10 @@ from learner_toys import TINY, At, classifier, lm, longer_vocab, same, state, te
 
 from ulmfit_easy.all import (
     AWD_LSTM,
+    BCELossFlat,
+    Callback,
     CrossEntropyLossFlat,
+    RateBySeqLen,
     TextDataLoaders,
     language_model_learner,
     text_classifier_learner,
@@ -363,12 +367,12 @@ def test_generation_repeats_with_a_seed_of_its_own_or_the_global_one(tuned):
 
 
 def test_a_backwards_model_puts_its_words_before_the_text(monkeypatch):
-    from ulmfit_easy.learner import text as module
+    from ulmfit_easy.learner import writing as module
 
     learn, prompts, real = lm(text_dls(is_lm=True, backwards=True)), [], module.generate
 
     def noted(model, ids, *args, **kwargs):
-        prompts.append(ids)
+        prompts.extend(ids)
         return real(model, ids, *args, **kwargs)
 
     monkeypatch.setattr(module, "generate", noted)
@@ -479,3 +483,51 @@ def test_a_language_model_of_pieces_writes_words(tmp_path):
     dls = text_dls(is_lm=True, tok_tfm=SentencePieceTokenizer(vocab_sz=150), cache_dir=tmp_path)
     text = lm(dls, path=tmp_path).predict("The film was good", n_words=5, seed=0)
     assert text.startswith("The film was good")
+
+
+def test_shorter_batches_learn_at_lower_rates_in_proportion():
+    dls = text_dls(is_lm=True, bptt_jitter=2)
+    seen, lengths = [], []
+
+    class Spy(Callback):
+        order, run_valid = 70, False
+
+        def before_step(self):
+            seen.append(self.opt.hypers[-1]["lr"])
+            lengths.append(self.xb[0].shape[1])
+
+    learn = lm(dls, cbs=[RateBySeqLen(), Spy()])
+    learn.fit(1, 1e-2)
+    assert seen == pytest.approx([1e-2 * n / 10 for n in lengths]) and len(set(lengths)) > 1
+    assert learn.opt.hypers[-1]["lr"] == pytest.approx(1e-2)
+    seen.clear(), lengths.clear()
+    lm(cbs=[RateBySeqLen(), Spy()]).fit(1, 1e-2)
+    assert set(seen) == {1e-2}
+
+
+def test_class_weight_balanced_lets_rare_classes_count_alike():
+    df = toy_reviews(90, seed=0)
+    rare = pd.concat([df[df["label"] == "pos"], df[df["label"] == "neg"][:9]])
+    dls = TextDataLoaders.from_df(rare, text_col="text", label_col="label", tok_tfm=BaseTokenizer(), bs=8, seed=0,
+                                  min_freq=1)
+    learn = classifier(dls, class_weight="balanced")
+    counts = torch.bincount(dls.train.targets)
+    assert torch.allclose(learn.loss_func.weight, counts.sum() / (2 * counts))
+    assert torch.equal(classifier(dls, class_weight=[1, 3]).loss_func.weight, torch.tensor([1.0, 3.0]))
+    assert classifier(dls).loss_func.weight is None
+    for wrong in ("even", [1, 2, 3]):
+        with pytest.raises(TrainingError, match="E502.*class_weight"):
+            classifier(dls, class_weight=wrong)
+
+
+def test_a_loss_of_probabilities_is_exported_as_one(tmp_path):
+    dls = TextDataLoaders.from_df(toy_reviews(60, seed=0).assign(tags=lambda d: d["label"] + ";x"), text_col="text",
+                                  label_col="tags", label_delim=";", tok_tfm=BaseTokenizer(), bs=8, min_freq=1, seed=0)
+    learn = classifier(dls, path=tmp_path, y_range=(0, 1), loss_func=BCELossFlat())
+    again = load_learner(learn.export())
+    assert torch.equal(again.predict(TEXTS[0]).probs, learn.predict(TEXTS[0]).probs)
+
+
+def test_a_metric_by_its_name_is_e502(clas_dls):
+    with pytest.raises(TrainingError, match="E502.*'accuracy'"):
+        classifier(clas_dls, metrics="accuracy")

@@ -4,7 +4,11 @@ Names and order are fastai's, so that a callback written for it works here. Each
 has one event more, `cleanup_*`, which runs whatever happened inside: an error, Ctrl-C or a normal end.
 """
 
+import warnings
+from types import MethodType, SimpleNamespace
+
 from ulmfit_easy._fastcore import camel2snake
+from ulmfit_easy.errors import TrainingError
 
 EVENTS = (
     "after_create", "before_fit", "before_epoch", "before_train", "before_batch", "after_pred", "after_loss",
@@ -15,6 +19,7 @@ EVENTS = (
 )  # fmt: skip
 # those inside the loop over batches: run_train and run_valid apply
 BATCH_EVENTS = frozenset(EVENTS[EVENTS.index("before_batch") : EVENTS.index("after_batch") + 1])
+event = SimpleNamespace(**{name: name for name in EVENTS})  # `event.before_fit` is "before_fit", as in fastai
 
 
 class CancelBackwardException(Exception):
@@ -57,12 +62,28 @@ class Callback:
 
     Reading an attribute falls through to the learner (`self.loss` is `self.learn.loss`); to change one, write
     `self.learn.loss = ...`. Callbacks run by `order`, then in the order in which they were added.
+
+    Args:
+        events: functions of the callback by the names of events, for one that is not worth a class:
+            `Callback(before_epoch=lambda self: print(self.epoch))`.
+
+    Raises:
+        TrainingError: E502 for a name that is no event.
     """
 
     order = 0
     run = True  # False switches the callback off until the end of the fit
     run_train, run_valid = True, True  # whether the events of a batch run in training, in validation
+    remove_on_fetch = False  # True leaves it out of the predictions that `FetchPredsCallback` asks for
+    in_lr_find = True  # False leaves it out of `lr_find`: it is about real fits
     learn = None
+
+    def __init__(self, **events):
+        for name, function in events.items():
+            if name not in EVENTS:
+                raise TrainingError("E502", received=f"a callback for the event {name!r}",
+                                    expected=f"one of {', '.join(EVENTS)}", fix="name one of these")
+            setattr(self, name, MethodType(function, self))
 
     @property
     def name(self) -> str:
@@ -73,6 +94,12 @@ class Callback:
         if attr.startswith("_") or attr in EVENTS or self.learn is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {attr!r}")
         return getattr(self.learn, attr)
+
+    def __setattr__(self, attr, value):
+        if self.learn is not None and attr in vars(self.learn) and attr not in vars(self):
+            warnings.warn(f"{type(self).__name__} sets its own {attr!r}, which hides the learner's and does not change "
+                          f"it. Fix: write self.learn.{attr} = ..., or choose another name.", stacklevel=2)
+        super().__setattr__(attr, value)
 
     def __call__(self, event: str):
         """Run the method for this event, if there is one and it applies."""

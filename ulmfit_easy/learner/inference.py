@@ -1,15 +1,18 @@
 """Asking a trained model: validation, predictions of a whole loader, predictions of single texts."""
 
+from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ulmfit_easy._fastcore import listify
+from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.callbacks.preds import GatherPredsCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
-from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.losses import activation_of, decodes_of
 
 
@@ -25,38 +28,6 @@ class Prediction(NamedTuple):
     label: object
     index: Tensor
     probs: Tensor
-
-
-class GatherPreds(Callback):
-    """Collects predictions, targets and losses (and inputs) of a validation, batch by batch, on the CPU."""
-
-    order, run_train = 70, False
-
-    def __init__(self, with_input: bool = False):
-        self.with_input = with_input
-
-    def before_validate(self):
-        self.inputs, self.preds, self.targs, self.losses = [], [], [], []
-
-    def after_batch(self):
-        if self.with_input:
-            self.inputs += [[t.cpu() for t in row] for row in zip(*self.xb, strict=True)]
-        self.preds.append(self.pred.cpu())
-        if self.yb:
-            self.targs.append(self.yb[0].cpu())
-            self.losses.append(_row_losses(self.loss_func, self.pred, self.yb[0]).cpu())
-
-
-def _row_losses(loss_func, pred, target) -> Tensor:
-    """The loss of each row (B,), for a loss that has a `reduction`; of the whole batch for each row otherwise."""
-    reduction = getattr(loss_func, "reduction", None)
-    if reduction is None:
-        return loss_func(pred, target).expand(len(target))
-    try:
-        loss_func.reduction = "none"
-        return loss_func(pred, target).reshape(len(target), -1).mean(1)
-    finally:
-        loss_func.reduction = reduction
 
 
 def loader_of(learn, ds_idx, dl):
@@ -84,7 +55,7 @@ def validate(learn, ds_idx=1, dl=None, cbs=None) -> list[float]:
             learn.recorder.valid_values = before
 
 
-LOOP = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad", "training")
+LOOP = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad", "training")  # what one pass over data changes
 
 
 def _run(learn, dl):
@@ -97,53 +68,38 @@ def _run(learn, dl):
         learn.model.train(was_training)
 
 
-def get_preds(learn, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None,
-              reorder=True, cbs=None):
+def get_preds(learn, ds_idx, dl, cbs, *gather, **more):
     """See `Learner.get_preds`.
+
+    Args:
+        ds_idx, dl: which data: the training set (0), the validation set (1), or another loader.
+        cbs: callbacks for this question only.
+        gather, more: arguments of `GatherPredsCallback`, which tells what they are. `inner` of the method is taken for
+            fastai's signature: asking from inside a fit never disturbs it.
 
     Returns:
         `(preds, targets)`: (N, C) after the loss's activation (or `act`), and (N, ...), None without labels; with the
-        inputs first, the decisions and the losses (N,) last where asked for. Rows are in the loader's own order of
-        rows; `reorder=False` leaves them sorted by length, as they were computed.
+        inputs first, the decisions and the losses (N,) last where asked for. Rows are in the order of the data;
+        `reorder=False` leaves them sorted by length, as they were computed.
+
+        For a language model (B, T), the T tokens of each of the loader's B streams: the log-probability of each token
+        that came, and the token; the likeliest token as the decision. Its probabilities of all words are never held.
 
     Raises:
-        TrainingError: E505 for a language model, whose predictions are tokens x vocabulary numbers.
+        TrainingError: E505 for an `act` that would keep the numbers of all words in memory.
     """
-    if getattr(learn.dls, "task", None) == "lm":
-        raise TrainingError("E505", received="get_preds on a language model",
-                            expected="a question whose answer is not tokens x vocabulary numbers",
-                            fix="use learn.logprob(texts), learn.validate() or learn.predict(text, n_words)")
-    dl = loader_of(learn, ds_idx, dl)
-    gather = GatherPreds(with_input)
-    with learn.removed_cbs(Recorder), learn.added_cbs([gather, *listify(cbs)]):
-        _run(learn, dl)
-    raw = torch.cat(gather.preds)
-    found = [(act or activation_of(learn.loss_func))(raw), torch.cat(gather.targs) if gather.targs else None]
-    if with_decoded:
-        found.append(decodes_of(learn.loss_func)(raw))
-    if with_loss:
-        found.append(torch.cat(gather.losses) if gather.losses else None)
-    order = getattr(dl, "order", None)
-    back = torch.arange(len(raw)) if order is None or not reorder else torch.as_tensor(order).argsort()
-    found = [None if f is None else f[back] for f in found]
-    if with_input:
-        found.insert(0, [gather.inputs[i] for i in back])
-    return tuple(found)
+    found = GatherPredsCallback(*gather, **more)
+    with learn.removed_cbs([Recorder, GatherPredsCallback]), learn.added_cbs([found, *listify(cbs)]):
+        _run(learn, loader_of(learn, ds_idx, dl))
+    always, names = {"preds", "targets"}, ("inputs", "preds", "targets", "decoded", "losses")
+    return tuple(getattr(found, name) for name in names if name in always | found.wanted)
 
 
-@torch.no_grad()
 def predict(learn, item, with_input=False):
     """See `Learner.predict`. A lean path: no callbacks, no bar, and the model's mode is put back afterwards."""
-    alone = learn.dls.is_one_text(item)
-    texts = [item] if alone else item if hasattr(item, "__len__") else list(item)
-    was_training = learn.model.training
-    learn.model.eval()
-    try:
-        dl = learn.dls.test_dl(texts)
-        raw = torch.cat([_logits(learn.model(*batch[: dl.n_inp])) for batch in dl]).float().cpu()
-    finally:
-        learn.model.train(was_training)
-    raw = raw[torch.as_tensor(dl.order).argsort()]
+    texts, alone = as_texts(learn, item)
+    with evaluating(learn.model):
+        raw = raw_predictions(learn, learn.dls.test_dl(texts))
     probs, decided = activation_of(learn.loss_func)(raw), decodes_of(learn.loss_func)(raw)
     found = [Prediction(learn.dls.decode(d), d, p) for d, p in zip(decided, probs, strict=True)]
     if with_input:
@@ -152,38 +108,66 @@ def predict(learn, item, with_input=False):
     return found[0] if alone else found
 
 
+def as_texts(learn, item):
+    """What was asked about as something `test_dl` takes, and whether it is one text alone."""
+    alone = learn.dls.is_one_text(item)
+    return [item] if alone else item if hasattr(item, "__len__") else list(item), alone
+
+
+@contextmanager
+def evaluating(model):
+    """The model in evaluation mode for the length of a block."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+@torch.no_grad()
+def raw_predictions(learn, dl) -> Tensor:
+    """The model's outputs (N, C) for a loader of texts, in the order of the texts, on the CPU."""
+    raw = torch.cat([_logits(learn.model(*batch[: dl.n_inp])) for batch in dl]).float().cpu()
+    return raw[torch.as_tensor(dl.order).argsort()]
+
+
 def _logits(output):
     return getattr(output, "logits", output)
 
 
-def show_results(learn, ds_idx=1, dl=None, max_n=9, trunc_at=150):
+def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, trunc_at=150):
     """See `Learner.show_results`: text, target and prediction; for a language model text, next words, guesses."""
     from ulmfit_easy.viz import show_table
 
-    dl = loader_of(learn, ds_idx, dl)
-    was_training = learn.model.training
-    learn.model.eval()
-    try:
-        rows = _result_rows(learn, dl, max_n, trunc_at)
-    finally:
-        learn.model.train(was_training)
+    if learn.dls.task is None:
+        raise TrainingError("E506", received="show_results() on plain loaders", expected="loaders of texts",
+                            fix="use TextDataLoaders.from_df or one of its sisters")
+    dl, rng = loader_of(learn, ds_idx, dl), np.random.default_rng(torch.initial_seed() % 2**63)
+    if shuffle and isinstance(dl, ClassifierDataLoader):  # the same rows each time, until torch gets another seed
+        pick = rng.permutation(dl.n_rows)[:max_n]
+        dl = ClassifierDataLoader(dl.ids, dl.rows[pick], None if dl.targets is None else dl.targets[pick],
+                                  bs=max_n, backwards=dl.backwards, device=dl.device)
+    with evaluating(learn.model):
+        rows = _result_rows(learn, dl, trunc_at)
+    rows = [rows[i] for i in (rng.permutation(len(rows)) if shuffle else range(len(rows)))]
     columns = ["text", "next words", "predicted"] if learn.dls.task == "lm" else ["text", "target", "predicted"]
     return show_table(rows[:max_n], columns)
 
 
 @torch.no_grad()
-def _result_rows(learn, dl, max_n, trunc_at) -> list:
-    """The first rows of the first batch in words: text, what comes next or the target, what the model says."""
+def _result_rows(learn, dl, trunc_at) -> list:
+    """The rows of the first batch in words: text, what comes next or the target, what the model says."""
     dls, rows = learn.dls, []
     for batch in islice(dl, 1):
         xb, yb = batch[: dl.n_inp], batch[dl.n_inp :]
         output = learn.model(*xb)
         if dls.task == "lm":
-            n = min(trunc_at, xb[0].shape[1])
-            guesses = output.decoder(output.dropped[:max_n, :n]).argmax(-1)  # (max_n, n)
-            rows = [[dls.words(t[:n]) for t in row] for row in zip(xb[0], yb[0], guesses, strict=False)]
+            n = trunc_at
+            guesses = [output.decoder(states).argmax(-1) for states in output.dropped[:, :n]]  # (n,) of (n, E)
+            rows = [[dls.words(t[:n]) for t in row] for row in zip(xb[0], yb[0], guesses, strict=True)]
         else:
-            decided = decodes_of(learn.loss_func)(_logits(output).float().cpu())[:max_n]
+            decided = decodes_of(learn.loss_func)(_logits(output).float().cpu())  # (B, ...)
             lengths = xb[1].tolist()
             for i, d in enumerate(decided):
                 text, target = dls.words(xb[0][i][: min(lengths[i], trunc_at)]), dls.decode(yb[0][i]) if yb else ""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -10,22 +10,18 @@ from torch import nn
 
 from ulmfit_easy._fastcore import ifnone, listify
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner import inference, schedule, weights
-from ulmfit_easy.learner.callbacks import progress
+from ulmfit_easy.learner import contexts, groups, inference, schedule, summary, weights
+from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.callbacks.training import MixedPrecision, TrainEvalCallback
 from ulmfit_easy.learner.events import CANCEL, EVENTS, Callback
+from ulmfit_easy.learner.groups import trainable_params
 from ulmfit_easy.learner.losses import loss_for
 from ulmfit_easy.learner.lr_find import lr_find, valley
 from ulmfit_easy.learner.metrics import as_metric
-from ulmfit_easy.learner.optim import Adam, Rate, norm_and_bias_params, norm_params
+from ulmfit_easy.learner.optim import Adam, Rate
 
 Moms = tuple[float, float, float]
-
-
-def trainable_params(model: nn.Module) -> list:
-    """All parameters as one layer group: the splitter of a model without groups of its own."""
-    return [[p for p in model.parameters() if p.requires_grad]]
 
 
 class Learner:
@@ -66,9 +62,12 @@ class Learner:
         self.checkpointed = Counter()  # fits that are over, by the folder of their CheckpointCallback
         self.dl, self.xb, self.yb, self.pred, self.loss, self.loss_grad = None, (), (), None, None, None
         self.cbs: list[Callback] = []
-        self.add_cbs([TrainEvalCallback(), Recorder(), progress.ProgressCallback()] if default_cbs else [])
+        self.add_cbs([TrainEvalCallback(), Recorder(), ProgressCallback()] if default_cbs else [])
         self.add_cbs(cbs)
         self("after_create")
+
+    x = property(lambda self: self.xb[0] if len(self.xb) == 1 else self.xb, doc="The input; a tuple of several.")
+    y = property(lambda self: self.yb[0] if len(self.yb) == 1 else self.yb, doc="The target; a tuple of several.")
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
@@ -104,9 +103,13 @@ class Learner:
     def _all_batches(self):
         self.n_iter = len(self.dl)
         for self.iter, batch in enumerate(self.dl, getattr(self.dl, "position", 0)):  # noqa: B020
-            n_inp = ifnone(self.dls.n_inp, max(1, len(batch) - 1))
-            self.xb, self.yb = tuple(batch[:n_inp]), tuple(batch[n_inp:])
+            self.xb, self.yb = self._split(batch)
+            self.pred = self.loss = self.loss_grad = None  # a batch that is cancelled has none, not the last one's
             self._with_events("batch", self._do_batch)
+
+    def _split(self, batch) -> tuple[tuple, tuple]:
+        n_inp = ifnone(self.dls.n_inp, max(1, len(batch) - 1))
+        return tuple(batch[:n_inp]), tuple(batch[n_inp:])
 
     def _do_batch(self):
         self.pred = self.model(*self.xb)
@@ -166,53 +169,43 @@ class Learner:
 
     add_cb, remove_cb = add_cbs, remove_cbs
 
-    @contextmanager
     def added_cbs(self, cbs):
-        """Callbacks for the length of a block."""
-        before = list(self.cbs)
-        try:
-            self.add_cbs(cbs)
-            yield self
-        finally:
-            self.remove_cbs([cb for cb in self.cbs if cb not in before])
+        """The learner with more callbacks, for the length of a `with` block."""
+        return contexts.added_cbs(self, cbs)
 
-    @contextmanager
     def removed_cbs(self, cbs):
-        """The learner without some callbacks for the length of a block."""
-        before = list(self.cbs)
-        self.remove_cbs(cbs)
-        try:
-            yield self
-        finally:
-            self.add_cbs([cb for cb in before if cb not in self.cbs])
-            self.cbs.sort(key=lambda cb: before.index(cb) if cb in before else len(before))
+        """The learner without some callbacks, for the length of a `with` block."""
+        return contexts.removed_cbs(self, cbs)
 
     def no_bar(self):
         """The learner without a progress bar, for the length of a `with` block; the table of the epochs stays."""
-        return progress.no_bar(self)
+        return contexts.without(self, "with_bar")
+
+    def no_mbar(self):
+        """The learner without the table of the epochs, for the length of a `with` block; the bar stays."""
+        return contexts.without(self, "with_table")
 
     def no_logging(self):
         """The learner with nothing printed, for the length of a `with` block."""
-        return progress.no_logging(self)
+        return contexts.no_logging(self)
+
+    def validation_context(self, cbs=None, inner: bool = False):
+        """The quiet learner, with more callbacks, for the length of a `with` block; `inner` is as in `get_preds`."""
+        return contexts.validation_context(self, cbs)
 
     def show_training_loop(self):
         """Print which callback acts at which event."""
-        for event in EVENTS:
-            names = [repr(cb) for cb in self._sorted_cbs() if getattr(type(cb), event, None)]
-            print(f"{event:<24}{', '.join(names)}".rstrip())
+        summary.show_training_loop(self)
+
+    def summary(self) -> str:
+        """A table of the model's layers (output shape, parameters, which train); optimizer, loss and callbacks."""
+        return summary.summary(self)
 
     # --- optimizer and layer groups -----------------------------------------------------------------------------
 
     def create_opt(self):
         """A new optimizer over the splitter's layer groups, with the same groups frozen as before."""
-        frozen_idx = 0 if self.opt is None else self.opt.frozen_idx
-        always = norm_params(self.model) if self.train_bn else []
-        no_decay = [] if self.wd_bn_bias else norm_and_bias_params(self.model)
-        self.opt = self.opt_func(self.splitter(self.model), lr=self.lr, no_decay=no_decay, always_train=always)
-        if self.wd is not None:
-            self.opt.set_hyper("wd", self.wd)
-        if frozen_idx:
-            self.opt.freeze_to(frozen_idx)
+        groups.create_opt(self)
 
     def freeze_to(self, n: int):
         """Train the layer groups from the n-th on only; -2 is the last two. Dropout stays on in frozen groups."""
@@ -244,6 +237,12 @@ class Learner:
         schedule.fit_flat_cos(self, n_epoch, lr, div_final, pct_start, cbs, wd=wd, reset_opt=reset_opt,
                               start_epoch=start_epoch)
 
+    def fit_sgdr(self, n_cycles: int, cycle_len: int, lr_max: Rate | None = None, cycle_mult: int = 2, cbs=None,
+                 reset_opt: bool = False, wd: float | None = None, start_epoch: int = 0):
+        """Train with rates that fall from `lr_max` to 0 in each cycle; the first has `cycle_len` epochs."""
+        schedule.fit_sgdr(self, n_cycles, cycle_len, lr_max, cycle_mult, cbs, wd=wd, reset_opt=reset_opt,
+                          start_epoch=start_epoch)
+
     def fit_stlr(self, n_epoch: int, lr_max: Rate | None = None, cut_frac: float = 0.1, ratio: float = 32,
                  wd: float | None = None, cbs=None, reset_opt: bool = False, start_epoch: int = 0):
         """Train with the slanted triangular rates of ULMFiT: up for `cut_frac` of the steps, from `lr_max / ratio`."""
@@ -265,17 +264,20 @@ class Learner:
         return inference.validate(self, ds_idx, dl, cbs)
 
     def get_preds(self, ds_idx: int = 1, dl=None, with_input: bool = False, with_decoded: bool = False,
-                  with_loss: bool = False, act: Callable | None = None, reorder: bool = True, cbs=None) -> tuple:
-        """Predictions and targets of a whole loader, in the order of its rows."""
-        return inference.get_preds(self, ds_idx, dl, with_input, with_decoded, with_loss, act, reorder, cbs)
+                  with_loss: bool = False, act: Callable | None = None, inner: bool = False, reorder: bool = True,
+                  cbs=None, save_preds: str | Path | None = None, save_targs: str | Path | None = None,
+                  with_preds: bool = True, with_targs: bool = True, concat_dim: int = 0) -> tuple:
+        """Predictions and targets of a whole loader, in the order of its rows; see `inference.get_preds`."""
+        return inference.get_preds(self, ds_idx, dl, cbs, with_input, with_loss, save_preds, save_targs, with_preds,
+                                   with_targs, concat_dim, with_decoded=with_decoded, act=act, reorder=reorder)
 
     def predict(self, item, with_input: bool = False):
         """`(label, index, probs)` of one text, or a list of these for a list of texts."""
         return inference.predict(self, item, with_input)
 
-    def show_results(self, ds_idx=1, dl=None, max_n=9, *, trunc_at=150):
-        """Show inputs, targets and predictions of the first rows of a loader."""
-        return inference.show_results(self, ds_idx, dl, max_n, trunc_at)
+    def show_results(self, ds_idx=1, dl=None, max_n=9, shuffle=True, *, trunc_at=150):
+        """Show inputs, targets and predictions of some rows of a loader; of its first ones without `shuffle`."""
+        return inference.show_results(self, ds_idx, dl, max_n, shuffle, trunc_at)
 
     def save(self, file: str | Path, with_opt: bool = True) -> Path:
         """Write weights (and the optimizer's state) to `path/model_dir/file.safetensors`."""

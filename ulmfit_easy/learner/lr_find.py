@@ -2,21 +2,20 @@
 
 import copy
 import math
-import random
 import warnings
 from collections import namedtuple
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
-import torch
 
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
+from ulmfit_easy.learner.anneal import SchedExp
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
-from ulmfit_easy.learner.callbacks.tracking import CSVLogger, TerminateOnNaNCallback, TrackerCallback
 from ulmfit_easy.learner.events import CancelFitException, CancelValidException
 from ulmfit_easy.learner.schedule import ParamScheduler
+from ulmfit_easy.learner.seeds import set_seed  # noqa: F401  other modules know it by this place
 
 
 def valley(lrs, losses) -> float:
@@ -49,12 +48,30 @@ def steep(lrs, losses) -> float:
     return float(lrs[int(np.argmin(slope))])
 
 
+def slide(lrs, losses, lr_diff: int = 15, thresh: float = 0.005, adjust_value: float = 1.0) -> float:
+    """The rate at the left end of a window that slides down from the highest rates until the loss is calm in it.
+
+    Args:
+        lr_diff: points that the window spans; all of them where there are fewer.
+        thresh: how much the slopes at the two ends of a calm window differ at most.
+        adjust_value: a factor on the rate.
+    """
+    slope = np.gradient(np.asarray(losses, dtype=float))  # (n,), per point
+    lr_diff = min(lr_diff, len(slope) - 1)
+    calm = np.abs(slope[lr_diff:] - slope[:-lr_diff]) <= thresh  # (n - lr_diff,), by the window's left end
+    left = min(int(np.flatnonzero(calm)[-1]) + 1, len(calm) - 1) if calm.any() else 0  # the last one that was not calm
+    return float(lrs[left]) * adjust_value
+
+
+SuggestionMethod = SimpleNamespace(Valley=valley, Slide=slide, Minimum=minimum, Steep=steep)  # fastai's names
+
+
 class LRFinder(ParamScheduler):
     """Raises the rate exponentially from batch to batch; stops where the loss is four times its best, or NaN."""
 
     def __init__(self, start_lr=1e-7, end_lr=10, num_it=100, stop_div=True):
         self.num_it, self.stop_div, self.best = num_it, stop_div, math.inf
-        super().__init__({"lr": lambda pos: start_lr * (end_lr / start_lr) ** pos})
+        super().__init__({"lr": SchedExp(start_lr, end_lr)})
 
     def before_batch(self):
         pos = self.train_iter / self.num_it
@@ -63,9 +80,10 @@ class LRFinder(ParamScheduler):
 
     def after_batch(self):
         super().after_batch()
-        loss = self.recorder.losses[-1]
-        self.best = min(self.best, loss)
-        if (self.stop_div and loss > 4 * self.best) or not math.isfinite(loss) or self.train_iter >= self.num_it:
+        losses = self.recorder.losses[-1:]  # none yet if the first batch was cancelled
+        self.best = min([self.best, *losses])
+        diverged = any((self.stop_div and loss > 4 * self.best) or not math.isfinite(loss) for loss in losses)
+        if diverged or self.train_iter >= self.num_it:
             raise CancelFitException
 
     def before_validate(self):
@@ -74,6 +92,9 @@ class LRFinder(ParamScheduler):
 
 def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs):
     """See `Learner.lr_find`. Suggestions look at the points from `num_it // 10` on, without the last five.
+
+    Where few points are left (few steps, or a loss that soon was no number) it warns and looks at all of them; where
+    there are none it suggests `start_lr`.
 
     Returns:
         A named tuple `SuggestedLRs` with one rate for each function in `suggest_funcs`.
@@ -85,8 +106,7 @@ def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
         raise TrainingError("E502", received=f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it}",
                             expected="0 < start_lr < end_lr and at least 2 steps", fix="use the defaults first")
     n_epoch = num_it // max(1, len(learn.dls.train)) + 1
-    watching = ProgressCallback, TrackerCallback, TerminateOnNaNCallback, CSVLogger, CheckpointCallback  # of real fits
-    with restored(learn), learn.removed_cbs([cb for cb in learn.cbs if isinstance(cb, watching)]):
+    with restored(learn), learn.removed_cbs([cb for cb in learn.cbs if not cb.in_lr_find]):
         finder = LRFinder(start_lr, end_lr, num_it, stop_div)
         learn.fit(n_epoch, cbs=[finder, ProgressCallback(table=False)])
     lrs, losses = learn.recorder.lrs, learn.recorder.losses
@@ -98,7 +118,8 @@ def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
         warnings.warn(f"[E504] lr_find made {len(lrs)} steps, too few for a curve: suggestions are rough. "
                       "Fix: raise num_it; if the loss diverged, lower start_lr.", stacklevel=3)
         first, last = 0, len(lrs)
-    SuggestedLRs = namedtuple("SuggestedLRs", [f.__name__ for f in suggest_funcs])
+    names = [getattr(f, "__name__", type(f).__name__) for f in suggest_funcs]
+    SuggestedLRs = namedtuple("SuggestedLRs", names, rename=True)  # a lambda has no name: it is `_0`
     enough = last - first > 1
     found = SuggestedLRs(*(f(lrs[first:last], losses[first:last]) if enough else start_lr for f in suggest_funcs))
     if show_plot and enough:
@@ -126,12 +147,3 @@ def restored(learn):
         if loader_state is not None:
             loader.load_state_dict(loader_state)
         set_random_state(rng)
-
-
-def set_seed(s: int, reproducible: bool = False):
-    """Seed Python, numpy and torch; `reproducible` also makes cuDNN deterministic, at some cost in speed."""
-    random.seed(s)
-    np.random.seed(s % 2**32)
-    torch.manual_seed(s)
-    if reproducible:
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False

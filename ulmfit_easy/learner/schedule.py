@@ -1,49 +1,14 @@
 """Rates and momenta that change with each batch, and the `fit_*` methods that use them."""
 
-import math
 from collections import defaultdict
 
 import numpy as np
 
 from ulmfit_easy._fastcore import listify
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.anneal import SchedCos, combine_scheds, combined_cos, slanted_triangular
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.optim import expand_lr
-
-
-def cos_between(start, end, pos):
-    """From `start` at pos 0 to `end` at pos 1 along half a cosine."""
-    return start + (1 + np.cos(np.pi * (1 - pos))) * (end - start) / 2
-
-
-def combined_cos(pct: float, start, middle, end):
-    """A function of training's progress in [0, 1]: a cosine from start to middle until `pct`, then one to end."""
-
-    def schedule(pos):
-        if pos < pct:
-            return cos_between(start, middle, pos / pct)
-        return cos_between(middle, end, (pos - pct) / (1 - pct) if pct < 1 else 0.0)
-
-    return schedule
-
-
-def flat_cos(pct: float, value, end):
-    """A function of training's progress: flat until `pct`, then a cosine to `end`."""
-    return combined_cos(pct, value, value, end)
-
-
-def slanted_triangular(t: int, T: int, lr_max, cut_frac: float = 0.1, ratio: float = 32):
-    r"""The rate at step t of T: a short linear rise, then a long linear decay.
-
-    $$ p = t / cut \;\text{ if } t < cut \;\text{ else }\; 1 - (t - cut) / (T - cut), \qquad
-       \eta_t = \eta_{max} (1 + p (ratio - 1)) / ratio $$
-
-    with $cut = \max(1, \lfloor T \cdot cut\_frac \rfloor)$. Source: Howard & Ruder 2018, equation 3, in its safe
-    form: the printed denominator, $cut (1 / cut\_frac - 1)$, gives negative rates where T * cut_frac is not a
-    whole number, and divides by zero for T < 10.
-    """
-    cut = max(1, math.floor(T * cut_frac))
-    p = t / cut if t < cut else 1 - (t - cut) / max(1, T - cut)
-    return lr_max * (1 + p * (ratio - 1)) / ratio
 
 
 class ParamScheduler(Callback):
@@ -98,8 +63,19 @@ def fit_one_cycle(learn, n_epoch, lr_max, div, div_final, pct_start, moms, cbs, 
 def fit_flat_cos(learn, n_epoch, lr, div_final, pct_start, cbs, **fit):
     """A flat rate, then a cosine down."""
     lr = _rates(learn, lr)
-    scheds = {"lr": flat_cos(pct_start, lr, lr / div_final)}
+    scheds = {"lr": combined_cos(pct_start, lr, lr, lr / div_final)}
     learn.fit(n_epoch, lr, cbs=[ParamScheduler(scheds), *listify(cbs)], **fit)
+
+
+def fit_sgdr(learn, n_cycles, cycle_len, lr_max, cycle_mult, cbs, **fit):
+    """Cosines down to 0, each from the highest rate again (Loshchilov & Hutter 2016, arXiv 1608.03983)."""
+    lengths = [cycle_len * cycle_mult**i for i in range(n_cycles)]  # in epochs
+    if not all(n == int(n) >= 1 for n in lengths) or not lengths:
+        raise TrainingError("E502", received=f"n_cycles={n_cycles}, cycle_len={cycle_len}, cycle_mult={cycle_mult}",
+                            expected="one or more cycles, each of whole epochs", fix="use whole numbers from 1 on")
+    lr, n_epoch = _rates(learn, lr_max), int(sum(lengths))
+    cosines = combine_scheds([n / n_epoch for n in lengths], [SchedCos(lr, 0 * lr)] * n_cycles)
+    learn.fit(n_epoch, lr, cbs=[ParamScheduler({"lr": cosines}), *listify(cbs)], **fit)
 
 
 def fit_stlr(learn, n_epoch, lr_max, cut_frac, ratio, cbs, **fit):

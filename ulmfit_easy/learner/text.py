@@ -7,21 +7,21 @@ from pathlib import Path
 import torch
 
 from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
+from ulmfit_easy.data.balance import class_weights
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.files import free_place
 from ulmfit_easy.learner import score
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.learner import Learner
-from ulmfit_easy.learner.losses import loss_for
+from ulmfit_easy.learner.losses import BCELossFlat, loss_for
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, find_lm, start_from, take_over, with_sizes
 from ulmfit_easy.learner.weights import model_file
+from ulmfit_easy.learner.writing import write
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
-from ulmfit_easy.models.generate import generate
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import chosen
-from ulmfit_easy.text.special import BOS, FAKE, PAD, UNK, UNK_ID
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 
@@ -104,7 +104,8 @@ class TextLearner(Learner):
         weights in 16 bits: half the size, and probabilities that differ by about a thousandth of themselves.
         """
         place = free_place(self.path / fname, "config.json")
-        config = {**self.settings, "thresh": getattr(self.loss_func, "thresh", None), "data": self.dls.config()}
+        config = {**self.settings, "thresh": getattr(self.loss_func, "thresh", None),
+                  "takes_probabilities": isinstance(self.loss_func, BCELossFlat), "data": self.dls.config()}
         return save_bundle(place, self.model.state_dict(), self.dls.text_vocab, config, half=half)
 
 
@@ -125,25 +126,18 @@ class LMLearner(TextLearner):
             self.told_unknown = True
         super().fit(*args, **kwargs)
 
-    def predict(self, text: str, n_words=1, no_unk=True, temperature=1.0, min_p=None, no_bar=False,
-                decoder=None, only_last_word=False, *, top_k=None, top_p=None, seed=None) -> str:
+    def predict(self, text, n_words=1, no_unk=True, temperature=1.0, min_p=None, no_bar=False, decoder=None,
+                only_last_word=False, *, top_k=None, top_p=None, seed=None, num_samples=None, stop=(),
+                beam=None) -> str | list:
         """`text` and up to `n_words` words after it (before it, for a backwards model); O(n), see `generate`.
 
-        `decoder` makes a string of the tokens, by default the tokenizer's `detokenize`. `no_bar` and `only_last_word`
-        are taken for fastai's signature: there is no bar, and each word is one step with all of the text before it in
-        the state.
+        A list of texts gives a list; with `num_samples` there is a list of so many for each. `stop` is a token, or
+        some, at which a text ends; `beam` looks for the likeliest text instead of sampling one. `decoder` makes a
+        string of the tokens, by default the tokenizer's `detokenize`. `no_bar` and `only_last_word` are taken for
+        fastai's signature: there is no bar, and each word is one step with all of the text before it in the state.
         """
-        vocab, backwards = self.dls.text_vocab, self.dls.backwards
-        tokens = self.dls.tokenizer(text)
-        if backwards and len(tokens) > 1 and tokens[0] == BOS:
-            tokens = tokens[1:]  # read from the end, it would close the text: nothing comes before
-        prompt = [vocab.stoi.get(t, UNK_ID) for t in tokens]
-        never = {PAD, FAKE} | ({UNK} if no_unk else set())
-        new = generate(self.model, prompt[::-1] if backwards else prompt, n_words, temperature=temperature,
-                       min_p=min_p, top_k=top_k, top_p=top_p, seed=seed,
-                       banned=[i for i, t in enumerate(vocab) if t in never])
-        ids = new[::-1] + prompt if backwards else prompt + new
-        return (decoder or self.dls.tokenizer.detokenize)([vocab[i] for i in ids])
+        return write(self, text, n_words, no_unk, decoder, stop, num_samples, temperature=temperature, min_p=min_p,
+                     top_k=top_k, top_p=top_p, seed=seed, beam=beam)
 
     def logprob(self, texts, bs=64):
         """The log-probability and the perplexity of each text, as `TextScore`; streaming, see `score.logprob`."""
@@ -211,6 +205,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
                             drop_mult: float = 0.5, n_out: int | None = None, lin_ftrs: Sequence[int] | None = None,
                             ps: Sequence[float] | None = None, max_len: int | None = 72 * 20,
                             y_range: tuple[float, float] | None = None, *,
+                            class_weight: str | Sequence[float] | torch.Tensor | None = None,
                             pretrained_fnames: Sequence[str] | None = None, **kwargs) -> TextLearner:
     """A learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
@@ -221,6 +216,8 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
         lin_ftrs, ps: widths and dropouts of the head's hidden layers; [50] and [.1].
         max_len: a text is judged by about its last `max_len` tokens; None for all of them.
         y_range: (low, high) of a regression target.
+        class_weight: "balanced" lets each class count alike in the loss, however rare it is; or C numbers, in the order
+            of `dls.classes`. Batches stay as they are (for those see `balanced=` of the data).
         config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
             the warning waits for the first fit, since `load_encoder` usually comes before it.
     """
@@ -231,9 +228,22 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
                "max_len": max_len, "y_range": y_range, "n_class": n_out or dls.c}
     settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), **options)
-    kwargs = {"loss_func": loss_for(dls.task), "splitter": get_arch(arch).clas_split, **kwargs}
+    kwargs = {"loss_func": loss_for(dls.task, _weights(dls, class_weight)), "splitter": get_arch(arch).clas_split,
+              **kwargs}
     learn = TextLearner(dls, model, settings=settings, **kwargs)
     return start_from(learn, found, pretrained_fnames, warn=pretrained is True)
+
+
+def _weights(dls, class_weight) -> torch.Tensor | None:
+    """The weights of the classes, (C,), that were asked for."""
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        return class_weights(dls)
+    if dls.task not in ("single", "multi") or isinstance(class_weight, str) or len(class_weight) != dls.c:
+        raise TrainingError("E502", received=f"class_weight={class_weight!r} for {dls.c} outputs",
+                            expected='"balanced", or a number for each class', fix="leave it out")
+    return torch.as_tensor(class_weight, dtype=torch.float32)
 
 
 BUILD = {"language_model": language_model_learner, "classifier": text_classifier_learner}
@@ -255,6 +265,8 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
         device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
         dls = DataLoaders.empty(data, vocab, device=device, tokenizer=tokenizer)
         learn = build(dls, config["arch"], pretrained=False, **options)
+        if config.get("takes_probabilities"):
+            learn.loss_func = BCELossFlat()
         if config.get("thresh") is not None:
             learn.loss_func.thresh = float(config["thresh"])
     except UlmfitError:

@@ -45,6 +45,7 @@ class CheckpointCallback(Callback):
     """
 
     order, run_valid = 1000, False  # after all others: it saves what they leave, and restores what they reset
+    in_lr_find = False
 
     def __init__(self, path, minutes: float = 5.0, *, every: int | None = None, resume: bool = False):
         if not minutes >= 0 or (every is not None and every < 1):
@@ -163,7 +164,8 @@ def run_id(learn) -> dict:
         "backwards": dls.backwards, "texts": _short_hash(texts),
         "vocabulary": _short_hash(getattr(dls.text_vocab, "sha256", None)), "weights": _short_hash(weights),
         "settings": _short_hash(settings), "precision": precision,
-        "optimizer": type(opt.opt).__name__, "layer groups": [len(g) for g in opt.param_groups],
+        "optimizer": f"{type(opt).__name__} of {type(opt.opt).__name__}",
+        "layer groups": [len(g) for g in opt.param_groups],
         "frozen groups": opt.frozen_idx,
     }  # fmt: skip
 

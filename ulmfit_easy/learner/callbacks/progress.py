@@ -1,7 +1,6 @@
 """A bar for the batches and a table for the epochs, in a terminal, a notebook or a log file."""
 
 import sys
-from contextlib import contextmanager
 
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.viz import html_table, in_notebook
@@ -49,7 +48,7 @@ class MetricsTable:
 class ProgressCallback(Callback):
     """Shows a bar over the batches (not in a log file, where it would only be noise) and the table of the epochs."""
 
-    order = 60
+    order, in_lr_find = 60, False
 
     def __init__(self, table: bool = True, bar: bool = True):
         self.with_table, self.with_bar, self.bar, self.table = table, bar, None, None
@@ -98,24 +97,35 @@ class ProgressCallback(Callback):
             self.bar = None
 
 
-@contextmanager
-def no_bar(learn):
-    """See `Learner.no_bar`."""
-    bars = [cb for cb in learn.cbs if isinstance(cb, ProgressCallback) and cb.with_bar]
-    try:
-        for cb in bars:
-            cb.with_bar = False
-        yield learn
-    finally:
-        for cb in bars:
-            cb.with_bar = True
+class ShowGraphCallback(Callback):
+    """Draws the losses of training and validation after each epoch; in a notebook into one plot that grows.
 
+    Attributes:
+        ax: the axes of the last plot.
+    """
 
-@contextmanager
-def no_logging(learn):
-    """See `Learner.no_logging`."""
-    learn.verbose, before = False, learn.verbose
-    try:
-        yield learn
-    finally:
-        learn.verbose = before
+    order, in_lr_find = 65, False  # after the recorder
+
+    def before_fit(self):
+        self.ax = self.handle = None
+
+    def after_epoch(self):
+        if self.ax is not None:
+            self.ax.clear()
+        self.ax = self.recorder.plot_loss(skip_start=0, ax=self.ax)
+        if in_notebook() and self.verbose:
+            self._display()
+
+    def _display(self):
+        from IPython.display import display
+
+        if self.handle is None:
+            self.handle = display(self.ax.figure, display_id=True)
+        else:
+            self.handle.update(self.ax.figure)
+
+    def after_fit(self):
+        if self.ax is not None and in_notebook():
+            import matplotlib.pyplot as plt
+
+            plt.close(self.ax.figure)  # else the notebook shows it once more

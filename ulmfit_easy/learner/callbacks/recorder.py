@@ -3,8 +3,9 @@
 import time
 
 from ulmfit_easy import viz
+from ulmfit_easy._fastcore import listify
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.learner.metrics import AvgLoss, AvgSmoothLoss
+from ulmfit_easy.learner.metrics import AvgLoss, AvgSmoothLoss, as_metric
 
 RECORDED = ("losses", "lrs", "iters", "values", "valid_values", "log")  # what a resumed fit goes on with
 
@@ -44,14 +45,20 @@ class Recorder(Callback):
         return [self.valid_loss, *self.learn.metrics]
 
     def before_fit(self):
+        self._set_metrics()
         self.lrs, self.losses, self.iters, self.values, self.hps = [], [], [], [], {}
         self.smooth_loss.reset()
         self.start = time.perf_counter()
+
+    def _set_metrics(self):
+        """Make metrics of plain functions, which a user may have set since."""
+        self.learn.metrics = [as_metric(m) for m in listify(self.learn.metrics)]
 
     def before_epoch(self):
         self.start = time.perf_counter()
 
     def before_validate(self):
+        self._set_metrics()
         for m in self._valid_metrics:
             m.reset()
 
@@ -60,7 +67,8 @@ class Recorder(Callback):
             return
         if self.training:
             self.smooth_loss.accumulate(self.learn)
-            self.losses.append(self.smooth_loss.value)
+            self.learn.smooth_loss = self.smooth_loss.value
+            self.losses.append(self.learn.smooth_loss)
             if self.learn.opt is not None:
                 self.lrs.append(self.learn.opt.hypers[-1]["lr"])
         else:
@@ -74,6 +82,7 @@ class Recorder(Callback):
         self.values.append([self.smooth_loss.value, *self.valid_values])
         self.iters.append(self.learn.train_iter)
         self.log = [self.epoch, *self.values[-1], format_time(time.perf_counter() - self.start)]
+        self.learn.final_record = self.values[-1]
 
     def state_dict(self) -> dict:
         """What was recorded so far, and the seconds since the epoch began."""
@@ -91,15 +100,27 @@ class Recorder(Callback):
         """The last value of a column of the table, e.g. `valid_loss`."""
         return dict(zip(self.metric_names, self.log, strict=True))[name]
 
-    def plot_loss(self, skip_start=5, with_valid=True, *, ax=None):
-        """Plot the training loss of each batch and the validation loss of each epoch; returns the axes."""
+    def plot_loss(self, skip_start=5, with_valid=True, log=False, show_epochs=False, ax=None):
+        """Plot the training loss of each batch and the validation loss of each epoch; returns the axes.
+
+        `log` draws the losses on a logarithmic scale, `show_epochs` a line where each epoch ended.
+        """
         valid = [v[1] for v in self.values] if with_valid else []
         iters = self.iters if with_valid else []
-        return viz.plot_loss(self.losses, iters, valid, skip_start=skip_start, ax=ax)
+        ax = viz.plot_loss(self.losses, iters, valid, skip_start=skip_start, ax=ax)
+        if log:
+            ax.set_yscale("log")
+        for x in self.iters if show_epochs else ():
+            ax.axvline(x, color="tab:gray", linestyle=":", linewidth=1)
+        return ax
 
-    def plot_sched(self, keys=None):
-        """Plot what the schedule did to rate and momentum; returns the axes."""
-        return viz.plot_sched({k: v for k, v in (self.hps or {"lr": self.lrs}).items() if keys is None or k in keys})
+    def plot_sched(self, keys=None, figsize=None):
+        """Plot what the schedule did to rate and momentum; returns the axes. `figsize` is (width, height) in inches."""
+        hps = self.hps or {"lr": self.lrs}
+        axes = viz.plot_sched({k: v for k, v in hps.items() if keys is None or k in keys})
+        if figsize is not None:
+            axes[0].figure.set_size_inches(figsize)
+        return axes
 
     def plot_lr_find(self, skip_end=5, *, suggestions=None, ax=None):
         """Plot loss against rate, after `lr_find`; returns the axes."""

@@ -66,6 +66,24 @@ class RNNCallback(Callback):
     cleanup_batch = after_batch
 
 
+class RateBySeqLen(Callback):
+    """In the steps of shorter batches the rates are lower in proportion.
+
+    For language-model loaders made with `bptt_jitter`, whose batches differ in length; it changes no others.
+    Source: AWD-LSTM (Merity et al. 2017, section 4.1).
+    """
+
+    order, run_valid = 65, False  # after every schedule
+
+    def before_step(self):
+        self.rates = [hypers["lr"] for hypers in self.opt.hypers]
+        factor = self.xb[0].shape[1] / self.dls.train.seq_len if getattr(self.dls.train, "bptt_jitter", 0) else 1
+        self.opt.set_hyper("lr", [lr * factor for lr in self.rates])
+
+    def after_step(self):
+        self.opt.set_hyper("lr", self.rates)
+
+
 class RNNRegularizer(Callback):
     r"""Adds activation and temporal activation regularisation to `loss_grad`, over real tokens only.
 

@@ -9,7 +9,7 @@ import torch
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import Callback, CancelFitException
 
-LOWER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae")
+LOWER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae", "msle", "rmspe")
 
 
 class TrackerCallback(Callback):
@@ -22,7 +22,7 @@ class TrackerCallback(Callback):
         reset_on_fit: whether each fit has a best of its own.
     """
 
-    order = 60
+    order, in_lr_find = 60, False
 
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, reset_on_fit=True):
         self.monitor, self.comp, self.min_delta, self.reset_on_fit = monitor, comp, min_delta, reset_on_fit
@@ -133,10 +133,53 @@ class EarlyStoppingCallback(TrackerCallback):
             raise CancelFitException
 
 
+class ReduceLROnPlateau(TrackerCallback):
+    """Divides the rates by `factor` when the monitored value has not improved for `patience` epochs.
+
+    It is for `fit`, whose rate is constant: a schedule would set its own rate again in the next batch.
+
+    Args:
+        patience: epochs without a new best; then it counts from 0 again.
+        factor: what every layer group's rate is divided by.
+        min_lr: no rate goes below it.
+    """
+
+    order = 62
+
+    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1, factor=10.0, min_lr=0,
+                 reset_on_fit=True):
+        super().__init__(monitor, comp, min_delta, reset_on_fit)
+        self.patience, self.factor, self.min_lr = patience, factor, min_lr
+
+    def before_fit(self):
+        super().before_fit()
+        self.wait = 0
+
+    def state_dict(self) -> dict:
+        """The best value so far, and the epochs since; the rates are the optimizer's."""
+        return {**super().state_dict(), "wait": self.wait}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        super().load_state_dict(state)
+        self.wait = state["wait"]
+
+    def after_epoch(self):
+        super().after_epoch()
+        self.wait = 0 if self.new_best else self.wait + 1
+        if self.wait < self.patience:
+            return
+        self.wait, before = 0, [h["lr"] for h in self.opt.hypers]
+        self.opt.set_hyper("lr", [max(lr / self.factor, min(lr, self.min_lr)) for lr in before])
+        if self.learn.verbose and self.opt.hypers[-1]["lr"] < before[-1]:
+            print(f"No improvement of {self.monitor} for {self.patience} epochs: going on from epoch {self.epoch} at "
+                  f"rate {self.opt.hypers[-1]['lr']:.3g}.")
+
+
 class TerminateOnNaNCallback(Callback):
     """Stops with E501 at the first loss that is not a finite number, before it reaches the weights."""
 
-    order, run_valid = -9, False
+    order, run_valid, in_lr_find = -9, False, False
 
     def after_loss(self):
         if not torch.isfinite(self.loss).all():
@@ -149,7 +192,7 @@ class TerminateOnNaNCallback(Callback):
 class CSVLogger(Callback):
     """Writes each row of the table to `path/fname` as it comes; a fit that never starts leaves an older log alone."""
 
-    order = 60
+    order, in_lr_find = 60, False
 
     def __init__(self, fname="history.csv", append=False):
         self.fname, self.append, self.file = fname, append, None

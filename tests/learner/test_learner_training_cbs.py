@@ -1,0 +1,178 @@
+"""Callbacks that shorten, skip, slow down or look into training."""
+
+import operator
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from learner_toys import At, classifier, lm, raises, regression, same, state, three_classes
+from torch import nn
+
+from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
+from ulmfit_easy.learner.callbacks.hooks import ActivationStats, HookCallback
+from ulmfit_easy.learner.callbacks.progress import ShowGraphCallback
+from ulmfit_easy.learner.callbacks.tracking import ReduceLROnPlateau
+from ulmfit_easy.learner.callbacks.training import BnFreeze, ShortEpochCallback, SkipToEpoch
+
+# --- short epochs, later starts ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("pct", "n"), [(0.01, 1), (0.25, 1), (0.26, 2), (0.5, 2), (1.0, 4)])
+def test_a_short_epoch_has_its_share_of_the_batches(pct, n):
+    seen = []
+    learn = regression()
+    note = At("before_batch", lambda: seen.append(learn.training))
+    learn.fit(2, 0.1, cbs=[ShortEpochCallback(pct), note])
+    assert seen == ([True] * n + [False] * n) * 2 and len(learn.recorder.losses) == 2 * n
+    assert len(learn.recorder.values) == 2 and all(v[1] is not None for v in learn.recorder.values)
+    seen.clear()
+    learn.fit(1, 0.1, cbs=[ShortEpochCallback(pct, short_valid=False), note])
+    assert seen == [True] * n + [False] * 4
+
+
+def test_skipped_epochs_move_the_schedule_and_train_nothing():
+    def rates(*cbs, **kwargs):
+        seen, learn = [], regression()
+        note = At("before_step", lambda: seen.append(learn.opt.hypers[-1]["lr"]))
+        learn.fit_one_cycle(4, 0.1, cbs=[note, *cbs], **kwargs)
+        return seen, [row for row in learn.recorder.iters]
+
+    assert rates(SkipToEpoch(3)) == rates(start_epoch=3) and len(rates(SkipToEpoch(3))[0]) == 4
+    assert rates(SkipToEpoch(0)) == rates() and rates(SkipToEpoch(1), start_epoch=3) == rates(start_epoch=3)
+    assert rates(SkipToEpoch(4))[0] == []
+
+
+# --- plateaus ---------------------------------------------------------------------------------------------------
+
+
+def rates_by_epoch(values, lr=1.0, **kwargs):
+    """The rate in each epoch of a fit whose metric takes these values."""
+    left, rates = iter(values), []
+    learn = regression(metrics=lambda pred, target: now[0])
+    now = [0.0]
+    learn.metrics[0]._name = "score"
+    start = At("before_validate", lambda: now.__setitem__(0, next(left)))
+    note = At("before_train", lambda: rates.append(learn.opt.hypers[-1]["lr"]))
+    learn.fit(len(values), lr, cbs=[start, note, ReduceLROnPlateau(monitor="score", **kwargs)])
+    return rates, learn
+
+
+def test_rates_fall_where_nothing_improves():
+    rates, _ = rates_by_epoch([1, 2, 2, 3, 3, 3, 3], patience=1, factor=10)
+    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01, 0.001])
+    rates, _ = rates_by_epoch([1, 1, 1, 1, 1, 2], patience=2, factor=2, min_lr=0.4)
+    assert rates == pytest.approx([1, 1, 1, 0.5, 0.5, 0.4])
+    assert rates_by_epoch([3, 2, 1, 0], comp=np.less)[0] == [1] * 4
+
+
+def test_every_group_keeps_its_share_and_none_is_raised(capsys):
+    def rise(pred, target):
+        return 1.0
+
+    learn = lm(metrics=rise)
+    learn.verbose = True
+    learn.fit(3, [1e-4, 4e-3, 1e-2], cbs=ReduceLROnPlateau("rise", factor=4, min_lr=1e-3))
+    assert [h["lr"] for h in learn.opt.hypers] == pytest.approx([1e-4, 1e-3, 1e-3])
+    assert "No improvement of rise for 1 epochs: going on from epoch 1 at rate 0.0025" in capsys.readouterr().out
+
+
+def test_a_plateau_goes_on_after_a_crash(tmp_path):
+    def fit(seed, *cbs):
+        learn = regression(path=tmp_path)
+        torch.manual_seed(seed)
+        learn.fit(5, 0.1, cbs=[ReduceLROnPlateau(comp=operator.gt, patience=2), *cbs])  # it never improves
+        return [h["lr"] for h in learn.opt.hypers], learn.recorder.lrs
+
+    whole = fit(0)
+    with pytest.raises(ValueError):
+        fit(0, CheckpointCallback("run", every=1), At("after_step", raises(ValueError()), at=9))
+    assert fit(1, CheckpointCallback("run", resume=True)) == whole and whole[0] == pytest.approx([0.001])
+
+
+# --- batch norm -------------------------------------------------------------------------------------------------
+
+
+def test_frozen_batch_norms_keep_their_statistics():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+
+    def statistics(*cbs, **kwargs):
+        learn = regression(model=model, splitter=lambda m: [list(m[:2].parameters()), list(m[2:].parameters())],
+                           **kwargs)
+        before = state(model)
+        learn.freeze()
+        learn.fit(1, 1e-3, cbs=cbs)
+        return [not torch.equal(before[f"{i}.running_mean"], model.state_dict()[f"{i}.running_mean"]) for i in (1, 3)]
+
+    assert statistics(train_bn=False) == [True, True]
+    assert statistics(BnFreeze(), train_bn=False) == [False, True]
+    assert statistics(BnFreeze()) == [True, True]  # its weights train
+
+
+# --- looks into the model ---------------------------------------------------------------------------------------
+
+
+def test_a_hook_sees_the_output_of_each_layer():
+    learn = three_classes()
+    hook = HookCallback(hook=lambda m, i, o: (tuple(i[0].shape), tuple(o.shape)))
+    learn.fit(1, cbs=hook)
+    assert hook.modules == [learn.model] and hook.stored == [((16, 4), (16, 3))]
+    assert not learn.model._forward_hooks
+    with pytest.raises(ValueError):
+        learn.fit(1, cbs=[hook, At("after_pred", raises(ValueError()))])
+    assert not learn.model._forward_hooks
+    seen = []
+    learn.validate(cbs=HookCallback(hook=lambda m, i, o: seen.append(o)))
+    assert len(seen) == 3
+
+
+def test_activation_statistics_are_those_of_each_batch():
+    learn, outputs = three_classes(), []
+    stats = ActivationStats()
+    learn.fit(1, 0.0, cbs=[stats, At("after_pred", lambda: outputs.append(learn.pred.detach()))])
+    found = stats.layer_stats(0)
+    assert found["mean"] == pytest.approx([o.mean().item() for o in outputs[:3]], abs=1e-6)
+    assert found["std"] == pytest.approx([o.numpy().std() for o in outputs[:3]], abs=1e-6)
+    assert found["near_zero"] == pytest.approx([(o.abs() <= 0.05).float().mean().item() for o in outputs[:3]])
+
+
+def test_activation_statistics_of_a_classifier_leave_its_training_alone():
+    def run(*cbs):
+        learn = classifier()
+        torch.manual_seed(0)
+        learn.fit(1, 1e-2, cbs=cbs)
+        return state(learn.model), len(learn.dls.train)
+
+    stats = ActivationStats(every=2)
+    (plain, n), (watched, _) = run(), run(stats)
+    assert same(plain, watched) and len(stats.stats) == -(-n // 2)
+    names = {type(m).__name__ for m, s in zip(stats.modules, stats.stats[0], strict=True) if s}
+    assert {"Embedding", "WeightDropout", "Linear"} <= names
+
+
+def test_the_graph_has_the_losses_of_each_epoch(monkeypatch):
+    pytest.importorskip("matplotlib").use("Agg")
+    shown = []
+    monkeypatch.setattr("ulmfit_easy.learner.callbacks.progress.in_notebook", lambda: True)
+    handle = SimpleNamespace(update=lambda figure: shown.append("again"))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(
+        display=lambda figure, display_id: shown.append("first") or handle))
+    graph = ShowGraphCallback()
+    learn = regression()
+    learn.progress.with_table, learn.verbose = False, True
+    learn.fit(3, 0.1, cbs=graph)
+    train, valid = graph.ax.lines
+    assert shown == ["first", "again", "again"]
+    assert list(train.get_ydata()) == learn.recorder.losses
+    assert list(valid.get_ydata()) == [v[1] for v in learn.recorder.values]
+
+
+def test_plots_take_fastais_options():
+    pytest.importorskip("matplotlib").use("Agg")
+    learn = regression()
+    learn.fit_one_cycle(2, 0.1)
+    ax = learn.recorder.plot_loss(0, log=True, show_epochs=True)
+    assert ax.get_yscale() == "log" and [line.get_xdata()[0] for line in ax.lines[2:]] == learn.recorder.iters == [4, 8]
+    axes = learn.recorder.plot_sched(figsize=(3, 2))
+    assert len(axes) == 2 and axes[0].figure.get_size_inches().tolist() == [3, 2]

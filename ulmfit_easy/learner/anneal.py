@@ -1,0 +1,84 @@
+"""Curves from one value to another, as functions of progress in [0, 1]; values are numbers or arrays of them."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+import numpy as np
+
+from ulmfit_easy.errors import TrainingError
+
+Sched = Callable[[float], float]  # from progress in [0, 1] to a value, or an array with one value a layer group
+
+
+def cos_between(start, end, pos):
+    """From `start` at pos 0 to `end` at pos 1 along half a cosine."""
+    return start + (1 + np.cos(np.pi * (1 - pos))) * (end - start) / 2
+
+
+def SchedNo(start, end) -> Sched:
+    """A flat curve at `start`."""
+    return lambda pos: start
+
+
+def SchedLin(start, end) -> Sched:
+    """A straight line from start to end."""
+    return lambda pos: start + pos * (end - start)
+
+
+def SchedCos(start, end) -> Sched:
+    """Half a cosine from start to end: slow, fast, slow."""
+    return lambda pos: cos_between(start, end, pos)
+
+
+def SchedExp(start, end) -> Sched:
+    """An exponential curve from start to end, neither of them 0: a straight line where values are drawn as logs."""
+    return lambda pos: start * (end / start) ** pos
+
+
+def SchedPoly(start, end, power) -> Sched:
+    """From start to end along `pos ** power`; 1 is a straight line."""
+    return lambda pos: start + (end - start) * pos**power
+
+
+def combine_scheds(pcts: Sequence[float], scheds: Sequence[Sched]) -> Sched:
+    """One curve after the other, each for its share of the whole, and each seeing progress in [0, 1].
+
+    Args:
+        pcts: the shares, which add up to 1.
+        scheds: as many curves.
+
+    Raises:
+        TrainingError: E502 for shares that do not add up to 1, or are not as many as the curves.
+    """
+    if len(pcts) != len(scheds) or min(pcts, default=0) < 0 or not math.isclose(sum(pcts), 1, abs_tol=1e-6):
+        raise TrainingError("E502", received=f"shares {list(pcts)} for {len(scheds)} curves",
+                            expected="one share for each curve, 1 in all", fix="divide the shares by their sum")
+    starts = [0.0, *accumulate(pcts[:-1])]
+
+    def schedule(pos):
+        # a border belongs to the curve after it, also where rounding puts it a hair too far to the right
+        i = max(i for i, start in enumerate(starts) if i == 0 or pos >= start - 1e-9)
+        return scheds[i](max(0.0, pos - starts[i]) / pcts[i] if pcts[i] else 0.0)
+
+    return schedule
+
+
+def combined_cos(pct: float, start, middle, end) -> Sched:
+    """A cosine from start to middle until `pct`, then one to end."""
+    return combine_scheds([pct, 1 - pct], [SchedCos(start, middle), SchedCos(middle, end)])
+
+
+def slanted_triangular(t: int, T: int, lr_max, cut_frac: float = 0.1, ratio: float = 32):
+    r"""The rate at step t of T: a short linear rise, then a long linear decay.
+
+    $$ p = t / cut \;\text{ if } t < cut \;\text{ else }\; 1 - (t - cut) / (T - cut), \qquad
+       \eta_t = \eta_{max} (1 + p (ratio - 1)) / ratio $$
+
+    with $cut = \max(1, \lfloor T \cdot cut\_frac \rfloor)$. Source: Howard & Ruder 2018, equation 3, in its safe
+    form: the printed denominator, $cut (1 / cut\_frac - 1)$, gives negative rates where T * cut_frac is not a
+    whole number, and divides by zero for T < 10.
+    """
+    cut = max(1, math.floor(T * cut_frac))
+    p = t / cut if t < cut else 1 - (t - cut) / max(1, T - cut)
+    return lr_max * (1 + p * (ratio - 1)) / ratio

@@ -1,0 +1,232 @@
+"""Callbacks about predictions: gather those of a validation, fetch some after each epoch, predict with dropout."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ulmfit_easy._fastcore import listify
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.files import atomic_path
+from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.losses import activation_of, decodes_of
+from ulmfit_easy.models.softmax import CHUNK_FLOATS, LMOutput
+
+
+class Parts:
+    """Tensors that come one after the other and end as one: in memory, or in a `.npy` file that memory need not hold.
+
+    Args:
+        file: where to write them; None keeps them in memory.
+    """
+
+    def __init__(self, file: str | Path | None = None):
+        self.parts, self.shapes, self.file, self.folder = [], [], file and Path(file), None
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.folder = TemporaryDirectory(prefix=f".{self.file.name}.", dir=self.file.parent)
+
+    def add(self, part: Tensor):
+        """One more, of the same sizes but along the dimension of `joined`."""
+        part = part.detach().cpu()
+        self.shapes.append(part.shape)
+        if self.folder is not None:
+            place = Path(self.folder.name) / f"{len(self.parts)}.npy"
+            np.save(place, part.numpy())
+            part = place
+        self.parts.append(part)
+
+    def joined(self, dim: int = 0, order: np.ndarray | None = None) -> Tensor | None:
+        """All of them along `dim`, or None if there were none; with `order` (N,) their rows sorted by it."""
+        if not self.parts:
+            return None
+        if self.folder is None:
+            whole = torch.cat(self.parts, dim)
+            return whole if order is None else whole[torch.from_numpy(np.argsort(order, kind="stable"))]
+        size, ends = list(self.shapes[0]), np.cumsum([shape[dim] for shape in self.shapes])
+        size[dim] = int(ends[-1])
+        place = np.arange(size[dim]) if order is None else np.argsort(np.argsort(order, kind="stable"))
+        with atomic_path(self.file) as tmp:
+            dtype = np.load(self.parts[0], mmap_mode="r").dtype
+            whole = np.lib.format.open_memmap(tmp, "w+", dtype, tuple(size))
+            for file, shape, end in zip(self.parts, self.shapes, ends, strict=True):
+                whole[(slice(None),) * dim + (place[end - shape[dim] : end],)] = np.load(file)
+            whole.flush()
+            del whole
+        self.close()
+        return torch.from_numpy(np.load(self.file, mmap_mode="c"))  # read as it is needed; the file never changes
+
+    def close(self):
+        """Forget the parts and what they took on the disk."""
+        self.parts = []
+        if self.folder is not None:
+            self.folder.cleanup()
+
+
+class GatherPredsCallback(Callback):
+    """Gathers what a validation predicts, batch by batch, on the CPU; `learn.get_preds` is made of it.
+
+    Args:
+        with_input, with_loss, with_decoded, with_preds, with_targs: what to gather.
+        save_preds, save_targs: a `.npy` file for the predictions, for the targets: they go there as they come and are
+            read from there, so that memory does not hold them.
+        concat_dim: the dimension along which batches follow each other; for a language model always 1, time.
+        act: from the model's output for a batch to what is kept of it, in place of the loss's activation. For a
+            language model from the logits (n, V) of some tokens to (n, ...), e.g. `lambda x: x.topk(5).indices`.
+        reorder: whether rows come in the order of the data, or as they were computed.
+
+    Raises:
+        TrainingError: E505 for an `act` that keeps tokens x vocabulary numbers in memory.
+
+    Attributes:
+        preds, targets, losses, decoded, inputs: after the validation: (N, ...), or None if not asked for. Inputs
+            are a list with the tensors of each row. Of a language model, (B, T) or (B, T, ...) with the T tokens of
+            each of the loader's B streams; its `preds` without `act` are the log-probability of the token that came.
+    """
+
+    order, run_train, in_lr_find = 70, False, False
+
+    def __init__(self, with_input: bool = False, with_loss: bool = False, save_preds: str | Path | None = None,
+                 save_targs: str | Path | None = None, with_preds: bool = True, with_targs: bool = True,
+                 concat_dim: int = 0, *, with_decoded: bool = False, act=None, reorder: bool = False):
+        wanted = {"preds": with_preds or save_preds is not None, "targets": with_targs or save_targs is not None,
+                  "losses": with_loss, "decoded": with_decoded, "inputs": with_input}
+        self.wanted = {name for name, yes in wanted.items() if yes}
+        self.files = {"preds": save_preds, "targets": save_targs}
+        self.concat_dim, self.act, self.reorder = concat_dim, act, reorder
+        self.parts = {}
+
+    def before_validate(self):
+        self.is_lm, self.n_rows, self.rows = False, 0, []
+        self.parts = {name: Parts(self.files.get(name)) for name in self.wanted}
+        vars(self).update(dict.fromkeys(("preds", "targets", "losses", "decoded", "inputs")))
+
+    def after_batch(self):
+        if self.pred is None:  # the batch was cancelled
+            return
+        self.is_lm, self.n_rows = isinstance(self.pred, LMOutput), self.n_rows + len(self.xb[0])
+        n_inp = self.learn.dls.n_inp
+        found = self._of_tokens() if self.is_lm else self._of_rows()
+        if self.yb:
+            found["targets"] = self.yb[0]
+        if self.is_lm:
+            found["inputs"] = self.xb[0]
+        elif "inputs" in self.wanted:
+            self.rows += [[t.cpu() for t in row] for row in zip(*self.xb[:n_inp], strict=True)]
+        for name, part in found.items():
+            if name in self.wanted:
+                self.parts[name].add(part)
+
+    def after_validate(self):
+        dim = 1 if self.is_lm else self.concat_dim
+        order = getattr(self.learn.dl, "order", None) if self.reorder and dim == 0 else None  # (N,)
+        order = None if order is None else np.asarray(order)[: self.n_rows]  # fewer, if it was cut short
+        vars(self).update({name: parts.joined(dim, order) for name, parts in self.parts.items()})
+        if self.rows:
+            self.inputs = self.rows if order is None else [self.rows[i] for i in np.argsort(order, kind="stable")]
+
+    def cleanup_validate(self):
+        for parts in self.parts.values():
+            parts.close()
+
+    def _of_rows(self) -> dict[str, Tensor]:
+        """What is wanted of a batch of rows (B, ...)."""
+        found = {}
+        if "preds" in self.wanted:
+            found["preds"] = (self.act or activation_of(self.loss_func))(self.pred)
+        if "decoded" in self.wanted:
+            found["decoded"] = decodes_of(self.loss_func)(self.pred)
+        if "losses" in self.wanted and self.yb:
+            found["losses"] = row_losses(self.loss_func, self.pred, self.yb[0])
+        return found
+
+    def _of_tokens(self) -> dict[str, Tensor]:
+        """What is wanted of a batch of a language model, (B, T, ...), from the logits of some tokens at a time."""
+        found = {name: [] for name in self.wanted & {"preds", "losses", "decoded"}}
+        decoder, shape = self.pred.decoder, self.pred.dropped.shape[:2]  # (B, T)
+        size = max(1, CHUNK_FLOATS // len(self.learn.dls.text_vocab))
+        states, targets = self.pred.dropped.flatten(0, 1).float(), self.yb[0].flatten()  # (B * T, E), (B * T,)
+        for x, y in zip(states.split(size), targets.split(size), strict=True):
+            logits = decoder(x)  # (n, V)
+            logp = logits.log_softmax(1).gather(1, y.unsqueeze(1)).squeeze(1)  # (n,)
+            preds = logp if self.act is None else self.act(logits)
+            if preds.numel() >= logits.numel() and self.files["preds"] is None:
+                raise TrainingError("E505", received="act= that keeps a number for each word of the vocabulary",
+                                    expected="some numbers a token, such as logits.topk(5).indices",
+                                    fix="leave act= out for log-probabilities, or pass save_preds= for a file")
+            for name, part in (("preds", preds), ("losses", -logp), ("decoded", logits.argmax(1))):
+                if name in found:
+                    found[name].append(part)
+        return {name: torch.cat(parts).unflatten(0, shape) for name, parts in found.items()}
+
+
+def row_losses(loss_func, pred, target) -> Tensor:
+    """The loss of each row (B,), for a loss that has a `reduction`; of the whole batch for each row otherwise."""
+    reduction = getattr(loss_func, "reduction", None)
+    if reduction is None:
+        return loss_func(pred, target).expand(len(target))
+    try:
+        loss_func.reduction = "none"
+        return loss_func(pred, target).reshape(len(target), -1).mean(1)
+    finally:
+        loss_func.reduction = reduction
+
+
+class FetchPredsCallback(Callback):
+    """Keeps, as `preds`, what `learn.get_preds` gives after each validation; the arguments are its own."""
+
+    remove_on_fetch, in_lr_find = True, False
+
+    def __init__(self, ds_idx: int = 1, dl=None, with_input: bool = False, with_decoded: bool = False, cbs=None,
+                 reorder: bool = True):
+        self.asked = {"ds_idx": ds_idx, "dl": dl, "with_input": with_input, "with_decoded": with_decoded,
+                      "cbs": listify(cbs), "reorder": reorder}
+        self.preds = None
+
+    def after_validate(self):
+        with self.learn.removed_cbs([cb for cb in self.learn.cbs if cb.remove_on_fetch]):
+            self.preds = self.learn.get_preds(**self.asked)
+
+
+class MCDropoutCallback(Callback):
+    """Leaves every dropout on in validation, weights' and words' too; batch norm stays as in validation.
+
+    `learn.get_preds(cbs=MCDropoutCallback())` gives other predictions each time; how far they spread tells how sure
+    the model is, see `predict_with_uncertainty`. Source: Gal & Ghahramani 2016 (arXiv 1506.02142).
+    """
+
+    def before_validate(self):
+        set_dropout(self.model, True)
+
+    def cleanup_validate(self):
+        set_dropout(self.model, False)
+
+
+def set_dropout(model: nn.Module, on: bool):
+    """Switch the dropouts of a model alone: modules whose class has "drop" in its name."""
+    for module in model.modules():
+        if "drop" in type(module).__name__.lower():
+            module.training = on
+
+
+class CollectDataCallback(Callback):
+    """Collects `(xb, yb, pred, loss)` of each batch of a fit in `data`, on the CPU and without gradients.
+
+    The prediction of a language model is left out (None): it is no tensor.
+    """
+
+    in_lr_find = False
+
+    def before_fit(self):
+        self.data = []
+
+    def after_batch(self):
+        self.data.append(tuple(_plain(v) for v in (self.xb, self.yb, self.pred, self.loss)))
+
+
+def _plain(value):
+    if isinstance(value, tuple | list):
+        return tuple(_plain(v) for v in value)
+    return value.detach().cpu() if isinstance(value, Tensor) else None

@@ -1,0 +1,67 @@
+"""Gradual unfreezing: the layers learn from the last one down, for what lies below knows more general things.
+
+Source: Howard & Ruder 2018, section 3.3.
+"""
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.optim import discriminative
+
+SCHEDULES = {"stlr": "fit_stlr", "one_cycle": "fit_one_cycle", "flat": "fit"}
+
+
+class GradualUnfreezing(Callback):
+    """Trains the last layer group for the first `epochs` of a fit, then one group more for each `epochs` after it.
+
+    All phases share the schedule of the fit; `gradual_unfreeze` gives each one its own, as in the paper. Give the fit
+    `discriminative` rates, so that lower groups move less.
+
+    Args:
+        epochs: how long each phase is.
+    """
+
+    order, in_lr_find = -5, False
+
+    def __init__(self, epochs: int = 1):
+        self.epochs = _at_least_one("epochs", epochs)
+
+    def before_fit(self):
+        self.learn.freeze()  # however far an older fit came
+
+    def before_epoch(self):
+        n = min(1 + self.epoch // self.epochs, len(self.opt.param_groups))  # groups that train
+        if self.opt.frozen_idx != len(self.opt.param_groups) - n:
+            self.learn.freeze_to(-n)
+
+
+def gradual_unfreeze(learn, lr: float = 1e-2, *, epochs: int = 1, last_epochs: int = 2, factor: float = 2.6,
+                     schedule: str = "stlr", **fit):
+    """The learner, trained one layer group more at a time, from the last one down, with a schedule for each phase.
+
+    Args:
+        lr: the highest rate of the last group, .01 as in the paper.
+        epochs: of each phase but the last, in which all groups train for `last_epochs`; 1 as in the paper.
+        factor: what rates are divided by from one group to the one below (section 3.2 of the paper).
+        schedule: "stlr", as in the paper, "one_cycle" or "flat".
+        fit: for each fit: `cbs`, `wd`, ...; with a `CheckpointCallback(resume=True)` among the `cbs` a run that was
+            stopped goes on in its phase.
+
+    Raises:
+        TrainingError: E502 for fewer than one epoch, or another schedule.
+    """
+    if schedule not in SCHEDULES:
+        raise TrainingError("E502", received=f"schedule={schedule!r}", expected=f"one of {', '.join(SCHEDULES)}",
+                            fix="leave it out for slanted triangular rates")
+    _at_least_one("epochs", epochs), _at_least_one("last_epochs", last_epochs)
+    learn.freeze()
+    n_groups = len(learn.opt.param_groups)
+    for n in range(1, n_groups + 1):
+        learn.freeze_to(-n)
+        getattr(learn, SCHEDULES[schedule])(last_epochs if n == n_groups else epochs, discriminative(lr, factor), **fit)
+    return learn
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise TrainingError("E502", received=f"{name}={value}", expected="1 or more", fix="leave it out")
+    return value

@@ -1,0 +1,85 @@
+"""What a learner is made of, and what it does when: for reading, not for programs."""
+
+import torch
+from torch import Tensor, nn
+
+from ulmfit_easy.data.random_state import random_state, set_random_state
+from ulmfit_easy.learner.events import EVENTS
+from ulmfit_easy.viz import text_table
+
+CONTAINERS = (nn.ParameterDict, nn.ParameterList)  # of parameters that belong to the module around them
+TRAINS = {frozenset(): "", frozenset([True]): "yes", frozenset([False]): "no", frozenset([True, False]): "partly"}
+
+
+class Summary(str):
+    """A text that a notebook shows as it is, without quotes."""
+
+    __repr__ = str.__str__
+
+
+def show_training_loop(learn):
+    """See `Learner.show_training_loop`."""
+    for event in EVENTS:
+        names = [repr(cb) for cb in learn._sorted_cbs() if callable(vars(cb).get(event) or getattr(type(cb), event, 0))]
+        print(f"{event:<24}{', '.join(names)}".rstrip())
+
+
+def summary(learn) -> Summary:
+    """See `Learner.summary`. The model reads one training batch in evaluation mode; no callback takes part."""
+    shapes, batch = _shapes_of_a_batch(learn)
+    rows, seen = [], set()
+    for name, module in learn.model.named_modules():
+        if isinstance(module, CONTAINERS):
+            continue
+        holders = [module, *(child for child in module.children() if isinstance(child, CONTAINERS))]
+        own = [p for holder in holders for p in holder.parameters(recurse=False) if id(p) not in seen]
+        seen |= {id(p) for p in own}  # a shared weight counts where it comes first
+        if own or not any(True for _ in module.children()):
+            rows.append([name, type(module).__name__, shapes.get(name, ""), f"{sum(p.numel() for p in own):,}",
+                         TRAINS[frozenset(p.requires_grad for p in own)]])
+    n_all = sum(p.numel() for p in learn.model.parameters())
+    n_train = sum(p.numel() for p in learn.model.parameters() if p.requires_grad)
+    opt = learn.opt
+    frozen = "" if opt is None or not opt.frozen_idx else f", the first {opt.frozen_idx} frozen"
+    made = opt and f"{type(opt.opt).__name__} over {len(opt.param_groups)} layer groups{frozen}"
+    lines = [
+        f"{type(learn).__name__} of a {type(learn.model).__name__}" + (f", for a batch of {batch}" if batch else ""),
+        "", text_table(rows, ["part", "layer", "output", "parameters", "trains"]), "",
+        f"Parameters: {n_all:,}; {n_train:,} train, {n_all - n_train:,} do not",
+        f"Optimizer: {made or getattr(learn.opt_func, '__name__', learn.opt_func)}",
+        f"Loss: {getattr(learn.loss_func, '__name__', type(learn.loss_func).__name__)}",
+        f"Callbacks: {', '.join(map(repr, learn._sorted_cbs()))}",
+    ]
+    return Summary("\n".join(lines))
+
+
+def _shapes_of_a_batch(learn) -> tuple[dict[str, str], str]:
+    """The shape of what each part of the model gives back for one batch, by the part's name; and of the batch."""
+    if not len(learn.dls.train):
+        return {}, ""
+    shapes, was_training, rng = {}, learn.model.training, random_state()
+
+    def note(name):
+        def hook(module, inputs, output):
+            shapes.setdefault(name, _shape(output))
+
+        return hook
+
+    hooks = [module.register_forward_hook(note(name)) for name, module in learn.model.named_modules()]
+    try:
+        xb, _ = learn._split(learn.dls.one_batch())
+        with torch.no_grad():
+            learn.model.eval()(*xb)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        learn.model.train(was_training)
+        set_random_state(rng)
+    return shapes, _shape(xb)
+
+
+def _shape(value) -> str:
+    """The shapes of the tensors in a value, the first of many: `8 x 10 x 400`."""
+    if isinstance(value, Tensor):
+        return " x ".join(map(str, value.shape)) or "number"
+    return next(filter(None, map(_shape, value)), "") if isinstance(value, list | tuple) else ""

@@ -1,0 +1,60 @@
+"""How sure a classifier is: the spread of its predictions when dropout stays on."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.callbacks.preds import set_dropout
+from ulmfit_easy.learner.inference import as_texts, evaluating, raw_predictions
+from ulmfit_easy.learner.losses import activation_of
+from ulmfit_easy.learner.seeds import no_random
+
+
+class UncertainPrediction(NamedTuple):
+    """The mean prediction for one text over several passes with dropout; begins as `Prediction` does.
+
+    Attributes:
+        label, index, probs: the decision, and the mean probability of each class (C,); for regression the number.
+        std: (C,) how far the passes spread around `probs`: near 0 where they agree.
+    """
+
+    label: object
+    index: Tensor
+    probs: Tensor
+    std: Tensor
+
+
+def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = None):
+    """An `UncertainPrediction` for a text, or a list of these for a list of texts (MC dropout).
+
+    Args:
+        item: as for `learn.predict`.
+        n: passes with other dropouts, 2 or more; the time grows with it, the error of `std` falls with its root.
+        seed: of the dropouts; with it the same question has the same answer, and no other random numbers change.
+
+    Raises:
+        TrainingError: E502 for `n` below 2.
+
+    Source: Gal & Ghahramani 2016 (arXiv 1506.02142), section 4.
+    """
+    if n < 2:
+        raise TrainingError("E502", received=f"n={n}", expected="2 passes or more, for there to be a spread",
+                            fix="leave it out for 10")
+    if seed is not None:
+        with no_random(seed, reproducible=False):
+            return predict_with_uncertainty(learn, item, n)
+    texts, alone = as_texts(learn, item)
+    dl, act = learn.dls.test_dl(texts), activation_of(learn.loss_func)
+    with evaluating(learn.model):
+        try:
+            set_dropout(learn.model, True)
+            passes = torch.stack([act(raw_predictions(learn, dl)) for _ in range(n)])  # (n, N, C)
+        finally:
+            set_dropout(learn.model, False)
+    probs, std = passes.mean(0), passes.std(0)  # (N, C) each
+    decided = {"single": probs.argmax(-1), "multi": probs > getattr(learn.loss_func, "thresh", 0.5)}
+    decided = decided.get(learn.dls.task, probs)
+    found = [UncertainPrediction(learn.dls.decode(d), d, p, s) for d, p, s in zip(decided, probs, std, strict=True)]
+    return found[0] if alone else found
