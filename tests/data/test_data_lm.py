@@ -194,3 +194,43 @@ def test_a_store_on_disk_can_be_read_like_this(tmp_path):
     x, _ = streams(LMDataLoader(store.numericalize(vocab), [0, 1, 2], bs=1, seq_len=3, backwards=True))
     words = " ".join(vocab[i] for i in x[0].tolist())
     assert words == "three two one xxbos xxbos five four"
+
+
+@settings(deadline=None, max_examples=200)
+@given(lengths_of_documents, st.integers(1, 4), st.integers(1, 30), st.sampled_from([0.5, 5, 20]), st.booleans())
+def test_batches_of_varying_length_are_the_same_streams_cut_elsewhere(lengths, bs, seq_len, jitter, shuffle):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        a, b, c = (loader(lengths, bs=bs, seq_len=seq_len, shuffle=shuffle, seed=1, bptt_jitter=j)
+                   for j in (0, jitter, jitter))
+    batches = list(b)
+    assert len(batches) == len(b) and all(x.shape == y.shape and x.shape[1] > 0 for x, y in batches)
+    assert all(t.equal(u) for t, u in zip(streams(a), streams(c), strict=True))
+
+
+def test_lengths_of_batches_are_those_of_the_paper_and_new_in_each_epoch():
+    dl = loader([280_001], bs=4, seq_len=70, seed=0, bptt_jitter=5, shuffle=True)
+    first, second = ([x.shape[1] for x, _ in dl] for _ in range(2))
+    assert first != second and len(first) == len(second) == len(dl) == 1026 and sum(first) == sum(second) == 70_000
+    short = [n for n in first if n < 52]
+    assert 0.03 < len(short) / len(first) < 0.08 and abs(np.mean(short) - 35) < 2
+    usual = [n for n in first if n >= 52]
+    assert abs(np.mean(usual) - 70) < 1 and abs(np.std(usual) - 5) < 0.5
+
+
+def test_an_epoch_of_varying_batches_goes_on_anywhere_and_validation_does_not_vary():
+    def make(seed, **kwargs):
+        return loader([300, 400], bs=2, seq_len=20, seed=seed, shuffle=True, bptt_jitter=5, **kwargs)
+    for kwargs in ({}, {"n_batches": 7}):
+        a, b = make(0, **kwargs), make(9, **kwargs)
+        batches = [x.tolist() for x, _ in a] + [x.tolist() for x, _ in a]
+        b.load_state_dict({"seed": 0, "epoch": 1, "position": 4})
+        assert [x.tolist() for x, _ in b] + [x.tolist() for x, _ in b] == batches[4:]
+    assert {x.shape[1] for x, _ in make(0).unshuffled()} <= {20, 9} and len(make(0).unshuffled()) == 18
+    assert make(0).fingerprint() != loader([300, 400], bs=2, seq_len=20).fingerprint()
+
+
+@pytest.mark.parametrize("jitter", [-1, float("nan")])
+def test_a_jitter_below_zero_is_e502(jitter):
+    with pytest.raises(TrainingError, match="E502.*bptt_jitter"):
+        loader([30], bptt_jitter=jitter)

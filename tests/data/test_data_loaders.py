@@ -395,3 +395,48 @@ def test_the_doors_show_every_option_and_keep_the_order_of_fastai():
 def test_an_option_that_does_not_exist_is_refused(df):
     with pytest.raises(TypeError, match="min_frequency"):
         loaders(df, min_frequency=2)
+
+
+def test_a_new_or_changed_file_or_another_rule_is_tokenized_anew(tmp_path, df):
+    def door(**kwargs):
+        dls = TextDataLoaders.from_folder(tmp_path / "texts", valid_pct=0.2, **{"seed": 0, "min_freq": 1} | kwargs)
+        return dls.train.n_rows + dls.valid.n_rows, texts_of(dls, dls.train.unshuffled()) + texts_of(dls, dls.valid)
+    for i, row in df[:20].iterrows():
+        file = tmp_path / "texts" / row.label / f"{i}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(row.text)
+    assert door()[0] == 20
+    (file.parent / "new.txt").write_text("A new file")
+    n, texts = door()
+    assert n == 21 and "xxbos a new file" in [text.replace("xxmaj ", "") for text in texts]
+    (file.parent / "new.txt").write_text("changed")
+    assert "xxbos changed" in door()[1] and "xxbos a new file" not in door()[1]
+    assert "CHANGED" in " ".join(door(rules=[str.upper])[1])
+
+
+def test_show_batch_of_one_unique_row(df, capsys):
+    loaders(df).show_batch(unique=True)
+    assert capsys.readouterr().out.count("xxbos") == 1
+
+
+def test_training_and_validation_texts_can_be_looked_at_one_by_one(df):
+    dls = loaders(df)
+    ids, y = dls.valid_ds[3]
+    row = dls.valid.rows[3]
+    assert dls.words(ids) == " ".join(dls.tokenizer(df.text[row])) and dls.decode(y) == df.label[row]
+    assert len(dls.train_ds) == 96 and len(dls.valid_ds) == 24
+    back = loaders(df, is_lm=True, backwards=True)
+    assert back.words(back.train_ds[0]).split()[-1] == "xxbos"
+    with fails(TrainingError, "E506"):
+        _ = DataLoaders([], []).train_ds
+
+
+def test_the_name_of_the_tokens_is_taken_and_changes_nothing(df):
+    a, b = loaders(df), loaders(df, tok_text_col="tokens")
+    assert texts_of(a, a.valid) == texts_of(b, b.valid)
+
+
+def test_varying_batches_reach_the_training_loader_of_a_language_model(df):
+    dls = loaders(df, is_lm=True, bptt_jitter=3)
+    assert len({x.shape[1] for x, _ in dls.train}) > 5
+    assert {x.shape[1] for x, _ in list(dls.valid)[:-1]} == {20}

@@ -10,15 +10,20 @@ from hypothesis import strategies as st
 from ulmfit_easy.data.splits import (
     ColSplitter,
     DefaultSplitter,
+    EndSplitter,
+    FileSplitter,
     FolderSplitter,
+    FuncSplitter,
     GrandparentSplitter,
     IndexSplitter,
+    MaskSplitter,
     RandomSplitter,
+    RandomSubsetSplitter,
     StratifiedSplitter,
     TrainTestSplitter,
     checked_split,
 )
-from ulmfit_easy.errors import LabelError
+from ulmfit_easy.errors import LabelError, TrainingError
 
 
 def test_a_seed_gives_the_rows_that_fastai_draws():
@@ -109,3 +114,42 @@ def test_a_split_without_rows_or_with_shared_rows_is_e206(rows):
     with pytest.raises(LabelError) as e:
         checked_split(lambda items: rows, range(2))
     assert e.value.code == "E206"
+
+
+def rows(splitter, items):
+    return [part.tolist() for part in splitter(items)]
+
+
+def test_splitters_by_end_mask_function_and_file_hold_out_the_rows_they_name(tmp_path):
+    assert rows(EndSplitter(0.25), range(8)) == [[0, 1, 2, 3, 4, 5], [6, 7]]
+    assert rows(EndSplitter(0.25, valid_last=False), range(8)) == [[2, 3, 4, 5, 6, 7], [0, 1]]
+    assert rows(EndSplitter(0.1), range(3)) == [[0, 1], [2]]
+    assert rows(MaskSplitter([True, False, 1]), "abc") == [[1], [0, 2]]
+    assert rows(FuncSplitter(str.isupper), ["a", "B", "c"]) == [[0, 2], [1]]
+    assert rows(FuncSplitter(lambda row: row.year > 2000), pd.DataFrame({"year": [1999, 2001, 2000]})) == [[0, 2], [1]]
+    (tmp_path / "valid.txt").write_text("2.txt\n3.txt\n")
+    assert rows(FileSplitter(tmp_path / "valid.txt"), [Path("a/1.txt"), Path("b/2.txt")]) == [[0], [1]]
+    with pytest.raises(LabelError, match="E206.*mask of 2"):
+        MaskSplitter([True, False])("abc")
+
+
+def test_a_random_subset_leaves_rows_out_and_a_seed_gives_those_that_fastai_draws():
+    train, valid = RandomSubsetSplitter(0.5, 0.2, seed=42)(range(10))  # compared with fastai 2.8.12
+    assert (train.tolist(), valid.tolist()) == ([2, 6, 1, 8, 4], [5, 0])
+    train, valid = RandomSubsetSplitter(0.5, 0.2)(range(10))
+    assert len({*train, *valid}) == 7
+    for sizes in ((0, 0.5), (0.6, 0.6), (0.5, -0.1)):
+        with pytest.raises(TrainingError, match="E502"):
+            RandomSubsetSplitter(*sizes)
+
+
+def test_a_column_may_name_what_stands_for_validation():
+    df = pd.DataFrame({"part": ["a", "b", "c", "a"], "fold": [1, 2, 3, 1]})
+    assert rows(ColSplitter("part", on="a"), df) == [[1, 2], [0, 3]]
+    assert rows(ColSplitter("fold", on=[2, 3]), df) == [[0, 3], [1, 2]]
+
+
+def test_several_folders_may_be_for_training_or_validation():
+    files = [Path(folder) / "pos" / "1.txt" for folder in ("train", "extra", "test", "valid", "unsup")]
+    split = GrandparentSplitter(train_name=["train", "extra"], valid_name=("test", "valid"))
+    assert rows(split, files) == [[0, 1], [2, 3]]

@@ -5,6 +5,7 @@ import pytest
 from ulmfit_easy.data.targets import (
     CategoryBlock,
     CategoryTarget,
+    MultiCategoryBlock,
     MultiCategoryTarget,
     RegressionBlock,
     RegressionTarget,
@@ -135,3 +136,29 @@ def test_ten_thousand_classes_work():
     names = [f"c{i:05d}" for i in range(10_000)]
     target = CategoryTarget.learned(names)
     assert target.encode(names).tolist() == list(range(10_000))
+
+
+def test_a_block_may_ask_for_the_order_in_which_classes_come_first():
+    target = CategoryTarget.learned(["b", "c", "a", "b"], None, CategoryBlock(sort=False))
+    assert target.classes == ["b", "c", "a"]
+    assert CategoryTarget.learned(["b", "a"], ["b", "a"], CategoryBlock()).classes == ["b", "a"]
+
+
+def test_a_class_for_what_is_missing_or_was_never_seen():
+    block = CategoryBlock(add_na=True)
+    _, labels = read_labels([col(["b", None, "a", np.nan], dtype=object)], y_block=block)
+    target = CategoryTarget.learned(labels, None, block)
+    assert target.classes == ["#na#", "a", "b"] and target.encode([*labels, "new"]).tolist() == [2, 0, 1, 0, 0]
+    again = CategoryTarget(target.classes)  # from a file
+    assert again.encode(["new", "b"], unseen=-100).tolist() == [0, 2]
+    block = MultiCategoryBlock(add_na=True)
+    _, labels = read_labels([col(["a b", None], dtype=object)], delim=" ", y_block=block)
+    target = MultiCategoryTarget.learned(labels, None, block)
+    assert target.classes == ["#na#", "a", "b"]
+    assert target.encode([*labels, ["new", "a"]]).tolist() == [[0, 1, 1], [1, 0, 0], [1, 1, 0]]
+
+
+def test_a_block_may_say_how_many_numbers_there_must_be():
+    assert RegressionTarget.learned([[1, 2]], None, RegressionBlock(2)).c == 2
+    with fails("E207", "n_out=2"):
+        RegressionTarget.learned([1.0], None, RegressionBlock(n_out=2))

@@ -14,6 +14,7 @@ import pytest
 
 from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.text import store as store_module
+from ulmfit_easy.text import workers
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.store import MEMBERS, TokenStore
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
@@ -170,6 +171,7 @@ def test_two_processes_build_once_and_both_read(tmp_path):
 
 def test_memory_does_not_grow_with_the_corpus(monkeypatch):
     monkeypatch.setattr(store_module, "BLOCK", 1 << 14)
+    monkeypatch.setattr(workers, "PIECE", 1 << 14)
 
     def peak(n):
         tracemalloc.start()

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -38,8 +39,8 @@ def warn_of_duplicates(texts: Sequence, train: np.ndarray, valid: np.ndarray, ro
 
 def warn_of_told_labels(texts: Sequence, labels: Sequence):
     """Warn where nearly every text holds the name of its own label as a word, and hardly any another's."""
-    pairs = [(texts[i] if isinstance(texts[i], str) else " ".join(texts[i]), labels[i])
-             for i in range(min(SAMPLE, len(texts)))]
+    pairs = [(text if isinstance(text, str) else " ".join(text), label)
+             for text, label in islice(zip(texts, labels, strict=True), SAMPLE)]
     names = {label for _, label in pairs if isinstance(label, str) and label.strip()}
     if len(names) < 2:
         return

@@ -6,7 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ulmfit_easy.data.balance import checked_weights, draw_rows, strayed
+from ulmfit_easy.data.budget import buckets, check_budget, cut_by_tokens
 from ulmfit_easy.data.order import EpochOrder
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.text.special import PAD_ID
 
 POOL = 50  # batches whose rows are sorted together: alike in length, yet new company each epoch
@@ -20,24 +24,45 @@ class ClassifierDataLoader(EpochOrder):
     sorted by length in pools of 50 batches, and the other batches come in random order. No shuffled batch
     has one row alone, unless `bs` is 1 or there is no other row (batch normalisation needs two).
 
+    With `max_tokens` a batch has as many rows as fit; shuffled, the batch with the most tokens comes first, rows of
+    like length meet anew each epoch, and the number of batches stays.
+
     Args:
         ids: an `IdStore`.
         rows: the documents, (N,).
         targets: N rows, in the order of `rows`.
         backwards: read each text from its end; padding stays on the right.
+        max_tokens: of a batch, padding included, instead of `bs` rows.
+        weights: (N,) each epoch draws N rows, each as often as its share of the weights; needs `shuffle`.
+
+    Raises: E502 for `max_tokens` below 1, for weights that are no weights, and for weights with `max_tokens` or
+        without `shuffle`.
     """
 
     n_inp = 2
 
     def __init__(self, ids, rows: Sequence[int], targets=None, *, bs: int = 64, shuffle: bool = False,
-                 backwards: bool = False, seed: int | None = None, device=None):
+                 backwards: bool = False, seed: int | None = None, device=None, max_tokens: int | None = None,
+                 weights: Sequence | None = None):
         super().__init__(ids, rows, shuffle=shuffle, seed=seed, device=device)
-        self.bs, self.backwards = bs, backwards
+        check_budget(max_tokens)
+        self.bs, self.backwards, self.max_tokens = bs, backwards, max_tokens
+        self.weights = None if weights is None else checked_weights(weights, self.n_rows)
+        if weights is not None and (max_tokens or not shuffle):
+            raise TrainingError("E502", received=f"weights with shuffle={shuffle}, max_tokens={max_tokens}",
+                                expected="weights for shuffled batches of bs rows",
+                                fix="leave max_tokens out, or use class_weights(dls) in the loss instead of weights")
+        if max_tokens:
+            self.recipe["max_tokens"] = max_tokens
+        if weights is not None:
+            self.recipe["weights"] = sha256_bytes(self.weights.tobytes())
         self.targets = None if targets is None else torch.as_tensor(targets)
         self.lengths = np.asarray(ids.lengths)[self.rows]  # (N,)
         self.order = np.argsort(-self.lengths, kind="stable")  # (N,) positions in `rows`, longest first
 
     def __len__(self) -> int:
+        if self.max_tokens:
+            return sum(n for _, n in self._buckets()) if self.shuffle else len(self._cut(self.order))
         n, rest = divmod(self.n_rows, self.bs)
         return n + (rest > 0) - (self.shuffle and n > 0 and rest == 1)
 
@@ -48,16 +73,40 @@ class ClassifierDataLoader(EpochOrder):
             yield self._batch(positions)
 
     def _cut(self, positions: np.ndarray) -> list[np.ndarray]:
+        if self.max_tokens:
+            return [positions[part] for part in cut_by_tokens(self.lengths[positions], self.max_tokens)]
         return [positions[i:i + self.bs] for i in range(0, len(positions), self.bs)]
+
+    def _buckets(self):
+        return buckets(self.lengths[self.order], self.max_tokens)
 
     def _shuffled(self) -> list[np.ndarray]:
         rng = self.rng(self.epoch)
-        mixed = np.concatenate([self.order[:1], rng.permutation(self.order[1:])])
+        batches = self._of_tokens(rng) if self.max_tokens else self._of_rows(rng)
+        return [batches[0]] + [batches[1 + i] for i in rng.permutation(len(batches) - 1)]
+
+    def _of_tokens(self, rng) -> list[np.ndarray]:
+        """Batches within the budget, the largest one first."""
+        batches = [part for rows, n in self._buckets()
+                   for part in np.array_split(rng.permutation(self.order[rows]), n)]
+        largest = int(np.argmax([len(rows) * self.lengths[rows].max() for rows in batches]))
+        return [batches.pop(largest), *batches]
+
+    def _of_rows(self, rng) -> list[np.ndarray]:
+        """Batches of `bs` rows, the one with the longest row first."""
+        rows = self.order
+        keys = self.lengths[rows].astype(np.float64)  # (N,) by which rows meet
+        if self.weights is not None:
+            rows = draw_rows(self.weights, rng)
+            rows = rows[np.argsort(-self.lengths[rows], kind="stable")]  # longest first
+            keys = strayed(self.lengths[rows], rng)
+            keys[0] = np.inf
+        mixed = np.concatenate([[0], 1 + rng.permutation(len(rows) - 1)])  # places in `rows`
         pools = [mixed[i:i + POOL * self.bs] for i in range(0, len(mixed), POOL * self.bs)]
-        batches = self._cut(np.concatenate([p[np.argsort(-self.lengths[p], kind="stable")] for p in pools]))
+        batches = self._cut(rows[np.concatenate([p[np.argsort(-keys[p], kind="stable")] for p in pools])])
         if len(batches) > 1 and len(batches[-1]) == 1 < self.bs:
             batches[-2:] = [np.concatenate(batches[-2:])]
-        return [batches[0]] + [batches[1 + i] for i in rng.permutation(len(batches) - 1)]
+        return batches
 
     def _batch(self, positions: np.ndarray) -> tuple[Tensor, ...]:
         lengths = self.lengths[positions]  # (B,)

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from ulmfit_easy.data.classify import ClassifierDataLoader
+from ulmfit_easy.data.doctor import Checkup, doctor_of
 from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.data.pairs import TextDataset
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError
@@ -55,6 +57,18 @@ class DataLoaders:
 
     def __len__(self) -> int:
         return 2
+
+    @property
+    def train_ds(self) -> TextDataset:
+        """The training texts one by one, each as ids (T,), or as a pair of ids and target."""
+        self._needs_text("train_ds")
+        return TextDataset(self.train)
+
+    @property
+    def valid_ds(self) -> TextDataset:
+        """The validation texts one by one, as `train_ds`."""
+        self._needs_text("valid_ds")
+        return TextDataset(self.valid)
 
     @property
     def n_inp(self) -> int | None:
@@ -138,11 +152,16 @@ class DataLoaders:
         if self.task == "lm":
             return LMDataLoader(ids, rows, seq_len=self.seq_len, **common)
         targets = prepare.targets(items) if with_labels else None
-        return ClassifierDataLoader(ids, rows, targets, **common)
+        max_tokens = None if bs else getattr(self.train, "max_tokens", None)
+        return ClassifierDataLoader(ids, rows, targets, max_tokens=max_tokens, **common)
 
-    def show_batch(self, max_n: int = 9, trunc_at: int = 150):
-        """Show some rows of a training batch as the tokens that a model reads, `trunc_at` of each at most."""
+    def show_batch(self, max_n: int = 9, trunc_at: int = 150, unique: bool = False):
+        """Show some rows of a training batch as the tokens that a model reads, `trunc_at` of each at most.
+
+        `unique` shows the first of them only. (In fastai, `max_n` times: its images differ each time.)
+        """
         self._needs_text("show_batch()")
+        max_n = 1 if unique else max_n
         x, *rest = self.one_batch()
         if self.task == "lm":
             rows = [[self.words(ids[:trunc_at]) for ids in row]
@@ -151,6 +170,11 @@ class DataLoaders:
         rows = [(self.words(ids[:min(n, trunc_at)]), self.decode(y))
                 for ids, n, y in zip(x[:max_n], *rest, strict=False)]
         return show_table(rows, ["text", "category" if self.classes else "target"])
+
+    def doctor(self) -> Checkup:
+        """What may be wrong with these texts and labels, before they are learned from."""
+        self._needs_text("doctor()")
+        return doctor_of(self)
 
     def words(self, ids) -> str:
         """The tokens of some ids (T,), with spaces between them."""

@@ -1,12 +1,70 @@
-"""Real texts for the demo, read from an archive that the user has; nothing is fetched."""
+"""Real texts, read from archives that the user has; nothing is fetched."""
 
+import os
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from ulmfit_easy.errors import FileError
-from ulmfit_easy.files import check_sha256, extract_tar, read_text
+from ulmfit_easy.files import cache_dir, check_sha256, extract_tar, read_text
+
+SMALL, RATIO = 1 << 30, 100  # what an archive may grow to: so many bytes, or so many times its size
+
+
+class URLs:
+    """Where well-known sets of texts are published; `untar_data` takes them for names of files that you have."""
+
+    S3 = "https://s3.amazonaws.com/fast-ai-"
+    URL, S3_NLP, S3_MODEL = f"{S3}sample/", f"{S3}nlp/", f"{S3}modelzoo/"
+    IMDB, IMDB_SAMPLE, HUMAN_NUMBERS = f"{S3_NLP}imdb.tgz", f"{URL}imdb_sample.tgz", f"{URL}human_numbers.tgz"
+    AG_NEWS, DBPEDIA = f"{S3_NLP}ag_news_csv.tgz", f"{S3_NLP}dbpedia_csv.tgz"
+    AMAZON_REVIEWS = f"{S3_NLP}amazon_review_full_csv.tgz"
+    AMAZON_REVIEWS_POLARITY = f"{S3_NLP}amazon_review_polarity_csv.tgz"
+    YELP_REVIEWS = f"{S3_NLP}yelp_review_full_csv.tgz"
+    YELP_REVIEWS_POLARITY = f"{S3_NLP}yelp_review_polarity_csv.tgz"
+    SOGOU_NEWS, YAHOO_ANSWERS = f"{S3_NLP}sogou_news_csv.tgz", f"{S3_NLP}yahoo_answers_csv.tgz"
+    WIKITEXT, WIKITEXT_TINY = f"{S3_NLP}wikitext-103.tgz", f"{S3_NLP}wikitext-2.tgz"
+    WT103_FWD, WT103_BWD = f"{S3_MODEL}wt103-fwd.tgz", f"{S3_MODEL}wt103-bwd.tgz"
+
+
+def untar_data(url, archive=None, data=None, *, base=None, sha256: str | None = None,
+               force_extract: bool = False) -> Path:
+    """The folder with the content of an archive, extracted once; nothing is fetched.
+
+    Args:
+        url: an archive (`.tgz` or another kind of tar) or a folder that you have, or one of `URLs`, whose file is
+            looked for in `base/archive`, and in fastai's own folder, `~/.fastai/archive`. What fastai has extracted
+            there is taken as it is.
+        archive: the archive, wherever it is.
+        data: the folder to extract into; by default `base/data/<name of the archive>`.
+        base: by default the user's cache folder.
+        sha256: of the archive, checked before anything is extracted.
+        force_extract: extract it again.
+
+    Returns: the one folder that is in the archive, or else the folder that it was extracted into.
+    Raises: E404, with the place to put the file, where it is not; E405 for an unsafe archive; E406 for another file.
+    """
+    name = PurePosixPath(str(url)).name
+    stem = name.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz").removesuffix(".tar").removesuffix(".tgz")
+    base, theirs = Path(base or cache_dir()), Path(os.environ.get("FASTAI_HOME", "~/.fastai")).expanduser()
+    if Path(url).is_dir():
+        return Path(url)
+    dest = Path(data) if data else base / "data" / stem
+    places = [Path(archive)] if archive else [Path(url), base / "archive" / name, theirs / "archive" / name]
+    found = next((place for place in places if place.is_file()), None)
+    if found is not None and sha256 is not None:
+        check_sha256(found, sha256)
+    if not dest.is_dir() or force_extract:
+        if found is None and not data and (theirs / "data" / stem).is_dir():
+            return theirs / "data" / stem
+        if found is None:
+            raise FileError("E404", received=f"no file {name}", expected=f"it as {places[min(1, len(places) - 1)]}, "
+                            "or the path of an archive or a folder that you have",
+                            fix=f"fetch {url} and put it there; this library does not use the network")
+        extract_tar(found, dest, max_bytes=max(SMALL, RATIO * found.stat().st_size), max_files=10_000_000)
+    inside = list(dest.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else dest
 
 VADER_SHA256 = "b960c954831f5ca58afee61780cc04ed48e551b91e783bfcbfb2c18bb8081a84"
 VADER_FILES = {"tweets": "tweets", "movies": "movieReviewSnippets", "products": "amazonReviewSnippets",

@@ -11,6 +11,8 @@ from torch import Tensor
 from ulmfit_easy.data.order import EpochOrder
 from ulmfit_easy.errors import TextError, TrainingError
 
+SHORT, SHORTEST = 0.05, 5  # the share of batches of half the length; tokens of the shortest; both with `bptt_jitter`
+
 
 class LMDataLoader(EpochOrder):
     """Batches `(xb (B, T), yb (B, T))` int64, where yb is xb one token later in the stream.
@@ -23,6 +25,11 @@ class LMDataLoader(EpochOrder):
     of the corpus comes the first one of a new order. So one schedule can span a budget that is no whole number of
     passes, and a long pass can be validated several times. The batches are those of whole passes, cut elsewhere.
 
+    With `bptt_jitter` batches differ in length, so that texts are not cut at the same places in each epoch: a length
+    is drawn from N(seq_len, bptt_jitter), once in 20 times from N(seq_len / 2, bptt_jitter), and all lengths of a pass
+    are scaled so that their number stays. A rate should then be multiplied by T / seq_len, for a short batch has fewer
+    tokens to learn from.
+
     Args:
         ids: an `IdStore`, or anything with its `lengths` and `read(doc, start, stop)`.
         rows: the documents.
@@ -30,20 +37,29 @@ class LMDataLoader(EpochOrder):
         shuffle: put the documents in a new order each epoch.
         backwards: read each document from its end.
         n_batches: batches of an epoch; None for the whole corpus.
+        bptt_jitter: tokens of standard deviation; 0 for batches of `seq_len`, as fastai has them. The paper has 5.
 
-    Raises: E103 for fewer than two tokens, E502 for `n_batches` below 1.
-    Source: Merity et al. 2017 (arXiv 1708.02182), section 4.
+    Raises: E103 for fewer than two tokens, E502 for `n_batches` below 1 or `bptt_jitter` below 0.
+    Source: Merity et al. 2017 (arXiv 1708.02182), sections 4 and 5 (variable length).
     """
 
     n_inp = 1
 
     def __init__(self, ids, rows: Sequence[int], *, bs: int = 64, seq_len: int = 72, shuffle: bool = False,
-                 backwards: bool = False, seed: int | None = None, device=None, n_batches: int | None = None):
+                 backwards: bool = False, seed: int | None = None, device=None, n_batches: int | None = None,
+                 bptt_jitter: float = 0.0):
         super().__init__(ids, rows, shuffle=shuffle, seed=seed, device=device)
         self.seq_len, self.backwards, self.n_batches = seq_len, backwards, n_batches
         if n_batches is not None and n_batches < 1:
             raise TrainingError("E502", received=f"n_batches={n_batches}", expected="1 or more batches an epoch",
                                 fix="leave it out for the whole corpus")
+        if not bptt_jitter >= 0:
+            raise TrainingError("E502", received=f"bptt_jitter={bptt_jitter}", expected="0 or more tokens",
+                                fix="leave it out for batches of one length")
+        self.bptt_jitter = bptt_jitter
+        if bptt_jitter:
+            self.recipe["bptt_jitter"] = bptt_jitter
+            self.seed = int(torch.randint(2**31, ())) if self.seed is None else self.seed
         n_tokens = int(ids.lengths[self.rows].sum())
         if n_tokens < 2:
             raise TextError("E103", received=f"{len(self.rows):,} documents with {n_tokens} tokens in all",
@@ -57,15 +73,17 @@ class LMDataLoader(EpochOrder):
     @property
     def pass_len(self) -> int:
         """The batches of one pass over the corpus."""
+        if self.bptt_jitter:
+            return min(self.row_len, max(1, round(self.row_len / (self.seq_len * (1 - SHORT / 2)))))
         return math.ceil(self.row_len / self.seq_len)
 
     def __len__(self) -> int:
         return self.pass_len if self.n_batches is None else self.n_batches
 
     def unshuffled(self) -> "LMDataLoader":
-        """A loader of one pass over the corpus in a fixed order."""
+        """A loader of one pass over the corpus in a fixed order, in batches of `seq_len`."""
         fixed = super().unshuffled()
-        fixed.n_batches = None
+        fixed.n_batches, fixed.bptt_jitter = None, 0.0
         return fixed
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -75,8 +93,8 @@ class LMDataLoader(EpochOrder):
             if docs is None or batch == 0:
                 docs = self.order_of(i_pass)
                 ends = np.cumsum(self.ids.lengths[docs])  # (N,) where each document ends in the stream
-            at = batch * self.seq_len
-            n_read = min(self.seq_len, self.row_len - at) + 1
+                cuts = self.cuts_of(i_pass)
+            at, n_read = cuts[batch], cuts[batch + 1] - cuts[batch] + 1
             rows = [self._read(docs, ends, b * self.row_len + at, n_read) for b in range(self.bs)]
             tokens = torch.from_numpy(np.stack(rows)).to(self.device)  # (B, T + 1)
             yield tokens[:, :-1], tokens[:, 1:]
@@ -84,6 +102,17 @@ class LMDataLoader(EpochOrder):
     def order_of(self, i_pass: int) -> np.ndarray:
         """The documents in the order of a pass over the corpus, counted from 0, (N,) int64."""
         return self.rng(i_pass + 1).permutation(self.rows) if self.shuffle else self.rows
+
+    def cuts_of(self, i_pass: int) -> np.ndarray:
+        """Where the batches of a pass, counted from 0, begin in each row, and the end, (pass_len + 1,) int64."""
+        if not self.bptt_jitter:
+            return np.minimum(np.arange(self.pass_len + 1) * self.seq_len, self.row_len)
+        rng = np.random.default_rng([self.seed, i_pass + 1, 1])  # not the numbers of `order_of`
+        mean = np.where(rng.random(self.pass_len) < SHORT, self.seq_len / 2, self.seq_len)
+        drawn = np.maximum(min(SHORTEST, self.seq_len), rng.normal(mean, self.bptt_jitter))
+        shares = np.concatenate([[0], np.cumsum(drawn)]) / drawn.sum()  # (pass_len + 1,)
+        more = np.rint(shares * (self.row_len - self.pass_len)).astype(np.int64)  # beside one token for each batch
+        return np.arange(self.pass_len + 1) + more
 
     def _read(self, docs: np.ndarray, ends: np.ndarray, start: int, n: int) -> np.ndarray:
         """The n tokens of the stream from `start` on, (n,) int64."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy._fastcore import delegates, listify
+from ulmfit_easy.data.balance import balanced_rows, checked_weights
 from ulmfit_easy.data.checks import warn_of_duplicates, warn_of_told_labels, warn_of_unknown
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
@@ -17,15 +18,16 @@ from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.sources import (
     FileTexts,
-    clean_texts,
     find_column,
     get_text_files,
     parent_label,
-    read_table,
+    read_texts,
+    some_of,
 )
 from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter, checked_split
+from ulmfit_easy.data.tables import TableOnDisk, read_table
 from ulmfit_easy.data.targets import CategoryTarget, plain_labels, read_labels
-from ulmfit_easy.errors import TextError
+from ulmfit_easy.errors import TextError, TrainingError
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab, add_words, make_vocab
@@ -41,27 +43,31 @@ class Source:
     target: type | None = None  # None for a language model
     names: dict = field(default_factory=dict)  # text_cols, label_cols and label_delim, for later texts
     rows: np.ndarray | None = None  # (N,) the user's own row of each text, where some were left out
+    block: object | None = None  # what `y_block` was; a CategoryBlock may ask for an order of classes
 
 
 def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_vocab, tok_tfm, seq_len,
              backwards, bs, val_bs, shuffle, device, seed, min_freq: int = 3, max_vocab: int = 60000,
              more_words: Sequence[str] = (), rules: Sequence[Callable] | None = None, lang: str = "en",
-             mark_fields: bool | None = None, cache_dir=None):
+             mark_fields: bool | None = None, cache_dir=None, n_workers: int | None = None,
+             balanced: bool = False, weights: Sequence | None = None, max_tokens: int | None = None,
+             bptt_jitter: float = 0.0):
     """The loaders of a source: split it, number its labels and words by the training rows, check, batch."""
+    _check_batching(source.target is None, balanced, weights, max_tokens, bptt_jitter)
     train, valid = checked_split(splitter, source.items)
     rows = np.arange(len(source.texts)) if source.rows is None else source.rows  # (N,), for messages
     target = None
     if source.target is not None:  # first, since it is quick and tokenizing may not be
         of_train, of_valid = ([source.labels[i] for i in part] for part in (train, valid))
-        target = source.target.learned(of_train, labels)
+        target = source.target.learned(of_train, labels, source.block)
         y_train = target.encode(of_train, rows=rows[train])
         y_valid = target.encode(of_valid, rows=rows[valid])
     tokenizer = tok_tfm
     if not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer(tok_tfm, rules, lang=lang, mark_fields=mark_fields)
     if text_vocab is None:  # pieces learned here would not be those of a vocabulary from elsewhere
-        tokenizer.setup(source.texts[i] for i in train)
-    store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True)
+        tokenizer.setup(some_of(source.texts, train))
+    store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True, n_workers=n_workers)
     if text_vocab is None:
         text_vocab = tokenizer.itos or add_words(make_vocab(store.count(train), min_freq, max_vocab), more_words)
     vocab = text_vocab if isinstance(text_vocab, Vocab) else Vocab(text_vocab)
@@ -73,14 +79,28 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
     for_train = dict(bs=bs, backwards=backwards, shuffle=shuffle, seed=seed)
     for_valid = dict(bs=val_bs or bs, backwards=backwards)
     if target is None:
-        train_dl = LMDataLoader(ids, train, seq_len=seq_len, **for_train)
+        train_dl = LMDataLoader(ids, train, seq_len=seq_len, bptt_jitter=bptt_jitter, **for_train)
         valid_dl = LMDataLoader(ids, valid, seq_len=seq_len, **for_valid)
     else:
-        train_dl = ClassifierDataLoader(ids, train, y_train, **for_train)
-        valid_dl = ClassifierDataLoader(ids, valid, y_valid, **for_valid)
+        if weights is not None:
+            weights = checked_weights(weights, len(source.texts))[train]
+        drawn = balanced_rows(y_train) if balanced else weights
+        train_dl = ClassifierDataLoader(ids, train, y_train, max_tokens=max_tokens, weights=drawn, **for_train)
+        valid_dl = ClassifierDataLoader(ids, valid, y_valid, max_tokens=max_tokens, **for_valid)
     prepare = Preparation(tokenizer, vocab, target, seq_len=seq_len, backwards=backwards, bs=bs,
                           **source.names)
     return cls(train_dl, valid_dl, path=path, device=device, prepare=prepare)
+
+
+def _check_batching(is_lm, balanced, weights, max_tokens, bptt_jitter):
+    """E502 for what only classifiers have, or only language models, or for weights twice."""
+    for_clas = {"balanced": balanced, "weights": weights is not None, "max_tokens": max_tokens is not None}
+    wrong = [name for name, given in for_clas.items() if given] if is_lm else ["bptt_jitter"] if bptt_jitter else []
+    if wrong or (balanced and weights is not None):
+        whose = "a language model" if is_lm else "a classifier"
+        raise TrainingError("E502", received=f"{' and '.join(wrong) or 'balanced and weights'} for {whose}",
+                            expected="bptt_jitter for a language model; balanced or weights, and max_tokens, for a "
+                            "classifier", fix="leave it out")
 
 
 class TextDataLoaders(DataLoaders):
@@ -88,8 +108,8 @@ class TextDataLoaders(DataLoaders):
 
     @classmethod
     @delegates(assemble)
-    def from_df(cls, df: pd.DataFrame, path=".", valid_pct: float = 0.2, seed: int | None = None, text_col=0,
-                label_col=1, label_delim: str | None = None, y_block=None, text_vocab=None,
+    def from_df(cls, df: pd.DataFrame | TableOnDisk, path=".", valid_pct: float = 0.2, seed: int | None = None,
+                text_col=0, label_col=1, label_delim: str | None = None, y_block=None, text_vocab=None,
                 is_lm: bool = False, valid_col=None, tok_tfm=None, tok_text_col: str = "text",
                 seq_len: int = 72, backwards: bool = False, bs: int = 64, val_bs: int | None = None,
                 shuffle: bool = True, device=None, *, on_missing: str = "raise",
@@ -116,16 +136,20 @@ class TextDataLoaders(DataLoaders):
             min_freq, max_vocab: how often a word must be there; how many words a vocabulary has at most.
             more_words: words to have anyway, such as those that a pretrained model knows: later texts may use them.
             rules, lang, mark_fields: for the tokenizer, where `tok_tfm` is none.
-            cache_dir: where tokens are kept for the next time; see `TokenStore`.
+            cache_dir, n_workers: where tokens are kept for the next time; how many processes make them, by default
+                one for little text, else one for each processor. See `TokenStore`.
+            balanced: draw each class equally often in training; rows of rare classes come again and again.
+            weights: draw each row as often as its number, one for each row that is left, tells.
+            max_tokens: tokens of a classifier's batch, padding included, instead of `bs` rows.
+            bptt_jitter: how much the batches of a language model differ in length; see `LMDataLoader`.
 
         Raises: E101, E102, E103 for texts; E201 to E207 for labels and splits; E301 for an empty vocabulary;
             E502 for an unknown `on_missing` or `lang`.
         """
         text_cols, label_cols = listify(text_col), [] if is_lm else listify(label_col)
-        texts, kept = clean_texts([find_column(df, col) for col in text_cols], on_missing)
-        df = df.iloc[kept]
+        texts, kept, df, text_series = read_texts(df, text_cols, on_missing)
         series = [find_column(df, col) for col in label_cols]
-        names = {"text_cols": _names(df, text_cols), "label_cols": _names(df, label_cols),
+        names = {"text_cols": column_names(text_series), "label_cols": column_names(series),
                  "label_delim": label_delim}
         if shared := set(names["text_cols"]) & set(names["label_cols"]):
             warnings.warn(f"column {min(map(str, shared))!r} is both text and label; pass text_col= and "
@@ -133,14 +157,12 @@ class TextDataLoaders(DataLoaders):
         target = targets = None
         if not is_lm:
             target, targets = read_labels(series, delim=label_delim, y_block=y_block, rows=kept)
-            labels = getattr(y_block, "vocab", None) if labels is None else labels
-            if labels is None and isinstance(series[0].dtype, pd.CategoricalDtype):
-                labels = series[0].cat.categories.tolist()
+            labels = classes_of(y_block, series) if labels is None else labels
         if valid_col is not None:
             splitter = ColSplitter(valid_col)
         elif splitter is None:
             splitter = DefaultSplitter(targets if target is CategoryTarget else None, valid_pct, seed)
-        source = Source(texts, df, targets, target, names, kept)
+        source = Source(texts, df, targets, target, names, kept, y_block)
         return assemble(cls, source, splitter, path=path, labels=labels, text_vocab=text_vocab,
                         tok_tfm=tok_tfm, seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs,
                         shuffle=shuffle, device=device, seed=seed, **kwargs)
@@ -148,18 +170,27 @@ class TextDataLoaders(DataLoaders):
     @classmethod
     @delegates(from_df)
     def from_csv(cls, path, csv_fname: str = "labels.csv", header="infer", delimiter: str | None = None,
-                 quoting: int = csv.QUOTE_MINIMAL, *, encoding: str = "utf-8", **kwargs) -> "TextDataLoaders":
+                 quoting: int = csv.QUOTE_MINIMAL, *, encoding: str = "utf-8", chunksize: int | None = None,
+                 **kwargs) -> "TextDataLoaders":
         """Loaders from the table `path/csv_fname`, or from the file `path` itself; then as `from_df`.
 
-        All fields are read as text, labels too: `NA` and `1` are class names. The table is held in memory; for a
-        corpus that does not fit, use `from_folder`, which reads one file at a time.
+        All fields of CSV are read as text, labels too: `NA` and `1` are class names. JSON lines (`.jsonl`) and Parquet
+        (`.parquet`) are read too, and keep their types; see `read_table`. `from_jsonl` and `from_parquet` are this.
 
-        Raises: E403, E404 and E407 for the file; E502 for an unknown `encoding`; and what `from_df` raises.
+        Args:
+            chunksize: read the texts of a CSV or Parquet file that is larger than the memory in pieces of so many
+                rows, several times, and hold the other columns only; as by `from_folder`, which reads file by file.
+
+        Raises: E403, E404 and E407 for the file; E502 for an unknown `encoding`; E507 for Parquet without pyarrow; and
+            what `from_df` raises.
         """
         path = Path(path)
         file, folder = (path, path.parent) if path.is_file() else (path / csv_fname, path)
-        df = read_table(file, encoding=encoding, header=header, delimiter=delimiter, quoting=quoting)
+        options = {"encoding": encoding, "header": header, "delimiter": delimiter, "quoting": quoting}
+        df = TableOnDisk(file, chunksize, **options) if chunksize else read_table(file, **options)
         return cls.from_df(df, path=folder, **kwargs)
+
+    from_jsonl = from_parquet = from_csv
 
     @classmethod
     @delegates(assemble)
@@ -194,5 +225,14 @@ class TextDataLoaders(DataLoaders):
                         shuffle=shuffle, device=device, seed=seed, **kwargs)
 
 
-def _names(df: pd.DataFrame, cols: Sequence) -> tuple:
-    return tuple(plain_labels(find_column(df, col).name for col in cols))
+def classes_of(y_block, columns: Sequence[pd.Series] | None) -> list | None:
+    """The classes that are known before any label is read: those of a block, or of a categorical column."""
+    classes = getattr(y_block, "vocab", None)
+    if classes is None and columns and isinstance(columns[0].dtype, pd.CategoricalDtype):
+        classes = columns[0].cat.categories.tolist()
+    return classes
+
+
+def column_names(columns: Sequence[pd.Series]) -> tuple:
+    """The names of some columns as Python values."""
+    return tuple(plain_labels(column.name for column in columns))

@@ -26,7 +26,7 @@ class EpochOrder:
     def __init__(self, ids, rows: Sequence[int], *, shuffle: bool, seed: int | None, device):
         self.ids, self.rows, self.shuffle = ids, np.asarray(rows, dtype=np.int64), shuffle
         self.seed = int(torch.randint(2**31, ())) if seed is None and shuffle else seed
-        self.epoch, self.position = 0, 0
+        self.epoch, self.position, self.recipe = 0, 0, {}
         self.device = torch.device("cpu" if device is None else device)
 
     @property
@@ -60,6 +60,10 @@ class EpochOrder:
         self.seed, self.epoch, self.position = state["seed"], state["epoch"], state.get("position", 0)
 
     def fingerprint(self) -> str:
-        """A hash of the rows and their lengths in tokens, whatever the seed: two data sets differ in it."""
+        """A hash of the rows and their lengths in tokens, whatever the seed: two data sets differ in it.
+
+        So do two ways to make batches of one data set: `recipe` has what a loader does unless left as it is.
+        """
         lengths = np.asarray(self.ids.lengths, dtype=np.int64)[self.rows]  # (N,)
-        return sha256_bytes(self.rows.tobytes() + lengths.tobytes())
+        recipe = repr(sorted(self.recipe.items())).encode() if self.recipe else b""
+        return sha256_bytes(self.rows.tobytes() + lengths.tobytes() + recipe)

@@ -1,12 +1,13 @@
 """What turns raw texts and labels into ids and targets: made once from training rows, the same ever after."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ulmfit_easy.data.getters import fields_in, values_of
 from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column, parent_label
 from ulmfit_easy.data.targets import TARGETS, RegressionTarget, read_labels
 from ulmfit_easy.errors import TextError, some
@@ -39,6 +40,8 @@ class Preparation:
     text_cols: tuple = ("text",)
     label_cols: tuple = ()
     label_delim: str | None = None
+    get_x: Callable | None = None  # of a DataBlock, where no columns hold the text; not part of `config()`
+    get_y: Callable | None = None  # of a DataBlock, where no columns hold the label; not part of `config()`
     seq_len: int = 72
     backwards: bool = False
     bs: int = 64
@@ -80,6 +83,9 @@ class Preparation:
         return isinstance(item, str) or (isinstance(item, tuple) and len(self.text_cols) > 1)
 
     def _text_columns(self, items) -> list:
+        if self.get_x is not None and (isinstance(items, pd.DataFrame) or not self.is_one_text(next(iter(items)))):
+            columns = fields_in(values_of(self.get_x, items))
+            return [FileTexts(columns[0])] if isinstance(columns[0][0], Path) else columns
         if not isinstance(items, pd.DataFrame) and len(self.text_cols) > 1:
             rows, n = list(items), len(self.text_cols)
             if bad := [i for i, row in enumerate(rows) if not (isinstance(row, tuple) and len(row) == n)]:
@@ -95,7 +101,9 @@ class Preparation:
 
     def targets(self, items) -> np.ndarray:
         """The targets of a table, or of files in folders; labels that training never saw count as wrong."""
-        if isinstance(items, pd.DataFrame):
+        if self.get_y is not None:
+            labels = read_labels([values_of(self.get_y, items)], y_block=self.target.kind)[1]
+        elif isinstance(items, pd.DataFrame):
             columns = [find_column(items, col) for col in self.label_cols or ("label",)]
             labels = read_labels(columns, delim=self.label_delim, y_block=self.target.kind)[1]
         elif all(isinstance(item, Path) for item in items):

@@ -1,68 +1,16 @@
 """Tables and folders of texts, read so that text stays text and nothing is lost without a word."""
 
-import csv
 import difflib
-import gzip
-import io
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.errors import FileError, TextError, TrainingError, some
-from ulmfit_easy.files import decoded, existing, read_text
-
-
-def read_table(path, *, encoding: str = "utf-8", header: int | str | None = "infer",
-               delimiter: str | None = None, quoting: int = csv.QUOTE_MINIMAL) -> pd.DataFrame:
-    """A CSV or TSV file (or `.gz` of one) as a table of strings: `NA` and `007` stay what they are.
-
-    Args:
-        header: the row with the names, counted from 0; None for a file without names.
-        delimiter: by default a tab for `.tsv` and `.tab`, else a comma.
-        quoting: as in the module `csv`; pass `csv.QUOTE_NONE` where `"` is an ordinary character.
-
-    Raises: E403 not in `encoding`; E404 no such file; E407 not a table, or two columns of one name; E502 for
-        an unknown encoding.
-    """
-    path = Path(path)
-    if delimiter is None:
-        delimiter = "\t" if {".tsv", ".tab"} & {s.lower() for s in path.suffixes} else ","
-    text = decoded(_bytes(path), path, encoding)
-    try:  # with header=None no field is ever taken for an index, and names are never made up
-        df = pd.read_csv(io.StringIO(text), header=None, sep=delimiter, quoting=quoting, dtype=str,
-                         keep_default_na=False, index_col=False)
-    except (ValueError, pd.errors.ParserError) as e:  # EmptyDataError is a ValueError
-        raise FileError("E407", received=f"{path}, which cannot be read ({e})",
-                        expected=f"a table with {delimiter!r} between fields",
-                        fix="put texts with quotes or line breaks between quotes; read_table and "
-                            "TextDataLoaders.from_csv also take delimiter= and quoting=") from e
-    if header is None:
-        return df
-    row = 0 if header == "infer" else header
-    names = df.iloc[row].tolist()
-    if double := [name for name, n in Counter(names).items() if n > 1]:
-        raise FileError("E407", received=f"{path} with more than one column named {some(map(repr, double))}",
-                        expected="different names in the header",
-                        fix="rename them; TextDataLoaders.from_csv also takes header=None")
-    df = df.iloc[row + 1:].reset_index(drop=True)
-    df.columns = names
-    return df
-
-
-def _bytes(path: Path) -> bytes:
-    if existing(path).is_dir():
-        raise FileError("E404", received=f"the folder {path}", expected="a file", fix="name the file in it")
-    data = path.read_bytes()
-    if path.suffix.lower() != ".gz":
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError) as e:
-        raise FileError("E407", received=f"{path}, which is not whole gzip data ({e})", expected="a .gz file",
-                        fix="fetch it again, or rename it if it is not compressed") from e
+from ulmfit_easy.data.tables import TableOnDisk, TextsOnDisk
+from ulmfit_easy.data.tables import read_table as read_table
+from ulmfit_easy.errors import TextError, TrainingError, some
+from ulmfit_easy.files import existing, read_text
 
 
 def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
@@ -82,13 +30,14 @@ def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
                     fix=f"did you mean {close[0]!r}?" if close else "name a column of the table")
 
 
-def clean_texts(columns: Sequence, on_missing: str = "raise") -> tuple[list, np.ndarray]:
+def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) -> tuple[list, np.ndarray]:
     """The texts of each row, and the positions of the rows that were kept.
 
     Args:
         columns: Series or lists of equal length N, one for each field of a text.
         on_missing: for None, NaN and NA: "raise", "drop" the row, or "empty" for an empty text. Numbers,
             bytes and lists are always an error, never a word.
+        first: what messages call the first row.
 
     Returns: M <= N strings, or tuples of strings where there are several columns; (M,) int64 row positions.
     Raises: E101 with the first rows and their number; E502 for another `on_missing`.
@@ -107,15 +56,50 @@ def clean_texts(columns: Sequence, on_missing: str = "raise") -> tuple[list, np.
                 types.add(type(text).__name__)
     if wrong:
         raise TextError("E101", received=f"{len(wrong):,} texts of type {some(sorted(types))}, rows "
-                        f"{some(sorted(wrong))}", expected="strings",
+                        f"{some(first + i for i in sorted(wrong))}", expected="strings",
                         fix='turn numbers into text first: df["text"] = df["text"].astype(str)')
     if missing and on_missing == "raise":
-        raise TextError("E101", received=f"{len(missing):,} missing texts, rows {some(sorted(missing))}",
-                        expected="a text in each row", fix='drop these rows or fill them with ""; '
+        raise TextError("E101", received=f"{len(missing):,} missing texts, rows "
+                        f"{some(first + i for i in sorted(missing))}", expected="a text in each row",
+                        fix='drop these rows or fill them with ""; '
                         'TextDataLoaders also takes on_missing="drop" or "empty"')
     kept = [i for i in range(len(rows)) if on_missing != "drop" or i not in missing]
     texts = [tuple("" if is_missing(text) else str(text) for text in rows[i]) for i in kept]
     return [t[0] for t in texts] if len(columns) == 1 else texts, np.array(kept, dtype=np.int64)
+
+
+def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: str = "raise"):
+    """The texts in some columns of a table, as `clean_texts` gives them, with the table that is left.
+
+    Returns: texts of M rows; (M,) int64 positions of these rows; the table of these rows, in which the texts of a
+        `TableOnDisk` are empty; the columns of the texts.
+    Raises: as `find_column`, `clean_texts` and `TableOnDisk.pieces`.
+    """
+    if isinstance(table, pd.DataFrame):
+        columns = [find_column(table, col) for col in cols]
+        texts, kept = clean_texts(columns, on_missing)
+        return texts, kept, table.iloc[kept], columns
+    parts, kept, n = [], [], 0
+    for piece in table.pieces():
+        columns = [find_column(piece, col) for col in cols]
+        rows = clean_texts(columns, on_missing, n)[1]
+        left = piece.iloc[rows].copy()
+        for column in columns:
+            left[column.name] = ""
+        parts.append(left)
+        kept.append(rows + n)
+        n += len(piece)
+    kept = np.concatenate(kept)
+
+    def texts_of(piece):
+        return clean_texts([find_column(piece, col) for col in cols], on_missing)[0]
+
+    return TextsOnDisk(table, texts_of, kept), kept, pd.concat(parts, ignore_index=True), columns
+
+
+def some_of(texts: Sequence, rows: Sequence[int]) -> Iterator:
+    """The texts in these rows; those that are on disk in the order of the file."""
+    return texts.some(rows) if hasattr(texts, "some") else (texts[i] for i in rows)
 
 
 def is_missing(value) -> bool:

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ulmfit_easy._fastcore import listify
+from ulmfit_easy.data.getters import values_of
 from ulmfit_easy.data.sources import find_column
-from ulmfit_easy.errors import LabelError, some
+from ulmfit_easy.errors import LabelError, TrainingError, some
+from ulmfit_easy.files import read_text
 
 Split = tuple[np.ndarray, np.ndarray]  # row positions, int64: training, validation
 STRATIFY_BELOW = 1000  # rows; a random fifth of fewer rows than this often misses a small class
@@ -77,26 +80,85 @@ def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2,
     return split
 
 
-def ColSplitter(col: int | str = "is_valid") -> Callable[[Sequence], Split]:
-    """A splitter of a table: rows where `col` is true are for validation; 0 and 1, yes and no also do."""
+def ColSplitter(col: int | str = "is_valid", on=None) -> Callable[[Sequence], Split]:
+    """A splitter of a table: rows where `col` is true are for validation; 0 and 1, yes and no also do.
+
+    `on` is a value, or a list of values, that stands for validation instead.
+    """
     words = {"true": True, "1": True, "1.0": True, "yes": True,
              "false": False, "0": False, "0.0": False, "no": False}
 
     def split(df) -> Split:
+        if on is not None:
+            return _by_mask(np.isin(find_column(df, col).to_numpy(dtype=object), np.array(listify(on), dtype=object)))
         flags = [words.get(str(value).strip().lower()) for value in find_column(df, col)]
         if bad := [row for row, flag in enumerate(flags) if flag is None]:
             raise LabelError("E206", received=f"{len(bad):,} values in column {col!r} that are neither true "
                              f"nor false, rows {some(bad)}", expected="true or false in each row",
                              fix="fill the column; TextDataLoaders takes valid_pct= instead, too")
-        return np.flatnonzero(~np.array(flags, bool)), np.flatnonzero(np.array(flags, bool))
+        return _by_mask(flags)
     return split
 
 
-def GrandparentSplitter(train_name: str = "train", valid_name: str = "valid") -> Callable[[Sequence], Split]:
-    """A splitter of files by the name of the folder two levels up: `train/pos/1.txt`."""
+def _by_mask(for_valid: Sequence[bool]) -> Split:
+    for_valid = np.array(for_valid, dtype=bool)  # (N,)
+    return np.flatnonzero(~for_valid), np.flatnonzero(for_valid)
+
+
+def MaskSplitter(mask: Sequence[bool]) -> Callable[[Sequence], Split]:
+    """A splitter that validates with the rows where `mask`, (N,), is true."""
+    def split(items) -> Split:
+        if len(mask) != len(items):
+            raise LabelError("E206", received=f"a mask of {len(mask):,} values for {len(items):,} rows",
+                             expected="one value for each row", fix="make the mask from the same rows")
+        return _by_mask(mask)
+    return split
+
+
+def FuncSplitter(func: Callable) -> Callable[[Sequence], Split]:
+    """A splitter that validates with the items, or the rows of a table, of which `func` is true."""
+    return lambda items: _by_mask([bool(flag) for flag in values_of(func, items)])
+
+
+def FileSplitter(fname) -> Callable[[Sequence], Split]:
+    """A splitter that validates with the files whose names are the lines of the file `fname`; E403, E404 for it."""
     def split(files) -> Split:
-        names = np.array([Path(file).parent.parent.name for file in files])
-        return np.flatnonzero(names == train_name), np.flatnonzero(names == valid_name)
+        names = set(read_text(fname).splitlines())
+        return _by_mask([Path(file).name in names for file in files])
+    return split
+
+
+def EndSplitter(valid_pct: float = 0.2, valid_last: bool = True) -> Callable[[Sequence], Split]:
+    """A splitter that validates with the last rows, or the first ones: for rows in the order of time."""
+    def split(items) -> Split:
+        n = len(items)
+        cut = n_valid(n, valid_pct)
+        return _by_mask(np.arange(n) >= n - cut if valid_last else np.arange(n) < cut)
+    return split
+
+
+def RandomSubsetSplitter(train_sz: float, valid_sz: float, seed: int | None = None) -> Callable[[Sequence], Split]:
+    """A splitter that draws two fractions of the rows and leaves the rest out; with a seed, those that fastai draws.
+
+    Raises: TrainingError E502 for fractions that are not above 0, or above 1 together.
+    """
+    if not (train_sz > 0 and valid_sz > 0 and train_sz + valid_sz <= 1):
+        raise TrainingError("E502", received=f"train_sz={train_sz}, valid_sz={valid_sz}",
+                            expected="two fractions above 0, of 1 in all at most", fix="choose smaller ones")
+
+    def split(items) -> Split:
+        n = len(items)
+        rows = shuffled_rows(n, seed)
+        n_train, n_held = int(n * train_sz), int(n * valid_sz)
+        return rows[:n_train], rows[n_train:n_train + n_held]
+    return split
+
+
+def GrandparentSplitter(train_name="train", valid_name="valid") -> Callable[[Sequence], Split]:
+    """A splitter of files by the name of the folder two levels up: `train/pos/1.txt`; a list for several names."""
+    def split(files) -> Split:
+        names = [Path(file).parent.parent.name for file in files]
+        return tuple(np.flatnonzero(np.isin(names, listify(wanted))) for wanted in (train_name, valid_name))
     return split
 
 

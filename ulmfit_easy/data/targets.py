@@ -9,38 +9,45 @@ import numpy as np
 from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.errors import LabelError, some
 
+NA = "#na#"  # the class of texts without a known label, as in fastai
+
 
 class CategoryBlock:
-    """Marks a target of one class for each text; `vocab` fixes the classes and their order."""
+    """Marks a target of one class for each text.
+
+    Args:
+        vocab: the classes, in their order; by default those of the training labels.
+        sort: put those of the training labels in sorted order, else in the order in which they come first.
+        add_na: have a class `#na#`, first of all, for labels that are missing or that training never saw.
+    """
 
     kind = "category"
 
-    def __init__(self, vocab: Sequence | None = None):
-        self.vocab = vocab
+    def __init__(self, vocab: Sequence | None = None, sort: bool = True, add_na: bool = False):
+        self.vocab, self.sort, self.add_na = vocab, sort, add_na
 
 
 class MultiCategoryBlock(CategoryBlock):
     """Marks a target of any number of classes for each text.
 
-    `encoded` is taken for fastai's signature: several label columns are always zeros and ones.
+    `encoded`: what a getter gives are zeros and ones, in the order of `vocab`. (Several label columns always are.)
     """
 
     kind = "multi"
 
-    def __init__(self, encoded: bool = False, vocab: Sequence | None = None):
-        super().__init__(vocab)
+    def __init__(self, encoded: bool = False, vocab: Sequence | None = None, add_na: bool = False):
+        super().__init__(vocab, add_na=add_na)
+        self.encoded = encoded
 
 
 class RegressionBlock(CategoryBlock):
-    """Marks a target of one or more numbers for each text.
-
-    `n_out` is taken for fastai's signature: there are as many numbers as label columns.
-    """
+    """Marks a target of one or more numbers for each text; `n_out` is how many there must be, if it is given."""
 
     kind = "regression"
 
     def __init__(self, n_out: int | None = None):
         super().__init__()
+        self.n_out = n_out
 
 
 class CategoryTarget:
@@ -53,10 +60,13 @@ class CategoryTarget:
         self.o2i = {label: i for i, label in enumerate(self.classes)}
 
     @classmethod
-    def learned(cls, labels: Sequence, classes: Sequence | None = None) -> "CategoryTarget":
-        """The target with the classes of the training labels, or `classes`; E201 for fewer than two."""
-        labels = set(plain_labels(labels))
-        target = cls(in_order(labels) if classes is None else plain_labels(classes))
+    def learned(cls, labels: Sequence, classes: Sequence | None = None, block=None) -> "CategoryTarget":
+        """The target with the classes of the training labels, or `classes`; E201 for fewer than two.
+
+        `block`, a `CategoryBlock`, may ask for another order, or for the class `#na#`.
+        """
+        labels = dict.fromkeys(plain_labels(labels))
+        target = cls(_classes(labels, classes, block))
         if len(labels) < 2 or len(target.classes) < 2:
             raise LabelError("E201", received=f"{len(labels)} class in the training set: "
                              f"{some(map(repr, labels))}", expected="two or more",
@@ -73,6 +83,8 @@ class CategoryTarget:
         `rows` are the row numbers that an error shall name, (N,).
         """
         labels = plain_labels(labels)
+        if self.classes[:1] == [NA]:
+            labels = [label if label in self.o2i else NA for label in labels]
         new = {label for label in labels if label not in self.o2i}
         if new and unseen is None:
             raise self._unseen(labels, new, range(len(labels)) if rows is None else rows)
@@ -103,15 +115,15 @@ class MultiCategoryTarget(CategoryTarget):
     task, kind = "multi", "multi"
 
     @classmethod
-    def learned(cls, labels: Sequence[Sequence], classes: Sequence | None = None) -> "MultiCategoryTarget":
+    def learned(cls, labels: Sequence[Sequence], classes: Sequence | None = None,
+                block=None) -> "MultiCategoryTarget":
         """The target whose classes are those of the training labels, or `classes`; E201 for none."""
-        if classes is None:
-            classes = in_order(set(plain_labels(chain.from_iterable(labels))))
+        classes = _classes(dict.fromkeys(plain_labels(chain.from_iterable(labels))), classes, block)
         if not len(classes):
             raise LabelError("E201", received="no class at all in the training set", expected="one or more",
                              fix="check that these are the labels; TextDataLoaders takes label_col= and "
                                  "label_delim= to find them")
-        return cls(plain_labels(classes))
+        return cls(classes)
 
     def encode(self, labels: Sequence[Sequence], unseen: int | None = None,
                rows: Sequence | None = None) -> np.ndarray:
@@ -138,9 +150,13 @@ class RegressionTarget:
         self.c = c
 
     @classmethod
-    def learned(cls, labels: Sequence, classes: None = None) -> "RegressionTarget":
-        """The target with as many numbers as a row of labels has."""
-        return cls(np.shape(labels[0])[0] if np.ndim(labels[0]) else 1)
+    def learned(cls, labels: Sequence, classes: None = None, block=None) -> "RegressionTarget":
+        """The target with as many numbers as a row of labels has; E207 if `block` names another number."""
+        n, wanted = np.shape(labels[0])[0] if np.ndim(labels[0]) else 1, getattr(block, "n_out", None)
+        if wanted not in (None, n):
+            raise LabelError("E207", received=f"{n} numbers for each text", expected=f"n_out={wanted}",
+                             fix="name as many label columns, or leave n_out out")
+        return cls(n)
 
     def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None) -> np.ndarray:
         """(N,) float32, or (N, n) where rows are lists; E204 with the rows that are not finite numbers."""
@@ -165,6 +181,14 @@ def _numbers(label):
         return float(label)
     except (TypeError, ValueError):
         return np.nan
+
+
+def _classes(seen: dict, classes: Sequence | None, block) -> list:
+    """All classes: those given, else those seen in training, in the order that a `CategoryBlock` asks for."""
+    if classes is None:
+        classes = in_order(seen) if getattr(block, "sort", True) else seen
+    na = [NA] if getattr(block, "add_na", False) else []
+    return na + [name for name in plain_labels(classes) if name not in na]
 
 
 def plain_labels(labels) -> list:
@@ -202,6 +226,8 @@ def read_labels(columns: Sequence, *, delim: str | None = None, y_block=None,
                          expected='"category", "multi" or "regression"',
                          fix="choose one of the three, or CategoryBlock() and its sisters")
     values = [plain_labels(column) for column in columns]
+    if getattr(y_block, "add_na", False):
+        values = [[NA if is_missing(v) else v for v in column] for column in values]
     if kind == "regression":
         return RegressionTarget, values[0] if len(values) == 1 else list(zip(*values, strict=True))
     blank = "" if kind == "category" else None  # an empty field is no class, but may be an empty set of them

@@ -9,6 +9,8 @@ import weakref
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.text.special import UNK_ID
 from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer, fields_of
 from ulmfit_easy.text.vocab import Vocab
+from ulmfit_easy.text.workers import encode
 from ulmfit_easy.viz import in_notebook
 
 BLOCK = 1 << 20  # tokens that are handled at once
@@ -59,7 +62,7 @@ class TokenStore:
 
     @classmethod
     def build(cls, texts: Iterable, tokenizer: Tokenizer, cache_dir: str | Path | bool | None = None,
-              progress: bool = False) -> "TokenStore":
+              progress: bool = False, n_workers: int | None = None) -> "TokenStore":
         """The store of some texts: opened if it was built before, else built in one pass.
 
         Args:
@@ -70,15 +73,18 @@ class TokenStore:
             cache_dir: where stores are kept; the user's cache folder by default. `False` makes a temporary
                 store that goes with the object.
             progress: show a bar, in a terminal or a notebook but not in a log file.
+            n_workers: processes that tokenize, 0 for this one alone; the store is the same, byte for byte. By default
+                this one for little text, one for each processor for much; see `workers.encode`.
 
-        Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none.
+        Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none; TrainingError
+            E502 and E508 for workers, as `workers.encode`.
         """
         if isinstance(texts, str):
             raise TextError("E101", received="one string", expected="texts", fix="pass a list: [text]")
         if cache_dir is False or iter(texts) is texts:
             folder = Path(tempfile.mkdtemp(prefix="ulmfit-"))
             try:
-                _write(folder / "store", texts, tokenizer, progress)
+                _write(folder / "store", texts, tokenizer, progress, n_workers)
                 store = cls(folder / "store")
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -94,7 +100,7 @@ class TokenStore:
             for left_over in folder.parent.glob(f".{name}.tmp-*"):  # of a build that was killed
                 shutil.rmtree(left_over, ignore_errors=True)
             if not (folder.exists() and _intact(folder)):
-                _write(folder, texts, tokenizer, progress)
+                _write(folder, texts, tokenizer, progress, n_workers)
             return cls(folder)
 
     def __len__(self) -> int:
@@ -190,26 +196,22 @@ def _hash_of(texts):
     return digest.hexdigest()
 
 
-def _write(folder, texts, tokenizer, progress):
+def _write(folder, texts, tokenizer, progress, n_workers):
     """Tokenize the texts into a new folder that is there whole or not at all."""
     if progress:
         from tqdm.auto import tqdm
 
         silent = False if in_notebook() else None  # None: unless this is a terminal
         texts = tqdm(texts, desc="tokenizing", unit=" texts", leave=False, disable=silent)
-    ids_of = defaultdict()
-    ids_of.default_factory = ids_of.__len__  # a new token gets the next id
-    block, lengths = array("I"), array("q", [0])
+    ids_of = defaultdict(count().__next__)  # a new token gets the next id
+    lengths = array("q", [0])
     with files.atomic_path(folder) as tmp:
         tmp.mkdir()
-        with open(tmp / "tokens.bin", "wb") as out:
-            for tokens in tokenizer.pipe(texts):
-                block.extend(map(ids_of.__getitem__, tokens))
-                lengths.append(len(tokens))
-                if len(block) >= BLOCK:
-                    out.write(np.asarray(block, "<u4").tobytes())
-                    block = array("I")
-            out.write(np.asarray(block, "<u4").tobytes())
+        with open(tmp / "tokens.bin", "wb") as out, closing(encode(tokenizer, texts, n_workers)) as pieces:
+            for lexicon, ids, n_tokens in pieces:
+                lut = np.fromiter(map(ids_of.__getitem__, lexicon), "<u4", len(lexicon))
+                out.write(lut[ids].tobytes())
+                lengths.extend(n_tokens)
         if len(lengths) == 1:
             raise TextError("E104", received="no texts at all", expected="at least one",
                             fix="check where they come from")

@@ -1,0 +1,70 @@
+"""Rare classes: weights for the loss, and rows drawn more often than others."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulmfit_easy.errors import LabelError, TrainingError
+
+JITTER = 0.2, 8  # of its length, and tokens more: how far a drawn row may stray, so that no row fills a batch
+
+
+def class_weights(dls) -> Tensor:
+    """What makes each class count alike in the loss, (C,) float32, from the training labels of some loaders.
+
+    For one class each, scikit-learn's "balanced": N / (C x texts of the class), for `CrossEntropyLossFlat(weight=)`;
+    a class without a text weighs 1. For several classes each, texts without the class / texts with it, for
+    `BCEWithLogitsLossFlat(pos_weight=)`.
+
+    Raises: TrainingError E506 for a language model, for numbers, and for loaders without training data.
+    Source: King & Zeng 2001; `sklearn.utils.class_weight.compute_class_weight`.
+    """
+    targets = getattr(dls.train, "targets", None)
+    if dls.task not in ("single", "multi") or targets is None:
+        raise TrainingError("E506", received=f"class_weights() on loaders of task {dls.task!r}",
+                            expected="training texts with classes", fix="use it for a classifier, with its data")
+    if dls.task == "multi":
+        with_class = targets.sum(0)  # (C,)
+        return torch.where(with_class > 0, (len(targets) - with_class) / with_class.clamp(min=1), 1.0)
+    counts = torch.bincount(targets, minlength=dls.c)  # (C,)
+    balanced = len(targets) / ((counts > 0).sum() * counts.clamp(min=1))
+    return torch.where(counts > 0, balanced, 1.0).to(torch.float32)
+
+
+def balanced_rows(targets: np.ndarray) -> np.ndarray:
+    """A weight for each row, (N,) float64, with which each class is drawn equally often; E207 if rows have several."""
+    if np.ndim(targets) != 1 or not np.issubdtype(targets.dtype, np.integer):
+        raise LabelError("E207", received="balanced=True for texts without one class each", expected="one class each",
+                         fix="pass weights=[...], a number for each row, or use class_weights(dls) in the loss")
+    return 1 / np.bincount(targets)[targets]
+
+
+def checked_weights(weights: Sequence, n: int) -> np.ndarray:
+    """Weights of n rows, (n,) float64; E502 unless they are finite, none below 0, and not all of them 0."""
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise TrainingError("E502", received=f"weights of shape {weights.shape}", expected=f"{n:,} numbers from 0 on, "
+                            "not all of them 0", fix="give one weight for each row of the table")
+    return weights
+
+
+def strayed(lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lengths (N,) moved up or down by chance, so that equal rows part where they are put in order."""
+    share, more = JITTER
+    return lengths + rng.uniform(-1, 1, len(lengths)) * (share * lengths + more)
+
+
+def draw_rows(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """N positions, each of them drawn as often as its share of the weights (N,), rounded up or down by chance.
+
+    Rows of equal weight are drawn equally often, but for one: chance decides which rows, not how many of a class.
+    Source: systematic sampling, Madow 1949.
+    """
+    n, weights = len(weights), weights / weights.max()  # so that no sum is too large or too small for a number
+    mixed = rng.permutation(n)
+    mixed = mixed[np.argsort(weights[mixed], kind="stable")]  # rows of equal weight side by side
+    ends = np.cumsum(weights[mixed]) * (n / weights.sum())  # (N,) row k gets the numbers up to ends[k]
+    found = np.searchsorted(ends, rng.random() + np.arange(n), side="right")
+    return mixed[np.minimum(found, n - 1)]

@@ -1,0 +1,199 @@
+"""A `DataBlock` says, part by part, how a source becomes loaders; another door to the parts of `TextDataLoaders`."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ulmfit_easy._fastcore import delegates, listify
+from ulmfit_easy.data.getters import ColReader, FromFlags, fields_in, values_of
+from ulmfit_easy.data.loaders import Source, TextDataLoaders, assemble, classes_of, column_names
+from ulmfit_easy.data.pairs import Datasets
+from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column
+from ulmfit_easy.data.splits import DefaultSplitter, checked_split
+from ulmfit_easy.data.summary import show_rows, show_source
+from ulmfit_easy.data.targets import CategoryTarget, read_labels
+from ulmfit_easy.errors import LabelError, TextError, TrainingError
+
+
+class TextBlock:
+    """Marks the text of an item, and says how it becomes ids; `from_df` names its columns in a table.
+
+    Args:
+        tok_tfm: a `Tokenizer`, or what splits a text into words.
+        vocab: a `Vocab` or list, such as that of the language model; else made from training rows.
+        is_lm: for a language model, which needs no other block.
+        seq_len: tokens that are read before the gradient is cut.
+        backwards: read each text from its end.
+        text_cols, tok_text_col: as for `from_df`.
+        encoding: of text files.
+        on_missing, rules, lang, mark_fields, more_words, n_workers, cache_dir: as for `TextDataLoaders.from_df`.
+    """
+
+    kind = "text"
+
+    def __init__(self, tok_tfm=None, vocab: Sequence | None = None, is_lm: bool = False, seq_len: int = 72,
+                 backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *, text_cols=None,
+                 tok_text_col: str = "text", encoding: str = "utf-8", on_missing: str = "raise",
+                 rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None,
+                 more_words: Sequence[str] = (), n_workers: int | None = None, cache_dir=None):
+        self.is_lm, self.text_cols, self.tok_text_col = is_lm, listify(text_cols), tok_text_col
+        self.encoding, self.on_missing = encoding, on_missing
+        self.settings = {"tok_tfm": tok_tfm, "text_vocab": vocab, "seq_len": seq_len, "backwards": backwards,
+                         "min_freq": min_freq, "max_vocab": max_vocab, "rules": rules, "lang": lang,
+                         "mark_fields": mark_fields, "more_words": more_words, "n_workers": n_workers,
+                         "cache_dir": cache_dir}
+
+    @classmethod
+    @delegates(__init__, but=["tok_tfm", "text_cols", "encoding"])
+    def from_df(cls, text_cols, vocab: Sequence | None = None, is_lm: bool = False, seq_len: int = 72,
+                backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *, tok=None,
+                **kwargs) -> "TextBlock":
+        """The block of the texts in one or more columns of a table, which are marked fields of one text.
+
+        `get_x=ColReader(tok_text_col)` stands for these texts too, whatever their columns are called.
+        """
+        return cls(tok, vocab, is_lm, seq_len, backwards, min_freq, max_vocab, text_cols=text_cols, **kwargs)
+
+    @classmethod
+    @delegates(__init__, but=["tok_tfm", "text_cols", "tok_text_col", "on_missing"])
+    def from_folder(cls, path, vocab: Sequence | None = None, is_lm: bool = False, seq_len: int = 72,
+                    backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *, tok=None,
+                    **kwargs) -> "TextBlock":
+        """The block of text files. `path` is taken for fastai's signature: the files are those of `get_items`."""
+        return cls(tok, vocab, is_lm, seq_len, backwards, min_freq, max_vocab, **kwargs)
+
+    def is_read_by(self, getter) -> bool:
+        """Whether a getter stands for the columns of this block."""
+        return bool(self.text_cols) and (getter is None or getattr(getter, "cols", None) == [self.tok_text_col])
+
+
+class DataBlock:
+    """How a source (a table, a folder, a list) becomes loaders of texts and their labels.
+
+    Args:
+        blocks: a `TextBlock` and, unless it is for a language model, a `CategoryBlock`, `MultiCategoryBlock` or
+            `RegressionBlock`.
+        getters: one for each block, instead of `get_x` and `get_y`.
+        get_items: from the source to its items; the source itself by default.
+        get_x, get_y: from an item (a row, a file) to its text or text file, and to its label.
+        splitter: from items to the rows to train on and to validate with; `DefaultSplitter` by default.
+        dl_type, n_inp, item_tfms, batch_tfms: taken for fastai's signature; texts have no use for other values.
+
+    Raises: E502 for blocks that are not a text and its target, and for what texts have no use for.
+    """
+
+    def __init__(self, blocks=None, dl_type=None, getters: Sequence[Callable] | None = None, n_inp: int | None = None,
+                 item_tfms=None, batch_tfms=None, *, get_items: Callable | None = None, get_x: Callable | None = None,
+                 get_y: Callable | None = None, splitter: Callable | None = None):
+        _refuse(dl_type is not None, "dl_type", "the blocks decide which loader it is; leave it out")
+        _refuse(n_inp not in (None, 1), "n_inp", "a text is the one input; leave it out")
+        _refuse(bool(item_tfms), "item_tfms", "pass rules=[...] to TextBlock for what shall change texts")
+        _refuse(bool(batch_tfms), "batch_tfms", "pass rules=[...] to TextBlock for what shall change texts")
+        self.blocks = [block() if isinstance(block, type) else block for block in listify(blocks)]
+        kinds = [getattr(block, "kind", type(block).__name__) for block in self.blocks]
+        self.text, self.target = self.blocks[0] if self.blocks else None, None
+        is_lm = getattr(self.text, "is_lm", False)
+        if kinds[:1] != ["text"] or "text" in kinds[1:] or len(kinds) != (1 if is_lm else 2):
+            raise TrainingError("E502", received=f"blocks {kinds}", expected="a text and its target, or a text alone "
+                                "for a language model", fix="pass blocks=(TextBlock.from_df(...), CategoryBlock), or "
+                                "blocks=TextBlock.from_df(..., is_lm=True)")
+        if not is_lm:
+            self.target = self.blocks[1]
+        given = dict(zip(("x", "y"), listify(getters), strict=False))
+        self.get_items, self.splitter = get_items, splitter
+        self.get_x, self.get_y = get_x or given.get("x"), get_y or given.get("y")
+        if getattr(self.target, "encoded", False) and not isinstance(self.get_y, ColReader | None):
+            self.get_y = FromFlags(self.get_y, self.target.vocab)
+
+    @delegates(assemble)
+    def dataloaders(self, source, path=".", verbose: bool = False, bs: int = 64, val_bs: int | None = None,
+                    shuffle: bool = True, device=None, *, seed: int | None = None, labels: Sequence | None = None,
+                    **kwargs) -> TextDataLoaders:
+        """The loaders of a source.
+
+        Args:
+            path: the folder for what a learner saves.
+            verbose: tell each step on the way.
+            seed: for the split, where no splitter is given, and for the order of the batches.
+            labels: every class, in order, where training rows do not show them all. The rest is as for
+                `TextDataLoaders.from_df`, and takes the place of what `TextBlock` says.
+
+        Raises: what `TextDataLoaders.from_df` raises; E207 for a target without `get_y`.
+        """
+        read = self.read(source)
+        splitter = self.splitter or DefaultSplitter(read.labels if read.target is CategoryTarget else None, seed=seed)
+        split = checked_split(splitter, read.items)
+        if verbose:
+            show_source(self, read, split)
+        if labels is None:
+            labels = classes_of(self.target, self._label_columns(read.items))
+        return assemble(TextDataLoaders, read, lambda _: split, path=path, labels=labels, bs=bs, val_bs=val_bs,
+                        shuffle=shuffle, device=device, seed=seed, **{**self.text.settings, **kwargs})
+
+    def datasets(self, source, verbose: bool = False) -> Datasets:
+        """Training and validation texts as pairs of ids and target: `.train[0]`, `.valid`, `.vocab`."""
+        dls = self.dataloaders(source, verbose=verbose)
+        return Datasets(dls.train_ds, dls.valid_ds, dls.vocab)
+
+    def summary(self, source, bs: int = 4, show_batch: bool = False, **kwargs):
+        """Print what each step makes of the first texts, up to a batch: where a step fails, it is the next one."""
+        dls = self.dataloaders(source, verbose=True, bs=bs, **kwargs)
+        show_rows(dls)
+        if show_batch:
+            dls.show_batch()
+
+    def read(self, source) -> Source:
+        """Texts and labels of a source; E104 for no items, E101 and E102 for texts, E202 and E207 for labels."""
+        items = source if self.get_items is None else self.get_items(source)
+        items = items if isinstance(items, pd.DataFrame) else list(items)
+        if not len(items):
+            raise TextError("E104", received="no items", expected="one or more",
+                            fix="check the source and get_items: a folder needs get_items=get_text_files")
+        texts, rows, names = self._texts(items)
+        items = items.iloc[rows] if isinstance(items, pd.DataFrame) else [items[i] for i in rows]
+        if self.target is None:
+            return Source(texts, items, names=names, rows=rows)
+        columns = self._label_columns(items)
+        if columns is None:
+            if self.get_y is None:
+                raise LabelError("E207", received="a target without get_y", expected="what gives the label of an item",
+                                 fix='pass get_y=ColReader("label") for a table, or get_y=parent_label for files')
+            names["get_y"] = self.get_y
+            columns = [values_of(self.get_y, items)]
+        else:
+            names |= {"label_cols": column_names(columns), "label_delim": self.get_y.label_delim}
+        target, labels = read_labels(columns, delim=names.get("label_delim"), y_block=self.target, rows=rows)
+        return Source(texts, items, labels, target, names, rows, self.target)
+
+    def _label_columns(self, items):
+        """The columns of a table that the labels are in, or None where they come from somewhere else."""
+        return self.get_y.columns(items) if self.target is not None and isinstance(self.get_y, ColReader) else None
+
+    def _texts(self, items):
+        """The texts of the items, (M,) int64 positions of the items that have one, and how to find later texts."""
+        getter, columns, names = self.get_x, None, {}
+        if isinstance(items, pd.DataFrame):
+            if self.text.is_read_by(getter):
+                columns = [find_column(items, col) for col in self.text.text_cols]
+            elif getter is None:
+                raise TextError("E102", received="a table whose text column nobody names", expected="its name",
+                                fix='pass TextBlock.from_df("text") or get_x=ColReader("text")')
+            elif isinstance(getter, ColReader):
+                columns = getter.columns(items)
+        if columns is not None:
+            names = {"text_cols": column_names(columns)}
+        else:
+            names = {} if getter is None else {"get_x": getter}
+            columns = fields_in(values_of(getter, items))
+            if len(columns) > 1:
+                names["text_cols"] = tuple(range(len(columns)))
+        if isinstance(next(iter(columns[0])), Path):
+            return FileTexts(columns[0], self.text.encoding), np.arange(len(items)), names
+        return *clean_texts(columns, self.text.on_missing), names
+
+
+def _refuse(given: bool, name: str, fix: str):
+    if given:
+        raise TrainingError("E502", received=f"{name}=", expected="what makes sense for texts", fix=fix)

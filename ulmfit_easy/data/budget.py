@@ -1,0 +1,49 @@
+"""Batches of at most so many tokens, padding included, whatever the number of their rows."""
+
+import numpy as np
+
+from ulmfit_easy.errors import TrainingError
+
+NARROW = 0.9  # of the longest row of a bucket: so long are its others, unless they are few; a tenth is padding
+
+
+def check_budget(max_tokens: int | None):
+    """E502 for a budget below one token."""
+    if max_tokens is not None and max_tokens < 1:
+        raise TrainingError("E502", received=f"max_tokens={max_tokens}", expected="1 or more tokens a batch",
+                            fix="leave it out for batches of bs rows")
+
+
+def cut_by_tokens(lengths: np.ndarray, max_tokens: int) -> list[slice]:
+    """The batches of rows in the order of falling lengths (N,): as many rows as fit, one at least."""
+    batches, start = [], 0
+    while start < len(lengths):
+        stop = start + max(1, max_tokens // max(1, int(lengths[start])))
+        batches.append(slice(start, stop))
+        start = stop
+    return batches
+
+
+def buckets(lengths: np.ndarray, max_tokens: int) -> list[tuple[slice, int]]:
+    """Rows of like length, longest first, and into how many batches each bucket goes.
+
+    Every batch of a bucket, whichever of its rows it gets, is within the budget; so the rows of a bucket can meet
+    anew each epoch while the number of batches stays. There are two rows in each batch at least (batch normalisation
+    needs them), though two rows may be more than the budget, and three, if the last one would be alone.
+
+    Args:
+        lengths: (N,) in falling order.
+    """
+    found, start, n = [], 0, len(lengths)
+    while start < n:
+        longest = max(1, int(lengths[start]))
+        fit = max(2, max_tokens // longest)  # rows of a batch
+        alike = int(np.searchsorted(-lengths, -NARROW * longest, side="right"))
+        stop = min(n, max(alike, start + 2 * fit))  # two batches at least, so that rows meet anew
+        if fit == 2 and stop < n:
+            stop -= (stop - start) % 2  # pairs; the odd row goes to the next bucket
+        if n - stop == 1:
+            stop = n
+        found.append((slice(start, stop), max(1, (stop - start) // 2 if fit == 2 else -(-(stop - start) // fit))))
+        start = stop
+    return found

@@ -1,0 +1,137 @@
+"""What may be wrong with texts and labels, found before hours are spent on training with them.
+
+Findings name rows, and labels where there are few of them; they never show a text.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ulmfit_easy._fastcore import listify
+from ulmfit_easy.data.checks import UNKNOWN
+from ulmfit_easy.data.sources import find_column, is_missing
+from ulmfit_easy.data.symptoms import Finding, Scan, check_labels, check_languages, check_texts, figures
+from ulmfit_easy.data.targets import plain_labels
+from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.viz import html_table, show_table, text_table
+
+MIN_FREQ = 3  # how often a word must be there to enter a vocabulary, unless told otherwise
+HEADINGS = ["", "finding", "rows", "what to do"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Checkup:
+    """The figures of a data set and what was found in it; shows itself as two tables."""
+
+    figures: dict[str, str]
+    findings: list[Finding]
+
+    @property
+    def ok(self) -> bool:
+        """True where no finding is a problem."""
+        return not any(finding.level == "problem" for finding in self.findings)
+
+    def show(self):
+        """Show the figures and the findings: HTML tables in a notebook, plain text in a terminal."""
+        for rows, columns in self._tables():
+            show_table(rows, columns)
+
+    def _tables(self) -> list[tuple]:
+        found = [(level, what, some(rows, 3), advice) for level, what, rows, advice in self.findings]
+        return [(list(self.figures.items()), ["data", ""]), (found or [("", "nothing found", "", "")], HEADINGS)]
+
+    def __repr__(self) -> str:
+        width = shutil.get_terminal_size((110, 24)).columns
+        return "\n\n".join(text_table(rows, columns, width) for rows, columns in self._tables())
+
+    def _repr_html_(self) -> str:
+        return "\n".join(html_table(rows, columns) for rows, columns in self._tables())
+
+
+def doctor(df: pd.DataFrame, text_col=0, label_col=1, *, valid_col=None, label_delim: str | None = None) -> Checkup:
+    """What may be wrong with a table of texts and labels, as a `Checkup`; nothing is changed.
+
+    Looks for missing, empty, damaged, repeated, very short and very long texts; training texts in the validation set;
+    equal texts with different labels; missing, rare, single and look-alike labels; more than one language (a guess by
+    script and common words); and tells how many words are too rare for a vocabulary. Rows count from 0: `df.iloc[row]`.
+
+    Args:
+        text_col, label_col: names or positions, one or several; label_col None for texts without labels.
+        valid_col: true for the rows to validate with; without it nothing can have leaked yet.
+        label_delim: what stands between the labels of a text that may have several.
+
+    Raises: E102 for a column that is not there.
+    """
+    columns = [find_column(df, col) for col in listify(text_col)]
+    texts = [" ".join(field for field in row if isinstance(field, str)) for row in zip(*columns, strict=True)]
+    valid = np.zeros(len(df), bool) if valid_col is None else find_column(df, valid_col).to_numpy().astype(bool)
+    labels = None if label_col is None else _labels([find_column(df, col) for col in listify(label_col)], label_delim)
+    scan = Scan(texts, labels, np.flatnonzero(~valid), np.flatnonzero(valid), range(len(df)))
+    rare = sum(n for n in scan.words.values() if n < MIN_FREQ) / max(1, scan.words.total())
+    return _checkup(scan, {f"words seen less than {MIN_FREQ} times": f"{rare:.1%}"}, _cells(columns))
+
+
+def doctor_of(dls) -> Checkup:
+    """As `doctor`, for loaders: `dls.doctor()`. Rows are those of the data they were made from.
+
+    Raises: E506 for loaders without data.
+    """
+    if not len(dls.train):
+        raise TrainingError("E506", received="loaders without data, as load_learner gives", expected="texts to look at",
+                            fix="call doctor(df) on a table")
+    ids, parts = dls.train.ids, {"training": dls.train, "validation": dls.valid}
+    rows = np.concatenate([dl.rows for dl in parts.values()])  # (N,)
+    texts = (dls.tokenizer.detokenize(ids.store.tokens(row)) for row in rows)
+    labels = None
+    if dls.task in ("single", "multi"):
+        decoded = [dls.decode(target) for dl in parts.values() for target in dl.targets]
+        labels = [tuple(label) if dls.task == "multi" else (label,) for label in decoded]
+    scan = Scan(texts, labels, *np.split(np.arange(len(rows)), [len(dls.train.rows)]), rows)
+    known, findings = {"words in the vocabulary": f"{len(dls.text_vocab):,}"}, []
+    for name, dl in parts.items():
+        rate = ids.unk_rate(dl.rows)
+        known[f"unknown tokens, {name}"] = f"{rate:.1%}"
+        if rate > UNKNOWN:
+            findings.append(Finding("problem", f"unknown {name} tokens: {rate:.0%}", [],
+                                    "use a vocabulary of this language and tokenizer, or a lower min_freq"))
+    return _checkup(scan, known, findings)
+
+
+def _checkup(scan: Scan, more: dict[str, str], findings) -> Checkup:
+    """All figures and findings, problems first."""
+    found = [*findings, *check_texts(scan), *check_languages(scan)]
+    if scan.labels is not None:
+        found += check_labels(scan)
+    return Checkup(figures(scan) | more, sorted(found, key=lambda finding: finding.level != "problem"))
+
+
+def _cells(columns: Sequence) -> Iterator[Finding]:
+    """Cells that are no texts."""
+    values = [(row, value) for column in columns for row, value in enumerate(column)]
+    missing = sorted({row for row, value in values if is_missing(value)})
+    wrong = sorted({row for row, value in values if not isinstance(value, str) and not is_missing(value)})
+    if missing:
+        yield Finding("problem", f"rows without a text: {len(missing):,}", missing,
+                      'drop them; TextDataLoaders also takes on_missing="drop" or "empty"')
+    if wrong:
+        yield Finding("problem", f"texts that are no strings: {len(wrong):,}", wrong,
+                      "turn them into strings, or name the right text_col")
+
+
+def _labels(columns: Sequence, delim: str | None) -> list | None:
+    """A tuple of labels for each row, None where they are missing; None alone for numbers to predict."""
+    rows = list(zip(*map(plain_labels, columns), strict=True))
+    if len(columns) > 1:  # zeros and ones, a column for each class
+        return [None if any(map(is_missing, row)) else
+                tuple(column.name for column, value in zip(columns, row, strict=True) if value not in (0, "0"))
+                for row in rows]
+    values = [value for value, in rows]
+    if any(isinstance(value, float) and not is_missing(value) and not value.is_integer() for value in values):
+        return None
+    if delim:
+        return [None if is_missing(value) else tuple(filter(None, map(str.strip, str(value).split(delim))))
+                for value in values]
+    return [None if is_missing(value) or not str(value).strip() else (value,) for value in values]

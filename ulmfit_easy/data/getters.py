@@ -1,0 +1,115 @@
+"""Getters: functions that read the text or the label of an item, which is a row of a table, a file or a tuple."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ulmfit_easy._fastcore import listify
+from ulmfit_easy.data.sources import find_column, is_missing
+from ulmfit_easy.errors import LabelError
+
+
+class ColReader:
+    """The value of a column, or a tuple of those of several columns, of a row.
+
+    Args:
+        cols: names, or positions from 0.
+        pref, suff: put before and after each value; a `Path` is a folder that the value is in.
+        label_delim: splits the value into a list of labels; an empty value has none.
+    """
+
+    def __init__(self, cols, pref: str | Path = "", suff: str = "", label_delim: str | None = None):
+        self.cols = listify(cols)
+        self.pref = f"{pref}{os.sep}" if isinstance(pref, Path) else pref
+        self.suff, self.label_delim = suff, label_delim
+
+    def __call__(self, row):
+        values = tuple(self._value(_cell(row, col)) for col in self.cols)
+        return values[0] if len(values) == 1 else values
+
+    def _value(self, value):
+        if is_missing(value):
+            return value  # for the message that says which rows have none
+        if self.label_delim is not None:
+            return [part.strip() for part in value.split(self.label_delim) if part.strip()]
+        return f"{self.pref}{value}{self.suff}" if self.pref or self.suff else value
+
+    def columns(self, items) -> list[pd.Series] | None:
+        """The columns of a table, E102 if one is not there; None where each value has to be changed, or no table is."""
+        if not isinstance(items, pd.DataFrame) or self.pref or self.suff:
+            return None
+        return [find_column(items, col) for col in self.cols]
+
+
+def _cell(row, col):
+    if isinstance(row, pd.Series):
+        return row.iloc[col] if isinstance(col, int) and col not in row.index else row[col]
+    return getattr(row, col) if isinstance(col, str) and hasattr(row, col) else row[col]
+
+
+class ItemGetter:
+    """One part of an item: `ItemGetter(1)(("text", "label"))` is "label"."""
+
+    def __init__(self, i):
+        self.i = i
+
+    def __call__(self, item):
+        return item[self.i]
+
+
+class AttrGetter:
+    """An attribute of an item, or `default` where it has none."""
+
+    def __init__(self, nm: str, default=None):
+        self.nm, self.default = nm, default
+
+    def __call__(self, item):
+        return getattr(item, self.nm, self.default)
+
+
+class RegexLabeller:
+    """The first group of a pattern in the path of a file, with `/` between folders; E202 where it is not found.
+
+    `match` looks at the beginning of the path only.
+    """
+
+    def __init__(self, pat: str, match: bool = False):
+        self.pat, self.match = re.compile(pat), match
+
+    def __call__(self, item) -> str:
+        path = item.as_posix() if isinstance(item, Path) else str(item)
+        found = self.pat.match(path) if self.match else self.pat.search(path)
+        if found is None:
+            raise LabelError("E202", received=f"{path!r}, in which the pattern {self.pat.pattern!r} is not found",
+                             expected="a label in each path", fix="change the pattern, or leave these files out")
+        return found.group(1)
+
+
+class FromFlags:
+    """The names of the classes whose flag, as `getter` gives them, is true."""
+
+    def __init__(self, getter: Callable, classes: Sequence):
+        if classes is None:
+            raise LabelError("E207", received="zeros and ones without names", expected="the names of the classes",
+                             fix="pass MultiCategoryBlock(encoded=True, vocab=[...])")
+        self.getter, self.classes = getter, list(classes)
+
+    def __call__(self, item) -> list:
+        return [name for name, flag in zip(self.classes, self.getter(item), strict=True) if int(flag)]
+
+
+def values_of(getter: Callable | None, items: Sequence) -> list:
+    """What a getter gives for each item, or for each row of a table; the items themselves without one."""
+    if isinstance(items, pd.DataFrame):
+        items = (row for _, row in items.iterrows())
+    return list(items) if getter is None else [getter(item) for item in items]
+
+
+def fields_in(values: list) -> list[list]:
+    """One list for each field of some texts: of strings one, of tuples as many as the first has."""
+    if values and isinstance(values[0], tuple):
+        return [list(field) for field in zip(*values, strict=True)]
+    return [values]

@@ -1,0 +1,32 @@
+"""Rows of a loader one by one, as the model would read them: for looking at data and for other people's loops."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class TextDataset:
+    """The documents of a loader in the order of its rows: ids (T,) int64, or a pair of ids and target."""
+
+    def __init__(self, dl):
+        self.dl = dl
+
+    def __len__(self) -> int:
+        return self.dl.n_rows
+
+    def __getitem__(self, i: int) -> Tensor | tuple[Tensor, Tensor]:
+        i = range(len(self))[i]  # IndexError beyond the last
+        doc = self.dl.ids[self.dl.rows[i]]
+        ids = torch.from_numpy((doc[::-1] if self.dl.backwards else doc).astype("int64"))  # (T,)
+        targets = getattr(self.dl, "targets", None)
+        return ids if targets is None else (ids, targets[i])
+
+
+class Datasets(NamedTuple):
+    """Training and validation texts, and the vocabulary of `dls.vocab`."""
+
+    train: TextDataset
+    valid: TextDataset
+    vocab: Sequence

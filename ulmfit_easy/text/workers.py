@@ -1,0 +1,180 @@
+"""Texts to ids in pieces, in this process or in several others: the same ids, in the same order.
+
+A worker is a plain subprocess that speaks pickle with its parent through two pipes. It never runs the user's script,
+so that scripts need no guard; it ends when its parent does, however that ends.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from itertools import chain, count, islice
+
+import numpy as np
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.text.tokenizers import Tokenizer, fields_of
+
+PIECE = 1 << 16  # characters, about, that are tokenized at once
+SERIAL = 128  # pieces (8 million characters, some seconds) that this process does before others are worth their start
+MOST = 8  # workers that are started unasked; each takes up to half a gigabyte
+
+Encoded = tuple[list[str], np.ndarray, list[int]]  # distinct tokens in first-seen order; their numbers; tokens per text
+
+
+def encoded(tokenizer: Tokenizer, texts: Iterable) -> Encoded:
+    """The tokens of some texts as numbers of the distinct ones in first-seen order."""
+    ids_of = defaultdict(count().__next__)  # a new token gets the next number
+    ids, lengths = array("I"), []
+    for tokens in tokenizer.pipe(texts):
+        ids.extend(map(ids_of.__getitem__, tokens))
+        lengths.append(len(tokens))
+    return list(ids_of), np.asarray(ids, np.uint32), lengths
+
+
+def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None) -> Iterator[Encoded]:
+    """`encoded` of all texts, piece by piece in their order; close it to end the workers.
+
+    Args:
+        n_workers: processes; 0 for this one. None: this one for the first 8 million characters, from then on one for
+            each processor, if all parts of the tokenizer are the library's own.
+
+    Raises: TextError E101 for a text that is not a string, with its row; TrainingError E508 for a worker that has
+        died, E502 for a tokenizer that other processes cannot have or a number below 0; and what a rule raises.
+    """
+    if n_workers is not None and n_workers < 0:
+        raise TrainingError("E502", received=f"n_workers={n_workers}", expected="0 or more processes",
+                            fix="leave it out for as many as the text is worth")
+    pieces = _pieces(texts)
+    if n_workers is None:
+        yield from (encoded(tokenizer, piece) for piece in islice(pieces, SERIAL))
+        n_workers = min(MOST, _processors()) if _is_ours(tokenizer) else 0
+        first = next(pieces, None)
+        if first is None:
+            return
+        pieces = chain([first], pieces)
+    if n_workers == 0:
+        yield from (encoded(tokenizer, piece) for piece in pieces)
+        return
+    with ExitStack() as stack:
+        workers = [stack.enter_context(_Worker(_pickled(tokenizer))) for _ in range(n_workers)]
+        n = 0
+        for n, piece in enumerate(pieces, 1):
+            worker = workers[n % n_workers]
+            before = worker.receive() if n > n_workers else None
+            worker.send(piece)
+            if before is not None:
+                yield before
+        for k in range(max(1, n - n_workers + 1), n + 1):
+            yield workers[k % n_workers].receive()
+
+
+def _pieces(texts) -> Iterator[list]:
+    piece, size = [], 0
+    for i, row in enumerate(texts):
+        piece.append(row)
+        size += sum(map(len, fields_of(row, i)))
+        if size >= PIECE:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _is_ours(tokenizer) -> bool:
+    config = tokenizer.config()
+    parts = [config["tok"], *config["rules"], *config["post_rules"]]
+    return type(tokenizer) is Tokenizer and not any(isinstance(part, dict) and "custom" in part for part in parts)
+
+
+def _pickled(tokenizer) -> bytes:
+    try:
+        return pickle.dumps(tokenizer)
+    except Exception as e:  # pickle raises whatever a part raises
+        raise _not_shared(e) from e
+
+
+def _not_shared(e: Exception) -> TrainingError:
+    return TrainingError("E502", received=f"n_workers for a tokenizer that other processes cannot have ({e})",
+                         expected="rules and tokenizers that can be imported",
+                         fix="put them into a module of their own, or pass n_workers=0")
+
+
+class _Worker:
+    """A process that tokenizes; it must be asked for the result of a piece before it gets the next one."""
+
+    def __init__(self, tokenizer: bytes):
+        path = os.pathsep.join(part or os.getcwd() for part in sys.path)
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0))  # no Ctrl-C
+        self._write(pickle.dumps(tokenizer))  # bytes: they are read whole also where they cannot be understood
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()  # it has nothing to save
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(OSError):
+                pipe.close()
+        self.process.wait()
+
+    def send(self, texts: list):
+        """Let it tokenize these texts."""
+        self._write(pickle.dumps(texts))
+
+    def _write(self, data: bytes):
+        with suppress(BrokenPipeError):  # `receive` tells why
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+
+    def receive(self) -> Encoded:
+        """The ids of the texts that were sent last."""
+        try:
+            result = pickle.load(self.process.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError) as e:
+            raise TrainingError("E508", received=f"a worker that has ended with code {self.process.wait()}",
+                                expected="tokens from it", fix="pass n_workers=0, or fewer workers if memory was "
+                                "short: each takes up to half a gigabyte") from e
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+def serve():
+    """The life of a worker: a tokenizer in, then texts in and ids out, until the parent is gone."""
+    source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a rule prints shall not get between
+    tokenizer, reply = None, None
+    try:
+        tokenizer = pickle.loads(pickle.load(source))
+    except Exception as e:
+        reply = _not_shared(e)
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            texts = pickle.load(source)
+            if tokenizer is not None:
+                try:
+                    reply = encoded(tokenizer, texts)
+                except Exception as e:
+                    reply = _sendable(e)
+            pickle.dump(reply, out)
+            out.flush()
+
+
+def _sendable(e: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(e))
+        return e
+    except Exception:
+        return RuntimeError(f"{type(e).__name__}: {e}")
