@@ -40,7 +40,8 @@ def test_a_terminal_table_is_aligned_within_its_width_and_cut():
     assert "\u2026" in lines[6] and lines[-6].endswith("0.2500")
 
 
-@pytest.mark.parametrize("rows, columns", [([], ["a"]), ([("",)], ["a"]), ([("x", "y")], ["a", "b" * 200])])
+@pytest.mark.parametrize("rows, columns", [([], ["a"]), ([("",)], ["a"]), ([("", "x")], ["", ""]),
+                                           ([("x", "y")], ["a", "b" * 200])])
 def test_small_and_empty_tables_work(rows, columns):
     assert viz.text_table(rows, columns, width=40)
     assert viz.html_table(rows, columns)
@@ -101,3 +102,27 @@ def test_importing_viz_loads_no_plotting_library():
 
     code = "import sys, ulmfit_easy.viz; sys.exit('matplotlib' in sys.modules or 'IPython' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_confusion_matrix_has_rows_actual_and_columns_predicted(plt):
+    import numpy as np
+
+    ax = viz.plot_confusion(np.array([[3, 1], [0, 0]]), ["$a$", "\x1b[31mb" * 20])
+    assert labelled(ax) and (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "actual")
+    assert [t.get_text() for t in ax.texts] == ["3", "1", "0", "0"]
+    assert [t.get_position() for t in ax.texts] == [(0, 0), (1, 0), (0, 1), (1, 1)]  # (column, row)
+    names = [t.get_text() for t in ax.get_yticklabels()]
+    assert names[0] == "$a$" and len(names[1]) == 30 and "\x1b" not in names[1]
+    ax.figure.canvas.draw()  # "$a$" is drawn as it stands
+    shares = viz.plot_confusion(np.array([[3, 1], [0, 0]]), ["a", "b"], normalize=True)
+    assert [t.get_text() for t in shares.texts] == ["0.75", "0.25", "0.00", "0.00"]
+    assert not viz.plot_confusion(np.eye(2), ["a", "b"], plot_txt=False).texts
+
+
+def test_reliability_has_a_curve_for_each_name_and_the_line_of_a_perfect_model(plt):
+    ax = viz.plot_reliability({"mine": ([0.6, 0.9], [0.5, 0.7], [10, 30])})
+    assert labelled(ax)
+    assert [line.get_xydata().tolist() for line in ax.lines] == [[[0, 0], [1, 1]], [[0.6, 0.5], [0.9, 0.7]]]
+    assert ax.collections[0].get_sizes().tolist() == [65, 155]
+    mine = plt.subplots()[1]
+    assert viz.plot_reliability({"a": ([0.5], [0.5], [1])}, ax=mine) is mine

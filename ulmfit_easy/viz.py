@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import groupby, product
 
 CELL_LINES = 6  # lines of a terminal that one cell may take
 
@@ -68,14 +69,36 @@ def text_table(rows: Sequence[Sequence], columns: Sequence[str], width: int = 11
 
 
 def _wrap(cell: str, width: int) -> list[str]:
-    return textwrap.wrap(cell, width, max_lines=CELL_LINES, placeholder=" \u2026") or [""]
+    return textwrap.wrap(cell, max(width, 1), max_lines=CELL_LINES, placeholder=" \u2026") or [""]
 
 
-def _axes(ax, title: str, xlabel: str, ylabel: str):
+FOR, AGAINST = "31,119,180", "255,127,14"  # blue and orange, which nearly every eye tells apart
+
+
+def html_tokens(tokens: Sequence[str], scores: Sequence[float]) -> str:
+    """Tokens as HTML, blue where a score is above 0 and orange where it is below, the deeper the larger it is."""
+    largest = max(map(abs, scores), default=0) or 1.0
+    spans = [f'<span title="{score:+.3f}" style="background-color:rgba({FOR if score > 0 else AGAINST},'
+             f'{0.8 * abs(score) / largest:.2f});padding:1px 3px;border-radius:3px">{escape(token)}</span>'
+             for token, score in zip(tokens, scores, strict=True)]
+    return '<div class="tex2jax_ignore mathjax_ignore" style="line-height:1.9">' + "\n".join(spans) + "</div>"
+
+
+def text_tokens(tokens: Sequence[str], scores: Sequence[float], width: int = 110) -> str:
+    """Tokens as plain text; runs of one score stand in brackets with it where it is a fifth of the largest or more."""
+    largest = max(map(abs, scores), default=0) or 1.0
+    parts = []
+    for score, run in groupby(zip(tokens, scores, strict=True), key=lambda pair: pair[1]):
+        words = " ".join(printable(token) for token, _ in run)
+        parts.append(f"[{words} {score:+.2f}]" if abs(score) >= largest / 5 else words)
+    return "\n".join(textwrap.wrap(" ".join(parts), width))
+
+
+def _axes(ax, title: str, xlabel: str, ylabel: str, **figure):
     if ax is None:
         import matplotlib.pyplot as plt
 
-        ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")[1]
+        ax = plt.subplots(**{"figsize": (6.4, 4.0), "layout": "constrained", **figure})[1]
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
@@ -126,4 +149,46 @@ def plot_lr_find(lrs: Sequence[float], losses: Sequence[float],
                 color=f"C{i + 1}", label=f"{name}: {lr:.2g}")
     if suggestions:
         ax.legend(frameon=False)
+    return ax
+
+
+def plot_confusion(matrix, names: Sequence, title: str = "Confusion matrix", cmap: str = "Blues", *,
+                   normalize: bool = False, norm_dec: int = 2, plot_txt: bool = True, ax=None, **figure):
+    """The axes with a confusion matrix (C, C), rows actual and columns predicted.
+
+    Args:
+        normalize: colour and number each row as shares of its sum; a row without texts stays 0.
+        norm_dec: decimals of a share.
+        plot_txt: write the numbers into the cells.
+        figure: where `ax` is None, `figsize` (inches) and `dpi` of the figure.
+    """
+    shown = matrix / matrix.sum(1, keepdims=True).clip(1) if normalize else matrix
+    ax = _axes(ax, title, "predicted", "actual", **figure)
+    ax.title.set_parse_math(False)  # a class may have a `$` in its name, which begins no formula
+    ax.grid(False)
+    ax.imshow(shown, cmap=cmap, vmin=0, vmax=1 if normalize else None)
+    labels = [printable(name)[:30] for name in names]
+    slanted = {"rotation": 45, "ha": "right"} if sum(map(len, labels)) > 40 else {}
+    ax.set_xticks(range(len(labels)), labels, parse_math=False, **slanted)
+    ax.set_yticks(range(len(labels)), labels, parse_math=False)
+    if plot_txt:
+        for row, column in product(range(len(labels)), repeat=2):
+            value = shown[row, column]
+            ax.text(column, row, f"{value:.{norm_dec}f}" if normalize else f"{value:,}", ha="center", va="center",
+                    color="white" if value > shown.max() / 2 else "black")
+    return ax
+
+
+def plot_reliability(curves: Mapping[str, tuple], ax=None):
+    """The axes with how often a model is right against how sure it says it is.
+
+    `curves` maps a name to (confidence, accuracy, count), each (K,) for K bins of answers that are about equally
+    sure. On the dashed line a model is right as often as it says. A bin's dot grows with its share of the answers.
+    """
+    ax = _axes(ax, "Reliability", "how sure the model is", "how often it is right")
+    ax.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
+    for name, (confidence, accuracy, count) in curves.items():
+        line, = ax.plot(confidence, accuracy, linewidth=1.2, label=name)
+        ax.scatter(confidence, accuracy, s=[20 + 180 * n / sum(count) for n in count], color=line.get_color())
+    ax.legend(frameon=False)
     return ax

@@ -1,75 +1,155 @@
-"""Text from a language model, one token a step."""
+"""Text from a language model, one step a token: sampled, or the likeliest that a beam search finds."""
 
+import heapq
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.models.awd_lstm import Hidden
 from ulmfit_easy.models.language_model import LanguageModel
+from ulmfit_easy.models.softmax import LMOutput
 
 
 @torch.no_grad()
-def generate(model: LanguageModel, ids: Sequence[int], n_words: int, *, temperature: float = 1.0,
-             min_p: float | None = None, top_k: int | None = None, top_p: float | None = None,
-             seed: int | None = None, banned: Collection[int] = (), stop: Collection[int] = ()) -> list[int]:
-    """The ids of up to `n_words` tokens sampled after the prompt `ids`, without the prompt.
+def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]], n_words: int, *,
+             temperature: float = 1.0, min_p: float | None = None, top_k: int | None = None,
+             top_p: float | None = None, seed: int | None = None, banned: Collection[int] = (),
+             stop: Collection[int] = (), num_samples: int | None = None, beam: int | None = None) -> list:
+    """The ids of up to `n_words` tokens after the prompt `ids`, without the prompt.
 
-    The prompt is read once and the state kept, so a token costs the same however long the text has become.
+    The prompt is read once and the state kept, so a token costs the same however long the text has become. All texts
+    that are asked for go on together, in one batch.
 
     Args:
-        ids: the prompt, at least one id.
-        n_words: tokens to sample.
+        ids: one prompt of at least one id, or several.
+        n_words: tokens to add.
         temperature: above 1 flattens the distribution, below 1 sharpens it.
         min_p: drop tokens below this probability, before temperature; if none reaches it, a warning instead.
         top_k: keep the k likeliest tokens; 1 is greedy.
         top_p: keep the likeliest tokens that together reach this probability (Holtzman et al. 2020).
-        seed: same seed, same text; None draws one from torch's global random state.
-        banned: ids never sampled, e.g. unknown and padding.
-        stop: ids that end the text; the one sampled is left out.
-    Raises: E502 for an empty prompt or a temperature that is not above 0.
+        seed: same seed, same text; None draws one from torch's global random state. Text i draws from `seed + i`,
+            so that no text depends on those sampled beside it.
+        banned: ids that never come, e.g. unknown and padding.
+        stop: ids that end the text; the one that ended it is left out.
+        num_samples: texts for each prompt; with `beam` the likeliest ones, of which there may be fewer.
+        beam: instead of sampling, keep so many of the likeliest texts at each step. Likelihoods are those of what
+            temperature, filters and `banned` leave, and of the end where a text has stopped; short texts have no
+            handicap. 1 is greedy.
+
+    Returns: a list of ids for one prompt, a list of these for several; with `num_samples` a list of texts for each.
+    Raises: E502 for an empty prompt, a temperature that is not above 0, or more samples than beams.
     """
-    if len(ids) == 0:
+    alone = len(ids) == 0 or np.ndim(ids[0]) == 0
+    prompts = [ids] if alone else ids
+    if any(len(prompt) == 0 for prompt in prompts):
         raise TrainingError("E502", received="an empty prompt", expected="at least one token",
                             fix="begin with xxbos, as every text does")
     if temperature <= 0:
         raise TrainingError("E502", received=f"temperature={temperature}", expected="a number above 0",
                             fix="pass top_k=1 for the likeliest token at each step")
-    device = next(model.parameters()).device
-    rng = torch.Generator(device).manual_seed(int(torch.randint(2**31, ())) if seed is None else seed)
-    banned, new, was_training = list(banned), [], model.training
+    if beam is not None and beam < (num_samples or 1):
+        raise TrainingError("E502", received=f"beam={beam} for {num_samples or 1} texts", expected="a beam for each",
+                            fix="raise beam= or lower num_samples=")
+    keep = partial(_filter, temperature=temperature, min_p=min_p, top_k=top_k, top_p=top_p, banned=list(banned))
+    stop, was_training = set(stop), model.training
     model.eval()
     try:
-        step, hidden = torch.as_tensor(ids, device=device).unsqueeze(0), None  # (1, T)
-        while len(new) < n_words:
-            output = model(step, hidden)
-            logits = output.decoder(output.dropped[0, -1]).float()  # (V,)
-            probs = _filter(logits.softmax(0), temperature, min_p, top_k, top_p, banned)  # (V,)
-            token = torch.multinomial(probs, 1, generator=rng)  # (1,)
-            if token.item() in stop:
-                break
-            new.append(token.item())
-            step, hidden = token.unsqueeze(0), output.hidden  # (1, 1)
+        if beam is None:
+            found = _sample(model, prompts, n_words, keep, stop, seed, num_samples or 1)
+        else:
+            found = [_beam_search(model, prompt, n_words, keep, sorted(stop), beam) for prompt in prompts]
     finally:
         model.train(was_training)
-    return new
+    found = [texts[:num_samples] if num_samples else texts[0] for texts in found]
+    return found[0] if alone else found
 
 
-def _filter(probs: Tensor, temperature: float, min_p: float | None, top_k: int | None, top_p: float | None,
-            banned: list[int]) -> Tensor:
-    """What is left of `probs` (V,) to sample from: non-negative, not summing to 1."""
-    probs[banned] = 0
+def _sample(model, prompts, n_words: int, keep: Callable, stop: set, seed: int | None, each: int) -> list:
+    """`each` sampled texts for each prompt; those that have stopped leave the batch."""
+    logits, hidden = _read(model, prompts)
+    rows = [i for i in range(len(prompts)) for _ in range(each)]  # the prompt of each text
+    logits, hidden = logits[rows], _rows(hidden, rows)  # (B, V)
+    seed = int(torch.randint(2**31, ())) if seed is None else seed
+    rngs = [torch.Generator(logits.device).manual_seed(seed + i) for i in range(len(rows))]
+    texts, alive = [[] for _ in rows], list(range(len(rows)))
+    for n in range(1, n_words + 1):
+        probs = keep(logits.softmax(1))  # (B, V)
+        drawn = [torch.multinomial(p, 1, generator=rngs[i]).item() for i, p in zip(alive, probs, strict=True)]
+        going = [row for row, token in enumerate(drawn) if token not in stop]
+        alive, drawn = [alive[row] for row in going], [drawn[row] for row in going]
+        for i, token in zip(alive, drawn, strict=True):
+            texts[i].append(token)
+        if n == n_words or not alive:
+            break
+        logits, hidden = _step(model, drawn, _rows(hidden, going))
+    return [texts[i:i + each] for i in range(0, len(texts), each)]
+
+
+def _beam_search(model, prompt, n_words: int, keep: Callable, stop: list, beam: int) -> list:
+    """The likeliest texts found after a prompt, at most `beam` of them, the likeliest first."""
+    logits, hidden = _read(model, [prompt])
+    texts, scores, ended = [[]], logits.new_zeros(1, dtype=torch.float64), []  # scores (b,) of texts that go on
+    for n in range(1, n_words + 1):
+        probs = keep(logits.softmax(1)).double()  # (b, V)
+        total = scores.unsqueeze(1) + (probs / probs.sum(1, keepdim=True)).log()  # (b, V)
+        if stop:
+            ends = total[:, stop].logsumexp(1).tolist()  # (b,), whichever token it is that ends the text
+            ended = heapq.nlargest(beam, ended + [e for e in zip(ends, texts, strict=True) if e[0] > -torch.inf])
+            total[:, stop] = -torch.inf
+        scores, best = total.flatten().topk(min(beam, int((total > -torch.inf).sum())))
+        rows, tokens = (best // total.shape[1]).tolist(), (best % total.shape[1]).tolist()
+        texts = [texts[row] + [token] for row, token in zip(rows, tokens, strict=True)]
+        beaten = len(ended) == beam and (not texts or ended[-1][0] >= scores[0])  # a text only becomes less likely
+        if n == n_words or not texts or beaten:
+            break
+        logits, hidden = _step(model, tokens, _rows(hidden, rows))
+    return [text for _, text in heapq.nlargest(beam, [*ended, *zip(scores.tolist(), texts, strict=True)])]
+
+
+def _read(model, prompts) -> tuple[Tensor, Hidden]:
+    """The logits (P, V) after each of P prompts, and the states; each is read alone, so none needs padding."""
+    device = next(model.parameters()).device
+    outputs = [model(torch.as_tensor(prompt, device=device).unsqueeze(0)) for prompt in prompts]  # ids (1, T)
+    layers = zip(*(output.hidden for output in outputs), strict=True)
+    hidden = [tuple(torch.cat(parts, 1) for parts in zip(*layer, strict=True)) for layer in layers]  # (1, P, ...)
+    return torch.cat([_last_logits(output) for output in outputs]), hidden
+
+
+def _step(model, tokens: list[int], hidden: Hidden) -> tuple[Tensor, Hidden]:
+    """The logits (B, V) and the states after one more token in each row."""
+    output = model(torch.tensor(tokens, device=hidden[0][0].device).unsqueeze(1), hidden)  # ids (B, 1)
+    return _last_logits(output), output.hidden
+
+
+def _last_logits(output: LMOutput) -> Tensor:
+    return output.decoder(output.dropped[:, -1]).float()  # (B, V)
+
+
+def _rows(hidden: Hidden, rows: list[int]) -> Hidden:
+    return [tuple(state[:, rows] for state in layer) for layer in hidden]  # (1, len(rows), ...)
+
+
+def _filter(probs: Tensor, temperature: float = 1.0, min_p: float | None = None, top_k: int | None = None,
+            top_p: float | None = None, banned: Sequence[int] = ()) -> Tensor:
+    """What is left of `probs` (B, V) to choose from: rows of numbers from 0 up, which need not add up to 1."""
+    probs[:, banned] = 0
     if min_p is not None:
-        if (probs >= min_p).any():
-            probs = probs.where(probs >= min_p, 0)
-        else:
-            warnings.warn(f"No token reaches min_p={min_p}: try a lower value.", stacklevel=3)
-    probs = (probs.log() / temperature).softmax(0)  # p ** (1 / temperature), safe at any temperature
+        enough = probs >= min_p  # (B, V)
+        some = enough.any(1, keepdim=True)  # (B, 1)
+        if not some.all():
+            warnings.warn(f"No token reaches min_p={min_p}: try a lower value.", stacklevel=5)
+        probs = probs.where(enough | ~some, 0)
+    probs = (probs.log() / temperature).softmax(1)  # p ** (1 / temperature), safe at any temperature
     if top_k is not None:
-        probs = probs.where(probs >= probs.topk(min(top_k, len(probs))).values[-1], 0)
+        probs = probs.where(probs >= probs.topk(min(top_k, probs.shape[1])).values[:, -1:], 0)
     if top_p is not None:
-        ranked, order = probs.sort(descending=True)  # (V,), (V,)
-        before = ranked.cumsum(0) - ranked  # probability of all likelier tokens
-        probs[order[before >= top_p * ranked.sum()]] = 0
+        ranked, order = probs.sort(1, descending=True)  # (B, V) twice
+        before = ranked.cumsum(1) - ranked  # probability of all likelier tokens
+        ranked = ranked.where(before < top_p * ranked.sum(1, keepdim=True), 0)
+        probs = torch.zeros_like(probs).scatter(1, order, ranked)
     return probs

@@ -1,0 +1,156 @@
+"""Which words of a text decide: what an answer loses when some of them are hidden."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulmfit_easy.apps.gradients import integrated_gradients
+from ulmfit_easy.data.classify import ClassifierDataLoader
+from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.learner.inference import evaluating, raw_predictions
+from ulmfit_easy.text.special import BOS, UNK_ID
+from ulmfit_easy.viz import escape, html_tokens, in_notebook, printable, text_tokens
+
+READINGS = 200  # of a text, at most, unless the caller names a window
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Attribution:
+    """What each token of a text adds to one answer: above 0 it speaks for it, below 0 against it.
+
+    Attributes:
+        tokens: as the tokenizer splits the text; the model may know some of them as `xxunk` only.
+        scores: (T,) in units of `evidence`. Tokens that were hidden together share the score of all of them.
+        label: the class in question; None for a regression.
+        evidence: what the model says of the whole text: log-odds of the class, ln(p / (1 - p)), or the number.
+    """
+
+    tokens: list[str]
+    scores: np.ndarray
+    label: object
+    evidence: float
+
+    @property
+    def title(self) -> str:
+        """The answer in words."""
+        if self.label is None:
+            return f"predicted: {self.evidence:.4g}"
+        return f"{printable(self.label)}: probability {1 / (1 + np.exp(-self.evidence)):.3f}"
+
+    def top(self, k: int = 10) -> list[tuple[str, float]]:
+        """The k tokens with the largest scores, whatever their sign, with these."""
+        return [(self.tokens[i], float(self.scores[i])) for i in np.argsort(-abs(self.scores), kind="stable")[:k]]
+
+    def show(self):
+        """Show the text: coloured in a notebook (blue for, orange against), with the main scores in a terminal."""
+        if in_notebook():
+            from IPython.display import display
+
+            display(self)
+        else:
+            print(self)
+
+    def __repr__(self) -> str:
+        width = shutil.get_terminal_size((110, 24)).columns
+        return f"{self.title}\n{text_tokens(self.tokens, self.scores.tolist(), width)}"
+
+    def _repr_html_(self) -> str:
+        return f"<b>{escape(self.title)}</b>{html_tokens(self.tokens, self.scores.tolist())}"
+
+
+def explain(learn, text, target=None, *, method: str = "occlusion", window: int | None = None,
+            baseline: str = "unknown", n_steps: int = 50, bs: int = 64) -> Attribution | list[Attribution]:
+    """What each token of a text adds to the answer of a classifier or a regression, as an `Attribution`.
+
+    Occlusion hides one window of tokens after another and asks again: it needs no gradient, sees all of a text of
+    any length, and costs 1 + T / window readings of T tokens, at most 201 unless `window` says otherwise. Integrated
+    gradients (Sundararajan et al. 2017) go from a text of unknown words to this one in `n_steps` steps, each a
+    reading with its gradient, whatever the length; their scores add up to the difference between the two answers.
+    `xxbos`, which begins every text, stays and scores 0.
+
+    Args:
+        text: one text, or several, which give a list.
+        target: the name of a class, by default the one that the model finds likeliest; for a regression the number
+            of the output, by default 0.
+        method: "occlusion", or "gradients", which needs the package captum.
+        window: tokens hidden together; by default 1, and more for texts above 200 tokens.
+        baseline: "unknown" puts `xxunk` in their place, "delete" nothing.
+        n_steps: of the integral; more are more exact.
+        bs: texts read at once.
+
+    Raises: E502 for an unknown class, method or baseline; E506 for a language model; E507 without captum.
+    """
+    if learn.dls.task in (None, "lm"):
+        raise TrainingError("E506", received="a learner without classes or numbers to explain",
+                            expected="a classifier or a regression of texts", fix="see learn.logprob for likelihoods")
+    _check("method", method, ("occlusion", "gradients"))
+    _check("baseline", baseline, ("unknown", "delete"))
+    if not learn.dls.is_one_text(text):
+        options = dict(method=method, window=window, baseline=baseline, n_steps=n_steps, bs=bs)
+        return [explain(learn, one, target, **options) for one in text]
+    tokens, ids = learn.dls.tokenizer(text), learn.dls.prepare.ids([text])[0]  # T strings, (T,)
+    first = int(tokens[:1] == [BOS])
+    window = window or max(1, -(-len(ids) // READINGS))
+    starts = range(first, len(ids), window) if method == "occlusion" else ()
+    spans = [(0, 0), *((i, min(i + window, len(ids))) for i in starts)]  # the whole text, then N windows
+    variants = ClassifierDataLoader(Occluded(ids, spans, baseline == "delete"), range(len(spans)), bs=bs,
+                                    backwards=learn.dls.backwards, device=learn.dls.device)
+    with evaluating(learn.model):
+        logits = raw_predictions(learn, variants).double()  # (1 + N, C)
+        column = _column(learn, target, logits[0])
+        said, *without = evidence(logits, column, learn.dls.task).tolist()
+        if method == "occlusion":
+            scores = np.zeros(len(ids))  # (T,)
+            for span, rest in zip(spans[1:], without, strict=True):
+                scores[slice(*span)] = said - rest
+        else:
+            scores = integrated_gradients(learn, ids, lambda logits: evidence(logits, column, learn.dls.task), first,
+                                          n_steps, bs)
+    return Attribution(tokens, scores, learn.dls.classes and learn.dls.classes[column], said)
+
+
+def evidence(logits: Tensor, column: int, task: str) -> Tensor:
+    """How much the logits (B, C) say for one class: its log-odds (B,); the number itself for a regression.
+
+    Log-odds, unlike probabilities, still move where a model is nearly certain.
+    """
+    if task != "single":
+        return logits[:, column]  # (B,)
+    others = torch.cat([logits[:, :column], logits[:, column + 1:]], 1)  # (B, C - 1)
+    return logits[:, column] - others.logsumexp(1)
+
+
+class Occluded:
+    """One text with one span of it hidden after another: N variants, made when read, for a `ClassifierDataLoader`."""
+
+    def __init__(self, ids: np.ndarray, spans: Sequence[tuple[int, int]], delete: bool = False):
+        self.ids, self.spans, self.delete = ids, spans, delete
+        sizes = np.array([stop - start for start, stop in spans], dtype=np.int64)  # (N,)
+        self.lengths = len(ids) - sizes * delete  # (N,)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        start, stop = self.spans[i]
+        hidden = np.full(0 if self.delete else stop - start, UNK_ID, dtype=self.ids.dtype)
+        return np.concatenate([self.ids[:start], hidden, self.ids[stop:]])
+
+
+def _column(learn, target, answer: Tensor) -> int:
+    """Which of the C outputs of an answer (C,) is in question."""
+    classes = learn.dls.classes
+    if target is None:
+        return 0 if classes is None else int(answer.argmax())
+    known = list(range(len(answer))) if classes is None else classes
+    if target not in known:
+        raise TrainingError("E502", received=f"target={target!r}", expected=f"one of {some(map(repr, known), 20)}",
+                            fix="name a class as learn.dls.classes has it")
+    return known.index(target)
+
+
+def _check(name: str, value, known: tuple):
+    if value not in known:
+        raise TrainingError("E502", received=f"{name}={value!r}", expected=f"one of {', '.join(known)}",
+                            fix="leave it out for the first of them")

@@ -1,0 +1,231 @@
+"""How sure to be: probabilities that are right as often as they say, and the threshold that a purpose needs."""
+
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.learner import inference
+from ulmfit_easy.learner.losses import activation_of, decodes_of
+from ulmfit_easy.viz import plot_reliability
+
+COLDEST, HOTTEST = 1 / 20, 20.0  # temperatures beyond these say that the texts cannot tell
+
+
+class Reliability(NamedTuple):
+    """Answers put into bins by how sure they are; K bins that are not empty."""
+
+    confidence: np.ndarray  # (K,) the mean probability that was claimed
+    accuracy: np.ndarray  # (K,) the share that was right
+    count: np.ndarray  # (K,) answers
+
+
+class Threshold(NamedTuple):
+    """A probability from which on to believe that a text is of a class, and what that gave on the texts at hand."""
+
+    threshold: float
+    precision: float  # the share of the chosen texts that are of the class
+    recall: float  # the share of the texts of the class that are chosen
+    n: int  # texts chosen
+
+
+class Tempered:
+    """A loss whose activation and decision divide the logits by a temperature; the weights know nothing of it."""
+
+    def __init__(self, loss_func, temperature: float):
+        self.loss_func, self.temperature = loss_func, temperature
+
+    def activation(self, logits: Tensor) -> Tensor:
+        """Probabilities (B, C)."""
+        return activation_of(self.loss_func)(logits / self.temperature)
+
+    def decodes(self, logits: Tensor) -> Tensor:
+        """The decisions: the likeliest class (B,), which no temperature changes, or flags (B, C)."""
+        return decodes_of(self.loss_func)(logits / self.temperature)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """A classifier with a temperature, and how well its probabilities fit some labelled texts; see `calibrate`.
+
+    Attributes:
+        learn: the learner, which stays as it is.
+        temperature: above 1 the model was too sure, below 1 not sure enough.
+        logits, targs: of the texts at hand, (N, C) and (N,) classes or (N, C) flags.
+    """
+
+    learn: object = field(repr=False)
+    temperature: float
+    logits: Tensor = field(repr=False)
+    targs: Tensor = field(repr=False)
+
+    @property
+    def dls(self):
+        return self.learn.dls
+
+    @property
+    def model(self) -> nn.Module:
+        return self.learn.model
+
+    @property
+    def loss_func(self) -> Tempered:
+        return Tempered(self.learn.loss_func, self.temperature)
+
+    @property
+    def probs(self) -> Tensor:
+        """The calibrated probabilities of the texts at hand, (N, C)."""
+        return self.loss_func.activation(self.logits)
+
+    @property
+    def uncalibrated(self) -> "Calibrated":
+        """The same with a temperature of 1: the learner's own probabilities."""
+        return replace(self, temperature=1.0)
+
+    def predict(self, item, with_input: bool = False):
+        """As `learn.predict`, `(label, index, probs)` or a list of these, with calibrated probabilities."""
+        return inference.predict(self, item, with_input)
+
+    def on(self, dl=None, ds_idx: int = 1) -> "Calibrated":
+        """The same temperature with other texts at hand, such as a test set, which it was not chosen with."""
+        logits, targs = _answers(self.learn, ds_idx, dl)
+        return replace(self, logits=logits, targs=targs)
+
+    def ece(self, n_bins: int = 15) -> float:
+        """The expected calibration error on the texts at hand; see `expected_calibration_error`."""
+        return expected_calibration_error(self.probs, self.targs, n_bins)
+
+    def plot_reliability(self, n_bins: int = 10, ax=None):
+        """The axes with how often the model is right against how sure it is, before and after calibration."""
+        curves = {f"before, error {self.uncalibrated.ece():.3f}": self.uncalibrated,
+                  f"temperature {self.temperature:.2f}, error {self.ece():.3f}": self}
+        return plot_reliability({name: reliability(c.probs, c.targs, n_bins) for name, c in curves.items()}, ax)
+
+    def threshold_for(self, label, *, precision: float | None = None, recall: float | None = None) -> Threshold:
+        """From which probability on to call a text `label`, so that one figure is reached and the other is best.
+
+        Args:
+            label: the name of a class.
+            precision: share of the chosen texts that shall be right, 0 to 1; or
+            recall: share of the texts of this class that shall be found, 0 to 1.
+
+        What is reached on N texts is reached on new ones about as well; few texts promise little, and a test set,
+        `calibrated.on(dl)`, tells what held. Raises: E502 for an unknown class, or a precision that none reaches.
+        """
+        classes = list(range(self.logits.shape[1])) if self.dls.classes is None else self.dls.classes
+        if label not in classes:
+            raise TrainingError("E502", received=f"the class {label!r}",
+                                expected=f"one of {some(map(repr, classes), 20)}",
+                                fix="name a class as learn.dls.classes has it")
+        i = classes.index(label)
+        truth = self.targs[:, i] > 0 if self.targs.dim() > 1 else self.targs == i
+        return threshold_for(self.probs[:, i], truth, precision=precision, recall=recall)
+
+
+def calibrate(learn, ds_idx: int = 1, dl=None) -> Calibrated:
+    """A learner's `predict` with probabilities that are right as often as they say, by temperature scaling.
+
+    Logits are divided by one number, chosen so that the labels of these texts are the likeliest. It changes no weight
+    and, of one class for each text, no decision. Choose with texts that the model was not trained with.
+
+    Args:
+        ds_idx, dl: the texts: the validation set (1), or any labelled loader.
+
+    Raises: E502 for a regression or a language model, E506 without labels.
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
+    """
+    if learn.dls.task in ("lm", "regression"):
+        raise TrainingError("E502", received=f"a learner for the task {learn.dls.task!r}",
+                            expected="a classifier, which gives probabilities of classes",
+                            fix="see learn.validate() for how far off it is")
+    logits, targs = _answers(learn, ds_idx, dl)
+    return Calibrated(learn, best_temperature(logits, targs), logits, targs)
+
+
+def _answers(learn, ds_idx, dl) -> tuple[Tensor, Tensor]:
+    logits, targs = learn.get_preds(ds_idx, dl, act=nn.Identity())
+    if targs is None:
+        raise TrainingError("E506", received="a loader without labels", expected="texts with their labels",
+                            fix="pass dl=learn.dls.test_dl(df, with_labels=True)")
+    known = slice(None) if targs.dim() > 1 else targs >= 0  # a label below 0 is no class
+    return logits[known].double(), targs[known]
+
+
+def best_temperature(logits: Tensor, targs: Tensor) -> float:
+    """The temperature with the smallest negative log-likelihood of `targs` (N,) or (N, C) given `logits` (N, C).
+
+    The likelihood is convex in 1 / temperature, so that a search for the zero of its slope finds the best. Where the
+    best would be beyond 1/20 or 20, these texts cannot tell: a warning, and 1.
+    """
+    z = logits.double()
+
+    def slope(temperature):  # of the negative log-likelihood in 1 / temperature; it falls as the temperature rises
+        if targs.dim() > 1:
+            return (z * ((z / temperature).sigmoid() - targs)).mean()
+        expected = ((z / temperature).softmax(1) * z).sum(1)  # (N,)
+        return (expected - z.gather(1, targs.unsqueeze(1)).squeeze(1)).mean()
+
+    low, high = COLDEST, HOTTEST
+    if not len(z) or slope(low) <= 0 or slope(high) >= 0:
+        warnings.warn(f"these {len(z):,} texts cannot tell how sure to be: the model is right (or wrong) with nearly "
+                      "all of them; probabilities stay as they are. More texts would help", stacklevel=3)
+        return 1.0
+    while high / low > 1 + 1e-6:
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
+    return (low * high) ** 0.5
+
+
+def reliability(probs, targs, n_bins: int = 10) -> Reliability:
+    """The answers in `n_bins` bins of equal width by how sure they are, empty ones left out.
+
+    Args:
+        probs: (N, C).
+        targs: (N,) classes: an answer is the likeliest class; or (N, C) flags: each class of each text is an answer.
+    """
+    probs, targs = torch.as_tensor(probs), torch.as_tensor(targs)
+    if targs.dim() > 1:
+        sure, right = probs.flatten().numpy(), (targs > 0).flatten().numpy()  # (N * C,)
+    else:
+        sure, right = probs.amax(1).numpy(), (probs.argmax(1) == targs).numpy()  # (N,)
+    bins = np.minimum((sure * n_bins).astype(int), n_bins - 1)
+    count = np.bincount(bins, minlength=n_bins)  # (n_bins,)
+    full = count > 0
+    means = [np.bincount(bins, x, n_bins)[full] / count[full] for x in (sure, right)]
+    return Reliability(*means, count[full])
+
+
+def expected_calibration_error(probs, targs, n_bins: int = 15) -> float:
+    """How far what a model claims is from how often it is right, 0 to 1, averaged over its answers in bins.
+
+    `probs` (N, C) and `targs` as for `reliability`. Source: Guo et al. 2017, equation 3, with their 15 bins.
+    """
+    confidence, accuracy, count = reliability(probs, targs, n_bins)
+    return float((abs(confidence - accuracy) * count).sum() / count.sum())
+
+
+def threshold_for(probs, truth, *, precision: float | None = None, recall: float | None = None) -> Threshold:
+    """The threshold on `probs` (N,) at which one figure is reached and the other is as high as it can be.
+
+    `truth` (N,) says which texts are of the class. Raises: E502 unless one figure is asked for, or if none reaches it.
+    """
+    if (precision is None) == (recall is None):
+        raise TrainingError("E502", received=f"precision={precision}, recall={recall}", expected="one of the two",
+                            fix="name the figure that must be reached")
+    probs, truth = np.asarray(probs, dtype=float), np.asarray(truth, dtype=bool)
+    order = np.argsort(-probs, kind="stable")
+    probs, truth = probs[order], truth[order]
+    last = np.flatnonzero(np.diff(probs, append=-np.inf))  # equal probabilities are chosen together or not at all
+    hits = truth.cumsum()[last]
+    precisions, recalls = hits / (last + 1), hits / max(1, truth.sum())
+    wanted, other, least = (recalls, precisions, recall) if precision is None else (precisions, recalls, precision)
+    if not (wanted >= least).any():
+        figure = "recall" if precision is None else "precision"
+        raise TrainingError("E502", received=f"{figure}={least} for {truth.sum():,} of {len(truth):,} texts",
+                            expected=f"at most {wanted.max(initial=0):.3f}, the best that any threshold reaches",
+                            fix="ask for less, or train a better model")
+    best = int(np.argmax(np.where(wanted >= least, other, -1)))
+    return Threshold(float(probs[last[best]]), float(precisions[best]), float(recalls[best]), int(last[best] + 1))

@@ -1,0 +1,50 @@
+"""Integrated gradients: the share of each token in the difference between two answers."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulmfit_easy.extras import optional_package
+from ulmfit_easy.models.classifier import SentenceOutput
+from ulmfit_easy.text.special import UNK_ID
+
+
+def integrated_gradients(learn, ids: np.ndarray, score: Callable, first: int, n_steps: int, bs: int) -> np.ndarray:
+    """What each token adds to `score(logits (B, C)) -> (B,)`, counted from a text of unknown words, (T,).
+
+    Args:
+        ids: the text, (T,); the tokens before `first` are the same in the text of unknown words, and get 0.
+        n_steps: points on the way from one to the other; 50 as in captum.
+        bs: points computed at once.
+
+    Raises: E507 without captum.
+    Source: Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks" (arXiv 1703.01365).
+    """
+    captum = optional_package("captum.attr", "explain")
+    unknown = ids.copy()
+    unknown[first:] = UNK_ID
+    if learn.dls.backwards:
+        ids, unknown = ids[::-1], unknown[::-1]
+    pair = np.stack([ids, unknown]).astype(np.int64)  # (2, T)
+    text, start = torch.from_numpy(pair).to(learn.dls.device).split(1)  # (1, T) twice
+    gradients = captum.LayerIntegratedGradients(lambda batch: score(read_whole(learn.model, batch)),
+                                                learn.encoder.encoder_dp)
+    shares = gradients.attribute(text, start, n_steps=n_steps, internal_batch_size=bs)  # (1, T, E)
+    scores = shares.sum(2)[0].detach().cpu().double().numpy()  # (T,)
+    return scores[::-1].copy() if learn.dls.backwards else scores
+
+
+def read_whole(model, ids: Tensor) -> Tensor:
+    """The logits (B, C) of texts of one length, ids (B, T), as the classifier has them.
+
+    Read in one window, so that gradients, which the classifier cuts between its windows, reach all of a text. What
+    it keeps for the head stays the same: the windows that begin within the last `max_len` tokens.
+    """
+    sentence, head = model[0], model[1]
+    output = sentence.module(ids)
+    t = ids.shape[1]
+    window_start = torch.arange(t, device=ids.device) // sentence.seq_len * sentence.seq_len  # (T,)
+    out = window_start < (0 if sentence.max_len is None else t - sentence.max_len)  # (T,), too far back for the head
+    return head(SentenceOutput(output.raw, output.dropped, out.expand(len(ids), t))).logits

@@ -1,0 +1,170 @@
+"""Where a classifier goes wrong: the worst losses and the classes it takes for each other, from one inference pass."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.inference import loader_of
+from ulmfit_easy.viz import plot_confusion, printable, show_table
+
+
+class Interpretation:
+    """What a learner says about every text of a labelled loader, and how far off it is.
+
+    The loader is read once, here; all that follows looks at what came of it, as the model was then.
+
+    Args:
+        learn: a learner of a classifier or a regression.
+        dl: a loader with labels; by default the validation set.
+        act: instead of the loss's own activation, from logits (N, C) to probabilities.
+
+    Attributes:
+        preds: (N, C) probabilities, or for regression numbers.
+        targs: (N,) classes, (N, C) flags or (N,) numbers, below 0 for a label that is no class.
+        decoded: what the learner decides, like `targs`.
+        losses: (N,).
+        rows: (N,) which text of the data each one is, counted from 0.
+
+    Raises: E506 for a language model, or a loader without labels or without rows.
+    """
+
+    def __init__(self, learn, dl=None, act=None):
+        if learn.dls.task == "lm":
+            raise TrainingError("E506", received="a language model", expected="a learner that answers for a whole text",
+                                fix="see learn.logprob(texts) for how likely it finds them")
+        self.learn, self.dl = learn, loader_of(learn, 1, dl)
+        self.preds, self.targs, self.decoded, self.losses = learn.get_preds(
+            dl=self.dl, with_decoded=True, with_loss=True, act=act)
+        if self.targs is None:
+            raise TrainingError("E506", received="a loader without labels", expected="texts with their labels",
+                                fix="pass dl=learn.dls.test_dl(df, with_labels=True)")
+        self.rows = np.asarray(getattr(self.dl, "rows", range(len(self.preds))))
+
+    @classmethod
+    def from_learner(cls, learn, ds_idx: int = 1, dl=None, act=None):
+        """The interpretation of a learner's training set (0), validation set (1) or any other loader `dl`."""
+        return cls(learn, loader_of(learn, ds_idx, dl), act)
+
+    def top_losses(self, k: int | None = None, largest: bool = True, items: bool = False) -> tuple:
+        """The k largest losses (k,) and the positions of their texts (k,); with `items` the texts as well.
+
+        Args:
+            k: None for all of them.
+            largest: False for the smallest.
+            items: a third value, the texts as the tokens that the model reads, with spaces between them.
+        """
+        k = len(self.losses) if k is None else min(k, len(self.losses))
+        losses, idxs = self.losses.topk(k, largest=largest)
+        return (losses, idxs, [self._text(i) for i in idxs.tolist()]) if items else (losses, idxs)
+
+    def plot_top_losses(self, k: int, largest: bool = True, *, trunc_at: int = 150):
+        """Show the k texts that the model is furthest off with, `trunc_at` tokens of each at most.
+
+        `row` counts the texts of the data from 0: with a table, `df.iloc[row]`, rows that were dropped aside.
+        """
+        sure = self.learn.dls.task != "regression"
+        columns = ["row", "text", "target", "predicted", *["probability"] * sure, "loss"]
+        rows = []
+        for i in self.top_losses(k, largest)[1].tolist():
+            probability = [self._probability(i)] if sure else []
+            rows.append([*self._shown(i, trunc_at), *probability, self.losses[i].item()])
+        show_table(rows, columns)
+
+    def show_results(self, idxs: Iterable[int], *, trunc_at: int = 150):
+        """Show text, target and prediction at some positions, such as those of `top_losses`."""
+        show_table([self._shown(int(i), trunc_at) for i in idxs], ["row", "text", "target", "predicted"])
+
+    def _shown(self, i: int, trunc_at: int | None) -> list:
+        decode = self.learn.dls.decode
+        return [int(self.rows[i]), self._text(i, trunc_at), decode(self.targs[i]), decode(self.decoded[i])]
+
+    def _text(self, i: int, trunc_at: int | None = None) -> str:
+        doc = self.rows[i]
+        stop = self.dl.ids.lengths[doc] if trunc_at is None else trunc_at
+        return self.learn.dls.words(self.dl.ids.read(doc, 0, stop))
+
+    def _probability(self, i: int) -> float | list[float]:
+        """How sure the model is of what it decides."""
+        chosen = self.preds[i][self.decoded[i]]
+        return chosen.item() if chosen.dim() == 0 else chosen.tolist()
+
+
+class ClassificationInterpretation(Interpretation):
+    """An `Interpretation` that knows which classes are taken for which; texts whose label is no class do not count.
+
+    Attributes:
+        vocab: the names of the C classes.
+
+    Raises: E502 for a regression.
+    """
+
+    def __init__(self, learn, dl=None, act=None):
+        super().__init__(learn, dl, act)
+        if self.learn.dls.task == "regression":
+            raise TrainingError("E502", received="a regression", expected="classes to tell apart",
+                                fix="use Interpretation, which knows losses and results")
+        self.vocab = self.learn.dls.classes or list(range(self.preds.shape[1]))
+
+    @property
+    def _several(self) -> bool:
+        return self.targs.dim() > 1
+
+    def _decided(self) -> tuple[Tensor, Tensor]:
+        """Targets and decisions where the target is a class: (n,) twice, or (n, C) for several labels a text."""
+        known = slice(None) if self._several else self.targs >= 0
+        return self.targs[known].long(), self.decoded[known].long()
+
+    def confusion_matrix(self) -> np.ndarray:
+        """How many texts of each class (rows) were given which class (columns): (C, C) int64.
+
+        Where a text may have several labels: (C, 2, 2), for each class absent or present and predicted or not.
+        """
+        targs, decoded = self._decided()
+        if self._several:
+            cells = torch.stack([(2 * t + d).bincount(minlength=4)
+                                 for t, d in zip(targs.T, decoded.T, strict=True)])  # (C, 4)
+            return cells.view(-1, 2, 2).numpy()
+        n = len(self.vocab)
+        return (targs * n + decoded).bincount(minlength=n * n).view(n, n).numpy()
+
+    def plot_confusion_matrix(self, normalize: bool = False, title: str = "Confusion matrix", cmap: str = "Blues",
+                              norm_dec: int = 2, plot_txt: bool = True, *, ax=None, **figure):
+        """The axes with the confusion matrix, or a list of them, one for each class of texts with several labels.
+
+        Args:
+            normalize: each row as shares of its class, with `norm_dec` decimals, not as numbers of texts.
+            plot_txt: write the numbers into the cells.
+            ax: matplotlib axes to draw on; for several labels one for each class.
+            figure: of a new figure, `figsize` (inches) and `dpi`.
+        """
+        options = dict(cmap=cmap, normalize=normalize, norm_dec=norm_dec, plot_txt=plot_txt, **figure)
+        matrix = self.confusion_matrix()
+        if not self._several:
+            return plot_confusion(matrix, self.vocab, title, ax=ax, **options)
+        axes = [None] * len(matrix) if ax is None else ax
+        return [plot_confusion(m, ["no", "yes"], printable(name), ax=one, **options)
+                for m, name, one in zip(matrix, self.vocab, axes, strict=True)]
+
+    def most_confused(self, min_val: int = 1) -> list[tuple]:
+        """(actual, predicted, how often) of the mistakes made at least `min_val` times, the commonest first.
+
+        Raises: E502 where a text may have several labels: then no class is taken for another.
+        """
+        if self._several:
+            raise TrainingError("E502", received="texts with several labels", expected="one class for each text",
+                                fix="look at confusion_matrix() or print_classification_report()")
+        wrong = self.confusion_matrix()
+        np.fill_diagonal(wrong, 0)
+        found = [(self.vocab[t], self.vocab[p], int(wrong[t, p])) for t, p in zip(*wrong.nonzero(), strict=True)]
+        return sorted([pair for pair in found if pair[2] >= min_val], key=lambda pair: -pair[2])
+
+    def print_classification_report(self):
+        """Print precision, recall, F1 and number of texts of each class, from scikit-learn."""
+        from sklearn.metrics import classification_report
+
+        targs, decoded = self._decided()
+        names = [printable(name) for name in self.vocab]
+        print(classification_report(targs, decoded, labels=range(len(names)), target_names=names, zero_division=0))
