@@ -1,45 +1,76 @@
 """The notebook's door: `from ulmfit_easy.all import *` brings these names and no others."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from ulmfit_easy.apps.attribute import Attribution, explain
+from ulmfit_easy.apps.calibration import Calibrated, calibrate, expected_calibration_error
+from ulmfit_easy.apps.export import inference_module
+from ulmfit_easy.apps.interpret import ClassificationInterpretation, Interpretation
 from ulmfit_easy.bundle.artefact import load_bundle, save_bundle
+from ulmfit_easy.data.balance import class_weights
+from ulmfit_easy.data.block import DataBlock, TextBlock
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.datasets import URLs, read_vader_reviews, untar_data
+from ulmfit_easy.data.doctor import doctor
+from ulmfit_easy.data.getters import AttrGetter, ColReader, ItemGetter, RegexLabeller
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.sources import get_text_files, parent_label, read_table
 from ulmfit_easy.data.splits import (
     ColSplitter,
+    EndSplitter,
+    FileSplitter,
+    FuncSplitter,
     GrandparentSplitter,
     IndexSplitter,
+    MaskSplitter,
     RandomSplitter,
+    RandomSubsetSplitter,
     StratifiedSplitter,
     TrainTestSplitter,
 )
 from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock, RegressionBlock
+from ulmfit_easy.data.tokenized import parallel_tokenize, tokenize_df, tokenize_texts
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
+from ulmfit_easy.learner.anneal import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds
+from ulmfit_easy.learner.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
-from ulmfit_easy.learner.callbacks.progress import ProgressCallback
+from ulmfit_easy.learner.callbacks.hooks import ActivationStats, HookCallback
+from ulmfit_easy.learner.callbacks.loggers import MLflowCallback, TensorBoardCallback, WandbCallback
+from ulmfit_easy.learner.callbacks.preds import (
+    CollectDataCallback,
+    FetchPredsCallback,
+    GatherPredsCallback,
+    MCDropoutCallback,
+)
+from ulmfit_easy.learner.callbacks.progress import ProgressCallback, ShowGraphCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
-from ulmfit_easy.learner.callbacks.rnn import HiddenState, ModelResetter, RNNCallback, RNNRegularizer
+from ulmfit_easy.learner.callbacks.rnn import HiddenState, ModelResetter, RateBySeqLen, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.callbacks.tracking import (
     CSVLogger,
     EarlyStoppingCallback,
+    ReduceLROnPlateau,
     SaveModelCallback,
     TerminateOnNaNCallback,
     TrackerCallback,
 )
 from ulmfit_easy.learner.callbacks.training import (
+    BnFreeze,
     GradientAccumulation,
     GradientClip,
     MixedPrecision,
+    ShortEpochCallback,
+    SkipToEpoch,
     TrainEvalCallback,
 )
+from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, gradual_unfreeze
 from ulmfit_easy.learner.events import (
     Callback,
     CancelBackwardException,
@@ -49,32 +80,79 @@ from ulmfit_easy.learner.events import (
     CancelStepException,
     CancelTrainException,
     CancelValidException,
+    event,
 )
 from ulmfit_easy.learner.inference import Prediction
 from ulmfit_easy.learner.learner import Learner, trainable_params
-from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
-from ulmfit_easy.learner.lr_find import minimum, set_seed, steep, valley
+from ulmfit_easy.learner.lookahead import Lookahead, ranger
+from ulmfit_easy.learner.losses import (
+    BCELossFlat,
+    BCEWithLogitsLossFlat,
+    CrossEntropyLossFlat,
+    FocalLoss,
+    FocalLossFlat,
+    L1LossFlat,
+    LabelSmoothingCrossEntropy,
+    LabelSmoothingCrossEntropyFlat,
+    MSELossFlat,
+)
+from ulmfit_easy.learner.lr_find import SuggestionMethod, minimum, slide, steep, valley
 from ulmfit_easy.learner.metrics import (
+    APScoreBinary,
+    APScoreMulti,
     AccumMetric,
     AvgMetric,
+    BalancedAccuracy,
+    BrierScore,
+    BrierScoreMulti,
+    CohenKappa,
+    CorpusBLEUMetric,
+    ExplainedVariance,
     F1Score,
+    F1ScoreMulti,
+    FBeta,
+    FBetaMulti,
+    HammingLoss,
+    HammingLossMulti,
+    Jaccard,
+    JaccardMulti,
+    LossMetric,
+    LossMetrics,
     MatthewsCorrCoef,
+    MatthewsCorrCoefMulti,
     Metric,
+    PearsonCorrCoef,
     Perplexity,
     Precision,
+    PrecisionMulti,
+    R2Score,
     Recall,
+    RecallMulti,
     RocAuc,
     RocAucBinary,
+    RocAucMulti,
+    SpearmanCorrCoef,
+    ValueMetric,
     accuracy,
     accuracy_multi,
     error_rate,
+    exp_rmspe,
     mae,
     mse,
+    msle,
+    optim_metric,
+    perplexity,
+    rmse,
+    skm_to_fastai,
+    top_k_accuracy,
 )
-from ulmfit_easy.learner.optim import SGD, Adam, Optimizer, discriminative
+from ulmfit_easy.learner.optim import Adam, Optimizer, SGD, discriminative
+from ulmfit_easy.learner.optim_wrapper import OptimWrapper
+from ulmfit_easy.learner.optimizers import Lamb, Larc, QHAdam, RAdam, RMSProp
 from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
 from ulmfit_easy.learner.schedule import ParamScheduler, combined_cos, slanted_triangular
 from ulmfit_easy.learner.score import TextScore
+from ulmfit_easy.learner.seeds import no_random, set_seed
 from ulmfit_easy.learner.text import (
     LMLearner,
     TextLearner,
@@ -82,6 +160,7 @@ from ulmfit_easy.learner.text import (
     load_learner,
     text_classifier_learner,
 )
+from ulmfit_easy.learner.uncertainty import predict_with_uncertainty
 from ulmfit_easy.models.awd_lstm import (
     AWD_LSTM,
     awd_lstm_clas_config,

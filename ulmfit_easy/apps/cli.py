@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--backwards", action="store_true", help="read texts from their end")
     train.add_argument("--bidir", action="store_true", help="a forward and a backward model; twice the time")
     train.add_argument("--lang", default="en", help="language of the tokenizer (default: en)")
+    train.add_argument("--class-weight", choices=["balanced"], help="let rare classes count as much as common ones")
     train.add_argument("--seed", type=int)
     train.add_argument("--quiet", action="store_true", help="print errors only")
     train.set_defaults(run=run_train)
@@ -108,7 +109,7 @@ def run_train(args):
     if args.pretrained and not args.bidir:
         pretrained = args.pretrained[-1]
     model = ULMFiT(preset=args.preset, pretrained=pretrained, backwards=args.backwards, bidir=args.bidir,
-                   lang=args.lang, seed=args.seed, verbose=not args.quiet)
+                   lang=args.lang, class_weight=args.class_weight, seed=args.seed, verbose=not args.quiet)
     model.fit(df[args.text], df[args.label], more).save(args.out)
     if not args.quiet:
         print(f"Saved to {args.out}. Next: ulmfit predict {args.out} FILE")

@@ -74,7 +74,7 @@ class AWDEncoder(nn.Module):
         right reaches no real token and it has no use for them.
         """
         if hidden is None:
-            hidden = self.init_hidden(len(ids))
+            hidden = self.init_hidden(ids.shape[0])
         x = self.input_dp(self.encoder_dp(ids))  # (B, T, E)
         states, after = [], []
         for layer, rnn in enumerate(self.rnns):

@@ -91,7 +91,7 @@ class RowNorm(nn.BatchNorm1d):
     """Batch norm that takes its running statistics for a training batch of one row, which has no variance."""
 
     def forward(self, x: Tensor) -> Tensor:  # (B, features)
-        if len(x) > 1 or not self.training:
+        if not self.training or len(x) > 1:
             return super().forward(x)
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 

@@ -18,7 +18,7 @@ def masked_concat_pool(output: Tensor, mask: Tensor) -> Tensor:
     padding, n_real = mask.unsqueeze(2), (~mask).sum(1, keepdim=True)  # (B, T, 1), (B, 1)
     position = torch.arange(mask.shape[1], device=mask.device)  # (T,)
     last_at = position.masked_fill(mask, 0).amax(1)  # (B,)
-    last = output[torch.arange(len(output), device=mask.device), last_at]  # (B, E)
+    last = output[torch.arange(output.shape[0], device=mask.device), last_at]  # (B, E)
     highest = output.masked_fill(padding, -torch.inf).amax(1)  # (B, E)
     mean = output.masked_fill(padding, 0).sum(1) / n_real.clamp_min(1)  # (B, E)
     return torch.cat([last, highest, mean], dim=1).masked_fill(n_real == 0, 0)  # (B, 3E)

@@ -41,6 +41,7 @@ class ULMFiT:
         backwards: read texts from their end.
         bidir: train a forward and a backward model and average their probabilities; twice the time.
         lang: spaCy's code of the language, for its tokenizer.
+        class_weight: "balanced" lets each class count alike in training, however rare it is; None each text.
         valid_pct: fraction of the labelled texts that is kept aside to measure accuracy and compare with the baseline.
         seed: same seed, same data, same machine: same model.
         verbose: print the stages, the time they will take, the result, and warnings about the data.
@@ -57,10 +58,11 @@ class ULMFiT:
     """
 
     def __init__(self, *, preset: str | Preset = "laptop", pretrained=True, backwards: bool = False,
-                 bidir: bool = False, lang: str = "en", valid_pct: float = 0.1, seed: int | None = None,
-                 verbose: bool = True):
+                 bidir: bool = False, lang: str = "en", class_weight: str | None = None,
+                 valid_pct: float = 0.1, seed: int | None = None, verbose: bool = True):
         self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
-        self.lang, self.valid_pct, self.seed, self.verbose = lang, valid_pct, seed, verbose
+        self.lang, self.class_weight, self.valid_pct, self.seed = lang, class_weight, valid_pct, seed
+        self.verbose = verbose
 
     def fit(self, texts, labels, unlabelled=None):
         """Learn from N texts and their N labels, and from any number of texts without labels; returns the estimator.
@@ -116,7 +118,8 @@ class ULMFiT:
         self._say("Language model: " + ("fine-tuned on your texts" if pretrained else "learned from your texts alone"))
         (finetune_lm if pretrained else pretrain_lm)(lm, p)
         self._say("Classifier: unfrozen layer by layer")
-        return finetune_classifier(new_classifier(dls, p, lm, verbose=self.verbose), p)
+        learn = new_classifier(dls, p, lm, class_weight=self.class_weight, verbose=self.verbose)
+        return finetune_classifier(learn, p)
 
     def _compare(self, df):
         train, valid = df[~df["valid"]], df[df["valid"]]

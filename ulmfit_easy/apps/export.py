@@ -1,0 +1,52 @@
+"""A classifier as one pure function of tensors, for `torch.export` and for programs without this library."""
+
+import torch
+from torch import Tensor, nn
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.losses import activation_of
+from ulmfit_easy.models.pooling import masked_concat_pool
+
+
+class InferenceModule(nn.Module):
+    """`module(ids, lengths)` for ids (B, T) int64, padded on the right, and lengths (B,): probabilities (B, C).
+
+    The numbers are those of `learn.predict`, but a text is read in one go and not window by window: nothing depends
+    on the data, so it exports, and memory grows with T. For regression the numbers (B, n) that were learned.
+    """
+
+    def __init__(self, encoder: nn.Module, head: nn.Module, activation, seq_len: int, max_len: int | None):
+        super().__init__()
+        self.encoder, self.layers, self.activation = encoder, head.layers, activation
+        self.seq_len, self.max_len = seq_len, max_len
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        states = self.encoder(ids).raw  # (B, T, E)
+        position = torch.arange(ids.shape[1], device=ids.device)  # (T,)
+        left_out = position >= lengths.unsqueeze(1)  # (B, T)
+        if self.max_len is not None:  # windows that begin before a text's last `max_len` tokens
+            left_out = left_out | (position // self.seq_len * self.seq_len < lengths.unsqueeze(1) - self.max_len)
+        return self.activation(self.layers(masked_concat_pool(states, left_out)))
+
+
+def inference_module(learn) -> InferenceModule:
+    """A classifier's model as an `InferenceModule` in evaluation mode, which shares its weights.
+
+    To keep it as a file that torch alone can run, for any number of texts of up to T tokens each:
+
+        >>> ids, lengths = torch.ones(2, 100, dtype=torch.int64), torch.tensor([100, 7])  # T is 100
+        >>> rows = torch.export.Dim("rows")
+        >>> exported = torch.export.export(  # doctest: +SKIP
+        ...     inference_module(learn), (ids, lengths), dynamic_shapes=({0: rows}, {0: rows}), strict=False)
+        >>> torch.export.save(exported, "classifier.pt2")  # doctest: +SKIP
+
+    `learn.dls.test_dl(texts)` gives ids and lengths; the ids of a shorter batch are filled up with 1, the padding.
+
+    Raises: TrainingError E506 for a language model.
+    """
+    if getattr(learn, "settings", {}).get("kind") != "classifier":
+        raise TrainingError("E506", received="inference_module() of a learner that is no text classifier",
+                            expected="a classifier", fix="pass the learner that text_classifier_learner gave")
+    sentence, head = learn.model
+    return InferenceModule(sentence.module, head, activation_of(learn.loss_func), sentence.seq_len,
+                           sentence.max_len).eval()
