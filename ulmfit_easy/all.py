@@ -37,6 +37,7 @@ from ulmfit_easy.data.splits import (
 )
 from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock, RegressionBlock
 from ulmfit_easy.data.tokenized import parallel_tokenize, tokenize_df, tokenize_texts
+from ulmfit_easy.data.tokenized_files import tokenize_csv, tokenize_files, tokenize_folder
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.learner.anneal import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds

@@ -137,6 +137,15 @@ def test_any_function_of_scikit_learns_form_is_a_metric():
     assert learn.recorder.metric_names[3:-1] == ["zero_one_loss", "log_loss"]
 
 
+@pytest.mark.parametrize("metric", [m.F1Score(), m.FBeta(2), m.Precision(), m.Recall(), m.Jaccard()])
+def test_one_score_of_more_than_two_classes_wants_an_average(metric):
+    for preds, targets in [(THREE.argmax(1), Y3), (YS[:, :3], YS[:, :3])]:
+        with pytest.raises(TrainingError, match='E502.*_score.*average="macro"'):
+            metric(preds, targets)
+    with pytest.raises(TrainingError, match="E502"):
+        three_classes(metrics=metric).fit(1, 0.1)
+
+
 @given(st.integers(1, 9), st.integers(2, 6))
 @settings(deadline=None, max_examples=30)
 def test_top_k_accuracy_looks_for_the_target_among_the_k_likeliest(k, n_classes):

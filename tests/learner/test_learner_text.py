@@ -514,10 +514,13 @@ def test_class_weight_balanced_lets_rare_classes_count_alike():
     counts = torch.bincount(dls.train.targets)
     assert torch.allclose(learn.loss_func.weight, counts.sum() / (2 * counts))
     assert torch.equal(classifier(dls, class_weight=[1, 3]).loss_func.weight, torch.tensor([1.0, 3.0]))
+    assert classifier(dls, class_weight={"pos": 3}).loss_func.weight.tolist() == [1, 3]
     assert classifier(dls).loss_func.weight is None
-    for wrong in ("even", [1, 2, 3]):
+    for wrong in ("even", [1, 2, 3], {"positive": 2}):
         with pytest.raises(TrainingError, match="E502.*class_weight"):
             classifier(dls, class_weight=wrong)
+    with pytest.raises(TrainingError, match="E502.*one of the two"):
+        classifier(dls, class_weight="balanced", loss_func=CrossEntropyLossFlat())
 
 
 def test_a_loss_of_probabilities_is_exported_as_one(tmp_path):

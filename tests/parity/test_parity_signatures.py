@@ -21,9 +21,6 @@ MOVED = {"Learner.export": "TextLearner.export"}  # only a text learner knows it
 
 # what we do not have, and why
 NOT_HERE = {
-    "tokenize_csv": "tokens are never files of text: from_csv(chunksize=) reads a table larger than memory",
-    "tokenize_folder": "the same: from_folder keeps tokens in its cache",
-    "tokenize_files": "the same",
     "LinearDecoder": "the output of a language model decodes in chunks; its decoder is a plain nn.Linear",
 }
 
@@ -58,8 +55,7 @@ LEFT_OUT = {
     "load_learner": {"pickle_module"},  # no pickles
     "Learner.export": {"pickle_module", "pickle_protocol"},  # the same
     "GatherPredsCallback": {"pickle_protocol"},  # no pickles
-    "Recorder": {"add_time", "train_metrics", "valid_metrics"},  # the table always has the same columns
-    "Recorder.plot_lr_find": {"return_fig", "nms"},  # the axes come back; suggestions carry their names
+    "Recorder.plot_lr_find": {"return_fig"},  # the axes come back
     "MixedPrecision": {"amp_mode"},  # `dtype` says the same
     "Optimizer": {"cbs"},  # steps are torch's optimizers, not lists of functions
     "OptimWrapper": {"convert_groups"},  # groups are always converted

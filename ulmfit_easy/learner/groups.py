@@ -1,8 +1,10 @@
 """Layer groups: the parameters that share a rate, and the optimizer over them."""
 
+from collections.abc import Iterable
+
 from torch import nn
 
-from ulmfit_easy.learner.optim import norm_and_bias_params, norm_params
+from ulmfit_easy.learner.optim import Optimizer, norm_and_bias_params, norm_params
 
 
 def trainable_params(model: nn.Module) -> list:
@@ -13,10 +15,20 @@ def trainable_params(model: nn.Module) -> list:
 def create_opt(learn):
     """See `Learner.create_opt`."""
     frozen_idx = 0 if learn.opt is None else learn.opt.frozen_idx
-    always = norm_params(learn.model) if learn.train_bn else []
-    no_decay = [] if learn.wd_bn_bias else norm_and_bias_params(learn.model)
-    learn.opt = learn.opt_func(learn.splitter(learn.model), lr=learn.lr, no_decay=no_decay, always_train=always)
+    learn.opt = learn.opt_func(learn.splitter(learn.model), lr=learn.lr)
+    if not learn.wd_bn_bias:
+        spare_from_decay(learn.opt, norm_and_bias_params(learn.model))
+    if learn.train_bn:
+        learn.opt._always |= {id(p) for p in norm_params(learn.model)}
     if learn.wd is not None:
         learn.opt.set_hyper("wd", learn.wd)
     if frozen_idx:
         learn.opt.freeze_to(frozen_idx)
+
+
+def spare_from_decay(opt: Optimizer, params: Iterable):
+    """Move these parameters to the second torch group of their layer group, which does not decay."""
+    spared = {id(p) for p in params}
+    for decayed, plain in zip(opt.opt.param_groups[::2], opt.opt.param_groups[1::2], strict=True):
+        plain["params"] += [p for p in decayed["params"] if id(p) in spared]
+        decayed["params"] = [p for p in decayed["params"] if id(p) not in spared]

@@ -43,6 +43,14 @@ class Metric:
     def reset(self): ...
     def accumulate(self, learn): ...
 
+    def state_dict(self) -> dict:
+        """What was measured so far: the numbers, tensors and lists among its attributes."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, int | float | list | Tensor)}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        vars(self).update(state)
+
 
 class AvgMetric(Metric):
     """The average of a function of (pred, targets), each batch weighing as many as its rows or tokens."""

@@ -7,6 +7,9 @@ their own. `axis` is where the classes of a prediction are. All other arguments 
 
 from collections.abc import Callable
 
+import numpy as np
+
+from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.metric import AccumMetric
 
 
@@ -33,11 +36,18 @@ skm_to_fastai = sklearn_metric
 
 
 def sklearn_function(name: str) -> Callable:
-    """A function of `sklearn.metrics`, which is imported when it is first called."""
+    """A function of `sklearn.metrics`, which is imported when it is first called.
+
+    Raises: E502, when it is called, for `average="binary"` and more than two classes.
+    """
 
     def func(targs, preds, **kwargs):
         from sklearn import metrics
 
+        if kwargs.get("average") == "binary" and (targs.ndim > 1 or len(np.union1d(targs, preds)) > 2):
+            raise TrainingError("E502", received=f'{name} with average="binary" for more than two classes',
+                                expected="how to bring the scores of the classes together",
+                                fix='pass average="macro", their mean, or "weighted" or "micro"')
         return getattr(metrics, name)(targs, preds, **kwargs)
 
     func.__name__ = name

@@ -9,7 +9,7 @@ import torch
 from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
 from ulmfit_easy.data.balance import class_weights
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
+from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, some
 from ulmfit_easy.files import free_place
 from ulmfit_easy.learner import score
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
@@ -205,7 +205,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
                             drop_mult: float = 0.5, n_out: int | None = None, lin_ftrs: Sequence[int] | None = None,
                             ps: Sequence[float] | None = None, max_len: int | None = 72 * 20,
                             y_range: tuple[float, float] | None = None, *,
-                            class_weight: str | Sequence[float] | torch.Tensor | None = None,
+                            class_weight: str | dict | Sequence[float] | None = None,
                             pretrained_fnames: Sequence[str] | None = None, **kwargs) -> TextLearner:
     """A learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
@@ -216,8 +216,9 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
         lin_ftrs, ps: widths and dropouts of the head's hidden layers; [50] and [.1].
         max_len: a text is judged by about its last `max_len` tokens; None for all of them.
         y_range: (low, high) of a regression target.
-        class_weight: "balanced" lets each class count alike in the loss, however rare it is; or C numbers, in the order
-            of `dls.classes`. Batches stay as they are (for those see `balanced=` of the data).
+        class_weight: "balanced" lets each class count alike in the loss, however rare it is; or a number for each,
+            by its name in a dict (1 for the others) or in the order of `dls.classes`. Batches stay as they are (for
+            those see `balanced=` of the data).
         config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
             the warning waits for the first fit, since `load_encoder` usually comes before it.
     """
@@ -228,21 +229,27 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
                "max_len": max_len, "y_range": y_range, "n_class": n_out or dls.c}
     settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), **options)
-    kwargs = {"loss_func": loss_for(dls.task, _weights(dls, class_weight)), "splitter": get_arch(arch).clas_split,
-              **kwargs}
+    weights = _weights(dls, class_weight, kwargs.get("loss_func"))
+    kwargs = {"loss_func": loss_for(dls.task, weights), "splitter": get_arch(arch).clas_split, **kwargs}
     learn = TextLearner(dls, model, settings=settings, **kwargs)
     return start_from(learn, found, pretrained_fnames, warn=pretrained is True)
 
 
-def _weights(dls, class_weight) -> torch.Tensor | None:
+def _weights(dls, class_weight, loss_func) -> torch.Tensor | None:
     """The weights of the classes, (C,), that were asked for."""
     if class_weight is None:
         return None
+    if loss_func is not None:
+        raise TrainingError("E502", received="class_weight= with loss_func=", expected="one of the two",
+                            fix="give the loss its weights: CrossEntropyLossFlat(weight=class_weights(dls))")
     if isinstance(class_weight, str) and class_weight == "balanced":
         return class_weights(dls)
-    if dls.task not in ("single", "multi") or isinstance(class_weight, str) or len(class_weight) != dls.c:
-        raise TrainingError("E502", received=f"class_weight={class_weight!r} for {dls.c} outputs",
-                            expected='"balanced", or a number for each class', fix="leave it out")
+    known = dls.classes or []
+    if isinstance(class_weight, dict) and set(class_weight) <= set(known):
+        class_weight = [class_weight.get(name, 1.0) for name in known]
+    if isinstance(class_weight, str | dict) or len(class_weight) != len(known):
+        raise TrainingError("E502", received=f"class_weight={class_weight!r} for the classes {some(known)}",
+                            expected='"balanced", or a number for each class', fix="name the classes as they are")
     return torch.as_tensor(class_weight, dtype=torch.float32)
 
 

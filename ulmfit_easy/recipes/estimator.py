@@ -41,7 +41,8 @@ class ULMFiT:
         backwards: read texts from their end.
         bidir: train a forward and a backward model and average their probabilities; twice the time.
         lang: spaCy's code of the language, for its tokenizer.
-        class_weight: "balanced" lets each class count alike in training, however rare it is; None each text.
+        class_weight: "balanced" lets each class count alike in training, however rare it is; a dict gives classes their
+            weights; None lets each text count alike.
         valid_pct: fraction of the labelled texts that is kept aside to measure accuracy and compare with the baseline.
         seed: same seed, same data, same machine: same model.
         verbose: print the stages, the time they will take, the result, and warnings about the data.
@@ -58,7 +59,7 @@ class ULMFiT:
     """
 
     def __init__(self, *, preset: str | Preset = "laptop", pretrained=True, backwards: bool = False,
-                 bidir: bool = False, lang: str = "en", class_weight: str | None = None,
+                 bidir: bool = False, lang: str = "en", class_weight: str | dict | None = None,
                  valid_pct: float = 0.1, seed: int | None = None, verbose: bool = True):
         self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
         self.lang, self.class_weight, self.valid_pct, self.seed = lang, class_weight, valid_pct, seed

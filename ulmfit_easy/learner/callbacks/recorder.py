@@ -1,6 +1,9 @@
 """The recorder: losses, rates and metrics of a fit, and their plots."""
 
+import copy
 import time
+
+import torch
 
 from ulmfit_easy import viz
 from ulmfit_easy._fastcore import listify
@@ -22,26 +25,45 @@ class Recorder(Callback):
 
     Attributes:
         losses, lrs: smoothed loss and rate (of the last layer group) of each training batch.
-        iters, values: batches seen at the end of each epoch, and `[train_loss, valid_loss, *metrics]` there.
-        metric_names: the columns of the table: epoch, train_loss, valid_loss, the metrics, time.
+        iters, values: batches seen at the end of each epoch, and the numbers of the table there, one for each measure.
+        measures: the columns with numbers: train_loss, valid_loss, the metrics.
+        metric_names: all columns of the table: epoch, the measures, time.
         valid_values: the loss and the metrics of the last validation.
         log: the last row of the table.
+        in_training: with `train_metrics`, the metrics that measure this epoch's training batches.
         hps: what a schedule set in each batch, e.g. `hps["lr"]`.
+
+    Args:
+        add_time: whether the table has the time of each epoch.
+        train_metrics: measure the training batches too, before their step and with dropout; the columns are then
+            train_loss, train_<metric>, valid_loss, valid_<metric>. Metrics of a language model cost a second decoding.
+        valid_metrics: whether the table has loss and metrics of the validation set.
+        beta: how slowly the smoothed loss follows, 0-1.
     """
 
     order = 50
 
-    def __init__(self, beta: float = 0.98):
+    def __init__(self, add_time: bool = True, train_metrics: bool = False, valid_metrics: bool = True,
+                 beta: float = 0.98):
+        self.add_time, self.train_metrics, self.valid_metrics = add_time, train_metrics, valid_metrics
         self.smooth_loss, self.valid_loss = AvgSmoothLoss(beta), AvgLoss()
         self.lrs, self.losses, self.iters, self.values, self.hps, self.log = [], [], [], [], {}, []
-        self.valid_values = []
+        self.valid_values, self.in_training = [], []
+
+    @property
+    def measures(self) -> list[str]:
+        names = [m.name for m in self.learn.metrics]
+        if self.train_metrics and self.valid_metrics:
+            return [f"{part}_{name}" for part in ("train", "valid") for name in ("loss", *names)]
+        valid_loss = ["valid_loss"] if self.valid_metrics else []
+        return ["train_loss", *valid_loss, *(names if self.train_metrics or self.valid_metrics else [])]
 
     @property
     def metric_names(self) -> list[str]:
-        return ["epoch", "train_loss", "valid_loss", *(m.name for m in self.learn.metrics), "time"]
+        return ["epoch", *self.measures, *(["time"] if self.add_time else [])]
 
     @property
-    def _valid_metrics(self):
+    def _in_validation(self):
         return [self.valid_loss, *self.learn.metrics]
 
     def before_fit(self):
@@ -56,10 +78,19 @@ class Recorder(Callback):
 
     def before_epoch(self):
         self.start = time.perf_counter()
+        self.in_training = [copy.copy(m) for m in self.learn.metrics] if self.train_metrics else []  # of this epoch
+        for m in self.in_training:
+            m.reset()
+
+    @torch.no_grad()
+    def after_loss(self):
+        if self.training:  # the step would change the decoder, which metrics of words ask
+            for m in self.in_training:
+                m.accumulate(self.learn)
 
     def before_validate(self):
         self._set_metrics()
-        for m in self._valid_metrics:
+        for m in self._in_validation:
             m.reset()
 
     def after_batch(self):
@@ -72,29 +103,34 @@ class Recorder(Callback):
             if self.learn.opt is not None:
                 self.lrs.append(self.learn.opt.hypers[-1]["lr"])
         else:
-            for m in self._valid_metrics:
+            for m in self._in_validation:
                 m.accumulate(self.learn)
 
     def after_validate(self):
-        self.valid_values = [m.value for m in self._valid_metrics]
+        self.valid_values = [m.value for m in self._in_validation]
 
     def after_epoch(self):
-        self.values.append([self.smooth_loss.value, *self.valid_values])
+        valid_values = self.valid_values if self.valid_metrics else []
+        self.values.append([self.smooth_loss.value, *(m.value for m in self.in_training), *valid_values])
         self.iters.append(self.learn.train_iter)
-        self.log = [self.epoch, *self.values[-1], format_time(time.perf_counter() - self.start)]
+        seconds = [format_time(time.perf_counter() - self.start)] if self.add_time else []
+        self.log = [self.epoch, *self.values[-1], *seconds]
         self.learn.final_record = self.values[-1]
 
     def state_dict(self) -> dict:
         """What was recorded so far, and the seconds since the epoch began."""
         recorded = {name: list(getattr(self, name)) for name in RECORDED}
+        in_training = {"in_training": [m.state_dict() for m in self.in_training]} if self.in_training else {}
         return {**recorded, "count": self.smooth_loss.count, "smooth": self.smooth_loss.smooth,
-                "seconds": time.perf_counter() - self.start}
+                "seconds": time.perf_counter() - self.start, **in_training}
 
     def load_state_dict(self, state: dict):
         """Go on from `state_dict()`."""
         vars(self).update({name: state[name] for name in RECORDED})
         self.smooth_loss.count, self.smooth_loss.smooth = state["count"], state["smooth"]
         self.start = time.perf_counter() - state["seconds"]
+        for m, measured in zip(self.in_training, state.get("in_training", ()), strict=False):  # none once it is over
+            m.load_state_dict(measured)
 
     def value_of(self, name: str):
         """The last value of a column of the table, e.g. `valid_loss`."""
@@ -105,7 +141,8 @@ class Recorder(Callback):
 
         `log` draws the losses on a logarithmic scale, `show_epochs` a line where each epoch ended.
         """
-        valid = [v[1] for v in self.values] if with_valid else []
+        with_valid = with_valid and self.valid_metrics
+        valid = [v[len(v) // 2 if self.train_metrics else 1] for v in self.values] if with_valid else []
         iters = self.iters if with_valid else []
         ax = viz.plot_loss(self.losses, iters, valid, skip_start=skip_start, ax=ax)
         if log:
@@ -122,7 +159,11 @@ class Recorder(Callback):
             axes[0].figure.set_size_inches(figsize)
         return axes
 
-    def plot_lr_find(self, skip_end=5, *, suggestions=None, ax=None):
-        """Plot loss against rate, after `lr_find`; returns the axes."""
+    def plot_lr_find(self, skip_end=5, *, suggestions=None, nms=None, ax=None):
+        """Plot loss against rate, after `lr_find`; returns the axes.
+
+        `suggestions` are rates to mark: a dict by their names, or a list, whose names are in `nms`.
+        """
+        suggestions = suggestions if nms is None else dict(zip(nms, suggestions, strict=True))
         end = len(self.lrs) - skip_end if len(self.lrs) > 2 * skip_end else len(self.lrs)
         return viz.plot_lr_find(self.lrs[:end], self.losses[:end], suggestions or {}, ax=ax)
