@@ -2,6 +2,7 @@ import re
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from ulmfit_easy.apps import gradients
 from ulmfit_easy.apps.attribute import READINGS, Attribution, evidence, explain
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 
@@ -136,6 +138,37 @@ def test_several_labels_and_numbers_are_explained_too():
     found = explain(regression, TEXT)
     assert found.label is None and found.evidence == pytest.approx(regression.predict(TEXT).label, abs=1e-5)
     assert found.title == f"predicted: {found.evidence:.4g}"
+
+
+def test_a_model_of_probabilities_is_explained_in_log_odds_too():
+    learn = classifier(data(several_labels(), label_delim=";"), y_range=(0, 1), loss_func=BCELossFlat())
+    found, p = explain(learn, TEXT, "film"), learn.predict(TEXT).probs[learn.dls.classes.index("film")].item()
+    assert found.evidence == pytest.approx(np.log(p / (1 - p)), abs=1e-4)
+    assert found.title == f"film: probability {p:.3f}"
+    with torch.no_grad():
+        [m for m in learn.model.modules() if isinstance(m, torch.nn.Linear)][-1].weight.mul_(1e4)
+    assert learn.predict(TEXT).probs.tolist() == pytest.approx(learn.predict(TEXT).probs.round().tolist(), abs=1e-6)
+    assert 10 < abs(explain(learn, TEXT, "film").evidence) < 20  # not infinite
+
+
+def test_a_number_between_0_and_1_stays_the_number():
+    shares = toy_reviews(60, seed=0).assign(label=[i / 60 for i in range(60)])
+    learn = classifier(data(shares, y_block="regression"), y_range=(0, 1), loss_func=BCELossFlat())
+    assert explain(learn, TEXT).evidence == pytest.approx(learn.predict(TEXT).probs.item(), abs=1e-5)
+
+
+def test_a_table_is_refused_and_its_column_of_texts_is_not(learn):
+    df = pd.DataFrame({"text": [TEXT, "awful"], "label": ["pos", "neg"]})
+    for wrong in (df, df[["text"]], [TEXT, None]):
+        with pytest.raises(TrainingError, match=r'E502.*df\["text"\]'):
+            explain(learn, wrong)
+    assert [len(a.tokens) for a in explain(learn, df["text"])] == [len(explain(learn, t).tokens) for t in df["text"]]
+
+
+@pytest.mark.parametrize("window", [0, -1])
+def test_a_window_hides_one_token_or_more(learn, window):
+    with pytest.raises(TrainingError, match=f"E502.*window={window}"):
+        explain(learn, TEXT, window=window)
 
 
 def test_the_model_keeps_its_mode_and_its_weights(learn):

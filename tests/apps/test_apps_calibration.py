@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from interpret_toys import classifier, data, several_labels
 
 from ulmfit_easy.apps.calibration import (
+    Calibrated,
     best_temperature,
     calibrate,
     expected_calibration_error,
@@ -14,7 +15,9 @@ from ulmfit_easy.apps.calibration import (
     threshold_for,
 )
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.learner.losses import BCELossFlat
+from ulmfit_easy.learner.text import load_learner
 
 TEXTS = ["The plot was awful .", "my brother loved it too", "it was not boring at all , it was superb ."]
 
@@ -124,6 +127,35 @@ def test_a_regression_or_texts_without_labels_cannot_be_calibrated(learn):
         calibrate(learn, dl=learn.dls.test_dl(TEXTS))
 
 
+def test_a_model_of_probabilities_has_no_logits_to_divide():
+    learn = classifier(data(several_labels(), label_delim=";"), y_range=(0, 1), loss_func=BCELossFlat())
+    with pytest.raises(TrainingError, match="E502.*BCELossFlat"):
+        calibrate(learn)
+
+
+# --- keeping it ---
+
+def test_a_calibration_is_kept_beside_an_exported_model(learn, tmp_path):
+    calibrated, kept = calibrate(learn), tmp_path / "calibration.safetensors"
+    assert calibrated.save(kept) == kept
+    loaded = Calibrated.load(load_learner(learn.export(tmp_path / "model")), kept)
+    for a, b in zip(loaded.predict(TEXTS), calibrated.predict(TEXTS), strict=True):
+        assert a.label == b.label
+        torch.testing.assert_close(a.probs, b.probs)
+    assert loaded.temperature == calibrated.temperature != 1 and loaded.ece() == calibrated.ece()
+    assert loaded.threshold_for("pos", recall=0.8) == calibrated.threshold_for("pos", recall=0.8)
+
+
+def test_a_calibration_of_another_model_or_another_file_is_refused(learn, tmp_path):
+    kept = calibrate(learn).save(tmp_path / "calibration.safetensors")
+    with pytest.raises(FileError, match="E402"):
+        Calibrated.load(classifier(data(label_col="topic")), kept)
+    weights = tmp_path / "encoder.safetensors"
+    learn.save_encoder(weights)
+    with pytest.raises(FileError, match="E401.*no calibration"):
+        Calibrated.load(learn, weights)
+
+
 # --- reliability and expected calibration error ---
 
 def test_the_calibration_error_of_a_small_example_is_as_worked_out_by_hand():
@@ -188,6 +220,20 @@ def test_a_threshold_reaches_what_was_asked_and_no_other_does_so_with_more_of_th
     assert at_threshold(probs, truth, found.threshold) == pytest.approx((found.precision, found.recall, found.n))
     assert (found.precision, found.recall)[wanted] >= least
     assert (found.precision, found.recall)[other] == pytest.approx(max(way[other] for way in able))
+
+
+@pytest.mark.parametrize("n", [0, 3])
+@pytest.mark.parametrize("figure", ["precision", "recall"])
+@pytest.mark.filterwarnings("error")
+def test_a_class_that_no_text_is_of_has_no_threshold(n, figure):
+    with pytest.raises(TrainingError, match="E502.*at most 0.000"):
+        threshold_for(np.linspace(0, 1, n), [False] * n, **{figure: 0.5})
+
+
+def test_of_thresholds_that_are_equally_good_the_highest_is_taken():
+    found = threshold_for([0.9, 0.8, 0.7, 0.6], [True, False, True, False], precision=0.5)
+    assert found == (0.7, 2 / 3, 1.0, 3)  # at 0.6 the recall is the same, and the precision lower
+    assert threshold_for([0.9, 0.8], [True, True], recall=0.5) == (0.9, 1.0, 0.5, 1)
 
 
 def test_a_threshold_belongs_to_one_class_and_its_calibrated_probability(learn):

@@ -8,8 +8,11 @@ from interpret_toys import classifier, counted, data, several_labels
 
 from ulmfit_easy.apps import interpret
 from ulmfit_easy.apps.interpret import ClassificationInterpretation, Interpretation
+from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.learner import Learner
+from ulmfit_easy.learner.losses import CrossEntropyLossFlat
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.viz import html_table
@@ -147,6 +150,15 @@ def test_labels_that_are_no_class_count_nowhere(learn):
     assert interp.confusion_matrix().sum() == 15 and len(interp.losses) == 20
 
 
+def test_texts_whose_labels_are_all_unknown_say_nothing_of_the_classes(learn):
+    with pytest.warns(UserWarning, match="unheard"):
+        dl = learn.dls.test_dl(toy_reviews(4, seed=3).assign(topic="unheard"), with_labels=True)
+    interp = ClassificationInterpretation.from_learner(learn, dl=dl)
+    for ask in (interp.confusion_matrix, interp.most_confused, interp.print_classification_report):
+        with pytest.raises(TrainingError, match="E506.*none with a label"):
+            ask()
+
+
 def test_texts_with_several_labels_have_a_small_matrix_for_each_class(shown, capsys):
     learn = classifier(data(several_labels(), label_delim=";"))
     interp = ClassificationInterpretation.from_learner(learn)
@@ -185,6 +197,25 @@ def test_labels_are_needed_and_a_language_model_is_refused(learn):
                                 pretrained=False, verbose=False)
     with pytest.raises(TrainingError, match="E506"):
         Interpretation.from_learner(lm)
+
+
+def test_plain_loaders_have_losses_and_a_matrix_but_no_texts_to_show():
+    torch.manual_seed(0)
+    rows = list(zip(torch.randn(12, 4), torch.arange(12) % 3, strict=True))
+    dls = DataLoaders(torch.utils.data.DataLoader(rows, 4), torch.utils.data.DataLoader(rows, 4))
+    interp = ClassificationInterpretation(Learner(dls, torch.nn.Linear(4, 3), loss_func=CrossEntropyLossFlat()))
+    assert len(interp.top_losses(5)[0]) == 5 and interp.confusion_matrix().sum() == 12
+    for show in (interp.plot_top_losses, lambda k: interp.show_results(range(k)),
+                 lambda k: interp.top_losses(k, items=True)):
+        with pytest.raises(TrainingError, match="E506.*plain loader"):
+            show(2)
+
+
+def test_one_label_that_may_be_there_or_not_has_one_small_matrix():
+    interp = object.__new__(ClassificationInterpretation)  # scikit-learn takes one column of flags for two classes
+    interp.vocab, interp.targs = ["spam"], torch.tensor([[1.0], [0.0], [1.0]])
+    interp.decoded = torch.tensor([[True], [True], [False]])
+    assert interp.confusion_matrix().tolist() == [[[0, 1], [1, 1]]]
 
 
 def test_hostile_texts_and_class_names_are_only_text(shown, capsys, learn):

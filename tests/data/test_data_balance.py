@@ -1,5 +1,6 @@
 import warnings
 from collections import Counter
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,12 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from ulmfit_easy.data.balance import balanced_rows, class_weights, draw_rows
+from ulmfit_easy.data.block import DataBlock, TextBlock
 from ulmfit_easy.data.classify import ClassifierDataLoader
+from ulmfit_easy.data.getters import ColReader
 from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.data.tables import TableOnDisk
+from ulmfit_easy.data.targets import CategoryBlock
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import LabelError, TrainingError
 
@@ -148,6 +153,20 @@ def test_from_df_takes_a_weight_for_each_row(df):
     only[df.label == "neg"] = 1
     dls = TextDataLoaders.from_df(df, bs=8, seed=0, min_freq=1, weights=only)
     assert (torch.cat([y for *_, y in dls.train]) == 0).all()
+
+
+def test_weights_are_those_of_the_rows_of_the_table_also_where_some_are_dropped(df, tmp_path):
+    table = df.assign(text=df.text.where(df.index % 7 != 3))
+    only = (df.label == "neg").astype(float)
+    in_pieces = TableOnDisk(tmp_path / "t.csv", 9)
+    in_pieces.pieces = lambda: (table[i:i + 9].reset_index(drop=True) for i in range(0, len(table), 9))
+    from_df = partial(TextDataLoaders.from_df, text_col="text", label_col="label", on_missing="drop")
+    block = DataBlock((TextBlock.from_df("text", on_missing="drop"), CategoryBlock), get_y=ColReader("label"))
+    for door, source in [(from_df, table), (from_df, in_pieces), (block.dataloaders, table)]:
+        dls = door(source, bs=8, seed=0, min_freq=1, weights=only)
+        assert (torch.cat([y for *_, y in dls.train]) == 0).all()
+        with pytest.raises(TrainingError, match=f"E502.*{len(df)} numbers"):
+            door(source, weights=only[:-1])
 
 
 @pytest.mark.parametrize("kwargs", [{"weights": [1, 2]}, {"weights": [-1.0] * 3}, {"weights": [0] * 3},

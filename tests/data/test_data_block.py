@@ -216,6 +216,19 @@ def test_a_categorical_column_and_a_vocab_name_classes_that_training_lacks(df):
     assert block().dataloaders(df, bs=8, labels=["pos", "neg"]).classes == ["pos", "neg"]
 
 
+def test_one_column_of_flag_lists_or_of_one_flag_names_the_classes_of_the_block(df):
+    flags = df.assign(flags=[[int(s), 1 - int(s)] for s in df.stars], good=df.stars.astype(int))
+    lists = block(MultiCategoryBlock(encoded=True, vocab=["good", "bad"]), get_y=ColReader("flags"))
+    columns = block(MultiCategoryBlock(encoded=True, vocab=["good", "bad"]), get_y=lambda row: row["flags"])
+    lists, columns = (each.dataloaders(flags, bs=8, seed=0) for each in (lists, columns))
+    assert lists.classes == ["good", "bad"] and same(lists.train, columns.train)
+    assert lists.test_dl(flags, with_labels=True).targets.tolist() == flags["flags"].tolist()
+    one = block(MultiCategoryBlock(encoded=True, vocab=["good"]), get_y=ColReader("good")).dataloaders(flags)
+    assert one.classes == ["good"] and one.test_dl(flags, with_labels=True).targets[:, 0].tolist() == df.stars.tolist()
+    with pytest.raises(LabelError, match="E207.*2 zeros and ones.*3, one for"):
+        block(MultiCategoryBlock(encoded=True, vocab=["a", "b", "c"]), get_y=ColReader("flags")).dataloaders(flags)
+
+
 def test_files_may_come_from_get_x(folder, df):
     names = df.assign(file=[f"{'test' if row.is_valid else 'train'}/{row.label}/{i}.txt" for i, row in df.iterrows()])
     dls = block(x=None, get_x=lambda row: Path(folder) / row.file).dataloaders(names, bs=8, seed=0)

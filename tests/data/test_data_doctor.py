@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -6,8 +7,9 @@ from hypothesis import strategies as st
 from ulmfit_easy.data.doctor import doctor, doctor_of
 from ulmfit_easy.data.languages import COMMON, guess_language
 from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.data.tables import read_table
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.errors import LabelError, TextError, TrainingError
 from ulmfit_easy.text.words import BaseTokenizer
 
 SECRET = "my account number is 12345678"
@@ -192,3 +194,37 @@ def test_languages_are_guessed(language, text):
 
 def test_common_words_are_lists_of_one_length():
     assert all(18 <= len(words) <= 21 for words in COMMON.values())
+
+
+def test_a_valid_col_of_strings_is_read_as_the_loaders_read_it(tmp_path):
+    df = reviews().assign(valid=[i >= 40 for i in range(60)], flag=[int(i >= 40) for i in range(60)], odd="maybe")
+    df.to_csv(tmp_path / "r.csv", index=False)
+    table = read_table(tmp_path / "r.csv")
+    for col in ("valid", "flag"):
+        assert doctor(table, valid_col=col).figures["texts"] == "40 to train, 20 to validate with"
+    with pytest.raises(LabelError, match="E206.*'odd'"):
+        doctor(table, valid_col="odd")
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set, np.array])
+def test_labels_that_are_lists_are_the_several_labels_of_a_text(kind):
+    tags = pd.Series([kind(["good", "cheap"] if i % 2 else ["good"]) for i in range(60)], dtype=object)
+    for delim in (None, ";"):
+        checkup = doctor(reviews().assign(tags=tags), label_col="tags", label_delim=delim)
+        assert checkup.ok and checkup.figures["classes"] == "2: good 67%, cheap 33%"
+
+
+def test_labels_that_cannot_be_told_apart_by_python_are_told_apart_by_how_they_look():
+    df = reviews().assign(label=[{"is": "good"} if i % 2 else [["bad"]] for i in range(60)])
+    assert "2: " in doctor(df).figures["classes"]
+
+
+def test_loaders_of_damaged_texts_are_found_out_though_their_tokens_are_lower_case(recwarn):
+    damaged = {4: "it was so good caf\u00c3\u00a9", 6: "we don\u00e2\u20ac\u2122t go there",
+               9: "\u00c3\u00a9tait bon \u00e0 table"}
+    healthy = {11: "a ma\u00e7\u00e3\u00bb e irm\u00e3\u00a0boa, \u00abm\u00e3\u00bb",
+               12: "\u0111\u00e3 - m\u00e2\u00ad", 13: "caf\u00e9 d\u00e9j\u00e0"}
+    dls = loaders(reviews(text=damaged | healthy), tok_tfm=None)
+    assert found(doctor_of(dls), "wrong encoding")[0].rows == [4, 6, 9]
+    lower = {row: text.lower() for row, text in (damaged | healthy).items()}
+    assert found(doctor(reviews(text=lower)), "wrong encoding")[0].rows == [4, 6, 9]

@@ -144,6 +144,40 @@ def test_texts_are_not_held_in_memory_and_a_missing_one_is_named_by_its_row(tmp_
     assert dls.valid.n_rows == 16
 
 
+def test_a_file_in_pieces_teaches_the_tokenizer_in_the_order_of_the_whole_table(tmp_path):
+    toy_reviews(60).to_csv(tmp_path / "labels.csv", index=False)
+    seen = []
+
+    class Learns(BaseTokenizer):
+        def setup(self, texts, rules):
+            seen.append(list(texts))
+    for n in (None, 7):
+        TextDataLoaders.from_csv(tmp_path, chunksize=n, seed=0, min_freq=1, tok_tfm=Learns())
+    assert len(seen[0]) == 48 and seen[0] == seen[1]
+
+
+def test_a_table_of_no_pieces_as_a_parquet_file_without_rows_is_has_no_texts(tmp_path):
+    table = TableOnDisk(tmp_path / "r.parquet")
+    table.pieces = lambda: iter([])
+    with pytest.raises(TextError, match="E104.*r.parquet without rows"):
+        TextDataLoaders.from_df(table)
+
+
+@pytest.mark.parametrize("header", [3, -1])
+def test_a_header_that_is_no_row_of_the_file_is_e407(tmp_path, header):
+    (tmp_path / "t.csv").write_text("text,label\na,b\nc,d\n")
+    for read in (read_table, lambda path, **kwargs: list(read_pieces(path, 2, **kwargs))):
+        with pytest.raises(FileError, match=f"E407.*header={header} .*t.csv"):
+            read(tmp_path / "t.csv", header=header)
+
+
+@pytest.mark.parametrize("chunksize", [1, 2, 3])
+def test_a_header_far_down_is_found_in_pieces_too(tmp_path, chunksize):
+    (tmp_path / "t.csv").write_text("about,this\nfile,it\ntext,label\na,b\nc,d\ne,f\ng,h\n")
+    pieces = pd.concat(read_pieces(tmp_path / "t.csv", chunksize, header=2), ignore_index=True)
+    assert pieces.equals(read_table(tmp_path / "t.csv", header=2)) and pieces.text.tolist() == ["a", "c", "e", "g"]
+
+
 def test_pieces_are_learned_from_training_rows_only(tmp_path):
     pytest.importorskip("sentencepiece")
     from ulmfit_easy.text.subword import SentencePieceTokenizer

@@ -162,3 +162,11 @@ def test_a_block_may_say_how_many_numbers_there_must_be():
     assert RegressionTarget.learned([[1, 2]], None, RegressionBlock(2)).c == 2
     with fails("E207", "n_out=2"):
         RegressionTarget.learned([1.0], None, RegressionBlock(n_out=2))
+
+
+@pytest.mark.parametrize("y_block", [None, "category", CategoryBlock()])
+def test_lists_of_labels_are_no_class_but_several(y_block):
+    lists = pd.Series([["a", "b"], ["a"]])
+    with pytest.raises(LabelError, match='E207.*lists.*y_block="multi"'):
+        read_labels([lists], y_block=y_block)
+    assert read_labels([lists], y_block="multi")[1] == [["a", "b"], ["a"]]

@@ -1,6 +1,7 @@
 """NT-ASGD: when averaging begins, what is averaged, and who sees which weights."""
 
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from ulmfit_easy.learner.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback, SaveModelCallback
 from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.lookahead import Lookahead
 from ulmfit_easy.learner.optim import SGD
 
 
@@ -75,6 +77,29 @@ def test_the_epochs_that_are_saved_have_the_averages(tmp_path):
     for epoch in range(5):
         learn.load(f"model_{epoch}", with_opt=False)
         assert same(state(learn.model), watch.validated[epoch])
+
+
+@pytest.mark.parametrize("event", ["after_epoch", "after_pred"])
+def test_a_question_while_the_averages_are_in_the_model_leaves_them_there(tmp_path, event):
+    def ask():
+        with asking.learn.removed_cbs([Losses, At]):
+            asking.learn.validate()
+
+    asking, plain = At(event, ask), fit([1, 2, 3, 4, 5])[1]
+    asking.order, asking.run_train = 58, False
+    learn, watch, _ = fit([1, 2, 3, 4, 5], cbs=[asking, SaveModelCallback(every_epoch=True)], path=tmp_path)
+    for epoch in range(5):
+        assert same(watch.validated[epoch], plain.validated[epoch])
+        learn.load(f"model_{epoch}", with_opt=False)
+        assert same(state(learn.model), plain.validated[epoch])
+
+
+def test_lookahead_begins_a_new_round_from_the_averages():
+    learn = regression(opt_func=partial(Lookahead, opt_func=SGD, k=100), cbs=[NTASGD(2), Losses([1, 2, 3, 4, 5])])
+    learn.fit(3, 0.1)
+    assert learn.opt.count == 12  # no averages yet: the round goes on
+    learn.fit(5, 0.1)
+    assert learn.opt.count == 0 and not learn.opt.slow
 
 
 def test_a_validation_in_mid_training_changes_nothing():

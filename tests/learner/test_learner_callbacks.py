@@ -21,7 +21,12 @@ from ulmfit_easy.learner.callbacks.tracking import (
     TerminateOnNaNCallback,
     TrackerCallback,
 )
-from ulmfit_easy.learner.callbacks.training import GradientAccumulation, GradientClip, MixedPrecision
+from ulmfit_easy.learner.callbacks.training import (
+    GradientAccumulation,
+    GradientClip,
+    MixedPrecision,
+    ShortEpochCallback,
+)
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat
 from ulmfit_easy.learner.optim import SGD
 from ulmfit_easy.learner.schedule import ParamScheduler
@@ -57,6 +62,14 @@ def test_accumulation_steps_for_the_rows_left_at_the_end_of_an_epoch():
     steps = []
     regression(n=28, bs=4).fit(2, cbs=[GradientAccumulation(12), At("after_step", lambda: steps.append(1))])
     assert len(steps) == 2 * 3  # 12 + 12 + 4 rows
+
+
+def test_rows_that_wait_when_an_epoch_is_cancelled_do_not_reach_the_next_one():
+    learn, clean = regression(), []  # epochs of three batches of 8 rows: a step after two
+    look = At("before_batch", lambda: clean.append(all(p.grad is None for p in learn.model.parameters())))
+    look.run_valid = False
+    learn.fit(2, 0.1, cbs=[GradientAccumulation(16), ShortEpochCallback(0.75), look])
+    assert clean == [True, False, True] * 2
 
 
 @pytest.mark.parametrize("make", [lambda: lm(), lambda: classifier()])
@@ -202,6 +215,15 @@ def test_whether_lower_is_better_follows_from_the_name(monitor, lower):
 def test_a_column_that_is_not_there_is_e502():
     with pytest.raises(TrainingError, match="E502.*valid_loss"):
         regression().fit(1, cbs=SaveModelCallback("acuracy"))
+
+
+def test_every_measure_of_a_table_without_times_can_be_followed():
+    learn = three_classes(metrics=m.accuracy)
+    learn.recorder.add_time = False
+    learn.fit(2, 0.1, cbs=[tracker := TrackerCallback("accuracy")])
+    assert tracker.best == max(row[-1] for row in learn.recorder.values)
+    with pytest.raises(TrainingError, match="E502.*train_loss, valid_loss, accuracy"):
+        learn.fit(1, cbs=TrackerCallback("epoch"))
 
 
 def test_an_epoch_without_validation_is_never_the_best():

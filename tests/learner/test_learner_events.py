@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from learner_toys import At, Log, lm, raises, regression, same, state
+from learner_toys import At, Log, lm, raises, regression, same, state, three_classes
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
@@ -18,6 +18,7 @@ from ulmfit_easy.learner.events import (
     CancelValidException,
 )
 from ulmfit_easy.learner.learner import Learner
+from ulmfit_easy.learner.metrics import F1Score, accuracy
 
 BATCH = "before_batch after_pred after_loss before_backward after_backward before_step after_step after_batch " \
         "cleanup_batch"
@@ -221,6 +222,31 @@ def test_a_question_asked_by_a_callback_does_not_disturb_the_fit(tmp_path):
     learn, values, log = run()
     _, asked_values, asked_log = run(asking, during)
     assert values == asked_values and log.equals(asked_log)
+
+
+def test_a_question_asked_inside_a_validation_leaves_the_row_of_the_epoch_alone():
+    def run(*cbs):
+        learn = three_classes(metrics=[accuracy, F1Score(average="macro")])
+        learn.fit(2, 0.1, cbs=cbs)
+        return learn.recorder.values, learn.recorder.valid_values
+
+    def ask():
+        with asking.learn.removed_cbs([asking]):
+            answers.append(asking.learn.validate(dl=list(asking.learn.dls.valid)[:1]))
+
+    plain = run()
+    for event in ("after_validate", "after_pred"):
+        asking, answers = At(event, ask), []
+        asking.run_train = False
+        assert run(asking) == plain and all(answer != plain[1] for answer in answers) and answers
+
+
+def test_a_callback_that_is_there_already_acts_once_and_stays():
+    cb, learn = At("before_fit", lambda: None), regression()
+    learn.add_cb(cb)
+    before = list(learn.cbs)
+    learn.fit(1, 0.1, cbs=[cb, Log])
+    assert learn.cbs == before and cb.seen == 1
 
 
 def test_a_question_in_the_middle_of_an_epoch_leaves_a_language_models_state_alone():

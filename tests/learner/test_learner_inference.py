@@ -8,12 +8,14 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learner_toys import At, classifier, lm, raises, regression, text_dls, three_classes
+from sklearn.metrics import f1_score, roc_auc_score
 
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.contexts import replaced
 from ulmfit_easy.learner.inference import Prediction
-from ulmfit_easy.learner.metrics import accuracy
+from ulmfit_easy.learner.metrics import F1Score, RocAuc, accuracy
 
 WORDS = "the film was good bad and very boring lovely".split()
 
@@ -179,6 +181,11 @@ def test_labels_that_training_never_saw_count_as_wrong_and_break_nothing(clas):
     probs, targets = clas.get_preds(dl=dl)
     assert targets[3] < 0 and clas.validate(dl=dl)[1] == pytest.approx((probs.argmax(1) == targets).float().mean())
     clas.show_results(dl=dl, max_n=20)
+    with replaced([clas], "metrics", [RocAuc(), F1Score(average="macro")]):
+        _, auc, f1 = clas.validate(dl=dl)
+    rows = targets >= 0
+    assert auc == pytest.approx(roc_auc_score(targets[rows], probs[rows, 1]))
+    assert f1 == pytest.approx(f1_score(targets, probs.argmax(1), labels=[0, 1], average="macro"))
 
 
 def test_plain_nets_answer_too():

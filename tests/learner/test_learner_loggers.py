@@ -32,16 +32,16 @@ class Writer:
 
 
 class Wandb(SimpleNamespace):
-    """A `wandb` with a run or without."""
+    """A `wandb` with a run or without; each new one has an id of its own."""
 
     def __init__(self):
-        super().__init__(run=None, settings=None)
+        super().__init__(run=None, settings=None, ids=[])
 
     def init(self, **settings):
-        self.settings = settings
-        got = []
+        self.settings, got = settings, []
+        self.ids.append(settings.get("id", f"new-{len(self.ids)}"))
         self.run = SimpleNamespace(config=SimpleNamespace(update=lambda settings, **_: got.append(settings)), got=got,
-                                   log=got.append, finish=lambda: setattr(self, "run", None))
+                                   log=got.append, finish=lambda: setattr(self, "run", None), id=self.ids[-1])
         self.last = self.run
         return self.run
 
@@ -58,6 +58,7 @@ class MLflow(SimpleNamespace):
     def start_run(self, **settings):
         self.run = settings
         self.started.append(settings)
+        return SimpleNamespace(info=SimpleNamespace(run_id=settings.get("run_id", f"new-{len(self.started)}")))
 
     def set_tags(self, tags):
         self.tags.update(tags)
@@ -106,6 +107,25 @@ def test_a_run_of_the_users_own_is_used_and_left_open(fakes):
     classifier(cbs=[MLflowCallback(), WandbCallback()]).fit(1)
     assert fakes.mlflow.run == {"run_name": "theirs"} and fakes.wandb.run is fakes.wandb.last
     assert len(fakes.mlflow.started) == 1 and fakes.wandb.settings == {"project": "theirs"}
+
+
+def test_all_fits_of_a_learner_are_one_run(fakes):
+    learn = classifier(cbs=[MLflowCallback(run_name="mine"), WandbCallback(resume="never")])
+    for _ in range(3):
+        learn.fit(1)
+        assert fakes.mlflow.run is None and fakes.wandb.run is None
+    assert fakes.wandb.ids == ["new-0"] * 3 and fakes.wandb.settings["resume"] == "allow"
+    assert fakes.mlflow.started == [{"run_name": "mine"}, *[{"run_name": "mine", "run_id": "new-1"}] * 2]
+
+
+@pytest.mark.parametrize(("changes", "names"), [
+    ({"add_time": False}, ["valid_loss", "accuracy"]),
+    ({"train_metrics": True}, ["train_accuracy", "valid_loss", "valid_accuracy"])])
+def test_every_measure_of_the_table_is_logged_whatever_columns_it_has(fakes, changes, names):
+    learn = classifier(metrics=accuracy, cbs=MLflowCallback())
+    vars(learn.recorder).update(changes)
+    learn.fit(1, 1e-2)
+    assert fakes.mlflow.got[-1][1] == {"epoch": 0, **dict(zip(names, learn.recorder.values[0][1:], strict=True))}
 
 
 def test_wandb_stays_offline_unless_told_otherwise(fakes):

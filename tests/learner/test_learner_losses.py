@@ -86,6 +86,23 @@ def test_an_ignored_class_counts_nowhere():
                                F.cross_entropy(logits[kept], target[kept]))
 
 
+@given(st.sampled_from([0.0, 0.5, 2.0]), st.booleans(), st.sets(st.integers(0, 6), min_size=1, max_size=6))
+@settings(deadline=None, max_examples=20)
+def test_labels_that_were_never_seen_count_nowhere_in_focal_loss(gamma, weighted, unseen):
+    logits, target = rows()
+    kept, logits = torch.tensor([i not in unseen for i in range(7)]), logits.requires_grad_()
+    loss = ls.FocalLossFlat(gamma, WEIGHT if weighted else None)
+    expected = loss(logits[kept], target[kept])
+    target = target.masked_fill(~kept, -100)
+    torch.testing.assert_close(loss(logits, target), expected)
+    ours, theirs = (torch.autograd.grad(value, logits)[0] for value in (loss(logits, target), expected))
+    torch.testing.assert_close(ours, theirs)
+    loss.reduction = "none"
+    each = loss(logits, target)
+    assert each.shape == (7,) and not each[~kept].any()
+    torch.testing.assert_close(each[kept].mean(), expected)
+
+
 def test_decisions_of_several_labels_follow_the_threshold():
     logits = torch.tensor([[-1.0, 0.1, 2.0]])
     assert ls.BCEWithLogitsLossFlat(thresh=0.6).decodes(logits).tolist() == [[False, False, True]]

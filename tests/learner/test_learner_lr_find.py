@@ -1,6 +1,7 @@
 """The learning-rate finder: what it finds, and that it leaves nothing changed."""
 
 import copy
+import inspect
 import math
 import operator
 import random
@@ -21,6 +22,7 @@ from ulmfit_easy.learner.callbacks.tracking import (
 )
 from ulmfit_easy.learner.events import CancelBatchException
 from ulmfit_easy.learner.lr_find import SuggestionMethod, minimum, slide, steep, valley
+from ulmfit_easy.recipes import estimator
 
 ALL = valley, slide, minimum, steep
 
@@ -188,3 +190,9 @@ def test_callbacks_made_for_real_fits_stay_out_of_it(tmp_path):
     learn.lr_find(1e-3, 1e12, num_it=60, show_plot=False)
     assert learn.csv_logger.read_log().equals(log)
     assert (tmp_path / "models/model.safetensors").read_bytes() == best
+
+
+def test_the_estimator_takes_seeds_and_random_state_from_where_they_are_defined():
+    for function in (estimator.set_seed, estimator.random_state, estimator.set_random_state):
+        assert f"from {function.__module__} import" in inspect.getsource(estimator)
+    assert "learner.lr_find" not in inspect.getsource(estimator)

@@ -93,6 +93,58 @@ def test_the_order_of_targets_and_further_arguments_reach_the_function():
         m.AccumMetric(first_mean, activation="tanh")
 
 
+def test_what_cannot_be_computed_is_nan_and_does_not_end_a_fit():
+    metrics = [m.RocAuc(), m.RocAuc(multi_class="ovo"), m.RocAucBinary(), m.accuracy]
+    learn = three_classes(targets=torch.arange(48) % 2, metrics=metrics)  # no row has the third class
+    with pytest.warns(UserWarning, match="roc_auc_score cannot be computed here and is nan: Number of classes"):
+        learn.fit(1, 0.1)
+    *scores, acc = learn.recorder.values[0][2:]
+    assert np.isnan(scores).all() and 0 < acc < 1
+    brier = m.BrierScore()(THREE.softmax(1), Y3 % 2)
+    assert brier == pytest.approx((THREE.softmax(1) - torch.eye(3)[Y3 % 2]).pow(2).sum(1).mean())
+
+
+def test_two_classes_of_three_are_not_a_binary_task():
+    with pytest.raises(TrainingError, match='E502.*average="macro"'):
+        m.F1Score()(torch.tensor([0, 2]), torch.tensor([2, 2]))
+
+
+@pytest.mark.parametrize("logits", [TWO, THREE])
+def test_a_label_that_was_never_seen_is_wrong_and_no_class_of_its_own(logits):
+    n, said = logits.shape[1], logits.argmax(1)
+    target = (Y2 if n == 2 else Y3).clone()
+    target[::7] = -100
+    seen, known = target != -100, list(range(n))
+    right = torch.stack([((said == c) & (target == c)).sum() for c in known])
+    precision, recall = (right / torch.stack([(x == c).sum() for c in known]) for x in (said, target))
+    for metric, each in [(m.Precision, precision), (m.Recall, recall), (m.F1Score, 2 / (1 / precision + 1 / recall))]:
+        assert asked(metric(average="macro"), logits, target) == pytest.approx(each.mean().item())
+        if n == 2:
+            assert asked(metric(), logits, target) == pytest.approx(each[1].item())
+            assert asked(metric(pos_label=0), logits, target) == pytest.approx(each[0].item())
+    assert asked(m.BalancedAccuracy(), logits, target) == pytest.approx(recall.mean().item())
+    assert asked(m.HammingLoss(), logits, target) == pytest.approx(m.error_rate(logits, target))
+    for metric in (m.RocAuc(), m.BrierScore()):
+        assert asked(metric, logits, target) == pytest.approx(metric(logits[seen].softmax(1), target[seen]))
+
+
+def test_a_metric_that_is_there_for_all_is_a_copy_in_each_learner():
+    for shared in (m.rmse, m.exp_rmspe, m.perplexity):
+        one, other, own = regression(metrics=shared), regression(metrics=shared), m.Perplexity()
+        one.metrics[0].name = "mine"
+        assert other.metrics[0].name == shared.name != "mine" and m.as_metric(own) is own
+        kept = one.metrics[0]
+        one.fit(1, 0.1)
+        assert one.metrics == [kept] and not getattr(shared, "count", getattr(shared, "preds", None))
+
+
+def test_a_metric_that_is_asked_directly_keeps_what_it_has_gathered():
+    metric = m.F1Score()
+    value = asked(metric, TWO, Y2)
+    metric(Y2, Y2)
+    assert metric.value == value != 1
+
+
 def test_regressions_need_no_decision():
     learn = three_classes(n=60, n_out=1, targets=torch.randn(60, generator=GEN), loss_func=MSELossFlat(),
                           metrics=[m.R2Score(), m.PearsonCorrCoef()])

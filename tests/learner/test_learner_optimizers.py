@@ -211,8 +211,8 @@ def test_lookahead_goes_part_of_the_way_that_k_steps_of_sgd_go(k, alpha, n):
 
 
 def test_lookahead_never_goes_back_to_weights_of_before_a_load(tmp_path):
-    learn = regression(path=tmp_path, opt_func=partial(Lookahead, opt_func=SGD, k=4))
-    learn.fit(1, 0.1)  # four batches: one round
+    learn = regression(path=tmp_path, opt_func=partial(Lookahead, opt_func=SGD, k=3))
+    learn.fit(1, 0.1)  # four batches: every fit ends in the middle of a round
     with torch.no_grad():
         for p in learn.model.parameters():
             p.fill_(100.0)

@@ -12,10 +12,12 @@ from ulmfit_easy.apps.gradients import integrated_gradients
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.inference import evaluating, raw_predictions
+from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.text.special import BOS, UNK_ID
 from ulmfit_easy.viz import escape, html_tokens, in_notebook, printable, text_tokens
 
 READINGS = 200  # of a text, at most, unless the caller names a window
+CERTAIN = 1e-6  # probabilities nearer to 0 or 1 have the log-odds of this one
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,25 +75,28 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
     `xxbos`, which begins every text, stays and scores 0.
 
     Args:
-        text: one text, or several, which give a list.
+        text: one text, or several, which give a list; of a table its texts, such as `df["text"]`.
         target: the name of a class, by default the one that the model finds likeliest; for a regression the number
             of the output, by default 0.
         method: "occlusion", or "gradients", which needs the package captum.
-        window: tokens hidden together; by default 1, and more for texts above 200 tokens.
+        window: tokens hidden together, 1 or more; by default 1, and more for texts above 200 tokens.
         baseline: "unknown" puts `xxunk` in their place, "delete" nothing.
         n_steps: of the integral; more are more exact.
         bs: texts read at once.
 
-    Raises: E502 for an unknown class, method or baseline; E506 for a language model; E507 without captum.
+    Raises: E502 for an unknown class, method or baseline, a window below 1, or what is no text; E506 for a language
+    model; E507 without captum.
     """
     if learn.dls.task in (None, "lm"):
         raise TrainingError("E506", received="a learner without classes or numbers to explain",
                             expected="a classifier or a regression of texts", fix="see learn.logprob for likelihoods")
     _check("method", method, ("occlusion", "gradients"))
     _check("baseline", baseline, ("unknown", "delete"))
+    if window is not None and window < 1:
+        raise TrainingError("E502", received=f"window={window}", expected="1 token or more", fix="leave it out")
     if not learn.dls.is_one_text(text):
         options = dict(method=method, window=window, baseline=baseline, n_steps=n_steps, bs=bs)
-        return [explain(learn, one, target, **options) for one in text]
+        return [explain(learn, one, target, **options) for one in _texts(learn, text)]
     tokens, ids = learn.dls.tokenizer(text), learn.dls.prepare.ids([text])[0]  # T strings, (T,)
     first = int(tokens[:1] == [BOS])
     window = window or max(1, -(-len(ids) // READINGS))
@@ -100,16 +105,19 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
     variants = ClassifierDataLoader(Occluded(ids, spans, baseline == "delete"), range(len(spans)), bs=bs,
                                     backwards=learn.dls.backwards, device=learn.dls.device)
     with evaluating(learn.model):
-        logits = raw_predictions(learn, variants).double()  # (1 + N, C)
-        column = _column(learn, target, logits[0])
-        said, *without = evidence(logits, column, learn.dls.task).tolist()
+        outputs = raw_predictions(learn, variants).double()  # (1 + N, C)
+        column = _column(learn, target, outputs[0])
+
+        def score(outputs: Tensor) -> Tensor:  # (B, C) -> (B,)
+            return evidence(_logits(learn, outputs), column, learn.dls.task)
+
+        said, *without = score(outputs).tolist()
         if method == "occlusion":
             scores = np.zeros(len(ids))  # (T,)
             for span, rest in zip(spans[1:], without, strict=True):
                 scores[slice(*span)] = said - rest
         else:
-            scores = integrated_gradients(learn, ids, lambda logits: evidence(logits, column, learn.dls.task), first,
-                                          n_steps, bs)
+            scores = integrated_gradients(learn, ids, score, first, n_steps, bs)
     return Attribution(tokens, scores, learn.dls.classes and learn.dls.classes[column], said)
 
 
@@ -124,6 +132,13 @@ def evidence(logits: Tensor, column: int, task: str) -> Tensor:
     return logits[:, column] - others.logsumexp(1)
 
 
+def _logits(learn, outputs: Tensor) -> Tensor:
+    """The model's outputs (B, C) as `evidence` wants them: where they are probabilities, their logits."""
+    if learn.dls.task == "regression" or not isinstance(learn.loss_func, BCELossFlat):
+        return outputs
+    return outputs.logit(eps=CERTAIN)
+
+
 class Occluded:
     """One text with one span of it hidden after another: N variants, made when read, for a `ClassifierDataLoader`."""
 
@@ -136,6 +151,18 @@ class Occluded:
         start, stop = self.spans[i]
         hidden = np.full(0 if self.delete else stop - start, UNK_ID, dtype=self.ids.dtype)
         return np.concatenate([self.ids[:start], hidden, self.ids[stop:]])
+
+
+def _texts(learn, items) -> list:
+    """Several texts one by one; a table, whose items are the names of its columns, is refused."""
+    texts = list(items)
+    if hasattr(items, "itertuples") or not all(map(learn.dls.is_one_text, texts)):
+        columns = learn.dls.prepare.text_cols
+        one = "a string" if len(columns) == 1 else f"a tuple of {some(columns)}"
+        raise TrainingError("E502", received=f"a {type(items).__name__} that is no list of texts",
+                            expected=f"a text, or several, each {one}",
+                            fix='pass the texts themselves; of a table, df["text"]')
+    return texts
 
 
 def _column(learn, target, answer: Tensor) -> int:

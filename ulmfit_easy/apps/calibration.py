@@ -2,15 +2,18 @@
 
 import warnings
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.bundle.artefact import load_weights, save_weights
+from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.learner import inference
-from ulmfit_easy.learner.losses import activation_of, decodes_of
+from ulmfit_easy.learner.losses import BCELossFlat, activation_of, decodes_of
+from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.viz import plot_reliability
 
 COLDEST, HOTTEST = 1 / 20, 20.0  # temperatures beyond these say that the texts cannot tell
@@ -89,6 +92,34 @@ class Calibrated:
         """As `learn.predict`, `(label, index, probs)` or a list of these, with calibrated probabilities."""
         return inference.predict(self, item, with_input)
 
+    def save(self, file) -> Path:
+        """Write the temperature and the texts at hand, as logits and labels, to `path/model_dir/file.safetensors`.
+
+        The model is not in it: keep that with `learn.export` or `learn.save`, the latter under another name.
+        """
+        return save_weights(model_file(self.learn, file), {"logits": self.logits, "targs": self.targs},
+                            temperature=self.temperature, **_identity(self.learn))
+
+    @classmethod
+    def load(cls, learn, file) -> "Calibrated":
+        """What `save` wrote, around a learner with the same weights, such as `load_learner` gives.
+
+        Args:
+            file: the name it was saved under, or the path of the file.
+
+        Raises: E404 where nothing is, E401 for any other kind of file, E402 for other classes or another vocabulary.
+        """
+        path = model_file(learn, file)
+        answers, kept = load_weights(path)
+        if "temperature" not in kept:
+            raise FileError("E401", received=f"{path}, which holds no calibration",
+                            expected="a file from calibrated.save", fix="name the file that calibrated.save wrote")
+        if any(kept.get(name) != value for name, value in _identity(learn).items()):
+            raise FileError("E402", received=f"{path}, the calibration of another model",
+                            expected="the classes and the vocabulary of this learner",
+                            fix="load it with the learner that was calibrated, or calibrate this one")
+        return cls(learn, kept["temperature"], answers["logits"], answers["targs"])
+
     def on(self, dl=None, ds_idx: int = 1) -> "Calibrated":
         """The same temperature with other texts at hand, such as a test set, which it was not chosen with."""
         logits, targs = _answers(self.learn, ds_idx, dl)
@@ -134,15 +165,24 @@ def calibrate(learn, ds_idx: int = 1, dl=None) -> Calibrated:
     Args:
         ds_idx, dl: the texts: the validation set (1), or any labelled loader.
 
-    Raises: E502 for a regression or a language model, E506 without labels.
+    Raises: E502 for a regression, a language model, or a loss that takes probabilities; E506 without labels.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
     """
     if learn.dls.task in ("lm", "regression"):
         raise TrainingError("E502", received=f"a learner for the task {learn.dls.task!r}",
                             expected="a classifier, which gives probabilities of classes",
                             fix="see learn.validate() for how far off it is")
+    if isinstance(learn.loss_func, BCELossFlat):
+        raise TrainingError("E502", received="a learner whose model gives probabilities, as BCELossFlat wants them",
+                            expected="logits, which a temperature can divide",
+                            fix="train without y_range= and with loss_func=BCEWithLogitsLossFlat()")
     logits, targs = _answers(learn, ds_idx, dl)
     return Calibrated(learn, best_temperature(logits, targs), logits, targs)
+
+
+def _identity(learn) -> dict:
+    """By what a learner is known again when its calibration is loaded."""
+    return {"classes": learn.dls.classes, "vocab_sha256": getattr(learn.dls.text_vocab, "sha256", None)}
 
 
 def _answers(learn, ds_idx, dl) -> tuple[Tensor, Tensor]:
@@ -157,26 +197,25 @@ def _answers(learn, ds_idx, dl) -> tuple[Tensor, Tensor]:
 def best_temperature(logits: Tensor, targs: Tensor) -> float:
     """The temperature with the smallest negative log-likelihood of `targs` (N,) or (N, C) given `logits` (N, C).
 
-    The likelihood is convex in 1 / temperature, so that a search for the zero of its slope finds the best. Where the
-    best would be beyond 1/20 or 20, these texts cannot tell: a warning, and 1.
+    It is convex in the factor 1 / temperature, so that the zero of its slope is the best. Where the best would be
+    beyond 1/20 or 20, these texts cannot tell: a warning, and 1.
     """
+    from scipy.optimize import brentq
+
     z = logits.double()
 
-    def slope(temperature):  # of the negative log-likelihood in 1 / temperature; it falls as the temperature rises
+    def slope(factor: float) -> float:  # it rises with the factor
         if targs.dim() > 1:
-            return (z * ((z / temperature).sigmoid() - targs)).mean()
-        expected = ((z / temperature).softmax(1) * z).sum(1)  # (N,)
-        return (expected - z.gather(1, targs.unsqueeze(1)).squeeze(1)).mean()
+            return (z * ((z * factor).sigmoid() - targs)).mean().item()
+        expected = ((z * factor).softmax(1) * z).sum(1)  # (N,)
+        return (expected - z.gather(1, targs.unsqueeze(1)).squeeze(1)).mean().item()
 
-    low, high = COLDEST, HOTTEST
-    if not len(z) or slope(low) <= 0 or slope(high) >= 0:
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    if not len(z) or slope(low) >= 0 or slope(high) <= 0:
         warnings.warn(f"these {len(z):,} texts cannot tell how sure to be: the model is right (or wrong) with nearly "
                       "all of them; probabilities stay as they are. More texts would help", stacklevel=3)
         return 1.0
-    while high / low > 1 + 1e-6:
-        middle = (low * high) ** 0.5
-        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
-    return (low * high) ** 0.5
+    return 1 / brentq(slope, low, high)
 
 
 def reliability(probs, targs, n_bins: int = 10) -> Reliability:
@@ -212,20 +251,23 @@ def threshold_for(probs, truth, *, precision: float | None = None, recall: float
 
     `truth` (N,) says which texts are of the class. Raises: E502 unless one figure is asked for, or if none reaches it.
     """
+    from sklearn.metrics import precision_recall_curve
+
     if (precision is None) == (recall is None):
         raise TrainingError("E502", received=f"precision={precision}, recall={recall}", expected="one of the two",
                             fix="name the figure that must be reached")
     probs, truth = np.asarray(probs, dtype=float), np.asarray(truth, dtype=bool)
-    order = np.argsort(-probs, kind="stable")
-    probs, truth = probs[order], truth[order]
-    last = np.flatnonzero(np.diff(probs, append=-np.inf))  # equal probabilities are chosen together or not at all
-    hits = truth.cumsum()[last]
-    precisions, recalls = hits / (last + 1), hits / max(1, truth.sum())
-    wanted, other, least = (recalls, precisions, recall) if precision is None else (precisions, recalls, precision)
-    if not (wanted >= least).any():
-        figure = "recall" if precision is None else "precision"
-        raise TrainingError("E502", received=f"{figure}={least} for {truth.sum():,} of {len(truth):,} texts",
-                            expected=f"at most {wanted.max(initial=0):.3f}, the best that any threshold reaches",
+    name, least = ("recall", recall) if precision is None else ("precision", precision)
+    if truth.any():  # from the highest threshold to the lowest; sklearn adds a last point that chooses nothing
+        precisions, recalls, thresholds = (x[::-1] for x in precision_recall_curve(truth, probs))
+        precisions, recalls = precisions[1:], recalls[1:]
+    else:
+        precisions = recalls = thresholds = np.zeros(1)
+    wanted, other = (recalls, precisions) if precision is None else (precisions, recalls)
+    if wanted.max() < least:
+        raise TrainingError("E502", received=f"{name}={least} for {truth.sum():,} of {len(truth):,} texts",
+                            expected=f"at most {wanted.max():.3f}, the best that any threshold reaches",
                             fix="ask for less, or train a better model")
     best = int(np.argmax(np.where(wanted >= least, other, -1)))
-    return Threshold(float(probs[last[best]]), float(precisions[best]), float(recalls[best]), int(last[best] + 1))
+    chosen = int((probs >= thresholds[best]).sum())
+    return Threshold(float(thresholds[best]), float(precisions[best]), float(recalls[best]), chosen)

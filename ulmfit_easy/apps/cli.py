@@ -140,8 +140,8 @@ def run_predict(args):
 
 def run_lm(args):
     from ulmfit_easy.files import free_place
-    from ulmfit_easy.learner.lr_find import set_seed
     from ulmfit_easy.learner.pretrained import shipped_lm
+    from ulmfit_easy.learner.seeds import set_seed
     from ulmfit_easy.recipes.finetune import finetune_lm
     from ulmfit_easy.recipes.presets import get_preset
     from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm

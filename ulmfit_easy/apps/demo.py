@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.data.datasets import VADER_SHA256, read_vader_reviews
-from ulmfit_easy.learner.lr_find import minimum, set_seed, valley
+from ulmfit_easy.learner.lr_find import minimum, valley
+from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.finetune import finetune_lm

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.data.classify import ClassifierDataLoader
+from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.inference import loader_of
 from ulmfit_easy.viz import plot_confusion, printable, show_table
 
@@ -28,7 +29,8 @@ class Interpretation:
         losses: (N,).
         rows: (N,) which text of the data each one is, counted from 0.
 
-    Raises: E506 for a language model, or a loader without labels or without rows.
+    Raises: E506 for a language model, or a loader without labels or without rows; of a plain loader, which has no
+        texts, where these are asked for.
     """
 
     def __init__(self, learn, dl=None, act=None):
@@ -82,6 +84,9 @@ class Interpretation:
         return [int(self.rows[i]), self._text(i, trunc_at), decode(self.targs[i]), decode(self.decoded[i])]
 
     def _text(self, i: int, trunc_at: int | None = None) -> str:
+        if not isinstance(self.dl, ClassifierDataLoader):
+            raise TrainingError("E506", received="a plain loader, which keeps no texts", expected="loaders of texts",
+                                fix="use TextDataLoaders.from_df or one of its sisters; top_losses(k) needs no texts")
         doc = self.rows[i]
         stop = self.dl.ids.lengths[doc] if trunc_at is None else trunc_at
         return self.learn.dls.words(self.dl.ids.read(doc, 0, stop))
@@ -98,7 +103,7 @@ class ClassificationInterpretation(Interpretation):
     Attributes:
         vocab: the names of the C classes.
 
-    Raises: E502 for a regression.
+    Raises: E502 for a regression; E506, once it is asked, where no label is a class.
     """
 
     def __init__(self, learn, dl=None, act=None):
@@ -114,7 +119,10 @@ class ClassificationInterpretation(Interpretation):
 
     def _decided(self) -> tuple[Tensor, Tensor]:
         """Targets and decisions where the target is a class: (n,) twice, or (n, C) for several labels a text."""
-        known = slice(None) if self._several else self.targs >= 0
+        known = torch.ones(len(self.targs), dtype=torch.bool) if self._several else self.targs >= 0  # (N,)
+        if not known.any():
+            raise TrainingError("E506", received=f"{len(known):,} texts, none with a label that the learner knows",
+                                expected="texts of its classes", fix=f"use the labels {some(map(repr, self.vocab))}")
         return self.targs[known].long(), self.decoded[known].long()
 
     def confusion_matrix(self) -> np.ndarray:
@@ -122,13 +130,13 @@ class ClassificationInterpretation(Interpretation):
 
         Where a text may have several labels: (C, 2, 2), for each class absent or present and predicted or not.
         """
+        from sklearn.metrics import confusion_matrix
+
         targs, decoded = self._decided()
         if self._several:
-            cells = torch.stack([(2 * t + d).bincount(minlength=4)
-                                 for t, d in zip(targs.T, decoded.T, strict=True)])  # (C, 4)
-            return cells.view(-1, 2, 2).numpy()
-        n = len(self.vocab)
-        return (targs * n + decoded).bincount(minlength=n * n).view(n, n).numpy()
+            return np.stack([confusion_matrix(t, d, labels=[0, 1])
+                             for t, d in zip(targs.T, decoded.T, strict=True)])
+        return confusion_matrix(targs, decoded, labels=range(len(self.vocab)))
 
     def plot_confusion_matrix(self, normalize: bool = False, title: str = "Confusion matrix", cmap: str = "Blues",
                               norm_dec: int = 2, plot_txt: bool = True, *, ax=None, **figure):

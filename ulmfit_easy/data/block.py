@@ -104,7 +104,8 @@ class DataBlock:
         given = dict(zip(("x", "y"), listify(getters), strict=False))
         self.get_items, self.splitter = get_items, splitter
         self.get_x, self.get_y = get_x or given.get("x"), get_y or given.get("y")
-        if getattr(self.target, "encoded", False) and not isinstance(self.get_y, ColReader | None):
+        in_columns = isinstance(self.get_y, ColReader) and len(self.get_y.cols) > 1  # one for each class
+        if getattr(self.target, "encoded", False) and self.get_y is not None and not in_columns:
             self.get_y = FromFlags(self.get_y, self.target.vocab)
 
     @delegates(assemble)
@@ -151,10 +152,11 @@ class DataBlock:
         if not len(items):
             raise TextError("E104", received="no items", expected="one or more",
                             fix="check the source and get_items: a folder needs get_items=get_text_files")
+        total = len(items)
         texts, rows, names = self._texts(items)
         items = items.iloc[rows] if isinstance(items, pd.DataFrame) else [items[i] for i in rows]
         if self.target is None:
-            return Source(texts, items, names=names, rows=rows)
+            return Source(texts, items, names=names, rows=rows, total=total)
         columns = self._label_columns(items)
         if columns is None:
             if self.get_y is None:
@@ -165,7 +167,7 @@ class DataBlock:
         else:
             names |= {"label_cols": column_names(columns), "label_delim": self.get_y.label_delim}
         target, labels = read_labels(columns, delim=names.get("label_delim"), y_block=self.target, rows=rows)
-        return Source(texts, items, labels, target, names, rows, self.target)
+        return Source(texts, items, labels, target, names, rows, self.target, total)
 
     def _label_columns(self, items):
         """The columns of a table that the labels are in, or None where they come from somewhere else."""
@@ -190,6 +192,7 @@ class DataBlock:
             if len(columns) > 1:
                 names["text_cols"] = tuple(range(len(columns)))
         if isinstance(next(iter(columns[0])), Path):
+            names["encoding"] = self.text.encoding
             return FileTexts(columns[0], self.text.encoding), np.arange(len(items)), names
         return *clean_texts(columns, self.text.on_missing), names
 

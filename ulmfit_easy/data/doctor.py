@@ -4,7 +4,7 @@ Findings name rows, and labels where there are few of them; they never show a te
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,8 @@ import pandas as pd
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.checks import UNKNOWN
 from ulmfit_easy.data.sources import find_column, is_missing
-from ulmfit_easy.data.symptoms import Finding, Scan, check_labels, check_languages, check_texts, figures
+from ulmfit_easy.data.splits import ColSplitter
+from ulmfit_easy.data.symptoms import DAMAGED_TOKENS, Finding, Scan, check_labels, check_languages, check_texts, figures
 from ulmfit_easy.data.targets import plain_labels
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.viz import html_table, show_table, text_table
@@ -60,16 +61,17 @@ def doctor(df: pd.DataFrame, text_col=0, label_col=1, *, valid_col=None, label_d
 
     Args:
         text_col, label_col: names or positions, one or several; label_col None for texts without labels.
-        valid_col: true for the rows to validate with; without it nothing can have leaked yet.
+        valid_col: true for the rows to validate with, read as `TextDataLoaders.from_df` reads it; without it nothing
+            can have leaked yet.
         label_delim: what stands between the labels of a text that may have several.
 
-    Raises: E102 for a column that is not there.
+    Raises: E102 for a column that is not there; E206 for a `valid_col` that is neither true nor false.
     """
     columns = [find_column(df, col) for col in listify(text_col)]
     texts = [" ".join(field for field in row if isinstance(field, str)) for row in zip(*columns, strict=True)]
-    valid = np.zeros(len(df), bool) if valid_col is None else find_column(df, valid_col).to_numpy().astype(bool)
+    train, valid = (np.arange(len(df)), np.arange(0)) if valid_col is None else ColSplitter(valid_col)(df)
     labels = None if label_col is None else _labels([find_column(df, col) for col in listify(label_col)], label_delim)
-    scan = Scan(texts, labels, np.flatnonzero(~valid), np.flatnonzero(valid), range(len(df)))
+    scan = Scan(texts, labels, train, valid, range(len(df)))
     rare = sum(n for n in scan.words.values() if n < MIN_FREQ) / max(1, scan.words.total())
     return _checkup(scan, {f"words seen less than {MIN_FREQ} times": f"{rare:.1%}"}, _cells(columns))
 
@@ -89,7 +91,7 @@ def doctor_of(dls) -> Checkup:
     if dls.task in ("single", "multi"):
         decoded = [dls.decode(target) for dl in parts.values() for target in dl.targets]
         labels = [tuple(label) if dls.task == "multi" else (label,) for label in decoded]
-    scan = Scan(texts, labels, *np.split(np.arange(len(rows)), [len(dls.train.rows)]), rows)
+    scan = Scan(texts, labels, *np.split(np.arange(len(rows)), [len(dls.train.rows)]), rows, DAMAGED_TOKENS)
     known, findings = {"words in the vocabulary": f"{len(dls.text_vocab):,}"}, []
     for name, dl in parts.items():
         rate = ids.unk_rate(dl.rows)
@@ -131,7 +133,17 @@ def _labels(columns: Sequence, delim: str | None) -> list | None:
     values = [value for value, in rows]
     if any(isinstance(value, float) and not is_missing(value) and not value.is_integer() for value in values):
         return None
+    return [_labels_in(value, delim) for value in values]
+
+
+def _labels_in(value, delim: str | None) -> tuple | None:
+    """The labels of one cell, which may hold a list of them."""
+    if isinstance(value, list | tuple | set | np.ndarray):
+        return tuple(label if isinstance(label, Hashable) else str(label) for label in plain_labels(value))
+    if is_missing(value):
+        return None
     if delim:
-        return [None if is_missing(value) else tuple(filter(None, map(str.strip, str(value).split(delim))))
-                for value in values]
-    return [None if is_missing(value) or not str(value).strip() else (value,) for value in values]
+        return tuple(filter(None, map(str.strip, str(value).split(delim))))
+    if not str(value).strip():
+        return None
+    return (value if isinstance(value, Hashable) else str(value),)

@@ -89,7 +89,7 @@ class RegexLabeller:
 
 
 class FromFlags:
-    """The names of the classes whose flag, as `getter` gives them, is true."""
+    """The names of the classes whose flag, as `getter` gives them, is true; E207 unless each class has one."""
 
     def __init__(self, getter: Callable, classes: Sequence):
         if classes is None:
@@ -98,7 +98,11 @@ class FromFlags:
         self.getter, self.classes = getter, list(classes)
 
     def __call__(self, item) -> list:
-        return [name for name, flag in zip(self.classes, self.getter(item), strict=True) if int(flag)]
+        flags = listify(self.getter(item))
+        if len(flags) != len(self.classes):
+            raise LabelError("E207", received=f"{len(flags)} zeros and ones", expected=f"{len(self.classes)}, one for "
+                             "each class", fix="let get_y give as many as vocab= has names")
+        return [name for name, flag in zip(self.classes, flags, strict=True) if int(flag)]
 
 
 def values_of(getter: Callable | None, items: Sequence) -> list:

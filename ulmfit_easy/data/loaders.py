@@ -41,9 +41,10 @@ class Source:
     items: Sequence  # a table or a list of files
     labels: list | None = None
     target: type | None = None  # None for a language model
-    names: dict = field(default_factory=dict)  # text_cols, label_cols and label_delim, for later texts
+    names: dict = field(default_factory=dict)  # columns, delimiter, encoding: fields of `Preparation`, for later texts
     rows: np.ndarray | None = None  # (N,) the user's own row of each text, where some were left out
     block: object | None = None  # what `y_block` was; a CategoryBlock may ask for an order of classes
+    total: int | None = None  # the user's rows, where some were left out
 
 
 def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_vocab, tok_tfm, seq_len,
@@ -83,7 +84,7 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
         valid_dl = LMDataLoader(ids, valid, seq_len=seq_len, **for_valid)
     else:
         if weights is not None:
-            weights = checked_weights(weights, len(source.texts))[train]
+            weights = checked_weights(weights, source.total or len(source.texts))[rows[train]]
         drawn = balanced_rows(y_train) if balanced else weights
         train_dl = ClassifierDataLoader(ids, train, y_train, max_tokens=max_tokens, weights=drawn, **for_train)
         valid_dl = ClassifierDataLoader(ids, valid, y_valid, max_tokens=max_tokens, **for_valid)
@@ -139,7 +140,8 @@ class TextDataLoaders(DataLoaders):
             cache_dir, n_workers: where tokens are kept for the next time; how many processes make them, by default
                 one for little text, else one for each processor. See `TokenStore`.
             balanced: draw each class equally often in training; rows of rare classes come again and again.
-            weights: draw each row as often as its number, one for each row that is left, tells.
+            weights: draw each row as often as its number tells: one for each row of `df`, also of those that
+                `on_missing` drops.
             max_tokens: tokens of a classifier's batch, padding included, instead of `bs` rows.
             bptt_jitter: how much the batches of a language model differ in length; see `LMDataLoader`.
 
@@ -147,7 +149,7 @@ class TextDataLoaders(DataLoaders):
             E502 for an unknown `on_missing` or `lang`.
         """
         text_cols, label_cols = listify(text_col), [] if is_lm else listify(label_col)
-        texts, kept, df, text_series = read_texts(df, text_cols, on_missing)
+        texts, kept, total, df, text_series = read_texts(df, text_cols, on_missing)
         series = [find_column(df, col) for col in label_cols]
         names = {"text_cols": column_names(text_series), "label_cols": column_names(series),
                  "label_delim": label_delim}
@@ -162,7 +164,7 @@ class TextDataLoaders(DataLoaders):
             splitter = ColSplitter(valid_col)
         elif splitter is None:
             splitter = DefaultSplitter(targets if target is CategoryTarget else None, valid_pct, seed)
-        source = Source(texts, df, targets, target, names, kept, y_block)
+        source = Source(texts, df, targets, target, names, kept, y_block, total)
         return assemble(cls, source, splitter, path=path, labels=labels, text_vocab=text_vocab,
                         tok_tfm=tok_tfm, seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs,
                         shuffle=shuffle, device=device, seed=seed, **kwargs)
@@ -219,7 +221,8 @@ class TextDataLoaders(DataLoaders):
             splitter = FolderSplitter(path, train, valid)
         elif splitter is None:
             splitter = DefaultSplitter(targets, valid_pct, seed)
-        source = Source(FileTexts(files, encoding), files, targets, None if is_lm else CategoryTarget)
+        source = Source(FileTexts(files, encoding), files, targets, None if is_lm else CategoryTarget,
+                        {"encoding": encoding})
         return assemble(cls, source, splitter, path=path, labels=vocab, text_vocab=text_vocab,
                         tok_tfm=tok_tfm, seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs,
                         shuffle=shuffle, device=device, seed=seed, **kwargs)

@@ -45,6 +45,7 @@ class Preparation:
     seq_len: int = 72
     backwards: bool = False
     bs: int = 64
+    encoding: str = "utf-8"  # of text files
 
     @property
     def task(self) -> str:
@@ -57,7 +58,7 @@ class Preparation:
                 "n_out": getattr(self.target, "c", None), "text_cols": list(self.text_cols),
                 "label_cols": list(self.label_cols), "label_delim": self.label_delim,
                 "seq_len": self.seq_len, "backwards": self.backwards, "bs": self.bs,
-                "tokenizer": self.tokenizer.config()}
+                "encoding": self.encoding, "tokenizer": self.tokenizer.config()}
 
     @classmethod
     def from_config(cls, config: dict, vocab: Vocab, tokenizer: Tokenizer | None = None) -> "Preparation":
@@ -67,7 +68,8 @@ class Preparation:
                   else TARGETS[task](config["classes"]))
         same = ("label_delim", "seq_len", "backwards", "bs")
         return cls(tokenizer or Tokenizer.from_config(config["tokenizer"]), vocab, target,
-                   tuple(config["text_cols"]), tuple(config["label_cols"]), **{k: config[k] for k in same})
+                   tuple(config["text_cols"]), tuple(config["label_cols"]), **{k: config[k] for k in same},
+                   encoding=config.get("encoding", "utf-8"))  # older configs have none
 
     def ids(self, items) -> "MemoryIds":
         """The ids of new texts: strings, files, a Series, or a table with the columns used in training."""
@@ -85,7 +87,7 @@ class Preparation:
     def _text_columns(self, items) -> list:
         if self.get_x is not None and (isinstance(items, pd.DataFrame) or not self.is_one_text(next(iter(items)))):
             columns = fields_in(values_of(self.get_x, items))
-            return [FileTexts(columns[0])] if isinstance(columns[0][0], Path) else columns
+            return [FileTexts(columns[0], self.encoding)] if isinstance(columns[0][0], Path) else columns
         if not isinstance(items, pd.DataFrame) and len(self.text_cols) > 1:
             rows, n = list(items), len(self.text_cols)
             if bad := [i for i, row in enumerate(rows) if not (isinstance(row, tuple) and len(row) == n)]:
@@ -94,7 +96,7 @@ class Preparation:
                                 fix="give tuples, or a table with these columns")
             return [list(column) for column in zip(*rows, strict=True)]
         if not isinstance(items, pd.DataFrame):
-            return [FileTexts(items) if isinstance(next(iter(items)), Path) else items]
+            return [FileTexts(items, self.encoding) if isinstance(next(iter(items)), Path) else items]
         if len(self.text_cols) == items.shape[1] == 1:
             return [items.iloc[:, 0]]  # whatever its name
         return [find_column(items, col) for col in self.text_cols]
@@ -102,10 +104,10 @@ class Preparation:
     def targets(self, items) -> np.ndarray:
         """The targets of a table, or of files in folders; labels that training never saw count as wrong."""
         if self.get_y is not None:
-            labels = read_labels([values_of(self.get_y, items)], y_block=self.target.kind)[1]
+            labels = read_labels([values_of(self.get_y, items)], y_block=self.target)[1]
         elif isinstance(items, pd.DataFrame):
             columns = [find_column(items, col) for col in self.label_cols or ("label",)]
-            labels = read_labels(columns, delim=self.label_delim, y_block=self.target.kind)[1]
+            labels = read_labels(columns, delim=self.label_delim, y_block=self.target)[1]
         elif all(isinstance(item, Path) for item in items):
             labels = [parent_label(file) for file in items]
         else:

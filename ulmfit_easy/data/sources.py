@@ -71,14 +71,14 @@ def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) ->
 def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: str = "raise"):
     """The texts in some columns of a table, as `clean_texts` gives them, with the table that is left.
 
-    Returns: texts of M rows; (M,) int64 positions of these rows; the table of these rows, in which the texts of a
-        `TableOnDisk` are empty; the columns of the texts.
-    Raises: as `find_column`, `clean_texts` and `TableOnDisk.pieces`.
+    Returns: texts of M rows; (M,) int64 positions of these rows; how many rows there were; the table of the M rows, in
+        which the texts of a `TableOnDisk` are empty; the columns of the texts.
+    Raises: E104 for a `TableOnDisk` without rows; and as `find_column`, `clean_texts` and `TableOnDisk.pieces`.
     """
     if isinstance(table, pd.DataFrame):
         columns = [find_column(table, col) for col in cols]
         texts, kept = clean_texts(columns, on_missing)
-        return texts, kept, table.iloc[kept], columns
+        return texts, kept, len(table), table.iloc[kept], columns
     parts, kept, n = [], [], 0
     for piece in table.pieces():
         columns = [find_column(piece, col) for col in cols]
@@ -89,17 +89,19 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
         parts.append(left)
         kept.append(rows + n)
         n += len(piece)
+    if not n:
+        raise TextError("E104", received=f"{table.path} without rows", expected="one or more", fix="check the file")
     kept = np.concatenate(kept)
 
     def texts_of(piece):
         return clean_texts([find_column(piece, col) for col in cols], on_missing)[0]
 
-    return TextsOnDisk(table, texts_of, kept), kept, pd.concat(parts, ignore_index=True), columns
+    return TextsOnDisk(table, texts_of, kept), kept, n, pd.concat(parts, ignore_index=True), columns
 
 
 def some_of(texts: Sequence, rows: Sequence[int]) -> Iterator:
-    """The texts in these rows; those that are on disk in the order of the file."""
-    return texts.some(rows) if hasattr(texts, "some") else (texts[i] for i in rows)
+    """The texts in these rows, in the order of the source and not of `rows`, so that all sources are read alike."""
+    return texts.some(rows) if hasattr(texts, "some") else (texts[i] for i in sorted(rows))
 
 
 def is_missing(value) -> bool:

@@ -15,7 +15,10 @@ RARE = 10  # training texts of a class below which hardly anything can be learne
 FEW_WORDS, MANY_WORDS = 3, 1440  # a classifier judges by about the last 1,440 tokens (its max_len)
 MANY_CLASSES = 20  # are no longer listed
 OTHERS = 0.02  # of the texts may seem to be in other languages, since the guess errs too
-DAMAGED = re.compile("\ufffd|[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|\u00e2\u0080")  # UTF-8 read as something else
+SIGN = "[\u0080-\u009f\u00a1-\u00aa\u00ac\u00ae-\u00b6\u00b8-\u00ba\u00bc-\u00bf]"
+# UTF-8 read as something else. After a small letter, no blank, quote or hyphen will do: "irm\u00e3" ends so.
+DAMAGED = re.compile(f"\ufffd|[\u00c2\u00c3][\u0080-\u00bf]|[\u00e2\u00e3]{SIGN}|\u00e2\u20ac")
+DAMAGED_TOKENS = re.compile(f"\ufffd|[\u00c2\u00c3\u00e2\u00e3] ?{SIGN}|\u00e2\u20ac")  # a tokenizer parts off the sign
 
 
 class Finding(NamedTuple):
@@ -35,17 +38,18 @@ class Scan:
         labels: a tuple of labels for each text, None where it is missing; or None for texts without labels.
         train, valid: positions of the texts to train and to validate with.
         rows: the user's number of each text.
+        damage: what a text read in the wrong encoding has in it.
     """
 
     def __init__(self, texts: Iterable[str], labels: Sequence | None, train: np.ndarray, valid: np.ndarray,
-                 rows: Sequence[int]):
+                 rows: Sequence[int], damage: re.Pattern = DAMAGED):
         self.labels, self.train, self.valid, self.rows = labels, train, valid, rows
         sizes, keys, damaged, self.languages, self.words = [], [], [], [], Counter()
         for text in texts:
             words = re.findall(r"\w+|[^\w\s]", text.casefold())
             sizes.append(len(words))
             keys.append(hash(" ".join(words)))
-            damaged.append(bool(DAMAGED.search(text)))
+            damaged.append(bool(damage.search(text)))
             self.languages.append(guess_language(text))
             self.words.update(words)
         self.sizes, self.keys = np.array(sizes, dtype=np.int64), np.array(keys, dtype=np.int64)  # (N,) twice

@@ -49,6 +49,8 @@ def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | 
                 delimiter: str | None = None, quoting: int = csv.QUOTE_MINIMAL) -> Iterator[pd.DataFrame]:
     """The rows of a CSV, TSV or Parquet file as tables of `chunksize` rows each, one in memory at a time.
 
+    The pieces are larger where the row `header` would not be in the first one.
+
     Raises: as `read_table`; E407 also for JSON.
     """
     path = existing(path)
@@ -60,9 +62,9 @@ def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | 
         raise FileError("E407", received=f"{path}, to be read in pieces", expected="CSV or Parquet",
                         fix="leave chunksize out")
     decoded(bytes(4), path, encoding)  # E502 for one that Python does not know
-    names = None
+    names, first = None, 1 if header is None or header == "infer" else header + 1  # rows up to the names
     try:
-        with pd.read_csv(path, header=None, encoding=encoding, chunksize=chunksize,
+        with pd.read_csv(path, header=None, encoding=encoding, chunksize=max(chunksize, first),
                          **_csv_options(path, delimiter, quoting)) as pieces:
             for piece in pieces:
                 if header is not None and names is None:
@@ -117,6 +119,10 @@ def _no_table(path, e, delimiter):
 def _named(path, df, header) -> pd.DataFrame:
     """The rows below the row `header`, with its values as the names of the columns."""
     row = 0 if header == "infer" else header
+    if not 0 <= row < len(df):
+        raise FileError("E407", received=f"header={row} for {path}, which has no such row",
+                        expected="the row of the names, counted from 0",
+                        fix="name a row that is there, or pass header=None for no names")
     names = df.iloc[row].tolist()
     if double := [name for name, n in Counter(names).items() if n > 1]:
         raise FileError("E407", received=f"{path} with more than one column named {some(map(repr, double))}",

@@ -77,13 +77,18 @@ class CategoryTarget:
     def c(self) -> int:
         return len(self.classes)
 
+    @property
+    def add_na(self) -> bool:
+        """True where labels that are missing have a class, as `CategoryBlock(add_na=True)` asks for."""
+        return self.classes[:1] == [NA]
+
     def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None) -> np.ndarray:
         """Class numbers, (N,) int64; a label that is no class is E203 or, where `unseen` is given, that.
 
         `rows` are the row numbers that an error shall name, (N,).
         """
         labels = plain_labels(labels)
-        if self.classes[:1] == [NA]:
+        if self.add_na:
             labels = [label if label in self.o2i else NA for label in labels]
         new = {label for label in labels if label not in self.o2i}
         if new and unseen is None:
@@ -216,9 +221,10 @@ def read_labels(columns: Sequence, *, delim: str | None = None, y_block=None,
 
     Several columns are numbers with `y_block="regression"`, else zeros and ones with the names of the columns
     as classes; `delim` splits text into several classes. Else one column is one class for each text.
-    `rows` are the row numbers that an error shall name, (N,).
+    `rows` are the row numbers that an error shall name, (N,). `y_block` is a name, a block, or the target of training.
 
-    Raises: E202 with the rows of missing labels; E207 for fractions that nobody called classes or numbers.
+    Raises: E202 with the rows of missing labels; E207 for fractions that nobody called classes or numbers, and
+        for lists where a text has one class.
     """
     kind = getattr(y_block, "kind", y_block) or ("multi" if delim or len(columns) > 1 else "category")
     if kind not in ("category", "multi", "regression"):
@@ -248,6 +254,9 @@ def _one_class(values, y_block) -> list:
     if len(values) > 1:
         raise LabelError("E207", received=f"{len(values)} label columns for one class each", expected="one",
                          fix='name one column; TextDataLoaders also takes y_block="multi"')
+    if any(isinstance(v, list | set | np.ndarray) for v in values[0]):
+        raise LabelError("E207", received="lists of labels for one class each", expected="one label for each text",
+                         fix='pass y_block="multi" to TextDataLoaders, MultiCategoryBlock() to a DataBlock')
     if y_block is None and any(isinstance(v, float) and not v.is_integer() for v in values[0]):
         raise LabelError("E207", received="labels with fractions",
                          expected="names of classes, or numbers to predict",

@@ -31,7 +31,7 @@ class NTASGD(Callback):
         self.before_fit()
 
     def before_fit(self):
-        self.losses, self.averages, self.count, self.swapped = [], None, 0, False
+        self.losses, self.averages, self.count, self.swapped, self.were_swapped = [], None, 0, False, []
 
     def state_dict(self) -> dict:
         """The losses so far, and the averages with the number of their steps."""
@@ -63,10 +63,11 @@ class NTASGD(Callback):
                 self.averages[name] = there
 
     def before_validate(self):
+        self.were_swapped.append(self.swapped)  # one validation may be asked for inside another
         self._swap(True)
 
     def cleanup_validate(self):
-        self._swap(False)
+        self._swap(bool(self.were_swapped) and self.were_swapped.pop())
 
     def after_epoch(self):
         loss = self.recorder.value_of(self.monitor)
@@ -82,6 +83,8 @@ class NTASGD(Callback):
 
     def after_fit(self):
         self._swap(True)
+        if self.swapped:
+            self.opt.weights_changed()
         self.before_fit()
 
     cleanup_fit = before_fit

@@ -2,15 +2,16 @@
 
 from contextlib import ExitStack, contextmanager
 
+from ulmfit_easy._fastcore import listify
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 
 
 @contextmanager
 def added_cbs(learn, cbs):
-    """See `Learner.added_cbs`."""
+    """See `Learner.added_cbs`. A callback that is there already acts once, and stays."""
     before = list(learn.cbs)
     try:
-        learn.add_cbs(cbs)
+        learn.add_cbs([cb for cb in listify(cbs) if cb not in before])
         yield learn
     finally:
         learn.remove_cbs([cb for cb in learn.cbs if cb not in before])

@@ -1,5 +1,6 @@
 """Asking a trained model: validation, predictions of a whole loader, predictions of single texts."""
 
+import copy
 from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
@@ -13,7 +14,9 @@ from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.preds import GatherPredsCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
+from ulmfit_easy.learner.contexts import replaced
 from ulmfit_easy.learner.losses import activation_of, decodes_of
+from ulmfit_easy.learner.metric import as_metric
 
 
 class Prediction(NamedTuple):
@@ -45,14 +48,13 @@ def loader_of(learn, ds_idx, dl):
 
 
 def validate(learn, ds_idx=1, dl=None, cbs=None) -> list[float]:
-    """See `Learner.validate`."""
-    with learn.added_cbs(cbs):
-        before = learn.recorder.valid_values
-        try:
-            _run(learn, loader_of(learn, ds_idx, dl))
-            return learn.recorder.valid_values
-        finally:
-            learn.recorder.valid_values = before
+    """See `Learner.validate`. A recorder and metrics of its own: those of a fit that is under way stay untouched."""
+    recorder = Recorder()
+    learn.metrics = [as_metric(m) for m in listify(learn.metrics)]
+    with (learn.removed_cbs([cb for cb in learn.cbs if isinstance(cb, Recorder)]), learn.added_cbs([recorder]),
+          learn.added_cbs(cbs), replaced([learn], "metrics", [copy.copy(m) for m in learn.metrics])):
+        _run(learn, loader_of(learn, ds_idx, dl))
+    return recorder.valid_values
 
 
 LOOP = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad", "training")  # what one pass over data changes

@@ -45,6 +45,10 @@ class Lookahead(Optimizer):
     def clear_state(self):
         """Forget the moments of all parameters, and where the round began."""
         super().clear_state()
+        self.weights_changed()
+
+    def weights_changed(self):
+        """Begin a new round: the weights where the last one began are of the past."""
         self.count, self.slow = 0, {}
 
     def state_dict(self) -> dict:

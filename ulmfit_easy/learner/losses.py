@@ -76,7 +76,8 @@ class LabelSmoothingCrossEntropy(LabelSmoothingCrossEntropyFlat):
 class FocalLossFlat(CrossEntropyLossFlat):
     r"""Cross-entropy that leaves the easy rows alone: $(1 - p)^\gamma \cdot -\log p$ for the target's probability p.
 
-    For few rows of a class among many of another. A mean is over rows, with class weights too.
+    For few rows of a class among many of another. A mean is over rows, with class weights too;
+    unseen labels count nowhere.
     Source: Lin et al. 2017, arXiv 1708.02002, where gamma is 2.
     """
 
@@ -88,9 +89,11 @@ class FocalLossFlat(CrossEntropyLossFlat):
         return False
 
     def _loss(self, logits: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-        nll = F.cross_entropy(logits, target, reduction="none")  # (N,)
+        kept = target != self.ignore_index  # (N,)
+        nll = F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction="none")  # (N,), 0 if not kept
         loss = (1 - torch.exp(-nll)) ** self.gamma * nll
-        return _reduced(loss if weight is None else loss * weight[target], self.reduction)
+        loss = loss if weight is None else loss * weight[target * kept]
+        return loss if self.reduction == "none" else loss.sum() / (kept.sum() if self.reduction == "mean" else 1)
 
 
 class FocalLoss(FocalLossFlat):
@@ -98,10 +101,6 @@ class FocalLoss(FocalLossFlat):
 
     def __init__(self, gamma: float = 2.0, weight: Tensor | None = None, reduction: str = "mean"):
         super().__init__(gamma, weight, reduction, axis=1)
-
-
-def _reduced(loss: Tensor, reduction: str) -> Tensor:
-    return loss if reduction == "none" else loss.sum() if reduction == "sum" else loss.mean()
 
 
 class BCEWithLogitsLossFlat:

@@ -15,7 +15,6 @@ from ulmfit_easy.learner.anneal import SchedExp
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.events import CancelFitException, CancelValidException
 from ulmfit_easy.learner.schedule import ParamScheduler
-from ulmfit_easy.learner.seeds import set_seed  # noqa: F401  other modules know it by this place
 
 
 def valley(lrs, losses) -> float:

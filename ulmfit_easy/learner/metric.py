@@ -1,11 +1,13 @@
 """What a metric is: something measured over a whole validation set, batch by batch."""
 
+import copy
+
 import torch
 from torch import Tensor
 
 from ulmfit_easy._fastcore import camel2snake
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.models.softmax import LMOutput
+from ulmfit_easy.models.softmax import IGNORE, LMOutput
 
 
 def n_items(learn) -> int:
@@ -30,6 +32,8 @@ def name_of(func) -> str:
 
 class Metric:
     """Something measured over a validation set: `reset`, `accumulate(learn)` after each batch, then `value`."""
+
+    shared = False  # True for one that a module offers ready made: each learner gets a copy
 
     @property
     def name(self) -> str:
@@ -140,6 +144,9 @@ class AccumMetric(Metric):
 
     So it is not for language models. `metric(preds, targs)` gives the value for two tensors.
 
+    A row whose label training never saw counts as wrong where `func` gets decisions: no decision equals its target.
+    It is left out where `func` gets numbers, which cannot be wrong about a class that they do not have.
+
     Args:
         func: from (predictions, targets) to a number.
         dim_argmax: the dimension along which the likeliest class is taken, or None.
@@ -184,15 +191,18 @@ class AccumMetric(Metric):
     def accum_values(self, preds: Tensor, targs: Tensor, learn=None):
         """Keep one batch of predictions, as `func` wants them, and targets."""
         preds, targs = preds.detach().cpu(), targs.detach().cpu()
+        if preds.is_floating_point() and not targs.is_floating_point() and targs.ndim == 1:
+            preds, targs = preds[targs != IGNORE], targs[targs != IGNORE]
         preds, targs = flat_pair(preds, targs) if self.flatten else (preds, targs)
         self.preds.append(preds.float() if preds.is_floating_point() else preds)
         self.targs.append(targs)
 
     def __call__(self, preds: Tensor, targs: Tensor):
         """The metric of these targets and of predictions that are as `func` wants them: decisions, probabilities."""
-        self.reset()
-        self.accum_values(preds, targs)
-        return self.value
+        alone = copy.copy(self)
+        alone.reset()
+        alone.accum_values(preds, targs)
+        return alone.value
 
     @property
     def value(self):
@@ -227,10 +237,13 @@ ACTIVATIONS = {
 
 
 def as_metric(metric) -> Metric:
-    """A `Metric` as it is, a class of one called, a plain function averaged."""
+    """A `Metric` as it is (a copy of a shared one), a class of one called, a plain function averaged."""
     if isinstance(metric, type) and issubclass(metric, Metric):
         metric = metric()
     if not isinstance(metric, Metric) and not callable(metric):
         raise TrainingError("E502", received=f"metrics with {metric!r}", expected="metrics, or functions of "
                             "(predictions, targets)", fix="pass the metric itself, not its name: metrics=accuracy")
+    if getattr(metric, "shared", False):
+        metric = copy.copy(metric)
+        del metric.shared
     return metric if isinstance(metric, Metric) else AvgMetric(metric)

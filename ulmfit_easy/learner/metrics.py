@@ -86,6 +86,7 @@ class Perplexity(AvgLoss):
 
 
 perplexity = Perplexity()
+perplexity.shared = True
 
 
 def accuracy(pred: Tensor | LMOutput, target: Tensor, axis: int = -1) -> float:

@@ -122,6 +122,9 @@ class Optimizer:
         """Forget the moments of all parameters."""
         self.opt.state.clear()
 
+    def weights_changed(self):
+        """Hear that the weights are no longer those of the last step: they were loaded, or averaged."""
+
     def step(self):
         """Move every parameter that has a gradient."""
         if self.scaler is None:

@@ -39,6 +39,7 @@ def _exp_rmspe(pred: Tensor, target: Tensor) -> float:
 # Roots do not add up over batches: these keep all predictions.
 rmse = AccumMetric(_rmse, name="rmse")  # root of the mean squared error
 exp_rmspe = AccumMetric(_exp_rmspe, name="exp_rmspe")  # root of the mean squared relative error, of logarithms
+rmse.shared = exp_rmspe.shared = True
 
 
 def R2Score(sample_weight=None) -> AccumMetric:

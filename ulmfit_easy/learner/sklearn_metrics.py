@@ -5,12 +5,15 @@ each class above the loss's threshold. So `F1Score(average="macro")` fits both; 
 their own. `axis` is where the classes of a prediction are. All other arguments are scikit-learn's.
 """
 
+import math
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.metric import AccumMetric
+from ulmfit_easy.models.softmax import IGNORE
 
 
 def sklearn_metric(func: Callable, is_class: bool = True, thresh: float | None = None, axis: int = -1,
@@ -38,20 +41,40 @@ skm_to_fastai = sklearn_metric
 def sklearn_function(name: str) -> Callable:
     """A function of `sklearn.metrics`, which is imported when it is first called.
 
+    Labels that training never saw are no class of their own: their rows are wrong for the class that was said. What
+    cannot be computed, such as the ROC of a class that no row has, is nan, with a warning that says why.
+
     Raises: E502, when it is called, for `average="binary"` and more than two classes.
     """
 
     def func(targs, preds, **kwargs):
         from sklearn import metrics
 
-        if kwargs.get("average") == "binary" and (targs.ndim > 1 or len(np.union1d(targs, preds)) > 2):
+        if kwargs.get("average") == "binary" and (targs.ndim > 1 or max(targs.max(), preds.max()) > 1):
             raise TrainingError("E502", received=f'{name} with average="binary" for more than two classes',
                                 expected="how to bring the scores of the classes together",
                                 fix='pass average="macro", their mean, or "weighted" or "micro"')
-        return getattr(metrics, name)(targs, preds, **kwargs)
+        targs, preds = _without_unseen(name, targs, preds, kwargs)
+        try:
+            return getattr(metrics, name)(targs, preds, **kwargs)
+        except ValueError as error:
+            warnings.warn(f"{name} cannot be computed here and is nan: {error}", stacklevel=2)
+            return math.nan
 
     func.__name__ = name
     return func
+
+
+def _without_unseen(name: str, targs: np.ndarray, preds: np.ndarray, kwargs: dict):
+    """The arrays for `name`, and its `kwargs` changed, so that a label that was never seen is not one more class."""
+    if (targs == IGNORE).any() and targs.ndim == 1 and targs.dtype.kind == "i":
+        if name == "balanced_accuracy_score":  # of the recall of each class, which such a row does not change
+            return targs[targs != IGNORE], preds[targs != IGNORE]
+        if kwargs.get("average") == "binary":
+            kwargs |= {"labels": [kwargs.pop("pos_label")], "average": "macro"}
+        elif "average" in kwargs and kwargs.get("labels") is None:
+            kwargs["labels"] = np.setdiff1d(np.union1d(targs, preds), IGNORE)
+    return targs, preds
 
 
 # --- decisions: one class a text ------------------------------------------------------------------------------------
@@ -175,6 +198,8 @@ def _of_probs(name: str, activation: str = "probs", flatten: bool = False, **kwa
 
     def func(targs, probs, **kwargs):
         two_classes = probs.ndim == 2 and probs.shape[1] == 2 and targs.ndim == 1
+        if name == "brier_score_loss" and probs.ndim == 2 and not two_classes:
+            kwargs["labels"] = np.arange(probs.shape[1])  # a class may have no row
         return score(targs, probs[:, 1] if two_classes else probs, **kwargs)
 
     return sklearn_metric(func, is_class=False, activation=activation, flatten=flatten, name=name, **kwargs)

@@ -32,6 +32,8 @@ def load(learn, file, device=None, with_opt=True, strict=True):
     path = model_file(learn, file)
     tensors, metadata = load_weights(path, device or learn.dls.device)
     load_state(learn.model, _strip(tensors, "model."), path, strict)
+    if learn.opt is not None:
+        learn.opt.weights_changed()
     if with_opt and metadata.get("opt") is not None:
         if learn.opt is None:
             learn.create_opt()

@@ -22,8 +22,8 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
              stop: Collection[int] = (), num_samples: int | None = None, beam: int | None = None) -> list:
     """The ids of up to `n_words` tokens after the prompt `ids`, without the prompt.
 
-    The prompt is read once and the state kept, so a token costs the same however long the text has become. All texts
-    that are asked for go on together, in one batch.
+    Each prompt is read once and the state kept, so a token costs the same however long the text has become. All texts
+    that are sampled go on together, in one batch; a beam search takes the prompts one by one, its beams together.
 
     Args:
         ids: one prompt of at least one id, or several.

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.files import atomic_path, existing, free_place, read_json, write_json
-from ulmfit_easy.learner.lr_find import random_state, set_random_state, set_seed
 from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
+from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier

@@ -18,9 +18,9 @@ from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.callbacks.tracking import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.training import GradientClip
-from ulmfit_easy.learner.lr_find import set_seed
 from ulmfit_easy.learner.metrics import Perplexity, accuracy
 from ulmfit_easy.learner.optim import Adam
+from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.precision import chosen

@@ -39,7 +39,7 @@ class RunLogger(Callback):
         self.log({"train_loss": self.recorder.losses[-1], **rates}, self.step)
 
     def after_epoch(self):
-        row = zip(self.recorder.metric_names[2:-1], self.recorder.log[2:-1], strict=True)  # without epoch, train, time
+        row = zip(self.recorder.measures[1:], self.recorder.values[-1][1:], strict=True)  # train_loss came by batch
         self.log({"epoch": self.epoch, **{name: value for name, value in row if value is not None}}, self.step)
 
     def state_dict(self) -> dict:
@@ -82,6 +82,8 @@ class TensorBoardCallback(RunLogger):
 class WandbCallback(RunLogger):
     """Logs to the Weights & Biases run that is there, or to one of its own; needs the extra `wandb`.
 
+    Its own run goes on from fit to fit, under one id.
+
     Args:
         mode: of a run of its own. "offline", the default, keeps everything on this machine, from where
             `wandb sync` can send it; "online" sends it while training.
@@ -94,6 +96,7 @@ class WandbCallback(RunLogger):
     def open(self, settings):
         if self.wandb.run is None:
             self.own = self.wandb.init(**self.init)
+            self.init |= {"id": self.own.id, "resume": "allow"}  # for the next fit
         self.wandb.run.config.update(settings, allow_val_change=True)
 
     def log(self, values, step):
@@ -108,7 +111,7 @@ class WandbCallback(RunLogger):
 class MLflowCallback(RunLogger):
     """Logs to the MLflow run that is active, or to one of its own; needs the extra `mlflow`.
 
-    Without `mlflow.set_tracking_uri`, MLflow writes to this machine.
+    Its own run goes on from fit to fit. Without `mlflow.set_tracking_uri`, MLflow writes to this machine.
 
     Args:
         start_run: arguments of `mlflow.start_run`, such as `run_name`.
@@ -120,7 +123,7 @@ class MLflowCallback(RunLogger):
     def open(self, settings):
         self.own = self.mlflow.active_run() is None
         if self.own:
-            self.mlflow.start_run(**self.start_run)
+            self.start_run["run_id"] = self.mlflow.start_run(**self.start_run).info.run_id  # for the next fit
         self.mlflow.set_tags({name: str(value) for name, value in settings.items()})
 
     def log(self, values, step):

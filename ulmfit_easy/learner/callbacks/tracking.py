@@ -29,10 +29,10 @@ class TrackerCallback(Callback):
         self.best, self.new_best = None, False
 
     def before_fit(self):
-        names = self.recorder.metric_names
-        if self.monitor not in names[1:-1]:
+        names = self.recorder.measures
+        if self.monitor not in names:
             raise TrainingError("E502", received=f"monitor={self.monitor!r}",
-                                expected=f"one of {', '.join(names[1:-1])}", fix="name a column of the table")
+                                expected=f"one of {', '.join(names)}", fix="name a column of the table")
         self.lower = any(w in self.monitor for w in LOWER_IS_BETTER) if self.comp is None else bool(self.comp(0, 1))
         if self.reset_on_fit or self.best is None:
             self.best, self.new_best = math.inf if self.lower else -math.inf, False

@@ -57,7 +57,8 @@ class GradientClip(Callback):
 class GradientAccumulation(Callback):
     """Makes a step only after `n_acc` rows: a large batch in the memory of a small one.
 
-    The last rows of an epoch make a step even if they are fewer, so that none is lost.
+    The last rows of an epoch make a step even if they are fewer, so that none is lost; where an epoch is cancelled,
+    the rows that still wait for a step are dropped.
     """
 
     order, run_valid = 6, False
@@ -75,6 +76,7 @@ class GradientAccumulation(Callback):
 
     def before_train(self):
         self.count = 0
+        self.opt.zero_grad()
 
     def after_loss(self):
         rows = len(self.yb[0])
