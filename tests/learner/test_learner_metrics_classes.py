@@ -130,6 +130,7 @@ def test_a_label_that_was_never_seen_is_wrong_and_no_class_of_its_own(logits):
 
 def test_a_metric_that_is_there_for_all_is_a_copy_in_each_learner():
     for shared in (m.rmse, m.exp_rmspe, m.perplexity):
+        shared.reset()  # whatever other tests asked of it
         one, other, own = regression(metrics=shared), regression(metrics=shared), m.Perplexity()
         one.metrics[0].name = "mine"
         assert other.metrics[0].name == shared.name != "mine" and m.as_metric(own) is own
