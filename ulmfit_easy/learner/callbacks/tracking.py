@@ -102,12 +102,10 @@ class SaveModelCallback(TrackerCallback):
             self.last_saved = None  # a fit that is over, asked to resume, need not load what may be another's by then
 
 
-class EarlyStoppingCallback(TrackerCallback):
-    """Stops the fit when the monitored value has not improved for `patience` epochs."""
+class PatientCallback(TrackerCallback):
+    """Base of callbacks that act when there was no new best for `patience` epochs: `self.wait` counts them."""
 
-    order = 63
-
-    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1, reset_on_fit=True):
+    def __init__(self, monitor, comp, min_delta, patience, reset_on_fit):
         super().__init__(monitor, comp, min_delta, reset_on_fit)
         self.patience = patience
 
@@ -127,13 +125,25 @@ class EarlyStoppingCallback(TrackerCallback):
     def after_epoch(self):
         super().after_epoch()
         self.wait = 0 if self.new_best else self.wait + 1
+
+
+class EarlyStoppingCallback(PatientCallback):
+    """Stops the fit when the monitored value has not improved for `patience` epochs."""
+
+    order = 63
+
+    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1, reset_on_fit=True):
+        super().__init__(monitor, comp, min_delta, patience, reset_on_fit)
+
+    def after_epoch(self):
+        super().after_epoch()
         if self.wait >= self.patience:
             if self.learn.verbose:
                 print(f"No improvement of {self.monitor} for {self.wait} epochs: stopping after epoch {self.epoch}.")
             raise CancelFitException
 
 
-class ReduceLROnPlateau(TrackerCallback):
+class ReduceLROnPlateau(PatientCallback):
     """Divides the rates by `factor` when the monitored value has not improved for `patience` epochs.
 
     It is for `fit`, whose rate is constant: a schedule would set its own rate again in the next batch.
@@ -148,25 +158,11 @@ class ReduceLROnPlateau(TrackerCallback):
 
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1, factor=10.0, min_lr=0,
                  reset_on_fit=True):
-        super().__init__(monitor, comp, min_delta, reset_on_fit)
-        self.patience, self.factor, self.min_lr = patience, factor, min_lr
-
-    def before_fit(self):
-        super().before_fit()
-        self.wait = 0
-
-    def state_dict(self) -> dict:
-        """The best value so far, and the epochs since; the rates are the optimizer's."""
-        return {**super().state_dict(), "wait": self.wait}
-
-    def load_state_dict(self, state: dict):
-        """Go on from `state_dict()`."""
-        super().load_state_dict(state)
-        self.wait = state["wait"]
+        super().__init__(monitor, comp, min_delta, patience, reset_on_fit)
+        self.factor, self.min_lr = factor, min_lr
 
     def after_epoch(self):
         super().after_epoch()
-        self.wait = 0 if self.new_best else self.wait + 1
         if self.wait < self.patience:
             return
         self.wait, before = 0, [h["lr"] for h in self.opt.hypers]
