@@ -1,4 +1,4 @@
-"""One thread, for on tensors as small as these threads only wait for each other; float32; nothing pretrained."""
+"""What all tests share: one thread, for small tensors only wait for each other on more; float32; nothing shipped."""
 
 import os
 
@@ -18,4 +18,12 @@ def nothing_shipped(tmp_path_factory):
     """The library's own language models are out of sight: tests use tiny ones."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ulmfit_easy.bundle.shipped.WEIGHTS", tmp_path_factory.mktemp("weights"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def away_from_the_users_cache(tmp_path_factory):
+    """Tokens are kept in a folder of these tests; some have one of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

@@ -21,13 +21,6 @@ from ulmfit_easy.models.awd_lstm import AWD_LSTM
 TEXT = "The plot was wonderful . my brother loved it too , most of all the camera . I will warn all my friends"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def learn():
     learn = classifier()

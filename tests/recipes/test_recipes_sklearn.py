@@ -13,13 +13,6 @@ CHECKS = ("check_estimator_cloneable", "check_estimator_repr", "check_no_attribu
           "check_mixin_order")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def tiny(**params):
     return ULMFiT(**{"preset": TINY, "seed": 0, "pretrained": False, "verbose": False, **params})
 
