@@ -19,7 +19,7 @@ from ulmfit_easy.errors import (
 )
 
 PACKAGE, TESTS = Path(ulmfit_easy.__file__).parent, Path(__file__).parent
-DOCS = (PACKAGE.parent / "docs" / "errors.md").read_text(encoding="utf-8")
+DOCS = (PACKAGE.parent / "docs" / "ERRORS.md").read_text(encoding="utf-8")
 CLASSES = {"1": TextError, "2": LabelError, "3": VocabError, "4": FileError, "5": TrainingError}
 PARTS = {"received": "2 rows", "expected": "3", "fix": "add one"}
 

@@ -1,14 +1,11 @@
-"""Files are whole or absent, and no archive writes outside its folder."""
+"""Files are whole or absent, and what is read of them is bounded and typed."""
 
 import errno
-import gzip
-import io
 import os
 import random
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 
 import pytest
@@ -18,7 +15,6 @@ from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import (
     atomic_path,
     check_sha256,
-    extract_tar,
     guess_encoding,
     read_json,
     read_text,
@@ -130,12 +126,6 @@ def test_40_kills_leave_40_whole_files(tmp_path):
     assert killed_writers(tmp_path / "x", 40) == 0
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_300_kills_leave_300_whole_files(tmp_path):
-    assert killed_writers(tmp_path / "x", 300) == 0
-
-
 # --- reading ------------------------------------------------------------------------------------------------
 
 
@@ -158,7 +148,7 @@ def test_json_is_bounded_typed_and_atomic(tmp_path):
     assert read_json(file) == {"é": [1, None]}
     with pytest.raises(FileError, match="E401.*more than 5"):
         read_json(file, max_bytes=5)
-    for data in (b"{", b"\xff", b"[" * 100_000):
+    for data in (b"{", b"\xff", b"[" * 100_000, b"[NaN]", b"-Infinity", b"[1e999]", b"9" * 5000):
         file.write_bytes(data)
         with pytest.raises(FileError, match="E401"):
             read_json(file)
@@ -192,103 +182,6 @@ def test_an_encoding_that_python_does_not_know_is_e502(tmp_path):
 def test_a_byte_order_mark_is_not_text(tmp_path):
     (tmp_path / "x").write_bytes(b"\xef\xbb\xbfhello")
     assert read_text(tmp_path / "x") == "hello"
-
-
-# --- archives -----------------------------------------------------------------------------------------------
-
-
-def member(name, data=b"evil", **attributes):
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    for key, value in attributes.items():
-        setattr(info, key, value)
-    return info, data
-
-
-def tar_of(path, *members, mode="w"):
-    with tarfile.open(path, mode) as tar:
-        for info, data in members:
-            tar.addfile(info.replace(name=info.name.replace("{tmp}", str(path.parent)), deep=False), io.BytesIO(data))
-    return path
-
-
-def link(name, target, kind=tarfile.SYMTYPE):
-    return member(name, b"", type=kind, linkname=target)
-
-
-HOSTILE = {
-    "absolute": [member("{tmp}/escaped")],
-    "..": [member("../escaped")],
-    ".. deep inside": [member("a/b/../../../escaped")],
-    ".. after a good file": [member("good"), member("../escaped")],
-    "a folder outside": [member("../folder", b"", type=tarfile.DIRTYPE)],
-    "backslashes": [member("..\\escaped")],
-    "a drive": [member("C:/escaped")],
-    "a stream of a file": [member("a.txt:stream")],
-    "a link out": [link("link", "..")],
-    "a link, then a write through it": [link("link", ".."), member("link/escaped")],
-    "a link inside": [member("a"), link("b", "a")],
-    "a hard link out": [link("hard", "../victim", tarfile.LNKTYPE)],
-    "a hard link inside": [member("a"), link("b", "a", tarfile.LNKTYPE)],
-    "a device": [member("null", b"", type=tarfile.CHRTYPE, devmajor=1, devminor=3)],
-    "a block device": [member("disk", b"", type=tarfile.BLKTYPE)],
-    "a pipe": [member("pipe", b"", type=tarfile.FIFOTYPE)],
-    "a file twice": [member("a", b"one"), member("a", b"two")],
-    "a file as a folder": [member("a"), member("a/b")],
-    "a name that is too long": [member("a" * 5000)],
-    "a file in the place of the folder": [member(".")],
-    "a name with a null": [member("a\0b", pax_headers={"path": "a\0b"})],
-    "more than there may be": [member("zeros", b"\0" * 200_000)],
-    "many that are more together": [member(f"{i}", b"\0" * 3000) for i in range(40)],
-    "too many": [member(f"{i}", b"") for i in range(60)],
-}
-
-
-def outside(tmp_path):
-    return {p.name: p.read_bytes() if p.is_file() else None for p in tmp_path.iterdir() if p.name != "evil.tar"}
-
-
-@pytest.mark.parametrize("mode", ["w", "w:gz"])
-@pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_archive_is_refused_whole(tmp_path, case, mode):
-    (tmp_path / "victim").write_bytes(b"mine")
-    archive = tar_of(tmp_path / "evil.tar", *HOSTILE[case], mode=mode)
-    before = outside(tmp_path)
-    with pytest.raises(FileError, match="E405"):
-        extract_tar(archive, tmp_path / "out", max_bytes=100_000, max_files=50)
-    assert outside(tmp_path) == before
-
-
-def test_a_broken_archive_is_refused_and_what_was_there_stays(tmp_path):
-    rng = random.Random(0)
-    whole = tar_of(tmp_path / "evil.tar", *[member(f"{i}", bytes(rng.choices(range(9), k=3000))) for i in range(9)],
-                   mode="w:gz")
-    data, refused = whole.read_bytes(), 0
-    extract_tar(whole, tmp_path / "out")
-    before = content(tmp_path / "out")
-    cut = [data[:n] for n in range(1, len(data) - 8, len(data) // 12)]
-    flipped = [data[:i] + bytes([data[i] ^ 255]) + data[i + 1:] for i in rng.sample(range(20, len(data)), 20)]
-    for bad in [*cut, *flipped, b"", b"no archive at all", gzip.compress(b"no archive either")]:
-        whole.write_bytes(bad)
-        try:
-            extract_tar(whole, tmp_path / "out")
-        except FileError as e:
-            assert e.code == "E405"
-            refused += 1
-            assert content(tmp_path / "out") == before
-        else:
-            before = content(tmp_path / "out")  # a flip that no checksum of tar or gzip covers
-    assert refused >= len(cut) + 3
-
-
-def test_a_good_archive_is_extracted(tmp_path):
-    archive = tar_of(tmp_path / "good.tar", member("d", b"", type=tarfile.DIRTYPE), member("d/a", b"1"),
-                     member("./e/f/b", b"2"), mode="w:gz")
-    assert extract_tar(archive, tmp_path / "out") == tmp_path / "out"
-    assert (tmp_path / "out/d/a").read_bytes() == b"1" and (tmp_path / "out/e/f/b").read_bytes() == b"2"
-    assert sorted(os.listdir(tmp_path)) == ["good.tar", "out"]
-    with pytest.raises(FileError, match="E404"):
-        extract_tar(tmp_path / "none.tar", tmp_path / "out")
 
 
 def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """Coded errors in three parts: what was received, what was expected, how to fix it.
 
-Codes: E1xx text, E2xx labels, E3xx vocabulary, E4xx files, E5xx training. `docs/errors.md` explains each.
+Codes: E1xx text, E2xx labels, E3xx vocabulary, E4xx files, E5xx training. `docs/ERRORS.md` explains each.
 """
 
 CODES = {
@@ -8,6 +8,7 @@ CODES = {
     "E102": "a column is missing",
     "E103": "too little text for one batch",
     "E104": "there are no texts at all",
+    "E110": "one text of many cannot be tokenized",
     "E201": "fewer than two classes to tell apart",
     "E202": "a label is missing",
     "E203": "a label of the validation set is not in the training set",
@@ -26,7 +27,9 @@ CODES = {
     "E406": "a checksum differs",
     "E407": "a table cannot be read as asked",
     "E408": "a checkpoint belongs to another run",
-    "E501": "the loss is not a finite number",
+    "E409": "there is no room on the disk",
+    "E410": "a file could not be fetched",
+    "E501": "training left the finite numbers",
     "E502": "an argument has a value that cannot work",
     "E503": "rates do not fit the layer groups",
     "E504": "the learning-rate finder had too few points",
@@ -34,6 +37,7 @@ CODES = {
     "E506": "the learner lacks something this call needs",
     "E507": "an optional package is not installed",
     "E508": "a worker process has died",
+    "E509": "a batch does not fit into memory",
 }
 
 

@@ -1,11 +1,12 @@
-"""Files that are never half written, hashes, and archives that cannot escape their folder."""
+"""Files that are never half written, hashes, and what is read of files."""
 
+import errno
 import hashlib
 import json
+import math
 import os
 import shutil
-import tarfile
-import tempfile
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,40 +67,82 @@ def free_place(path, part: str | None = None) -> Path:
     return path
 
 
-def _fsync_dir(folder: Path):
-    if os.name == "posix":  # power loss: the rename itself must reach the disk
-        fd = os.open(folder, os.O_RDONLY)
+def _fsync(path: Path):
+    """Wait until a file, or the list of names in a folder, is on the disk."""
+    if path.is_dir() and os.name != "posix":
+        return
+    fd = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _swapped(a: Path, b: Path) -> bool:
+    """Whether two names have been exchanged in one step; only Linux can, and not on every file system."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)  # flag 2 is RENAME_EXCHANGE, folder -100 the working one
+    return rename is not None and rename(-100, os.fsencode(a), -100, os.fsencode(b), 2) == 0
+
+
+def _put(new: Path, path: Path):
+    """Let `new` take the place of `path`."""
+    if not path.is_dir():
+        os.replace(new, path)
+    elif not _swapped(new, path):
+        old = new.with_name("old")
         try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+            os.replace(path, old)
+            os.replace(new, path)
+        except BaseException:
+            if old.exists() and not path.exists():
+                os.replace(old, path)
+            raise
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether an error says that a disk or a quota is full; safetensors writes files itself and tells in words."""
+    codes = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+    return getattr(error, "errno", None) in codes or any(f"(os error {code})" in str(error) for code in codes)
+
+
+def _no_room(path: Path, tmp: Path, error: Exception) -> FileError:
+    written = sum(part.stat().st_size for part in tmp.rglob("*") if part.is_file())
+    free = shutil.disk_usage(path.parent).free
+    return FileError("E409", received=f"{path}, of which {written:,} bytes were written before this: {error}",
+                     expected=f"room for all of it; besides these there are {free:,} bytes free",
+                     fix="free some space, or choose another disk; what was in its place is still there")
 
 
 @contextmanager
 def atomic_path(path):
     """A sibling temporary path to write to; it takes the place of `path` only if the block succeeds.
 
-    After a kill, a full disk or an error the old file is still there, whole. A folder too; but it takes two
-    renames, and a kill just between them leaves the old one in the hidden folder beside its place.
+    After a kill, a full disk or an error the old file or folder is still there, whole. (Where a system cannot
+    exchange two folders in one step, replacing one takes two renames; a kill just between them leaves the old
+    folder in the hidden one beside its place.)
+
+    Raises:
+        FileError: E409 where the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
+    tmp = path.parent / f".{path.name}.tmp-{os.urandom(8).hex()}"
+    new = tmp / path.name
     try:
-        yield tmp / path.name
-        new = tmp / path.name
-        for file in [new] if new.is_file() else [p for p in new.rglob("*") if p.is_file()]:
-            with open(file, "rb+") as f:
-                os.fsync(f.fileno())
-        try:
-            if path.is_dir():
-                os.replace(path, tmp / "old")
-            os.replace(new, path)
-        except BaseException:
-            if (tmp / "old").exists():
-                os.replace(tmp / "old", path)
-            raise
-        _fsync_dir(path.parent)
+        tmp.mkdir(mode=0o700)
+        yield new
+        for part in sorted([new, *new.rglob("*")], reverse=True):  # what is in a folder, then its list of names
+            _fsync(part)
+        _put(new, path)
+        _fsync(path.parent)
+    except Exception as e:
+        if _is_full(e):
+            raise _no_room(path, tmp, e) from e
+        raise
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
 
@@ -116,15 +159,21 @@ def write_json(path, obj):
 
 
 def read_json(path, max_bytes: int = 64 << 20):
-    """Read a JSON file of bounded size; E401 if it is something else."""
+    """Read a JSON file of bounded size and with finite numbers; E401 if it is something else."""
     path = existing(path)
     try:
         if path.stat().st_size > max_bytes:
             raise ValueError(f"it has {path.stat().st_size:,} bytes, more than {max_bytes:,}")
-        return json.loads(path.read_bytes().decode("utf-8"))
+        return json.loads(path.read_bytes().decode("utf-8"), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError, OSError) as e:
         raise FileError("E401", received=f"{path}, which cannot be read as JSON ({e})", expected="a JSON file",
                         fix="save it again with this library") from e
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):  # Python reads NaN and infinity too, which JSON does not have
+        raise ValueError(f"the number {number[:20]}")
+    return value
 
 
 def read_text(path, encoding: str = "utf-8") -> str:
@@ -162,41 +211,3 @@ def guess_encoding(data: bytes) -> str:
         if encoding != "gb18030" or sum("\u4e00" <= c <= "\u9fff" for c in text) > len(text) / 4:
             return encoding
     return "latin-1"
-
-
-def extract_tar(archive, dest, *, max_bytes: int = 1 << 30, max_files: int = 100_000) -> Path:
-    """Extract a tar archive into the new folder `dest`; E405 for anything that could escape it or fill the disk.
-
-    Only plain files and folders are taken: no links, no devices, no absolute or `..` names. All or nothing.
-    """
-    archive, dest = existing(archive), Path(dest)
-
-    def refuse(why):
-        return FileError("E405", received=f"{archive}, {why}", expected="plain files inside one folder",
-                         fix="do not use this archive")
-
-    with atomic_path(dest) as tmp:
-        tmp.mkdir()
-        root, total = tmp.resolve(), 0
-        try:
-            with tarfile.open(archive) as tar:
-                for n, member in enumerate(tar):
-                    total += member.size
-                    if n >= max_files or total > max_bytes:
-                        raise refuse(f"with more than {max_files:,} members or {max_bytes:,} bytes")
-                    if not (member.isreg() or member.isdir()):
-                        raise refuse(f"whose member {member.name!r} is not a plain file")
-                    target = (tmp / member.name).resolve()
-                    if "\\" in member.name or ":" in member.name or not target.is_relative_to(root):
-                        raise refuse(f"whose member {member.name!r} leads out of its folder")
-                    if member.isdir():
-                        target.mkdir(parents=True, exist_ok=True)
-                        continue
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with tar.extractfile(member) as source, open(target, "xb") as out:
-                        shutil.copyfileobj(source, out)
-        except FileError:
-            raise
-        except Exception as e:  # tar, gzip, zlib and lzma each have errors of their own for bad data
-            raise refuse(f"which cannot be read ({e})") from e
-    return dest

@@ -53,6 +53,13 @@ def printable(value) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 
+def no_formula(value):
+    """A cell of a CSV file: text that a spreadsheet would take for a formula has a `'` before it; numbers do not."""
+    if not isinstance(value, str) or re.fullmatch(r"[+-]?[\d.,]+(e[+-]?\d+)?", value, re.I | re.A):
+        return value
+    return f"'{value}" if re.match(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]", value) else value
+
+
 def text_table(rows: Sequence[Sequence], columns: Sequence[str], width: int = 110) -> str:
     """A plain table of at most `width` columns; long cells are wrapped, and cut after a few lines."""
     cells = [[printable(value) for value in row] for row in [list(columns), *rows]]

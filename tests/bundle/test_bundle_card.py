@@ -8,7 +8,7 @@ FACTS = dict(name="lm", lang="en", backwards=False, held_out="12 documents", res
 
 def test_a_card_has_all_facts_and_room_for_a_licence():
     card = model_card(**FACTS)
-    for part in ("# lm\n", "language: en", "reads forwards", "reviews.csv --pretrained lm\n", "* size: tiny",
+    for part in ("# lm\n", 'language: "en"\n', "reads forwards", "reviews.csv --pretrained lm\n", "* size: tiny",
                  "On 12 documents:\n\n* perplexity: 50.1\n", "| `a.txt` | 1,200 | 3,000,000 |", "* seed: 0\n",
                  "* versions: ulmfit_easy ", "torch ", "## Use and limits", "## Licence\n\nTo be filled in"):
         assert part in card, part

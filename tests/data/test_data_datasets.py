@@ -26,7 +26,8 @@ def archive(path, **texts):
 
 def test_a_known_name_is_found_where_the_message_says_to_put_it(tmp_path):
     place = tmp_path / "cache" / "archive" / "imdb_sample.tgz"
-    with pytest.raises(FileError, match=rf"\[E404\].*{place}.*fetch {URLs.IMDB_SAMPLE}.*not use the network"):
+    way = f"fetch {URLs.IMDB_SAMPLE} and put it there, or give its sha256="
+    with pytest.raises(FileError, match=rf"\[E404\].*{place}.*{way}"):
         untar_data(URLs.IMDB_SAMPLE)
     archive(place, imdb_sample__texts="text,label\n")
     found = untar_data(URLs.IMDB_SAMPLE)
@@ -65,7 +66,7 @@ def test_another_or_an_unsafe_archive_is_not_extracted(tmp_path):
         untar_data(archive(tmp_path / "bad.tgz", **{"..__..__out": "1"}))
     bomb = archive(tmp_path / "bomb.tgz", zeros="0" * 3_000_000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ulmfit_easy.data.datasets.SMALL", 10_000)
+        patch.setattr("ulmfit_easy.archives.SMALL", 10_000)
         with pytest.raises(FileError, match="E405.*more than"):
             untar_data(bomb)
     assert not (tmp_path / "cache").exists() or not list((tmp_path / "cache").rglob("*.csv"))

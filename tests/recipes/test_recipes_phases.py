@@ -10,6 +10,7 @@ import pytest
 import torch
 from recipes_tiny import DF, TINY
 
+from ulmfit_easy.bundle.artefact import load_bundle, save_bundle
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner.callbacks.training import GradientClip
@@ -121,11 +122,18 @@ def test_a_pretrained_model_brings_its_sizes(dls_lm, tmp_path, capsys):
 OURS = {"format": 1, "kind": "language_model", "arch": "AWD_LSTM", "model": {"config": {}}}
 
 
-@pytest.mark.parametrize(("config", "code"), [
-    ([], "E401"), ({}, "E401"), ({"format": 1}, "E402"), ({**OURS, "model": 3}, "E401"), ({**OURS, "arch": 5}, "E401"),
-    ({**OURS, "model": {"config": 5}}, "E401"), ({**OURS, "model": {"config": [["emb_sz"]]}}, "E401"),
-    ({**OURS, "data": "x"}, "E401")])
-def test_a_folder_that_does_not_tell_how_its_model_is_built_is_a_coded_error(dls_lm, tmp_path, config, code):
+@pytest.mark.parametrize("change", [
+    {"model": 3}, {"arch": 5}, {"model": {"config": 5}}, {"model": {"config": [["emb_sz"]]}}, {"data": "x"}])
+def test_a_folder_that_does_not_tell_how_its_model_is_built_is_a_coded_error(dls_lm, tmp_path, change):
+    folder = new_lm(dls_lm, TINY, verbose=False).export((tmp_path / "lm").absolute())
+    _, vocab, weights = load_bundle(folder)
+    save_bundle(folder, weights, vocab, {**OURS, **change})
+    with pytest.raises(FileError, match="E401"):
+        new_lm(dls_lm, TINY, folder)
+
+
+@pytest.mark.parametrize(("config", "code"), [([], "E401"), ({}, "E401"), ({"format": 1}, "E402"), (OURS, "E402")])
+def test_settings_that_are_not_those_of_the_weights_are_a_coded_error(dls_lm, tmp_path, config, code):
     folder = new_lm(dls_lm, TINY, verbose=False).export((tmp_path / "lm").absolute())
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(FileError, match=code):

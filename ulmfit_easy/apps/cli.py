@@ -40,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("model", type=Path, metavar="DIR", help="what `ulmfit train` wrote")
     predict.add_argument("file", type=Path)
     predict.add_argument("--text", default="text", metavar="COL")
-    predict.add_argument("--out", type=Path, metavar="CSV", help="default: standard output")
+    predict.add_argument("--out", type=Path, metavar="CSV", help="default: standard output; in both, text that a "
+                         "spreadsheet would run as a formula has a ' before it")
     predict.set_defaults(run=run_predict)
 
     lm = commands.add_parser("lm", help="train a language model on the unlabelled texts of a table or a folder")
@@ -119,6 +120,7 @@ def run_predict(args):
     from ulmfit_easy.errors import FileError, TrainingError
     from ulmfit_easy.files import atomic_path
     from ulmfit_easy.recipes.estimator import ULMFiT
+    from ulmfit_easy.viz import no_formula
 
     if args.out is not None and args.out.is_dir():
         raise TrainingError("E502", received=f"--out {args.out}, a folder", expected="the name of a CSV file",
@@ -130,6 +132,7 @@ def run_predict(args):
     model = ULMFiT.load(args.model)
     probs = model.predict_proba(df[args.text])
     df = df.assign(prediction=model.classes_[probs.argmax(1)], probability=probs.max(1).round(4))
+    df = df.map(no_formula).rename(columns=no_formula)
     form = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}  # a text with a lone \r in it stays one row
     if args.out is None:
         df.to_csv(sys.stdout, **form)

@@ -1,9 +1,11 @@
 """Weights and vocabularies as files that run no code when they are read: safetensors and JSON.
 
-A bundle is a folder of three files: `model.safetensors` (with the vocabulary's SHA-256 in its metadata),
-`vocab.json` and `config.json`. It is written beside its place and then renamed, so it is whole or absent.
+A file of weights carries the SHA-256 of all that is in it. A bundle is a folder of three files: `model.safetensors`
+(with the hashes of the other two in its metadata), `vocab.json` and `config.json`. It is written beside its place and
+then renamed, so it is whole or absent; and one changed bit in any of the three is found when it is read.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ulmfit_easy.bundle.card import versions
+from ulmfit_easy.bundle.settings import check_settings
 from ulmfit_easy.errors import FileError, TrainingError
-from ulmfit_easy.files import atomic_path, existing, read_json, write_json
+from ulmfit_easy.files import atomic_path, existing, read_json, sha256_bytes, write_json
 from ulmfit_easy.text.vocab import Vocab
 
 FORMAT = 1
@@ -46,9 +50,10 @@ def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **meta
             seen[key] = name
             tensor = tensor.detach().cpu().contiguous()
             stored[name] = _halved(tensor, name) if half and tensor.dtype == torch.float32 else tensor
-    path = Path(path)
+    path, about = Path(path), {"format": FORMAT, "aliases": aliases, **metadata}
+    about["sha256"] = _sha256(stored, about)
     with atomic_path(path) as tmp:
-        save_file(stored, tmp, {"ulmfit_easy": json.dumps({"format": FORMAT, "aliases": aliases, **metadata})})
+        save_file(stored, tmp, {"ulmfit_easy": json.dumps(about)})  # one entry: it writes several in any order
         tmp.chmod(0o644)  # safetensors makes it readable by its owner only: a class could not share it
     return path
 
@@ -60,20 +65,37 @@ def _halved(tensor: Tensor, name: str) -> Tensor:
     return tensor.half()
 
 
+def _sha256(stored: dict[str, Tensor], about: dict) -> str:
+    """The hash of the metadata, and of each tensor's name, type, shape and bytes, in the order of the names."""
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for name, tensor in sorted(stored.items()):
+        digest.update(f"\0{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
 def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
     """Tensors and metadata of a file from `save_weights`; tied names share one tensor again.
 
     Raises:
-        FileError: E404 where nothing is, E401 for any other kind of file (pickles are never opened).
+        FileError: E404 where nothing is, E401 for any other kind of file (pickles are never opened), E406 for one that
+            was damaged.
     """
     path = existing(path)
     try:
-        with safe_open(path, framework="pt", device=str(device)) as f:
+        with safe_open(path, framework="pt") as f:
             metadata = json.loads((f.metadata() or {})["ulmfit_easy"])
             weights = {name: f.get_tensor(name) for name in f.keys()}
         if not isinstance(metadata, dict) or metadata["format"] > FORMAT:
             raise ValueError(f"format {metadata.get('format')}, newer than {FORMAT}")
+        expected = metadata.pop("sha256", None)  # the first files had none
+        if expected is not None and expected != (found := _sha256(weights, metadata)):
+            raise FileError("E406", received=f"{path}, whose content has the SHA-256 {found}", expected=str(expected),
+                            fix="it was damaged or changed: copy or save it again")
+        weights = {name: t.to(device) for name, t in weights.items()}
         aliases = {name: weights[stored] for name, stored in metadata.pop("aliases").items()}
+    except FileError:
+        raise
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as e:
         raise FileError("E401", received=f"{path}, which cannot be read ({type(e).__name__}: {e})",
                         expected="a safetensors file written by this library",
@@ -89,27 +111,34 @@ def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *,
     path = Path(path)
     with atomic_path(path) as tmp:
         tmp.mkdir()
-        save_weights(tmp / FILES[0], weights, half=half, vocab_sha256=vocab.sha256)
         write_json(tmp / FILES[1], list(vocab))
         write_json(tmp / FILES[2], {"format": FORMAT, **config})
+        save_weights(tmp / FILES[0], weights, half=half, vocab_sha256=vocab.sha256,
+                     config_sha256=_config_sha256(read_json(tmp / FILES[2])), made_with=versions())
     return path
+
+
+def _config_sha256(config: dict) -> str:
+    """The hash of what a config says, however it is laid out."""
+    return sha256_bytes(json.dumps(config, sort_keys=True).encode())
 
 
 def load_bundle(path, device="cpu") -> Bundle:
     """Read a bundle folder, and check that its parts belong together.
 
     Raises:
-        FileError: E404 for a missing part, E401 for a file of another kind, E402 where the vocabulary is not the
-            one that the weights were trained with.
+        FileError: E404 for a missing part, E401 for a file of another kind or settings that none has, E402 where the
+            parts do not belong together, E406 for damaged weights.
+        VocabError: E303 for a list of words that is no vocabulary.
     """
     path = existing(path)
     for name in FILES:
         existing(path / name)
-    config, itos = read_json(path / FILES[2]), read_json(path / FILES[1])
+    config, itos = read_json(path / FILES[2], 16 << 20), read_json(path / FILES[1])
     if not (isinstance(config, dict) and isinstance(itos, list) and all(isinstance(t, str) for t in itos)):
         raise FileError("E401", received=f"{path} with a config or vocabulary of the wrong kind",
                         expected="an object of settings and a list of words", fix="export the learner again")
-    if not isinstance(config.get("format"), int) or config["format"] > FORMAT:
+    if type(config.get("format")) is not int or not 1 <= config["format"] <= FORMAT:
         raise FileError("E401", received=f"{path} in format {config.get('format')!r}", expected=f"format {FORMAT}",
                         fix="load it with the version of the library that wrote it, or a newer one")
     weights, metadata = load_weights(path / FILES[0], device)
@@ -118,14 +147,20 @@ def load_bundle(path, device="cpu") -> Bundle:
         raise FileError("E402", received=f"{path} with a vocabulary of SHA-256 {vocab.sha256[:12]}",
                         expected=f"the one the weights were trained with, {str(metadata.get('vocab_sha256'))[:12]}",
                         fix="keep the three files of a bundle together, as they were written")
+    if metadata.get("config_sha256", found := _config_sha256(config)) != found:
+        raise FileError("E402", received=f"{path} with settings of SHA-256 {found[:12]}",
+                        expected=f"those the weights were written with, {str(metadata['config_sha256'])[:12]}",
+                        fix="keep config.json as it was written; other settings are for a new learner")
+    check_settings(config, vocab, weights, path)
     return Bundle(config, vocab, weights)
 
 
 def load_state(model: torch.nn.Module, weights: dict[str, Tensor], source, strict: bool = True):
     """Copy weights into a model by name; E402 says which names or shapes do not fit."""
     own = model.state_dict()
-    wrong = [f"{k} {tuple(weights[k].shape)} for {tuple(own[k].shape)}"
-             for k in own if k in weights and own[k].shape != weights[k].shape]
+    wrong = [f"{k} {tuple(weights[k].shape)} {weights[k].dtype} for {tuple(own[k].shape)} {own[k].dtype}"
+             for k in own if k in weights and (own[k].shape != weights[k].shape or
+                                               own[k].is_floating_point() != weights[k].is_floating_point())]
     missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     if wrong or (strict and (missing or extra)):
         raise FileError("E402", received=f"{source} with wrong shapes: {wrong[:3]}, missing: {missing[:3]}, "

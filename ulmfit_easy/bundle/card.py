@@ -2,13 +2,14 @@
 
 import platform
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from ulmfit_easy import __version__
 
 TEMPLATE = """---
-language: {lang}
+language: "{lang}"
 library_name: ulmfit_easy
 tags:
 - ulmfit
@@ -21,7 +22,7 @@ A language model that reads {direction}, trained from {start} with ulmfit_easy: 
 of ULMFiT (Howard & Ruder 2018). It is there to be fine-tuned, first on your texts, then on your labels:
 
 ```
-ulmfit train reviews.csv --pretrained {name}{flags}
+ulmfit train reviews.csv --pretrained {quoted}{flags}
 ```
 
 ## Figures
@@ -71,9 +72,10 @@ def model_card(*, name: str, lang: str, start: str | None = None, backwards: boo
         files: name, documents and tokens of each file of the corpus.
     """
     table = ["| file | documents | tokens |", "|---|---:|---:|"]
-    table += [f"| `{_plain(file)}` | {documents:,} | {tokens:,} |" for file, documents, tokens in files]
+    table += [f"| `{_line(file)}` | {documents:,} | {tokens:,} |" for file, documents, tokens in files]
     return TEMPLATE.format(
-        name=_plain(name), lang=_plain(lang), start=f"`{_plain(start)}`" if start else "random weights",
+        name=_plain(name), quoted=shlex.quote(_line(name)), lang=re.sub(r"[^\w-]", "", lang),
+        start=f"`{_line(start)}`" if start else "random weights",
         direction="backwards" if backwards else "forwards", flags=" --backwards" if backwards else "",
         held_out=_plain(held_out), results=_list(results), model=_list(model), corpus="\n".join(table),
         training=_list({**training, "versions": versions()}))
@@ -83,9 +85,14 @@ def _list(facts: Mapping) -> str:
     return "\n".join(f"* {name}: {_plain(value)}" for name, value in facts.items())
 
 
-def _plain(value) -> str:
+def _line(value) -> str:
     """A value that cannot break out of its line, its table or its code span, nor become HTML."""
-    return re.sub(r"[`|<>\s]+", " ", str(value)).strip()
+    return re.sub(r"[`|<>\s\x00-\x1f]+", " ", str(value)).strip()
+
+
+def _plain(value) -> str:
+    """The same for a place outside of code: no link, no image, no formula, no character by its number."""
+    return re.sub(r"([\\\[\]&$])", r"\\\1", _line(value))
 
 
 def versions() -> str:

@@ -13,10 +13,12 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
+from ulmfit_easy.archives import extract_archive
 from ulmfit_easy.bundle.artefact import FILES, Bundle, load_bundle
+from ulmfit_easy.bundle.settings import NoNumbers
 from ulmfit_easy.bundle.wordlist import in_our_words, read_words
 from ulmfit_easy.errors import FileError, some
-from ulmfit_easy.files import existing, extract_tar
+from ulmfit_easy.files import existing
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.text.special import FAKE, SPECIAL_TOKENS
@@ -25,7 +27,7 @@ from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 
 SUFFIXES = (".pth", ".h5")  # the .h5 of 2018 is a torch file too
-ARCHIVES = (".tgz", ".tar.gz")
+ARCHIVES = (".tgz", ".tar.gz", ".zip")
 NAME_IT = "or name it: ulmfit convert SRC DIR --words FILE"
 
 # A key without its `0.` or `0.module.`, and our name for it. What no line knows is a copy of one of these (some
@@ -56,7 +58,7 @@ def load_foreign(path: str | Path, words: str | Path | None = None) -> Bundle:
     mean row.
 
     Args:
-        path: the weights (`*.pth`, `*.h5`), their folder, or a `.tgz` of it.
+        path: the weights (`*.pth`, `*.h5`), their folder, or a `.tgz` or `.zip` of it.
         words: the pickled word list; by default the one beside the weights.
 
     Raises:
@@ -68,7 +70,7 @@ def load_foreign(path: str | Path, words: str | Path | None = None) -> Bundle:
     if path.is_dir() or not path.name.endswith(ARCHIVES):
         return _load(find_weights(path), words)
     with TemporaryDirectory() as tmp:  # under its own name: that may tell the direction
-        return _load(find_weights(extract_tar(path, Path(tmp) / path.name)), words)
+        return _load(find_weights(extract_archive(path, Path(tmp) / path.name)), words)
 
 
 def find_weights(path: str | Path) -> Path:
@@ -201,7 +203,7 @@ def _fitting(weights: dict[str, Tensor], file: Path) -> tuple[str, dict]:
         vocab_sz, emb_sz = weights["0.encoder.weight"].shape
         sizes = {"emb_sz": emb_sz, "n_hid": n_hid,
                  "n_layers": len({key.split(".")[2] for key in weights if key.startswith("0.rnns.")})}
-        with torch.device("meta"):  # shapes without numbers
+        with torch.device("meta"), NoNumbers():
             own = get_language_model(arch, vocab_sz, sizes).state_dict()
     except (LookupError, TypeError, ValueError, RuntimeError) as e:
         raise _unfit(file, "without layers of an LSTM or a QRNN") from e

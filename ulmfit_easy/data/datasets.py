@@ -1,19 +1,20 @@
-"""Real texts, read from archives that the user has; nothing is fetched."""
+"""Real texts, read from archives: those that the user has, or fetches by address and SHA-256."""
 
 import os
+import re
 import tempfile
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from ulmfit_easy.archives import extract_archive
+from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import FileError
-from ulmfit_easy.files import cache_dir, check_sha256, extract_tar, read_text
-
-SMALL, RATIO = 1 << 30, 100  # what an archive may grow to: so many bytes, or so many times its size
+from ulmfit_easy.files import cache_dir, check_sha256, read_text
 
 
 class URLs:
-    """Where well-known sets of texts are published; `untar_data` takes them for names of files that you have."""
+    """Where well-known sets of texts are published, for `untar_data`: as names of files that you have, or to fetch."""
 
     S3 = "https://s3.amazonaws.com/fast-ai-"
     URL, S3_NLP, S3_MODEL = f"{S3}sample/", f"{S3}nlp/", f"{S3}modelzoo/"
@@ -30,23 +31,25 @@ class URLs:
 
 def untar_data(url, archive=None, data=None, *, base=None, sha256: str | None = None,
                force_extract: bool = False) -> Path:
-    """The folder with the content of an archive, extracted once; nothing is fetched.
+    """The folder with the content of an archive, extracted once; fetched only where its SHA-256 is given.
 
     Args:
-        url: an archive (`.tgz` or another kind of tar) or a folder that you have, or one of `URLs`, whose file is
+        url: an archive (tar or zip) or a folder that you have, or a web address such as one of `URLs`, whose file is
             looked for in `base/archive`, and in fastai's own folder, `~/.fastai/archive`. What fastai has extracted
             there is taken as it is.
         archive: the archive, wherever it is.
         data: the folder to extract into; by default `base/data/<name of the archive>`.
         base: by default the user's cache folder.
-        sha256: of the archive, checked before anything is extracted.
+        sha256: of the archive, checked before anything is extracted. With it, a file that is in none of these places
+            is fetched into `base/archive`, see `download`.
         force_extract: extract it again.
 
     Returns: the one folder that is in the archive, or else the folder that it was extracted into.
-    Raises: E404, with the place to put the file, where it is not; E405 for an unsafe archive; E406 for another file.
+    Raises: E404, with the place to put the file, where it is not; E405 for an unsafe archive; E406 for another file;
+        E410 for one that cannot be fetched.
     """
     name = PurePosixPath(str(url)).name
-    stem = name.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz").removesuffix(".tar").removesuffix(".tgz")
+    stem = re.sub(r"(\.tar)?(\.(gz|bz2|xz))?$|\.(tgz|zip)$", "", name)
     base, theirs = Path(base or cache_dir()), Path(os.environ.get("FASTAI_HOME", "~/.fastai")).expanduser()
     if Path(url).is_dir():
         return Path(url)
@@ -58,13 +61,16 @@ def untar_data(url, archive=None, data=None, *, base=None, sha256: str | None = 
     if not dest.is_dir() or force_extract:
         if found is None and not data and (theirs / "data" / stem).is_dir():
             return theirs / "data" / stem
+        if found is None and sha256 is not None and not archive and "://" in str(url):
+            found = download(str(url), places[1], sha256)
         if found is None:
             raise FileError("E404", received=f"no file {name}", expected=f"it as {places[min(1, len(places) - 1)]}, "
                             "or the path of an archive or a folder that you have",
-                            fix=f"fetch {url} and put it there; this library does not use the network")
-        extract_tar(found, dest, max_bytes=max(SMALL, RATIO * found.stat().st_size), max_files=10_000_000)
+                            fix=f"fetch {url} and put it there, or give its sha256= to have it fetched")
+        extract_archive(found, dest)
     inside = list(dest.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else dest
+
 
 VADER_SHA256 = "b960c954831f5ca58afee61780cc04ed48e551b91e783bfcbfb2c18bb8081a84"
 VADER_FILES = {"tweets": "tweets", "movies": "movieReviewSnippets", "products": "amazonReviewSnippets",
@@ -82,8 +88,8 @@ def read_vader_reviews(archive, *, sha256: str = VADER_SHA256) -> dict[str, pd.D
     """
     check_sha256(archive, sha256)
     with tempfile.TemporaryDirectory() as tmp:
-        outer = extract_tar(archive, Path(tmp) / "outer")
-        inner = extract_tar(outer / "vaderSentiment-2.5/additional_resources/hutto_ICWSM_2014.tar.gz",
+        outer = extract_archive(archive, Path(tmp) / "outer")
+        inner = extract_archive(outer / "vaderSentiment-2.5/additional_resources/hutto_ICWSM_2014.tar.gz",
                             Path(tmp) / "inner") / "hutto_ICWSM_2014"
         return {name: _rated_lines(inner / f"{file}_GroundTruth.txt") for name, file in VADER_FILES.items()}
 

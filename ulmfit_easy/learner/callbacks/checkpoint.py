@@ -5,8 +5,11 @@ import shutil
 import signal
 import threading
 import time
+import warnings
 from itertools import count
 from pathlib import Path
+
+import torch
 
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import sha256_bytes
@@ -110,7 +113,8 @@ class CheckpointCallback(Callback):
             if not self._file(number).exists():
                 break
             self._file(number).unlink()
-        write_state(self._file(), {"done": done, **training_state(self.learn, position)}, run=self.run_id)
+        write_state(self._file(), {"done": done, **training_state(self.learn, position)}, run=self.run_id,
+                    torch=torch.__version__)
         self.saved_at = time.perf_counter()
 
     def _read(self) -> dict:
@@ -122,6 +126,9 @@ class CheckpointCallback(Callback):
             raise FileError("E408", received=f"{self._file()}, whose run has {'; '.join(differ)}",
                             expected="one of this fit: the same data, model, precision, optimizer and number of epochs",
                             fix="build them as they were, with seed= for the split, or choose another folder")
+        if metadata["torch"] != torch.__version__:
+            warnings.warn(f"{self._file()} was written with torch {metadata['torch']}, and this is torch "
+                          f"{torch.__version__}: the fit goes on, but may not end the same to the bit", stacklevel=2)
         return state
 
     def _restore(self):

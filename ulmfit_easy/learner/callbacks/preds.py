@@ -1,7 +1,8 @@
 """Callbacks about predictions: gather those of a validation, fetch some after each epoch, predict with dropout."""
 
+import os
+import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -23,17 +24,16 @@ class Parts:
     """
 
     def __init__(self, file: str | Path | None = None):
-        self.parts, self.shapes, self.file, self.folder = [], [], file and Path(file), None
-        if self.file is not None:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.folder = TemporaryDirectory(prefix=f".{self.file.name}.", dir=self.file.parent)
+        self.parts, self.shapes, self.file = [], [], file and Path(file)
+        self.folder = self.file and self.file.with_name(f".{self.file.name}.{os.urandom(8).hex()}")
 
     def add(self, part: Tensor):
         """One more, of the same sizes but along the dimension of `joined`."""
         part = part.detach().cpu()
         self.shapes.append(part.shape)
         if self.folder is not None:
-            place = Path(self.folder.name) / f"{len(self.parts)}.npy"
+            self.folder.mkdir(parents=True, exist_ok=True)
+            place = self.folder / f"{len(self.parts)}.npy"
             np.save(place, part.numpy())
             part = place
         self.parts.append(part)
@@ -51,6 +51,9 @@ class Parts:
         with atomic_path(self.file) as tmp:
             dtype = np.load(self.parts[0], mmap_mode="r").dtype
             whole = np.lib.format.open_memmap(tmp, "w+", dtype, tuple(size))
+            if hasattr(os, "posix_fallocate"):  # on a full disk an error here, not the end of the process below
+                with open(tmp, "rb+") as f:
+                    os.posix_fallocate(f.fileno(), 0, tmp.stat().st_size)
             for file, shape, end in zip(self.parts, self.shapes, ends, strict=True):
                 whole[(slice(None),) * dim + (place[end - shape[dim] : end],)] = np.load(file)
             whole.flush()
@@ -62,7 +65,7 @@ class Parts:
         """Forget the parts and what they took on the disk."""
         self.parts = []
         if self.folder is not None:
-            self.folder.cleanup()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class GatherPredsCallback(Callback):
