@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 FASTAI := .venv-fastai
 DEMO_DATA := demo-data/vaderSentiment-2.5.tar.gz
 
-.PHONY: help setup demo test test-slow lint bench bench-lm clean
+.PHONY: help setup demo test test-slow faults lint bench bench-lm clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,8 +30,11 @@ demo: $(STAMP) $(DEMO_DATA) ## Run the three stages on real movie reviews (about
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest
 
-test-slow: $(STAMP) ## Run the slow tests: kills, fuzz, whole notebooks
-	$(BIN)/python -m pytest -m slow
+test-slow: $(STAMP) ## Run the slow tests: property tests with many examples, whole notebooks
+	$(BIN)/python -m pytest -m slow --ignore=tests/reliability
+
+faults: $(STAMP) ## Run the slow tests of reliability and print their figures: faults, kills, hostile files, fuzz
+	$(BIN)/python -m pytest -m slow tests/reliability -rP -o timeout=1800
 
 lint: $(STAMP) ## Check style and the direction of imports
 	$(BIN)/ruff check .

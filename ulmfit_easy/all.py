@@ -39,12 +39,14 @@ from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock, Regressi
 from ulmfit_easy.data.tokenized import parallel_tokenize, tokenize_df, tokenize_texts
 from ulmfit_easy.data.tokenized_files import tokenize_csv, tokenize_files, tokenize_folder
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
+from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.learner.anneal import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds
 from ulmfit_easy.learner.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.hooks import ActivationStats, HookCallback
 from ulmfit_easy.learner.callbacks.loggers import MLflowCallback, TensorBoardCallback, WandbCallback
+from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
 from ulmfit_easy.learner.callbacks.preds import (
     CollectDataCallback,
     FetchPredsCallback,

@@ -56,7 +56,7 @@ ENDINGS = {
     "diverges": (None, {"start_lr": 1e-2, "end_lr": 1e9}),
     "an error in a callback": (ValueError, {}),
     "Ctrl-C": (KeyboardInterrupt, {}),
-    "an error at the very first step": (MemoryError, {}),
+    "an error at the very first step": (OSError, {}),
 }
 
 

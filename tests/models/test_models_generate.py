@@ -33,6 +33,17 @@ def test_greedy_text_equals_reading_the_whole_prefix_again_for_each_word(model):
     assert len(set(text)) > 3
 
 
+@pytest.mark.parametrize("arch", [AWD_LSTM, AWD_QRNN])
+def test_a_long_prompt_is_read_in_windows_to_the_same_end(arch, monkeypatch):
+    torch.manual_seed(0)
+    model = get_language_model(arch, V, dict(emb_sz=12, n_hid=16, n_layers=2))
+    prompts, widths = [[i % V for i in range(2, 25)], PROMPT], []
+    whole = generate(model, prompts, 10, seed=0)
+    monkeypatch.setattr("ulmfit_easy.models.generate.WINDOW", 5)
+    model[0].register_forward_pre_hook(lambda module, args: widths.append(args[0].shape[1]))
+    assert generate(model, prompts, 10, seed=0) == whole and widths[:6] == [5, 5, 5, 5, 3, 4]
+
+
 def test_each_word_costs_one_step(model):
     widths = []
     model[0].register_forward_pre_hook(lambda module, args: widths.append(args[0].shape[1]))

@@ -53,6 +53,21 @@ def test_special_cases_across_white_space_give_the_tokens_of_spacy(lang):
     assert 0 < fallbacks < 400
 
 
+@pytest.mark.parametrize("lang", ["en", "de", "fr", "fi", "hu", "ru", "tr", "bn", "xx"])
+def test_long_words_with_much_around_them_have_the_tokens_of_spacy(lang):
+    rnd, chunks = random.Random(2), _Chunks(lang, SPECIAL_TOKENS)
+    pieces = ["(", "[", '"', "'", "$", "€", "...", "." * 150, "…", ")", "]", "!", "km", "5km", "'s", "’S", "%", "a",
+              "Z", "é", "-", "http://a.b/", "12", "U.S", "°C.", "AB.", ",", ":)", "x" * 120, "a.", "/", "+", "क"]
+    for _ in range(60):
+        word = "".join(rnd.choices(pieces, k=rnd.randint(1, 40)))
+        assert chunks.tokens(word) == plain_spacy(lang)(word), word
+
+
+def test_a_word_without_an_end_comes_in_parts():
+    tokens = list(SPACY(["so " + "x" * 6000 + " it is"])).pop()
+    assert [len(token) for token in tokens] == [2, 2500, 2500, 1000, 2, 2]
+
+
 @pytest.mark.parametrize("lang", ["ja", "ko", "th", "vi", "zh"])
 def test_languages_whose_spacy_class_needs_more_packages_get_the_plain_rules(lang):
     text = "今日は、(いい) 天気。 A b's"

@@ -81,7 +81,7 @@ class Fake:
     def __exit__(self, *error):
         pass
 
-    def send(self, texts):
+    def send(self, first, texts):
         self.texts = texts
 
     def receive(self):
@@ -121,7 +121,7 @@ def test_what_a_rule_raises_or_prints_in_a_worker_comes_through(capfd):
 
 
 def test_a_worker_that_dies_is_e508_and_nothing_is_left_in_the_cache(tmp_path):
-    with pytest.raises(TrainingError, match=r"\[E508\].*code 7.*n_workers=0"):
+    with pytest.raises(TrainingError, match=r"\[E508\].*code 7 while it tokenized rows 0 to \d+.*n_workers=0"):
         TokenStore.build(TEXTS, Tokenizer(BaseTokenizer(), rules=[dies]), tmp_path, n_workers=2)
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == []
 

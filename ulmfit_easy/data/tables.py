@@ -63,10 +63,13 @@ def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | 
                         fix="leave chunksize out")
     decoded(bytes(4), path, encoding)  # E502 for one that Python does not know
     names, first = None, 1 if header is None or header == "infer" else header + 1  # rows up to the names
+    options = {"header": None, "encoding": encoding, **_csv_options(path, delimiter, quoting)}
     try:
-        with pd.read_csv(path, header=None, encoding=encoding, chunksize=max(chunksize, first),
-                         **_csv_options(path, delimiter, quoting)) as pieces:
+        width = pd.read_csv(path, nrows=1, **options).shape[1]
+        with pd.read_csv(path, names=range(width + 1), chunksize=max(chunksize, first), **options) as pieces:
             for piece in pieces:
+                if any(piece.pop(width).fillna("")):  # pandas 2 would drop the rest of a row with which a piece begins
+                    raise ValueError(f"it has rows of more than {width} fields")
                 if header is not None and names is None:
                     piece = _named(path, piece, header)
                     names = piece.columns

@@ -12,6 +12,7 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, some
 from ulmfit_easy.files import free_place
 from ulmfit_easy.learner import score
+from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat, loss_for
@@ -41,7 +42,7 @@ class TextLearner(Learner):
     def __init__(self, dls, model, alpha=2.0, beta=1.0, moms=(0.8, 0.7, 0.8), *, settings: dict, **kwargs):
         super().__init__(dls, model, moms=moms, **kwargs)
         self.settings, self.warning = settings, None
-        self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta)])
+        self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta), OutOfMemoryCallback()])
 
     def fit(self, *args, **kwargs):
         """As `Learner.fit`; the first one warns if pretrained weights were asked for and none were loaded."""

@@ -14,6 +14,8 @@ from ulmfit_easy.models.awd_lstm import Hidden
 from ulmfit_easy.models.language_model import LanguageModel
 from ulmfit_easy.models.softmax import LMOutput
 
+WINDOW = 4096  # tokens of a prompt that are read at once
+
 
 @torch.no_grad()
 def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]], n_words: int, *,
@@ -114,10 +116,19 @@ def _beam_search(model, prompt, n_words: int, keep: Callable, stop: list, beam: 
 def _read(model, prompts) -> tuple[Tensor, Hidden]:
     """The logits (P, V) after each of P prompts, and the states; each is read alone, so none needs padding."""
     device = next(model.parameters()).device
-    outputs = [model(torch.as_tensor(prompt, device=device).unsqueeze(0)) for prompt in prompts]  # ids (1, T)
+    outputs = [_read_one(model, torch.as_tensor(prompt, device=device).unsqueeze(0)) for prompt in prompts]
     layers = zip(*(output.hidden for output in outputs), strict=True)
     hidden = [tuple(torch.cat(parts, 1) for parts in zip(*layer, strict=True)) for layer in layers]  # (1, P, ...)
     return torch.cat([_last_logits(output) for output in outputs]), hidden
+
+
+def _read_one(model, ids: Tensor) -> LMOutput:
+    """The output for the last window of `ids` (1, T); windows are read in turn, so that memory does not grow with T."""
+    hidden = None
+    for window in ids.split(WINDOW, dim=1):
+        output = model(window, hidden)
+        hidden = output.hidden
+    return output
 
 
 def _step(model, tokens: list[int], hidden: Hidden) -> tuple[Tensor, Hidden]:

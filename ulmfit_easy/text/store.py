@@ -41,18 +41,13 @@ class TokenStore:
         n_tokens: tokens in all.
         lexicon: list of distinct tokens.
 
-    Raises: FileError E404 and E406 if a member is missing or has the wrong size.
+    Raises: FileError E404 and E406 if a member is missing or has the wrong size, E401 if the folder is no
+        store of this version.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        meta = files.read_json(self.path / "meta.json")
-        for name in MEMBERS:
-            size = files.existing(self.path / name).stat().st_size
-            if size != meta["members"][name]["bytes"]:
-                raise FileError("E406", received=f"{self.path / name} with {size:,} bytes",
-                                expected=f"{meta['members'][name]['bytes']:,} bytes",
-                                fix="build the store again")
+        _members(self.path)
         self.offsets = np.load(self.path / "offsets.npy")  # (N + 1,)
         self.lengths = np.diff(self.offsets)  # (N,)
         self.n_tokens = int(self.offsets[-1])
@@ -222,13 +217,34 @@ def _write(folder, texts, tokenizer, progress, n_workers):
         files.write_json(tmp / "meta.json", {"schema": SCHEMA, "members": members})
 
 
+def _members(folder) -> dict:
+    """Bytes and SHA-256 of each file of a store, as they were written; E401 if it is no store of this version.
+
+    E404 and E406 if a file is missing or has another size.
+    """
+    meta = files.read_json(folder / "meta.json")
+    try:
+        members = {name: {key: meta["members"][name][key] for key in ("bytes", "sha256")} for name in MEMBERS}
+        schema = meta["schema"]
+    except (KeyError, TypeError):
+        schema = "none"
+    if schema != SCHEMA:
+        raise FileError("E401", received=f"{folder}, tokens of schema {schema}", expected=f"schema {SCHEMA}",
+                        fix="build them again with TokenStore.build")
+    for name, member in members.items():
+        size = files.existing(folder / name).stat().st_size
+        if size != member["bytes"]:
+            raise FileError("E406", received=f"{folder / name} with {size} bytes", expected=f"{member['bytes']} bytes",
+                            fix="build the store again")
+    return members
+
+
 def _intact(folder):
     """Whether all members of a store have the SHA-256 they were written with; warns if they have not."""
     try:
-        members = files.read_json(folder / "meta.json")["members"]
-        for name in MEMBERS:
-            files.check_sha256(folder / name, members[name]["sha256"])
-    except (OSError, KeyError, TypeError) as e:
+        for name, member in _members(folder).items():
+            files.check_sha256(folder / name, member["sha256"])
+    except OSError as e:
         warnings.warn(f"the token cache {folder} is damaged and will be built again: {e}", stacklevel=3)
         return False
     return True

@@ -17,7 +17,9 @@ from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.vocab import detokenize
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
 
-SCHEMA = 1  # raised when the same text, rules and tokenizer come to give other tokens or another file format
+SCHEMA = 2  # raised when the same text, rules and tokenizer come to give other tokens or another file format
+MAX_CHARS = 2_000_000  # of a text, where one must not keep the others waiting
+
 
 def join_fields(fields: Sequence[str], mark_fields: bool | None = None) -> str:
     """The fields of a row as one text, neutralised: `xxfld 1 <first> xxfld 2 <second>`.
@@ -72,12 +74,30 @@ class Tokenizer:
         """The tokens of one text."""
         return next(self.pipe([text]))
 
-    def pipe(self, texts: Iterable[str | tuple[str, ...]]) -> Iterator[list[str]]:
-        """The tokens of each text, in order, one text in memory at a time."""
+    def pipe(self, texts: Iterable[str | tuple[str, ...]], errors: str = "raise") -> Iterator[list[str] | TextError]:
+        """The tokens of each text, in order, one text in memory at a time.
+
+        With `errors="collect"` a text that cannot be tokenized does not stop the others: a TextError comes in its
+        place, E101 for what is no text, E110 where a rule or the tokenizer fails, or for a text of more than two
+        million characters, which would keep the others waiting.
+        """
+        if errors == "collect":
+            yield from map(self._tokens_or_error, texts, count())
+            return
         for tokens in self.tok(map(self._prepare, texts, count())):
             for rule in self.post_rules:
                 tokens = list(map(rule, tokens))
             yield tokens
+
+    def _tokens_or_error(self, row, i):
+        try:
+            if (size := sum(map(len, fields_of(row, i)))) > MAX_CHARS:
+                raise _not_tokenized(i, f"it has {size:,} characters", f"{MAX_CHARS:,} at most")
+            return self(row)
+        except TextError as e:
+            return e
+        except Exception as e:  # whatever a rule of the user's raises
+            return _not_tokenized(i, f"a {type(e).__name__} in a rule or the tokenizer", "tokens of it")
 
     def _prepare(self, row, i):
         return self._of_fields(fields_of(row, i))
@@ -181,6 +201,11 @@ def _name(function) -> str:
 def _not_restored(received, fix):
     return FileError("E402", received=f"a tokenizer configuration with {received}",
                      expected="the default parts, or custom parts passed back in", fix=fix)
+
+
+def _not_tokenized(i, why, expected) -> TextError:
+    return TextError("E110", received=f"text {i}, which was left out: {why}", expected=expected,
+                     fix="shorten or repair it, or leave it out")
 
 
 def _without_lone_surrogates(text: str) -> str:

@@ -11,6 +11,9 @@ NEED_EXTRAS = {"ja", "ko", "th", "vi", "zh"}  # their spaCy classes want package
 
 # spaCy's chunks: words, and white space of which one blank after a word belongs to the word.
 _CHUNK = re.compile(r"\S+|(?<!\S)\s+|(?! )\s+")
+LONGEST = 2_500  # characters of a chunk: spaCy needs time that grows with their square
+BLOCK = 1 << 20  # characters of a text that are split into chunks at once
+ENDS = 100  # characters at the end of a chunk in which a suffix is looked for
 
 
 class BaseTokenizer:
@@ -31,7 +34,9 @@ class SpacyTokenizer:
 
     It gives exactly the tokens of `spacy.blank(lang).tokenizer`, several times faster: what spaCy makes of a
     chunk between white space does not depend on the other chunks (but for the rare case in
-    `_Chunks.across`), so that every chunk is tokenized once. Nor is there a limit of 1,000,000 characters.
+    `_Chunks.across`), so that every chunk is tokenized once. Nor is there a limit of 1,000,000 characters: a
+    text of any length is read in time and memory that grow with it, in blocks cut at white space. What has
+    more than 2,500 characters without a blank is no word, and comes in parts of as many.
     Japanese, Korean, Thai, Vietnamese and Chinese get spaCy's plain rule tokenizer.
 
     Args:
@@ -76,6 +81,7 @@ class _Chunks(dict):
             raise TrainingError("E502", received=f"lang={lang!r}, which spaCy cannot load",
                                 expected='a language that spaCy has rules for, such as "en" or "de"',
                                 fix='pass lang="xx" for rules that suit most languages') from e
+        tok.prefix_search, tok.suffix_search = _at_start(tok.prefix_search), _at_end(tok.suffix_search)
         plain = SpacyRules(tok.vocab, None, tok.prefix_search, tok.suffix_search, tok.infix_finditer,
                            tok.token_match, tok.url_match)
         for token in special_toks:
@@ -92,7 +98,8 @@ class _Chunks(dict):
         self.rules, self.delicate = set(tok.rules), set()
 
     def __missing__(self, chunk):
-        tokens = _texts(self.spacy(chunk))
+        parts = (chunk[i:i + LONGEST] for i in range(0, len(chunk), LONGEST))
+        tokens = tuple(chain.from_iterable(_texts(self.spacy(part)) for part in parts))
         if not self.first.isdisjoint(tokens) and chunk not in self.rules and self.inside.search(chunk):
             self.delicate.add(chunk)
         self[chunk] = tokens
@@ -101,9 +108,15 @@ class _Chunks(dict):
 
     def tokens(self, text: str) -> list[str]:
         """The tokens of a text, put together from those of its chunks where that is sure to be right."""
+        if len(text) > BLOCK:
+            return list(chain.from_iterable(map(self.of_block, _blocks(text))))
+        return self.of_block(text)
+
+    def of_block(self, text: str) -> list[str]:
+        """The tokens of a text of moderate length."""
         chunks = _CHUNK.findall(text)
         tokens = list(chain.from_iterable(map(self.__getitem__, chunks)))
-        if self.across(text, chunks):
+        if self.across(text, chunks) and max(map(len, chunks)) <= LONGEST:
             return list(_texts(self.spacy(text)))
         return tokens
 
@@ -118,6 +131,25 @@ class _Chunks(dict):
             return True
         return not self.delicate.isdisjoint(chunks) and any(
             (a[-1], b[0]) in self.seams and not self.delicate.isdisjoint((a, b)) for a, b in pairwise(chunks))
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """The text in parts of about `BLOCK` characters, each but the first one beginning with a word."""
+    start = 0
+    while found := re.compile(r"(?<=\s)\S").search(text, start + BLOCK):
+        yield text[start:found.start()]
+        start = found.start()
+    yield text[start:]
+
+
+def _at_start(search):
+    """spaCy's search for a prefix, which tries every place of a word though all its patterns begin with `^`."""
+    return search.__self__.match
+
+
+def _at_end(search):
+    """spaCy's search for a suffix, which tries every place of a word; only dots may be many at the end of one."""
+    return lambda word: search(word, min(len(word.rstrip(".")), max(0, len(word) - ENDS)))
 
 
 def _texts(doc) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ so that scripts need no guard; it ends when its parent does, however that ends.
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from array import array
@@ -51,14 +52,14 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None) 
                             fix="leave it out for as many as the text is worth")
     pieces = _pieces(texts)
     if n_workers is None:
-        yield from (encoded(tokenizer, piece) for piece in islice(pieces, SERIAL))
+        yield from (encoded(tokenizer, piece) for _, piece in islice(pieces, SERIAL))
         n_workers = min(MOST, _processors()) if _is_ours(tokenizer) else 0
         first = next(pieces, None)
         if first is None:
             return
         pieces = chain([first], pieces)
     if n_workers == 0:
-        yield from (encoded(tokenizer, piece) for piece in pieces)
+        yield from (encoded(tokenizer, piece) for _, piece in pieces)
         return
     with ExitStack() as stack:
         workers = [stack.enter_context(_Worker(_pickled(tokenizer))) for _ in range(n_workers)]
@@ -66,23 +67,24 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None) 
         for n, piece in enumerate(pieces, 1):
             worker = workers[n % n_workers]
             before = worker.receive() if n > n_workers else None
-            worker.send(piece)
+            worker.send(*piece)
             if before is not None:
                 yield before
         for k in range(max(1, n - n_workers + 1), n + 1):
             yield workers[k % n_workers].receive()
 
 
-def _pieces(texts) -> Iterator[list]:
-    piece, size = [], 0
+def _pieces(texts) -> Iterator[tuple[int, list]]:
+    """The number of the first row of each piece, and its rows."""
+    first, piece, size = 0, [], 0
     for i, row in enumerate(texts):
         piece.append(row)
         size += sum(map(len, fields_of(row, i)))
         if size >= PIECE:
-            yield piece
-            piece, size = [], 0
+            yield first, piece
+            first, piece, size = i + 1, [], 0
     if piece:
-        yield piece
+        yield first, piece
 
 
 def _processors() -> int:
@@ -129,8 +131,9 @@ class _Worker:
                 pipe.close()
         self.process.wait()
 
-    def send(self, texts: list):
-        """Let it tokenize these texts."""
+    def send(self, first: int, texts: list):
+        """Let it tokenize these texts, which are the rows from `first` on."""
+        self.rows = f"rows {first:,} to {first + len(texts) - 1:,}"
         self._write(pickle.dumps(texts))
 
     def _write(self, data: bytes):
@@ -143,12 +146,23 @@ class _Worker:
         try:
             result = pickle.load(self.process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError) as e:
-            raise TrainingError("E508", received=f"a worker that has ended with code {self.process.wait()}",
-                                expected="tokens from it", fix="pass n_workers=0, or fewer workers if memory was "
-                                "short: each takes up to half a gigabyte") from e
+            raise self._died(_how(self.process.wait())) from e
+        if isinstance(result, MemoryError):
+            raise self._died("for want of memory") from result
         if isinstance(result, Exception):
             raise result
         return result
+
+
+    def _died(self, how: str) -> TrainingError:
+        return TrainingError("E508", received=f"a worker that has ended {how} while it tokenized {self.rows}",
+                             expected="tokens from it", fix="pass n_workers=0, or fewer workers if memory was "
+                             "short: each takes up to half a gigabyte")
+
+
+def _how(code: int) -> str:
+    """How a process has ended."""
+    return f"with signal {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
 
 
 def serve():

@@ -1,14 +1,20 @@
 """Callbacks that watch a fit: save the best weights, stop early, stop on NaN, write a CSV log."""
 
 import csv
+import io
 import math
 from pathlib import Path
 
 import torch
+from torch.nn.utils import get_total_norm
 
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.files import write_bytes
+from ulmfit_easy.learner.callbacks.finite import first_in_backward, first_in_forward
 from ulmfit_easy.learner.events import Callback, CancelFitException
 
+WILD = 1e6  # times as large as before, or as 1: no step that teaches does that to a weight
+SAFE = 1.0  # rate x gradient norm, of at least 1: below it no optimizer leaps, as a move of Adam is some rates long
 LOWER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae", "msle", "rmspe")
 
 
@@ -173,59 +179,100 @@ class ReduceLROnPlateau(PatientCallback):
 
 
 class TerminateOnNaNCallback(Callback):
-    """Stops with E501 at the first loss that is not a finite number, before it reaches the weights."""
+    """Stops with E501 at the first batch whose loss or gradient is not finite, or whose step is a leap.
+
+    The message names batch, rate, norm of the gradient, and the first module that went wrong. The weights are those
+    before that batch: a step that makes weights a million times as large, or no numbers at all, is undone, and so is
+    what the batch put into running averages (batch norm), so that nothing bad is ever saved. Where rate and gradient
+    are so large that a step may leap, that takes a second copy of the weights that train. In float16 the scaler is left
+    to skip steps whose gradients overflow, as it should.
+    """
 
     order, run_valid, in_lr_find = -9, False, False
+    norm, weights, averages = None, {}, ()
+
+    def before_fit(self):
+        self.norm, self.weights, self.averages = None, {}, ()
+
+    cleanup_fit = before_fit
+
+    def before_batch(self):
+        self.averages = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
 
     def after_loss(self):
         if not torch.isfinite(self.loss).all():
-            raise TrainingError(
-                "E501", received=f"a loss of {float(self.loss)} in epoch {self.epoch}, batch {self.iter}, at rate "
-                f"{self.opt.hypers[-1]['lr']:.3g}", expected="a finite number; the weights are those before this batch",
-                fix="try a lower rate (learn.lr_find() suggests one) or GradientClip()")
+            self._stop(f"a loss of {float(self.loss)}", first_in_forward(self.learn))
+
+    @torch.no_grad()
+    def before_step(self):
+        moving = [p for p in self.model.parameters() if p.grad is not None]
+        if self.opt.scaler is None:
+            self.norm = float(get_total_norm([p.grad for p in moving]))
+            if not math.isfinite(self.norm):
+                self._stop("a gradient that is not finite", first_in_backward(self.model))
+        may_leap = self.norm is None or max(h["lr"] for h in self.opt.hypers) * max(1.0, self.norm) > SAFE
+        self.weights = {p: p.clone() for p in moving} if may_leap else {}
+
+    @torch.no_grad()
+    def after_step(self):
+        wild = [name for name, p in self.model.named_parameters() if p in self.weights
+                and not p.norm() <= WILD * max(1.0, self.weights[p].norm())]
+        if wild:
+            for p, old in self.weights.items():
+                p.copy_(old)
+            self.opt.weights_changed()
+            self._stop(f"a step that made weights more than {WILD:,.0f} times as large", wild[0])
+
+    @torch.no_grad()
+    def _stop(self, what: str, where: str):
+        for buffer, old in self.averages:
+            buffer.copy_(old)
+        norm = "none yet" if self.norm is None else f"{self.norm:.3g}"
+        raise TrainingError(
+            "E501", received=f"{what}, first in {where}, in epoch {self.epoch}, batch {self.iter}, at rate "
+            f"{self.opt.hypers[-1]['lr']:.3g}, norm of the last gradient: {norm}",
+            expected="finite numbers; the weights are those before this batch",
+            fix="try a lower rate (learn.lr_find() suggests one) or GradientClip()")
 
 
 class CSVLogger(Callback):
-    """Writes each row of the table to `path/fname` as it comes; a fit that never starts leaves an older log alone."""
+    """Writes each row of the table to `path/fname` as it comes; a fit that never starts leaves an older log alone.
+
+    The file is written anew each time, atomically: no full disk and no crash leaves half of it.
+    """
 
     order, in_lr_find = 60, False
 
     def __init__(self, fname="history.csv", append=False):
-        self.fname, self.append, self.file = fname, append, None
+        self.fname, self.append, self.text = fname, append, None
 
     def before_fit(self):
-        self.target, self.file = Path(self.path) / self.fname, None
+        self.target, self.text = Path(self.path) / self.fname, None
 
     def before_epoch(self):
-        if self.file is not None:
-            return
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not (self.append and self.target.exists())
-        self.file = open(self.target, "w" if fresh else "a", newline="", encoding="utf-8")
-        self.writer = csv.writer(self.file)
-        if fresh:
-            self.writer.writerow(self.recorder.metric_names)
-            self.file.flush()
+        if self.text is None:
+            self.text = self.target.read_bytes().decode("utf-8") if self.append and self.target.exists() else ""
+            if not self.text:
+                self._add(self.recorder.metric_names)
+
+    def _add(self, row):
+        line = io.StringIO()
+        csv.writer(line).writerow(row)
+        self.text += line.getvalue()
+        write_bytes(self.target, self.text.encode())
 
     def state_dict(self) -> dict:
         """The text of the log."""
-        return {"text": self.file and self.target.read_bytes().decode("utf-8")}
+        return {"text": self.text}
 
     def load_state_dict(self, state: dict):
         """Go on from `state_dict()`; after the end of a fit there is nothing more to write."""
-        if self.file is not None:
-            self.file.seek(0)
-            self.file.truncate()
-            self.file.write(state["text"])
-            self.file.flush()
+        if self.text is not None:
+            self.text = state["text"]
+            write_bytes(self.target, self.text.encode())
 
     def after_epoch(self):
-        self.writer.writerow(self.recorder.log)
-        self.file.flush()
-
-    def cleanup_fit(self):
-        if self.file is not None:
-            self.file.close()
+        self._add(self.recorder.log)
 
     def read_log(self):
         """The log as a DataFrame."""
