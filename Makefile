@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FASTAI := .venv-fastai
+TALLIES := $(CURDIR)/$(VENV)/tallies.jsonl
 DEMO_DATA := demo-data/vaderSentiment-2.5.tar.gz
 
 .PHONY: help setup demo test test-slow faults lint bench bench-lm clean
@@ -33,8 +34,10 @@ test: $(STAMP) ## Run the tests
 test-slow: $(STAMP) ## Run the slow tests: property tests with many examples, whole notebooks
 	$(BIN)/python -m pytest -m slow --ignore=tests/reliability
 
-faults: $(STAMP) ## Run the slow tests of reliability and print their figures: faults, kills, hostile files, fuzz
-	$(BIN)/python -m pytest -m slow tests/reliability -rP -o timeout=1800
+faults: $(STAMP) ## Inject faults, kill, resume, fuzz; write the figures to docs/RELIABILITY.md (about 20 minutes)
+	rm -f $(TALLIES)
+	ULMFIT_EASY_TALLIES=$(TALLIES) $(BIN)/python -m pytest -m "slow or not slow" tests/reliability -o timeout=1800
+	$(BIN)/python tests/reliability/page.py $(TALLIES) docs/RELIABILITY.md
 
 lint: $(STAMP) ## Check style and the direction of imports
 	$(BIN)/ruff check .
