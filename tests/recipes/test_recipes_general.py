@@ -143,6 +143,33 @@ def test_a_model_that_learns_on_begins_where_it_was(unbroken, corpus):
     assert same(learn.model.state_dict(), weights(unbroken[1])) and learn.opt.frozen_idx == 0
 
 
+def vectors_of(words, n_dims, file):
+    rows = np.random.default_rng(0).normal(size=(len(words), n_dims))
+    file.write_text("".join(f"{word} {' '.join(map(str, row))}\n" for word, row in zip(words, rows, strict=True)))
+    return file
+
+
+def test_word_vectors_are_a_start_that_is_told_and_resumed(unbroken, corpus, tmp_path, crash_at, capsys):
+    words = [word for word in load_learner(unbroken[1]).dls.vocab if not word.startswith("xx")]
+    settings = {**TINY, "vectors": vectors_of(words, 2, tmp_path / "two.txt")}
+    pretrain_corpus(corpus, tmp_path / "whole", **settings)
+    assert f"{len(words)} of " in (out := capsys.readouterr().out) and "vectors of two.txt" in out
+    assert not same(weights(tmp_path / "whole"), weights(unbroken[1]))
+    assert "word vectors: two.txt" in (tmp_path / "whole" / "README.md").read_text()
+    crash_at(7)
+    with pytest.raises(Crash):
+        pretrain_corpus(corpus, tmp_path / "lm", minutes=0, **settings)
+    (tmp_path / "two.txt").unlink()
+    pretrain_corpus(out=tmp_path / "lm", resume=True)
+    assert same(weights(tmp_path / "lm"), weights(tmp_path / "whole"))
+
+
+def test_vectors_that_are_too_wide_are_e502(unbroken, corpus, tmp_path):
+    file = vectors_of(["the", "a"], TINY["emb"] // 2 + 1, tmp_path / "wide.txt")
+    with pytest.raises(TrainingError, match=r"E502.*at most half.*--emb"):
+        pretrain_corpus(corpus, tmp_path / "lm", vectors=file, **TINY)
+
+
 def test_a_run_of_a_model_that_learns_on_can_be_resumed(unbroken, corpus, tmp_path, crash_at, capsys):
     settings = {"pretrained": unbroken[1], "bs": 8, "seq_len": 10, "epochs": 0.5}
     pretrain_corpus(corpus, tmp_path / "whole", **settings)

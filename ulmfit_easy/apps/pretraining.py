@@ -38,6 +38,7 @@ def add_parser(commands):
     model = pretrain.add_argument_group("model")
     model.add_argument("--pretrained", metavar="DIR", help="a language model to go on with (or another library's "
                        "checkpoint); its sizes, words and tokenizer hold")
+    model.add_argument("--vectors", metavar="FILE", help="word vectors to begin with, as GloVe and word2vec write them")
     model.add_argument("--arch", help=f"awd_lstm or awd_qrnn (default: {Plan.arch})")
     for name, of in (("emb", "embedding"), ("hid", "hidden layers"), ("layers", "")):
         model.add_argument(f"--{name}", type=int, metavar="N",

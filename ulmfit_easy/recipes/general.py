@@ -28,7 +28,7 @@ from ulmfit_easy.recipes.corpus_data import corpus_data, names, say
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
 from ulmfit_easy.recipes.plan import FILE, Plan
-from ulmfit_easy.recipes.start import start_of
+from ulmfit_easy.recipes.start import put_vectors, start_of
 
 WD, CLIP = 0.01, 0.12  # as MultiFiT (Eisenschlos et al. 2019) pretrained
 EPS = 1e-8  # Adam's usual 1e-5 hides the small gradients of recurrent layers that know nothing yet (docs/LOG.md, 8)
@@ -109,6 +109,9 @@ def _run(plan, out, run, resume, minutes) -> LMScore:
     learn = _learner(plan, start, data.dls, run)
     cbs = [TerminateOnNaNCallback(), GradientClip(CLIP)]
     if not resume:
+        if plan.vectors:
+            n_known = put_vectors(learn, plan.vectors)
+            say(f"{n_known:,} of {len(data.dls.vocab):,} words begin with the vectors of {Path(plan.vectors).name}")
         step = step_seconds(learn, cbs)
         n_epoch, n_batches = schedule(plan, data.dls, step, time.perf_counter() - started)
         plan = replace(plan, n_epoch=n_epoch, n_batches=n_batches, data=origin,
@@ -209,6 +212,7 @@ def _card(name, learn, plan, data, score, seconds) -> str:
                     f"gradient norm {CLIP:g}",
         "dropout": f"{plan.drop_mult:g} times the architecture's",
         "softmax, precision, seed": f"{plan.softmax}, {plan.precision}, {plan.seed}",
+        **({"word vectors": Path(plan.vectors).name} if plan.vectors else {}),
         "time": f"{seconds:,.0f} seconds, validations included",
     }
     n_aside = f"{dls.valid.n_rows:,} documents of the corpus, kept aside"

@@ -29,6 +29,8 @@ class Plan:
         backwards: read each document from its end.
         pretrained: a language model to go on with: its folder, or another library's checkpoint. Its sizes, vocabulary
             and tokenizer hold; so the settings of these must be left out.
+        vectors: a file of word vectors, see `read_vectors`; they are put into the embedding, where they are a start
+            and no more. They know from far more text which words are alike than a model learns in some hours.
         bs, seq_len: rows of a batch, and tokens that are read before the gradient is cut.
         lr: highest rate of the one cycle; 5e-3 with decay .01 is what MultiFiT pretrained with at a like batch size.
         hours, epochs: how long: all in all, tokenizing included, or passes over the corpus (fractions too).
@@ -54,6 +56,7 @@ class Plan:
     precision: str = "auto"
     backwards: bool = False
     pretrained: str | None = None
+    vectors: str | None = None
     bs: int = 64
     seq_len: int = 72
     lr: float = 5e-3
@@ -76,11 +79,11 @@ class Plan:
             if name != "data":  # so that a run can be resumed from another folder
                 names = [Path(file).absolute() for file in names]
             object.__setattr__(self, name, tuple(map(str, names)))
-        if not isinstance(self.pretrained, str | Path | None):
-            raise TrainingError("E502", received=f"pretrained={self.pretrained!r}", expected="a folder or a checkpoint",
-                                fix="pass its path")
-        if self.pretrained is not None:
-            object.__setattr__(self, "pretrained", str(Path(self.pretrained).absolute()))
+        for name, what in (("pretrained", "a folder or a checkpoint"), ("vectors", "a file")):
+            if not isinstance(value := getattr(self, name), str | Path | None):
+                raise TrainingError("E502", received=f"{name}={value!r}", expected=what, fix="pass its path")
+            if value is not None:
+                object.__setattr__(self, name, str(Path(value).absolute()))
         # what follows is checked before hours of work: it would be found after tokenizing
         resolve_config(get_arch(self.arch.upper()).lm_config, self.config, self.drop_mult)
         if twice := sorted(file for file, n in Counter(self.corpus + self.valid).items() if n > 1):

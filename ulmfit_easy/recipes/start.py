@@ -1,10 +1,30 @@
-"""What a pretraining run begins with: random weights, or a language model that learns on."""
+"""What a pretraining run begins with: random weights, or a language model that learns on; with word vectors, or not."""
+
+import torch
 
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
+from ulmfit_easy.models.remap import with_vectors
 from ulmfit_easy.recipes.plan import Plan
+from ulmfit_easy.text.vectors import read_vectors
 
 WAYS = {True: "backwards", False: "forwards"}
+
+
+def put_vectors(learn, file: str) -> int:
+    """Put word vectors into the embedding of a language model; how many of its words have one.
+
+    Raises: TrainingError E502 for vectors with more numbers than half the embedding has; what `read_vectors` raises.
+    """
+    embedding = learn.encoder.encoder.weight  # (V, E); a tied decoder shares it
+    vectors, known = map(torch.from_numpy, read_vectors(file, list(learn.dls.vocab)))
+    if 2 * vectors.shape[1] > embedding.shape[1]:
+        raise TrainingError("E502", received=f"vectors of {vectors.shape[1]} numbers for an embedding of "
+                            f"{embedding.shape[1]}", expected="at most half as many",
+                            fix="choose smaller vectors, or a larger emb (--emb)")
+    with torch.no_grad():
+        embedding.copy_(with_vectors(embedding, vectors.to(embedding.device), known.to(embedding.device)))
+    return int(known.sum())
 
 
 def start_of(plan: Plan) -> PretrainedLM | None:

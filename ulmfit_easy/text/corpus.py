@@ -66,7 +66,7 @@ class Corpus:
 
     def _documents(self, file):
         lines, size = [], 0
-        for line in chain(_lines(_characters(file)), [""]):
+        for line in chain(lines_of(file), [""]):
             blank = not line or line.isspace()
             if lines and (blank or size + len(line) > LONGEST):
                 yield "\n".join(lines)
@@ -98,6 +98,11 @@ def hold_out(lengths: np.ndarray, total: int = HELD_OUT) -> np.ndarray:
     k = min(len(lengths), round(lengths.sum() / max(1, total)))
     rows = np.arange(k - 1, len(lengths), k)
     return rows[np.cumsum(lengths[rows]) <= max(total, lengths[rows[0]])]
+
+
+def lines_of(file: Path) -> Iterator[str]:
+    """The lines of a UTF-8 text file, plain, `.gz` or `.zst`, without their ends; very long ones come in parts."""
+    return _lines(_characters(file))
 
 
 def _lines(blocks: Iterable[str]) -> Iterator[str]:
