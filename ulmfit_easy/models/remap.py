@@ -52,8 +52,8 @@ def with_vectors(weight: Tensor, vectors: Tensor, known: Tensor, share: float = 
         weight: (V, E) embedding.
         vectors: (V, D) for its words, D <= E / 2; made to have mean 0.
         known: (V,) which words have one; the others get 0 in these directions, the mean of all.
-        share: of the variance of the other directions, for all that the vectors bring together. With .3 a model of
-            perplexity 50.8 was back at 52 after 23 steps (docs/LOG.md, 12).
+        share: of the variance of the other directions, for all that the vectors bring together. With .3 a trained model
+            of perplexity 50.8 went on from 52 (docs/LOG.md, 12).
 
     Returns:
         (V, E)
