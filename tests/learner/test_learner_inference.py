@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import TextError, TrainingError
 from ulmfit_easy.learner.contexts import replaced
 from ulmfit_easy.learner.inference import Prediction
 from ulmfit_easy.learner.metrics import F1Score, RocAuc, accuracy
@@ -244,3 +244,9 @@ def test_class_names_may_hold_anything(capsys, tmp_path):
     assert learn.dls.classes == sorted(names) == load_learner(learn.export("odd names")).dls.classes
     assert learn.predict("word1 and more").label in names
     assert [p.name for p in tmp_path.iterdir()] == ["odd names"]
+
+
+@pytest.mark.parametrize("item", [5, None, float("nan"), ["fine", 5]])
+def test_what_is_no_text_is_e101(clas, item):
+    with pytest.raises(TextError, match="E101"):
+        clas.predict(item)

@@ -112,7 +112,7 @@ def predict(learn, item, with_input=False):
 
 def as_texts(learn, item):
     """What was asked about as something `test_dl` takes, and whether it is one text alone."""
-    alone = learn.dls.is_one_text(item)
+    alone = learn.dls.is_one_text(item) or not hasattr(item, "__iter__")  # a number: `test_dl` says what is wrong
     return [item] if alone else item if hasattr(item, "__len__") else list(item), alone
 
 
