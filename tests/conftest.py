@@ -1,6 +1,8 @@
 """What all tests share: one thread, for small tensors only wait for each other on more; float32; nothing shipped."""
 
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
@@ -27,3 +29,23 @@ def away_from_the_users_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+class Canary:
+    """A class that makes a file when it is made."""
+
+    def __new__(cls, path):
+        Path(path).touch()
+        return super().__new__(cls)
+
+
+@pytest.fixture
+def canary(tmp_path, monkeypatch):
+    """A file that must not appear: hostile files try to make it, by `__main__.Canary` or by a shell."""
+    import copyreg
+
+    monkeypatch.setattr(sys.modules["__main__"], "Canary", Canary, raising=False)
+    yield tmp_path / "canary"
+    copyreg._extension_cache.pop(250, None)
+    if ("posix", "system") in copyreg._extension_registry:
+        copyreg.remove_extension("posix", "system", 250)

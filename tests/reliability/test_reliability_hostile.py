@@ -3,7 +3,6 @@
 import ast
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -24,26 +23,6 @@ from ulmfit_easy.recipes.estimator import PARAMS, ULMFiT
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 
 GOOD = Path(__file__).parents[1] / "goldens" / "artefacts" / "0.1.0"
-
-
-class Canary:
-    """A class that makes a file when it is made."""
-
-    def __new__(cls, path):
-        Path(path).touch()
-        return super().__new__(cls)
-
-
-@pytest.fixture
-def canary(tmp_path, monkeypatch):
-    """A file that must not appear."""
-    import copyreg
-
-    monkeypatch.setattr(sys.modules["__main__"], "Canary", Canary, raising=False)
-    yield tmp_path / "canary"
-    copyreg._extension_cache.pop(250, None)
-    if ("posix", "system") in copyreg._extension_registry:
-        copyreg.remove_extension("posix", "system", 250)
 
 
 def places(tmp_path) -> dict:
