@@ -214,9 +214,9 @@ def test_a_text_whose_tokens_all_score_0_is_shown_plain():
 
 # --- integrated gradients ---
 
-@pytest.mark.parametrize("max_len", [None, 12, 40])
-def test_reading_a_text_in_one_window_gives_the_classifiers_answer_with_a_gradient_everywhere(max_len):
-    learn = classifier(max_len=max_len)
+@pytest.mark.parametrize(("max_len", "pool_words"), [(None, False), (12, False), (40, False), (12, True)])
+def test_reading_a_text_in_one_window_gives_the_classifiers_answer_with_a_gradient_everywhere(max_len, pool_words):
+    learn = classifier(max_len=max_len, pool_words=pool_words)
     learn.model.eval()
     ids = torch.randint(9, 30, (2, 34))  # four windows of 10
     lengths = torch.tensor([34, 34])

@@ -105,10 +105,10 @@ def test_windows_that_no_row_keeps_build_no_graph():
 @pytest.mark.filterwarnings("error")
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=64), st.sampled_from([60, 200, None]),
-       st.integers(0, 50), st.integers(2, 3), st.integers(0, 2**32))
-def test_a_prediction_depends_on_no_neighbour_no_order_no_padding(lengths, max_len, extra, n_layers, seed):
+       st.integers(0, 50), st.integers(2, 3), st.booleans(), st.integers(0, 2**32))
+def test_a_prediction_depends_on_no_neighbour_no_order_no_padding(lengths, max_len, extra, n_layers, pool_words, seed):
     torch.manual_seed(seed)
-    model = classifier(max_len, n_layers)
+    model = classifier(max_len, n_layers, pool_words=pool_words)
     docs = [torch.randint(V, (n,)) for n in lengths]  # every id, padding among them
     order = torch.randperm(len(docs)).tolist()
     some = order[:2]
@@ -143,14 +143,16 @@ def test_an_empty_document_gives_finite_logits_and_a_full_mask():
         assert (~out.mask).sum(1).tolist() == lengths
 
 
-def test_the_head_equals_a_plain_reference():
-    model = classifier(max_len=None)
+@pytest.mark.parametrize("pool_words", [False, True])
+def test_the_head_equals_a_plain_reference(pool_words):
+    model = classifier(max_len=None, pool_words=pool_words)
     ids, lengths = pad([torch.randint(V, (n,)) for n in (33, 5, 61)])
     x = []
     for row, n in zip(ids, lengths, strict=True):
         states = model[0].module(row[None, :n]).raw[0]  # (T, E)
-        x.append(torch.cat([states[-1], states.max(0).values, states.mean(0)]))
-    x = torch.stack(x)  # (B, 3E)
+        words = [model[0].module.encoder.weight[row[:n]].mean(0)] if pool_words else []
+        x.append(torch.cat([states[-1], states.max(0).values, states.mean(0), *words]))
+    x = torch.stack(x)  # (B, 3E or 4E)
     for i, (norm, _, linear, *_) in enumerate(model[1].layers):
         x = (x - norm.running_mean) / (norm.running_var + 1e-5).sqrt() * norm.weight + norm.bias
         x = x @ linear.weight.T

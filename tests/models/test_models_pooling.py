@@ -25,7 +25,11 @@ def test_pooling_equals_a_plain_reference_for_any_mask(B, T, E, seed, share):
     random = torch.Generator().manual_seed(seed)
     output = torch.randn(B, T, E, dtype=torch.float64, generator=random)
     mask = torch.rand(B, T, generator=random) < share
-    torch.testing.assert_close(masked_concat_pool(output, mask), plain_pool(output, mask), rtol=0, atol=1e-6)
+    words = torch.randn(B, T, E, dtype=torch.float64, generator=random)
+    expected = plain_pool(output, mask)
+    torch.testing.assert_close(masked_concat_pool(output, mask), expected, rtol=0, atol=1e-6)
+    expected = torch.cat([expected, plain_pool(words, mask)[:, 2 * E:]], dim=1)
+    torch.testing.assert_close(masked_concat_pool(output, mask, words), expected, rtol=0, atol=1e-6)
 
 
 def test_what_stands_on_padding_changes_neither_value_nor_gradient():

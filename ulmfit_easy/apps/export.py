@@ -18,15 +18,16 @@ class InferenceModule(nn.Module):
     def __init__(self, encoder: nn.Module, head: nn.Module, activation, seq_len: int, max_len: int | None):
         super().__init__()
         self.encoder, self.layers, self.activation = encoder, head.layers, activation
-        self.seq_len, self.max_len = seq_len, max_len
+        self.pool_words, self.seq_len, self.max_len = head.pool_words, seq_len, max_len
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        states = self.encoder(ids).raw  # (B, T, E)
+        output = self.encoder(ids)
         position = torch.arange(ids.shape[1], device=ids.device)  # (T,)
         left_out = position >= lengths.unsqueeze(1)  # (B, T)
         if self.max_len is not None:  # windows that begin before a text's last `max_len` tokens
             left_out = left_out | (position // self.seq_len * self.seq_len < lengths.unsqueeze(1) - self.max_len)
-        return self.activation(self.layers(masked_concat_pool(states, left_out)))
+        words = output.embedded if self.pool_words else None  # (B, T, E)
+        return self.activation(self.layers(masked_concat_pool(output.raw, left_out, words)))
 
 
 def inference_module(learn) -> InferenceModule:

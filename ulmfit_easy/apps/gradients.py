@@ -47,4 +47,5 @@ def read_whole(model, ids: Tensor) -> Tensor:
     t = ids.shape[1]
     window_start = torch.arange(t, device=ids.device) // sentence.seq_len * sentence.seq_len  # (T,)
     out = window_start < (0 if sentence.max_len is None else t - sentence.max_len)  # (T,), too far back for the head
-    return head(SentenceOutput(output.raw, output.dropped, out.expand(len(ids), t))).logits
+    return head(SentenceOutput(output.raw, output.dropped, out.expand(len(ids), t),
+                               output.embedded)).logits

@@ -92,7 +92,8 @@ _TOKENIZER = _only({
                               for name, params in _SPLITTERS.items())),
     "rules": _RULES, "post_rules": _RULES, "mark_fields": _or_none(_flag)})
 _MODEL = {"drop_mult": _number, "softmax": _text, "seq_len": _count, "n_class": _count, "max_len": _or_none(_count),
-          "lin_ftrs": _or_none(_each(_count)), "ps": _or_none(_each(_share)), "y_range": _or_none(_range)}
+          "lin_ftrs": _or_none(_each(_count)), "ps": _or_none(_each(_share)), "y_range": _or_none(_range),
+          "pool_words": _flag}
 _DATA = {"task": _one_of("lm", "single", "multi", "regression"), "classes": _or_none(_classes),
          "n_out": _or_none(_count), "text_cols": _each(_name), "label_cols": _each(_name),
          "label_delim": _or_none(_text), "seq_len": _count, "backwards": _or_none(_flag), "bs": _count,

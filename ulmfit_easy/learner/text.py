@@ -207,7 +207,8 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
                             ps: Sequence[float] | None = None, max_len: int | None = 72 * 20,
                             y_range: tuple[float, float] | None = None, *,
                             class_weight: str | dict | Sequence[float] | None = None,
-                            pretrained_fnames: Sequence[str] | None = None, **kwargs) -> TextLearner:
+                            pretrained_fnames: Sequence[str] | None = None, pool_words: bool = False,
+                            **kwargs) -> TextLearner:
     """A learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
     Args:
@@ -217,6 +218,8 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
         lin_ftrs, ps: widths and dropouts of the head's hidden layers; [50] and [.1].
         max_len: a text is judged by about its last `max_len` tokens; None for all of them.
         y_range: (low, high) of a regression target.
+        pool_words: the head also reads the mean of the words' own rows, beside what the paper's reads of the last
+            layer. With some hundred labels it is worth much where the rows know what words mean (docs/LOG.md, 13).
         class_weight: "balanced" lets each class count alike in the loss, however rare it is; or a number for each,
             by its name in a dict (1 for the others) or in the order of `dls.classes`. Batches stay as they are (for
             those see `balanced=` of the data).
@@ -227,7 +230,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
     found = None if pretrained_fnames else find_lm(pretrained, get_arch(arch), config, dls)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).clas_config)
     options = {"seq_len": seq_len, "config": config, "drop_mult": drop_mult, "lin_ftrs": lin_ftrs, "ps": ps,
-               "max_len": max_len, "y_range": y_range, "n_class": n_out or dls.c}
+               "max_len": max_len, "y_range": y_range, "n_class": n_out or dls.c, "pool_words": pool_words}
     settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), **options)
     weights = _weights(dls, class_weight, kwargs.get("loss_func"))

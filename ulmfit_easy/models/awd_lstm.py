@@ -29,6 +29,7 @@ class EncoderOutput(NamedTuple):
     raw: Tensor  # (B, T, E), the last layer before dropout
     dropped: Tensor  # (B, T, E), the last layer as the head reads it
     hidden: Hidden  # after the last column
+    embedded: Tensor | None = None  # (B, T, E), the words' own rows, before any layer
 
 
 class AWDEncoder(nn.Module):
@@ -75,7 +76,8 @@ class AWDEncoder(nn.Module):
         """
         if hidden is None:
             hidden = self.init_hidden(ids.shape[0])
-        x = self.input_dp(self.encoder_dp(ids))  # (B, T, E)
+        embedded = self.encoder_dp(ids)  # (B, T, E)
+        x = self.input_dp(embedded)
         states, after = [], []
         for layer, rnn in enumerate(self.rnns):
             if layer > 0:
@@ -83,7 +85,7 @@ class AWDEncoder(nn.Module):
             x, state = rnn(x, hidden[layer])  # (B, T, H), tensors (1, B, ...)
             states.append(x)
             after.append(state)
-        return EncoderOutput(states, raw=x, dropped=x, hidden=after)
+        return EncoderOutput(states, raw=x, dropped=x, hidden=after, embedded=embedded)
 
     def init_hidden(self, bs: int) -> Hidden:
         """A state of zeros for `bs` rows, on the device and of the type of the weights."""

@@ -18,6 +18,7 @@ class SentenceOutput(NamedTuple):
     raw: Tensor  # (B, K, E), before dropout
     dropped: Tensor  # (B, K, E)
     mask: Tensor  # (B, K) bool, True on padding and on what a row did not keep
+    embedded: Tensor | None = None  # (B, K, E), the words' own rows, where the encoder gives them
 
 
 class ClassifierOutput(NamedTuple):
@@ -74,12 +75,16 @@ class SentenceEncoder(nn.Module):
             outputs.append((alive, output))
             position = torch.arange(start, stop, device=ids.device)  # (t,)
             masks.append((position >= lengths.unsqueeze(1)) | (drop_before > start).unsqueeze(1))  # (B, t)
-        raw = torch.cat([_all_rows(o.raw, alive, len(ids)) for alive, o in outputs], dim=1)  # (B, K, E)
-        if all(o.dropped is o.raw for _, o in outputs):
-            dropped = raw
-        else:
-            dropped = torch.cat([_all_rows(o.dropped, alive, len(ids)) for alive, o in outputs], dim=1)
-        return SentenceOutput(raw, dropped, torch.cat(masks, dim=1))
+        raw, embedded = (_joined(outputs, field, len(ids)) for field in ("raw", "embedded"))
+        is_dropped = any(output.dropped is not output.raw for _, output in outputs)
+        dropped = _joined(outputs, "dropped", len(ids)) if is_dropped else raw
+        return SentenceOutput(raw, dropped, torch.cat(masks, dim=1), embedded)
+
+
+def _joined(outputs: list[tuple[Tensor, NamedTuple]], field: str, bs: int) -> Tensor | None:
+    """A field of the outputs of all windows, (B, K, E); None where the encoder has none."""
+    parts = [(alive, getattr(output, field)) for alive, output in outputs]
+    return None if parts[0][1] is None else torch.cat([_all_rows(x, alive, bs) for alive, x in parts], dim=1)
 
 
 def _all_rows(x: Tensor, rows: Tensor, bs: int) -> Tensor:
@@ -113,14 +118,16 @@ class PoolingLinearClassifier(nn.Module):
     A training batch of a single row is normalised by the running statistics.
 
     Args:
-        dims: widths, from 3 E to the number of classes, e.g. [1200, 50, 2].
+        dims: widths, from 3 E (4 E with `pool_words`) to the number of classes, e.g. [1200, 50, 2].
         ps: dropout probability 0-1 of each block.
         y_range: (low, high) of a regression target, or None.
+        pool_words: also read the mean of the words' own rows, as they are before any layer.
     Raises: E502 if there is not one dropout for each block.
     Source: Howard & Ruder 2018, section 3.3. The linear layers have no bias, as in fastai 2.
     """
 
-    def __init__(self, dims: Sequence[int], ps: Sequence[float], y_range: tuple[float, float] | None = None):
+    def __init__(self, dims: Sequence[int], ps: Sequence[float], y_range: tuple[float, float] | None = None,
+                 pool_words: bool = False):
         super().__init__()
         if len(ps) != len(dims) - 1:
             raise TrainingError("E502", received=f"{len(ps)} dropouts for widths {list(dims)}",
@@ -131,11 +138,11 @@ class PoolingLinearClassifier(nn.Module):
         del blocks[-1][3]
         if y_range is not None:
             blocks.append(SigmoidRange(*y_range))
-        self.layers = nn.Sequential(*blocks)
+        self.layers, self.pool_words = nn.Sequential(*blocks), pool_words
 
     def forward(self, output: SentenceOutput) -> ClassifierOutput:
-        logits = self.layers(masked_concat_pool(output.dropped, output.mask))  # (B, 3E) -> (B, C)
-        return ClassifierOutput(logits, *output)
+        pooled = masked_concat_pool(output.dropped, output.mask, output.embedded if self.pool_words else None)
+        return ClassifierOutput(self.layers(pooled), output.raw, output.dropped, output.mask)  # (B, 3E or 4E) -> (B, C)
 
 
 class TextClassifier(nn.Sequential):
@@ -154,7 +161,7 @@ class TextClassifier(nn.Sequential):
 def get_text_classifier(arch: type[nn.Module] | str, vocab_sz: int, n_class: int, seq_len: int = 72,
                         config: dict | None = None, drop_mult: float = 1.0, lin_ftrs: list[int] | None = None,
                         ps: list[float] | None = None, pad_idx: int = 1, max_len: int | None = 72 * 20,
-                        y_range: tuple[float, float] | None = None) -> TextClassifier:
+                        y_range: tuple[float, float] | None = None, *, pool_words: bool = False) -> TextClassifier:
     """A fresh classifier with the encoder `arch`.
 
     Args:
@@ -166,6 +173,8 @@ def get_text_classifier(arch: type[nn.Module] | str, vocab_sz: int, n_class: int
         ps: dropout after each hidden layer, 0.1 each; the one before the first is the config's `output_p`.
         pad_idx: id of the padding token; `config["pad_token"]` goes before it.
         y_range: (low, high) of a regression target, or None.
+        pool_words: the head also reads the mean of the words' own rows, which the paper's does not: see
+            `text_classifier_learner`.
     Raises: E502 for an unknown architecture, config key or impossible value.
     """
     known = get_arch(arch)
@@ -173,5 +182,6 @@ def get_text_classifier(arch: type[nn.Module] | str, vocab_sz: int, n_class: int
     lin_ftrs = [50] if lin_ftrs is None else list(lin_ftrs)
     ps = [config.pop("output_p"), *([0.1] * len(lin_ftrs) if ps is None else ps)]
     encoder = known.cls(vocab_sz, **config)
-    head = PoolingLinearClassifier([3 * encoder.emb_sz, *lin_ftrs, n_class], ps, y_range)
+    n_pooled = 4 if pool_words else 3
+    head = PoolingLinearClassifier([n_pooled * encoder.emb_sz, *lin_ftrs, n_class], ps, y_range, pool_words)
     return TextClassifier(SentenceEncoder(seq_len, encoder, max_len), head)

@@ -41,7 +41,7 @@ def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) 
     config = with_sizes(theirs, p.clas_config, get_arch(arch).clas_config)
     kwargs = {"metrics": accuracy if dls.task == "single" else None, **kwargs}
     learn = text_classifier_learner(dls, arch, seq_len=p.seq_len, max_len=p.max_len, config=config,
-                                    drop_mult=p.clas_drop_mult, pretrained=False, **kwargs)
+                                    drop_mult=p.clas_drop_mult, pretrained=False, pool_words=p.pool_words, **kwargs)
     return learn if lm is None else learn.take_encoder(lm)
 
 

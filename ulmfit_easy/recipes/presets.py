@@ -57,6 +57,7 @@ class Preset:
     pretrain_drop_mult: float = 0.5
     lm_drop_mult: float = 1.0
     clas_drop_mult: float = 0.5
+    pool_words: bool = False
     max_vocab: int = 60000
     min_freq: int = 3
     seq_len: int = 72

@@ -130,8 +130,9 @@ def in_parts(encoder: nn.Module, n: int):
             state = hidden and [tuple(s[:, part] for s in layer) for layer in hidden]  # (1, b, H)
             outputs.append(checkpoint(whole, encoder, ids[part], None if lengths is None else lengths[part], state,
                                       use_reentrant=False))
-        states, raw, dropped, after = zip(*outputs, strict=True)
+        states, raw, dropped, after, embedded = zip(*outputs, strict=True)
         return EncoderOutput([torch.cat(layer) for layer in zip(*states, strict=True)], torch.cat(raw),
                              torch.cat(dropped), [tuple(torch.cat(s, dim=1) for s in zip(*layer, strict=True))
-                                                  for layer in zip(*after, strict=True)])
+                                                  for layer in zip(*after, strict=True)],
+                             None if embedded[0] is None else torch.cat(embedded))
     return forward
