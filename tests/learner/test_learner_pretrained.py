@@ -7,7 +7,7 @@ import torch
 from learner_toys import TINY, classifier, lm, longer_vocab, same, state, text_dls
 
 from ulmfit_easy.bundle import shipped
-from ulmfit_easy.bundle.artefact import load_bundle
+from ulmfit_easy.bundle.artefact import load_bundle, save_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import write_json
@@ -115,6 +115,24 @@ def test_what_comes_with_the_library_is_taken_without_being_named(ours, lm_dls, 
         assert torch.equal(tuned.model.state_dict()[name], weight.half().float())
     clas = classifier(clas_dls, config=None, pretrained=True)
     assert same(state(clas.encoder), state(tuned.encoder)) and not recwarn.list
+
+
+def test_new_words_start_from_the_vectors_that_come_with_the_library(ours, lm_dls, tmp_path, capsys):
+    known, vocab = lm_dls.text_vocab[9:], longer_vocab(lm_dls)
+    words = ["brandnew", *known]
+    vectors = torch.randint(-127, 128, (len(words), 2), dtype=torch.int8)
+    folder = tmp_path / "vectors-en"
+    save_weights(folder / "vectors.safetensors", {"vectors": vectors, "scale": torch.tensor([0.01, 0.02])})
+    write_json(folder / "words.json", words)
+    dls = text_dls(is_lm=True, text_vocab=vocab, tok_tfm=Tokenizer(lang="en"))
+    new = language_model_learner(dls, "AWD_LSTM", pretrained=tmp_path / "awd_lstm-fwd")
+    assert "1 start from word vectors, the others start from the mean row" in capsys.readouterr().out
+    rows, old = new.model[0].encoder.weight.detach(), ours.model[0].encoder.weight.detach().half().double()
+    x = torch.cat([vectors * torch.tensor([0.01, 0.02]), torch.ones(len(words), 1)], dim=1).double()
+    at = torch.tensor([lm_dls.text_vocab.stoi[word] for word in known])
+    guess = x[0] @ torch.linalg.pinv(x[1:]) @ old[at]
+    torch.testing.assert_close(rows[vocab.stoi["brandnew"]].double(), guess, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(rows[vocab.stoi["unheard"]].double(), old.mean(0), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("data", "model"), [

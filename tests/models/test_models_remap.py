@@ -1,6 +1,6 @@
 import torch
 
-from ulmfit_easy.models.remap import match_embeds, with_vectors
+from ulmfit_easy.models.remap import WordVectors, match_embeds, with_vectors
 
 OLD = ["xxunk", "xxpad", "film", "good"]
 WEIGHT, BIAS = torch.arange(8.0).view(4, 2), torch.tensor([1.0, 2.0, 3.0, 6.0])
@@ -46,3 +46,33 @@ def test_vectors_take_the_directions_of_least_variance_and_the_others_stay():
     given = vectors[known] - vectors[known].mean(0)
     scale = put[known].norm() / given.norm()  # the vectors are turned and scaled, no more: their products stay
     torch.testing.assert_close(put[known] @ put[known].T, scale**2 * given @ given.T, atol=1e-4, rtol=1e-3)
+
+
+def vectors_and_rows(n=200, n_dims=3, emb_sz=5, n_new=20):
+    """Words with vectors, of which all but the last are known to a model whose rows are a linear map of them."""
+    torch.manual_seed(0)
+    words, vectors = [f"word{i}" for i in range(n)], torch.randn(n, n_dims)
+    rows = vectors @ torch.randn(n_dims, emb_sz) + torch.randn(emb_sz)  # (n, E)
+    return WordVectors({word: i for i, word in enumerate(words)}, vectors), words[:-n_new], words[-n_new:], rows
+
+
+def test_rows_of_new_words_are_guessed_by_the_map_from_vectors_to_rows():
+    vectors, old, new, rows = vectors_and_rows()
+    out = match_embeds(rows[:len(old)], None, old, ["word7", "unheard", *new], vectors)
+    assert out.n_matched == 1 and out.n_guessed == len(new)
+    assert torch.equal(out.weight[0], rows[7])
+    torch.testing.assert_close(out.weight[1], rows[:len(old)].mean(0))
+    torch.testing.assert_close(out.weight[2:], rows[len(old):], atol=1e-4, rtol=1e-4)
+
+
+def test_a_known_word_keeps_its_row_whatever_its_vector_says():
+    vectors, old, _, rows = vectors_and_rows()
+    rows[7] += 9.0
+    assert torch.equal(match_embeds(rows[:len(old)], None, old, ["word7"], vectors).weight[0], rows[7])
+
+
+def test_nothing_is_guessed_from_too_few_known_words():
+    vectors, old, new, rows = vectors_and_rows()
+    out = match_embeds(rows[:39], None, old[:39], new, vectors)  # ten for each of 3 numbers and the constant
+    assert out.n_guessed == 0
+    torch.testing.assert_close(out.weight, rows[:39].mean(0).expand(len(new), -1))

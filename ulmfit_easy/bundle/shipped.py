@@ -2,10 +2,22 @@
 
 from pathlib import Path
 
+from ulmfit_easy.bundle.artefact import load_weights
 from ulmfit_easy.files import read_json
 from ulmfit_easy.models.archs import Arch
+from ulmfit_easy.models.remap import WordVectors
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+def shipped_vectors(lang: str | None) -> WordVectors | None:
+    """The word vectors that come with the library for a language, None if it has none: stored in 8 bits a number."""
+    folder = WEIGHTS / f"vectors-{lang}"
+    if not folder.exists():
+        return None
+    weights, _ = load_weights(folder / "vectors.safetensors")  # (N, D) int8, (D,)
+    at = {word: i for i, word in enumerate(read_json(folder / "words.json"))}
+    return WordVectors(at, weights["vectors"] * weights["scale"])
 
 
 def shipped_folder(arch: str, backwards: bool = False) -> Path | None:

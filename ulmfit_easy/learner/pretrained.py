@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights
 from ulmfit_easy.bundle.foreign import load_any, load_foreign
-from ulmfit_easy.bundle.shipped import shipped
+from ulmfit_easy.bundle.shipped import shipped, shipped_vectors
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.learner.weights import model_file
@@ -143,10 +143,11 @@ def take_over(learn, weights, vocab, source):
             warnings.warn("an adaptive softmax fits no other vocabulary and no other softmax: only the encoder was "
                           "taken over, the decoder starts anew", stacklevel=4)
         weights = {k: v for k, v in weights.items() if k.startswith("0.")}
-    matched = match_embeds(weights["0.encoder.weight"], weights.get("1.decoder.bias"), vocab, new)
+    vectors = shipped_vectors(getattr(getattr(learn.dls.tokenizer, "tok", None), "lang", None))
+    matched = match_embeds(weights["0.encoder.weight"], weights.get("1.decoder.bias"), vocab, new, vectors)
     weights = {**weights, "0.encoder.weight": matched.weight, "0.encoder_dp.emb.weight": matched.weight}
     if "1.decoder.weight" in weights:  # the same rows again where it is tied
-        weights["1.decoder.weight"] = match_embeds(weights["1.decoder.weight"], None, vocab, new).weight
+        weights["1.decoder.weight"] = match_embeds(weights["1.decoder.weight"], None, vocab, new, vectors).weight
     if matched.bias is not None:
         weights["1.decoder.bias"] = matched.bias
     encoder = {k.removeprefix("0."): v for k, v in weights.items() if k.startswith("0.")}
@@ -156,7 +157,9 @@ def take_over(learn, weights, vocab, source):
         load_state(learn.model, weights, source)
     learn.n_matched = matched.n_matched
     if learn.verbose:
-        print(f"{source}: {learn.n_matched:,} of {len(new):,} words matched, the others start from the mean row")
+        guesses = f"{matched.n_guessed:,} start from word vectors, " if matched.n_guessed else ""
+        print(f"{source}: {learn.n_matched:,} of {len(new):,} words matched, {guesses}"
+              "the others start from the mean row")
     return learn.freeze()
 
 

@@ -93,8 +93,9 @@ class TextLearner(Learner):
     def load_pretrained(self, weights: dict, vocab: Vocab, source="pretrained weights"):
         """Take over the weights of a language model with another vocabulary; returns the learner, frozen.
 
-        Words of both vocabularies keep their rows; new ones start from the mean row (and the mean bias). Names that
-        this model lacks are left out: a classifier takes the encoder only. See `learner.pretrained`.
+        Words of both vocabularies keep their rows; new ones start from rows guessed from the word vectors that the
+        library has for their language, or from the mean row (and the mean bias). Names that this model lacks are left
+        out: a classifier takes the encoder only. See `learner.pretrained`.
         """
         return take_over(self, weights, vocab, source)
 

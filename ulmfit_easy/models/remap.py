@@ -14,11 +14,24 @@ class Matched(NamedTuple):
     weight: Tensor  # (V, E)
     bias: Tensor | None  # (V,)
     n_matched: int  # words of the new vocabulary that the old one has
+    n_guessed: int = 0  # words whose rows were made of their vectors
+
+
+class WordVectors(NamedTuple):
+    """What others have counted of many words, from which the rows of new words can be guessed."""
+
+    at: dict[str, int]  # the number of each word's vector
+    vectors: Tensor  # (N, D)
+
+    def of(self, words: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The vectors of V words and a constant, (V, D + 1), and which words have one, (V,)."""
+        at = torch.tensor([self.at.get(word, -1) for word in words])  # (V,)
+        return torch.cat([self.vectors[at], torch.ones(len(at), 1)], dim=1), at >= 0
 
 
 def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequence[str],
-                 new_vocab: Sequence[str]) -> Matched:
-    """Rows for `new_vocab`: a known word keeps its old row, a new one gets the mean of all old rows.
+                 new_vocab: Sequence[str], vectors: WordVectors | None = None) -> Matched:
+    """Rows for `new_vocab`: a known word keeps its old row, a new one gets a guess, or the mean of all old rows.
 
     Words are matched by string, never by position. Where one is there more often, as `xxfake` may be, its
     first row goes to the first, and so on: the same vocabulary gives the same rows.
@@ -27,6 +40,7 @@ def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequenc
         old_weight: (V0, E) embedding, in the order of `old_vocab`.
         old_bias: (V0,) decoder bias, or None.
         old_vocab, new_vocab: the V0 and V words.
+        vectors: of words, to guess the rows of new ones (`rows_from_vectors`); None guesses none.
     """
     old = {word: i for i, word in enumerate(_numbered(old_vocab))}
     at = torch.tensor([old.get(word, -1) for word in _numbered(new_vocab)],
@@ -38,8 +52,31 @@ def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequenc
         moved[is_new] = rows.mean(0)
         return moved
 
-    bias = None if old_bias is None else move(old_bias)
-    return Matched(move(old_weight), bias, int((~is_new).sum()))
+    weight, bias, n_guessed = move(old_weight), None if old_bias is None else move(old_bias), 0
+    if vectors is not None and is_new.any():
+        rows, has_row = rows_from_vectors(old_weight.cpu(), old_vocab, new_vocab, vectors)
+        guessed = is_new & has_row.to(is_new.device)  # (V,)
+        weight[guessed] = rows.to(weight.device)[guessed]
+        n_guessed = int(guessed.sum())
+    return Matched(weight, bias, int((~is_new).sum()), n_guessed)
+
+
+def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_vocab: Sequence[str],
+                      vectors: WordVectors) -> tuple[Tensor, Tensor]:
+    """Guess the rows of words by the linear map that takes the vectors of known words nearest to their rows.
+
+    Ordinary least squares (Kiros et al. 2015, arXiv 1506.06726, section 2.2, "Vocabulary expansion"). Where fewer than
+    ten known words for each number of a vector have one, as with other languages and with pieces of words, nothing is
+    guessed.
+
+    Returns: rows (V, E) for `new_vocab`, and for which words they are guesses, (V,).
+    """
+    x, known = vectors.of(old_vocab)  # (V0, D + 1), (V0,)
+    x_new, guessed = vectors.of(new_vocab)  # (V, D + 1), (V,)
+    if known.sum() < 10 * x.shape[1]:
+        return old_weight.new_zeros(len(x_new), old_weight.shape[1]), torch.zeros_like(guessed)
+    solved = torch.linalg.lstsq(x[known].double(), old_weight[known].double()).solution  # (D + 1, E)
+    return (x_new.double() @ solved).to(old_weight), guessed
 
 
 def with_vectors(weight: Tensor, vectors: Tensor, known: Tensor, share: float = 0.3) -> Tensor:
