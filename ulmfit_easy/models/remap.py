@@ -79,7 +79,7 @@ def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_vocab: S
     return (x_new.double() @ solved).to(old_weight), guessed
 
 
-def with_vectors(weight: Tensor, vectors: Tensor, known: Tensor, share: float = 0.3) -> Tensor:
+def with_vectors(weight: Tensor, vectors: Tensor, known: Tensor, share: float = 4.0) -> Tensor:
     """An embedding that has word vectors in the directions in which its own rows vary least.
 
     What rows hold in the other directions stays, so that a trained model goes on with little loss; of random rows all
@@ -89,8 +89,8 @@ def with_vectors(weight: Tensor, vectors: Tensor, known: Tensor, share: float = 
         weight: (V, E) embedding.
         vectors: (V, D) for its words, D <= E / 2; made to have mean 0.
         known: (V,) which words have one; the others get 0 in these directions, the mean of all.
-        share: of the variance of the other directions, for all that the vectors bring together. With .3 a trained model
-            of perplexity 50.8 went on from 52 (docs/LOG.md, 12).
+        share: of the variance of the other directions, for all that the vectors bring together. More says more about
+            the words, and costs a trained model more: 4 is where few labels gained most (docs/LOG.md, 13).
 
     Returns:
         (V, E)
