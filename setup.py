@@ -20,6 +20,7 @@ setup(
     keywords=cfg["keywords"],
     author=cfg["author"],
     license=cfg["license"],
+    license_files=["LICENSE", "NOTICE"],
     packages=find_packages(include=["ulmfit_easy", "ulmfit_easy.*"]),
     package_data={"ulmfit_easy": ["py.typed", "weights/*/*"]},
     python_requires=">=" + cfg["min_python"],

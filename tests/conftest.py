@@ -16,11 +16,14 @@ def float32(monkeypatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_shipped(tmp_path_factory):
-    """The library's own language models are out of sight: tests use tiny ones."""
+def shipped_weights(tmp_path_factory):
+    """The library's own language models are out of sight, for tests use tiny ones; here is where they are."""
+    from ulmfit_easy.bundle import shipped
+
+    place = shipped.WEIGHTS
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ulmfit_easy.bundle.shipped.WEIGHTS", tmp_path_factory.mktemp("weights"))
-        yield
+        patch.setattr(shipped, "WEIGHTS", tmp_path_factory.mktemp("weights"))
+        yield place
 
 
 @pytest.fixture(scope="session", autouse=True)
