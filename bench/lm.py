@@ -212,10 +212,10 @@ def report(size, results):
 
 def write_words(archive, path) -> Path:
     """The demo's texts, one a line."""
-    from ulmfit_easy.apps.demo import demo_texts
+    from ulmfit_easy.data.datasets import read_vader_reviews
 
-    texts = demo_texts(archive)
-    path.write_text("\n".join(" ".join(t.split()) for t in [*texts.general, *texts.movies]), encoding="utf-8")
+    texts = [text for table in read_vader_reviews(archive).values() for text in table["text"]]
+    path.write_text("\n".join(" ".join(text.split()) for text in texts), encoding="utf-8")
     return path
 
 

@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="the three stages on real movie reviews (`make demo` fetches them)")
     demo.add_argument("--data", type=Path, default=Path("demo-data/vaderSentiment-2.5.tar.gz"))
     demo.add_argument("--out", type=Path, default=Path("demo-output"))
+    demo.add_argument("--seed", type=int, default=0, help="chooses the reviews and starts all random numbers")
     demo.set_defaults(run=run_demo_command)
     return main
 
@@ -170,7 +171,7 @@ def run_demo_command(args):
     if not args.data.exists():
         raise FileError("E404", received=f"no file {args.data}", expected="the archive with the demo's texts",
                         fix="run `make demo`, which fetches it, or name it with --data")
-    run_demo(args.data, args.out)
+    run_demo(args.data, args.out, seed=args.seed)
 
 
 def read_any(path: Path, columns, encoding: str = "utf-8"):

@@ -1,7 +1,7 @@
-"""The demo: the three stages on real movie reviews, from nothing, on a laptop.
+"""The demo: the three stages on real movie reviews, on a laptop.
 
-Stage 1 reads tweets, product reviews and newspaper sentences; stage 2 the movie reviews without labels; stage 3
-learns from 500 labelled ones. The texts are those of Hutto & Gilbert 2014, rated by people from -4 to +4.
+Stage 1, a language model of general English, comes with the library; stage 2 reads movie reviews without labels;
+stage 3 learns from 500 labelled ones. The texts are those of Hutto & Gilbert 2014, rated by people from -4 to +4.
 """
 
 import time
@@ -13,46 +13,45 @@ import pandas as pd
 
 from ulmfit_easy.data.datasets import VADER_SHA256, read_vader_reviews
 from ulmfit_easy.learner.lr_find import minimum, valley
+from ulmfit_easy.learner.pretrained import shipped_lm
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.presets import get_preset
-from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
+from ulmfit_easy.recipes.pretrain import lm_data, new_lm
 
-N_LABELLED, N_TEST, SEED = 500, 2000, 0
+N_LABELLED, N_TEST = 500, 2000
 NAMES = {False: "negative", True: "positive"}
 
 
 class DemoTexts(NamedTuple):
     """Who reads what: no test text is in any other part."""
 
-    general: list[str]  # stage 1
     movies: list[str]  # stage 2, labelled texts included, without their labels
     train: pd.DataFrame  # stage 3: text, label
     test: pd.DataFrame
 
 
-def demo_texts(archive, sha256: str = VADER_SHA256) -> DemoTexts:
-    """The four parts, from the archive that `make demo` fetches; a review counts as labelled from a mean of 1 on."""
-    tables = read_vader_reviews(archive, sha256=sha256)
-    movies = tables["movies"].drop_duplicates("text")
-    rated = movies[movies["score"].abs() >= 1].sample(frac=1, random_state=SEED)
+def demo_texts(archive, seed: int = 0, sha256: str = VADER_SHA256) -> DemoTexts:
+    """The three parts, from the archive that `make demo` fetches; a review counts as labelled from a mean of 1 on."""
+    movies = read_vader_reviews(archive, sha256=sha256)["movies"].drop_duplicates("text")
+    rated = movies[movies["score"].abs() >= 1].sample(frac=1, random_state=seed)
     rated = pd.DataFrame({"text": rated["text"], "label": (rated["score"] > 0).map(NAMES)})
     train, test = rated[:N_LABELLED], rated[N_LABELLED : N_LABELLED + N_TEST]
     held_out = set(test["text"])
-    general = pd.concat([tables[name]["text"] for name in ("tweets", "products", "news")]).drop_duplicates()
-    return DemoTexts([t for t in general if t not in held_out], [t for t in movies["text"] if t not in held_out],
-                     train.reset_index(drop=True), test.reset_index(drop=True))
+    return DemoTexts([t for t in movies["text"] if t not in held_out], train.reset_index(drop=True),
+                     test.reset_index(drop=True))
 
 
-def run_demo(data, out="demo-output", preset="laptop", sha256: str = VADER_SHA256) -> dict:
+def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: str = VADER_SHA256) -> dict:
     """Run the demo, print its tables, write its plots to `out`; returns the figures of the last line.
 
     Args:
         data: the source distribution vaderSentiment-2.5.tar.gz.
-        out: a folder for the plots and the language model of stage 1.
+        out: a folder for the plots.
         preset: a name or a `Preset`.
+        seed: chooses the labelled and the test reviews, and starts all random numbers.
         sha256: what the archive must have.
     """
     import matplotlib
@@ -60,34 +59,36 @@ def run_demo(data, out="demo-output", preset="laptop", sha256: str = VADER_SHA25
     matplotlib.use("Agg")  # write files, open no window
     started, out = time.perf_counter(), Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    texts, p = demo_texts(data, sha256), get_preset(preset)
-    set_seed(SEED)
+    texts, p, general = demo_texts(data, seed, sha256), get_preset(preset), shipped_lm()
+    common = {"path": out, "seed": seed}
+    set_seed(seed)
 
-    _title(f"Stage 1: a language model of {len(texts.general):,} tweets, product reviews and newspaper sentences")
-    lm = new_lm(lm_data(texts.general, p, path=out, seed=SEED), p)
+    _title("Stage 1: a language model of general English, which comes with the library")
+    lm = new_lm(lm_data(texts.movies, p, general, **common), p, general)
+    _write(lm)
+    before = lm.validate()[-1]
+
+    _title(f"Stage 2: it goes on with {len(texts.movies):,} movie reviews, without labels")
     found = lm.lr_find(suggest_funcs=(valley, minimum))
     _save_plot("lr_find.png", out)
     print(f"lr_find suggests {found.valley:.1e} (valley) to {found.minimum:.1e} (minimum); "
-          f"the preset's peak is {p.pretrain[0].lr:.0e}")
-    pretrain_lm(lm, p).export("stage1")
+          f"the preset's peak is {p.lm[-1].lr:.0e}")
+    finetune_lm(lm, p)
     lm.recorder.plot_loss()
     _save_plot("loss.png", out)
     lm.recorder.plot_sched()
     _save_plot("schedule.png", out)
-
-    _title(f"Stage 2: the same model goes on with {len(texts.movies):,} movie reviews, without labels")
-    lm = new_lm(lm_data(texts.movies, p, path=out, seed=SEED), p, out / "stage1")
-    finetune_lm(lm, p)
-    print("It writes:", lm.predict("This movie is", n_words=20, temperature=0.7, seed=SEED))
+    _write(lm)
+    print(f"Perplexity of reviews it has not read: {before:.0f} before, {lm.recorder.values[-1][-1]:.0f} now")
 
     _title(f"Stage 3: a classifier of {len(texts.train):,} labelled reviews over that model's encoder")
-    common = {"path": out, "seed": SEED, "valid_pct": 0.1}  # kept aside to watch the training
-    learn = finetune_classifier(new_classifier(classifier_data(texts.train, p, lm, **common), p, lm), p)
+    dls = classifier_data(texts.train, p, lm, valid_pct=0.1, **common)  # kept aside to watch the training
+    learn = finetune_classifier(new_classifier(dls, p, lm), p)
     accuracy = _accuracy(learn, texts.test)
 
     _title("The same classifier without stages 1 and 2: random weights, all layers at once")
-    scratch = new_classifier(classifier_data(texts.train, p, lm, **common), p)  # the same words, none of the weights
-    scratch_accuracy = _accuracy(finetune_classifier(scratch, p, gradual=False), texts.test)
+    scratch = finetune_classifier(new_classifier(dls, p), p, gradual=False)  # the same words, none of the weights
+    scratch_accuracy = _accuracy(scratch, texts.test)
 
     bar = baseline(texts.train["text"], texts.train["label"])
     bar_accuracy = float((bar.predict(texts.test["text"]) == texts.test["label"]).mean())
@@ -108,6 +109,10 @@ def run_demo(data, out="demo-output", preset="laptop", sha256: str = VADER_SHA25
 
 def _title(text):
     print(f"\n{text}\n{'-' * len(text)}", flush=True)
+
+
+def _write(lm):
+    print("It writes:", lm.predict("This movie is", n_words=20, temperature=0.7, seed=0))
 
 
 def _accuracy(learn, test) -> float:
