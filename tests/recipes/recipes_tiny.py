@@ -10,6 +10,7 @@ TINY = Preset(
     pretrain=(Phase(1, 2e-2),),
     lm=(Phase(1, 1e-2, freeze_to=-1),),
     clas=(Phase(1, 2e-2, freeze_to=-1), Phase(1, 1e-2, factor=2.6)),
+    pool_words=True,
     min_freq=1,
     seq_len=16,
     lm_bs=8,

@@ -83,6 +83,14 @@ def test_the_fastai_preset_has_the_tutorials_numbers():
     assert (p.lm_bs, p.seq_len, p.moms, p.clas_drop_mult) == (64, 72, (0.8, 0.7, 0.8), 0.5)
 
 
+def test_laptop_is_what_the_log_measured():
+    p = PRESETS["laptop"]
+    assert p.pool_words and (p.min_freq, p.max_vocab, p.clas_bs) == (2, 30000, 16)
+    assert [(f.epochs, f.lr, f.freeze_to, f.factor) for f in p.lm] == [(1, 4e-3, 0, 1.0)]
+    assert [(f.epochs, f.lr, f.freeze_to, f.factor) for f in p.clas] == [(2, 2e-2, -1, 1.0), (4, 6e-3, 0, 1.0)]
+
+
+
 def test_an_unknown_preset_is_an_error_with_the_names():
     with pytest.raises(TrainingError, match=r"E502.*lapdog.*paper, code_2018, fastai, laptop"):
         get_preset("lapdog")

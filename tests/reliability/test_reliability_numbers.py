@@ -190,7 +190,7 @@ PLAIN = dict(drop_mult=0.0, opt_func=SGD)
 
 def steps(is_lm, cbs=()):
     """A fit in float64, in which rounding does not grow from step to step."""
-    learn = learner(is_lm, **PLAIN)
+    learn = learner(is_lm, **PLAIN, **({} if is_lm else {"pool_words": True}))
     learn.model.double()
     learn.fit(1 if is_lm else 2, 0.1, cbs=list(cbs))
     return learn

@@ -5,6 +5,7 @@ stage 3 learns from 500 labelled ones. The texts are those of Hutto & Gilbert 20
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,9 @@ import pandas as pd
 
 from ulmfit_easy.data.datasets import VADER_SHA256, read_vader_reviews
 from ulmfit_easy.learner.lr_find import minimum, valley
-from ulmfit_easy.learner.pretrained import shipped_lm
+from ulmfit_easy.learner.pretrained import shipped_lm, with_sizes
 from ulmfit_easy.learner.seeds import set_seed
+from ulmfit_easy.models.awd_lstm import awd_lstm_clas_config
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.finetune import finetune_lm
@@ -69,7 +71,7 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
     before = lm.validate()[-1]
 
     _title(f"Stage 2: it goes on with {len(texts.movies):,} movie reviews, without labels")
-    found = lm.lr_find(suggest_funcs=(valley, minimum))
+    found = lm.unfreeze().lr_find(suggest_funcs=(valley, minimum))
     _save_plot("lr_find.png", out)
     print(f"lr_find suggests {found.valley:.1e} (valley) to {found.minimum:.1e} (minimum); "
           f"the preset's peak is {p.lm[-1].lr:.0e}")
@@ -87,7 +89,9 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
     accuracy = _accuracy(learn, texts.test)
 
     _title("The same classifier without stages 1 and 2: random weights, all layers at once")
-    scratch = finetune_classifier(new_classifier(dls, p), p, gradual=False)  # the same words, none of the weights
+    sizes = with_sizes(lm.settings["model"]["config"], None, awd_lstm_clas_config)
+    scratch = new_classifier(dls, replace(p, config=sizes))  # the same words and sizes, none of the weights
+    finetune_classifier(scratch, p, gradual=False)
     scratch_accuracy = _accuracy(scratch, texts.test)
 
     bar = baseline(texts.train["text"], texts.train["label"])

@@ -1,4 +1,4 @@
-"""The language models that come with the library: they are there without a download."""
+"""The language models and word vectors that come with the library: they are there without a download."""
 
 from pathlib import Path
 

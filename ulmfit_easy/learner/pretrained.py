@@ -15,9 +15,10 @@ from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.models.archs import Arch, get_arch
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
-from ulmfit_easy.models.remap import match_embeds
+from ulmfit_easy.models.remap import WordVectors, match_embeds
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
+from ulmfit_easy.text.words import SpacyTokenizer
 
 NO_WEIGHTS = ("no pretrained weights were loaded, for none that come with the library fit this architecture, these "
               "sizes, direction and tokenizer: the model starts from random ones, and nothing was frozen. "
@@ -143,7 +144,7 @@ def take_over(learn, weights, vocab, source):
             warnings.warn("an adaptive softmax fits no other vocabulary and no other softmax: only the encoder was "
                           "taken over, the decoder starts anew", stacklevel=4)
         weights = {k: v for k, v in weights.items() if k.startswith("0.")}
-    vectors = shipped_vectors(getattr(getattr(learn.dls.tokenizer, "tok", None), "lang", None))
+    vectors = None if vocab == new else _vectors_for(learn.dls.tokenizer)
     matched = match_embeds(weights["0.encoder.weight"], weights.get("1.decoder.bias"), vocab, new, vectors)
     weights = {**weights, "0.encoder.weight": matched.weight, "0.encoder_dp.emb.weight": matched.weight}
     if "1.decoder.weight" in weights:  # the same rows again where it is tied
@@ -155,12 +156,18 @@ def take_over(learn, weights, vocab, source):
         load_state(learn.encoder, encoder, source)
     else:
         load_state(learn.model, weights, source)
-    learn.n_matched = matched.n_matched
+    learn.n_matched, learn.n_guessed = matched.n_matched, matched.n_guessed
     if learn.verbose:
         guesses = f"{matched.n_guessed:,} start from word vectors, " if matched.n_guessed else ""
         print(f"{source}: {learn.n_matched:,} of {len(new):,} words matched, {guesses}"
               "the others start from the mean row")
     return learn.freeze()
+
+
+def _vectors_for(tokenizer) -> WordVectors | None:
+    """The vectors of the words that a tokenizer makes; None for pieces of words and for a function of the user's."""
+    splitter = getattr(tokenizer, "tok", None)
+    return shipped_vectors(splitter.lang) if isinstance(splitter, SpacyTokenizer) else None
 
 
 def direction_error(source, received, expected):

@@ -18,7 +18,7 @@ class SentenceOutput(NamedTuple):
     raw: Tensor  # (B, K, E), before dropout
     dropped: Tensor  # (B, K, E)
     mask: Tensor  # (B, K) bool, True on padding and on what a row did not keep
-    embedded: Tensor | None = None  # (B, K, E), the words' own rows, where the encoder gives them
+    embedded: Tensor | None = None  # (B, K, E), the words' own rows, where they are kept
 
 
 class ClassifierOutput(NamedTuple):
@@ -42,17 +42,18 @@ class SentenceEncoder(nn.Module):
         module: the encoder, `module(ids, hidden=...) -> EncoderOutput`.
         max_len: a row keeps the windows that start within its last `max_len` tokens, which bounds memory
             (20 windows of 72, as fastai); None keeps all.
+        keep_words: keep the words' own rows too, for a head that pools them.
     Raises: E502 if `max_len` is below `seq_len`: a row might then keep nothing.
     Source: Howard & Ruder 2018, section 3.3, "BPTT for Text Classification".
     """
 
-    def __init__(self, seq_len: int, module: nn.Module, max_len: int | None = 72 * 20):
+    def __init__(self, seq_len: int, module: nn.Module, max_len: int | None = 72 * 20, keep_words: bool = False):
         super().__init__()
         if max_len is not None and max_len < seq_len:
             raise TrainingError("E502", received=f"max_len={max_len} with seq_len={seq_len}",
                                 expected="max_len of at least seq_len, or None",
                                 fix="raise max_len or lower seq_len")
-        self.seq_len, self.module, self.max_len = seq_len, module, max_len
+        self.seq_len, self.module, self.max_len, self.keep_words = seq_len, module, max_len, keep_words
 
     def forward(self, ids: Tensor, lengths: Tensor) -> SentenceOutput:
         """The kept states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens."""
@@ -72,7 +73,7 @@ class SentenceEncoder(nn.Module):
             hidden = [tuple(s[:, :n_next].detach() for s in layer) for layer in output.hidden]  # (1, b, ...)
             if not keeps:
                 continue
-            outputs.append((alive, output))
+            outputs.append((alive, output if self.keep_words else output._replace(embedded=None)))
             position = torch.arange(start, stop, device=ids.device)  # (t,)
             masks.append((position >= lengths.unsqueeze(1)) | (drop_before > start).unsqueeze(1))  # (B, t)
         raw, embedded = (_joined(outputs, field, len(ids)) for field in ("raw", "embedded"))
@@ -82,7 +83,7 @@ class SentenceEncoder(nn.Module):
 
 
 def _joined(outputs: list[tuple[Tensor, NamedTuple]], field: str, bs: int) -> Tensor | None:
-    """A field of the outputs of all windows, (B, K, E); None where the encoder has none."""
+    """A field of the outputs of all windows, (B, K, E); None where they have none."""
     parts = [(alive, getattr(output, field)) for alive, output in outputs]
     return None if parts[0][1] is None else torch.cat([_all_rows(x, alive, bs) for alive, x in parts], dim=1)
 
@@ -184,4 +185,4 @@ def get_text_classifier(arch: type[nn.Module] | str, vocab_sz: int, n_class: int
     encoder = known.cls(vocab_sz, **config)
     n_pooled = 4 if pool_words else 3
     head = PoolingLinearClassifier([n_pooled * encoder.emb_sz, *lin_ftrs, n_class], ps, y_range, pool_words)
-    return TextClassifier(SentenceEncoder(seq_len, encoder, max_len), head)
+    return TextClassifier(SentenceEncoder(seq_len, encoder, max_len, keep_words=pool_words), head)

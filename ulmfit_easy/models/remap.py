@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -20,13 +21,13 @@ class Matched(NamedTuple):
 class WordVectors(NamedTuple):
     """What others have counted of many words, from which the rows of new words can be guessed."""
 
-    at: dict[str, int]  # the number of each word's vector
+    stoi: dict[str, int]
     vectors: Tensor  # (N, D)
 
     def of(self, words: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The vectors of V words and a constant, (V, D + 1), and which words have one, (V,)."""
-        at = torch.tensor([self.at.get(word, -1) for word in words])  # (V,)
-        return torch.cat([self.vectors[at], torch.ones(len(at), 1)], dim=1), at >= 0
+        """The vectors of V words, (V, D), and which words have one, (V,); the rows of the others mean nothing."""
+        at = torch.tensor([self.stoi.get(word, -1) for word in words])  # (V,)
+        return self.vectors[at], at >= 0
 
 
 def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequence[str],
@@ -65,18 +66,19 @@ def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_vocab: S
                       vectors: WordVectors) -> tuple[Tensor, Tensor]:
     """Guess the rows of words by the linear map that takes the vectors of known words nearest to their rows.
 
-    Ordinary least squares (Kiros et al. 2015, arXiv 1506.06726, section 2.2, "Vocabulary expansion"). Where fewer than
-    ten known words for each number of a vector have one, as with other languages and with pieces of words, nothing is
+    Ordinary least squares (Kiros et al. 2015, arXiv 1506.06726, section 2.2, "Vocabulary expansion"). Where less than
+    half of the known words have a vector, as in another language, or fewer than ten for each of its numbers, nothing is
     guessed.
 
     Returns: rows (V, E) for `new_vocab`, and for which words they are guesses, (V,).
     """
-    x, known = vectors.of(old_vocab)  # (V0, D + 1), (V0,)
-    x_new, guessed = vectors.of(new_vocab)  # (V, D + 1), (V,)
-    if known.sum() < 10 * x.shape[1]:
+    x, known = vectors.of(old_vocab)  # (V0, D), (V0,)
+    x_new, guessed = vectors.of(new_vocab)  # (V, D), (V,)
+    x, x_new = (F.pad(v.double(), (0, 1), value=1.0) for v in (x, x_new))  # a constant after the D numbers
+    if 2 * known.sum() < len(known) or known.sum() < 10 * x.shape[1]:
         return old_weight.new_zeros(len(x_new), old_weight.shape[1]), torch.zeros_like(guessed)
-    solved = torch.linalg.lstsq(x[known].double(), old_weight[known].double()).solution  # (D + 1, E)
-    return (x_new.double() @ solved).to(old_weight), guessed
+    solved = torch.linalg.lstsq(x[known], old_weight[known].double()).solution  # (D + 1, E)
+    return (x_new @ solved).to(old_weight), guessed
 
 
 def with_vectors(weight: Tensor, vectors: Tensor, known: Tensor, share: float = 4.0) -> Tensor:

@@ -39,14 +39,14 @@ def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) 
     p = get_preset(preset)
     arch, theirs = (AWD_LSTM, p.config) if lm is None else (lm.settings["arch"], lm.settings["model"]["config"])
     config = with_sizes(theirs, p.clas_config, get_arch(arch).clas_config)
-    kwargs = {"metrics": accuracy if dls.task == "single" else None, **kwargs}
+    kwargs = {"metrics": accuracy if dls.task == "single" else None, "pool_words": p.pool_words, **kwargs}
     learn = text_classifier_learner(dls, arch, seq_len=p.seq_len, max_len=p.max_len, config=config,
-                                    drop_mult=p.clas_drop_mult, pretrained=False, pool_words=p.pool_words, **kwargs)
+                                    drop_mult=p.clas_drop_mult, pretrained=False, **kwargs)
     return learn if lm is None else learn.take_encoder(lm)
 
 
 def finetune_classifier(learn: TextLearner, preset="laptop", gradual: bool = True) -> TextLearner:
-    """Stage 3: train a classifier by gradual unfreezing (section 3.3 of the paper); returns the learner.
+    """Stage 3: train a classifier from the top layer down, as the preset says (section 3.3); returns the learner.
 
     Args:
         learn: a classifier over a trained encoder.

@@ -119,7 +119,7 @@ class ULMFiT:
                   f"classifier, read {_way(backwards)}. From here on about {_minutes(seconds)} on this machine.")
         self._say("Language model: " + ("fine-tuned on your texts" if pretrained else "learned from your texts alone"))
         (finetune_lm if pretrained else pretrain_lm)(lm, p)
-        self._say("Classifier: unfrozen layer by layer")
+        self._say("Classifier: the head first, then the layers under it")
         learn = new_classifier(dls, p, lm, class_weight=self.class_weight, verbose=self.verbose)
         return finetune_classifier(learn, p)
 

@@ -36,8 +36,8 @@ class Preset:
     Attributes:
         source: where the numbers are from.
         config: sizes of the model, where nothing pretrained fixes them.
-        pool_words: whether the head also reads the mean of the words' own rows.
         lm_config, clas_config: dropouts of the two models, before `*_drop_mult`.
+        pool_words: whether the head also reads the mean of the words' own rows.
         max_len: a text is judged by about its last `max_len` tokens; None for all of them.
         max_vocab, min_freq: of the vocabulary.
         lm_bs, clas_bs: rows of a batch.
@@ -171,7 +171,7 @@ LAPTOP = Preset(
     lm=(Phase(1, 4e-3),),  # once: stage 2 takes most of the time
     clas=(
         Phase(2, 2e-2, freeze_to=-1),
-        Phase(4, 6e-3),  # one rate for all: an encoder that has read little has little to lose
+        Phase(4, 6e-3),  # one rate for all, between two that were tried
     ),
 )
 
