@@ -307,7 +307,7 @@ def test_a_text_read_in_blocks_has_the_tokens_of_the_whole(monkeypatch):
 
 
 BIG = """
-    import os, sys, resource, warnings
+    import re, sys, warnings
     warnings.simplefilter("ignore")
     from ulmfit_easy.all import *
     from ulmfit_easy.data.toy import toy_texts
@@ -315,7 +315,7 @@ BIG = """
     n = int(sys.argv[1])
     config = dict(emb_sz=16, n_hid=32, n_layers=1)
     def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
     def learner(texts, is_lm):
         df = pd.DataFrame({"text": texts, "label": ["a", "b"] * (len(texts) // 2)})
         dls = TextDataLoaders.from_df(df, text_col="text", label_col="label", is_lm=is_lm, bs=2, min_freq=1, seed=0,
@@ -341,12 +341,12 @@ BIG = """
 
 @SLOW
 @pytest.mark.timeout(1800)
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB on Linux")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc; ru_maxrss counts the parent")
 def test_a_document_of_five_million_tokens_trains_and_predicts_in_bounded_memory(tmp_path):
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(BIG), "4100000"], capture_output=True, text=True,
                           cwd=tmp_path)
     print(done.stdout)
     *_, mib, tokens = done.stdout.split() or ["0", "0"]
     assert done.returncode == 0 and int(tokens) > 5_000_000, done.stderr[-2000:]
-    tally("Input", f"a document of {int(tokens):,} tokens: {mib} MiB above base", 1, int(mib) >= 300, "documents",
-          "over 300 MiB")
+    tally("Input", f"a document of {int(tokens):,} tokens: {mib} MiB above base", 1, int(not 0 < int(mib) < 300),
+          "documents", "over 300 MiB, or not measured")
