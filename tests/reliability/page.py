@@ -112,7 +112,7 @@ def page(found: dict) -> str:
     if unknown := found.keys() - set(known):
         raise SystemExit(f"promises that the page does not know: {sorted(unknown)}")
     tallies = [tally for rows in found.values() for tally in rows.values()
-               if not tally["operation"].startswith("control")]
+               if not tally["operation"].startswith("control, ")]
     faults = list(found.get("R5", {}).values())
     out = ["# Reliability in figures", "",
            f"Written by `make faults` on {date.today()}: Python {platform.python_version()}, torch "
