@@ -57,6 +57,8 @@ texts, with capitals, split by another tokenizer.
 
 {n_docs:,} documents with {n_corpus:,} tokens, in random order: English Wikipedia (CC BY-SA 3.0; lead sections of vital
 articles CC BY-SA 4.0), OpenStax textbooks (CC BY 4.0), books in the public domain, addresses of US presidents.
+When the corpus was assembled, articles with the title of one of WikiText's validation or test articles were left out,
+and so were those that share eight or more sequences of ten words with them.
 
 ## Training
 

@@ -15,6 +15,7 @@ a preset is chosen (docs/LOG.md).
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import NamedTuple
@@ -82,7 +83,10 @@ TASKS = {
 }
 
 
-def trained(way, task, seed, args) -> tuple[torch.Tensor, list]:
+ONE_EPOCH = {"IMDb, 5,000 labels"}  # of each phase: as many steps as the preset's epochs have with 1,000
+
+
+def trained(way, name, task, seed, args) -> dict:
     """The probabilities of the test texts, (N, C), the names of the classes, and the seconds that it took."""
     started, p, backwards = time.perf_counter(), args.preset, way == "backwards"
     options, lm, before = {"backwards": backwards, "path": args.out.parent}, None, 0
@@ -102,9 +106,12 @@ def trained(way, task, seed, args) -> tuple[torch.Tensor, list]:
             clock.write_text(str(time.perf_counter() - started))
     set_seed(seed)  # whether stage 2 was kept or not
     dls = classifier_data(task.train, p, lm, valid_pct=VALID, seed=seed, **options)
-    learn = finetune_classifier(new_classifier(dls, p, lm, verbose=False), p, gradual=lm is not None)
+    learn = new_classifier(dls, p, lm, verbose=False)
+    if name in ONE_EPOCH:
+        p = replace(p, clas=tuple(replace(phase, epochs=1) for phase in p.clas))
+    learn = finetune_classifier(learn, p, gradual=lm is not None)
     probs = torch.stack([found.probs for found in learn.predict(list(task.test["text"]))])
-    return probs, list(dls.classes), before + time.perf_counter() - started
+    return {"probs": probs, "classes": list(dls.classes), "seconds": before + time.perf_counter() - started}
 
 
 def stage2_folder(task, source, p, args) -> Path:
@@ -116,6 +123,7 @@ def stage2_folder(task, source, p, args) -> Path:
 
 def run(name, seed, args, done):
     task = TASKS[name](args, seed)
+    truth = task.test["label"].to_numpy()
 
     def tell(way, right, seconds):
         line = {"task": name, "way": way, "seed": seed, "accuracy": float(right.mean()), "seconds": round(seconds),
@@ -123,21 +131,29 @@ def run(name, seed, args, done):
         with args.out.open("a") as out:
             out.write(json.dumps(line) + "\n")
 
-    started, truth = time.perf_counter(), task.test["label"].to_numpy()
+    def tell_probs(way, found):
+        predicted = pd.Index(found["classes"])[found["probs"].argmax(1).numpy()]
+        tell(way, predicted == truth, found["seconds"])
+
     if "tf-idf" not in done:
+        started = time.perf_counter()
         right = baseline(task.train["text"], task.train["label"]).predict(task.test["text"]) == truth
         tell("tf-idf", right, time.perf_counter() - started)
-    pair = set() if "both" in done else {"tuned", "backwards"} & set(args.ways)
-    averaged, found, seconds = len(pair) == 2, {}, {}
     for way in args.ways:
-        if way in done and not (averaged and way in pair):
-            continue
-        found[way], classes, seconds[way] = trained(way, task, seed, args)
         if way not in done:
-            tell(way, pd.Index(classes)[found[way].argmax(1).numpy()] == truth, seconds[way])
-    if averaged:
-        probs = (found["tuned"] + found["backwards"]) / 2
-        tell("both", pd.Index(classes)[probs.argmax(1).numpy()] == truth, seconds["tuned"] + seconds["backwards"])
+            found = trained(way, name, task, seed, args)
+            torch.save(found, kept(name, way, seed, args))
+            tell_probs(way, found)
+    pair = [kept(name, way, seed, args) for way in ("tuned", "backwards")]
+    if "both" not in done and all(file.exists() for file in pair):
+        one, other = (torch.load(file) for file in pair)
+        tell_probs("both", {"classes": one["classes"], "probs": (one["probs"] + other["probs"]) / 2,
+                            "seconds": one["seconds"] + other["seconds"]})
+
+
+def kept(name, way, seed, args) -> Path:
+    """Where the probabilities of a classifier are kept, to be averaged with another's."""
+    return args.out.parent / f"{name.replace(', ', '-').replace(' ', '-')}-{way}-{seed}.pt"
 
 
 def report(lines):
