@@ -157,9 +157,10 @@ def kept(name, way, seed, args) -> Path:
 
 
 def report(lines):
-    """A table: mean accuracy over the seeds, their spread, seconds of one."""
+    """A table: mean accuracy over the seeds, their spread, seconds of one; below, the mean over the tasks."""
     ways = ("tf-idf", *WAYS)
     print("| task | " + " | ".join(ways) + " |\n|" + " - |" * (len(ways) + 1))
+    means = {way: [] for way in ways}
     for task in TASKS:
         cells = []
         for way in ways:
@@ -167,7 +168,10 @@ def report(lines):
             accuracy = [100 * r["accuracy"] for r in found]
             spread = f" ± {stdev(accuracy):.1f}" if len(accuracy) > 1 else ""
             cells.append(f"{mean(accuracy):.1f}{spread} ({mean(r['seconds'] for r in found):.0f} s)" if found else "")
+            means[way] += [mean(accuracy)] if found else []
         print(f"| {task} | " + " | ".join(cells) + " |")
+    cells = [f"{mean(means[way]):.1f}" if len(means[way]) == len(TASKS) else "" for way in ways]
+    print("| mean of the tasks | " + " | ".join(cells) + " |")
 
 
 def main():
