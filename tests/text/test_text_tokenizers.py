@@ -13,7 +13,7 @@ from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.text.rules import DEFAULT_RULES, lowercase
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.tokenizers import Tokenizer, join_fields
-from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer, WordTokenizer, _Chunks
+from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer, WordTokenizer, _Chunks, _chunks
 
 SPACY, TOKENIZER = SpacyTokenizer(), Tokenizer()
 
@@ -82,9 +82,17 @@ def test_a_text_beyond_a_million_characters_is_the_sum_of_its_parts():
 def test_the_cache_is_bounded_and_emptying_it_changes_nothing():
     tok = SpacyTokenizer()
     texts = [f"word{i} isn't {'y' * 1000}{i}." for i in range(100)]
-    first = list(tok(texts))
-    tok._chunks.room = -1
-    assert list(tok(texts)) == first and 0 < tok._chunks.room
+    first, full = list(tok(texts)), _chunks("en", tuple(SPECIAL_TOKENS))
+    full.room = -1
+    assert list(tok(texts)) == first and _chunks("en", tuple(SPECIAL_TOKENS)) is not full
+
+
+def test_tokenizers_of_one_language_share_its_rules_and_others_do_not():
+    case = ["gonna keepme"]
+    assert list(SpacyTokenizer(special_toks=["gonna"])(case)) == [["gonna", "keepme"]]
+    assert list(SpacyTokenizer()(case)) == [["gon", "na", "keepme"]]
+    known = _chunks("en", tuple(SPECIAL_TOKENS))
+    assert "keepme" in known and "keepme" not in _chunks("de", tuple(SPECIAL_TOKENS))
 
 
 def test_tokenizers_stream_in_order():

@@ -49,19 +49,13 @@ class SpacyTokenizer:
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, buf_sz: int = 5000):
         self.lang, self.buf_sz = lang, buf_sz
         self.special_toks = list(SPECIAL_TOKENS if special_toks is None else special_toks)
-        self._chunks = None
 
     def params(self) -> dict:
         return {"lang": self.lang, "special_toks": self.special_toks}
 
     def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
         for text in texts:
-            if self._chunks is None or self._chunks.room < 0:
-                self._chunks = _Chunks(self.lang, self.special_toks)
-            yield self._chunks.tokens(text)
-
-    def __reduce__(self):  # spaCy is loaded anew where it is needed
-        return type(self), (self.lang, self.special_toks, self.buf_sz)
+            yield _chunks(self.lang, tuple(self.special_toks)).tokens(text)
 
 
 WordTokenizer = SpacyTokenizer
@@ -131,6 +125,16 @@ class _Chunks(dict):
             return True
         return not self.delicate.isdisjoint(chunks) and any(
             (a[-1], b[0]) in self.seams and not self.delicate.isdisjoint((a, b)) for a, b in pairwise(chunks))
+
+
+_known: dict[tuple, _Chunks] = {}  # for all tokenizers of a process: spaCy takes a quarter of a second to set up
+
+
+def _chunks(*language) -> _Chunks:
+    """The chunks of a language and its special tokens; empty ones where there are none yet, or too many."""
+    if language not in _known or _known[language].room < 0:
+        _known[language] = _Chunks(*language)
+    return _known[language]
 
 
 def _blocks(text: str) -> Iterator[str]:
