@@ -46,23 +46,22 @@ def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequenc
     old = {word: i for i, word in enumerate(_numbered(old_vocab))}
     at = torch.tensor([old.get(word, -1) for word in _numbered(new_vocab)],
                       device=old_weight.device)  # (V,), -1: new
-    is_new = at < 0  # (V,)
+    new = (at < 0).nonzero().flatten()  # (n,), where the new words are
 
     def move(rows: Tensor) -> Tensor:  # (V0, ...) -> (V, ...)
         moved = rows[at.clamp_min(0)]
-        moved[is_new] = rows.mean(0)
+        moved[new] = rows.mean(0)
         return moved
 
     weight, bias, n_guessed = move(old_weight), None if old_bias is None else move(old_bias), 0
-    if vectors is not None and is_new.any():
-        rows, has_row = rows_from_vectors(old_weight.cpu(), old_vocab, new_vocab, vectors)
-        guessed = is_new & has_row.to(is_new.device)  # (V,)
-        weight[guessed] = rows.to(weight.device)[guessed]
+    if vectors is not None and len(new):
+        rows, guessed = rows_from_vectors(old_weight.cpu(), old_vocab, [new_vocab[i] for i in new.tolist()], vectors)
+        weight[new[guessed]] = rows[guessed].to(weight.device)
         n_guessed = int(guessed.sum())
-    return Matched(weight, bias, int((~is_new).sum()), n_guessed)
+    return Matched(weight, bias, len(at) - len(new), n_guessed)
 
 
-def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_vocab: Sequence[str],
+def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_words: Sequence[str],
                       vectors: WordVectors) -> tuple[Tensor, Tensor]:
     """Guess the rows of words by the linear map that takes the vectors of known words nearest to their rows.
 
@@ -70,10 +69,10 @@ def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_vocab: S
     half of the known words have a vector, as in another language, or fewer than ten for each of its numbers, nothing is
     guessed.
 
-    Returns: rows (V, E) for `new_vocab`, and for which words they are guesses, (V,).
+    Returns: rows (n, E) of the n `new_words`, and for which of them they are guesses, (n,).
     """
     x, known = vectors.of(old_vocab)  # (V0, D), (V0,)
-    x_new, guessed = vectors.of(new_vocab)  # (V, D), (V,)
+    x_new, guessed = vectors.of(new_words)  # (n, D), (n,)
     x, x_new = (F.pad(v.double(), (0, 1), value=1.0) for v in (x, x_new))  # a constant after the D numbers
     if 2 * known.sum() < len(known) or known.sum() < 10 * x.shape[1]:
         return old_weight.new_zeros(len(x_new), old_weight.shape[1]), torch.zeros_like(guessed)
