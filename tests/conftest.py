@@ -28,10 +28,16 @@ def shipped_weights(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def away_from_the_users_cache(tmp_path_factory):
-    """Tokens are kept in a folder of these tests; some have one of their own."""
+    """Tokens are kept in a folder of these tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """For a test that would say less if its texts had been tokenized before: a cache of its own."""
+    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
 
 
 class Canary:

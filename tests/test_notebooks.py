@@ -26,7 +26,6 @@ def test_a_lesson_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     from nbclient import NotebookClient
 
     monkeypatch.setenv("ULMFIT_EASY_SMALL", "1")
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
     nb = read(path)
     NotebookClient(nb, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     if folder := os.environ.get("KEEP_NOTEBOOK_OUTPUT"):  # to look at the pictures

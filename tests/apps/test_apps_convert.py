@@ -48,8 +48,7 @@ def test_every_layout_becomes_a_bundle_that_predicts(layout, files, tmp_path, ca
         assert learn.predict("The film was", n_words=5, seed=0).startswith("The film was ")
 
 
-def test_both_kinds_of_learners_start_from_it(files, tmp_path, monkeypatch):
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
+def test_both_kinds_of_learners_start_from_it(files, tmp_path):
     file = files.fastai_1(tmp_path / "theirs")
     run(file.path, tmp_path / "ours")
     df = toy_reviews(n=60, seed=0)

@@ -13,14 +13,11 @@ DF = toy_reviews(60, seed=0)
 
 @pytest.fixture(scope="module", params=[False, True], ids=["as the paper", "pool_words"])
 def learn(request, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        dls = TextDataLoaders.from_df(DF, text_col="text", label_col="label", bs=8, seq_len=10, min_freq=1, seed=0)
-        learn = text_classifier_learner(dls, AWD_LSTM, config=TINY, pretrained=False, seq_len=10, max_len=20,
-                                        verbose=False, path=tmp_path_factory.mktemp("learn"),
-                                        pool_words=request.param)
-        learn.fit(1, 1e-2)
-        yield learn
+    dls = TextDataLoaders.from_df(DF, text_col="text", label_col="label", bs=8, seq_len=10, min_freq=1, seed=0)
+    learn = text_classifier_learner(dls, AWD_LSTM, config=TINY, pretrained=False, seq_len=10, max_len=20,
+                                    verbose=False, path=tmp_path_factory.mktemp("learn"), pool_words=request.param)
+    learn.fit(1, 1e-2)
+    return learn
 
 
 def batch_of(learn, texts):

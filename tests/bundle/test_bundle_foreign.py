@@ -92,8 +92,7 @@ def dls_for(file, bundle, **kwargs):
 
 
 @each_layout
-def test_a_learner_starts_from_any_of_them(layout, tmp_path, monkeypatch):
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
+def test_a_learner_starts_from_any_of_them(layout, tmp_path):
     file = layout(tmp_path / "theirs")
     bundle = load_foreign(file.path)
     arch, config = bundle.config["arch"], bundle.config["model"]["config"]

@@ -1,4 +1,3 @@
-import warnings
 from collections import Counter
 from functools import partial
 from types import SimpleNamespace
@@ -21,11 +20,7 @@ from ulmfit_easy.data.targets import CategoryBlock
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import LabelError, TrainingError
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
-    warnings.simplefilter("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Ids:

@@ -1,4 +1,3 @@
-import warnings
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +15,7 @@ from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import LabelError, TextError, TrainingError
 from ulmfit_easy.text.tokenizers import BaseTokenizer
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
-    warnings.simplefilter("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +175,12 @@ def test_a_summary_shows_how_far_it_came_before_an_error(df, capsys):
     with pytest.raises(LabelError, match="E201"):
         block().summary(table)
     assert capsys.readouterr().out.endswith("the ids batches.\n")
+
+
+def test_an_argument_that_loaders_do_not_have_is_named_with_the_one_that_was_meant(df):
+    block = DataBlock((TextBlock.from_df("text"), CategoryBlock), get_y=ColReader("label"))
+    with pytest.raises(TypeError, match="E502.*balance= for DataBlock.dataloaders.*did you mean 'balanced'?"):
+        block.dataloaders(df, balance=True)
 
 
 @pytest.mark.parametrize("given", ["dl_type", "n_inp", "item_tfms", "batch_tfms"])

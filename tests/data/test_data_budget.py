@@ -87,8 +87,7 @@ def test_a_budget_below_one_token_is_e502():
         loader([1], 0)
 
 
-def test_from_df_gives_the_budget_to_every_loader(tmp_path, monkeypatch):
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path))
+def test_from_df_gives_the_budget_to_every_loader():
     dls = TextDataLoaders.from_df(toy_reviews(200), seed=0, min_freq=1, max_tokens=500)
     new = dls.test_dl(toy_reviews(99, seed=1))
     for dl in (dls.train, dls.valid, new):

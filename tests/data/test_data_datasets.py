@@ -9,8 +9,7 @@ from ulmfit_easy.files import sha256_file
 
 
 @pytest.fixture(autouse=True)
-def no_other_place(tmp_path, monkeypatch):
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
+def no_other_place(tmp_path, monkeypatch, own_cache):
     monkeypatch.setenv("FASTAI_HOME", str(tmp_path / "fastai"))
 
 

@@ -15,13 +15,6 @@ from ulmfit_easy.text.words import BaseTokenizer
 SECRET = "my account number is 12345678"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def reviews(n=60, **changes):
     """Healthy rows, with some cells changed: `reviews(text={3: ""})`."""
     df = toy_reviews(n, seed=1).astype(object)

@@ -16,11 +16,6 @@ from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture(scope="module")
 def df():
     return toy_reviews(120, seed=0)
@@ -188,7 +183,7 @@ def test_messages_count_the_rows_of_the_table_also_where_some_were_left_out():
     assert any("than an equal text before them, rows 9:" in m for m in messages)
 
 
-def test_making_loaders_shows_a_bar_in_a_terminal_and_asking_them_shows_none(df, capfd, monkeypatch):
+def test_making_loaders_shows_a_bar_in_a_terminal_and_asking_them_shows_none(df, capfd, monkeypatch, own_cache):
     loaders(df, text_col="text", label_col="label")
     assert capfd.readouterr().err == ""  # a log file
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
@@ -393,8 +388,12 @@ def test_the_doors_show_every_option_and_keep_the_order_of_fastai():
 
 
 def test_an_option_that_does_not_exist_is_refused(df):
-    with pytest.raises(TypeError, match="min_frequency"):
+    with pytest.raises(TypeError, match="E502.*min_frequency= for TextDataLoaders.from_df.*did you mean 'min_freq'"):
         loaders(df, min_frequency=2)
+    with pytest.raises(TypeError, match="delimeter= for TextDataLoaders.from_csv.*did you mean 'delimiter'"):
+        TextDataLoaders.from_csv("no.csv", delimeter=";")
+    with pytest.raises(TypeError, match="extension= for TextDataLoaders.from_folder.*did you mean 'extensions'"):
+        TextDataLoaders.from_folder("no", extension=[".md"])
 
 
 def test_a_new_or_changed_file_or_another_rule_is_tokenized_anew(tmp_path, df):

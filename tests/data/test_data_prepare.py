@@ -17,11 +17,6 @@ from ulmfit_easy.text.words import BaseTokenizer
 COMMON = {"bs": 8, "seed": 0, "min_freq": 1, "tok_tfm": BaseTokenizer()}
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
-
-
 def revived(dls, *without):
     """Loaders without data from the JSON of a config, with some of its values left out."""
     config = json.loads(json.dumps(dls.config()))

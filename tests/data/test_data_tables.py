@@ -1,7 +1,6 @@
 import gzip
 import json
 import sys
-import warnings
 
 import pandas as pd
 import pytest
@@ -13,11 +12,7 @@ from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.text.tokenizers import BaseTokenizer
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
-    warnings.simplefilter("ignore")
+pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.filterwarnings("ignore")]
 
 
 ROWS = [{"text": "a\u2028b\nc", "label": 1}, {"text": "007", "label": 2, "more": [1, 2]},

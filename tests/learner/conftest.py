@@ -1,14 +1,7 @@
-"""What the tests of the learners share: a folder of their own for token caches, and data."""
+"""The data that the tests of the learners share."""
 
 import pytest
 from learner_toys import text_dls
-
-
-@pytest.fixture(autouse=True, scope="session")
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -175,10 +175,10 @@ def test_windows_give_the_states_of_one_long_read(n):
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=16), st.sampled_from([60, None]), st.integers(0, 50),
-       st.integers(0, 2**32))
-def test_a_prediction_depends_on_no_neighbour_no_order_no_padding(lengths, max_len, extra, seed):
+       st.booleans(), st.integers(0, 2**32))
+def test_a_prediction_depends_on_no_neighbour_no_order_no_padding(lengths, max_len, extra, pool_words, seed):
     torch.manual_seed(seed)
-    model = get_text_classifier(AWD_QRNN, V, 4, seq_len=20, config=TINY, max_len=max_len).eval()
+    model = get_text_classifier(AWD_QRNN, V, 4, seq_len=20, config=TINY, max_len=max_len, pool_words=pool_words).eval()
     for block in model[1].layers[:2]:  # batch norms that have seen data, so that small differences show
         block[0].running_var.uniform_(0.02, 0.05)
     docs = [torch.randint(V, (n,)) for n in lengths]  # every id, padding among them
@@ -206,16 +206,14 @@ def test_the_gradient_crosses_no_window_border():
 @pytest.fixture(scope="module")
 def lm(tmp_path_factory):
     """A tiny language model, trained for a moment on toy reviews, and its losses before and after."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        torch.manual_seed(0)
-        dls = reviews(is_lm=True)
-        learn = language_model_learner(dls, AWD_QRNN, config=dict(emb_sz=16, n_hid=24, n_layers=2), drop_mult=0.1,
-                                       pretrained=False, path=tmp_path_factory.mktemp("lm"), verbose=False)
-        learn.losses = [float(learn.validate()[0])]
-        learn.fit_one_cycle(3, 2e-2)
-        learn.losses.append(float(learn.validate()[0]))
-        yield learn
+    torch.manual_seed(0)
+    dls = reviews(is_lm=True)
+    learn = language_model_learner(dls, AWD_QRNN, config=dict(emb_sz=16, n_hid=24, n_layers=2), drop_mult=0.1,
+                                   pretrained=False, path=tmp_path_factory.mktemp("lm"), verbose=False)
+    learn.losses = [float(learn.validate()[0])]
+    learn.fit_one_cycle(3, 2e-2)
+    learn.losses.append(float(learn.validate()[0]))
+    return learn
 
 
 def reviews(**kwargs):
@@ -277,7 +275,7 @@ def test_the_encoder_of_an_lstm_does_not_fit(lm):
     clas = text_classifier_learner(
         reviews(label_col="label", text_vocab=lm.dls.vocab), AWD_LSTM, config=dict(emb_sz=16, n_hid=24, n_layers=2),
         pretrained=False, path=lm.path, verbose=False)
-    with pytest.raises(FileError, match="E402"):
+    with pytest.raises(FileError, match="E402.*with arch=AWD_QRNN. Expected arch=AWD_LSTM. "):
         clas.load_encoder("tuned")
 
 

@@ -1,4 +1,4 @@
-"""A folder of their own for what these tests write, token caches included."""
+"""A folder of its own for what each of these tests writes."""
 
 import pytest
 
@@ -6,4 +6,3 @@ import pytest
 @pytest.fixture(autouse=True)
 def at_home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))

@@ -13,7 +13,6 @@ from ulmfit_easy.all import *  # was: from fastai.text.all import *
 def at_home(tmp_path, monkeypatch):
     """A folder of its own, with labelled reviews as files and as tables, and an architecture that a test can afford."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
     df = toy_reviews(150, seed=0).assign(is_valid=lambda d: d.index % 5 == 0)
     for i, row in df.iterrows():
         folder = Path("imdb") / ("test" if row["is_valid"] else "train") / row["label"]

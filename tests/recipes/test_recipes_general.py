@@ -29,13 +29,6 @@ from ulmfit_easy.text.store import TokenStore
 TINY = {"emb": 8, "hid": 12, "layers": 2, "bs": 8, "seq_len": 10, "min_freq": 1, "lr": 2e-2}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")

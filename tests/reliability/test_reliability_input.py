@@ -28,10 +28,7 @@ SLOW = pytest.mark.slow
 TOKENIZER = Tokenizer()
 GOLDEN = Path(__file__).parent / "golden_strings.json"
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def loaders(df, **options):
