@@ -9,12 +9,14 @@ import pytest
 import ulmfit_easy
 from ulmfit_easy.errors import (
     CODES,
+    ArgumentError,
     FileError,
     LabelError,
     TextError,
     TrainingError,
     UlmfitError,
     VocabError,
+    refuse_unknown,
     some,
 )
 
@@ -64,6 +66,24 @@ def test_a_message_has_three_parts_and_survives_pickling(code):
                                               (TrainingError, RuntimeError)])
 def test_errors_are_pythons_too(cls, builtin):
     assert issubclass(cls, UlmfitError) and issubclass(cls, builtin)
+
+
+def test_a_fix_ends_in_one_mark_be_it_a_question():
+    assert str(TextError("E102", **{**PARTS, "fix": "did you mean 'a'?"})).endswith("Fix: did you mean 'a'?")
+    assert not re.findall(r"""(?:fix|expected|received)=f?["'][^"'\n]*\.["'][,)]""", SOURCE)
+
+
+def test_an_unknown_argument_is_refused_with_the_one_that_is_near_and_is_pythons_type_error():
+    def outer(first, *, second, **kwargs): ...
+
+    def inner(third=3): ...
+
+    refuse_unknown({"second": 1, "third": 2}, outer, inner)
+    for name, fix in (("sceond", "did you mean 'second'?"), ("thrid", "did you mean 'third'?"), ("x", "leave it out")):
+        with pytest.raises(TypeError, match=f"E502.*{name}= for .*outer.*Fix: {re.escape(fix)}") as e:
+            refuse_unknown({"second": 1, name: 2}, outer, inner)
+        assert isinstance(e.value, TrainingError)
+        assert type(pickle.loads(pickle.dumps(e.value))) is ArgumentError
 
 
 def test_an_unknown_code_cannot_be_raised():

@@ -3,6 +3,10 @@
 Codes: E1xx text, E2xx labels, E3xx vocabulary, E4xx files, E5xx training. `docs/ERRORS.md` explains each.
 """
 
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+
 CODES = {
     "E101": "a text is missing or is not a string",
     "E102": "a column is missing",
@@ -48,7 +52,8 @@ class UlmfitError(Exception):
         if code not in CODES:
             raise KeyError(f"unknown error code {code}")
         self.code, self.received, self.expected, self.fix = code, received, expected, fix
-        super().__init__(f"[{code}] Received {received}. Expected {expected}. Fix: {fix}.")
+        mark = "" if fix.endswith("?") else "."
+        super().__init__(f"[{code}] Received {received}. Expected {expected}. Fix: {fix}{mark}")
 
     def __reduce__(self):
         parts = {"received": self.received, "expected": self.expected, "fix": self.fix}
@@ -77,6 +82,26 @@ class FileError(UlmfitError, OSError):
 
 class TrainingError(UlmfitError, RuntimeError):
     """E5xx: training or inference cannot go on as asked."""
+
+
+class ArgumentError(TrainingError, TypeError):
+    """E502 for an argument that a function does not have; a `TypeError` too, as Python's own is."""
+
+
+def refuse_unknown(kwargs: dict, function: Callable, *others: Callable):
+    """An `ArgumentError` for the first keyword argument that neither a function nor `others`, which get them, have."""
+    known = [name for f in (function, *others) for name in inspect.signature(f).parameters]
+    for name in kwargs:
+        if name not in known:
+            raise ArgumentError("E502", received=f"{name}= for {function.__qualname__}",
+                                expected="an argument that it has",
+                                fix=did_you_mean(name, known, f"leave it out; it has {', '.join(known)}"))
+
+
+def did_you_mean(name, known: Iterable, otherwise: str) -> str:
+    """How to fix a name that is not known: the known one that is most like it, or `otherwise` where none is."""
+    near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else otherwise
 
 
 def some(values, limit: int = 5) -> str:

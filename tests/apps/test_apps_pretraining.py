@@ -18,17 +18,11 @@ from ulmfit_easy.bundle import shipped
 from ulmfit_easy.bundle.artefact import load_bundle
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.recipes import general
+from ulmfit_easy.recipes.estimator import PARAMS
 from ulmfit_easy.recipes.plan import Plan
 
 SIZES = "--emb 8 --hid 12 --layers 2 --bs 8 --seq-len 10 --min-freq 1 --lr 0.02 --precision fp32".split()
 FIGURES = r"perplexity [\d.]+, bits per character [\d.]+, unknown [\d.]+ %, tokens \d+"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def away_from_home(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ULMFIT_EASY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +65,9 @@ def test_the_librarys_own_model_is_evaluated_by_default(files, tmp_path, capsys,
         capsys.readouterr()
         assert run("evaluate-lm", files[1], *way) == 0
         figures = capsys.readouterr().out
-        assert run("evaluate-lm", files[1], "--model", tmp_path / name) == 0
-        assert capsys.readouterr().out == figures
+        for model in (tmp_path / name, name):
+            assert run("evaluate-lm", files[1], "--model", model) == 0
+            assert capsys.readouterr().out == figures
 
 
 def test_a_subword_model_tunes_with_its_own_pieces(files, tmp_path, capsys):
@@ -104,14 +99,19 @@ def test_mistakes_are_one_coded_line(files, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_classifier_is_not_evaluated(tmp_path, capsys, files):
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_classifier_is_not_evaluated(whole, tmp_path, capsys, files):
     from ulmfit_easy.data.loaders import TextDataLoaders
     from ulmfit_easy.learner.text import text_classifier_learner
 
     dls = TextDataLoaders.from_df(toy_reviews(60), text_col="text", label_col="label", min_freq=1, path=tmp_path)
     config = {"emb_sz": 8, "n_hid": 12, "n_layers": 2}
-    text_classifier_learner(dls, "AWD_LSTM", config=config, pretrained=False).export("clas")
-    complains(capsys, "E402.*classifier", "evaluate-lm", files[0], "--model", tmp_path / "clas")
+    text_classifier_learner(dls, "AWD_LSTM", config=config, pretrained=False).export("clas/forwards")
+    if whole:
+        (tmp_path / "clas" / PARAMS).write_text("{}")  # what tells a folder that `ulmfit train` wrote
+    model = tmp_path / "clas" / ("" if whole else "forwards")
+    told = f"E402.*{re.escape(str(model))}, a classifier.*Fix: name the folder"
+    complains(capsys, told, "evaluate-lm", files[0], "--model", model)
 
 
 def test_ctrl_c_tells_how_to_go_on(files, tmp_path, capsys, monkeypatch):

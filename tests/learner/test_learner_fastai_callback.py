@@ -14,7 +14,7 @@ from ulmfit_easy.all import (
     CancelValidException,
 )
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.events import event
+from ulmfit_easy.learner.events import EVENTS, event
 
 
 class Diary(Callback):
@@ -126,8 +126,30 @@ def test_a_callback_may_be_made_of_functions():
     cb = Callback(after_epoch=lambda self: seen.append((self.epoch, self.train_iter)))
     regression().fit(2, cbs=cb)
     assert seen == [(0, 4), (1, 8)]
-    with pytest.raises(TrainingError, match="E502.*after_epock"):
+    with pytest.raises(TrainingError, match="E502.*after_epock.*Fix: did you mean 'after_epoch'"):
         Callback(after_epock=print)
+
+
+@pytest.mark.parametrize(("name", "near"), [
+    ("befor_batch", "before_batch"), ("after_bacth", "after_batch"), ("clean_up_fit", "cleanup_fit"),
+    ("after_training", "after_train"), ("before_validation", "before_validate"), ("beforefit", "before_fit")])
+def test_a_method_that_is_nearly_an_event_is_told_where_its_class_is_written(name, near):
+    with pytest.warns(UserWarning, match=rf"^Mine.{name} is never called, .* Fix: rename it '{near}';") as told:
+        type("Mine", (Callback,), {name: lambda self: None})
+    assert len(told) == 1 and told[0].filename == __file__
+
+
+def test_helpers_of_a_callback_and_the_librarys_own_callbacks_are_no_misspelt_events(recwarn):
+    def all_of(cls):
+        return {cls}.union(*map(all_of, cls.__subclasses__()))
+
+    helpers = ("batch", "fit_one", "step", "log_batch", "_after_batch", "state_dict", "plot_loss", "before")
+    type("Mine", (Callback,), {"after_n": 3, **dict.fromkeys((*EVENTS, *helpers), print)})
+    ours = [cls for cls in all_of(Callback) if cls.__module__.startswith("ulmfit_easy.")]
+    assert len(ours) > 30
+    for cls in ours:
+        type(cls.__name__, (Callback,), {k: v for k, v in vars(cls).items() if callable(v)})
+    assert not recwarn.list
 
 
 def test_events_have_names():

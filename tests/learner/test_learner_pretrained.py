@@ -11,8 +11,11 @@ from ulmfit_easy.bundle.artefact import load_bundle, save_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import write_json
+from ulmfit_easy.learner import pretrained
 from ulmfit_easy.learner.pretrained import NO_WEIGHTS, read_lm
 from ulmfit_easy.learner.text import language_model_learner, load_learner
+from ulmfit_easy.models.awd_lstm import awd_lstm_lm_config
+from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.text.rules import DEFAULT_RULES
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 
@@ -93,7 +96,8 @@ def test_pretrained_weights_bring_their_sizes_and_the_architecture_must_be_their
 
 def test_without_weights_there_is_one_warning_and_nothing_is_frozen(lm_dls, recwarn):
     learn = lm(lm_dls, pretrained=True)
-    assert [str(w.message) for w in recwarn.list] == [NO_WEIGHTS]
+    why = "architecture: the library has no model for AWD_LSTM"
+    assert [str(w.message) for w in recwarn.list] == [NO_WEIGHTS.format(why)]
     assert learn.opt is None and all(p.requires_grad for p in learn.model.parameters())
     lm(lm_dls, pretrained=False)
     assert len(recwarn.list) == 1
@@ -117,33 +121,109 @@ def test_what_comes_with_the_library_is_taken_without_being_named(ours, lm_dls, 
     assert same(state(clas.encoder), state(tuned.encoder)) and not recwarn.list
 
 
-def test_new_words_start_from_the_vectors_that_come_with_the_library(ours, lm_dls, tmp_path, capsys):
-    known, vocab = lm_dls.text_vocab[9:], longer_vocab(lm_dls)
-    words = ["brandnew", *known]
-    vectors = torch.randint(-127, 128, (len(words), 2), dtype=torch.int8)
-    folder = tmp_path / "vectors-en"
-    save_weights(folder / "vectors.safetensors", {"vectors": vectors, "scale": torch.tensor([0.01, 0.02])})
-    write_json(folder / "words.json", words)
-    dls = text_dls(is_lm=True, text_vocab=vocab, tok_tfm=Tokenizer(lang="en"))
-    new = language_model_learner(dls, "AWD_LSTM", pretrained=tmp_path / "awd_lstm-fwd")
+@pytest.fixture
+def guesses(lm_dls, tmp_path, monkeypatch):
+    """Vectors of the known words and of "brandnew" come with the library; `guesses(rows)` is the row they give it."""
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
+    known, scale = lm_dls.text_vocab[9:], torch.tensor([0.01, 0.02])
+    vectors = torch.randint(-127, 128, (1 + len(known), 2), dtype=torch.int8)
+    save_weights(tmp_path / "vectors-en/vectors.safetensors", {"vectors": vectors, "scale": scale})
+    write_json(tmp_path / "vectors-en/words.json", ["brandnew", *known])
+    x = torch.cat([vectors * scale, torch.ones(len(vectors), 1)], dim=1).double()
+    return lambda rows: x[0] @ torch.linalg.pinv(x[1:]) @ rows[9:].double()
+
+
+@pytest.fixture
+def longer_dls(lm_dls):
+    """The same texts under a longer vocabulary, split by rules for English."""
+    return text_dls(is_lm=True, text_vocab=longer_vocab(lm_dls), tok_tfm=Tokenizer(lang="en"))
+
+
+def check_rows(new, old, vocab, old_vocab, guess):
+    """A known word has its old row, "brandnew" the guess, and "unheard" the mean."""
+    assert new.isfinite().all()
+    for word in set(vocab) & set(old_vocab):
+        assert torch.equal(new[vocab.stoi[word]], old[old_vocab.stoi[word]])
+    torch.testing.assert_close(new[vocab.stoi["brandnew"]].double(), guess, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(new[vocab.stoi["unheard"]], old.mean(0), atol=1e-5, rtol=1e-4)
+
+
+def test_new_words_start_from_the_vectors_that_come_with_the_library(
+        ours, guesses, longer_dls, lm_dls, tmp_path, capsys):
+    new = language_model_learner(longer_dls, "AWD_LSTM", pretrained=tmp_path / "awd_lstm-fwd")
     assert "1 start from word vectors, the others start from the mean row" in capsys.readouterr().out
-    rows, old = new.model[0].encoder.weight.detach(), ours.model[0].encoder.weight.detach().half().double()
-    x = torch.cat([vectors * torch.tensor([0.01, 0.02]), torch.ones(len(words), 1)], dim=1).double()
-    at = torch.tensor([lm_dls.text_vocab.stoi[word] for word in known])
-    guess = x[0] @ torch.linalg.pinv(x[1:]) @ old[at]
-    torch.testing.assert_close(rows[vocab.stoi["brandnew"]].double(), guess, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(rows[vocab.stoi["unheard"]].double(), old.mean(0), atol=1e-5, rtol=1e-4)
+    rows, old = new.model[0].encoder.weight.detach(), ours.model[0].encoder.weight.detach().half().float()
+    check_rows(rows, old, longer_dls.text_vocab, lm_dls.text_vocab, guesses(old))
 
 
-@pytest.mark.parametrize(("data", "model"), [
-    ({"backwards": True}, {}), ({"tok_tfm": Tokenizer(lang="de")}, {}),
-    ({"tok_tfm": Tokenizer(BaseTokenizer(), DEFAULT_RULES[1:])}, {}), ({}, {"config": {**TINY, "n_hid": 16}}),
-    ({}, {"arch": "AWD_QRNN"})])
-def test_what_comes_with_the_library_is_left_where_it_does_not_fit(ours, data, model):
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_decoder_of_its_own_gets_guesses_of_its_own_and_a_tied_one_those_of_the_embedding(
+        tied, guesses, longer_dls, lm_dls, monkeypatch):
+    calls = []
+    monkeypatch.setattr(pretrained, "match_embeds", lambda *args: calls.append(args) or match_embeds(*args))
+    config = {**TINY, "tie_weights": tied}
+    old, new = lm(lm_dls, config=config), lm(longer_dls, config=config)
+    new.load_pretrained(old.model.state_dict(), lm_dls.text_vocab)
+    a, b = ([m[0].encoder.weight.detach(), m[1].decoder.weight.detach()] for m in (old.model, new.model))
+    assert torch.equal(*a) is torch.equal(*b) is tied and new.n_guessed == 1
+    for theirs, rows in zip(a, b, strict=True):
+        check_rows(rows, theirs, longer_dls.text_vocab, lm_dls.text_vocab, guesses(theirs))
+    assert len(calls) == (1 if tied else 2)  # what is tied is solved once
+
+
+def test_an_adaptive_softmax_starts_anew_over_an_embedding_with_guessed_rows(guesses, longer_dls, lm_dls, monkeypatch):
+    monkeypatch.setattr("ulmfit_easy.models.adaptive.CUTOFFS", (20,))
+    old, new = (lm(dls, softmax="adaptive") for dls in (lm_dls, longer_dls))
+    before = state(new.model[1])
+    with pytest.warns(UserWarning, match="only the encoder"):
+        new.load_pretrained(old.model.state_dict(), lm_dls.text_vocab)
+    rows = old.encoder.encoder.weight.detach()
+    check_rows(new.encoder.encoder.weight.detach(), rows, longer_dls.text_vocab, lm_dls.text_vocab, guesses(rows))
+    assert same(state(new.model[1]), before) and new.n_guessed == 1
+    x = torch.arange(len(longer_dls.text_vocab))[None]  # each word once
+    torch.testing.assert_close(new.model.eval()(x).logits().exp().sum(-1), torch.ones(x.shape))
+
+
+def my_words(texts):
+    return map(str.split, texts)
+
+
+GERMAN = {"tok_tfm": Tokenizer(lang="de")}
+LARGER = {**awd_lstm_lm_config, "emb_sz": 9, "n_hid": 16, "hidden_p": 0.3}  # all of it, as fastai's users do
+
+
+@pytest.mark.parametrize(("data", "model", "why"), [
+    ({"backwards": True}, {}, "direction: the library's model does not read backwards"),
+    (GERMAN, {}, "tokenizer: SpacyTokenizer for 'de' (the library's model has BaseTokenizer)"),
+    ({"tok_tfm": Tokenizer(my_words)}, {}, "tokenizer: my_words (the library's model has BaseTokenizer)"),
+    ({"tok_tfm": Tokenizer(BaseTokenizer(), DEFAULT_RULES[1:])}, {},
+     "tokenizer: other rules than those of the library's model"),
+    ({}, {"config": {**LARGER, "n_layers": 2}},
+     "sizes: emb_sz=9 (the library's model has 8), n_hid=16 (the library's model has 12)"),
+    (GERMAN, {"config": {"n_layers": 3}}, "sizes: n_layers=3 (the library's model has 2); tokenizer: SpacyTokenizer "
+     "for 'de' (the library's model has BaseTokenizer)"),
+    ({}, {"arch": "AWD_QRNN"}, "architecture: the library has no model for AWD_QRNN")])
+def test_what_comes_with_the_library_is_left_where_it_does_not_fit_and_the_warning_says_why(ours, data, model, why):
     dls = text_dls(is_lm=True, **data)
-    with pytest.warns(UserWarning, match="none that come with the library fit"):
+    with pytest.warns(UserWarning) as told:
         learn = language_model_learner(dls, **{"arch": "AWD_LSTM", "config": TINY, **model})
+    assert [str(w.message) for w in told] == [NO_WEIGHTS.format(why)] and told[0].filename == __file__
     assert learn.opt is None
+
+
+def test_a_classifier_tells_at_its_first_fit_why_it_starts_from_random_weights(ours, clas_dls):
+    learn = classifier(clas_dls, config={"n_hid": 16}, pretrained=True)
+    with pytest.warns(UserWarning, match=r"fit the sizes: n_hid=16 \(the library's model has 12\)\. "):
+        learn.fit(1)
+
+
+def test_it_is_told_whose_weights_a_learner_starts_from(ours, lm_dls, tmp_path, capsys):
+    ours.export("sub/mine")
+    for source, name in ((True, "the English model that comes with ulmfit_easy (awd_lstm-fwd)"),
+                         (tmp_path / "sub/mine", "mine")):
+        language_model_learner(lm_dls, "AWD_LSTM", pretrained=source)
+        n = len(lm_dls.text_vocab)
+        assert capsys.readouterr().out.startswith(f"Starts from {name}: {n} of {n} words matched, ")
 
 
 def test_half_precision_halves_a_bundle_and_hardly_changes_it(ours, tmp_path):

@@ -14,6 +14,7 @@ from learner_toys import TINY, At, classifier, lm, longer_vocab, same, state, te
 
 from ulmfit_easy.all import (
     AWD_LSTM,
+    AWD_QRNN,
     BCELossFlat,
     Callback,
     CrossEntropyLossFlat,
@@ -83,8 +84,31 @@ def test_an_encoder_of_the_other_direction_is_e402(tuned, lm_dls):
 
 def test_an_encoder_of_other_sizes_is_e402(tuned, clas_dls):
     tuned.save_encoder("tuned")
-    with pytest.raises(FileError, match="E402"):
-        classifier(clas_dls, path=tuned.path, config={**TINY, "n_hid": 16}).load_encoder("tuned")
+    with pytest.raises(FileError, match="E402.*tuned.safetensors with n_hid=12, n_layers=2. "
+                                        "Expected n_hid=16, n_layers=3. Fix: build"):
+        classifier(clas_dls, path=tuned.path, config={**TINY, "n_hid": 16, "n_layers": 3}).load_encoder("tuned")
+
+
+def test_weights_of_another_vocabulary_or_head_are_e402(clas_dls, tmp_path):
+    learn = classifier(clas_dls, path=tmp_path)
+    learn.save("mine")
+    n = len(clas_dls.text_vocab)
+    with pytest.raises(FileError, match=f"E402.*with vocab_sz={n}. Expected vocab_sz={n + 2}. "):
+        classifier(text_dls(text_vocab=[*clas_dls.text_vocab, "new", "newer"]), path=tmp_path).load("mine")
+    with pytest.raises(FileError, match=r"E402.*wrong shapes: \['1.layers"):
+        classifier(clas_dls, path=tmp_path, n_out=5).load("mine")
+
+
+@pytest.mark.parametrize(("build", "data"), [(language_model_learner, {"is_lm": True}), (text_classifier_learner, {})])
+def test_an_argument_that_a_learner_does_not_have_is_named_with_the_one_that_was_meant(build, data):
+    dls = text_dls(**data)
+    for name, fix in [("drop_mul", "did you mean 'drop_mult'?"), ("metric", "did you mean 'metrics'?"),
+                      ("aplha", "did you mean 'alpha'?"), ("zzz", "leave it out; it has dls, arch, ")]:
+        with pytest.raises(TypeError) as e:
+            build(dls, AWD_LSTM, config=TINY, **{name: 1})
+        assert isinstance(e.value, TrainingError)
+        assert str(e.value).startswith(f"[E502] Received {name}= for {build.__name__}. Expected an argument that")
+        assert f"Fix: {fix}" in str(e.value) and "?." not in str(e.value)
 
 
 # --- save, load, export -------------------------------------------------------------------------------------
@@ -404,7 +428,8 @@ def test_a_classifier_warns_at_its_first_fit_unless_an_encoder_was_loaded(tuned,
     assert not recwarn.list
     fresh.fit(1)
     fresh.fit(1)
-    assert [str(w.message) for w in recwarn.list] == [NO_WEIGHTS]
+    why = "architecture: the library has no model for AWD_LSTM"
+    assert [str(w.message) for w in recwarn.list] == [NO_WEIGHTS.format(why)]
 
 
 def test_a_plain_learner_takes_its_loss_from_the_labels(clas_dls, lm_dls):
@@ -432,6 +457,24 @@ def test_an_exported_classifier_keeps_its_threshold(tmp_path):
     again = load_learner(learn.export("multi"))
     assert again.loss_func.thresh == 0.05
     assert again.predict("text number").label == learn.predict("text number").label == ["a", "b"]
+
+
+@pytest.mark.parametrize("arch", [AWD_LSTM, AWD_QRNN])
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_head_that_reads_the_words_learns_and_says_the_same_of_a_text_alone(arch, multi):
+    df = toy_reviews(n=24, seed=0).assign(labels=lambda d: d["label"] + ";" + d["topic"])
+    labels = {"label_col": "labels", "label_delim": ";"} if multi else {}
+    dls = TextDataLoaders.from_df(df, **{"text_col": "text", "label_col": "label", "tok_tfm": BaseTokenizer(), "bs": 8,
+                                         "min_freq": 1, "seed": 0, **labels})
+    learn = text_classifier_learner(dls, arch, config=TINY, pretrained=False, seq_len=10, max_len=20, pool_words=True,
+                                    verbose=False)
+    before = state(learn.model)
+    learn.fit(1, 1e-2)
+    assert all(not torch.equal(p, before[name]) for name, p in learn.model.named_parameters())
+    texts = sorted(TEXTS, key=len)  # the longest is padded nowhere, the others by their neighbours
+    together, alone = learn.predict(texts), [learn.predict(text) for text in texts]
+    torch.testing.assert_close([p.probs for p in together], [p.probs for p in alone], rtol=0, atol=1e-6)
+    assert len(together[0].probs) == dls.c == (6 if multi else 2)  # two labels, four topics
 
 
 def test_a_loaded_learner_has_nothing_to_train_on(tuned):

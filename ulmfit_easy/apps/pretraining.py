@@ -61,7 +61,8 @@ def add_parser(commands):
         "character, with unknown words spelled out, compare all models.")
     evaluate.add_argument("files", nargs="+", metavar="FILE", help="UTF-8 text, also as .gz or .zst")
     evaluate.add_argument("--model", type=Path, metavar="DIR",
-                          help="an exported language model (default: the one that comes with the library)")
+                          help="an exported language model, or the name of one that comes with the library: "
+                          "awd_lstm-fwd (the default) or awd_lstm-bwd")
     evaluate.add_argument("--backwards", action="store_true", help="take the one that reads from the end")
     evaluate.add_argument("--headings", action="store_true", help="keep lines such as `= Title =`")
     evaluate.set_defaults(run=run_evaluate)
@@ -77,7 +78,7 @@ def run_pretrain(args):
     out = Path(given.pop("out", "ulmfit-lm"))
     if "corpus" not in given and "resume" not in given:
         raise TrainingError("E502", received="neither --corpus nor --resume", expected="text files to learn from",
-                            fix="name them: --corpus FILE ...")
+                            fix="name them with --corpus")
     try:
         score = pretrain_corpus(out=out, **given)
     except (KeyboardInterrupt, BrokenPipeError):  # the second: of `| head`, which has seen enough
@@ -89,18 +90,22 @@ def run_pretrain(args):
 
 
 def run_evaluate(args):
-    from ulmfit_easy.bundle.shipped import shipped_folder
+    from ulmfit_easy.bundle import shipped
     from ulmfit_easy.errors import FileError
     from ulmfit_easy.learner.text import load_learner
+    from ulmfit_easy.recipes.estimator import PARAMS
     from ulmfit_easy.recipes.evaluate import evaluate_lm
     from ulmfit_easy.text.corpus import Corpus
 
-    model = args.model or shipped_folder("AWD_LSTM", args.backwards)
+    model = args.model or shipped.shipped_folder("AWD_LSTM", args.backwards)
     if model is None:
         raise FileError("E404", received="no --model", expected="the language model that comes with the library",
                         fix="install one that has it, or name a folder: --model DIR")
-    learn = load_learner(model, cpu=False)
-    if learn.dls.task != "lm":
+    if not model.exists() and (named := shipped.WEIGHTS / model).exists():
+        model = named
+    learn = None if (model / PARAMS).exists() else load_learner(model, cpu=False)
+    if learn is None or learn.dls.task != "lm":
         raise FileError("E402", received=f"{model}, a classifier", expected="a language model",
-                        fix="name the folder that `ulmfit pretrain` or `ulmfit lm` wrote")
+                        fix="name the folder that `ulmfit pretrain` or `ulmfit lm` wrote, or leave --model out for the "
+                        "one that comes with the library")
     print(evaluate_lm(learn, Corpus(args.files, args.headings)))

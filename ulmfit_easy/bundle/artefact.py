@@ -19,6 +19,7 @@ from ulmfit_easy.bundle.card import versions
 from ulmfit_easy.bundle.settings import check_settings
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import atomic_path, existing, read_json, sha256_bytes, write_json
+from ulmfit_easy.models.archs import sizes_of
 from ulmfit_easy.text.vocab import Vocab
 
 FORMAT = 1
@@ -156,14 +157,19 @@ def load_bundle(path, device="cpu") -> Bundle:
 
 
 def load_state(model: torch.nn.Module, weights: dict[str, Tensor], source, strict: bool = True):
-    """Copy weights into a model by name; E402 says which names or shapes do not fit."""
+    """Copy weights into a model by name; E402 says which sizes do not fit or, where none is known, which tensors."""
     own = model.state_dict()
     wrong = [f"{k} {tuple(weights[k].shape)} {weights[k].dtype} for {tuple(own[k].shape)} {own[k].dtype}"
              for k in own if k in weights and (own[k].shape != weights[k].shape or
                                                own[k].is_floating_point() != weights[k].is_floating_point())]
     missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     if wrong or (strict and (missing or extra)):
-        raise FileError("E402", received=f"{source} with wrong shapes: {wrong[:3]}, missing: {missing[:3]}, "
-                        f"unknown: {extra[:3]}", expected="the weights of a model of the same sizes",
+        received = f"wrong shapes: {wrong[:3]}, missing: {missing[:3]}, unknown: {extra[:3]}"
+        expected = "the weights of a model of the same sizes"
+        theirs, ours = sizes_of(weights), sizes_of(own)
+        if differ := [name for name in theirs.keys() & ours.keys() if theirs[name] != ours[name]]:
+            received, expected = (", ".join(f"{k}={v}" for k, v in sizes.items() if k in differ)
+                                  for sizes in (theirs, ours))
+        raise FileError("E402", received=f"{source} with {received}", expected=expected,
                         fix="build the model with the same config and vocabulary as the one that was saved")
     model.load_state_dict(weights, strict=strict)

@@ -19,6 +19,7 @@ from ulmfit_easy.bundle.settings import NoNumbers
 from ulmfit_easy.bundle.wordlist import in_our_words, read_words
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.files import existing
+from ulmfit_easy.models.archs import sizes_of
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.text.special import FAKE, SPECIAL_TOKENS
@@ -196,13 +197,9 @@ def _by_our_names(found: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
 
 def _fitting(weights: dict[str, Tensor], file: Path) -> tuple[str, dict]:
     """Architecture and sizes of these weights, which then are all that such a model has; E402 if they are not."""
+    sizes = sizes_of(weights)
     try:
-        qrnn = weights.get("0.rnns.0.layers.0.linear.weight_raw")  # (3H, window * E)
-        arch, n_hid = ("AWD_LSTM", weights["0.rnns.0.weight_hh_l0_raw"].shape[1]) if qrnn is None else (
-            "AWD_QRNN", len(qrnn) // 3)
-        vocab_sz, emb_sz = weights["0.encoder.weight"].shape
-        sizes = {"emb_sz": emb_sz, "n_hid": n_hid,
-                 "n_layers": len({key.split(".")[2] for key in weights if key.startswith("0.rnns.")})}
+        arch, vocab_sz = sizes.pop("arch"), sizes.pop("vocab_sz")
         with torch.device("meta"), NoNumbers():
             own = get_language_model(arch, vocab_sz, sizes).state_dict()
     except (LookupError, TypeError, ValueError, RuntimeError) as e:

@@ -26,8 +26,19 @@ def shipped_folder(arch: str, backwards: bool = False) -> Path | None:
     return folder if folder.exists() else None
 
 
+def shipped_name(folder: Path) -> str:
+    """What messages call the language model in a folder: its name and, for one of the library's, whose it is."""
+    ours = folder.parent == WEIGHTS
+    return f"the English model that comes with ulmfit_easy ({folder.name})" if ours else folder.name
+
+
 def shipped(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> Path | None:
-    """The folder of the language model that comes with the library, None where there is none that fits.
+    """The folder of the language model that comes with the library, None where there is a `misfit`."""
+    return None if misfit(arch, config, backwards, tokenizer) else shipped_folder(arch.name, backwards)
+
+
+def misfit(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> str:
+    """Why the language model that comes with the library is not the one that is wanted; empty where it is.
 
     Args:
         config: sizes that the model must have; its dropouts may be others.
@@ -35,10 +46,24 @@ def shipped(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> Path 
         tokenizer: what `Tokenizer.config` tells: texts must be split as the model's were, in the same language.
     """
     folder = shipped_folder(arch.name, backwards)
+    if folder is None and shipped_folder(arch.name, not backwards) is None:
+        return f"architecture: the library has no model for {arch.name}"
     if folder is None:
-        return None
-    there = read_json(folder / "config.json")
-    sizes = {**arch.lm_config, **there["model"]["config"]}
-    same_sizes = all(sizes.get(k, v) == v for k, v in config.items() if not k.endswith("_p"))
-    same_words = {**there["data"]["tokenizer"], "mark_fields": None} == {**tokenizer, "mark_fields": None}
-    return folder if same_sizes and same_words else None
+        return f"direction: the library's model does not read {'backwards' if backwards else 'forwards'}"
+    there, reasons = read_json(folder / "config.json"), []
+    theirs = {**arch.lm_config, **there["model"]["config"]}
+    if sizes := [f"{k}={v!r} (the library's model has {theirs[k]!r})" for k, v in config.items()
+                 if not k.endswith("_p") and theirs.get(k, v) != v]:
+        reasons.append(f"sizes: {', '.join(sizes)}")
+    if {**there["data"]["tokenizer"], "mark_fields": None} != {**tokenizer, "mark_fields": None}:
+        wanted, known = map(_told, (tokenizer, there["data"]["tokenizer"]))
+        reasons.append(f"tokenizer: {wanted} (the library's model has {known})" if wanted != known else
+                       "tokenizer: other rules than those of the library's model")
+    return "; ".join(reasons)
+
+
+def _told(tokenizer: dict) -> str:
+    """What a message tells of a tokenizer, e.g. `SpacyTokenizer for 'de'`."""
+    tok = tokenizer["tok"]
+    lang = tok.get("params", {}).get("lang")
+    return tok.get("name", tok.get("custom")) + (f" for {lang!r}" if lang else "")

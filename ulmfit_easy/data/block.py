@@ -14,7 +14,7 @@ from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.summary import show_rows, show_source
 from ulmfit_easy.data.targets import CategoryTarget, read_labels
-from ulmfit_easy.errors import LabelError, TextError, TrainingError
+from ulmfit_easy.errors import LabelError, TextError, TrainingError, refuse_unknown
 
 
 class TextBlock:
@@ -123,6 +123,7 @@ class DataBlock:
 
         Raises: what `TextDataLoaders.from_df` raises; E207 for a target without `get_y`.
         """
+        refuse_unknown(kwargs, self.dataloaders, assemble)
         read = self.read(source)
         splitter = self.splitter or DefaultSplitter(read.labels if read.target is CategoryTarget else None, seed=seed)
         split = checked_split(splitter, read.items)

@@ -1,6 +1,5 @@
 """Tables and folders of texts, read so that text stays text and nothing is lost without a word."""
 
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pandas as pd
 
 from ulmfit_easy.data.tables import TableOnDisk, TextsOnDisk
 from ulmfit_easy.data.tables import read_table as read_table
-from ulmfit_easy.errors import TextError, TrainingError, some
+from ulmfit_easy.errors import TextError, TrainingError, did_you_mean, some
 from ulmfit_easy.files import existing, read_text
 
 
@@ -23,11 +22,9 @@ def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
         return found
     if isinstance(col, int) and -df.shape[1] <= col < df.shape[1]:
         return df.iloc[:, col]
-    names = [str(c) for c in df.columns]
-    close = difflib.get_close_matches(str(col), names, n=1, cutoff=0.5)
     raise TextError("E102", received=f"the column {col!r}, which is not there",
-                    expected=f"one of: {some(names, 20)}",
-                    fix=f"did you mean {close[0]!r}?" if close else "name a column of the table")
+                    expected=f"one of: {some(df.columns, 20)}",
+                    fix=did_you_mean(col, df.columns, "name a column of the table"))
 
 
 def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) -> tuple[list, np.ndarray]:

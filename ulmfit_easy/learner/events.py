@@ -4,11 +4,12 @@ Names and order are fastai's, so that a callback written for it works here. Each
 has one event more, `cleanup_*`, which runs whatever happened inside: an error, Ctrl-C or a normal end.
 """
 
+import difflib
 import warnings
 from types import MethodType, SimpleNamespace
 
 from ulmfit_easy._fastcore import camel2snake
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import TrainingError, did_you_mean
 
 EVENTS = (
     "after_create", "before_fit", "before_epoch", "before_train", "before_batch", "after_pred", "after_loss",
@@ -82,8 +83,17 @@ class Callback:
         for name, function in events.items():
             if name not in EVENTS:
                 raise TrainingError("E502", received=f"a callback for the event {name!r}",
-                                    expected=f"one of {', '.join(EVENTS)}", fix="name one of these")
+                                    expected=f"one of {', '.join(EVENTS)}",
+                                    fix=did_you_mean(name, EVENTS, "name one of these"))
             setattr(self, name, MethodType(function, self))
+
+    def __init_subclass__(cls, **kwargs):
+        """Warn, where a class is written, of methods that look like events and are none: nothing would call them."""
+        super().__init_subclass__(**kwargs)
+        for name, value in vars(cls).items():
+            if callable(value) and (near := _misspelt(name)):
+                warnings.warn(f"{cls.__name__}.{name} is never called, for {name!r} is no event. Fix: rename it "
+                              f"{near!r}; let the name of a helper of your own begin with _.", stacklevel=2)
 
     @property
     def name(self) -> str:
@@ -112,3 +122,11 @@ class Callback:
 
     def __repr__(self):
         return type(self).__name__
+
+
+def _misspelt(name: str) -> str | None:
+    """The event that a name is meant to be, if it is none but begins like one or is nearly the same."""
+    if name in EVENTS or name.startswith("_"):
+        return None
+    cutoff = 0 if name.startswith(("before_", "after_")) else 0.85  # 0 finds the nearest, however far
+    return next(iter(difflib.get_close_matches(name, EVENTS, 1, cutoff)), None)

@@ -5,11 +5,12 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights
 from ulmfit_easy.bundle.foreign import load_any, load_foreign
-from ulmfit_easy.bundle.shipped import shipped, shipped_vectors
+from ulmfit_easy.bundle.shipped import misfit, shipped, shipped_name, shipped_vectors
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.learner.weights import model_file
@@ -20,16 +21,15 @@ from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.words import SpacyTokenizer
 
-NO_WEIGHTS = ("no pretrained weights were loaded, for none that come with the library fit this architecture, these "
-              "sizes, direction and tokenizer: the model starts from random ones, and nothing was frozen. "
-              "To use some, pass pretrained= the folder of an exported language model; "
-              "pretrained=False starts from random weights without this warning")
+NO_WEIGHTS = ("no pretrained weights were loaded, for none that come with the library fit the {}. The model starts "
+              "from random weights, and nothing was frozen. To use some, change that, or pass pretrained= the folder "
+              "of an exported language model; pretrained=False starts from random weights without this warning")
 
 
 class PretrainedLM(NamedTuple):
     """A language model to start from."""
 
-    name: str
+    name: str  # for messages
     arch: str
     model: dict  # the arguments of its builder
     data: dict  # how its texts were read, as far as its files tell
@@ -66,7 +66,7 @@ def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
                         expected="the folder of an exported language model",
                         fix="pass the folder that learn.export wrote") from e
     weights = {name: t.float() for name, t in weights.items()}  # they may be stored in 16 bits
-    return PretrainedLM(Path(source).name, arch, model, data, vocab, weights)
+    return PretrainedLM(shipped_name(Path(source)), arch, model, data, vocab, weights)
 
 
 def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:
@@ -125,10 +125,13 @@ def start_from(learn, found: PretrainedLM | None, fnames=None, warn: bool = Fals
         return learn.load_pretrained({k.removeprefix("model."): v for k, v in weights.items()}, vocab, weights_file)
     if found is not None:
         return learn.load_pretrained(found.weights, found.vocab, found.name)
-    if warn and learn.settings["kind"] == "language_model":
-        warnings.warn(NO_WEIGHTS, stacklevel=3)
-    elif warn:
-        learn.warning = NO_WEIGHTS
+    if warn:
+        arch, config = get_arch(learn.settings["arch"]), learn.settings["model"]["config"]
+        message = NO_WEIGHTS.format(misfit(arch, config, learn.dls.backwards, learn.dls.tokenizer.config()))
+        if learn.settings["kind"] == "language_model":
+            warnings.warn(message, stacklevel=3)
+        else:
+            learn.warning = message
     return learn
 
 
@@ -145,10 +148,12 @@ def take_over(learn, weights, vocab, source):
                           "taken over, the decoder starts anew", stacklevel=4)
         weights = {k: v for k, v in weights.items() if k.startswith("0.")}
     vectors = None if vocab == new else _vectors_for(learn.dls.tokenizer)
-    matched = match_embeds(weights["0.encoder.weight"], weights.get("1.decoder.bias"), vocab, new, vectors)
+    rows, decoder = weights["0.encoder.weight"], weights.get("1.decoder.weight")
+    matched = match_embeds(rows, weights.get("1.decoder.bias"), vocab, new, vectors)
     weights = {**weights, "0.encoder.weight": matched.weight, "0.encoder_dp.emb.weight": matched.weight}
-    if "1.decoder.weight" in weights:  # the same rows again where it is tied
-        weights["1.decoder.weight"] = match_embeds(weights["1.decoder.weight"], None, vocab, new, vectors).weight
+    if decoder is not None:
+        tied = torch.equal(decoder, rows)
+        weights["1.decoder.weight"] = (matched if tied else match_embeds(decoder, None, vocab, new, vectors)).weight
     if matched.bias is not None:
         weights["1.decoder.bias"] = matched.bias
     encoder = {k.removeprefix("0."): v for k, v in weights.items() if k.startswith("0.")}
@@ -159,7 +164,7 @@ def take_over(learn, weights, vocab, source):
     learn.n_matched, learn.n_guessed = matched.n_matched, matched.n_guessed
     if learn.verbose:
         guesses = f"{matched.n_guessed:,} start from word vectors, " if matched.n_guessed else ""
-        print(f"{source}: {learn.n_matched:,} of {len(new):,} words matched, {guesses}"
+        print(f"Starts from {source}: {learn.n_matched:,} of {len(new):,} words matched, {guesses}"
               "the others start from the mean row")
     return learn.freeze()
 

@@ -9,7 +9,7 @@ import torch
 from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
 from ulmfit_easy.data.balance import class_weights
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, some
+from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, refuse_unknown, some
 from ulmfit_easy.files import free_place
 from ulmfit_easy.learner import score
 from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
@@ -182,6 +182,7 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
     Returns:
         The learner; with pretrained weights only its last layer group (embedding and decoder) trains at first.
     """
+    refuse_unknown(kwargs, language_model_learner, TextLearner, Learner)
     _check_data(dls, backwards, is_lm=True)
     found = None if pretrained_fnames else find_lm(pretrained, get_arch(arch), config, dls)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).lm_config)
@@ -227,6 +228,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
         config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
             the warning waits for the first fit, since `load_encoder` usually comes before it.
     """
+    refuse_unknown(kwargs, text_classifier_learner, TextLearner, Learner)
     _check_data(dls, backwards, is_lm=False)
     found = None if pretrained_fnames else find_lm(pretrained, get_arch(arch), config, dls)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).clas_config)

@@ -4,10 +4,11 @@ A saved bundle names its architecture; the name is looked up here and never impo
 code of a file's choosing. Adding an architecture is one line in `ARCHS`.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.models.awd_lstm import (
@@ -50,6 +51,22 @@ def get_arch(arch: type[nn.Module] | str) -> Arch:
         raise TrainingError("E502", received=f"the architecture {name!r}", expected=f"one of {some(ARCHS)}",
                             fix="pass AWD_LSTM or AWD_QRNN, or add an Arch to ulmfit_easy.models.archs.ARCHS")
     return ARCHS[name]
+
+
+def sizes_of(weights: Mapping[str, Tensor]) -> dict:
+    """`arch`, `vocab_sz`, `emb_sz`, `n_hid` and `n_layers` of the encoder in a state dict; empty where there is none.
+
+    The encoder may be by itself, in a language model or in a classifier.
+    """
+    shapes = {re.sub(r"^0\.(module\.)?", "", name): t.shape for name, t in weights.items()}
+    try:
+        vocab_sz, emb_sz = shapes["encoder.weight"]
+        qrnn = shapes.get("rnns.0.layers.0.linear.weight_raw")  # (3H, window * E)
+        arch, n_hid = ("AWD_LSTM", shapes["rnns.0.weight_hh_l0_raw"][1]) if qrnn is None else ("AWD_QRNN", qrnn[0] // 3)
+    except (LookupError, ValueError):
+        return {}
+    n_layers = len({name.split(".")[1] for name in shapes if name.startswith("rnns.")})
+    return {"arch": arch, "vocab_sz": vocab_sz, "emb_sz": emb_sz, "n_hid": n_hid, "n_layers": n_layers}
 
 
 def resolve_config(defaults: dict, config: dict | None, drop_mult: float) -> dict:
