@@ -42,6 +42,7 @@ class Task(NamedTuple):
     unlabelled: list[str]
     test: pd.DataFrame
     seed: int  # of stage 2
+    one_epoch: bool = False  # of each phase, not as many as the preset says
 
 
 def read(file, columns=("text", "label")):
@@ -63,7 +64,8 @@ def mr(args, n, seed):
 def imdb(args, n, seed):
     df, test = parted(read(args.folder / "imdb/train.csv.gz"), args, 2000, "imdb/test_sample.csv.gz")
     more = read(args.folder / "imdb/unsup.csv.gz", ["text"])["text"].sample(10_000, random_state=0)
-    return Task(df.sample(n, random_state=seed), list(more), test, 0)  # stage 2 once: it takes long
+    # Stage 2 once, for it takes long; with 5,000 texts one epoch has the steps that four have with 1,000.
+    return Task(df.sample(n, random_state=seed), list(more), test, seed=0, one_epoch=n >= 5000)
 
 
 def parted(df, args, n, file=None):
@@ -83,10 +85,7 @@ TASKS = {
 }
 
 
-ONE_EPOCH = {"IMDb, 5,000 labels"}  # of each phase: as many steps as the preset's epochs have with 1,000
-
-
-def trained(way, name, task, seed, args) -> dict:
+def trained(way, task, seed, args) -> dict:
     """The probabilities of the test texts, (N, C), the names of the classes, and the seconds that it took."""
     started, p, backwards = time.perf_counter(), args.preset, way == "backwards"
     options, lm, before = {"backwards": backwards, "path": args.out.parent}, None, 0
@@ -107,7 +106,7 @@ def trained(way, name, task, seed, args) -> dict:
     set_seed(seed)  # whether stage 2 was kept or not
     dls = classifier_data(task.train, p, lm, valid_pct=VALID, seed=seed, **options)
     learn = new_classifier(dls, p, lm, verbose=False)
-    if name in ONE_EPOCH:
+    if task.one_epoch:
         p = replace(p, clas=tuple(replace(phase, epochs=1) for phase in p.clas))
     learn = finetune_classifier(learn, p, gradual=lm is not None)
     probs = torch.stack([found.probs for found in learn.predict(list(task.test["text"]))])
@@ -141,19 +140,20 @@ def run(name, seed, args, done):
         tell("tf-idf", right, time.perf_counter() - started)
     for way in args.ways:
         if way not in done:
-            found = trained(way, name, task, seed, args)
+            found = trained(way, task, seed, args)
             torch.save(found, kept(name, way, seed, args))
             tell_probs(way, found)
     pair = [kept(name, way, seed, args) for way in ("tuned", "backwards")]
     if "both" not in done and all(file.exists() for file in pair):
         one, other = (torch.load(file) for file in pair)
+        assert one["classes"] == other["classes"]
         tell_probs("both", {"classes": one["classes"], "probs": (one["probs"] + other["probs"]) / 2,
                             "seconds": one["seconds"] + other["seconds"]})
 
 
 def kept(name, way, seed, args) -> Path:
     """Where the probabilities of a classifier are kept, to be averaged with another's."""
-    return args.out.parent / f"{name.replace(', ', '-').replace(' ', '-')}-{way}-{seed}.pt"
+    return args.out.with_name(f"{args.out.stem}-{name.replace(', ', '-').replace(' ', '-')}-{way}-{seed}.pt")
 
 
 def report(lines):

@@ -84,6 +84,9 @@ def test_an_unknown_argument_is_refused_with_the_one_that_is_near_and_is_pythons
             refuse_unknown({"second": 1, name: 2}, outer, inner)
         assert isinstance(e.value, TrainingError)
         assert type(pickle.loads(pickle.dumps(e.value))) is ArgumentError
+    for name in ("kwargs", "third"):  # no argument, and one that the function gives itself
+        with pytest.raises(ArgumentError, match=f"Received {name}= .*leave it out; it has first, second"):
+            refuse_unknown({name: 1}, outer, inner, but=["third"])
 
 
 def test_an_unknown_code_cannot_be_raised():

@@ -16,6 +16,9 @@ from ulmfit_easy.all import (
     toy_reviews,
 )
 from ulmfit_easy.bundle import shipped
+from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.words import SpacyTokenizer
 
 SENTENCES = ["the city lies on the eastern bank of the river .",
              "he was born in london and studied at the university .",
@@ -70,3 +73,12 @@ def test_vectors_tell_which_words_are_alike():
 
 def test_other_languages_have_none():
     assert shipped_lm("de") is None and shipped.shipped_vectors("de") is None
+
+
+@pytest.mark.parametrize(("tok", "why"), [
+    (Tokenizer(lang="de"), "language: 'de' (the library's model reads 'en')"),
+    (Tokenizer(SpacyTokenizer(special_toks=["xxmine"])), "tokenizer: other options than those of the library's model")])
+def test_texts_in_another_language_or_split_otherwise_are_told(tok, why):
+    config = {"emb_sz": 256, "n_hid": 1024, "n_layers": 2}
+    assert shipped.misfit(get_arch(AWD_LSTM), config, False, Tokenizer().config()) == ""
+    assert shipped.misfit(get_arch(AWD_LSTM), config, False, tok.config()) == why

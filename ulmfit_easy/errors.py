@@ -88,19 +88,24 @@ class ArgumentError(TrainingError, TypeError):
     """E502 for an argument that a function does not have; a `TypeError` too, as Python's own is."""
 
 
-def refuse_unknown(kwargs: dict, function: Callable, *others: Callable):
-    """An `ArgumentError` for the first keyword argument that neither a function nor `others`, which get them, have."""
-    known = [name for f in (function, *others) for name in inspect.signature(f).parameters]
+def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Iterable[str] = ()):
+    """An `ArgumentError` for the first keyword argument that neither a function nor `others`, which get them, have.
+
+    Args:
+        but: names of theirs that the function gives them itself.
+    """
+    parameters = [p for f in (function, *others) for p in inspect.signature(f).parameters.values()]
+    known = dict.fromkeys(p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in but)
     for name in kwargs:
         if name not in known:
             raise ArgumentError("E502", received=f"{name}= for {function.__qualname__}",
                                 expected="an argument that it has",
-                                fix=did_you_mean(name, known, f"leave it out; it has {', '.join(known)}"))
+                                fix=did_you_mean(name, known, f"leave it out; it has {', '.join(known)}", 0.6))
 
 
-def did_you_mean(name, known: Iterable, otherwise: str) -> str:
+def did_you_mean(name, known: Iterable, otherwise: str, cutoff: float = 0.5) -> str:
     """How to fix a name that is not known: the known one that is most like it, or `otherwise` where none is."""
-    near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=cutoff)
     return f"did you mean {near[0]!r}?" if near else otherwise
 
 

@@ -181,6 +181,8 @@ def test_an_argument_that_loaders_do_not_have_is_named_with_the_one_that_was_mea
     block = DataBlock((TextBlock.from_df("text"), CategoryBlock), get_y=ColReader("label"))
     with pytest.raises(TypeError, match="E502.*balance= for DataBlock.dataloaders.*did you mean 'balanced'?"):
         block.dataloaders(df, balance=True)
+    with pytest.raises(TypeError, match="E502.*splitter= for DataBlock.dataloaders"):
+        block.dataloaders(df, splitter=None)
 
 
 @pytest.mark.parametrize("given", ["dl_type", "n_inp", "item_tfms", "batch_tfms"])

@@ -396,6 +396,17 @@ def test_an_option_that_does_not_exist_is_refused(df):
         TextDataLoaders.from_folder("no", extension=[".md"])
 
 
+def test_a_door_of_ones_own_takes_what_it_passes_on(df, tmp_path):
+    class Mine(TextDataLoaders):
+        @classmethod
+        def from_df(cls, df, note=None, **kw):
+            return super().from_df(df, **kw)
+
+    df.to_csv(tmp_path / "labels.csv", index=False)
+    assert len(Mine.from_df(df, min_freq=1).text_vocab) > 20
+    assert len(Mine.from_csv(tmp_path, note="x", min_freq=1, text_col="text", label_col="label").text_vocab) > 20
+
+
 def test_a_new_or_changed_file_or_another_rule_is_tokenized_anew(tmp_path, df):
     def door(**kwargs):
         dls = TextDataLoaders.from_folder(tmp_path / "texts", valid_pct=0.2, **{"seed": 0, "min_freq": 1} | kwargs)

@@ -132,9 +132,10 @@ def test_a_callback_may_be_made_of_functions():
 
 @pytest.mark.parametrize(("name", "near"), [
     ("befor_batch", "before_batch"), ("after_bacth", "after_batch"), ("clean_up_fit", "cleanup_fit"),
-    ("after_training", "after_train"), ("before_validation", "before_validate"), ("beforefit", "before_fit")])
+    ("after_training", "after_train"), ("begin_fit", "before_fit"),
+    ("before_validation", "before_validate"), ("beforefit", "before_fit")])
 def test_a_method_that_is_nearly_an_event_is_told_where_its_class_is_written(name, near):
-    with pytest.warns(UserWarning, match=rf"^Mine.{name} is never called, .* Fix: rename it '{near}';") as told:
+    with pytest.warns(UserWarning, match=rf"^Mine.{name}: training never .* Fix: rename it '{near}';") as told:
         type("Mine", (Callback,), {name: lambda self: None})
     assert len(told) == 1 and told[0].filename == __file__
 
@@ -143,7 +144,8 @@ def test_helpers_of_a_callback_and_the_librarys_own_callbacks_are_no_misspelt_ev
     def all_of(cls):
         return {cls}.union(*map(all_of, cls.__subclasses__()))
 
-    helpers = ("batch", "fit_one", "step", "log_batch", "_after_batch", "state_dict", "plot_loss", "before")
+    helpers = ("batch", "fit_one", "step", "log_batch", "_after_batch", "log_after_validate", "do_after_batch",
+               "state_dict", "plot_loss", "before")
     type("Mine", (Callback,), {"after_n": 3, **dict.fromkeys((*EVENTS, *helpers), print)})
     ours = [cls for cls in all_of(Callback) if cls.__module__.startswith("ulmfit_easy.")]
     assert len(ours) > 30

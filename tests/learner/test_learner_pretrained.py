@@ -193,15 +193,15 @@ LARGER = {**awd_lstm_lm_config, "emb_sz": 9, "n_hid": 16, "hidden_p": 0.3}  # al
 
 
 @pytest.mark.parametrize(("data", "model", "why"), [
-    ({"backwards": True}, {}, "direction: the library's model does not read backwards"),
-    (GERMAN, {}, "tokenizer: SpacyTokenizer for 'de' (the library's model has BaseTokenizer)"),
+    ({"backwards": True}, {}, "direction: the library's model reads forwards"),
+    (GERMAN, {}, "tokenizer: SpacyTokenizer (the library's model has BaseTokenizer)"),
     ({"tok_tfm": Tokenizer(my_words)}, {}, "tokenizer: my_words (the library's model has BaseTokenizer)"),
     ({"tok_tfm": Tokenizer(BaseTokenizer(), DEFAULT_RULES[1:])}, {},
      "tokenizer: other rules than those of the library's model"),
     ({}, {"config": {**LARGER, "n_layers": 2}},
      "sizes: emb_sz=9 (the library's model has 8), n_hid=16 (the library's model has 12)"),
     (GERMAN, {"config": {"n_layers": 3}}, "sizes: n_layers=3 (the library's model has 2); tokenizer: SpacyTokenizer "
-     "for 'de' (the library's model has BaseTokenizer)"),
+     "(the library's model has BaseTokenizer)"),
     ({}, {"arch": "AWD_QRNN"}, "architecture: the library has no model for AWD_QRNN")])
 def test_what_comes_with_the_library_is_left_where_it_does_not_fit_and_the_warning_says_why(ours, data, model, why):
     dls = text_dls(is_lm=True, **data)
@@ -213,7 +213,7 @@ def test_what_comes_with_the_library_is_left_where_it_does_not_fit_and_the_warni
 
 def test_a_classifier_tells_at_its_first_fit_why_it_starts_from_random_weights(ours, clas_dls):
     learn = classifier(clas_dls, config={"n_hid": 16}, pretrained=True)
-    with pytest.warns(UserWarning, match=r"fit the sizes: n_hid=16 \(the library's model has 12\)\. "):
+    with pytest.warns(UserWarning, match=r"fit \(sizes: n_hid=16 \(the library's model has 12\)\): "):
         learn.fit(1)
 
 

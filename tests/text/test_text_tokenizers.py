@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.text.fingerprint import fingerprint
 from ulmfit_easy.text.rules import DEFAULT_RULES, lowercase
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.tokenizers import Tokenizer, join_fields
@@ -85,6 +86,15 @@ def test_the_cache_is_bounded_and_emptying_it_changes_nothing():
     first, full = list(tok(texts)), _chunks("en", tuple(SPECIAL_TOKENS))
     full.room = -1
     assert list(tok(texts)) == first and _chunks("en", tuple(SPECIAL_TOKENS)) is not full
+
+
+def test_what_was_read_does_not_change_the_description_of_a_tokenizer():
+    def split(texts):
+        return SpacyTokenizer()(texts)
+
+    before = fingerprint(split), fingerprint(SpacyTokenizer())
+    assert list(split(["words of this test alone"]))
+    assert (fingerprint(split), fingerprint(SpacyTokenizer())) == before
 
 
 def test_tokenizers_of_one_language_share_its_rules_and_others_do_not():

@@ -63,7 +63,7 @@ def add_parser(commands):
     evaluate.add_argument("--model", type=Path, metavar="DIR",
                           help="an exported language model, or the name of one that comes with the library: "
                           "awd_lstm-fwd (the default) or awd_lstm-bwd")
-    evaluate.add_argument("--backwards", action="store_true", help="take the one that reads from the end")
+    evaluate.add_argument("--backwards", action="store_true", help="without --model: take awd_lstm-bwd")
     evaluate.add_argument("--headings", action="store_true", help="keep lines such as `= Title =`")
     evaluate.set_defaults(run=run_evaluate)
 
@@ -101,8 +101,8 @@ def run_evaluate(args):
     if model is None:
         raise FileError("E404", received="no --model", expected="the language model that comes with the library",
                         fix="install one that has it, or name a folder: --model DIR")
-    if not model.exists() and (named := shipped.WEIGHTS / model).exists():
-        model = named
+    if not model.exists() and model.name == str(model) and (shipped.WEIGHTS / model).exists():
+        model = shipped.WEIGHTS / model
     learn = None if (model / PARAMS).exists() else load_learner(model, cpu=False)
     if learn is None or learn.dls.task != "lm":
         raise FileError("E402", received=f"{model}, a classifier", expected="a language model",

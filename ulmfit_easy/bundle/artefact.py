@@ -171,5 +171,5 @@ def load_state(model: torch.nn.Module, weights: dict[str, Tensor], source, stric
             received, expected = (", ".join(f"{k}={v}" for k, v in sizes.items() if k in differ)
                                   for sizes in (theirs, ours))
         raise FileError("E402", received=f"{source} with {received}", expected=expected,
-                        fix="build the model with the same config and vocabulary as the one that was saved")
+                        fix="build the model with the architecture, config and vocabulary of the one that was saved")
     model.load_state_dict(weights, strict=strict)

@@ -28,7 +28,8 @@ def shipped_folder(arch: str, backwards: bool = False) -> Path | None:
 
 def shipped_name(folder: Path) -> str:
     """What messages call the language model in a folder: its name and, for one of the library's, whose it is."""
-    ours = folder.parent == WEIGHTS
+    folder = folder.resolve()
+    ours = folder.parent == WEIGHTS.resolve()
     return f"the English model that comes with ulmfit_easy ({folder.name})" if ours else folder.name
 
 
@@ -49,21 +50,25 @@ def misfit(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> str:
     if folder is None and shipped_folder(arch.name, not backwards) is None:
         return f"architecture: the library has no model for {arch.name}"
     if folder is None:
-        return f"direction: the library's model does not read {'backwards' if backwards else 'forwards'}"
+        return f"direction: the library's model reads {'forwards' if backwards else 'backwards'}"
     there, reasons = read_json(folder / "config.json"), []
     theirs = {**arch.lm_config, **there["model"]["config"]}
     if sizes := [f"{k}={v!r} (the library's model has {theirs[k]!r})" for k, v in config.items()
                  if not k.endswith("_p") and theirs.get(k, v) != v]:
         reasons.append(f"sizes: {', '.join(sizes)}")
-    if {**there["data"]["tokenizer"], "mark_fields": None} != {**tokenizer, "mark_fields": None}:
-        wanted, known = map(_told, (tokenizer, there["data"]["tokenizer"]))
-        reasons.append(f"tokenizer: {wanted} (the library's model has {known})" if wanted != known else
-                       "tokenizer: other rules than those of the library's model")
+    theirs = there["data"]["tokenizer"]
+    if {**theirs, "mark_fields": None} != {**tokenizer, "mark_fields": None}:
+        (tok, lang), (their_tok, their_lang) = (_told(t["tok"]) for t in (tokenizer, theirs))
+        if tok != their_tok:
+            reasons.append(f"tokenizer: {tok} (the library's model has {their_tok})")
+        elif lang != their_lang:
+            reasons.append(f"language: {lang!r} (the library's model reads {their_lang!r})")
+        else:
+            reasons.append(f"tokenizer: other {'options' if tokenizer['tok'] != theirs['tok'] else 'rules'} than "
+                           "those of the library's model")
     return "; ".join(reasons)
 
 
-def _told(tokenizer: dict) -> str:
-    """What a message tells of a tokenizer, e.g. `SpacyTokenizer for 'de'`."""
-    tok = tokenizer["tok"]
-    lang = tok.get("params", {}).get("lang")
-    return tok.get("name", tok.get("custom")) + (f" for {lang!r}" if lang else "")
+def _told(tok: dict) -> tuple[str, str | None]:
+    """The name and the language of a tokenizer, for messages."""
+    return tok.get("name", tok.get("custom")), tok.get("params", {}).get("lang")

@@ -123,7 +123,7 @@ class DataBlock:
 
         Raises: what `TextDataLoaders.from_df` raises; E207 for a target without `get_y`.
         """
-        refuse_unknown(kwargs, self.dataloaders, assemble)
+        refuse_unknown(kwargs, self.dataloaders, assemble, but=("cls", "source", "splitter"))
         read = self.read(source)
         splitter = self.splitter or DefaultSplitter(read.labels if read.target is CategoryTarget else None, seed=seed)
         split = checked_split(splitter, read.items)

@@ -148,7 +148,7 @@ class TextDataLoaders(DataLoaders):
         Raises: E101, E102, E103 for texts; E201 to E207 for labels and splits; E301 for an empty vocabulary;
             E502 for an unknown `on_missing` or `lang`.
         """
-        refuse_unknown(kwargs, cls.from_df)
+        refuse_unknown(kwargs, TextDataLoaders.from_df)
         text_cols, label_cols = listify(text_col), [] if is_lm else listify(label_col)
         texts, kept, total, df, text_series = read_texts(df, text_cols, on_missing)
         series = [find_column(df, col) for col in label_cols]
@@ -187,7 +187,7 @@ class TextDataLoaders(DataLoaders):
         Raises: E403, E404 and E407 for the file; E502 for an unknown `encoding`; E507 for Parquet without pyarrow; and
             what `from_df` raises.
         """
-        refuse_unknown(kwargs, cls.from_csv)
+        refuse_unknown(kwargs, TextDataLoaders.from_csv, cls.from_df)
         path = Path(path)
         file, folder = (path, path.parent) if path.is_file() else (path / csv_fname, path)
         options = {"encoding": encoding, "header": header, "delimiter": delimiter, "quoting": quoting}
@@ -213,7 +213,7 @@ class TextDataLoaders(DataLoaders):
 
         Raises: E403 for a file in another encoding; E404 for a missing folder; and what `from_df` raises.
         """
-        refuse_unknown(kwargs, cls.from_folder)
+        refuse_unknown(kwargs, TextDataLoaders.from_folder)
         folders = [train, valid] if valid_pct is None and splitter is None else None
         files = get_text_files(path, folders=folders, extensions=extensions)
         if not files:

@@ -92,8 +92,8 @@ class Callback:
         super().__init_subclass__(**kwargs)
         for name, value in vars(cls).items():
             if callable(value) and (near := _misspelt(name)):
-                warnings.warn(f"{cls.__name__}.{name} is never called, for {name!r} is no event. Fix: rename it "
-                              f"{near!r}; let the name of a helper of your own begin with _.", stacklevel=2)
+                warnings.warn(f"{cls.__name__}.{name}: training never calls it, for {name!r} is no event. Fix: rename "
+                              f"it {near!r}; let the name of a helper of your own begin with _.", stacklevel=2)
 
     @property
     def name(self) -> str:
@@ -126,7 +126,8 @@ class Callback:
 
 def _misspelt(name: str) -> str | None:
     """The event that a name is meant to be, if it is none but begins like one or is nearly the same."""
-    if name in EVENTS or name.startswith("_"):
-        return None
-    cutoff = 0 if name.startswith(("before_", "after_")) else 0.85  # 0 finds the nearest, however far
+    begins_so = name.startswith(("before_", "after_", "begin_"))
+    if name.startswith("_") or not begins_so and any(event in name for event in EVENTS) or name in EVENTS:
+        return None  # `log_after_batch` is a helper
+    cutoff = 0 if begins_so else 0.85  # 0 finds the nearest, however far
     return next(iter(difflib.get_close_matches(name, EVENTS, 1, cutoff)), None)

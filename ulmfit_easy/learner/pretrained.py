@@ -21,9 +21,9 @@ from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.words import SpacyTokenizer
 
-NO_WEIGHTS = ("no pretrained weights were loaded, for none that come with the library fit the {}. The model starts "
-              "from random weights, and nothing was frozen. To use some, change that, or pass pretrained= the folder "
-              "of an exported language model; pretrained=False starts from random weights without this warning")
+NO_WEIGHTS = ("no pretrained weights were loaded, for the library has none that fit ({}): the model starts from random "
+              "ones, and nothing was frozen. To start from some, pass pretrained= the folder of an exported language "
+              "model; pretrained=False starts from random weights without this warning")
 
 
 class PretrainedLM(NamedTuple):

@@ -29,6 +29,9 @@ from ulmfit_easy.text.vocab import Vocab
 PRECISIONS = {"fp32": Learner.to_fp32, "bf16": Learner.to_bf16, "fp16": Learner.to_fp16}
 
 
+GIVEN = ("model", "settings")  # what the functions below give a learner themselves
+
+
 class TextLearner(Learner):
     """A learner whose model is an encoder under a decoder or a head.
 
@@ -182,7 +185,7 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
     Returns:
         The learner; with pretrained weights only its last layer group (embedding and decoder) trains at first.
     """
-    refuse_unknown(kwargs, language_model_learner, TextLearner, Learner)
+    refuse_unknown(kwargs, language_model_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=True)
     found = None if pretrained_fnames else find_lm(pretrained, get_arch(arch), config, dls)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).lm_config)
@@ -228,7 +231,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
         config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
             the warning waits for the first fit, since `load_encoder` usually comes before it.
     """
-    refuse_unknown(kwargs, text_classifier_learner, TextLearner, Learner)
+    refuse_unknown(kwargs, text_classifier_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=False)
     found = None if pretrained_fnames else find_lm(pretrained, get_arch(arch), config, dls)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).clas_config)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, pairwise
 
 from ulmfit_easy.errors import TrainingError
@@ -54,8 +55,11 @@ class SpacyTokenizer:
         return {"lang": self.lang, "special_toks": self.special_toks}
 
     def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        language = self.lang, tuple(self.special_toks)
         for text in texts:
-            yield _chunks(self.lang, tuple(self.special_toks)).tokens(text)
+            if _chunks(*language).room < 0:
+                _chunks.cache_clear()
+            yield _chunks(*language).tokens(text)
 
 
 WordTokenizer = SpacyTokenizer
@@ -127,14 +131,10 @@ class _Chunks(dict):
             (a[-1], b[0]) in self.seams and not self.delicate.isdisjoint((a, b)) for a, b in pairwise(chunks))
 
 
-_known: dict[tuple, _Chunks] = {}  # for all tokenizers of a process: spaCy takes a quarter of a second to set up
-
-
+@lru_cache(maxsize=4)  # for all tokenizers of a process: spaCy takes a quarter of a second to set up
 def _chunks(*language) -> _Chunks:
-    """The chunks of a language and its special tokens; empty ones where there are none yet, or too many."""
-    if language not in _known or _known[language].room < 0:
-        _known[language] = _Chunks(*language)
-    return _known[language]
+    """What is known so far of the chunks of a language with its special tokens."""
+    return _Chunks(*language)
 
 
 def _blocks(text: str) -> Iterator[str]:
