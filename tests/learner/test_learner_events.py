@@ -1,8 +1,13 @@
 """The loop: the order of events, what cancels what, and that a fit leaves nothing behind."""
 
+import gc
+import pickle
+import weakref
+from copy import deepcopy
+
 import pytest
 import torch
-from learner_toys import At, Log, lm, raises, regression, same, state, three_classes
+from learner_toys import At, Log, classifier, lm, raises, regression, same, state, three_classes
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
@@ -271,3 +276,29 @@ def test_a_learner_without_a_loss_is_e506():
     learn = regression()
     with pytest.raises(TrainingError, match="E506"):
         Learner(learn.dls, learn.model)
+
+
+@pytest.mark.parametrize("made", [lm, classifier])
+def test_a_learner_nobody_holds_is_gone_at_once(made):
+    warm = regression()
+    warm.fit(1)  # the first optimizer imports parts of torch, which keep what called them until the collector runs
+    learn = made()
+    gc.disable()
+    try:
+        learn.fit_one_cycle(1, 1e-3)
+        learn.get_preds()
+        learner, model = weakref.ref(learn), weakref.ref(learn.model)
+        del learn
+        assert learner() is None and model() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("copy", [deepcopy, lambda learn: pickle.loads(pickle.dumps(learn))])
+def test_the_callbacks_of_a_copy_belong_to_the_copy(copy):
+    learn = regression()
+    again = copy(learn)
+    assert all(cb.learn is again for cb in again.cbs) and all(cb.learn is learn for cb in learn.cbs)
+    before = state(learn.model)
+    again.fit(1, 0.1)
+    assert same(before, state(learn.model)) and not same(before, state(again.model))

@@ -6,6 +6,7 @@ has one event more, `cleanup_*`, which runs whatever happened inside: an error, 
 
 import difflib
 import warnings
+import weakref
 from types import MethodType, SimpleNamespace
 
 from ulmfit_easy._fastcore import camel2snake
@@ -77,7 +78,7 @@ class Callback:
     run_train, run_valid = True, True  # whether the events of a batch run in training, in validation
     remove_on_fetch = False  # True leaves it out of the predictions that `FetchPredsCallback` asks for
     in_lr_find = True  # False leaves it out of `lr_find`: it is about real fits
-    learn = None
+    _learner = None
 
     def __init__(self, **events):
         for name, function in events.items():
@@ -94,6 +95,23 @@ class Callback:
             if callable(value) and (near := _misspelt(name)):
                 warnings.warn(f"{cls.__name__}.{name}: training never calls it, for {name!r} is no event. Fix: rename "
                               f"it {near!r}; let the name of a helper of your own begin with _.", stacklevel=2)
+
+    @property
+    def learn(self):
+        """The learner that has this callback. Held weakly: `del learn` frees the model at once, a GPU's memory too."""
+        return self._learner and self._learner()
+
+    @learn.setter
+    def learn(self, learner):
+        self._learner = learner and weakref.ref(learner)
+
+    def __getstate__(self):
+        return {**vars(self), "_learner": None}, self.learn  # a weak reference would not follow its learner's copy
+
+    def __setstate__(self, state):
+        attributes, learner = state
+        vars(self).update(attributes)
+        self.learn = learner
 
     @property
     def name(self) -> str:
