@@ -72,6 +72,13 @@ def test_the_vocabulary_of_other_weights_is_e402(tmp_path):
     assert VOCAB.sha256[:12] in str(e.value)
 
 
+def test_a_folder_of_bundles_is_e404_and_names_them(tmp_path):
+    for name in ("forwards", "backwards"):
+        save_bundle(tmp_path / "m" / name, {"w": torch.ones(2)}, VOCAB, {})
+    with pytest.raises(FileError, match=r"E404.*which holds backwards, forwards.*pass .*/m/backwards; ULMFiT\.load"):
+        load_bundle(tmp_path / "m")
+
+
 def test_weights_are_matched_by_name_and_shape():
     model = nn.Linear(2, 3)
     weights = dict(reversed([(k, v.clone() + 1) for k, v in model.state_dict().items()]))

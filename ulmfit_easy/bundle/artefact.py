@@ -133,6 +133,11 @@ def load_bundle(path, device="cpu") -> Bundle:
         VocabError: E303 for a list of words that is no vocabulary.
     """
     path = existing(path)
+    models = sorted(file.parent for file in path.glob(f"*/{FILES[0]}"))
+    if models and not (path / FILES[0]).exists():
+        raise FileError("E404", received=f"{path}, which holds {', '.join(m.name for m in models)}",
+                        expected="the folder of one model",
+                        fix=f"pass {models[0]}; ULMFiT.load and `ulmfit predict` take the whole folder")
     for name in FILES:
         existing(path / name)
     config, itos = read_json(path / FILES[2], 16 << 20), read_json(path / FILES[1])
