@@ -28,11 +28,11 @@ $(DEMO_DATA): bench/demo-data.txt | $(STAMP)
 demo: $(STAMP) $(DEMO_DATA) ## Run the three stages on real movie reviews (about 5 minutes)
 	$(BIN)/ulmfit demo --data $(DEMO_DATA) --out demo-output
 
-test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(STAMP) ## Run the tests, on all cores
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(STAMP) ## Run the slow tests: property tests with many examples, whole notebooks
-	$(BIN)/python -m pytest -m slow --ignore=tests/reliability
+	$(BIN)/python -m pytest -m slow --ignore=tests/reliability -n auto --dist loadfile
 
 faults: $(STAMP) ## Inject faults, kill, resume, fuzz; write the figures to docs/RELIABILITY.md (about 20 minutes)
 	rm -f $(TALLIES)

@@ -2,8 +2,10 @@
 
 import gc
 import pickle
+import threading
 import weakref
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from learner_toys import At, Log, classifier, lm, raises, regression, same, stat
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
+from ulmfit_easy.learner.callbacks.tracking import CSVLogger
 from ulmfit_easy.learner.events import (
     Callback,
     CancelBackwardException,
@@ -302,3 +305,34 @@ def test_the_callbacks_of_a_copy_belong_to_the_copy(copy):
     before = state(learn.model)
     again.fit(1, 0.1)
     assert same(before, state(learn.model)) and not same(before, state(again.model))
+
+
+def test_a_record_outlives_its_learner(tmp_path):
+    learn = three_classes(path=tmp_path, metrics=[accuracy], cbs=CSVLogger())
+    learn.fit(1, 0.1)
+    recorder, log = learn.recorder, learn.csv_logger
+    expected, rows = learn.recorder.value_of("accuracy"), len(learn.csv_logger.read_log())
+    del learn
+    assert recorder.learn is None and recorder.value_of("accuracy") == expected and len(log.read_log()) == rows
+    assert deepcopy(recorder).value_of("accuracy") == expected
+    with pytest.raises(AttributeError, match="no attribute 'model', and its learner, which may, is gone"):
+        recorder.model  # noqa: B018
+
+
+def test_a_callback_may_say_what_of_it_is_pickled():
+    class Locked(Callback):
+        def __init__(self):
+            self.lock = threading.Lock()
+
+        def __getstate__(self):
+            return {k: v for k, v in vars(self).items() if k != "lock"}
+
+    learn = regression(cbs=Locked())
+    again = deepcopy(learn)
+    assert again.locked.learn is again and not hasattr(again.locked, "lock")
+
+
+def test_a_stand_in_for_a_learner_is_held():
+    callback = Callback()
+    callback.learn = SimpleNamespace(epoch=3)
+    assert callback.epoch == 3

@@ -98,20 +98,15 @@ class Callback:
 
     @property
     def learn(self):
-        """The learner that has this callback. Held weakly: `del learn` frees the model at once, a GPU's memory too."""
+        """The learner that has this callback. It is held weakly: `del learn` frees the model at once."""
         return self._learner and self._learner()
 
     @learn.setter
     def learn(self, learner):
-        self._learner = learner and weakref.ref(learner)
+        self._learner = lambda: learner  # a stand-in, as tests make them
 
-    def __getstate__(self):
-        return {**vars(self), "_learner": None}, self.learn  # a weak reference would not follow its learner's copy
-
-    def __setstate__(self, state):
-        attributes, learner = state
-        vars(self).update(attributes)
-        self.learn = learner
+    def _belong_to(self, learner):
+        self._learner = _Weak(learner)
 
     @property
     def name(self) -> str:
@@ -120,7 +115,8 @@ class Callback:
 
     def __getattr__(self, attr):
         if attr.startswith("_") or attr in EVENTS or self.learn is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attr!r}")
+            gone = ", and its learner, which may, is gone: keep the learner" if self._learner and not self.learn else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attr!r}{gone}")
         return getattr(self.learn, attr)
 
     def __setattr__(self, attr, value):
@@ -140,6 +136,19 @@ class Callback:
 
     def __repr__(self):
         return type(self).__name__
+
+
+class _Weak:
+    """Gives a learner back for as long as another holds it. Copied with its learner, it gives the copy."""
+
+    def __init__(self, learner):
+        self.ref = (lambda: None) if learner is None else weakref.ref(learner)
+
+    def __call__(self):
+        return self.ref()
+
+    def __reduce__(self):
+        return _Weak, (self.ref(),)
 
 
 def _misspelt(name: str) -> str | None:

@@ -152,7 +152,7 @@ class Learner:
         """Add callbacks (instances or classes); each is then known as `learn.<its name>`."""
         for cb in listify(cbs):
             cb = cb() if isinstance(cb, type) else cb
-            cb.learn = self
+            cb._belong_to(self)
             self.cbs.append(cb)
             if isinstance(getattr(self, cb.name, cb), Callback):  # never in the place of a method or the model
                 setattr(self, cb.name, cb)

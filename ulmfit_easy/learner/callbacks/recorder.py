@@ -48,11 +48,11 @@ class Recorder(Callback):
         self.add_time, self.train_metrics, self.valid_metrics = add_time, train_metrics, valid_metrics
         self.smooth_loss, self.valid_loss = AvgSmoothLoss(beta), AvgLoss()
         self.lrs, self.losses, self.iters, self.values, self.hps, self.log = [], [], [], [], {}, []
-        self.valid_values, self.in_training = [], []
+        self.valid_values, self.in_training, self.names = [], [], []  # the names of the metrics
 
     @property
     def measures(self) -> list[str]:
-        names = [m.name for m in self.learn.metrics]
+        names = self.names
         if self.train_metrics and self.valid_metrics:
             return [f"{part}_{name}" for part in ("train", "valid") for name in ("loss", *names)]
         valid_loss = ["valid_loss"] if self.valid_metrics else []
@@ -66,6 +66,9 @@ class Recorder(Callback):
     def _in_validation(self):
         return [self.valid_loss, *self.learn.metrics]
 
+    def after_create(self):
+        self._set_metrics()
+
     def before_fit(self):
         self._set_metrics()
         self.lrs, self.losses, self.iters, self.values, self.hps = [], [], [], [], {}
@@ -75,6 +78,7 @@ class Recorder(Callback):
     def _set_metrics(self):
         """Make metrics of plain functions, which a user may have set since."""
         self.learn.metrics = [as_metric(m) for m in listify(self.learn.metrics)]
+        self.names = [m.name for m in self.learn.metrics]
 
     def before_epoch(self):
         self.start = time.perf_counter()

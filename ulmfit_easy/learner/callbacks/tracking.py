@@ -244,7 +244,7 @@ class CSVLogger(Callback):
     order, in_lr_find = 60, False
 
     def __init__(self, fname="history.csv", append=False):
-        self.fname, self.append, self.text = fname, append, None
+        self.fname, self.append, self.text, self.target = fname, append, None, None
 
     def before_fit(self):
         self.target, self.text = Path(self.path) / self.fname, None
@@ -278,4 +278,4 @@ class CSVLogger(Callback):
         """The log as a DataFrame."""
         import pandas as pd
 
-        return pd.read_csv(Path(self.path) / self.fname)
+        return pd.read_csv(self.target or Path(self.path) / self.fname)
