@@ -148,9 +148,18 @@ def test_an_unshuffled_copy_is_one_pass_and_leaves_the_virtual_epochs_alone():
     assert same(list(dl.unshuffled()), list(loader([7] * 20, bs=2, seq_len=9))) and dl.state_dict() == before
 
 
-def test_a_virtual_epoch_without_batches_is_e502():
+@pytest.mark.parametrize("options", [{"n_batches": 0}, {"seq_len": 0}, {"seq_len": -5}, {"bs": 0}])
+def test_an_epoch_without_batches_is_e502(options):
     with pytest.raises(TrainingError, match="E502"):
-        loader([7] * 20, n_batches=0)
+        loader([7] * 20, **options)
+
+
+@pytest.mark.parametrize("bs", [1, 3, 16, 1000])
+def test_other_rows_a_batch_are_those_of_a_new_loader(bs):
+    changed = loader([7] * 20, bs=8, seq_len=5)
+    changed.bs = bs
+    expected = loader([7] * 20, bs=bs, seq_len=5)
+    assert changed.bs == expected.bs and all(map(torch.equal, streams(changed), streams(expected)))
 
 
 def test_a_fingerprint_tells_data_apart_and_not_seeds():

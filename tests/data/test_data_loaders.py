@@ -163,6 +163,22 @@ def test_text_trouble_is_found_before_training(df):
         loaders(df, text_col="txt")
     with fails(TextError, "E101"):
         loaders(df.assign(text=range(120)))
+    for nothing, options in ((df[:0], {}), (df.assign(text=None), {"on_missing": "drop"})):
+        with fails(TextError, "E104", f"a table of {len(nothing)} rows"):
+            loaders(nothing, **options)
+    for option, fix in (("text_col", 'text_col="text"'), ("label_col", "is_lm=True")):
+        with fails(TextError, "E102", fix):
+            loaders(df, **{option: None})
+    for no_table in ("reviews.csv", ["a film", "a play"]):
+        with fails(FileError, "E407", f"Received {type(no_table).__name__} as a table.*from_csv"):
+            loaders(no_table)
+
+
+@pytest.mark.parametrize("bs", [0, -3, 8.5, "8"])
+@pytest.mark.parametrize("is_lm", [True, False])
+def test_a_batch_of_no_whole_number_of_rows_is_e502_where_it_is_asked_for(df, is_lm, bs):
+    with fails(TrainingError, "E502", f"bs={bs!r}.*whole number, 1 or more"):
+        loaders(df, bs=bs, is_lm=is_lm)
 
 
 def test_messages_count_the_rows_of_the_table_also_where_some_were_left_out():

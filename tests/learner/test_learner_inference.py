@@ -92,6 +92,15 @@ def test_predict_says_the_same_of_one_text_of_a_list_and_of_a_loader(clas):
     assert clas.predict(texts[0], with_input=True)[0] == texts[0] and clas.predict(texts[:1])[0].label == many[0].label
 
 
+def test_a_row_of_a_table_is_one_text(clas):
+    df = toy_reviews(n=3, seed=5)
+    expected = clas.predict(df["text"][0])
+    for row in (df.iloc[0], dict(df.iloc[0]), {"text": df["text"][0]}):
+        assert torch.equal(clas.predict(row).probs, expected.probs)
+    with pytest.raises(TextError, match="E102.*'text'"):
+        clas.predict({"review": "a film", "label": "pos"})
+
+
 @pytest.mark.parametrize("mode", [True, False])
 def test_questions_put_the_models_mode_back(clas, mode, capsys):
     clas.model.train(mode)

@@ -169,3 +169,17 @@ def test_several_labels_are_learned_from_probabilities_too():
     learn.fit(5, 0.05)
     probs, _, decided = learn.get_preds(with_decoded=True)
     assert learn.validate()[0] < before and torch.equal(decided, probs > 0.5)
+
+
+@pytest.mark.parametrize("loss_func", [torch.nn.CrossEntropyLoss(), F.cross_entropy])
+def test_torchs_own_loss_gives_probabilities_and_classes_too(loss_func):
+    ours, learn = classifier(), classifier(loss_func=loss_func)
+    assert learn.predict("a good film").label == ours.predict("a good film").label
+    assert torch.equal(learn.get_preds()[0], ours.get_preds()[0])
+
+
+def test_torchs_own_loss_of_several_labels_gives_probabilities_too():
+    logits = torch.tensor([[-1.0, 2.0]])
+    for loss_func in (torch.nn.BCEWithLogitsLoss(), F.binary_cross_entropy_with_logits):
+        assert torch.equal(ls.activation_of(loss_func)(logits), logits.sigmoid())
+        assert ls.decodes_of(loss_func)(logits).tolist() == [[False, True]]

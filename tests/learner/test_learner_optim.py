@@ -54,7 +54,7 @@ def test_a_list_gives_each_group_its_rate():
     assert expand_lr([1, 2, 3], 3) == [1, 2, 3] and expand_lr(0.5, 3) == [0.5] * 3
 
 
-@pytest.mark.parametrize("lr", [[1e-2, 1e-3], slice(0, 1e-2), slice(1e-2, -1), slice(None, None)])
+@pytest.mark.parametrize("lr", [[1e-2, 1e-3], slice(0, 1e-2), slice(1e-2, -1), slice(None, None), "1e-2"])
 def test_rates_that_do_not_fit_are_e503(lr):
     with pytest.raises(TrainingError, match="E503"):
         expand_lr(lr, 3)
@@ -163,6 +163,12 @@ def test_norms_train_in_frozen_groups_unless_told_not_to():
         learn.freeze()
         assert [p.requires_grad for p in learn.model[1].parameters()] == [train_bn] * 2
         assert not learn.model[0].weight.requires_grad and learn.model[2].weight.requires_grad
+
+
+def test_freezing_every_group_is_warned_of():
+    learn = regression(model=two_layers(), splitter=by_layer)
+    with pytest.warns(UserWarning, match=r"freeze_to\(99\) freezes all \d layer groups"):
+        learn.freeze_to(99)
 
 
 def test_a_new_optimizer_keeps_what_is_frozen():

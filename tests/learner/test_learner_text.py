@@ -23,7 +23,7 @@ from ulmfit_easy.all import (
     language_model_learner,
     text_classifier_learner,
 )
-from ulmfit_easy.bundle.artefact import load_weights
+from ulmfit_easy.bundle.artefact import load_weights, save_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.files import sha256_file
@@ -73,6 +73,30 @@ def test_an_encoder_of_another_vocabulary_is_e302(tuned, clas_dls):
     assert same(before, state(other.model))
 
 
+def test_weights_for_another_vocabulary_or_classes_are_e302(tuned, clas_dls, tmp_path):
+    file = classifier(clas_dls, path=tmp_path).save("whole")
+    words = list(clas_dls.text_vocab)
+    words[20], words[21] = words[21], words[20]  # as many words, in another order
+    for options in ({"text_vocab": Vocab(words)}, {"labels": ["pos", "neg"]}, {"backwards": True}):
+        other = classifier(text_dls(**{"text_vocab": clas_dls.text_vocab, **options}))
+        before = state(other.model)
+        with pytest.raises(VocabError, match="E302.*vocab_sha256=|E302.*classes=|E302.*backwards="):
+            other.load(file.absolute())
+        assert same(before, state(other.model))
+        assert same(state(other.load(file.absolute(), strict=False).model), load_weights_of(file))
+
+
+def load_weights_of(file):
+    return {k.removeprefix("model."): v for k, v in load_weights(file)[0].items()}
+
+
+def test_weights_of_a_whole_learner_are_no_encoder(clas_dls, tmp_path):
+    learn = classifier(clas_dls, path=tmp_path)
+    save_weights(tmp_path / "models/old.safetensors", learn.encoder.state_dict())
+    with pytest.raises(VocabError, match="E302.*which does not say.*save_encoder; learn.save is for learn.load"):
+        learn.load_encoder("old")
+
+
 def test_an_encoder_of_the_other_direction_is_e402(tuned, lm_dls):
     tuned.save_encoder("tuned")
     backwards = classifier(text_dls(text_vocab=lm_dls.vocab, backwards=True), path=tuned.path)
@@ -89,12 +113,13 @@ def test_an_encoder_of_other_sizes_is_e402(tuned, clas_dls):
         classifier(clas_dls, path=tuned.path, config={**TINY, "n_hid": 16, "n_layers": 3}).load_encoder("tuned")
 
 
-def test_weights_of_another_vocabulary_or_head_are_e402(clas_dls, tmp_path):
+def test_weights_of_other_sizes_or_another_head_are_e402(clas_dls, tmp_path):
     learn = classifier(clas_dls, path=tmp_path)
     learn.save("mine")
     n = len(clas_dls.text_vocab)
+    larger = classifier(text_dls(text_vocab=[*clas_dls.text_vocab, "new", "newer"]), path=tmp_path)
     with pytest.raises(FileError, match=f"E402.*with vocab_sz={n}. Expected vocab_sz={n + 2}. "):
-        classifier(text_dls(text_vocab=[*clas_dls.text_vocab, "new", "newer"]), path=tmp_path).load("mine")
+        larger.load("mine", strict=False)
     with pytest.raises(FileError, match=r"E402.*wrong shapes: \['1.layers"):
         classifier(clas_dls, path=tmp_path, n_out=5).load("mine")
 
@@ -268,6 +293,13 @@ def test_other_files_are_e401(clas_dls, tmp_path, method, data):
         getattr(learn, method)("x")
     with pytest.raises(FileError, match="E404"):
         getattr(learn, method)("y")
+
+
+def test_a_loaded_learner_has_no_batch_to_show_which_is_e506(tuned):
+    dls = load_learner(tuned.export("bare")).dls
+    for call in (dls.show_batch, dls.one_batch):
+        with pytest.raises(TrainingError, match="E506.*without a batch, as load_learner gives"):
+            call()
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "vocab.json", "config.json"])

@@ -2,16 +2,7 @@
 
 import numpy as np
 
-from ulmfit_easy.errors import TrainingError
-
 NARROW = 0.9  # of the longest row of a bucket: so long are its others, unless they are few; a tenth is padding
-
-
-def check_budget(max_tokens: int | None):
-    """E502 for a budget below one token."""
-    if max_tokens is not None and max_tokens < 1:
-        raise TrainingError("E502", received=f"max_tokens={max_tokens}", expected="1 or more tokens a batch",
-                            fix="leave it out for batches of bs rows")
 
 
 def cut_by_tokens(lengths: np.ndarray, max_tokens: int) -> list[slice]:

@@ -1,17 +1,26 @@
-"""Warnings about data that would make a result look better than it is; with row numbers, never texts."""
+"""Sizes that cannot be, and warnings about data that would make a result look better than it is: rows, never texts."""
 
 import re
 import warnings
 from collections.abc import Sequence
 from itertools import islice
+from numbers import Integral
 
 import numpy as np
 
-from ulmfit_easy.errors import some
+from ulmfit_easy.errors import TrainingError, some
 
 SAMPLE = 1000  # rows that are searched for their own labels
 TOLD = 0.9  # of these texts hold the name of their own label: from here on it looks like a leak
 UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on it hardly fits
+
+
+def check_counts(**counts):
+    """E502 for the first of these arguments that is no whole number of 1 or more."""
+    for name, count in counts.items():
+        if not isinstance(count, Integral) or count < 1:
+            raise TrainingError("E502", received=f"{name}={count!r}", expected="a whole number, 1 or more",
+                                fix=f"leave {name} out for its default")
 
 
 def warn_of_duplicates(texts: Sequence, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,

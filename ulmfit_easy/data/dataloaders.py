@@ -185,6 +185,10 @@ class DataLoaders:
         """Whether an item is a text by itself: a string, or a tuple of fields where texts have several."""
         return self._needs_text("is_one_text()").is_one_text(item)
 
+    def one_row(self, item):
+        """The table of one row of a table, a dict or a Series with the columns of the texts; None for other items."""
+        return self._needs_text("one_row()").one_row(item)
+
     def decode(self, target):
         """One target, or one decision of a model, in the user's words.
 
@@ -254,7 +258,9 @@ def _moved(value, device):
 
 def _first(dl):
     state = dl.state_dict() if hasattr(dl, "state_dict") else None
-    batch = next(iter(dl))
+    if (batch := next(iter(dl), None)) is None:
+        raise TrainingError("E506", received="data without a batch, as load_learner gives", expected="texts to show",
+                            fix="build the loaders with data")
     if state is not None:
         dl.load_state_dict(state)
     return batch

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.order import EpochOrder
 from ulmfit_easy.errors import TextError, TrainingError
 
@@ -39,7 +40,7 @@ class LMDataLoader(EpochOrder):
         n_batches: batches of an epoch; None for the whole corpus.
         bptt_jitter: tokens of standard deviation; 0 for batches of `seq_len`, as fastai has them. The paper has 5.
 
-    Raises: E103 for fewer than two tokens, E502 for `n_batches` below 1 or `bptt_jitter` below 0.
+    Raises: E103 for fewer than two tokens, E502 for `bs`, `seq_len` or `n_batches` below 1 or `bptt_jitter` below 0.
     Source: Merity et al. 2017 (arXiv 1708.02182), sections 4 and 5 (variable length).
     """
 
@@ -49,10 +50,8 @@ class LMDataLoader(EpochOrder):
                  backwards: bool = False, seed: int | None = None, device=None, n_batches: int | None = None,
                  bptt_jitter: float = 0.0):
         super().__init__(ids, rows, shuffle=shuffle, seed=seed, device=device)
+        check_counts(seq_len=seq_len, **({} if n_batches is None else {"n_batches": n_batches}))
         self.seq_len, self.backwards, self.n_batches = seq_len, backwards, n_batches
-        if n_batches is not None and n_batches < 1:
-            raise TrainingError("E502", received=f"n_batches={n_batches}", expected="1 or more batches an epoch",
-                                fix="leave it out for the whole corpus")
         if not bptt_jitter >= 0:
             raise TrainingError("E502", received=f"bptt_jitter={bptt_jitter}", expected="0 or more tokens",
                                 fix="leave it out for batches of one length")
@@ -60,15 +59,29 @@ class LMDataLoader(EpochOrder):
         if bptt_jitter:
             self.recipe["bptt_jitter"] = bptt_jitter
             self.seed = int(torch.randint(2**31, ())) if self.seed is None else self.seed
-        n_tokens = int(ids.lengths[self.rows].sum())
-        if n_tokens < 2:
-            raise TextError("E103", received=f"{len(self.rows):,} documents with {n_tokens} tokens in all",
+        self.n_tokens = int(ids.lengths[self.rows].sum())
+        if self.n_tokens < 2:
+            raise TextError("E103", received=f"{len(self.rows):,} documents with {self.n_tokens} tokens in all",
                             expected="two or more, one to read and one to predict", fix="give more text")
-        self.bs = max(1, min(bs, (n_tokens - 1) // seq_len))
+        self.bs = bs
         if self.bs < bs and shuffle:
-            warnings.warn(f"{n_tokens:,} tokens are too few for {bs} rows of {seq_len} tokens: training with "
+            warnings.warn(f"{self.n_tokens:,} tokens are too few for {bs} rows of {seq_len} tokens: training with "
                           f"bs={self.bs}", stacklevel=2)
-        self.row_len = (n_tokens - 1) // self.bs  # tokens of each row; the rest at the end is left out
+
+    @property
+    def bs(self) -> int:
+        """The rows of a batch; as many as there is text for, if more are asked for."""
+        return self._bs
+
+    @bs.setter
+    def bs(self, bs: int):
+        check_counts(bs=bs)
+        self._bs = max(1, min(bs, (self.n_tokens - 1) // self.seq_len))
+
+    @property
+    def row_len(self) -> int:
+        """The tokens of each row; what is left at the end of the text is left out."""
+        return (self.n_tokens - 1) // self.bs
 
     @property
     def pass_len(self) -> int:

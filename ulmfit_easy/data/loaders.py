@@ -151,6 +151,9 @@ class TextDataLoaders(DataLoaders):
         refuse_unknown(kwargs, TextDataLoaders.from_df)
         text_cols, label_cols = listify(text_col), [] if is_lm else listify(label_col)
         texts, kept, total, df, text_series = read_texts(df, text_cols, on_missing)
+        if not is_lm and not label_cols:
+            raise TextError("E102", received="no label_col", expected="the column of the labels",
+                            fix='label_col="label", or is_lm=True for a language model, which needs none')
         series = [find_column(df, col) for col in label_cols]
         names = {"text_cols": column_names(text_series), "label_cols": column_names(series),
                  "label_delim": label_delim}

@@ -84,6 +84,11 @@ class Preparation:
         """Whether an item is a text by itself: a string, or a tuple of fields where texts have several."""
         return isinstance(item, str) or (isinstance(item, tuple) and len(self.text_cols) > 1)
 
+    def one_row(self, item) -> pd.DataFrame | None:
+        """The table of a row of a table: of a dict, or a Series that has the columns of the texts. None for others."""
+        is_row = isinstance(item, dict) or (isinstance(item, pd.Series) and set(self.text_cols) <= set(item.index))
+        return pd.DataFrame([dict(item)]) if is_row else None
+
     def _text_columns(self, items) -> list:
         if self.get_x is not None and (isinstance(items, pd.DataFrame) or not self.is_one_text(next(iter(items)))):
             columns = fields_in(values_of(self.get_x, items))

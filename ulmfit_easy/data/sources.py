@@ -8,7 +8,7 @@ import pandas as pd
 
 from ulmfit_easy.data.tables import TableOnDisk, TextsOnDisk
 from ulmfit_easy.data.tables import read_table as read_table
-from ulmfit_easy.errors import TextError, TrainingError, did_you_mean, some
+from ulmfit_easy.errors import FileError, TextError, TrainingError, did_you_mean, some
 from ulmfit_easy.files import existing, read_text
 
 
@@ -70,12 +70,21 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
 
     Returns: texts of M rows; (M,) int64 positions of these rows; how many rows there were; the table of the M rows, in
         which the texts of a `TableOnDisk` are empty; the columns of the texts.
-    Raises: E104 for a `TableOnDisk` without rows; and as `find_column`, `clean_texts` and `TableOnDisk.pieces`.
+    Raises: E102 without columns, E104 for a table without texts, E407 for what is no table; and as `find_column`,
+        `clean_texts` and `TableOnDisk.pieces`.
     """
+    if not len(cols):
+        raise TextError("E102", received="no text_col", expected="the column of the texts", fix='text_col="text"')
     if isinstance(table, pd.DataFrame):
         columns = [find_column(table, col) for col in cols]
         texts, kept = clean_texts(columns, on_missing)
+        if not len(kept):
+            raise TextError("E104", received=f"a table of {len(table):,} rows, none of them with a text",
+                            expected="one or more", fix="look at the table: was it read, or filtered, as you meant?")
         return texts, kept, len(table), table.iloc[kept], columns
+    if not hasattr(table, "pieces"):
+        raise FileError("E407", received=f"{type(table).__name__} as a table", expected="a DataFrame",
+                        fix="from_csv reads a file; pd.DataFrame({'text': texts, 'label': labels}) makes one of lists")
     parts, kept, n = [], [], 0
     for piece in table.pieces():
         columns = [find_column(piece, col) for col in cols]

@@ -112,6 +112,8 @@ def predict(learn, item, with_input=False):
 
 def as_texts(learn, item):
     """What was asked about as something `test_dl` takes, and whether it is one text alone."""
+    if (row := learn.dls.one_row(item)) is not None:
+        return row, True
     alone = learn.dls.is_one_text(item) or not hasattr(item, "__iter__")  # a number: `test_dl` says what is wrong
     return [item] if alone else item if hasattr(item, "__len__") else list(item), alone
 

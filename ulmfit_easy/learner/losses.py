@@ -4,9 +4,11 @@ Predictions are logits (B, C) unless a loss says otherwise; `reduction` is "mean
 for each row. A learner's `get_preds`, `predict` and metrics ask the loss what its predictions mean.
 """
 
+from inspect import isroutine
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.softmax import IGNORE, LMOutput, lm_cross_entropy
@@ -184,11 +186,21 @@ def loss_for(task: str, weight: Tensor | None = None):
             "regression": MSELossFlat}[task]()
 
 
+# what the predictions of torch's own losses mean
+OF_TORCH = {nn.CrossEntropyLoss: CrossEntropyLossFlat, F.cross_entropy: CrossEntropyLossFlat,
+            nn.BCEWithLogitsLoss: BCEWithLogitsLossFlat, F.binary_cross_entropy_with_logits: BCEWithLogitsLossFlat}
+
+
 def activation_of(loss_func):
-    """The loss's own activation, or the identity for a plain function."""
-    return getattr(loss_func, "activation", torch.nn.Identity())
+    """The loss's own activation, or that of ours in the place of torch's; the identity for another plain function."""
+    return getattr(_telling(loss_func), "activation", nn.Identity())
 
 
 def decodes_of(loss_func):
-    """The loss's own decision rule, or the identity for a plain function."""
-    return getattr(loss_func, "decodes", torch.nn.Identity())
+    """The loss's own decision rule, or that of ours in the place of torch's; the identity for another function."""
+    return getattr(_telling(loss_func), "decodes", nn.Identity())
+
+
+def _telling(loss_func):
+    ours = OF_TORCH.get(type(loss_func)) or (OF_TORCH.get(loss_func) if isroutine(loss_func) else None)
+    return ours() if ours else loss_func

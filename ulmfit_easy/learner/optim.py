@@ -1,6 +1,7 @@
 """Torch's optimizers over layer groups, each group with its own rate, momentum and decay."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +50,8 @@ def expand_lr(lr: Rate, n_groups: int) -> list[float]:
             return [lr.stop]
         step = (lr.stop / lr.start) ** (1 / (n_groups - 1))
         return [lr.start * step**i for i in range(n_groups)]
+    if isinstance(lr, str):
+        raise _rates_error(lr, "numbers")
     if isinstance(lr, Sequence) or hasattr(lr, "__len__"):
         if len(lr) != n_groups:
             raise _rates_error(lr, f"{n_groups} values, one for each layer group")
@@ -112,6 +115,9 @@ class Optimizer:
     def freeze_to(self, n: int):
         """Train the groups from the n-th on (negative counts from the end); forget gradients and moments."""
         self.frozen_idx = n if n >= 0 else max(0, len(self.param_groups) + n)
+        if self.frozen_idx >= len(self.param_groups):
+            warnings.warn(f"freeze_to({n}) freezes all {len(self.param_groups)} layer groups: nothing would train",
+                          stacklevel=3)
         for i, group in enumerate(self.param_groups):
             for p in group:
                 p.requires_grad_(i >= self.frozen_idx or id(p) in self._always)

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights, save_weights
+from ulmfit_easy.errors import VocabError
 
 
 def model_file(learn, file) -> Path:
@@ -24,13 +25,29 @@ def save(learn, file, with_opt=True) -> Path:
         opt = {"hypers": sd["hypers"], "frozen_idx": sd["frozen_idx"]}
         tensors |= {f"opt.{i}.{k}": v for i, state in sd["state"].items() for k, v in state.items()
                     if isinstance(v, torch.Tensor)}
-    return save_weights(model_file(learn, file), tensors, opt=opt)
+    return save_weights(model_file(learn, file), tensors, opt=opt, **_meaning(learn.dls))
+
+
+def _meaning(dls) -> dict:
+    """What the rows of the weights stand for, where the data know: words, direction, classes."""
+    if getattr(dls, "text_vocab", None) is None:
+        return {}
+    classes = None if dls.classes is None else [str(c) for c in dls.classes]
+    return {"vocab_sha256": dls.text_vocab.sha256, "backwards": dls.backwards, "classes": classes}
 
 
 def load(learn, file, device=None, with_opt=True, strict=True):
-    """See `Learner.load`. Without a saved optimizer, or with `with_opt=False`, the learner's own stays as it is."""
+    """See `Learner.load`. Without a saved optimizer, or with `with_opt=False`, the learner's own stays as it is.
+
+    Raises: E302 for weights of another vocabulary, direction or other classes, unless `strict` is False.
+    """
     path = model_file(learn, file)
     tensors, metadata = load_weights(path, device or learn.dls.device)
+    for name, own in _meaning(learn.dls).items() if strict else ():
+        if name in metadata and metadata[name] != own:
+            raise VocabError("E302", received=f"{path}, trained with {name}={metadata[name]}",
+                             expected=f"{name}={own}, as this learner's data have it",
+                             fix="make the data as they were: text_vocab=, labels=, backwards=, or the same seed=")
     load_state(learn.model, _strip(tensors, "model."), path, strict)
     if learn.opt is not None:
         learn.opt.weights_changed()
