@@ -39,6 +39,30 @@ def content(path):
     return path.read_bytes() if path.is_file() else [p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs links, permissions and pipes")
+def test_links_permissions_and_pipes_stay_what_they_are(tmp_path):
+    real, link, pipe = tmp_path / "real", tmp_path / "link", tmp_path / "pipe"
+    real.touch(mode=0o600)
+    link.symlink_to(real)
+    write_bytes(link, b"new")
+    assert link.is_symlink() and real.read_bytes() == b"new" and real.stat().st_mode & 0o777 == 0o600
+    real.chmod(0o400)
+    write_bytes(real, b"newer")
+    assert real.read_bytes() == b"newer" and real.stat().st_mode & 0o777 == 0o400
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_bytes(pipe, b"through")
+    assert os.read(end, 100) == b"through" and pipe.is_fifo()
+    os.close(end)
+
+
+def test_a_place_that_cannot_be_written_to_is_found_at_once(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="E411.*nothing can be written.*file"):
+        files.writable(tmp_path / "file" / "x")
+    assert files.writable(tmp_path / "new" / "x").parent.is_dir() and not list((tmp_path / "new").iterdir())
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize("write", [write_bytes, write_folder])
 def test_an_error_while_writing_leaves_the_old_one_and_no_litter(tmp_path, write, error):

@@ -33,6 +33,7 @@ CODES = {
     "E408": "a checkpoint belongs to another run",
     "E409": "there is no room on the disk",
     "E410": "a file could not be fetched",
+    "E411": "a place cannot be written to",
     "E501": "training left the finite numbers",
     "E502": "an argument has a value that cannot work",
     "E503": "rates do not fit the layer groups",

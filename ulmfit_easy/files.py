@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,15 +57,38 @@ def free_place(path, part: str | None = None) -> Path:
         part: of a model that may be replaced: a folder with this file is free too.
 
     Raises:
-        TrainingError: E502 for anything else, since it would be replaced.
+        TrainingError: E502 for anything else, since it would be replaced. FileError: E411 as `writable`.
     """
-    path = Path(path)
+    path = writable(path)
     is_empty = not path.exists() or (path.is_dir() and not any(path.iterdir()))
     if not is_empty and not (part and (path / part).exists()):
         raise TrainingError("E502", received=f"{path}, where something is",
                             expected="a new folder" + (", or an older model of this kind" if part else ""),
                             fix="choose another name, or delete it")
     return path
+
+
+def writable(path) -> Path:
+    """The path as a `Path`, if its folder, which is made where there is none, can be written to; E411 otherwise.
+
+    For what takes long: it should not be found at the end that there is no place for it.
+    """
+    path = Path(path)
+    if is_device(path):
+        return path
+    folder = Path(os.path.realpath(path)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.tmp-").cleanup()
+    except OSError as e:
+        raise FileError("E411", received=f"{path}, where nothing can be written ({e.strerror}: {folder})",
+                        expected="a name in a folder that can be written to", fix="choose another place") from e
+    return path
+
+
+def is_device(path: Path) -> bool:
+    """Whether there is something that is neither a file nor a folder: a device, or a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _fsync(path: Path):
@@ -123,12 +147,16 @@ def atomic_path(path):
 
     After a kill, a full disk or an error the old file or folder is still there, whole. (Where a system cannot
     exchange two folders in one step, replacing one takes two renames; a kill just between them leaves the old
-    folder in the hidden one beside its place.)
+    folder in the hidden one beside its place.) A link stays one: what it names is replaced. A file that is replaced
+    keeps its permissions. A device or a pipe, such as /dev/stdout, is written to as it is.
 
     Raises:
         FileError: E409 where the disk is full.
     """
-    path = Path(path)
+    if is_device(Path(path)):
+        yield Path(path)
+        return
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     tmp = path.parent / f".{path.name}.tmp-{os.urandom(8).hex()}"
     new = tmp / path.name
@@ -137,6 +165,8 @@ def atomic_path(path):
         yield new
         for part in sorted([new, *new.rglob("*")], reverse=True):  # what is in a folder, then its list of names
             _fsync(part)
+        if path.is_file():
+            shutil.copymode(path, new)
         _put(new, path)
         _fsync(path.parent)
     except Exception as e:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import os
 import re
 import subprocess
 import sys
@@ -200,6 +201,11 @@ def test_other_mistakes_are_one_coded_line_too(reviews, model, tmp_path, capsys)
     complains(capsys, "E502.*nonsense", "train", reviews, "--preset", "nonsense", "--out", tmp_path / "m")
     complains(capsys, "E502.*two language models", "train", reviews, "--bidir", "--pretrained", model / "forwards",
               "--out", tmp_path / "m")
+    complains(capsys, "E502.*--pretrained twice.*--bidir", "train", reviews, *["--pretrained", model] * 2,
+              "--out", tmp_path / "m")
+    complains(capsys, "E502.*--bidir and --backwards", "train", reviews, "--bidir", "--backwards",
+              "--out", tmp_path / "m")
+    complains(capsys, "E502.*seed=-1", "train", reviews, "--seed", -1, "--out", tmp_path / "m")
     complains(capsys, "E402.*classifier", "train", reviews, "--pretrained", model / "forwards", "--out", tmp_path / "m")
     complains(capsys, "E102", "predict", model, reviews, "--text", "txt")
     complains(capsys, "E102", "lm", reviews, "--text", "txt", "--out", tmp_path / "m")
@@ -212,6 +218,50 @@ def test_out_never_replaces_a_folder_of_something_else(command, reviews, model, 
     (tmp_path / "photo.jpg").write_text("precious")
     complains(capsys, "E502", command, *([model] if command == "predict" else []), reviews, "--out", tmp_path)
     assert (tmp_path / "photo.jpg").read_text() == "precious"
+
+
+@pytest.mark.parametrize("command", ["train", "lm", "predict"])
+def test_a_place_that_cannot_be_written_to_is_found_before_anything_else(command, model, reviews, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    files = [*([model] if command == "predict" else []), tmp_path / "unread.csv"]
+    complains(capsys, "E411.*nothing can be written", command, *files, "--out", tmp_path / "file/out")
+
+
+def test_files_beside_the_folders_of_the_classes_are_no_class_of_their_own(tmp_path, capsys):
+    folder = as_folder(tmp_path)
+    (folder / "urls.txt").write_text("http://example.com")
+    complains(capsys, "E207.*urls.txt in .*folder of its class", "train", folder, "--out", tmp_path / "m")
+
+
+def test_quotes_may_be_ordinary_characters(model, tmp_path, capsys):
+    path = tmp_path / "r.tsv"
+    path.write_text('text\tid\n"an open quote\t1\nand no more\t2\nbut a "closed" one"\t3\n')
+    assert run("predict", model, path) == 0
+    assert "in rows 0: if \" is an ordinary character here" in capsys.readouterr().err
+    assert run("predict", model, path, "--no-quotes") == 0
+    out, said = capsys.readouterr()
+    assert pd.read_csv(io.StringIO(out))["id"].tolist() == [1, 2, 3] and not said
+
+
+def test_whole_numbers_that_are_passed_on_stay_whole(model, tmp_path, capsys):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"text": "good", "id": 9007199254740993}\n{"text": "half \\ud800"}\n')
+    assert run("predict", model, path, "--out", tmp_path / "p.csv") == 0
+    assert "9007199254740993," in (tmp_path / "p.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("out", ["-", "/dev/stdout"])
+def test_standard_output_can_be_named(model, reviews, capsys, out):
+    assert run("predict", model, reviews) == 0
+    expected = capsys.readouterr().out
+    assert run("predict", model, reviews, "--out", out) == 0 and capsys.readouterr().out == expected
+
+
+def test_output_is_utf_8_whatever_the_terminal_says(model, tmp_path):
+    path = table(tmp_path, "text\nна здоровье\n".encode())
+    done = subprocess.run([sys.executable, "-m", "ulmfit_easy", "predict", str(model), str(path)], capture_output=True,
+                          env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    assert "на здоровье" in done.stdout.decode("utf-8") and done.returncode == 0
 
 
 def test_another_encoding_can_be_named(model, tmp_path, capsys):
@@ -261,7 +311,7 @@ def test_help_works_from_a_shell(command):
 def test_flags_are_named_as_the_estimators_parameters():
     (commands,) = (a for a in cli.parser()._actions if a.choices)
     flags = {a.dest for a in commands.choices["train"]._actions}
-    own = {"help", "file", "text", "label", "unlabelled", "out", "quiet", "encoding", "from_scratch"}
+    own = {"help", "file", "text", "label", "unlabelled", "out", "quiet", "encoding", "quoting", "from_scratch"}
     assert flags - own <= set(ULMFiT().get_params())
 
 

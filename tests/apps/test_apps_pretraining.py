@@ -68,6 +68,8 @@ def test_the_librarys_own_model_is_evaluated_by_default(files, tmp_path, capsys,
         for model in (tmp_path / name, name):
             assert run("evaluate-lm", files[1], "--model", model) == 0
             assert capsys.readouterr().out == figures
+    complains(capsys, "E502.*--model awd_lstm-fwd and --backwards", "evaluate-lm", files[1], "--model", "awd_lstm-fwd",
+              "--backwards")
 
 
 def test_a_subword_model_tunes_with_its_own_pieces(files, tmp_path, capsys):

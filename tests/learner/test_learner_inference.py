@@ -11,6 +11,7 @@ from learner_toys import At, classifier, lm, raises, regression, text_dls, three
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TextError, TrainingError
 from ulmfit_easy.learner.contexts import replaced
@@ -99,6 +100,12 @@ def test_a_row_of_a_table_is_one_text(clas):
         assert torch.equal(clas.predict(row).probs, expected.probs)
     with pytest.raises(TextError, match="E102.*'text'"):
         clas.predict({"review": "a film", "label": "pos"})
+
+
+def test_a_series_of_texts_is_no_row_of_a_table_without_names():
+    df = pd.DataFrame(toy_reviews(n=60, seed=5)[["text", "label"]].to_numpy())
+    learn = classifier(TextDataLoaders.from_df(df, text_col=0, label_col=1, seed=0, min_freq=1, bs=8, seq_len=10))
+    assert len(learn.predict(df[0][:3])) == 3
 
 
 @pytest.mark.parametrize("mode", [True, False])

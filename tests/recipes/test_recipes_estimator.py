@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 import warnings
+from copy import deepcopy
 from dataclasses import replace
 from functools import wraps
 
@@ -191,6 +192,10 @@ def test_words_that_a_pretrained_model_knows_are_kept_for_later_texts(tmp_path):
     (TEXTS, [0.5, 1.5] * 60, "E207"),
     (TEXTS, [1, "1"] * 60, "E207.*int, str"),
     (TEXTS, [["a"], ["b"]] * 60, "E207.*list"),
+    (TEXTS, [{"a": 1}, {"b": 1}] * 60, "E207.*dict"),
+    (TEXTS, list(pd.to_datetime(["2026-01-01", "2026-01-02"])) * 60, "E207.*Timestamp"),
+    (TEXTS, None, "E205.*120 texts and 0 labels"),
+    (["a film", "a play"] * 20, ["x", "y"] * 20, "E206.*2 different texts in 40 rows"),
     ("one text", ["pos"], "E101.*one str"),
     (DF[["text"]], LABELS, "E101.*one DataFrame"),
     (["a b", "c d"], ["x", "y"], "E206"),
@@ -253,6 +258,64 @@ def test_a_quiet_estimator_prints_and_warns_nothing_even_about_odd_data(capfd):
 
 
 # --- scikit-learn -------------------------------------------------------------------------------------------------
+
+
+def test_texts_without_a_word_have_no_baseline(tmp_path, capsys):
+    smileys = [f"{face} {i // 10} {i % 10}" for i in range(20) for face in "😀😠"]
+    model = tiny(verbose=True).fit(smileys, ["pos", "neg"] * 20)
+    assert model.baseline_accuracy_ is None and "logistic regression: has no words to count." in capsys.readouterr().out
+    assert ULMFiT.load(model.save(tmp_path / "m")).baseline_accuracy_ is None
+
+
+def test_weights_of_classes_are_saved_whatever_the_classes_are(tmp_path):
+    numbers = [int(label == "pos") for label in LABELS]
+    model = tiny(class_weight={np.int64(0): 2.0, np.int64(1): 1.0}).fit(TEXTS, numbers)
+    assert ULMFiT.load(model.save(tmp_path / "m")).class_weight == {0: 2.0, 1: 1.0}
+
+
+@pytest.mark.parametrize("weights", [{"poss": 2.0}, {"pos": -1.0}, {"pos": float("nan")},
+                                     {"pos": 0.0, "neg": 0.0}, "balancd"])
+def test_weights_that_cannot_be_are_e502_before_anything_slow(no_training, weights):
+    with pytest.raises(TrainingError, match="E502.*class_weight"):
+        tiny(class_weight=weights).fit(TEXTS, LABELS)
+
+
+def test_every_language_model_is_read_before_anything_slow(lm_folder, no_training, tmp_path):
+    for pair, code in (((lm_folder, tmp_path / "none"), "E404"), ((lm_folder, lm_folder), "E402.*reads forwards")):
+        with pytest.raises(FileError, match=code):
+            tiny(bidir=True, pretrained=pair).fit(TEXTS, LABELS)
+
+
+@pytest.fixture
+def lm_folder(tmp_path):
+    dls = TextDataLoaders.from_df(DF, text_col="text", is_lm=True, seed=0, bs=8, min_freq=1, seq_len=16)
+    return new_lm(dls, TINY, verbose=False).export(tmp_path / "lm")
+
+
+def test_parameters_set_after_the_fit_change_nothing_of_what_is_saved(pair, tmp_path):
+    expected = pair.predict_proba(TEXTS[:4])
+    later = deepcopy(pair).set_params(bidir=False, backwards=True)
+    assert np.array_equal(ULMFiT.load(later.save(tmp_path / "m")).predict_proba(TEXTS[:4]), expected)
+
+
+def test_labels_of_another_type_than_in_training_are_no_score():
+    numbers = [int(label == "pos") for label in LABELS]
+    model = tiny().fit(TEXTS, [str(n) for n in numbers])
+    with pytest.raises(LabelError, match="E203.*type int, such as .*such as '0'"):
+        model.score(TEXTS, numbers)
+    assert model.score(TEXTS[:2], ["unheard of", "2"]) == 0
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3)])
+def test_a_seed_of_numpy_is_a_seed(seed):
+    assert np.array_equal(tiny(seed=seed).fit(TEXTS, LABELS).predict_proba(TEXTS[:4]),
+                          tiny(seed=3).fit(TEXTS, LABELS).predict_proba(TEXTS[:4]))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "3"])
+def test_another_seed_is_e502(no_training, seed):
+    with pytest.raises(TrainingError, match="E502.*seed=.*whole number, 0 or more"):
+        tiny(seed=seed).fit(TEXTS, LABELS)
 
 
 def test_scikit_learn_takes_it_for_a_classifier(model):
@@ -346,7 +409,10 @@ def spoil(folder, how):
     lambda s: s["params"].update(preset={"name": "x"}),
     lambda s: s["params"]["preset"].update(clas=[{"epochs": 1}]),
     lambda s: s["params"].update(bidir=True, pretrained=3),
-    lambda s: s["params"].update(bidir=True),  # and no folder `backwards`
+    lambda s: s.update(ways=["forwards", "backwards"]),  # and no folder `backwards`
+    lambda s: s.update(ways=["../elsewhere"]),
+    lambda s: s.update(ways=[]),
+    lambda s: s.update(ways=3),
     lambda s: s.pop("accuracy"),
 ])
 def test_hostile_settings_are_coded_errors(model, tmp_path, how):

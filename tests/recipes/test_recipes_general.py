@@ -205,6 +205,14 @@ def test_a_file_counts_once(twice):
         Plan(**twice)
 
 
+@pytest.mark.parametrize(("wrong", "match"), [({"corpus": ["/dev/null"]}, "/dev/null, no regular file"),
+                                              ({"seed": -1}, "seed=-1"), ({"minutes": -1}, "minutes=-1")])
+def test_what_cannot_work_is_found_before_tokenizing_and_leaves_nothing(corpus, tmp_path, wrong, match):
+    with pytest.raises(TrainingError, match=f"E502.*{match}"):
+        pretrain_corpus(**{"corpus": corpus, "out": tmp_path / "lm", **wrong})
+    assert not run_folder(tmp_path / "lm").exists()
+
+
 def test_fewer_pieces_than_asked_for_are_told(corpus):
     with pytest.warns(UserWarning, match=r"gave [\d,]+ pieces, not 5,000"):
         data_of(corpus=corpus, subword=5000, **TINY)

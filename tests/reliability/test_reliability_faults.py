@@ -112,7 +112,7 @@ def csv_log(path):
     learn, old = fresh("plain", path), []
 
     def read():
-        log = CSVLogger.read_log(SimpleNamespace(path=path, fname="history.csv"))
+        log = CSVLogger.read_log(SimpleNamespace(path=path, fname="history.csv", target=None))
         assert list(log) == learn.recorder.metric_names
         losses = log["valid_loss"].tolist()
         old[:] = old or losses[:1]

@@ -60,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
 
     for command in (train, predict, lm):
         command.add_argument("--encoding", default="utf-8", help="of the texts (default: utf-8)")
+        command.add_argument("--no-quotes", dest="quoting", action="store_const", const=csv.QUOTE_NONE,
+                             default=csv.QUOTE_MINIMAL, help='take " in a table for an ordinary character')
 
     pretraining.add_parser(commands)
     convert.add_parser(commands)
@@ -80,7 +82,8 @@ def main(argv=None) -> int:
     args = parser().parse_args(argv)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: complain(message)
+            quiet = getattr(args, "quiet", False)
+            warnings.showwarning = lambda message, *_, **__: None if quiet else complain(message)
             args.run(args)
             sys.stdout.flush()
     except BrokenPipeError:  # of `| head`, which has seen enough; the rest of the output must go nowhere
@@ -101,15 +104,22 @@ def complain(message):
 
 
 def run_train(args):
+    from ulmfit_easy.errors import TrainingError
     from ulmfit_easy.files import free_place
     from ulmfit_easy.recipes.estimator import PARAMS, ULMFiT
 
     free_place(args.out, PARAMS)
-    df = read_any(args.file, [args.text, args.label], args.encoding)
-    more = None if args.unlabelled is None else read_any(args.unlabelled, [args.text], args.encoding)[args.text]
+    df = read_any(args.file, [args.text, args.label], args)
+    more = None if args.unlabelled is None else read_any(args.unlabelled, [args.text], args)[args.text]
     pretrained = args.pretrained or not args.from_scratch
     if args.pretrained and not args.bidir:
-        pretrained = args.pretrained[-1]
+        if len(args.pretrained) > 1:
+            raise TrainingError("E502", received="--pretrained twice", expected="--bidir with it",
+                                fix="add --bidir, or name one model")
+        pretrained = args.pretrained[0]
+    if args.bidir and args.backwards:
+        raise TrainingError("E502", received="--bidir and --backwards", expected="one of the two",
+                            fix="leave --backwards out: --bidir trains both directions")
     model = ULMFiT(preset=args.preset, pretrained=pretrained, backwards=args.backwards, bidir=args.bidir,
                    lang=args.lang, class_weight=args.class_weight, seed=args.seed, verbose=not args.quiet)
     model.fit(df[args.text], df[args.label], more).save(args.out)
@@ -119,27 +129,40 @@ def run_train(args):
 
 def run_predict(args):
     from ulmfit_easy.errors import FileError, TrainingError
-    from ulmfit_easy.files import atomic_path
+    from ulmfit_easy.files import atomic_path, writable
     from ulmfit_easy.recipes.estimator import ULMFiT
-    from ulmfit_easy.viz import no_formula
 
-    if args.out is not None and args.out.is_dir():
+    if args.out in (Path("-"), Path("/dev/stdout")):
+        args.out = None  # that file would be written anew, where a shell adds to it
+    if args.out is not None and writable(args.out).is_dir():
         raise TrainingError("E502", received=f"--out {args.out}, a folder", expected="the name of a CSV file",
                             fix=f"try --out {args.out / 'predictions.csv'}")
-    df = read_any(args.file, [args.text], args.encoding)
+    df = read_any(args.file, [args.text], args)
     if taken := {"prediction", "probability"} & set(df.columns):
         raise FileError("E407", received=f"{args.file} with a column {min(taken)!r}", expected="no such column yet",
                         fix="rename it, so that it is not overwritten")
     model = ULMFiT.load(args.model)
     probs = model.predict_proba(df[args.text])
     df = df.assign(prediction=model.classes_[probs.argmax(1)], probability=probs.max(1).round(4))
-    df = df.map(no_formula).rename(columns=no_formula)
+    df = without_formulas(df)
     form = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}  # a text with a lone \r in it stays one row
     if args.out is None:
+        if hasattr(sys.stdout, "reconfigure"):  # a notebook's cannot
+            sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # as in a file, whatever the terminal's is
         df.to_csv(sys.stdout, **form)
     else:
         with atomic_path(args.out) as tmp:
-            df.to_csv(tmp, **form)
+            df.to_csv(tmp, errors="replace", **form)  # JSON may hold halves of characters, which no UTF-8 can
+
+
+def without_formulas(df):
+    """The table with a ' before text that a spreadsheet would run; whole numbers stay whole."""
+    import pandas as pd
+
+    from ulmfit_easy.viz import no_formula
+
+    return pd.DataFrame({no_formula(c): pd.Series([no_formula(v) for v in df[c]], df.index, object) for c in df},
+                        df.index)
 
 
 def run_lm(args):
@@ -154,7 +177,7 @@ def run_lm(args):
     if args.seed is not None:
         set_seed(args.seed)
     p = get_preset(args.preset)
-    texts = read_any(args.file, [args.text], args.encoding)[args.text]
+    texts = read_any(args.file, [args.text], args)[args.text]
     pretrained = args.pretrained or (None if args.from_scratch else shipped_lm(args.lang, args.backwards))
     dls = lm_data(texts, p, pretrained, seed=args.seed, backwards=args.backwards, lang=args.lang)
     learn = new_lm(dls, p, pretrained)
@@ -174,19 +197,23 @@ def run_demo_command(args):
     run_demo(args.data, args.out, seed=args.seed)
 
 
-def read_any(path: Path, columns, encoding: str = "utf-8"):
+def read_any(path: Path, columns, args):
     """A table; or a folder of folders as one: texts and folder names under the names `columns`, and the files."""
     import pandas as pd
 
     from ulmfit_easy.data.sources import find_column, get_text_files, parent_label, read_table
+    from ulmfit_easy.errors import LabelError, some
     from ulmfit_easy.files import existing, read_text
 
     if existing(path).is_dir():
         files = get_text_files(path)
+        if len(columns) > 1 and (loose := [f.name for f in files if f.parent == path]):
+            raise LabelError("E207", received=f"{some(loose)} in {path}", expected="each text in a folder of its class",
+                             fix="move these files to such folders, or away")
         names = ["file", *columns]
-        found = [(f.relative_to(path), read_text(f, encoding), parent_label(f)) for f in files]
+        found = [(f.relative_to(path), read_text(f, args.encoding), parent_label(f)) for f in files]
         return pd.DataFrame([row[: len(names)] for row in found], columns=names)
-    df = read_table(path, encoding=encoding)
+    df = read_table(path, encoding=args.encoding, quoting=args.quoting)
     for column in columns:
         find_column(df, column)
     return df

@@ -91,12 +91,15 @@ def run_pretrain(args):
 
 def run_evaluate(args):
     from ulmfit_easy.bundle import shipped
-    from ulmfit_easy.errors import FileError
+    from ulmfit_easy.errors import FileError, TrainingError
     from ulmfit_easy.learner.text import load_learner
     from ulmfit_easy.recipes.estimator import PARAMS
     from ulmfit_easy.recipes.evaluate import evaluate_lm
     from ulmfit_easy.text.corpus import Corpus
 
+    if args.model and args.backwards:
+        raise TrainingError("E502", received=f"--model {args.model} and --backwards", expected="one of the two",
+                            fix="leave --backwards out: a model knows which way it reads")
     model = args.model or shipped.shipped_folder("AWD_LSTM", args.backwards)
     if model is None:
         raise FileError("E404", received="no --model", expected="the language model that comes with the library",

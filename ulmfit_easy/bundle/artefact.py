@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ulmfit_easy.bundle.card import versions
 from ulmfit_easy.bundle.settings import check_settings
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.files import atomic_path, existing, read_json, sha256_bytes, write_json
 from ulmfit_easy.models.archs import sizes_of
 from ulmfit_easy.text.vocab import Vocab
@@ -135,9 +135,9 @@ def load_bundle(path, device="cpu") -> Bundle:
     path = existing(path)
     models = sorted(file.parent for file in path.glob(f"*/{FILES[0]}"))
     if models and not (path / FILES[0]).exists():
-        raise FileError("E404", received=f"{path}, which holds {', '.join(m.name for m in models)}",
+        raise FileError("E404", received=f"{path}, which holds {some(m.name for m in models)}",
                         expected="the folder of one model",
-                        fix=f"pass {models[0]}; ULMFiT.load and `ulmfit predict` take the whole folder")
+                        fix=f"pass {models[0]}; ULMFiT.load and `ulmfit predict` take what `ulmfit train` wrote")
     for name in FILES:
         existing(path / name)
     config, itos = read_json(path / FILES[2], 16 << 20), read_json(path / FILES[1])

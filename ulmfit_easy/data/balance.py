@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit_easy.errors import LabelError, TrainingError
+from ulmfit_easy.errors import LabelError, TrainingError, some
 
 JITTER = 0.2, 8  # of its length, and tokens more: how far a drawn row may stray, so that no row fills a batch
 
@@ -31,6 +31,36 @@ def class_weights(dls) -> Tensor:
     counts = torch.bincount(targets, minlength=dls.c)  # (C,)
     balanced = len(targets) / ((counts > 0).sum() * counts.clamp(min=1))
     return torch.where(counts > 0, balanced, 1.0).to(torch.float32)
+
+
+def loss_weights(dls, class_weight, loss_func) -> Tensor | None:
+    """The weights of the classes, (C,), that a learner's `class_weight` asks for, None for none.
+
+    Raises: E502 beside a `loss_func`, for classes that there are not, and for what are no weights.
+    """
+    if class_weight is None:
+        return None
+    if loss_func is not None:
+        raise TrainingError("E502", received="class_weight= with loss_func=", expected="one of the two",
+                            fix="give the loss its weights: CrossEntropyLossFlat(weight=class_weights(dls))")
+    given = given_weights(class_weight, dls.classes or [])
+    return class_weights(dls) if given is None else given
+
+
+def given_weights(class_weight: str | dict | Sequence, known: Sequence) -> Tensor | None:
+    """The weights of the classes `known`, (C,), that were given, None for "balanced"; E502 for what cannot be."""
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        return None
+    if isinstance(class_weight, dict) and set(class_weight) <= set(known):
+        class_weight = [class_weight.get(name, 1.0) for name in known]
+    if isinstance(class_weight, str | dict) or len(class_weight) != len(known):
+        raise TrainingError("E502", received=f"class_weight={class_weight!r} for the classes {some(known)}",
+                            expected='"balanced", or a number for each class', fix="name the classes as they are")
+    weights = torch.as_tensor(class_weight, dtype=torch.float32)
+    if not (weights.isfinite() & (weights >= 0)).all() or not weights.any():
+        raise TrainingError("E502", received=f"class_weight={class_weight}",
+                            expected="numbers of 0 or more, one above 0", fix='"balanced" lets each class count alike')
+    return weights
 
 
 def balanced_rows(targets: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.files import sha256_bytes
 
 
@@ -25,7 +26,7 @@ class EpochOrder:
 
     def __init__(self, ids, rows: Sequence[int], *, shuffle: bool, seed: int | None, device):
         self.ids, self.rows, self.shuffle = ids, np.asarray(rows, dtype=np.int64), shuffle
-        self.seed = int(torch.randint(2**31, ())) if seed is None and shuffle else seed
+        self.seed = int(torch.randint(2**31, ())) if seed is None and shuffle else checked_seed(seed)
         self.epoch, self.position, self.recipe = 0, 0, {}
         self.device = torch.device("cpu" if device is None else device)
 

@@ -86,7 +86,9 @@ class Preparation:
 
     def one_row(self, item) -> pd.DataFrame | None:
         """The table of a row of a table: of a dict, or a Series that has the columns of the texts. None for others."""
-        is_row = isinstance(item, dict) or (isinstance(item, pd.Series) and set(self.text_cols) <= set(item.index))
+        named = all(isinstance(col, str) for col in self.text_cols)  # numbers are in the index of any Series of texts
+        of_names = named and isinstance(item, pd.Series) and set(self.text_cols) <= set(item.index)
+        is_row = isinstance(item, dict) or of_names
         return pd.DataFrame([dict(item)]) if is_row else None
 
     def _text_columns(self, items) -> list:

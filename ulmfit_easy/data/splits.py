@@ -10,6 +10,7 @@ import torch
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.getters import values_of
+from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.errors import LabelError, TrainingError, some
 from ulmfit_easy.files import read_text
@@ -29,6 +30,7 @@ def RandomSplitter(valid_pct: float = 0.2, seed: int | None = None) -> Callable[
 
 def shuffled_rows(n: int, seed: int | None) -> np.ndarray:
     """The numbers 0..n-1 in random order, (n,) int64; without a seed from torch's global random state."""
+    seed = checked_seed(seed)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     return torch.randperm(n, generator=generator).numpy()
 

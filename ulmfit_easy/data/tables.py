@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,7 +27,8 @@ def read_table(path, *, encoding: str = "utf-8", header: int | str | None = "inf
     Args:
         header: the row with the names, counted from 0; None for a file without names.
         delimiter: by default a tab for `.tsv` and `.tab`, else a comma.
-        quoting: as in the module `csv`; pass `csv.QUOTE_NONE` where `"` is an ordinary character.
+        quoting: as in the module `csv`; pass `csv.QUOTE_NONE` where `"` is an ordinary character. A TSV that looks like
+            it is warned of.
 
     Raises: E403 not in `encoding`; E404 no such file; E407 not a table, or two columns of one name; E502 for
         an unknown encoding; E507 for Parquet without pyarrow.
@@ -42,7 +44,9 @@ def read_table(path, *, encoding: str = "utf-8", header: int | str | None = "inf
         df = pd.read_csv(io.StringIO(text), header=None, **_csv_options(path, delimiter, quoting))
     except (ValueError, pd.errors.ParserError) as e:  # EmptyDataError is a ValueError
         raise _no_table(path, e, delimiter) from e
-    return df if header is None else _named(path, df, header)
+    df = df if header is None else _named(path, df, header)
+    _warn_of_quotes(df, _csv_options(path, delimiter, quoting))
+    return df
 
 
 def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | str | None = "infer",
@@ -109,6 +113,16 @@ def _csv_options(path, delimiter, quoting) -> dict:
     if delimiter is None:
         delimiter = "\t" if {".tsv", ".tab"} & {s.lower() for s in path.suffixes} else ","
     return {"sep": delimiter, "quoting": quoting, "dtype": str, "keep_default_na": False, "index_col": False}
+
+
+def _warn_of_quotes(df, options):
+    """Warn of fields with line ends and tabs in them: rows that were read as one, where a " was meant as a letter."""
+    if options["sep"] != "\t" or options["quoting"] != csv.QUOTE_MINIMAL:
+        return
+    rows = np.flatnonzero(df.apply(lambda column: column.str.contains("\n[^\n]*\t|\t[^\n]*\n")).any(axis=1))
+    if len(rows):
+        warnings.warn(f"line ends and tabs between quotes, in rows {some(rows)}: if \" is an ordinary character here, "
+                      "lines were joined; pass quoting=csv.QUOTE_NONE (--no-quotes)", stacklevel=3)
 
 
 def _no_table(path, e, delimiter):

@@ -103,10 +103,8 @@ class Callback:
 
     @learn.setter
     def learn(self, learner):
-        self._learner = lambda: learner  # a stand-in, as tests make them
-
-    def _belong_to(self, learner):
-        self._learner = _Weak(learner)
+        is_real = learner is None or hasattr(learner, "cbs")
+        self._learner = _Weak(learner) if is_real else lambda: learner  # a stand-in, as tests make them
 
     @property
     def name(self) -> str:

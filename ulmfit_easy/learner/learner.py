@@ -152,7 +152,7 @@ class Learner:
         """Add callbacks (instances or classes); each is then known as `learn.<its name>`."""
         for cb in listify(cbs):
             cb = cb() if isinstance(cb, type) else cb
-            cb._belong_to(self)
+            cb.learn = self
             self.cbs.append(cb)
             if isinstance(getattr(self, cb.name, cb), Callback):  # never in the place of a method or the model
                 setattr(self, cb.name, cb)
@@ -284,7 +284,7 @@ class Learner:
         return weights.save(self, file, with_opt)
 
     def load(self, file: str | Path, device=None, with_opt: bool = True, strict: bool = True):
-        """Read what `save` wrote; weights are matched by name."""
+        """Read what `save` wrote, by name; E302 for other words, direction or classes, unless `strict=False`."""
         return weights.load(self, file, device, with_opt, strict)
 
     def to_bf16(self):

@@ -116,8 +116,7 @@ class Optimizer:
         """Train the groups from the n-th on (negative counts from the end); forget gradients and moments."""
         self.frozen_idx = n if n >= 0 else max(0, len(self.param_groups) + n)
         if self.frozen_idx >= len(self.param_groups):
-            warnings.warn(f"freeze_to({n}) freezes all {len(self.param_groups)} layer groups: nothing would train",
-                          stacklevel=3)
+            warnings.warn(f"freeze_to({n}) freezes all {len(self.param_groups)} layer groups", stacklevel=3)
         for i, group in enumerate(self.param_groups):
             for p in group:
                 p.requires_grad_(i >= self.frozen_idx or id(p) in self._always)

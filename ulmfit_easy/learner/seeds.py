@@ -6,11 +6,12 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from ulmfit_easy.data.random_state import random_state, set_random_state
+from ulmfit_easy.data.random_state import checked_seed, random_state, set_random_state
 
 
 def set_seed(s: int, reproducible: bool = False):
     """Seed Python, numpy and torch; `reproducible` also makes cuDNN deterministic, at some cost in speed."""
+    s = checked_seed(s)
     random.seed(s)
     np.random.seed(s % 2**32)
     torch.manual_seed(s)

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
-from ulmfit_easy.data.balance import class_weights
+from ulmfit_easy.data.balance import loss_weights
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, refuse_unknown, some
+from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, refuse_unknown
 from ulmfit_easy.files import free_place
 from ulmfit_easy.learner import score
 from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
@@ -243,28 +243,10 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
                "max_len": max_len, "y_range": y_range, "n_class": n_out or dls.c, "pool_words": pool_words}
     settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), **options)
-    weights = _weights(dls, class_weight, kwargs.get("loss_func"))
+    weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": loss_for(dls.task, weights), "splitter": get_arch(arch).clas_split, **kwargs}
     learn = TextLearner(dls, model, settings=settings, **kwargs)
     return start_from(learn, found, pretrained_fnames, warn=pretrained is True)
-
-
-def _weights(dls, class_weight, loss_func) -> torch.Tensor | None:
-    """The weights of the classes, (C,), that were asked for."""
-    if class_weight is None:
-        return None
-    if loss_func is not None:
-        raise TrainingError("E502", received="class_weight= with loss_func=", expected="one of the two",
-                            fix="give the loss its weights: CrossEntropyLossFlat(weight=class_weights(dls))")
-    if isinstance(class_weight, str) and class_weight == "balanced":
-        return class_weights(dls)
-    known = dls.classes or []
-    if isinstance(class_weight, dict) and set(class_weight) <= set(known):
-        class_weight = [class_weight.get(name, 1.0) for name in known]
-    if isinstance(class_weight, str | dict) or len(class_weight) != len(known):
-        raise TrainingError("E502", received=f"class_weight={class_weight!r} for the classes {some(known)}",
-                            expected='"balanced", or a number for each class', fix="name the classes as they are")
-    return torch.as_tensor(class_weight, dtype=torch.float32)
 
 
 BUILD = {"language_model": language_model_learner, "classifier": text_classifier_learner}

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights, save_weights
-from ulmfit_easy.errors import VocabError
+from ulmfit_easy.errors import VocabError, some
 
 
 def model_file(learn, file) -> Path:
@@ -45,7 +45,8 @@ def load(learn, file, device=None, with_opt=True, strict=True):
     tensors, metadata = load_weights(path, device or learn.dls.device)
     for name, own in _meaning(learn.dls).items() if strict else ():
         if name in metadata and metadata[name] != own:
-            raise VocabError("E302", received=f"{path}, trained with {name}={metadata[name]}",
+            theirs, own = (some(v) if isinstance(v, list) else v for v in (metadata[name], own))
+            raise VocabError("E302", received=f"{path}, trained with {name}={theirs}",
                              expected=f"{name}={own}, as this learner's data have it",
                              fix="make the data as they were: text_vocab=, labels=, backwards=, or the same seed=")
     load_state(learn.model, _strip(tensors, "model."), path, strict)

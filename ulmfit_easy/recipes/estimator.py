@@ -10,20 +10,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ulmfit_easy.data.balance import given_weights
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.files import atomic_path, existing, free_place, read_json, write_json
-from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm, shipped_lm
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.finetune import finetune_lm
-from ulmfit_easy.recipes.inputs import corpus_of, labels_of, texts_of
+from ulmfit_easy.recipes.inputs import check_type, corpus_of, labels_of, texts_of
 from ulmfit_easy.recipes.phases import estimated_seconds
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
@@ -50,7 +51,8 @@ class ULMFiT:
 
     Attributes:
         classes_: the class names, sorted.
-        accuracy_, baseline_accuracy_: on the texts kept aside, of this model and of TF-IDF with logistic regression.
+        accuracy_, baseline_accuracy_: on the texts kept aside, of this model and of TF-IDF with logistic regression;
+            None where no text has a word to count.
         learners_: the classifier's learner, or two of them.
 
     Example:
@@ -80,6 +82,8 @@ class ULMFiT:
             raise TextError("E104", received="no texts", expected="texts and their labels", fix="check the data")
         labels = labels_of(labels, len(texts))
         CategoryTarget.learned(labels)  # two classes or more, before anything slow
+        if self.class_weight is not None:
+            given_weights(self.class_weight, sorted(set(labels)))
         if not 0 < self.valid_pct < 1:
             raise TrainingError("E502", received=f"valid_pct={self.valid_pct}", expected="a fraction between 0 and 1",
                                 fix="0.1 keeps one text in ten aside")
@@ -87,6 +91,7 @@ class ULMFiT:
         with self._seeded(), self._quiet():
             df.loc[checked_split(DefaultSplitter(labels, self.valid_pct, self.seed), df)[1], "valid"] = True
             corpus = corpus_of(df, () if unlabelled is None else texts_of(unlabelled))
+            directions = [(backwards, self._start(backwards, source)) for backwards, source in directions]
             self.learners_ = [self._fit_one(df, corpus, *direction, left=len(directions) - i)
                               for i, direction in enumerate(directions)]
             self.classes_ = np.array(self.learners_[0].dls.classes)
@@ -106,12 +111,18 @@ class ULMFiT:
                                 fix="pass pretrained=(forwards, backwards), or bidir=False")
         return [(False, pair[0]), (True, pair[1])]
 
+    def _start(self, backwards, pretrained) -> PretrainedLM | None:
+        """The language model to start from, read before anything slow."""
+        if pretrained is True:
+            pretrained = shipped_lm(self.lang, backwards)
+        found = read_lm(pretrained) if pretrained else None
+        if found and found.data.get("backwards") not in (None, backwards):
+            raise direction_error(pretrained, not backwards, backwards)
+        return found
+
     def _fit_one(self, df, corpus, backwards, pretrained, left):
         p = get_preset(self.preset)
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
-        if pretrained is True:
-            pretrained = shipped_lm(self.lang, backwards)
-        pretrained = read_lm(pretrained) if pretrained else None
         lm = new_lm(lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
         dls = classifier_data(df, p, lm, valid_col="valid", **common)
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p.clas)
@@ -126,13 +137,19 @@ class ULMFiT:
     def _compare(self, df):
         train, valid = df[~df["valid"]], df[df["valid"]]
         self.accuracy_ = self.score(valid["text"], valid["label"])
-        bar = baseline(train["text"], train["label"].astype(str))
-        self.baseline_accuracy_ = float((bar.predict(valid["text"]) == valid["label"].astype(str)).mean())
+        try:
+            bar = baseline(train["text"], train["label"].astype(str))
+            self.baseline_accuracy_ = float((bar.predict(valid["text"]) == valid["label"].astype(str)).mean())
+        except ValueError as e:  # scikit-learn's, where no text has a word to count, or none that is there twice
+            if "empty vocabulary" not in str(e) and "no terms remain" not in str(e):
+                raise
+            self.baseline_accuracy_ = None
         # the floor: no error, or nothing but errors, on a few texts is no certainty
         noise = math.sqrt(max(self.accuracy_ * (1 - self.accuracy_), 0.01) / len(valid))
+        bar = "has no words to count" if self.baseline_accuracy_ is None else f"{self.baseline_accuracy_:.3f}"
         self._say(f"Accuracy on {len(valid):,} texts kept aside: {self.accuracy_:.3f} (standard error {noise:.3f}); "
-                  f"TF-IDF with logistic regression: {self.baseline_accuracy_:.3f}.")
-        if self.accuracy_ < self.baseline_accuracy_:
+                  f"TF-IDF with logistic regression: {bar}.")
+        if self.accuracy_ < (self.baseline_accuracy_ or 0):
             self._say("This model is worse than the baseline. More unlabelled text, a pretrained language model "
                       "(pretrained=) or more labels help; until then `baseline(texts, labels)` classifies better.")
 
@@ -150,9 +167,12 @@ class ULMFiT:
         return self.classes_[probs.argmax(1)]
 
     def score(self, texts, labels) -> float:
-        """The share of texts whose likeliest class is their label."""
+        """The share of texts whose likeliest class is their label; E203 for `1` where training had `"1"`."""
+        self._check_fitted()
         texts = texts_of(texts)
-        return float(np.mean(self.predict(texts) == np.array(labels_of(labels, len(texts)))))
+        labels = labels_of(labels, len(texts))
+        check_type(labels, self.classes_.tolist())
+        return float(np.mean(self.predict(texts) == np.array(labels)))
 
     def save(self, path) -> Path:
         """Write the fitted estimator as a folder of safetensors and JSON, atomically."""
@@ -160,12 +180,15 @@ class ULMFiT:
         path = free_place(path, PARAMS)
         params = self.get_params()
         params["preset"] = self.preset.to_json() if isinstance(self.preset, Preset) else self.preset
+        if isinstance(self.class_weight, dict):  # JSON's names are strings
+            params["class_weight"] = list(self.class_weight.items())
         params = json.loads(json.dumps(params, default=lambda v: v.item() if hasattr(v, "item") else str(v)))
         with atomic_path(path) as tmp:
             tmp.mkdir()
             for learn in self.learners_:
                 learn.export(tmp.absolute() / _way(learn.dls.backwards))
-            found = {"accuracy": self.accuracy_, "baseline_accuracy": self.baseline_accuracy_}
+            found = {"accuracy": self.accuracy_, "baseline_accuracy": self.baseline_accuracy_,
+                     "ways": [_way(learn.dls.backwards) for learn in self.learners_]}
             write_json(tmp / PARAMS, {"params": params, **found})
         return path
 
@@ -182,9 +205,14 @@ class ULMFiT:
             model = cls(**settings["params"])
             if isinstance(model.preset, dict):
                 model.preset = Preset.from_json(model.preset)
+            if isinstance(model.class_weight, list) and all(isinstance(pair, list) for pair in model.class_weight):
+                model.class_weight = dict(model.class_weight)
             model.accuracy_, model.baseline_accuracy_ = settings["accuracy"], settings["baseline_accuracy"]
             ways = [_way(backwards) for backwards, _ in model._directions()]
-        except (KeyError, TypeError, AttributeError, TrainingError) as e:
+            ways = settings.get("ways", ways)  # parameters may have been set since the fit
+            if not ways or not set(ways) <= {_way(False), _way(True)}:
+                raise ValueError(f"ways={ways}")
+        except (KeyError, TypeError, ValueError, AttributeError, TrainingError) as e:
             raise FileError("E401", received=f"{path / PARAMS} with wrong settings ({e})",
                             expected="what ULMFiT.save wrote", fix="save the model again") from e
         model.learners_ = [load_learner(path / way) for way in ways]

@@ -60,6 +60,7 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
         run has the name `out`, where another process works on that run, or for settings that differ from its plan
         or cannot work; what `Corpus`, `start_of` and training raise.
     """
+    CheckpointCallback(".", minutes)  # E502 before anything slow
     out, run = Path(out).absolute(), run_folder(out)
     given = {**settings, "corpus": corpus} if corpus else settings
     with _locked(run):

@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.errors import FileError, TrainingError, some
-from ulmfit_easy.files import read_json, write_json
+from ulmfit_easy.files import is_device, read_json, write_json
 
 FILE = "plan.json"
 OF_A_MODEL = ("max_vocab", "min_freq", "subword", "arch", "emb", "hid", "layers")  # what a pretrained one brings
@@ -84,6 +85,10 @@ class Plan:
                 raise TrainingError("E502", received=f"{name}={value!r}", expected=what, fix="pass its path")
             if value is not None:
                 object.__setattr__(self, name, str(Path(value).absolute()))
+        object.__setattr__(self, "seed", checked_seed(self.seed))
+        if pipes := [file for file in self.corpus + self.valid if is_device(Path(file))]:
+            raise TrainingError("E502", received=f"{some(pipes)}, no regular file", expected="files, to be read twice",
+                                fix="write the texts to a file first")
         # what follows is checked before hours of work: it would be found after tokenizing
         resolve_config(get_arch(self.arch.upper()).lm_config, self.config, self.drop_mult)
         if twice := sorted(file for file, n in Counter(self.corpus + self.valid).items() if n > 1):
