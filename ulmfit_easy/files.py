@@ -7,7 +7,6 @@ import math
 import os
 import shutil
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,10 +78,12 @@ def writable(path) -> Path:
     folder = Path(os.path.realpath(path)).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.tmp-").cleanup()
+        why_not = None if os.access(folder, os.W_OK | os.X_OK) else "no permission"
     except OSError as e:
-        raise FileError("E411", received=f"{path}, where nothing can be written ({e.strerror}: {folder})",
-                        expected="a name in a folder that can be written to", fix="choose another place") from e
+        why_not = e.strerror
+    if why_not:
+        raise FileError("E411", received=f"{path}, where nothing can be written ({why_not}: {folder})",
+                        expected="a name in a folder that can be written to", fix="choose another place")
     return path
 
 
