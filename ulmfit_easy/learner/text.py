@@ -83,9 +83,9 @@ class TextLearner(Learner):
 
     def _set_encoder(self, weights, vocab_sha256, backwards, source):
         own = self.dls.text_vocab.sha256
-        if vocab_sha256 is None:
-            raise VocabError("E302", received=f"{source}, which does not say what its vocabulary is",
-                             expected="an encoder with its vocabulary's hash",
+        if vocab_sha256 is None or any(name.startswith("model.") for name in weights):  # as `save` names them
+            raise VocabError("E302", received=f"{source}, which is no encoder with its vocabulary's hash",
+                             expected="what learn.save_encoder wrote",
                              fix="write it with learn.save_encoder; learn.save is for learn.load")
         if vocab_sha256 != own:
             raise VocabError("E302", received=f"{source}, trained with the vocabulary {vocab_sha256}",
