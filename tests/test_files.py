@@ -183,7 +183,11 @@ def test_json_is_bounded_typed_and_atomic(tmp_path):
 @pytest.mark.parametrize(("encoding", "text", "guess"), [
     ("latin-1", "caf\u00e9 na\u00efve", "cp1252"), ("cp1252", "\u20ac 5 \u201cquoted\u201d", "cp1252"),
     ("utf-16", "hello", "utf-16"), ("gb18030", "\u6211\u4eec\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "gb18030"),
-    (None, b"caf\xc3\xa9 \x81 broken", "latin-1"),
+    (None, b"caf\xc3\xa9 \x81 broken", "latin-1"), ("latin-1", "pel\u00edcula buena, ni\u00f1o a\u00f1os", "cp1252"),
+    ("big5", "\u6211\u5011\u559c\u6b61\u9019\u90e8\u96fb\u5f71", "big5"),
+    ("cp949", "\uc774 \uc601\ud654\ub294 \uc88b\uc544\uc694, \ud6cc\ub96d\ud588\ub2e4", "cp949"),
+    ("euc_jp", "\u3053\u306e\u6620\u753b\u306f\u9762\u767d\u3044", "euc_jp"),
+    ("cp932", "\u3053\u306e\u6620\u753b\u306f\u9762\u767d\u3044", "cp932"),
 ])
 def test_other_encodings_are_named_and_guessed(tmp_path, encoding, text, guess):
     file = tmp_path / "x.txt"

@@ -230,15 +230,34 @@ def decoded(data: bytes, path, encoding: str = "utf-8") -> str:
                             fix='leave it out for UTF-8, or pass a name such as "cp1252" or "utf-16"') from e
 
 
+SCRIPTS = {  # encodings by what a text in them has much of: characters from, to, and their least share of all letters
+    "cp932": ("\u3041", "\u30fa", 0.2), "euc_jp": ("\u3041", "\u30fa", 0.2),  # kana
+    "cp949": ("\uac00", "\ud7a3", 0.85),  # Hangul
+    "gb18030": ("\u4e00", "\u9fff", 0.5), "big5": ("\u4e00", "\u9fff", 0.5)}  # hanzi
+COMMON_HANZI = "\u7684\u4e00\u662f\u4e0d\u4e86\u6211\u4eba\u5728\u6709\u5f88"
+
+
 def guess_encoding(data: bytes) -> str:
-    """A guess for text that is not UTF-8: a byte-order mark, then the encodings that decode without error."""
+    """Guess the encoding of text that is not UTF-8 by its byte-order mark and by the letters that it would have.
+
+    Bytes of one East Asian encoding are often valid in another one, so that the share of kana, Hangul or hanzi decides.
+    Accents of a European text seldom stand side by side, as the two bytes of such a letter do.
+    """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
-    for encoding in ("utf-8", "gb18030", "cp1252"):
+    texts = {}
+    for encoding in ("utf-8", *SCRIPTS, "cp1252"):
         try:
-            text = data.decode(encoding)
+            texts[encoding] = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if encoding != "gb18030" or sum("\u4e00" <= c <= "\u9fff" for c in text) > len(text) / 4:
-            return encoding
-    return "latin-1"
+    if "utf-8" in texts:
+        return "utf-8"
+    n_high = sum(byte > 0x7f for byte in data)
+    for encoding, (low, high, share) in SCRIPTS.items():
+        letters = [c for c in texts.get(encoding, "") if c > "\x7f" and c.isalpha()]
+        if letters and n_high > 1.4 * len(letters) and sum(low <= c <= high for c in letters) >= share * len(letters):
+            if low != "\u4e00":
+                return encoding
+            return max(texts.keys() & {"gb18030", "big5"}, key=lambda e: (sum(map(texts[e].count, COMMON_HANZI)), e))
+    return "cp1252" if "cp1252" in texts else "latin-1"

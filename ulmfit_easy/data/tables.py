@@ -1,51 +1,64 @@
 """Tables in files of several kinds: read whole, or in pieces where they are larger than the memory."""
 
 import csv
-import gzip
 import io
 import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ulmfit_easy.data.containers import opened
+from ulmfit_easy.data.csv_form import HEAD, csv_options, is_misquoted, warn_of_quotes
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.extras import optional_package
-from ulmfit_easy.files import decoded, existing
+from ulmfit_easy.files import decoded
 
 
 def read_table(path, *, encoding: str = "utf-8", header: int | str | None = "infer",
                delimiter: str | None = None, quoting: int = csv.QUOTE_MINIMAL) -> pd.DataFrame:
-    """A CSV, TSV, JSON-lines or Parquet file (or `.gz` of one) as a table.
+    """Read a CSV, TSV, JSON-lines or Parquet file, or the first sheet of a workbook, as a table.
 
-    CSV gives strings: `NA` and `007` stay what they are. JSON lines (`.jsonl`, `.ndjson`, or `.json`, which may also be
-    one list of objects) and Parquet keep their types; Parquet needs the extra `parquet`.
+    The file may be compressed (gzip, bz2, xz), or the only one in a zip archive. CSV and workbooks give strings: `NA`
+    and `007` stay what they are. JSON lines (`.jsonl`, `.ndjson`, or `.json`, which may also be one list of objects)
+    and Parquet keep their types. Parquet needs the extra `parquet`, a workbook (`.xlsx`) the package openpyxl.
+
+    A blank line is a row if the table has one column. A column without a name is called as pandas does, `Unnamed: 2`.
 
     Args:
         header: the row with the names, counted from 0; None for a file without names.
-        delimiter: by default a tab for `.tsv` and `.tab`, else a comma.
-        quoting: as in the module `csv`; pass `csv.QUOTE_NONE` where `"` is an ordinary character. A TSV that looks like
-            it is warned of.
+        delimiter: what stands between fields. By default a tab for `.tsv` and `.tab`, or what a first line `sep=;`
+            names. Else a comma, or a tab or semicolon if the first rows have these and no comma.
+        quoting: as in the module `csv`; pass `csv.QUOTE_NONE` if `"` is an ordinary character. A warning tells if a
+            lone `"` has joined lines.
 
     Raises: E403 not in `encoding`; E404 no such file; E407 not a table, or two columns of one name; E502 for
         an unknown encoding; E507 for Parquet without pyarrow.
     """
     path = Path(path)
-    kind = kind_of(path)
-    if kind == "parquet":
-        return pd.concat(_parquet(path, None), ignore_index=True)
-    text = decoded(file_bytes(path), path, encoding)
+    with opened(path) as (name, file):
+        kind = kind_of(name)
+        if kind == "parquet":
+            return pd.concat(_parquet(path, file, None), ignore_index=True)
+        if kind == "workbook":
+            df = _first_sheet(path, file)
+            return df if header is None else _named(path, df, header)
+        text = decoded(file.read(), path, encoding)
     if kind == "json":
         return _json_table(path, text)
+    options = csv_options(text[:HEAD], name, delimiter, quoting, header)
     try:  # with header=None no field is ever taken for an index, and names are never made up
-        df = pd.read_csv(io.StringIO(text), header=None, **_csv_options(path, delimiter, quoting))
+        df = pd.read_csv(io.StringIO(text), header=None, **options)
     except (ValueError, pd.errors.ParserError) as e:  # EmptyDataError is a ValueError
-        raise _no_table(path, e, delimiter) from e
+        raise _no_table(path, e, options["sep"]) from e
     df = df if header is None else _named(path, df, header)
-    _warn_of_quotes(df, _csv_options(path, delimiter, quoting))
+    warn_of_quotes(df, options, lambda: is_misquoted(io.StringIO(text, newline=""), options["sep"]))
     return df
 
 
@@ -55,78 +68,65 @@ def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | 
 
     The pieces are larger where the row `header` would not be in the first one.
 
-    Raises: as `read_table`; E407 also for JSON.
+    Raises: as `read_table`; E407 also for JSON and workbooks.
     """
-    path = existing(path)
-    kind = kind_of(path)
-    if kind == "parquet":
-        yield from _parquet(path, chunksize)
-        return
-    if kind == "json":
-        raise FileError("E407", received=f"{path}, to be read in pieces", expected="CSV or Parquet",
-                        fix="leave chunksize out")
-    decoded(bytes(4), path, encoding)  # E502 for one that Python does not know
-    names, first = None, 1 if header is None or header == "infer" else header + 1  # rows up to the names
-    options = {"header": None, "encoding": encoding, **_csv_options(path, delimiter, quoting)}
-    try:
-        width = pd.read_csv(path, nrows=1, **options).shape[1]
-        with pd.read_csv(path, names=range(width + 1), chunksize=max(chunksize, first), **options) as pieces:
-            for piece in pieces:
-                if any(piece.pop(width).fillna("")):  # pandas 2 would drop the rest of a row with which a piece begins
-                    raise ValueError(f"it has rows of more than {width} fields")
-                if header is not None and names is None:
-                    piece = _named(path, piece, header)
-                    names = piece.columns
-                elif names is not None:
-                    piece.columns = names
-                yield piece.reset_index(drop=True)
-    except UnicodeDecodeError as e:
-        raise FileError("E403", received=f"{path}, which is not {encoding}", expected=f"{encoding} text",
-                        fix="save it as UTF-8, or pass the encoding that it is in") from e
-    except (ValueError, pd.errors.ParserError, OSError, EOFError) as e:
-        if isinstance(e, FileError):
-            raise
-        raise _no_table(path, e, delimiter) from e
+    path = Path(path)
+    with opened(path) as (name, file):
+        kind = kind_of(name)
+        if kind == "parquet":
+            yield from _parquet(path, file, chunksize)
+            return
+        if kind != "csv":
+            raise FileError("E407", received=f"{path}, to be read in pieces", expected="CSV or Parquet",
+                            fix="leave chunksize out")
+        decoded(bytes(4), path, encoding)  # E502 for one that Python does not know
+        options, n, first, names = None, 0, 1 if header is None or header == "infer" else header + 1, None
+
+        @cache
+        def misquoted():
+            with _characters(path, encoding) as text:
+                return is_misquoted(text, options["sep"])
+
+        try:
+            with _characters(path, encoding) as text:
+                options = csv_options(text.read(HEAD), name, delimiter, quoting, header)
+            with _characters(path, encoding) as text:
+                width = pd.read_csv(text, nrows=1, header=None, **options).shape[1]
+            with (io.TextIOWrapper(file, encoding, newline="") as text,
+                  pd.read_csv(text, header=None, names=range(width + 1), chunksize=max(chunksize, first),
+                              **options) as pieces):
+                for piece in pieces:
+                    if any(piece.pop(width).fillna("")):  # pandas 2 would drop the rest of a row that begins a piece
+                        raise ValueError(f"it has rows of more than {width} fields")
+                    if header is not None and names is None:
+                        piece = _named(path, piece, header)
+                        names = piece.columns
+                    elif names is not None:
+                        piece.columns = names
+                    warn_of_quotes(piece, options, misquoted, n)
+                    n += len(piece)
+                    yield piece.reset_index(drop=True)
+        except UnicodeError as e:
+            raise FileError("E403", received=f"{path}, which is not {encoding}", expected=f"{encoding} text",
+                            fix="save it as UTF-8, or pass the encoding that it is in") from e
+        except (ValueError, pd.errors.ParserError) as e:
+            raise _no_table(path, e, (options or {"sep": delimiter or ","})["sep"]) from e
 
 
-def kind_of(path: Path) -> str:
-    """"json", "parquet" or "csv", by the end of the name; `.gz` is looked through."""
-    end = (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
-    return "json" if end in (".jsonl", ".ndjson", ".json") else "parquet" if end == ".parquet" else "csv"
+@contextmanager
+def _characters(path, encoding) -> Iterator[io.TextIOWrapper]:
+    with opened(path) as (_, file), io.TextIOWrapper(file, encoding, newline="") as text:
+        yield text
 
 
-def file_bytes(path: Path) -> bytes:
-    """The content of a file, without its compression if it ends in `.gz`; E404, or E407 for damaged gzip data."""
-    if existing(path).is_dir():
-        raise FileError("E404", received=f"the folder {path}", expected="a file", fix="name the file in it")
-    data = path.read_bytes()
-    if path.suffix.lower() != ".gz":
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError) as e:
-        raise FileError("E407", received=f"{path}, which is not whole gzip data ({e})", expected="a .gz file",
-                        fix="fetch it again, or rename it if it is not compressed") from e
-
-
-def _csv_options(path, delimiter, quoting) -> dict:
-    if delimiter is None:
-        delimiter = "\t" if {".tsv", ".tab"} & {s.lower() for s in path.suffixes} else ","
-    return {"sep": delimiter, "quoting": quoting, "dtype": str, "keep_default_na": False, "index_col": False}
-
-
-def _warn_of_quotes(df, options):
-    """Warn of fields with line ends and tabs in them: rows that were read as one, where a " was meant as a letter."""
-    if options["sep"] != "\t" or options["quoting"] != csv.QUOTE_MINIMAL:
-        return
-    rows = np.flatnonzero(df.apply(lambda column: column.str.contains("\n[^\n]*\t|\t[^\n]*\n")).any(axis=1))
-    if len(rows):
-        warnings.warn(f"line ends and tabs between quotes, in rows {some(rows)}: if \" is an ordinary character here, "
-                      "lines were joined; pass quoting=csv.QUOTE_NONE (--no-quotes)", stacklevel=3)
+def kind_of(name: Path) -> str:
+    """"json", "parquet", "workbook" or "csv", by the end of a name without compression."""
+    end = name.suffix.lower()
+    known = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet", ".xlsx": "workbook"}
+    return known.get(end, "csv")
 
 
 def _no_table(path, e, delimiter):
-    delimiter = _csv_options(path, delimiter, 0)["sep"]
     return FileError("E407", received=f"{path}, which cannot be read ({e})",
                      expected=f"a table with {delimiter!r} between fields",
                      fix="put texts with quotes or line breaks between quotes; read_table and "
@@ -140,7 +140,7 @@ def _named(path, df, header) -> pd.DataFrame:
         raise FileError("E407", received=f"header={row} for {path}, which has no such row",
                         expected="the row of the names, counted from 0",
                         fix="name a row that is there, or pass header=None for no names")
-    names = df.iloc[row].tolist()
+    names = [name if name.strip() else f"Unnamed: {i}" for i, name in enumerate(df.iloc[row].fillna(""))]
     if double := [name for name, n in Counter(names).items() if n > 1]:
         raise FileError("E407", received=f"{path} with more than one column named {some(map(repr, double))}",
                         expected="different names in the header",
@@ -175,14 +175,28 @@ def _json_table(path, text) -> pd.DataFrame:
     return pd.DataFrame([row for _, row in rows], dtype=object)
 
 
-def _parquet(path, chunksize) -> Iterator[pd.DataFrame]:
+def _first_sheet(path, file) -> pd.DataFrame:
+    """The first sheet of a workbook, as strings; E407 without openpyxl."""
+    if find_spec("openpyxl") is None:
+        raise FileError("E407", received=f"{path}, which is a workbook", expected="CSV, JSON lines or Parquet",
+                        fix="save it as CSV (UTF-8), or install what reads it: pip install openpyxl")
+    try:
+        sheets = pd.read_excel(file, None, header=None, dtype=str, keep_default_na=False, engine="openpyxl")
+    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as e:  # ParseError is a SyntaxError
+        raise FileError("E407", received=f"{path}, a workbook that openpyxl cannot read ({e})", expected="a workbook",
+                        fix="save it as CSV (UTF-8)") from e
+    if len(sheets) > 1:
+        warnings.warn(f"{path} has {len(sheets)} sheets ({some(sheets, 3)}): only the first is read", stacklevel=4)
+    return next(iter(sheets.values())).fillna("")
+
+
+def _parquet(path, source, chunksize) -> Iterator[pd.DataFrame]:
     optional_package("pyarrow", "parquet")
     import pyarrow
     import pyarrow.parquet
 
-    existing(path)
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(source) as file:
             if chunksize is None:
                 yield file.read().to_pandas()
                 return
