@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ulmfit_easy import absent as _absent
 from ulmfit_easy.apps.attribute import Attribution, explain
 from ulmfit_easy.apps.calibration import Calibrated, calibrate, expected_calibration_error
 from ulmfit_easy.apps.export import inference_module
@@ -188,11 +189,33 @@ from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 from ulmfit_easy.text.corpus import Corpus
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
-from ulmfit_easy.text.special import SPECIAL_TOKENS
+from ulmfit_easy.text.special import (
+    BOS,
+    EOS,
+    FLD,
+    PAD,
+    SPECIAL_TOKENS,
+    TK_MAJ,
+    TK_REP,
+    TK_UP,
+    TK_WREP,
+    UNK,
+)
 from ulmfit_easy.text.subword import SentencePieceTokenizer, SubwordTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab, detokenize, make_vocab
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer, WordTokenizer
 from ulmfit_easy.viz import show_table
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [name for name in dir() if not name.startswith("_")] + list(_absent.STAND_INS)
+
+
+def __getattr__(name):
+    """Stand for a name of fastai that is not here: a star import asks for each name of `__all__`."""
+    if name in _absent.INSTEAD:
+        return _absent.StandIn(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return [name for name in __all__ if name not in _absent.STAND_INS]  # so that completion offers real names only

@@ -43,6 +43,7 @@ CODES = {
     "E507": "an optional package is not installed",
     "E508": "a worker process has died",
     "E509": "a batch does not fit into memory",
+    "E510": "a name of fastai is not here",
 }
 
 
@@ -87,6 +88,10 @@ class TrainingError(UlmfitError, RuntimeError):
 
 class ArgumentError(TrainingError, TypeError):
     """E502 for an argument that a function does not have; a `TypeError` too, as Python's own is."""
+
+
+class AbsentError(TrainingError, AttributeError):
+    """E510 for a name of fastai that this library does not have; an `AttributeError` too, so that `hasattr` works."""
 
 
 def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Iterable[str] = ()):

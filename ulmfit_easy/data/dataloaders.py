@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.doctor import Checkup, doctor_of
 from ulmfit_easy.data.lm import LMDataLoader
-from ulmfit_easy.data.pairs import TextDataset
+from ulmfit_easy.data.order import EpochOrder, first_batch
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.viz import show_table
 
 
-class DataLoaders:
+class DataLoaders(TellsAbsent):
     """`.train` and `.valid`: two loaders of batches on one device.
 
     Args:
@@ -31,6 +31,9 @@ class DataLoaders:
                  prepare: Preparation | None = None):
         self.train, self.valid = (dl if hasattr(dl, "device") else OnDevice(dl) for dl in (train, valid))
         self.path, self.prepare = Path(path), prepare
+        for dl in (self.train, self.valid):
+            if isinstance(dl, EpochOrder):
+                dl.prepare = prepare
         self.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     @classmethod
@@ -38,6 +41,20 @@ class DataLoaders:
         """Loaders without data that can prepare new texts as the ones with this `config()` did."""
         prepare = Preparation.from_config(config, vocab, tokenizer)
         return cls([], [], path=path, device=device, prepare=prepare)
+
+    @classmethod
+    def from_dsets(cls, *ds, path=".", bs: int = 64, device=None, **kwargs) -> "DataLoaders":
+        """Loaders of two datasets of torch, the first one for training, and shuffled.
+
+        Args:
+            kwargs: passed on to `torch.utils.data.DataLoader`, such as `collate_fn`.
+        """
+        if len(ds) != 2:
+            raise TrainingError("E502", received=f"{len(ds)} datasets", expected="a training set and a validation set",
+                                fix="write DataLoaders.from_dsets(train_ds, valid_ds)")
+        train, valid = (torch.utils.data.DataLoader(each, bs, **{"shuffle": i == 0, **kwargs})
+                        for i, each in enumerate(ds))
+        return cls(train, valid, path=path, device=device)
 
     def to(self, device) -> "DataLoaders":
         """These loaders, with batches on `device` from now on."""
@@ -59,16 +76,20 @@ class DataLoaders:
         return 2
 
     @property
-    def train_ds(self) -> TextDataset:
-        """The training texts one by one, each as ids (T,), or as a pair of ids and target."""
-        self._needs_text("train_ds")
-        return TextDataset(self.train)
+    def train_ds(self):
+        """The training texts one by one, each as ids (T,), or as a pair of ids and target; or the dataset of torch."""
+        return self._dataset("train")
 
     @property
-    def valid_ds(self) -> TextDataset:
+    def valid_ds(self):
         """The validation texts one by one, as `train_ds`."""
-        self._needs_text("valid_ds")
-        return TextDataset(self.valid)
+        return self._dataset("valid")
+
+    def _dataset(self, name: str):
+        if not hasattr(dl := getattr(self, name), "dataset"):
+            raise TrainingError("E506", received=f"{name}_ds of loaders without a dataset", expected="loaders of "
+                                "texts, or of torch", fix="use TextDataLoaders.from_df, or torch.utils.data.DataLoader")
+        return dl.dataset
 
     @property
     def n_inp(self) -> int | None:
@@ -102,7 +123,7 @@ class DataLoaders:
     @property
     def vocab(self):
         """The `Vocab` for a language model; `(Vocab, classes)` for a classifier."""
-        return self.text_vocab if self._target is None else (self.text_vocab, self.classes)
+        return getattr(self.prepare, "vocabs", None)
 
     @property
     def c(self) -> int | None:
@@ -133,15 +154,17 @@ class DataLoaders:
 
     def one_batch(self):
         """The first training batch; the batches of the next epoch stay what they would have been."""
-        return _first(self.train)
+        return first_batch(self.train)
 
-    def test_dl(self, items, with_labels: bool = False, bs: int | None = None):
+    def test_dl(self, items, with_labels: bool = False, bs: int | None = None, *, num_workers: int | None = None,
+                drop_last: bool | None = None, pin_memory: bool | None = None):
         """A loader of new texts, prepared as in training and never shuffled.
 
         Args:
             items: texts, files, or a table with the text columns of training, or a table of one column.
             with_labels: read the label column of the table too; unseen labels count as wrong.
             bs: texts per batch; as in training by default.
+            num_workers, drop_last, pin_memory: Ignored; kept for fastai compatibility.
 
         Raises: E101, E102 and E104 for the texts; E202 and E204 for the labels; E506 for plain loaders.
         """
@@ -150,26 +173,21 @@ class DataLoaders:
         common = {"bs": bs or self.bs, "backwards": self.backwards, "device": self.device}
         rows = np.arange(len(ids.lengths))
         if self.task == "lm":
-            return LMDataLoader(ids, rows, seq_len=self.seq_len, **common)
-        targets = prepare.targets(items) if with_labels else None
-        max_tokens = None if bs else getattr(self.train, "max_tokens", None)
-        return ClassifierDataLoader(ids, rows, targets, max_tokens=max_tokens, **common)
+            dl = LMDataLoader(ids, rows, seq_len=self.seq_len, **common)
+        else:
+            targets = prepare.targets(items) if with_labels else None
+            max_tokens = None if bs else getattr(self.train, "max_tokens", None)
+            dl = ClassifierDataLoader(ids, rows, targets, max_tokens=max_tokens, **common)
+        dl.prepare = prepare
+        return dl
 
     def show_batch(self, max_n: int = 9, trunc_at: int = 150, unique: bool = False):
         """Show some rows of a training batch as the tokens that a model reads, `trunc_at` of each at most.
 
         `unique` shows the first of them only. (In fastai, `max_n` times: its images differ each time.)
         """
-        self._needs_text("show_batch()")
-        max_n = 1 if unique else max_n
-        x, *rest = self.one_batch()
-        if self.task == "lm":
-            rows = [[self.words(ids[:trunc_at]) for ids in row]
-                    for row in zip(x[:max_n], *rest, strict=False)]
-            return show_table(rows, ["text", "text_"])
-        rows = [(self.words(ids[:min(n, trunc_at)]), self.decode(y))
-                for ids, n, y in zip(x[:max_n], *rest, strict=False)]
-        return show_table(rows, ["text", "category" if self.classes else "target"])
+        prepare = self._needs_text("show_batch()")
+        prepare.show(self.one_batch(), 1 if unique else max_n, trunc_at)
 
     def doctor(self) -> Checkup:
         """What may be wrong with these texts and labels, before they are learned from."""
@@ -178,8 +196,7 @@ class DataLoaders:
 
     def words(self, ids) -> str:
         """The tokens of some ids (T,), with spaces between them."""
-        vocab = self._needs_text("words()").vocab
-        return " ".join(vocab[i] for i in ids.tolist())
+        return self._needs_text("words()").words(ids)
 
     def is_one_text(self, item) -> bool:
         """Whether an item is a text by itself: a string, or a tuple of fields where texts have several."""
@@ -234,6 +251,10 @@ class OnDevice:
         for batch in batches:
             yield _moved(batch, self.device)
 
+    def one_batch(self):
+        """The first batch."""
+        return first_batch(self)
+
     def state_dict(self) -> dict:
         """The random state in which the last epoch began, and the position in it where it is to go on."""
         return {"random": self.random, "position": self.position}
@@ -254,13 +275,3 @@ def _moved(value, device):
     if isinstance(value, list | tuple):
         return tuple(_moved(v, device) for v in value)
     return {k: _moved(v, device) for k, v in value.items()} if isinstance(value, dict) else value
-
-
-def _first(dl):
-    state = dl.state_dict() if hasattr(dl, "state_dict") else None
-    if (batch := next(iter(dl), None)) is None:
-        raise TrainingError("E506", received="data without a batch, as load_learner gives", expected="texts to show",
-                            fix="build the loaders with data")
-    if state is not None:
-        dl.load_state_dict(state)
-    return batch

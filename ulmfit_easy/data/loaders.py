@@ -52,7 +52,8 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
              more_words: Sequence[str] = (), rules: Sequence[Callable] | None = None, lang: str = "en",
              mark_fields: bool | None = None, cache_dir=None, n_workers: int | None = None,
              balanced: bool = False, weights: Sequence | None = None, max_tokens: int | None = None,
-             bptt_jitter: float = 0.0):
+             bptt_jitter: float = 0.0, num_workers: int | None = None, drop_last: bool | None = None,
+             pin_memory: bool | None = None):
     """The loaders of a source: split it, number its labels and words by the training rows, check, batch."""
     _check_batching(source.target is None, balanced, weights, max_tokens, bptt_jitter)
     train, valid = checked_split(splitter, source.items)
@@ -144,6 +145,7 @@ class TextDataLoaders(DataLoaders):
                 `on_missing` drops.
             max_tokens: tokens of a classifier's batch, padding included, instead of `bs` rows.
             bptt_jitter: how much the batches of a language model differ in length; see `LMDataLoader`.
+            num_workers, drop_last, pin_memory: Ignored; kept for fastai compatibility.
 
         Raises: E101, E102, E103 for texts; E201 to E207 for labels and splits; E301 for an empty vocabulary;
             E502 for an unknown `on_missing` or `lang`.

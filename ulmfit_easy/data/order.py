@@ -6,11 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ulmfit_easy.absent import TellsAbsent
+from ulmfit_easy.data.checks import check_counts
+from ulmfit_easy.data.pairs import TextDataset
 from ulmfit_easy.data.random_state import checked_seed
+from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.files import sha256_bytes
 
 
-class EpochOrder:
+class EpochOrder(TellsAbsent):
     """Rows and their order; the order of an epoch depends on the seed and the number of the epoch alone.
 
     A `state_dict()` taken before an epoch starts gives that same epoch again after `load_state_dict`. With a
@@ -27,13 +31,47 @@ class EpochOrder:
     def __init__(self, ids, rows: Sequence[int], *, shuffle: bool, seed: int | None, device):
         self.ids, self.rows, self.shuffle = ids, np.asarray(rows, dtype=np.int64), shuffle
         self.seed = int(torch.randint(2**31, ())) if seed is None and shuffle else checked_seed(seed)
-        self.epoch, self.position, self.recipe = 0, 0, {}
+        self.epoch, self.position, self.recipe, self.prepare = 0, 0, {}, None
         self.device = torch.device("cpu" if device is None else device)
 
     @property
     def n_rows(self) -> int:
         """The number of documents."""
         return len(self.rows)
+
+    @property
+    def dataset(self) -> TextDataset:
+        """The texts one by one, each as ids (T,), or as a pair of ids and target."""
+        return TextDataset(self)
+
+    @property
+    def vocab(self):
+        """The vocabulary, as `dls.vocab`; None for a loader that no `DataLoaders` has."""
+        return getattr(self.prepare, "vocabs", None)
+
+    def one_batch(self):
+        """The first batch; the batches of the next epoch stay what they would have been."""
+        return first_batch(self)
+
+    def show_batch(self, max_n: int = 9, trunc_at: int = 150):
+        """Show some rows of a batch, as `DataLoaders.show_batch`."""
+        if self.prepare is None:
+            raise TrainingError("E506", received="show_batch() of a loader without a vocabulary",
+                                expected="a loader of TextDataLoaders", fix="call it of dls.train or dls.valid")
+        self.prepare.show(self.one_batch(), max_n, trunc_at)
+
+    def new(self, *, bs: int | None = None, shuffle: bool | None = None, device=None):
+        """A loader of the same rows with another batch size, order or device; its epochs count from 0."""
+        other = copy.copy(self)
+        other.epoch = other.position = 0
+        if bs is not None:
+            check_counts(bs=bs)
+            other.bs = bs
+        if shuffle is not None:
+            other.shuffle, other.seed = shuffle, int(torch.randint(2**31, ())) if self.seed is None else self.seed
+        if device is not None:
+            other.device = torch.device(device)
+        return other
 
     def unshuffled(self):
         """This loader with its rows in a fixed order, from the first one on."""
@@ -68,3 +106,14 @@ class EpochOrder:
         lengths = np.asarray(self.ids.lengths, dtype=np.int64)[self.rows]  # (N,)
         recipe = repr(sorted(self.recipe.items())).encode() if self.recipe else b""
         return sha256_bytes(self.rows.tobytes() + lengths.tobytes() + recipe)
+
+
+def first_batch(dl):
+    """The first batch of a loader; the batches of its next epoch stay what they would have been."""
+    state = dl.state_dict() if hasattr(dl, "state_dict") else None
+    if (batch := next(iter(dl), None)) is None:
+        raise TrainingError("E506", received="data without a batch, as load_learner gives", expected="texts to show",
+                            fix="build the loaders with data")
+    if state is not None:
+        dl.load_state_dict(state)
+    return batch

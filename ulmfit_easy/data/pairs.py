@@ -6,8 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ulmfit_easy.absent import TellsAbsent
 
-class TextDataset:
+
+class TextDataset(TellsAbsent):
     """The documents of a loader in the order of its rows: ids (T,) int64, or a pair of ids and target."""
 
     def __init__(self, dl):

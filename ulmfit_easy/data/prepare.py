@@ -13,6 +13,7 @@ from ulmfit_easy.data.targets import TARGETS, RegressionTarget, read_labels
 from ulmfit_easy.errors import TextError, some
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab
+from ulmfit_easy.viz import show_table
 
 
 class MemoryIds:
@@ -52,6 +53,25 @@ class Preparation:
         """"lm", "single", "multi" or "regression"."""
         return "lm" if self.target is None else self.target.task
 
+    @property
+    def vocabs(self):
+        """The `Vocab` for a language model; `(Vocab, classes)` for a classifier."""
+        return self.vocab if self.target is None else (self.vocab, self.target.classes)
+
+    def words(self, ids) -> str:
+        """The tokens of some ids (T,), with spaces between them."""
+        return " ".join(self.vocab[i] for i in ids.tolist())
+
+    def show(self, batch, max_n: int = 9, trunc_at: int = 150):
+        """Show some rows of a batch as tokens, `trunc_at` of each at most, and their targets."""
+        x, *rest = batch
+        if self.target is None:
+            rows = [[self.words(ids[:trunc_at]) for ids in row] for row in zip(x[:max_n], *rest, strict=False)]
+            return show_table(rows, ["text", "text_"])
+        rows = [(self.words(ids[:min(n, trunc_at)]), *(self.target.decode(each.cpu()) for each in y))
+                for ids, n, *y in zip(x[:max_n], *rest, strict=False)]
+        return show_table(rows, ["text", "category" if self.target.classes else "target"][:len(rest)])
+
     def config(self) -> dict:
         """Everything but the vocabulary as plain values that JSON can hold."""
         return {"task": self.task, "classes": getattr(self.target, "classes", None),
@@ -87,7 +107,8 @@ class Preparation:
     def one_row(self, item) -> pd.DataFrame | None:
         """The table of a row of a table: of a dict, or a Series that has the columns of the texts. None for others."""
         named = all(isinstance(col, str) for col in self.text_cols)  # numbers are in the index of any Series of texts
-        of_names = named and isinstance(item, pd.Series) and set(self.text_cols) <= set(item.index)
+        of_names = named and isinstance(item, pd.Series) and (set(self.text_cols) <= set(item.index)
+                                                              or (len(self.text_cols) == 1 and "text" in item.index))
         is_row = isinstance(item, dict) or of_names
         return pd.DataFrame([dict(item)]) if is_row else None
 
@@ -106,7 +127,10 @@ class Preparation:
             return [FileTexts(items, self.encoding) if isinstance(next(iter(items)), Path) else items]
         if len(self.text_cols) == items.shape[1] == 1:
             return [items.iloc[:, 0]]  # whatever its name
-        return [find_column(items, col) for col in self.text_cols]
+        cols = self.text_cols
+        if len(cols) == 1 and cols[0] not in items.columns and "text" in items.columns:
+            cols = ("text",)  # what fastai calls the texts of a table, whatever they were in training
+        return [find_column(items, col) for col in cols]
 
     def targets(self, items) -> np.ndarray:
         """The targets of a table, or of files in folders; labels that training never saw count as wrong."""

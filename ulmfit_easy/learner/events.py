@@ -10,7 +10,8 @@ import weakref
 from types import MethodType, SimpleNamespace
 
 from ulmfit_easy._fastcore import camel2snake
-from ulmfit_easy.errors import TrainingError, did_you_mean
+from ulmfit_easy.absent import no_attribute
+from ulmfit_easy.errors import AbsentError, TrainingError, did_you_mean
 
 EVENTS = (
     "after_create", "before_fit", "before_epoch", "before_train", "before_batch", "after_pred", "after_loss",
@@ -112,10 +113,19 @@ class Callback:
         return camel2snake(type(self).__name__.removesuffix("Callback") or "Callback")
 
     def __getattr__(self, attr):
-        if attr.startswith("_") or attr in EVENTS or self.learn is None:
-            gone = ", and its learner, which may, is gone: keep the learner" if self._learner and not self.learn else ""
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attr!r}{gone}")
-        return getattr(self.learn, attr)
+        learn = self.learn
+        if learn is None and self._learner:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attr!r}, and its learner, which "
+                                 "may, is gone: keep the learner")
+        if learn is None or attr.startswith("_") or attr in EVENTS:
+            raise no_attribute(self, attr)
+        try:
+            return getattr(learn, attr)
+        except AttributeError as e:
+            own = no_attribute(self, attr)
+            if isinstance(own, AbsentError) or (e.obj is learn and not isinstance(e, AbsentError)):
+                raise own from None  # the callback was asked for it, not the learner
+            raise
 
     def __setattr__(self, attr, value):
         if self.learn is not None and attr in vars(self.learn) and attr not in vars(self):

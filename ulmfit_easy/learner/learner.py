@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ulmfit_easy._fastcore import ifnone, listify
+from ulmfit_easy.absent import TellsAbsent, gone
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner import contexts, groups, inference, schedule, summary, weights
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
@@ -24,7 +25,7 @@ from ulmfit_easy.learner.optim import Adam, Rate
 Moms = tuple[float, float, float]
 
 
-class Learner:
+class Learner(TellsAbsent):
     """A model, its data and an optimizer, and the loop that brings them together.
 
     Args:
@@ -68,6 +69,7 @@ class Learner:
 
     x = property(lambda self: self.xb[0] if len(self.xb) == 1 else self.xb, doc="The input; a tuple of several.")
     y = property(lambda self: self.yb[0] if len(self.yb) == 1 else self.yb, doc="The target; a tuple of several.")
+    crit = gone("Learner", "crit")
 
     # --- the loop -----------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.errors import TrainingError
 
 NORMS = (nn.BatchNorm1d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -64,7 +65,7 @@ def _rates_error(received, expected):
                          fix="give one number, slice(lowest, highest), or a list with one value a group")
 
 
-class Optimizer:
+class Optimizer(TellsAbsent):
     """A torch optimizer over layer groups, with the hyper-parameters of each group under fastai's names.
 
     Args:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 
+from ulmfit_easy.absent import StandIn, TellsAbsent
 from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.files import sha256_file
 from ulmfit_easy.text import rules as rules_module
@@ -45,7 +46,7 @@ def fields_of(row, i: int) -> tuple[str, ...]:
     return fields
 
 
-class Tokenizer:
+class Tokenizer(TellsAbsent):
     """Text to tokens: `Tokenizer()("Oh, no!")` is `['xxbos', 'xxmaj', 'oh', ',', 'no', '!']`.
 
     The way is: control tokens in the text broken, `rules`, `tok`, `post_rules`.
@@ -61,6 +62,8 @@ class Tokenizer:
 
     Raises: TextError E101 for a text that is not a string, with its row.
     """
+
+    from_df = from_folder = StandIn("Tokenizer.from_df", "name columns or files to `TextDataLoaders` or `TextBlock`")
 
     def __init__(self, tok: Callable | None = None, rules: Sequence[Callable] | None = None,
                  post_rules: Sequence[Callable] | None = None, *, lang: str = "en",

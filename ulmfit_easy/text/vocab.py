@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.errors import VocabError, some
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.text.special import BOS, EOS, FAKE, PAD, SPECIAL_TOKENS, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK_ID
@@ -46,7 +47,7 @@ def add_words(itos: Sequence[str], words: Iterable[str]) -> list[str]:
     return [*known] + [FAKE] * (-len(known) % 8)
 
 
-class Vocab(Sequence):
+class Vocab(TellsAbsent, Sequence):
     """The tokens of a model in the order of their ids: frozen, hashable, and otherwise like a list.
 
     `vocab[5]`, `vocab.stoi["the"]`, `"the" in vocab`, `len(vocab)`, `vocab == other`. `stoi` knows no
