@@ -1,0 +1,79 @@
+"""What fastai's own tests and common scripts ask for beside the tutorials: loaders, classes, optimizers, hooks."""
+
+import pytest
+from parity_toys import DF, loaders
+
+from ulmfit_easy.all import *  # as a user has it
+from ulmfit_easy.errors import TextError, TrainingError
+
+PLAIN = [(torch.full((2,), float(i)), torch.tensor(i % 2)) for i in range(7)]
+
+# --- loaders ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kwargs", [{"is_lm": True}, {"label_col": "label"}])
+def test_one_loader_gives_its_first_batch_and_its_next_epoch_is_whole(kwargs):
+    dls, again = loaders(**kwargs), loaders(**kwargs)
+    first = dls.train.one_batch()
+    assert all(torch.equal(a, b) for a, b in zip(first, next(iter(again.train)), strict=True))
+    assert torch.equal(first[0], next(iter(dls.train))[0])
+    assert torch.equal(dls.valid.one_batch()[0], next(iter(dls.valid))[0])
+    assert dls.train.vocab == dls.vocab and len(dls.valid.dataset) == len(dls.valid_ds) == dls.valid.n_rows
+
+
+def test_one_loader_shows_its_batch(capsys):
+    dls = loaders(label_col="label")
+    dls.valid.show_batch(max_n=3)
+    shown = capsys.readouterr().out
+    assert shown.count("xxbos") == 3 and ("pos" in shown or "neg" in shown)
+    dls.test_dl(["a film"]).show_batch()
+    assert "xxbos a film" in capsys.readouterr().out
+    with pytest.raises(TrainingError, match="E506"):
+        LMDataLoader(dls.train.ids, [0, 1]).show_batch()
+
+
+def test_a_new_loader_has_the_same_rows_in_batches_of_another_size():
+    dl = loaders(label_col="label").valid
+    list(dl)
+    other = dl.new(bs=3, shuffle=True)
+    assert len(other.one_batch()[0]) == 3 and dl.bs == 8 and not dl.shuffle and other.epoch == 0
+    assert sorted(other.targets.tolist()) == sorted(dl.targets.tolist()) and sum(len(b[0]) for b in other) == dl.n_rows
+    with pytest.raises(TrainingError, match="E502"):
+        dl.new(bs=0)
+
+
+def test_loaders_of_torchs_datasets():
+    dls = DataLoaders.from_dsets(PLAIN, PLAIN[:3], bs=2)
+    assert len(dls.train) == 4 and len(dls.valid) == 2 and dls.train_ds is PLAIN and dls.valid_ds == PLAIN[:3]
+    assert dls.valid.one_batch()[1].tolist() == [0, 1]
+    learn = Learner(dls, torch.nn.Linear(2, 2), loss_func=CrossEntropyLossFlat(), metrics=accuracy, verbose=False)
+    learn.fit(1)
+    assert len(learn.recorder.losses) == 4
+    with pytest.raises(TrainingError, match="E502"):
+        DataLoaders.from_dsets(PLAIN)
+    with pytest.raises(TrainingError, match="E506"):
+        _ = DataLoaders([PLAIN], [PLAIN]).train_ds.items
+
+
+def test_what_loaders_of_other_processes_need_is_ignored():
+    ignored = dict(num_workers=0, drop_last=True, pin_memory=False)
+    dls = loaders(label_col="label", **ignored)
+    block = DataBlock((TextBlock.from_df("text", min_freq=1), CategoryBlock), get_y=ColReader("label"))
+    assert sum(len(y) for *_, y in dls.train) == dls.train.n_rows
+    assert block.dataloaders(DF, bs=8, **ignored).c == dls.test_dl(["a"], **ignored).prepare.target.c == 2
+
+
+@pytest.mark.parametrize("item", [{"text": "a film", "id": 7}, pd.Series({"text": "a film", "id": 7})])
+def test_the_column_text_stands_for_the_trained_one(item):
+    dls = loaders(DF.rename(columns={"text": "review"}), text_col="review", label_col="label")
+    renamed = dls.test_dl(DF[["label", "text"]])
+    assert torch.equal(renamed.one_batch()[0], dls.test_dl(DF["text"]).one_batch()[0])
+    assert dls.one_row(item)["text"][0] == "a film"
+    both = DF.rename(columns={"text": "review"}).assign(text="other")
+    assert torch.equal(dls.test_dl(both).one_batch()[0], renamed.one_batch()[0])  # the trained one comes first
+    with pytest.raises(TextError, match="E102"):
+        dls.test_dl(DF.rename(columns={"text": "txt"}))
+
+
+def test_control_tokens_come_with_the_star_import():
+    assert (UNK, PAD, BOS, EOS, FLD, TK_REP, TK_WREP, TK_UP, TK_MAJ) == SPECIAL_TOKENS
