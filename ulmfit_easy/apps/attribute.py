@@ -11,8 +11,9 @@ from torch import Tensor
 from ulmfit_easy.apps.gradients import integrated_gradients
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError, some
-from ulmfit_easy.learner.inference import evaluating, raw_predictions
+from ulmfit_easy.learner.inference import raw_predictions
 from ulmfit_easy.learner.losses import BCELossFlat
+from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.text.special import BOS, UNK_ID
 from ulmfit_easy.viz import escape, html_tokens, in_notebook, printable, text_tokens
 
@@ -104,20 +105,20 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
     spans = [(0, 0), *((i, min(i + window, len(ids))) for i in starts)]  # the whole text, then N windows
     variants = ClassifierDataLoader(Occluded(ids, spans, baseline == "delete"), range(len(spans)), bs=bs,
                                     backwards=learn.dls.backwards, device=learn.dls.device)
-    with evaluating(learn.model):
-        outputs = raw_predictions(learn, variants).double()  # (1 + N, C)
-        column = _column(learn, target, outputs[0])
+    model = evaluated(learn.model)
+    outputs = raw_predictions(model, variants).double()  # (1 + N, C)
+    column = _column(learn, target, outputs[0])
 
-        def score(outputs: Tensor) -> Tensor:  # (B, C) -> (B,)
-            return evidence(_logits(learn, outputs), column, learn.dls.task)
+    def score(outputs: Tensor) -> Tensor:  # (B, C) -> (B,)
+        return evidence(_logits(learn, outputs), column, learn.dls.task)
 
-        said, *without = score(outputs).tolist()
-        if method == "occlusion":
-            scores = np.zeros(len(ids))  # (T,)
-            for span, rest in zip(spans[1:], without, strict=True):
-                scores[slice(*span)] = said - rest
-        else:
-            scores = integrated_gradients(learn, ids, score, first, n_steps, bs)
+    said, *without = score(outputs).tolist()
+    if method == "occlusion":
+        scores = np.zeros(len(ids))  # (T,)
+        for span, rest in zip(spans[1:], without, strict=True):
+            scores[slice(*span)] = said - rest
+    else:
+        scores = integrated_gradients(learn, model, ids, score, first, n_steps, bs)
     return Attribution(tokens, scores, learn.dls.classes and learn.dls.classes[column], said)
 
 

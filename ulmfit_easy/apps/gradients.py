@@ -11,10 +11,12 @@ from ulmfit_easy.models.classifier import SentenceOutput
 from ulmfit_easy.text.special import UNK_ID
 
 
-def integrated_gradients(learn, ids: np.ndarray, score: Callable, first: int, n_steps: int, bs: int) -> np.ndarray:
+def integrated_gradients(learn, model, ids: np.ndarray, score: Callable, first: int, n_steps: int,
+                         bs: int) -> np.ndarray:
     """What each token adds to `score(logits (B, C)) -> (B,)`, counted from a text of unknown words, (T,).
 
     Args:
+        model: the learner's, in evaluation mode.
         ids: the text, (T,); the tokens before `first` are the same in the text of unknown words, and get 0.
         n_steps: points on the way from one to the other; 50 as in captum.
         bs: points computed at once.
@@ -29,8 +31,8 @@ def integrated_gradients(learn, ids: np.ndarray, score: Callable, first: int, n_
         ids, unknown = ids[::-1], unknown[::-1]
     pair = np.stack([ids, unknown]).astype(np.int64)  # (2, T)
     text, start = torch.from_numpy(pair).to(learn.dls.device).split(1)  # (1, T) twice
-    gradients = captum.LayerIntegratedGradients(lambda batch: score(read_whole(learn.model, batch)),
-                                                learn.encoder.encoder_dp)
+    gradients = captum.LayerIntegratedGradients(lambda batch: score(read_whole(model, batch)),
+                                                model[0].module.encoder_dp)
     shares = gradients.attribute(text, start, n_steps=n_steps, internal_batch_size=bs)  # (1, T, E)
     scores = shares.sum(2)[0].detach().cpu().double().numpy()  # (T,)
     return scores[::-1].copy() if learn.dls.backwards else scores

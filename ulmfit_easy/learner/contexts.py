@@ -1,9 +1,16 @@
-"""A learner that is otherwise for the length of a `with` block: other callbacks, less on the screen."""
+"""A learner that is otherwise for a while: other callbacks, less on the screen, for one thread alone."""
 
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
+
+import torch
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
+from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.turns import FITS, surely
+
+LOOP = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad", "training")  # what a pass over data changes
 
 
 @contextmanager
@@ -63,3 +70,73 @@ def validation_context(learn, cbs=None):
         stack.enter_context(no_logging(learn))
         stack.enter_context(added_cbs(learn, cbs))
         yield learn
+
+
+def asking(learn, body: Callable):
+    """What `body()` gives, a pass over data beside the loop; a fit that is under way goes on as it was.
+
+    Other threads wait for their turn to ask, and are refused while one trains this learner.
+    """
+    return _alone(learn, body, training=False)
+
+
+def fitting(learn, body: Callable, *steps: tuple):
+    """What `body()` gives, which trains; then `steps`, as `surely` takes them. Fits of a process take turns."""
+    return _alone(learn, body, training=True, steps=steps)
+
+
+def _alone(learn, body, training, steps=()):
+    """Ctrl-C at any line leaves gradients, autocast and callbacks as they were, and the turn to others."""
+    before: dict = {}
+    gives = [(turn.give,) for turn in ([FITS] if training else []) + [learn.turn] if not turn.is_mine]
+
+    def run():
+        if training:
+            FITS.take()
+        if not learn.turn.is_mine:
+            learn.turn.take(training)
+        before.update(_state(learn, training))
+        result = body()
+        before["broken"] = False
+        return result
+
+    return surely(run, lambda: [*gives, (_put_back, learn, before), *(steps if before else ())])
+
+
+def _state(learn, training) -> dict:
+    device = learn.dls.device.type
+    return {"broken": True, "grad": torch.is_grad_enabled(), "device": device, "nesting": _nesting(),
+            "autocast": (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device),
+                         torch.is_autocast_cache_enabled()),
+            "cbs": list(learn.cbs), "learner": {name: getattr(learn, name) for name in ("metrics", "verbose")},
+            "names": {name: cb for name, cb in vars(learn).items() if isinstance(cb, Callback)},
+            "loop": {} if training else {name: getattr(learn, name) for name in LOOP},
+            "modes": [] if training else [(module, module.training) for module in learn.model.modules()]}
+
+
+def _put_back(learn, before: dict):
+    if not before:
+        return
+    torch.set_grad_enabled(before["grad"])
+    vars(learn).update(before["loop"])
+    for module, mode in before["modes"]:
+        module.training = mode
+    if not before["broken"]:
+        return
+    enabled, dtype, cache = before["autocast"]
+    torch.set_autocast_enabled(before["device"], enabled)
+    torch.set_autocast_dtype(before["device"], dtype)
+    torch.set_autocast_cache_enabled(cache)
+    while _nesting() > before["nesting"]:
+        torch.autocast_decrement_nesting()
+    torch.clear_autocast_cache()
+    learn.cbs[:] = before["cbs"]
+    for name in [name for name, cb in vars(learn).items() if isinstance(cb, Callback)]:
+        delattr(learn, name)
+    vars(learn).update(before["names"] | before["learner"])
+
+
+def _nesting() -> int:
+    """How many blocks of autocast this thread is in."""
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()

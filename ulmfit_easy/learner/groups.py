@@ -15,15 +15,16 @@ def trainable_params(model: nn.Module) -> list:
 def create_opt(learn):
     """See `Learner.create_opt`."""
     frozen_idx = 0 if learn.opt is None else learn.opt.frozen_idx
-    learn.opt = learn.opt_func(learn.splitter(learn.model), lr=learn.lr)
+    opt = learn.opt_func(learn.splitter(learn.model), lr=learn.lr)
     if not learn.wd_bn_bias:
-        spare_from_decay(learn.opt, norm_and_bias_params(learn.model))
+        spare_from_decay(opt, norm_and_bias_params(learn.model))
     if learn.train_bn:
-        learn.opt._always |= {id(p) for p in norm_params(learn.model)}
+        opt._always |= {id(p) for p in norm_params(learn.model)}
     if learn.wd is not None:
-        learn.opt.set_hyper("wd", learn.wd)
+        opt.set_hyper("wd", learn.wd)
     if frozen_idx:
-        learn.opt.freeze_to(frozen_idx)
+        opt.freeze_to(frozen_idx)
+    learn.opt = opt  # whole, or the one before
 
 
 def spare_from_decay(opt: Optimizer, params: Iterable):

@@ -1,7 +1,6 @@
 """Asking a trained model: validation, predictions of a whole loader, predictions of single texts."""
 
 import copy
-from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
@@ -14,9 +13,10 @@ from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.preds import GatherPredsCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
-from ulmfit_easy.learner.contexts import replaced
+from ulmfit_easy.learner.contexts import asking, replaced
 from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.learner.metric import as_metric
+from ulmfit_easy.models.evaluated import evaluated
 
 
 class Prediction(NamedTuple):
@@ -49,25 +49,16 @@ def loader_of(learn, ds_idx, dl):
 
 def validate(learn, ds_idx=1, dl=None, cbs=None) -> list[float]:
     """See `Learner.validate`. A recorder and metrics of its own: those of a fit that is under way stay untouched."""
+    return asking(learn, lambda: _validate(learn, ds_idx, dl, cbs))
+
+
+def _validate(learn, ds_idx, dl, cbs) -> list[float]:
     recorder = Recorder()
     learn.metrics = [as_metric(m) for m in listify(learn.metrics)]
     with (learn.removed_cbs([cb for cb in learn.cbs if isinstance(cb, Recorder)]), learn.added_cbs([recorder]),
           learn.added_cbs(cbs), replaced([learn], "metrics", [copy.copy(m) for m in learn.metrics])):
-        _run(learn, loader_of(learn, ds_idx, dl))
+        learn._do_validate(loader_of(learn, ds_idx, dl))
     return recorder.valid_values
-
-
-LOOP = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad", "training")  # what one pass over data changes
-
-
-def _run(learn, dl):
-    """One validation outside the loop; a fit that is under way (its callbacks may ask) goes on as it was."""
-    before, was_training = {name: getattr(learn, name) for name in LOOP}, learn.model.training
-    try:
-        learn._do_validate(dl)
-    finally:
-        vars(learn).update(before)
-        learn.model.train(was_training)
 
 
 def get_preds(learn, ds_idx, dl, cbs, *gather, **more):
@@ -91,17 +82,20 @@ def get_preds(learn, ds_idx, dl, cbs, *gather, **more):
         TrainingError: E505 for an `act` that would keep the numbers of all words in memory.
     """
     found = GatherPredsCallback(*gather, **more)
-    with learn.removed_cbs([Recorder, GatherPredsCallback]), learn.added_cbs([found, *listify(cbs)]):
-        _run(learn, loader_of(learn, ds_idx, dl))
+
+    def ask():
+        with learn.removed_cbs([Recorder, GatherPredsCallback]), learn.added_cbs([found, *listify(cbs)]):
+            learn._do_validate(loader_of(learn, ds_idx, dl))
+
+    asking(learn, ask)
     always, names = {"preds", "targets"}, ("inputs", "preds", "targets", "decoded", "losses")
     return tuple(getattr(found, name) for name in names if name in always | found.wanted)
 
 
 def predict(learn, item, with_input=False):
-    """See `Learner.predict`. A lean path: no callbacks, no bar, and the model's mode is put back afterwards."""
+    """See `Learner.predict`. A lean path, without callbacks or a bar; it works beside a fit in another thread."""
     texts, alone = as_texts(learn, item)
-    with evaluating(learn.model):
-        raw = raw_predictions(learn, learn.dls.test_dl(texts))
+    raw = raw_predictions(evaluated(learn.model), learn.dls.test_dl(texts))
     probs, decided = activation_of(learn.loss_func)(raw), decodes_of(learn.loss_func)(raw)
     found = [Prediction(learn.dls.decode(d), d, p) for d, p in zip(decided, probs, strict=True)]
     if with_input:
@@ -118,21 +112,10 @@ def as_texts(learn, item):
     return [item] if alone else item if hasattr(item, "__len__") else list(item), alone
 
 
-@contextmanager
-def evaluating(model):
-    """The model in evaluation mode for the length of a block."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
-
-
 @torch.no_grad()
-def raw_predictions(learn, dl) -> Tensor:
-    """The model's outputs (N, C) for a loader of texts, in the order of the texts, on the CPU."""
-    raw = torch.cat([_logits(learn.model(*batch[: dl.n_inp])) for batch in dl]).float().cpu()
+def raw_predictions(model, dl) -> Tensor:
+    """A model's outputs (N, C) for a loader of texts, in the order of the texts, on the CPU."""
+    raw = torch.cat([_logits(model(*batch[: dl.n_inp])) for batch in dl]).float().cpu()
     return raw[torch.as_tensor(dl.order).argsort()]
 
 
@@ -152,20 +135,19 @@ def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, trunc_at=150):
         pick = rng.permutation(dl.n_rows)[:max_n]
         dl = ClassifierDataLoader(dl.ids, dl.rows[pick], None if dl.targets is None else dl.targets[pick],
                                   bs=max_n, backwards=dl.backwards, device=dl.device)
-    with evaluating(learn.model):
-        rows = _result_rows(learn, dl, trunc_at)
+    rows = _result_rows(learn, evaluated(learn.model), dl, trunc_at)
     rows = [rows[i] for i in (rng.permutation(len(rows)) if shuffle else range(len(rows)))]
     columns = ["text", "next words", "predicted"] if learn.dls.task == "lm" else ["text", "target", "predicted"]
     return show_table(rows[:max_n], columns)
 
 
 @torch.no_grad()
-def _result_rows(learn, dl, trunc_at) -> list:
+def _result_rows(learn, model, dl, trunc_at) -> list:
     """The rows of the first batch in words: text, what comes next or the target, what the model says."""
     dls, rows = learn.dls, []
     for batch in islice(dl, 1):
         xb, yb = batch[: dl.n_inp], batch[dl.n_inp :]
-        output = learn.model(*xb)
+        output = model(*xb)
         if dls.task == "lm":
             n = trunc_at
             guesses = [output.decoder(states).argmax(-1) for states in output.dropped[:, :n]]  # (n,) of (n, E)

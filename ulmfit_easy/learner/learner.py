@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ from ulmfit_easy.learner.losses import loss_for
 from ulmfit_easy.learner.lr_find import lr_find, valley
 from ulmfit_easy.learner.metrics import as_metric
 from ulmfit_easy.learner.optim import Adam, Rate
+from ulmfit_easy.learner.turns import Turn, surely
 
 Moms = tuple[float, float, float]
 
@@ -63,6 +63,7 @@ class Learner(TellsAbsent):
         self.checkpointed = Counter()  # fits that are over, by the folder of their CheckpointCallback
         self.dl, self.xb, self.yb, self.pred, self.loss, self.loss_grad = None, (), (), None, None, None
         self.cbs: list[Callback] = []
+        self.turn = Turn()
         self.add_cbs([TrainEvalCallback(), Recorder(), ProgressCallback()] if default_cbs else [])
         self.add_cbs(cbs)
         self("after_create")
@@ -76,6 +77,9 @@ class Learner(TellsAbsent):
     def fit(self, n_epoch: int, lr: Rate | None = None, wd: float | None = None, cbs=None, reset_opt: bool = False,
             start_epoch: int = 0):
         """Train for `n_epoch` epochs at a constant rate, validating after each; `cbs` are there for this fit only."""
+        contexts.fitting(self, lambda: self._fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch))
+
+    def _fit(self, n_epoch, lr, wd, cbs, reset_opt, start_epoch):
         if not len(self.dls.train):
             raise TrainingError("E506", received="a learner without training data, as load_learner gives",
                                 expected="texts to learn from", fix="build a learner with data")
@@ -127,18 +131,17 @@ class Learner(TellsAbsent):
 
     def _with_events(self, name, f, *args):
         """Run `f` between `before_x` and `after_x`; a Cancel exception of x goes to `after_cancel_x`."""
+        cleanup = f"cleanup_{name}"
+        surely(lambda: self._between(name, f, *args),
+               lambda: [(cb, cleanup) for cb in reversed(self._sorted_cbs())] if cleanup in EVENTS else [])
+
+    def _between(self, name, f, *args):
         try:
-            try:
-                self(f"before_{name}")
-                f(*args)
-            except CANCEL[name]:
-                self(f"after_cancel_{name}")
-            self(f"after_{name}")
-        finally:
-            if f"cleanup_{name}" in EVENTS:
-                with ExitStack() as stack:  # every cleanup runs, even if another one fails
-                    for cb in reversed(self._sorted_cbs()):
-                        stack.callback(cb, f"cleanup_{name}")
+            self(f"before_{name}")
+            f(*args)
+        except CANCEL[name]:
+            self(f"after_cancel_{name}")
+        self(f"after_{name}")
 
     def __call__(self, event: str):
         """Send an event to all callbacks, by their order."""

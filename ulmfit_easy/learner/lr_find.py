@@ -13,8 +13,10 @@ from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.anneal import SchedExp
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
+from ulmfit_easy.learner.contexts import fitting
 from ulmfit_easy.learner.events import CancelFitException, CancelValidException
 from ulmfit_easy.learner.schedule import ParamScheduler
+from ulmfit_easy.learner.turns import turn_to_fit
 
 
 def valley(lrs, losses) -> float:
@@ -104,10 +106,15 @@ def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
     if not 0 < start_lr < end_lr or num_it < 2:
         raise TrainingError("E502", received=f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it}",
                             expected="0 < start_lr < end_lr and at least 2 steps", fix="use the defaults first")
-    n_epoch = num_it // max(1, len(learn.dls.train)) + 1
-    with restored(learn), learn.removed_cbs([cb for cb in learn.cbs if not cb.in_lr_find]):
-        finder = LRFinder(start_lr, end_lr, num_it, stop_div)
-        learn.fit(n_epoch, cbs=[finder, ProgressCallback(table=False)])
+    put_back: list = []
+
+    def look():
+        put_back.append(_restorer(learn))
+        with learn.removed_cbs([cb for cb in learn.cbs if not cb.in_lr_find]):
+            finder = LRFinder(start_lr, end_lr, num_it, stop_div)
+            learn.fit(num_it // max(1, len(learn.dls.train)) + 1, cbs=[finder, ProgressCallback(table=False)])
+
+    fitting(learn, look, (lambda: [undo() for undo in put_back],))
     lrs, losses = learn.recorder.lrs, learn.recorder.losses
     finite = next((i for i, v in enumerate(losses) if not math.isfinite(v)), len(losses))
     lrs, losses = lrs[:finite], losses[:finite]
@@ -129,15 +136,29 @@ def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
 @contextmanager
 def restored(learn):
     """Whatever happens in the block: weights, optimizer, loaders and random state are as before, to the bit."""
+    with turn_to_fit():
+        put_back = _restorer(learn)
+        try:
+            try:
+                yield
+            finally:
+                put_back()
+        finally:
+            put_back()  # a Ctrl-C may have broken into the lines above
+
+
+def _restorer(learn):
+    """A function that gives weights, optimizer, loaders and random state the values that they have now."""
     weights = {k: v.detach().clone() for k, v in learn.model.state_dict().items()}
-    opt = learn.opt
+    opt, done = learn.opt, []
     opt_state = None if opt is None else copy.deepcopy(opt.state_dict())
     loader = learn.dls.train
     loader_state = copy.deepcopy(loader.state_dict()) if hasattr(loader, "state_dict") else None
     was_training, rng = learn.model.training, random_state()
-    try:
-        yield
-    finally:
+
+    def put_back():
+        if done:
+            return
         learn.model.load_state_dict(weights)
         learn.model.train(was_training)
         learn.opt = opt
@@ -146,3 +167,6 @@ def restored(learn):
         if loader_state is not None:
             loader.load_state_dict(loader_state)
         set_random_state(rng)
+        done.append(True)
+
+    return put_back

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.models.softmax import lm_cross_entropy
 from ulmfit_easy.text.special import PAD_ID, UNK_ID
 
@@ -56,18 +57,14 @@ def score_ids(learn, docs: list[np.ndarray]) -> list[TextScore]:
     ids = torch.full((len(docs), int(lengths.max())), PAD_ID, device=device)  # (B, T)
     for row, doc in zip(ids, docs, strict=True):
         row[: len(doc)] = torch.from_numpy(doc)
-    total, hidden, was_training = torch.zeros(len(docs), dtype=torch.float64, device=device), None, learn.model.training
-    learn.model.eval()
-    try:
-        for start in range(0, ids.shape[1] - 1, seq_len):
-            xb, yb = ids[:, start : start + seq_len], ids[:, start + 1 : start + 1 + seq_len]
-            xb = xb[:, : yb.shape[1]]
-            output = learn.model(xb, hidden)
-            hidden = output.hidden
-            nll = lm_cross_entropy(output, yb, reduction="none")  # (B, t)
-            real = torch.arange(start + 1, start + 1 + yb.shape[1], device=device) < lengths.unsqueeze(1)  # (B, t)
-            total -= nll.double().where(real, 0.0).sum(1)
-    finally:
-        learn.model.train(was_training)
+    total, hidden, model = torch.zeros(len(docs), dtype=torch.float64, device=device), None, evaluated(learn.model)
+    for start in range(0, ids.shape[1] - 1, seq_len):
+        xb, yb = ids[:, start : start + seq_len], ids[:, start + 1 : start + 1 + seq_len]
+        xb = xb[:, : yb.shape[1]]
+        output = model(xb, hidden)
+        hidden = output.hidden
+        nll = lm_cross_entropy(output, yb, reduction="none")  # (B, t)
+        real = torch.arange(start + 1, start + 1 + yb.shape[1], device=device) < lengths.unsqueeze(1)  # (B, t)
+        total -= nll.double().where(real, 0.0).sum(1)
     unknown = ((ids == UNK_ID) & (torch.arange(ids.shape[1], device=device) > 0)).sum(1)
     return [TextScore(float(p), max(int(n) - 1, 0), int(u)) for p, n, u in zip(total, lengths, unknown, strict=True)]

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ulmfit_easy.data.random_state import checked_seed, random_state, set_random_state
+from ulmfit_easy.learner.turns import turn_to_fit
 
 
 def set_seed(s: int, reproducible: bool = False):
@@ -23,14 +24,25 @@ def set_seed(s: int, reproducible: bool = False):
 def no_random(seed: int = 42, reproducible: bool = True):
     """Random numbers from `seed` for the length of a block; after it they go on as if there had been none.
 
+    All threads share Python's, numpy's and torch's generators. So the fits and the blocks of other threads wait for
+    the end of this one: what is built and trained in such a block is the same, alone or beside other threads.
+
     Args:
         reproducible: also a deterministic cuDNN for the length of the block.
     """
-    before, cudnn = random_state(), torch.backends.cudnn
-    flags = cudnn.deterministic, cudnn.benchmark
-    try:
-        set_seed(seed, reproducible)
-        yield
-    finally:
-        set_random_state(before)
-        cudnn.deterministic, cudnn.benchmark = flags
+    cudnn = torch.backends.cudnn
+    with turn_to_fit():
+        before, flags = random_state(), (cudnn.deterministic, cudnn.benchmark)
+
+        def put_back():
+            set_random_state(before)
+            cudnn.deterministic, cudnn.benchmark = flags
+
+        try:
+            try:
+                set_seed(seed, reproducible)
+                yield
+            finally:
+                put_back()
+        finally:
+            put_back()  # a Ctrl-C may have broken into the lines above

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.preds import set_dropout
-from ulmfit_easy.learner.inference import as_texts, evaluating, raw_predictions
+from ulmfit_easy.learner.inference import as_texts, raw_predictions
 from ulmfit_easy.learner.losses import activation_of
 from ulmfit_easy.learner.seeds import no_random
+from ulmfit_easy.models.evaluated import evaluated
 
 
 class UncertainPrediction(NamedTuple):
@@ -47,12 +48,9 @@ def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = Non
             return predict_with_uncertainty(learn, item, n)
     texts, alone = as_texts(learn, item)
     dl, act = learn.dls.test_dl(texts), activation_of(learn.loss_func)
-    with evaluating(learn.model):
-        try:
-            set_dropout(learn.model, True)
-            passes = torch.stack([act(raw_predictions(learn, dl)) for _ in range(n)])  # (n, N, C)
-        finally:
-            set_dropout(learn.model, False)
+    model = evaluated(learn.model)
+    set_dropout(model, True)
+    passes = torch.stack([act(raw_predictions(model, dl)) for _ in range(n)])  # (n, N, C)
     probs, std = passes.mean(0), passes.std(0)  # (N, C) each
     decided = {"single": probs.argmax(-1), "multi": probs > getattr(learn.loss_func, "thresh", 0.5)}
     decided = decided.get(learn.dls.task, probs)

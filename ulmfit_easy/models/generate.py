@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.awd_lstm import Hidden
+from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.models.language_model import LanguageModel
 from ulmfit_easy.models.softmax import LMOutput
 
@@ -58,15 +59,11 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
         raise TrainingError("E502", received=f"beam={beam} for {num_samples or 1} texts", expected="a beam for each",
                             fix="raise beam= or lower num_samples=")
     keep = partial(_filter, temperature=temperature, min_p=min_p, top_k=top_k, top_p=top_p, banned=list(banned))
-    stop, was_training = set(stop), model.training
-    model.eval()
-    try:
-        if beam is None:
-            found = _sample(model, prompts, n_words, keep, stop, seed, num_samples or 1)
-        else:
-            found = [_beam_search(model, prompt, n_words, keep, sorted(stop), beam) for prompt in prompts]
-    finally:
-        model.train(was_training)
+    stop, model = set(stop), evaluated(model)
+    if beam is None:
+        found = _sample(model, prompts, n_words, keep, stop, seed, num_samples or 1)
+    else:
+        found = [_beam_search(model, prompt, n_words, keep, sorted(stop), beam) for prompt in prompts]
     found = [texts[:num_samples] if num_samples else texts[0] for texts in found]
     return found[0] if alone else found
 

@@ -46,7 +46,8 @@ class HookCallback(Callback):
 
     def _store(self, i: int):
         def run(module, inputs, output):
-            self.stored[i] = self.hook(module, inputs, output)
+            if module is self.modules[i]:  # not that of another thread's question
+                self.stored[i] = self.hook(module, inputs, output)
 
         return run
 

@@ -1,6 +1,7 @@
 """What a fit does where a batch does not fit into memory: say what would fit, or go on in parts."""
 
 import copy
+from types import MethodType
 
 import torch
 from torch import nn
@@ -45,7 +46,7 @@ class OutOfMemoryCallback(Callback):
         vars(self.learn).pop("_do_batch", None)
         self.start = None
         if self.n_parts > 1:
-            del self.learn.encoder.forward
+            vars(self.learn.encoder).pop("forward", None)
 
     def before_batch(self):
         if self.training:
@@ -103,7 +104,7 @@ class OutOfMemoryCallback(Callback):
                               "choose a smaller bs, a shorter seq_len or a smaller model")
         self.n_parts = min(2 * self.n_parts, n_rows)
         self.rows, self.why = -(-n_rows // self.n_parts), why
-        encoder.forward = in_parts(encoder, self.n_parts)
+        encoder.forward = MethodType(in_parts(encoder, self.n_parts), encoder)
         if self.split and self.learn.verbose:
             print(f"Batch {self.iter} of {n_rows:,} rows does not fit into memory: reading {self.rows:,} at a time.")
 
@@ -123,7 +124,7 @@ def in_parts(encoder: nn.Module, n: int):
     """The forward of an encoder that reads its rows in `n` parts and computes each again for its gradient."""
     whole = type(encoder).forward
 
-    def forward(ids, lengths=None, hidden=None) -> EncoderOutput:
+    def forward(encoder, ids, lengths=None, hidden=None) -> EncoderOutput:
         outputs = []
         for rows in torch.arange(len(ids)).chunk(n):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
