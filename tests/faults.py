@@ -227,3 +227,32 @@ def killed(work: Callable[[], None], rng: random.Random, seconds: float) -> bool
     time.sleep(rng.uniform(0, seconds))
     os.kill(pid, signal.SIGKILL)
     return os.waitpid(pid, 0)[1] == signal.SIGKILL
+
+
+class AtLine:
+    """A block in which Ctrl-C comes at the k-th line of the library; `fired` tells whether there were so many.
+
+    Lines are counted from the first one that the thread runs inside the block; without `k` they are only counted.
+    """
+
+    def __init__(self, k: int | None = None):
+        self.k, self.lines, self.fired, self.root = k, 0, False, str(Path(files.__file__).parent)
+
+    def __enter__(self):
+        self.before = sys.gettrace()
+        sys.settrace(self.enters)
+        return self
+
+    def __exit__(self, *error):
+        sys.settrace(self.before)
+
+    def enters(self, frame, event, arg):
+        return self.moves if frame.f_code.co_filename.startswith(self.root) else None
+
+    def moves(self, frame, event, arg):
+        if event == "line":
+            self.lines += 1
+            if self.lines == self.k:
+                self.fired, self.place = True, f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+                raise KeyboardInterrupt
+        return self.moves

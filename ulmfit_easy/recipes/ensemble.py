@@ -3,11 +3,35 @@
 import torch
 from torch import Tensor
 
+from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.learner.inference import as_texts
+
 
 def ensemble(learners, texts) -> Tensor:
     """The mean of the models' probabilities for each text, (N, C): of probabilities, not of logits.
 
+    Columns are in the order of the first learner's classes, whatever the order of the others.
+
+    Args:
+        texts: as for `learn.predict`.
+
+    Raises:
+        TrainingError: E502 for learners of other classes.
+
     Source: Howard & Ruder 2018, section 3.3: a forward and a backward model, 0.5 to 0.7 points better than one.
     """
-    texts = [texts] if isinstance(texts, str) else list(texts)
-    return torch.stack([torch.stack([p.probs for p in learn.predict(texts)]) for learn in learners]).mean(0)
+    learners = list(learners)
+    classes = learners[0].dls.classes
+    for learn in learners[1:]:
+        theirs = learn.dls.classes
+        if set(theirs or ()) != set(classes or ()) or len(theirs or ()) != len(classes or ()):
+            raise TrainingError("E502", received=f"learners of other classes: {some(theirs or ['none'])}",
+                             expected=f"those of the first one: {some(classes or ['none'])}",
+                             fix="train all of them on the same labels")
+    texts, _ = as_texts(learners[0], texts)  # read once: an iterator cannot be asked twice
+    return torch.stack([_probs(learn, texts, classes) for learn in learners]).mean(0)
+
+
+def _probs(learn, texts, classes) -> Tensor:
+    probs = torch.stack([p.probs for p in learn.predict(texts)])  # (N, C)
+    return probs if classes is None else probs[:, [learn.dls.classes.index(c) for c in classes]]

@@ -1,8 +1,10 @@
 """`ULMFiT`: all three stages behind scikit-learn's `fit` and `predict`."""
 
+import copy
 import inspect
 import json
 import math
+import threading
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +13,15 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.data.balance import given_weights
-from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.files import atomic_path, existing, free_place, read_json, write_json
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm, shipped_lm
-from ulmfit_easy.learner.seeds import set_seed
+from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text import load_learner
+from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.ensemble import ensemble
@@ -88,14 +90,16 @@ class ULMFiT:
             raise TrainingError("E502", received=f"valid_pct={self.valid_pct}", expected="a fraction between 0 and 1",
                                 fix="0.1 keeps one text in ten aside")
         df = pd.DataFrame({"text": texts, "label": labels}, dtype=object).assign(valid=False)
-        with self._seeded(), self._quiet():
+        with turn_to_fit() if self.seed is None else no_random(self.seed, reproducible=False), self._quiet():
             df.loc[checked_split(DefaultSplitter(labels, self.valid_pct, self.seed), df)[1], "valid"] = True
             corpus = corpus_of(df, () if unlabelled is None else texts_of(unlabelled))
             directions = [(backwards, self._start(backwards, source)) for backwards, source in directions]
-            self.learners_ = [self._fit_one(df, corpus, *direction, left=len(directions) - i)
-                              for i, direction in enumerate(directions)]
-            self.classes_ = np.array(self.learners_[0].dls.classes)
-            self._compare(df)
+            fitted = copy.copy(self)  # an estimator is fitted in one step, or not
+            fitted.learners_ = [self._fit_one(df, corpus, *direction, left=len(directions) - i)
+                                for i, direction in enumerate(directions)]
+            fitted.classes_ = np.array(fitted.learners_[0].dls.classes)
+            fitted._compare(df)
+            vars(self).update(vars(fitted))
         return self
 
     def _directions(self) -> list[tuple]:
@@ -268,23 +272,13 @@ class ULMFiT:
 
     @contextmanager
     def _quiet(self):
-        """No warnings inside, unless the estimator is verbose."""
+        """No warnings inside, unless the estimator is verbose; in the main thread, for all threads share the filters."""
+        if self.verbose or threading.current_thread() is not threading.main_thread():
+            yield
+            return
         with warnings.catch_warnings():
-            if not self.verbose:
-                warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")
             yield
-
-    @contextmanager
-    def _seeded(self):
-        """Global random state from the seed inside, as it was outside."""
-        before = random_state()
-        try:
-            if self.seed is not None:
-                set_seed(self.seed)
-            yield
-        finally:
-            if self.seed is not None:
-                set_random_state(before)
 
 
 def _way(backwards: bool) -> str:

@@ -77,7 +77,9 @@ class CheckpointCallback(Callback):
             self.learn.start_epoch = self.state["epoch"]
             self._tell(f"going on in epoch {self.state['epoch']} after batch {self.state['loader']['position']}")
         if threading.current_thread() is threading.main_thread():
-            self.handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+            self.handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+            for number in self.handlers:
+                signal.signal(number, self._on_signal)
         self.saved_at = time.perf_counter()
 
     def before_train(self):
