@@ -230,13 +230,13 @@ def killed(work: Callable[[], None], rng: random.Random, seconds: float) -> bool
 
 
 class AtLine:
-    """A block in which Ctrl-C comes at the k-th line of the library; `fired` tells whether there were so many.
+    """A block in which Ctrl-C comes at the k-th line, from 0, that the library runs; without `k` it comes never.
 
-    Lines are counted from the first one that the thread runs inside the block; without `k` they are only counted.
+    `places` has the lines that came, as `file:number`; `fired` tells whether there were so many.
     """
 
     def __init__(self, k: int | None = None):
-        self.k, self.lines, self.fired, self.root = k, 0, False, str(Path(files.__file__).parent)
+        self.k, self.places, self.fired, self.root = k, [], False, str(Path(files.__file__).parent)
 
     def __enter__(self):
         self.before = sys.gettrace()
@@ -251,8 +251,13 @@ class AtLine:
 
     def moves(self, frame, event, arg):
         if event == "line":
-            self.lines += 1
-            if self.lines == self.k:
-                self.fired, self.place = True, f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            self.places.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
+            if len(self.places) - 1 == self.k:
+                self.fired = True
                 raise KeyboardInterrupt
         return self.moves
+
+    def first_and_last(self) -> list[int]:
+        """For each line that came, the `k` of its first and its last time, in order."""
+        first = {place: k for k, place in reversed([*enumerate(self.places)])}
+        return sorted({*first.values(), *{place: k for k, place in enumerate(self.places)}.values()})

@@ -1,16 +1,17 @@
-"""Ctrl-C at every line of the library, one after the other: nothing of what was going on stays behind."""
+"""Ctrl-C at every line of the library, and threads that ask and train at once: nothing stays behind or is mixed up."""
 
 import signal
+import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 import torch
 from faults import AtLine, tally
-from learner_toys import classifier, lm, same, state, text_dls
+from learner_toys import classifier, same, state, text_dls
 
 from ulmfit_easy.all import (
-    SGD,
     CheckpointCallback,
     CSVLogger,
     GradientAccumulation,
@@ -55,7 +56,8 @@ def surroundings(learn) -> dict:
     return {"callbacks": [id(cb) for cb in learn.cbs], "its names": sorted(vars(learn)), "metrics": learn.metrics,
             "recorder": id(learn.recorder), "training": learn.training, "verbose": learn.verbose,
             "gradients": torch.is_grad_enabled(), "autocast": torch.is_autocast_enabled("cpu"),
-            "blocks of autocast": blocks_of_autocast(), "hooks": sum(len(m._forward_hooks) for m in learn.model.modules()),
+            "blocks of autocast": blocks_of_autocast(),
+            "hooks": [len(module._forward_hooks) for module in learn.model.modules()],
             "handlers": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)],
             "turns": [FITS.held, learn.turn.held], "left": [p.grad for p in learn.model.parameters()],
             "forward": [name for m in learn.model.modules() for name in vars(m) if name == "forward"]}
@@ -78,13 +80,15 @@ def put_right(before):
 
 
 def interrupted(make, call, step, changes=False):
-    """A call under a Ctrl-C at each `step`-th line: how many there were, and what stayed behind at which line."""
+    """A call under a Ctrl-C at each `step`-th of its lines, the first and the last time that each comes.
+
+    Gives how many there were, and what stayed behind at which line.
+    """
     learn = make()
     call(learn)
     with AtLine() as all_lines:
         call(learn)
-    lost, last = [], range(all_lines.lines - 60, all_lines.lines)
-    ks = sorted({*range(1, all_lines.lines, step), *(last if step == 1 else last[::7])})
+    lost, ks = [], all_lines.first_and_last()[::step]
     for k in ks:
         before, weights, rng = surroundings(learn), state(learn.model), random_state()
         mode = learn.model.training
@@ -97,14 +101,14 @@ def interrupted(make, call, step, changes=False):
             wrong += [] if learn.model.training == mode else ["mode"]
             wrong += [] if torch.equal(random_state()["torch"], rng["torch"]) else ["random numbers"]
         if line.fired and wrong:
-            lost.append((k, line.place, wrong))
+            lost.append((k, line.places[-1], wrong))
             put_right(before)
             learn = make()
             call(learn)
     return len(ks), lost
 
 
-@pytest.mark.parametrize("step", [397, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [97, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", [*CHANGES, *QUESTIONS])
 def test_ctrl_c_at_any_line_leaves_nothing_behind(name, step, tmp_path):
     call = CHANGES.get(name) or QUESTIONS[name]
@@ -114,3 +118,33 @@ def test_ctrl_c_at_any_line_leaves_nothing_behind(name, step, tmp_path):
         tried, lost = interrupted(lambda: classifier(dls, path=tmp_path), call, step, changes=name in CHANGES)
     print(*lost, sep="\n")
     tally("R11", name, tried, len(lost), "lines", "left something")
+
+
+@pytest.mark.parametrize("n", [24, pytest.param(400, marks=pytest.mark.slow)])
+def test_threads_get_the_answers_of_one_thread(n, tmp_path):
+    """Questions of several kinds from four threads, and fits of one seed from three."""
+    dls, before = text_dls(n=24), sys.getswitchinterval()
+    learn = classifier(dls, path=tmp_path)
+    questions = [lambda: learn.predict(["a b", "the film"])[1].probs, lambda: learn.get_preds()[0],
+                 lambda: torch.tensor(learn.validate())]
+    want, wrong = [ask() for ask in questions], 0
+    try:
+        sys.setswitchinterval(2e-5)
+        with ThreadPoolExecutor(4) as pool:
+            learn.model.train()
+            found = [(i % 3, pool.submit(questions[i % 3])) for i in range(n)]
+            wrong += sum(not torch.equal(answer.result(), want[i]) for i, answer in found)
+            weights = [fit.result() for fit in [pool.submit(seeded_fit, dls) for _ in range(max(3, n // 40))]]
+    finally:
+        sys.setswitchinterval(before)
+    differ = sum(not same(w, weights[0]) for w in [*weights, seeded_fit(dls)])
+    tally("R12", "questions of three kinds from four threads", n, wrong, "asked", "with another answer")
+    tally("R12", "fits of one seed from four threads, to the bit", len(weights), differ, "fits", "different")
+
+
+def seeded_fit(dls):
+    with no_random(3):
+        learn = classifier(dls)
+        learn.dls.train.load_state_dict({"seed": 0, "epoch": 0})
+        learn.fit(1, 1e-2)
+        return state(learn.model)

@@ -272,7 +272,7 @@ class ULMFiT:
 
     @contextmanager
     def _quiet(self):
-        """No warnings inside, unless the estimator is verbose; in the main thread, for all threads share the filters."""
+        """No warnings inside, unless it is verbose. In the main thread only: all threads share the filters."""
         if self.verbose or threading.current_thread() is not threading.main_thread():
             yield
             return
