@@ -193,6 +193,6 @@ def test_callbacks_made_for_real_fits_stay_out_of_it(tmp_path):
 
 
 def test_the_estimator_takes_seeds_and_random_state_from_where_they_are_defined():
-    for function in (estimator.set_seed, estimator.random_state, estimator.set_random_state):
+    for function in (estimator.no_random, estimator.turn_to_fit):
         assert f"from {function.__module__} import" in inspect.getsource(estimator)
     assert "learner.lr_find" not in inspect.getsource(estimator)
