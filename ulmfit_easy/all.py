@@ -22,7 +22,7 @@ from ulmfit_easy.data.doctor import doctor
 from ulmfit_easy.data.getters import AttrGetter, ColReader, ItemGetter, RegexLabeller
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
-from ulmfit_easy.data.sources import get_text_files, parent_label, read_table
+from ulmfit_easy.data.sources import get_files, get_text_files, parent_label, read_table
 from ulmfit_easy.data.splits import (
     ColSplitter,
     EndSplitter,

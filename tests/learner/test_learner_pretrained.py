@@ -54,9 +54,32 @@ def test_pretrained_weights_may_come_as_a_pair_of_files(lm_dls, tmp_path):
     old = lm(lm_dls, path=tmp_path)
     old.save("old.v1")
     write_json(tmp_path / "models/words.json", list(lm_dls.text_vocab))
-    for names in (("old.v1", "words"), ("old.v1", "words.json")):
-        new = lm(lm_dls, path=tmp_path, pretrained_fnames=names)
+    for pickled, words in (("l", list(lm_dls.text_vocab)), ("v", lm_dls.vocab)):
+        (tmp_path / f"models/{pickled}.pkl").write_bytes(pickle.dumps(words))
+    for names in (("old.v1", "words"), ("old.v1", "words.json"), ("old.v1.safetensors", "l"), ("old.v1", "v.pkl")):
+        new = lm(lm_dls, path=tmp_path, config=None, pretrained_fnames=names)  # the sizes are those of the file
         assert same(state(new.model), state(old.model)) and new.n_matched == len(lm_dls.text_vocab)
+
+
+def test_a_pair_of_files_that_learn_save_wrote_after_training(lm_dls, clas_dls, tmp_path):
+    old = lm(lm_dls, path=tmp_path)
+    old.create_opt()
+    for p in old.model.parameters():
+        p.grad = torch.ones_like(p)
+    old.opt.step()
+    old.save("trained")  # with the optimizer's state
+    (tmp_path / "models/words.pkl").write_bytes(pickle.dumps(lm_dls.vocab))
+    new = lm(lm_dls, path=tmp_path, config=None, pretrained_fnames=("trained", "words"))
+    assert same(state(new.model), state(old.model))
+    clas = classifier(clas_dls, path=tmp_path, config=None, pretrained_fnames=("trained", "words"))
+    assert same(state(clas.encoder.rnns), state(old.encoder.rnns))
+    with pytest.raises(FileError, match=r"E404.*nowords\.json.*Fix: write them: json\.dump"):
+        lm(lm_dls, path=tmp_path, pretrained_fnames=("trained", "nowords"))
+    (tmp_path / "models/other.pkl").write_bytes(pickle.dumps([*lm_dls.vocab, "more"]))
+    with pytest.raises(FileError, match="E402.*the words other"):
+        lm(lm_dls, path=tmp_path, pretrained_fnames=("trained", "other"))
+    with pytest.raises(FileError, match="E402.*no AWD_QRNN"):
+        language_model_learner(lm_dls, "AWD_QRNN", path=tmp_path, pretrained_fnames=("trained", "words"))
 
 
 @pytest.mark.parametrize("names", [("lstm_fwd", "itos"), ["lstm_fwd.pth", "itos.pkl"]])

@@ -77,3 +77,69 @@ def test_the_column_text_stands_for_the_trained_one(item):
 
 def test_control_tokens_come_with_the_star_import():
     assert (UNK, PAD, BOS, EOS, FLD, TK_REP, TK_WREP, TK_UP, TK_MAJ) == SPECIAL_TOKENS
+
+
+# --- optimizers, schedules, splitters, callbacks ----------------------------------------------------------------------
+
+
+def test_one_bare_tensor_is_a_group_of_one_parameter():
+    p = torch.arange(4.0)
+    p.grad = torch.ones(4)
+    opt = SGD(p, lr=0.1)
+    opt.step()
+    assert torch.allclose(p, torch.arange(4.0) - 0.1) and len(opt.param_groups) == 1
+
+
+def test_several_hyper_parameters_are_set_at_once_and_groups_are_frozen():
+    opt = SGD([[torch.zeros(1, requires_grad=True)] for _ in range(3)], lr=0.1)
+    opt.set_hypers(lr=slice(1e-4, 1e-2), wd=0.5)
+    assert [h["lr"] for h in opt.hypers] == pytest.approx([1e-4, 1e-3, 1e-2]) and opt.hypers[0]["wd"] == 0.5
+    opt.freeze()
+    assert [p.requires_grad for group in opt.param_groups for p in group] == [False, False, True]
+    opt.unfreeze()
+    assert all(p.requires_grad for group in opt.param_groups for p in group) and opt.frozen_idx == 0
+
+
+def test_torchs_parameter_groups_are_layer_groups_with_values_of_their_own():
+    a, b, c = (torch.ones(2, requires_grad=True) for _ in range(3))
+    dicts = [{"params": [a, b], "lr": 0.1, "weight_decay": 0.5}, {"params": c, "lr": 0.01}]
+    opt = OptimWrapper(dicts, torch.optim.SGD, momentum=0.9)
+    assert [len(group) for group in opt.param_groups] == [2, 1] and opt.hypers[1]["wd"] == 0
+    assert [h["lr"] for h in opt.hypers] == [0.1, 0.01] and opt.hypers[0]["wd"] == 0.5 and opt.hypers[1]["mom"] == 0.9
+    for p in (a, c):
+        p.grad = torch.ones(2)
+    opt.step()
+    assert a.tolist() == pytest.approx([0.85] * 2) and c.tolist() == pytest.approx([0.99] * 2) and b.sum() == 2
+    assert [h["lr"] for h in OptimWrapper(iter(dicts), torch.optim.SGD, lr=1).hypers] == [1, 1]
+
+
+def test_schedules_can_be_handed_to_another_process():
+    import pickle
+
+    curves = [SchedNo(1, 2), SchedLin(1, 2), SchedCos(1, 2), SchedExp(1, 2), SchedPoly(1, 2, 3),
+              combined_cos(0.3, 1, 2, 0), combine_scheds([0.5, 0.5], [SchedLin(0, 1), SchedCos(1, 0)])]
+    for curve in curves:
+        again = pickle.loads(pickle.dumps(curve))
+        assert [again(pos) for pos in (0.0, 0.2, 0.7, 1.0)] == [curve(pos) for pos in (0.0, 0.2, 0.7, 1.0)]
+
+
+def test_a_splitter_of_several_folders_keeps_their_order():
+    files = [f"{folder}/pos/{i}.txt" for i in range(2) for folder in ("valid", "train", "test")]
+    train, valid = GrandparentSplitter(train_name=("train", "valid"), valid_name="test")(files)
+    assert train.tolist() == [1, 4, 0, 3] and valid.tolist() == [2, 5]
+
+
+def test_a_callback_gives_back_what_its_method_gave():
+    learn = Learner(DataLoaders([], []), torch.nn.Linear(2, 2), loss_func=MSELossFlat())
+    cb = Callback(before_fit=lambda self: 7)
+    learn.add_cb(cb)
+    assert cb("before_fit") == 7 and cb("after_fit") is None
+
+
+def test_files_of_any_kind_are_listed(tmp_path):
+    for name in ("a.txt", "b.MD", ".hidden", "sub/c.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    names = [[p.name for p in get_files(tmp_path, **kwargs)] for kwargs in (
+        {}, {"extensions": [".md"]}, {"recurse": False}, {"folders": ["sub"]})]
+    assert names == [["a.txt", "b.MD", "c.txt"], ["b.MD"], ["a.txt", "b.MD"], ["c.txt"]]

@@ -1,8 +1,8 @@
 """Pickled word lists, read without unpickling: a machine that makes lists and strings, and can do nothing else.
 
 A pickle is a program. Python's own reader runs it, and can be made to call anything; this one knows the few
-instructions that a list of strings takes and has none to import, call or construct. One name is understood,
-fastcore's list class `L`, and stands for the plain list inside it.
+instructions that a list of strings takes and has none to import, call or construct. Two names are understood,
+fastcore's list class `L` and our `Vocab`, and stand for the words inside them.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ PIECES = {**{f"▁{token}": token for token in SPECIAL_TOKENS}, "<unk>": UNK}
 
 
 def read_words(path: str | Path) -> list[str]:
-    """The strings of a pickled list (or fastcore `L`), in order.
+    """The strings of a pickled list (or fastcore `L`, or `Vocab`), in order.
 
     Raises:
         FileError: E404 where nothing is; E401, with the first instruction that was refused, for any other pickle,
@@ -34,17 +34,19 @@ def read_words(path: str | Path) -> list[str]:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES:,} bytes")
         words = _run(path.read_bytes())
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
             raise ValueError("something else than strings")
         "".join(set(words)).encode()  # a set: a few bytes of a pickle can repeat a long string a million times
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as e:
         raise FileError("E401", received=f"{path}, a word list with {str(e)[:200] or type(e).__name__}",
                         expected="a pickled list of strings and nothing else",
                         fix="do not use this file; take the original of whoever trained the model") from e
-    return words
+    return list(words)
 
 
 _L = object()  # an `L` on the stack, until the state that follows it puts a list in its place
+_VOCAB = object()  # a `Vocab` on the stack, until the tuple that it is made of takes its place
+_KNOWN = {"fastcore.foundation.L": _L, "ulmfit_easy.text.vocab.Vocab": _VOCAB}
 
 
 def _run(program: bytes):
@@ -81,11 +83,18 @@ def _run(program: bytes):
                 stack.append(memo[arg])
             case "GLOBAL" | "STACK_GLOBAL":
                 names = arg.split(" ") if arg else [stack.pop(-2), stack.pop()]
-                if names != ["fastcore.foundation", "L"]:
-                    raise ValueError(f"the name {'.'.join(names)!r}")
-                stack.append(_L)
+                if (name := ".".join(names)) not in _KNOWN:
+                    raise ValueError(f"the name {name!r}")
+                stack.append(_KNOWN[name])
             case "EMPTY_TUPLE":
                 stack.append(())
+            case "TUPLE":
+                at = marks.pop()
+                stack[at:] = [tuple(stack[at:])]
+            case "TUPLE1":
+                stack[-1:] = [(stack[-1],)]
+            case "REDUCE" if stack[-2] is _VOCAB and len(stack[-1]) == 1:
+                stack[-2:] = [stack[-1][0]]
             case "NEWOBJ" if stack[-2] is _L and stack[-1] == ():
                 stack.pop()
             case "EMPTY_DICT":

@@ -118,10 +118,16 @@ def is_missing(value) -> bool:
 def get_text_files(path, recurse: bool = True, folders: Sequence[str] | None = None, *,
                    extensions: Sequence[str] = (".txt",)) -> list[Path]:
     """The text files under `path`, in sorted order; `folders` keeps only these folders directly under it."""
+    return get_files(path, extensions, recurse, folders)
+
+
+def get_files(path, extensions: Sequence[str] | None = None, recurse: bool = True,
+              folders: Sequence[str] | None = None) -> list[Path]:
+    """The files under `path`, hidden ones left out, in sorted order; `extensions` keeps only those with these ends."""
     path = existing(path)
     roots = [path] if folders is None else [existing(path / folder) for folder in folders]
     files = {p for root in roots for p in (root.rglob("*") if recurse else root.glob("*"))
-             if p.suffix.lower() in extensions and p.is_file()
+             if (extensions is None or p.suffix.lower() in extensions) and p.is_file()
              and not any(part.startswith(".") for part in p.relative_to(path).parts)}
     return sorted(files)
 

@@ -157,10 +157,14 @@ def RandomSubsetSplitter(train_sz: float, valid_sz: float, seed: int | None = No
 
 
 def GrandparentSplitter(train_name="train", valid_name="valid") -> Callable[[Sequence], Split]:
-    """A splitter of files by the name of the folder two levels up: `train/pos/1.txt`; a list for several names."""
+    """A splitter of files by the name of the folder two levels up: `train/pos/1.txt`; a list for several names.
+
+    The rows are in the order of these names.
+    """
     def split(files) -> Split:
-        names = [Path(file).parent.parent.name for file in files]
-        return tuple(np.flatnonzero(np.isin(names, listify(wanted))) for wanted in (train_name, valid_name))
+        names = np.array([Path(file).parent.parent.name for file in files])  # (N,)
+        return tuple(np.concatenate([np.flatnonzero(names == name) for name in listify(wanted)])
+                     for wanted in (train_name, valid_name))
     return split
 
 

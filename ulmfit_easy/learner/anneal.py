@@ -1,7 +1,11 @@
-"""Curves from one value to another, as functions of progress in [0, 1]; values are numbers or arrays of them."""
+"""Curves from one value to another, as functions of progress in [0, 1]; values are numbers or arrays of them.
+
+They are partials of functions of this module, so that a process can hand them to another.
+"""
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
@@ -18,27 +22,43 @@ def cos_between(start, end, pos):
 
 def SchedNo(start, end) -> Sched:
     """A flat curve at `start`."""
-    return lambda pos: start
+    return partial(_flat, start)
 
 
 def SchedLin(start, end) -> Sched:
     """A straight line from start to end."""
-    return lambda pos: start + pos * (end - start)
+    return partial(_line, start, end)
 
 
 def SchedCos(start, end) -> Sched:
     """Half a cosine from start to end: slow, fast, slow."""
-    return lambda pos: cos_between(start, end, pos)
+    return partial(cos_between, start, end)
 
 
 def SchedExp(start, end) -> Sched:
     """An exponential curve from start to end, neither of them 0: a straight line where values are drawn as logs."""
-    return lambda pos: start * (end / start) ** pos
+    return partial(_exponential, start, end)
 
 
 def SchedPoly(start, end, power) -> Sched:
     """From start to end along `pos ** power`; 1 is a straight line."""
-    return lambda pos: start + (end - start) * pos**power
+    return partial(_power, start, end, power)
+
+
+def _flat(start, pos):
+    return start
+
+
+def _line(start, end, pos):
+    return start + pos * (end - start)
+
+
+def _exponential(start, end, pos):
+    return start * (end / start) ** pos
+
+
+def _power(start, end, power, pos):
+    return start + (end - start) * pos**power
 
 
 def combine_scheds(pcts: Sequence[float], scheds: Sequence[Sched]) -> Sched:
@@ -54,14 +74,13 @@ def combine_scheds(pcts: Sequence[float], scheds: Sequence[Sched]) -> Sched:
     if len(pcts) != len(scheds) or min(pcts, default=0) < 0 or not math.isclose(sum(pcts), 1, abs_tol=1e-6):
         raise TrainingError("E502", received=f"shares {list(pcts)} for {len(scheds)} curves",
                             expected="one share for each curve, 1 in all", fix="divide the shares by their sum")
-    starts = [0.0, *accumulate(pcts[:-1])]
+    return partial(_combined, pcts, [0.0, *accumulate(pcts[:-1])], scheds)
 
-    def schedule(pos):
-        # a border belongs to the curve after it, also where rounding puts it a hair too far to the right
-        i = max(i for i, start in enumerate(starts) if i == 0 or pos >= start - 1e-9)
-        return scheds[i](max(0.0, pos - starts[i]) / pcts[i] if pcts[i] else 0.0)
 
-    return schedule
+def _combined(pcts, starts, scheds, pos):
+    # a border belongs to the curve after it, also where rounding puts it a hair too far to the right
+    i = max(i for i, start in enumerate(starts) if i == 0 or pos >= start - 1e-9)
+    return scheds[i](max(0.0, pos - starts[i]) / pcts[i] if pcts[i] else 0.0)
 
 
 def combined_cos(pct: float, start, middle, end) -> Sched:

@@ -134,13 +134,15 @@ class Callback:
         super().__setattr__(attr, value)
 
     def __call__(self, event: str):
-        """Run the method for this event, if there is one and it applies."""
+        """Run the method for this event, if there is one and it applies, and return what it returns."""
         in_batch = event in BATCH_EVENTS
         applies = not in_batch or (self.run_train if self.learn.training else self.run_valid)
+        result = None
         if (self.run or event.startswith("cleanup")) and applies and (method := getattr(self, event, None)):
-            method()
+            result = method()
         if event == "cleanup_fit":
             self.run = True
+        return result
 
     def __repr__(self):
         return type(self).__name__

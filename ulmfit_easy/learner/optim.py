@@ -69,7 +69,7 @@ class Optimizer(TellsAbsent):
     """A torch optimizer over layer groups, with the hyper-parameters of each group under fastai's names.
 
     Args:
-        groups: lists of parameters, input side first; or the parameters, which are then one group.
+        groups: lists of parameters, input side first; or the parameters, or one of them, which are then one group.
         make: builds the torch optimizer from torch's own parameter groups.
         names: maps our names (lr, mom, sqr_mom, eps, wd) to torch's (`betas.0` is the first of a tuple); None for
             one that a schedule may set and this optimizer does not use.
@@ -79,7 +79,7 @@ class Optimizer(TellsAbsent):
     """
 
     def __init__(self, groups, make, names, *, no_decay=(), always_train=(), **hypers):
-        groups = list(groups)
+        groups = [groups] if isinstance(groups, torch.Tensor) else list(groups)
         if groups and isinstance(groups[0], torch.Tensor):
             groups = [groups]
         groups, skip = [list(g) for g in groups], {id(p) for p in no_decay}
@@ -91,8 +91,7 @@ class Optimizer(TellsAbsent):
         ])
         self.hypers = [{} for _ in groups]
         self.frozen_idx, self.scaler = 0, None
-        for name, value in hypers.items():
-            self.set_hyper(name, value)
+        self.set_hypers(**hypers)
 
     def set_hyper(self, name: str, value):
         """Set one hyper-parameter of every group; `value` may be anything that `expand_lr` takes."""
@@ -112,6 +111,19 @@ class Optimizer(TellsAbsent):
                     tg[key] = tuple(pair)
                 elif key:
                     tg[key] = 0.0 if name == "wd" and tg["_plain"] else v
+
+    def set_hypers(self, **hypers):
+        """Set several hyper-parameters, each as `set_hyper` does."""
+        for name, value in hypers.items():
+            self.set_hyper(name, value)
+
+    def freeze(self):
+        """Train the last group only."""
+        self.freeze_to(-1)
+
+    def unfreeze(self):
+        """Train all groups."""
+        self.freeze_to(0)
 
     def freeze_to(self, n: int):
         """Train the groups from the n-th on (negative counts from the end); forget gradients and moments."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 
+from ulmfit_easy._fastcore import listify
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.optim import Optimizer, Rate, expand_lr
 
@@ -18,7 +19,8 @@ class OptimWrapper(Optimizer):
     whatever a schedule says, as our own `SGD`.
 
     Args:
-        params: layer groups, or parameters.
+        params: layer groups, or parameters, or dicts as torch takes them, `{"params": ..., "lr": 1e-3}`, each of which
+            is a layer group.
         opt: a class such as `torch.optim.NAdam`, or what else makes a torch optimizer of torch's groups; or, without
             `params`, an optimizer that is there, whose groups are then the layer groups.
         hp_map: from torch's names to ours, by default `pytorch_hp_map`.
@@ -39,15 +41,22 @@ class OptimWrapper(Optimizer):
                                 expected="parameters and an optimizer's class, or an optimizer alone",
                                 fix="write OptimWrapper(params, torch.optim.NAdam) or OptimWrapper(opt=optimizer)")
 
+        params = params if params is None or isinstance(params, torch.Tensor) else list(params)
+        as_dicts = params if params and isinstance(params[0], dict) else []
+
         def make(torch_groups):
             if there:
                 old = opt.param_groups
                 opt.param_groups = [{**old[i // 2], **group} for i, group in enumerate(torch_groups)]
                 return opt
+            for i, group in enumerate(as_dicts):
+                for torch_group in torch_groups[2 * i : 2 * i + 2]:
+                    torch_group |= {k: v for k, v in group.items() if k != "params"}
             rate = {} if lr is None else {"lr": expand_lr(lr, len(torch_groups) // 2)[-1]}
             return opt(torch_groups, **rate, **kwargs)
 
-        groups = [group["params"] for group in opt.param_groups] if there else params
+        dicts = opt.param_groups if there else as_dicts
+        groups = [listify(group["params"]) for group in dicts] if dicts else params
         super().__init__(groups, make, {}, no_decay=no_decay, always_train=always_train)
         values = [hypers_of(group, hp_map or pytorch_hp_map) for group in self.opt.param_groups[::2]]
         self.names = {name: key for name, (key, _) in values[0].items()} if values else {}

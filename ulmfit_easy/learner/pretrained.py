@@ -11,10 +11,10 @@ from torch import Tensor
 from ulmfit_easy.bundle.artefact import load_state, load_weights
 from ulmfit_easy.bundle.foreign import load_any, load_foreign
 from ulmfit_easy.bundle.shipped import misfit, shipped, shipped_name, shipped_vectors
+from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import read_json, sha256_bytes
-from ulmfit_easy.learner.weights import model_file
-from ulmfit_easy.models.archs import Arch, get_arch
+from ulmfit_easy.models.archs import Arch, get_arch, sizes_of
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.models.remap import WordVectors, match_embeds
 from ulmfit_easy.text.tokenizers import Tokenizer
@@ -105,24 +105,50 @@ def with_sizes(theirs: dict | None, config: dict | None, defaults: dict) -> dict
     return {**{k: v for k, v in (theirs or {}).items() if k in defaults and not k.endswith("_p")}, **(config or {})}
 
 
-def start_from(learn, found: PretrainedLM | None, fnames=None, warn: bool = False):
+def find_pair(fnames, folder: Path, arch: Arch, dls) -> PretrainedLM:
+    """The language model of `pretrained_fnames`: the names of a weights file and a word list in a folder.
+
+    The weights are what `learn.save` wrote or fastai's `.pth`; the words a list in JSON, or pickled. Suffixes may be
+    left out.
+
+    Raises: FileError E402 for words of another model, another architecture or the other direction; E404 for a file
+        that is not there; and what `load_weights`, `read_words` and `load_foreign` raise.
+    """
+    name, words = (re.sub(r"\.(pth|safetensors|pkl|json)$", "", str(name)) for name in fnames)
+    json_list, pickled = (folder / f"{words}{end}" for end in (".json", ".pkl"))
+    if not (json_list.exists() or pickled.exists()):
+        raise FileError("E404", received=f"pretrained_fnames={list(fnames)} without {json_list} or {pickled.name}",
+                        expected="the words of the model",
+                        fix=f"write them: json.dump(list(dls.text_vocab), open({str(json_list)!r}, 'w'))")
+    if (theirs := folder / f"{name}.pth").exists():
+        _, vocab, weights = load_foreign(theirs, pickled)
+        backwards = None
+    else:
+        weights, metadata = load_weights(folder / f"{name}.safetensors")
+        weights = {k.removeprefix("model."): v for k, v in weights.items() if not k.startswith("opt.")}
+        vocab = Vocab(read_json(json_list) if json_list.exists() else read_words(pickled))
+        if metadata.get("vocab_sha256", vocab.sha256) != vocab.sha256:
+            raise FileError("E402", received=f"the words {words} for the weights {name}", expected="the words that "
+                            "these weights were trained with",
+                            fix="write list(dls.text_vocab) of the learner that saved them")
+        backwards = metadata.get("backwards")
+    sizes = sizes_of(weights)
+    if sizes.pop("arch", None) != arch.name:
+        raise FileError("E402", received=f"{folder / name}, which is no {arch.name}", expected=f"an {arch.name}",
+                        fix="name what learn.save of a language model wrote")
+    if backwards not in (None, dls.backwards):
+        raise direction_error(name, backwards, dls.backwards)
+    sizes.pop("vocab_sz")
+    return PretrainedLM(name, arch.name, {"config": sizes}, {"backwards": backwards}, vocab, weights)
+
+
+def start_from(learn, found: PretrainedLM | None, warn: bool = False):
     """The learner with pretrained weights, where there are some.
 
     Args:
-        found: what `find_lm` gave.
-        fnames: instead, the names of a weights file and a vocabulary under `path/models`, without suffixes: what
-            `learn.save` wrote and a JSON list, or fastai's `.pth` and `.pkl`.
+        found: what `find_lm` or `find_pair` gave.
         warn: tell it if there are none. A classifier waits for its first fit: `load_encoder` may follow.
     """
-    if fnames:
-        names = [re.sub(r"\.(pth|pkl|json)$", "", str(name)) for name in fnames]
-        weights_file, words = (model_file(learn, name) for name in names)
-        if weights_file.with_suffix(".pth").exists():
-            _, vocab, weights = load_foreign(weights_file.with_suffix(".pth"), words.with_suffix(".pkl"))
-        else:
-            weights, _ = load_weights(weights_file)
-            vocab = Vocab(read_json(words.with_suffix(".json")))
-        return learn.load_pretrained({k.removeprefix("model."): v for k, v in weights.items()}, vocab, weights_file)
     if found is not None:
         return learn.load_pretrained(found.weights, found.vocab, found.name)
     if warn:

@@ -16,7 +16,15 @@ from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat, loss_for
-from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, find_lm, start_from, take_over, with_sizes
+from ulmfit_easy.learner.pretrained import (
+    PretrainedLM,
+    direction_error,
+    find_lm,
+    find_pair,
+    start_from,
+    take_over,
+    with_sizes,
+)
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.learner.writing import write
 from ulmfit_easy.models.archs import get_arch
@@ -179,7 +187,7 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
         pretrained: True for the model that comes with the library, where there is one for this architecture and
             tokenizer (else a warning, and random weights); the folder of an exported language model, another library's
             checkpoint (docs/CHECKPOINTS.md), or what `read_lm` made of one; False starts anew.
-        pretrained_fnames: instead, the names of a weights file and a vocabulary under `path/models`.
+        pretrained_fnames: instead, the names of a weights file and a word list under `path/models`; see `find_pair`.
         softmax: "full"; "sampled" trains large vocabularies faster, with a loss that is an estimate;
             "adaptive" too, with a decoder that is not tied to the embedding. Validation is exact with each.
         precision: "fp32", "bf16" or "fp16", as `learn.to_fp32()` and its sisters; "auto" is bf16 on a CPU that
@@ -191,7 +199,7 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
     """
     refuse_unknown(kwargs, language_model_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=True)
-    found = None if pretrained_fnames else find_lm(pretrained, get_arch(arch), config, dls)
+    found = _found(pretrained, pretrained_fnames, get_arch(arch), config, dls, kwargs)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).lm_config)
     options = {"config": config, "drop_mult": drop_mult, "softmax": softmax}
     settings = {"kind": "language_model", "arch": get_arch(arch).name, "model": options}
@@ -199,7 +207,15 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
     kwargs = {"loss_func": loss_for("lm"), "splitter": get_arch(arch).lm_split, **kwargs}
     learn = LMLearner(dls, model, settings=settings, **kwargs)
     _set_precision(learn, precision)
-    return start_from(learn, found, pretrained_fnames, warn=pretrained is True)
+    return start_from(learn, found, warn=pretrained is True)
+
+
+def _found(pretrained, fnames, arch, config, dls, kwargs):
+    """The model to start from, if there is one, of a pair of files in the learner's folder or as `find_lm` has it."""
+    if not fnames:
+        return find_lm(pretrained, arch, config, dls)
+    folder = Path(kwargs.get("path") or dls.path) / kwargs.get("model_dir", "models")
+    return find_pair(fnames, folder, arch, dls)
 
 
 def _set_precision(learn, precision):
@@ -237,7 +253,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
     """
     refuse_unknown(kwargs, text_classifier_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=False)
-    found = None if pretrained_fnames else find_lm(pretrained, get_arch(arch), config, dls)
+    found = _found(pretrained, pretrained_fnames, get_arch(arch), config, dls, kwargs)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).clas_config)
     options = {"seq_len": seq_len, "config": config, "drop_mult": drop_mult, "lin_ftrs": lin_ftrs, "ps": ps,
                "max_len": max_len, "y_range": y_range, "n_class": n_out or dls.c, "pool_words": pool_words}
@@ -246,7 +262,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": loss_for(dls.task, weights), "splitter": get_arch(arch).clas_split, **kwargs}
     learn = TextLearner(dls, model, settings=settings, **kwargs)
-    return start_from(learn, found, pretrained_fnames, warn=pretrained is True)
+    return start_from(learn, found, warn=pretrained is True)
 
 
 BUILD = {"language_model": language_model_learner, "classifier": text_classifier_learner}

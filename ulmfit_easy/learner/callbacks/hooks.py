@@ -74,7 +74,7 @@ class ActivationStats(HookCallback):
         if not isinstance(output, Tensor):
             return None
         x = output.float()
-        return {"mean": x.mean().item(), "std": x.std(correction=0).item(),
+        return {"mean": x.mean().item(), "std": x.std(correction=int(x.numel() > 1)).item(),
                 "near_zero": (x.abs() <= 0.05).float().mean().item()}
 
     def after_batch(self):
