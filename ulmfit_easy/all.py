@@ -15,6 +15,7 @@ from ulmfit_easy.apps.interpret import ClassificationInterpretation, Interpretat
 from ulmfit_easy.bundle.artefact import load_bundle, save_bundle
 from ulmfit_easy.data.balance import class_weights
 from ulmfit_easy.data.block import DataBlock, TextBlock
+from ulmfit_easy.data.category_map import CategoryMap
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.datasets import URLs, read_vader_reviews, untar_data
@@ -42,6 +43,8 @@ from ulmfit_easy.data.tokenized_files import tokenize_csv, tokenize_files, token
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
+from ulmfit_easy.fastai.hooks import Hook, Hooks, has_params, hook_output, hook_outputs, total_params
+from ulmfit_easy.fastai.names import Module, rnn_cbs
 from ulmfit_easy.learner.anneal import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds
 from ulmfit_easy.learner.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback

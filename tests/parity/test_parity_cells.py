@@ -143,3 +143,91 @@ def test_files_of_any_kind_are_listed(tmp_path):
     names = [[p.name for p in get_files(tmp_path, **kwargs)] for kwargs in (
         {}, {"extensions": [".md"]}, {"recurse": False}, {"folders": ["sub"]})]
     assert names == [["a.txt", "b.MD", "c.txt"], ["b.MD"], ["a.txt", "b.MD"], ["c.txt"]]
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("col", "kwargs", "classes"), [
+    ([4, 2, 3, 4], {}, [2, 3, 4]), ([4, 2, 3, 4], {"add_na": True}, ["#na#", 2, 3, 4]),
+    (pd.Series([4, 2, np.nan, 3, 4]), {"sort": False}, [4, 2, 3]),
+    (pd.Series(pd.Categorical(["M", "H", "M"], categories=["H", "M", "L"])), {}, ["H", "M", "L"]),
+    (pd.Series(pd.Categorical(["M", "H", "M"], categories=["H", "M", "L"])), {"strict": True}, ["H", "M"]),
+])  # fmt: skip
+def test_the_classes_of_a_column(col, kwargs, classes):
+    found = CategoryMap(col, **kwargs)
+    assert found == classes and found.o2i == {name: i for i, name in enumerate(classes)}
+    assert found.map_objs(classes[:2]) == [0, 1] and found.map_ids([1, 0]) == [classes[1], classes[0]]
+    if kwargs.get("add_na"):
+        assert found.o2i["unseen"] == 0
+    else:
+        with pytest.raises(KeyError):
+            found.map_objs(["unseen"])
+
+
+def test_the_classes_of_loaders_take_masks():
+    import json
+    import pickle
+
+    classes = loaders(label_col="label").vocab[1]
+    assert classes[torch.tensor([0.2, 0.8]) > 0.5] == ["pos"] and classes[np.array([True, False])] == ["neg"]
+    assert classes[torch.tensor([1, 1, 0])] == ["pos", "pos", "neg"] and classes[torch.tensor(1)] == "pos"
+    assert classes[:1] == ["neg"] and classes[-1] == "pos" and classes[[]] == [] and json.dumps(classes)
+    assert pickle.loads(pickle.dumps(classes)).o2i == classes.o2i == {"neg": 0, "pos": 1}
+    with pytest.raises(ValueError, match="zip"):
+        _ = classes[torch.tensor([True])]
+
+
+# --- hooks and recurrent models ---------------------------------------------------------------------------------------
+
+
+def test_a_hook_keeps_what_a_module_gives_until_it_is_removed():
+    model, x = torch.nn.Linear(5, 3), torch.randn(4, 5)
+    with Hook(model, lambda m, inputs, output: (m, inputs, output)) as hook:
+        y = model(x)
+    assert hook.stored[0] is model and torch.equal(hook.stored[1][0], x) and torch.equal(hook.stored[2], y)
+    assert not hook.stored[2].requires_grad and not model._forward_hooks
+    with hook_output(model, detach=False) as hook:
+        y = model(x)
+    assert hook.stored is y
+    with hook_output(model, grad=True) as hook:
+        y = model(x)
+        y.pow(2).mean().backward()
+    assert torch.allclose(hook.stored[0], 2 * y / y.numel())
+    model(x + 1)
+    assert torch.allclose(hook.stored[0], 2 * y / y.numel())
+
+
+def test_hooks_on_several_modules_and_their_parameters():
+    layers = [torch.nn.Linear(5, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1)]
+    model, x = torch.nn.Sequential(*layers), torch.randn(4, 5)
+    with hook_outputs(model) as hooks, Hooks(layers, lambda m, i, o: o.shape, cpu=True) as shapes:
+        y = model(x)
+    assert torch.equal(hooks.stored[2], y) and shapes.stored == [(4, 3), (4, 3), (4, 1)] and len(hooks) == 3
+    assert hooks[0].stored.min() < 0 and not any(layer._forward_hooks for layer in layers)
+    assert has_params(model) and not has_params(layers[1])
+    assert total_params(layers[0]) == (18, True) and total_params(layers[1]) == (0, False)
+    assert total_params(layers[0].requires_grad_(False)) == (18, False)
+
+
+def test_a_model_of_fastais_own_shape_trains_with_the_recurrent_callbacks():
+    class Recurrent(Module):
+        def __init__(self, width):
+            self.emb, self.rnn = torch.nn.Embedding(9, width), torch.nn.LSTM(width, width, batch_first=True)
+            self.out = torch.nn.Linear(width, 9)
+
+        def forward(self, ids):
+            raw, _ = self.rnn(self.emb(ids))
+            dropped = torch.nn.functional.dropout(raw, 0.5, self.training)
+            return self.out(dropped), [raw], dropped
+
+    seen = []
+    batches = [(torch.randint(9, (2, 5)), torch.randint(9, (2, 5)))] * 2
+    watch = Callback(after_pred=lambda self: seen.append((self.pred.shape, self.rnn.raw_out.shape, self.rnn.mask)),
+                     after_loss=lambda self: seen.append(bool(self.loss_grad > self.loss)))
+    watch.order = 2
+    learn = Learner(DataLoaders(batches, batches[:1]), Recurrent(4), loss_func=CrossEntropyLossFlat(), verbose=False,
+                    cbs=[*rnn_cbs(alpha=2, beta=1), watch], metrics=accuracy)
+    learn.fit(1)
+    assert seen[:2] == [((2, 5, 9), (2, 5, 4), None), True] and len(list(learn.model.parameters())) == 7
+    assert [type(cb) for cb in rnn_cbs()] == [ModelResetter, RNNCallback]

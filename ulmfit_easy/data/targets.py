@@ -6,10 +6,9 @@ from itertools import chain
 
 import numpy as np
 
+from ulmfit_easy.data.category_map import NA, CategoryMap, in_order
 from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.errors import LabelError, some
-
-NA = "#na#"  # the class of texts without a known label, as in fastai
 
 
 class CategoryBlock:
@@ -56,8 +55,8 @@ class CategoryTarget:
     task, kind = "single", "category"
 
     def __init__(self, classes: Sequence):
-        self.classes = list(classes)
-        self.o2i = {label: i for i, label in enumerate(self.classes)}
+        self.classes = CategoryMap(classes, sort=False)
+        self.o2i = self.classes.o2i
 
     @classmethod
     def learned(cls, labels: Sequence, classes: Sequence | None = None, block=None) -> "CategoryTarget":
@@ -199,17 +198,6 @@ def _classes(seen: dict, classes: Sequence | None, block) -> list:
 def plain_labels(labels) -> list:
     """Labels as Python values: numpy scalars become `int`, `float`, `bool` or `str`."""
     return [label.item() if isinstance(label, np.generic) else label for label in labels]
-
-
-def in_order(labels) -> list:
-    """Labels sorted; of mixed types by type first, with a warning where two look the same, as 1 and "1"."""
-    try:
-        return sorted(labels)
-    except TypeError:
-        if len({str(label) for label in labels}) < len(labels):
-            warnings.warn("some labels differ only in type, such as 1 and '1'; each is a class of its own",
-                          stacklevel=3)
-        return sorted(labels, key=lambda label: (type(label).__name__, str(label)))
 
 
 TARGETS = {target.task: target for target in (CategoryTarget, MultiCategoryTarget, RegressionTarget)}

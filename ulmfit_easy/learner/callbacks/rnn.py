@@ -51,10 +51,16 @@ ModelResetter = HiddenState
 class RNNCallback(Callback):
     """Keeps the last layer's states `raw_out`, `out` (B, T, E), and the padding `mask` (B, T) or None.
 
-    A classifier's output becomes its logits, so that losses and metrics see a tensor.
+    A classifier's output becomes its logits, so that losses and metrics see a tensor. A model of fastai returns a tuple
+    `(prediction, raw, dropped)`, where `raw` and `dropped` may be lists of all layers' states.
     """
 
     def after_pred(self):
+        if type(self.pred) in (tuple, list):
+            self.learn.pred, raw, dropped = self.pred
+            self.raw_out, self.out = (each[-1] if isinstance(each, list | tuple) else each for each in (raw, dropped))
+            self.mask = None
+            return
         self.raw_out, self.out = self.pred.raw, self.pred.dropped
         self.mask = getattr(self.pred, "mask", None)
         if isinstance(self.pred, ClassifierOutput):

@@ -1,0 +1,92 @@
+"""Functions that look at the outputs or the gradients of modules, outside a fit; in a fit see `HookCallback`."""
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+
+class Hook:
+    """Keeps in `.stored` what a function of a module's pass returns, until `remove()` or the end of a `with` block.
+
+    Args:
+        m: the module.
+        hook_func: a function of the module, its inputs and its output; backward, of the gradients by them.
+        is_forward: look at the forward pass, else at the backward pass.
+        detach, cpu: give the function detached tensors, and copies of them on the CPU.
+    """
+
+    def __init__(self, m: nn.Module, hook_func: Callable, is_forward: bool = True, detach: bool = True,
+                 cpu: bool = False):
+        self.hook_func, self.detach, self.cpu, self.stored = hook_func, detach, cpu, None
+        self.handle = (m.register_forward_hook if is_forward else m.register_full_backward_hook)(self._run)
+
+    def _run(self, module, inputs, output):
+        self.stored = self.hook_func(module, *(self._seen(each) for each in (inputs, output)))
+
+    def _seen(self, value):
+        if isinstance(value, Tensor):
+            value = value.detach() if self.detach else value
+            return value.cpu() if self.cpu else value
+        if isinstance(value, list | tuple):
+            return tuple(map(self._seen, value))
+        return value
+
+    def remove(self):
+        """Look no longer; `.stored` stays."""
+        self.handle.remove()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.remove()
+
+
+class Hooks:
+    """A `Hook` for each of several modules; `.stored` is the list of what they keep."""
+
+    def __init__(self, ms: Sequence[nn.Module], hook_func: Callable, is_forward: bool = True, detach: bool = True,
+                 cpu: bool = False):
+        self.hooks = [Hook(m, hook_func, is_forward, detach, cpu) for m in ms]
+
+    @property
+    def stored(self) -> list:
+        return [hook.stored for hook in self.hooks]
+
+    def __getitem__(self, i):
+        return self.hooks[i]
+
+    def __len__(self):
+        return len(self.hooks)
+
+    def remove(self):
+        """Look no longer."""
+        for hook in self.hooks:
+            hook.remove()
+
+    __enter__, __exit__ = Hook.__enter__, Hook.__exit__
+
+
+def hook_output(module: nn.Module, detach: bool = True, cpu: bool = False, grad: bool = False) -> Hook:
+    """Keep a module's output; with `grad` the gradients by it."""
+    return Hook(module, _output, not grad, detach, cpu)
+
+
+def hook_outputs(modules: Sequence[nn.Module], detach: bool = True, cpu: bool = False, grad: bool = False) -> Hooks:
+    """Keep the outputs of several modules; with `grad` the gradients by them."""
+    return Hooks(modules, _output, not grad, detach, cpu)
+
+
+def _output(module, inputs, output):
+    return output
+
+
+def has_params(m: nn.Module) -> bool:
+    """True if a module or a module inside it has parameters."""
+    return next(m.parameters(), None) is not None
+
+
+def total_params(m: nn.Module) -> tuple[int, bool]:
+    """The number of a module's parameters, and True if the first one trains."""
+    params = list(m.parameters())
+    return sum(p.numel() for p in params), bool(params) and params[0].requires_grad
