@@ -30,6 +30,7 @@ from ulmfit_easy.learner.callbacks.training import (
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat
 from ulmfit_easy.learner.optim import SGD
 from ulmfit_easy.learner.schedule import ParamScheduler
+from ulmfit_easy.learner.text import load_learner
 
 
 def test_gradient_clip_bounds_the_norm_and_nothing_else():
@@ -85,14 +86,46 @@ def test_bf16_trains_on_a_cpu_with_float32_weights(make):
     assert not any(isinstance(cb, MixedPrecision) for cb in learn.to_fp32().cbs)
 
 
-def test_a_language_model_trains_in_bf16_where_the_processor_is_faster_with_it(monkeypatch):
-    assert not any(isinstance(cb, MixedPrecision) for cb in lm().cbs)
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": True}, raising=False)
-    assert any(isinstance(cb, MixedPrecision) for cb in lm().cbs)
-    assert not any(isinstance(cb, MixedPrecision) for cb in lm(precision="fp32").cbs)
-    assert not any(isinstance(cb, MixedPrecision) for cb in classifier().cbs)
+@pytest.mark.parametrize(("fast", "forced", "of_lm", "of_classifier"), [
+    (False, None, "fp32", "fp32"), (True, None, "bf16", "fp32"), (True, "auto", "bf16", "fp32"),
+    (True, "fp32", "fp32", "fp32"), (False, "bf16", "bf16", "bf16"),
+])  # fmt: skip
+def test_precision_comes_from_argument_environment_or_processor(monkeypatch, fast, forced, of_lm, of_classifier):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": fast}, raising=False)
+    if forced is None:
+        monkeypatch.delenv("ULMFIT_EASY_PRECISION", raising=False)
+    else:
+        monkeypatch.setenv("ULMFIT_EASY_PRECISION", forced)
+    assert (lm().precision, classifier().precision) == (of_lm, of_classifier)
+    assert lm(precision="fp32").precision == "fp32" and classifier(precision="bf16").precision == "bf16"
+
+
+@pytest.mark.parametrize("make", [lm, classifier])
+def test_a_precision_that_does_not_exist_is_e502(make, monkeypatch):
     with pytest.raises(TrainingError, match="E502.*'fp8'.*auto.*fp16"):
-        lm(precision="fp8")
+        make(precision="fp8")
+    monkeypatch.setenv("ULMFIT_EASY_PRECISION", "half")
+    with pytest.raises(TrainingError, match="E502.*ULMFIT_EASY_PRECISION=half.*bf16"):
+        make()
+
+
+@pytest.mark.parametrize("make", [lm, classifier])
+@pytest.mark.parametrize("first", ["fp32", "bf16"])
+def test_of_several_callbacks_for_mixed_precision_the_last_one_acts(make, first):
+    learn, seen = make(precision=first), []
+    note = At("after_pred", lambda: seen.append(torch.is_autocast_enabled("cpu")))
+    note.run_valid = False
+    learn.fit(1, 1e-2, cbs=[MixedPrecision(), note])
+    assert seen and all(seen) and not torch.is_autocast_enabled("cpu")
+    assert learn.precision == first
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_bundle_keeps_the_precision_that_it_was_trained_in(precision, tmp_path):
+    learn = classifier(precision=precision, path=tmp_path)
+    loaded = load_learner(learn.export())
+    assert loaded.precision == precision
+    assert torch.equal(loaded.predict("a b c").probs, learn.predict("a b c").probs)
 
 
 def test_fp16_on_a_cpu_warns_and_trains_in_float32():

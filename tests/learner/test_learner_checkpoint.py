@@ -336,6 +336,7 @@ def test_the_same_learner_goes_on_after_it_was_interrupted(tmp_path):
     assert outcome(learn) == whole("lm", tmp_path)
 
 
+OTHER = {"fp32": "bf16", "bf16": "fp32"}
 OTHERS = {
     "epochs 2 (here 3)": lambda path: (fresh("lm", path), 3),
     "batches an epoch": lambda path: (fresh("lm", path, dls=text_dls(is_lm=True, n=20, seq_len=9)), 2),
@@ -343,11 +344,25 @@ OTHERS = {
     "vocabulary": lambda path: (fresh("lm", path, dls=text_dls(is_lm=True, n=20, min_freq=3)), 2),
     "weights": lambda path: (fresh("lm", path, config=dict(emb_sz=8, n_hid=14, n_layers=2)), 2),
     "settings": lambda path: (fresh("lm", path, drop_mult=0.5), 2),
-    "precision fp32 (here bf16)": lambda path: (fresh("lm", path, precision="bf16"), 2),
+    "precision": lambda path: (fresh("lm", path, precision=OTHER[fresh("lm", path).precision]), 2),
     "optimizer Optimizer of AdamW (here Optimizer of SGDW)": lambda path: (fresh("lm", path, opt_func=SGD), 2),
     "frozen groups 0 (here 2)": lambda path: (fresh("lm", path).freeze(), 2),
     "layer groups": lambda path: (fresh("lm", path, splitter=lambda m: [list(m.parameters())]), 2),
 }
+
+
+@pytest.mark.parametrize("kind", ["lm", "classifier"])
+@pytest.mark.parametrize("begun", OTHER)
+def test_a_fit_resumed_on_another_processor_keeps_its_precision_and_says_so(kind, begun, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ULMFIT_EASY_PRECISION", begun)
+    unbroken = whole(kind, tmp_path)
+    with pytest.raises(Stop):
+        FITS["fit_one_cycle"](fresh(kind, tmp_path), [CheckpointCallback("run", every=1), stop(at=4)])
+    monkeypatch.setenv("ULMFIT_EASY_PRECISION", OTHER[begun])
+    learn = fresh(kind, tmp_path, seed=1, verbose=True)
+    FITS["fit_one_cycle"](learn, [CheckpointCallback("run", every=1, resume=True)])
+    assert outcome(learn) == unbroken and learn.precision == begun
+    assert f"goes on in {begun}, the checkpoint's precision, and not in {OTHER[begun]}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("what", OTHERS)

@@ -34,8 +34,8 @@ def test_an_encoder_without_decoder_bias_is_moved_too():
 
 def test_vectors_take_the_directions_of_least_variance_and_the_others_stay():
     torch.manual_seed(0)
-    weight = torch.randn(500, 12) * torch.rand(12) + 1  # (V, E)
-    vectors, known = torch.randn(500, 3) + 5, torch.rand(500) < 0.9
+    weight = (torch.randn(500, 12) * torch.rand(12) + 1).double()  # (V, E)
+    vectors, known = torch.randn(500, 3).double() + 5, torch.rand(500) < 0.9
     out, own = with_vectors(weight, vectors, known, share=0.5), weight - weight.mean(0)
     directions = torch.linalg.svd(own)[2].T  # (E, E), the largest first
     most, least = directions[:, :9], directions[:, 9:]

@@ -455,15 +455,19 @@ def test_a_name_that_is_unknown_is_an_error_before_anything_is_read(tmp_path, na
         pretrain_corpus(["no such file"], tmp_path / "lm", **{name: value})
 
 
-def test_the_plan_tells_what_auto_was_and_a_run_goes_on_from_another_folder(corpus, tmp_path, crash_at, monkeypatch):
+@pytest.mark.parametrize(("chosen", "now"), [("fp32", "bf16"), ("bf16", "fp32")])
+def test_a_plan_keeps_the_precision_that_auto_chose_and_a_run_resumes_from_another_folder(
+        corpus, tmp_path, crash_at, monkeypatch, chosen, now):
+    monkeypatch.setenv("ULMFIT_EASY_PRECISION", chosen)
     monkeypatch.chdir(Path(corpus[0]).parent)
     crash_at(3)
     with pytest.raises(Crash):
         pretrain_corpus("b.txt", tmp_path / "lm", epochs=0.5, **TINY)
     monkeypatch.chdir(tmp_path)
-    assert Plan.load(run_folder("lm")).precision == "fp32"
+    assert Plan.load(run_folder("lm")).precision == chosen
+    monkeypatch.setenv("ULMFIT_EASY_PRECISION", now)  # as on another processor
     pretrain_corpus(out="lm", resume=True, precision="auto")
-    assert "sampled, fp32, 0" in (tmp_path / "lm" / "README.md").read_text()
+    assert f"sampled, {chosen}, 0" in (tmp_path / "lm" / "README.md").read_text()
 
 
 def test_another_seed_gives_another_model(corpus, unbroken, tmp_path):

@@ -11,6 +11,7 @@ from ulmfit_easy.errors import FileError, UlmfitError, some
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.language_model import get_language_model
+from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.text.vocab import Vocab
 
 BUILDERS = {"language_model": get_language_model, "classifier": get_text_classifier}
@@ -98,7 +99,7 @@ _DATA = {"task": _one_of("lm", "single", "multi", "regression"), "classes": _or_
          "n_out": _or_none(_count), "text_cols": _each(_name), "label_cols": _each(_name),
          "label_delim": _or_none(_text), "seq_len": _count, "backwards": _or_none(_flag), "bs": _count,
          "encoding": _text, "tokenizer": _or_none(_TOKENIZER)}
-_REST = {"thresh": _or_none(_number), "takes_probabilities": _flag}
+_REST = {"thresh": _or_none(_number), "takes_probabilities": _flag, "precision": _one_of(*PRECISIONS)}
 
 
 def check_settings(config: dict, vocab: Vocab, weights: Mapping[str, Tensor], source):

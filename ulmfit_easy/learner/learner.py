@@ -60,6 +60,7 @@ class Learner(TellsAbsent):
         self.metrics = [as_metric(m) for m in listify(metrics)]
         self.opt, self.training, self.epoch, self.n_epoch, self.iter, self.n_iter = None, False, 0, 1, 0, 0
         self.pct_train, self.train_iter, self.start_epoch, self.verbose = 0.0, 0, 0, verbose
+        self.precision_was_chosen = False
         self.checkpointed = Counter()  # fits that are over, by the folder of their CheckpointCallback
         self.dl, self.xb, self.yb, self.pred, self.loss, self.loss_grad = None, (), (), None, None, None
         self.cbs: list[Callback] = []
@@ -292,14 +293,29 @@ class Learner(TellsAbsent):
         """Read what `save` wrote, by name; E302 for other words, direction or classes, unless `strict=False`."""
         return weights.load(self, file, device, with_opt, strict)
 
+    @property
+    def precision(self) -> str:
+        """The precision that a fit trains in: "fp32", "bf16" or "fp16"."""
+        return next((cb.precision for cb in reversed(self.cbs) if isinstance(cb, MixedPrecision)), "fp32")
+
+    def to_precision(self, precision: str, chosen_by_library: bool = False):
+        """Compute in "fp32", "bf16" or "fp16" from now on. Return the learner.
+
+        Args:
+            chosen_by_library: True lets a checkpoint of the other precision overrule it, see `CheckpointCallback`.
+        """
+        self.remove_cbs(MixedPrecision)
+        self.precision_was_chosen = chosen_by_library
+        return self if precision == "fp32" else self.add_cbs(MixedPrecision(precision))
+
     def to_bf16(self):
         """Compute in bfloat16 where that is safe, with weights kept in float32. On a CPU too."""
-        return self.to_fp32().add_cbs(MixedPrecision("bf16"))
+        return self.to_precision("bf16")
 
     def to_fp16(self):
         """Compute in float16 where that is safe, with a scaled loss. Needs a GPU."""
-        return self.to_fp32().add_cbs(MixedPrecision("fp16"))
+        return self.to_precision("fp16")
 
     def to_fp32(self):
         """Compute in float32 again."""
-        return self.remove_cbs(MixedPrecision)
+        return self.to_precision("fp32")

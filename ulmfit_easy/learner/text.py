@@ -34,9 +34,6 @@ from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 
-PRECISIONS = {"fp32": Learner.to_fp32, "bf16": Learner.to_bf16, "fp16": Learner.to_fp16}
-
-
 GIVEN = ("model", "settings")  # what the functions below give a learner themselves
 
 
@@ -122,7 +119,8 @@ class TextLearner(Learner):
         """
         place = free_place(self.path / fname, "config.json")
         config = {**self.settings, "thresh": getattr(self.loss_func, "thresh", None),
-                  "takes_probabilities": isinstance(self.loss_func, BCELossFlat), "data": self.dls.config()}
+                  "takes_probabilities": isinstance(self.loss_func, BCELossFlat), "precision": self.precision,
+                  "data": self.dls.config()}
         return save_bundle(place, self.model.state_dict(), self.dls.text_vocab, config, half=half)
 
 
@@ -190,8 +188,8 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
         pretrained_fnames: instead, the names of a weights file and a word list under `path/models`; see `find_pair`.
         softmax: "full"; "sampled" trains large vocabularies faster, with a loss that is an estimate;
             "adaptive" too, with a decoder that is not tied to the embedding. Validation is exact with each.
-        precision: "fp32", "bf16" or "fp16", as `learn.to_fp32()` and its sisters; "auto" is bf16 on a CPU that
-            trains faster with it, else fp32.
+        precision: "fp32", "bf16" or "fp16" to train in. "auto" is bf16 on a CPU that trains faster with it, else fp32,
+            unless the environment variable `ULMFIT_EASY_PRECISION` says "fp32" or "bf16".
         kwargs: of `Learner`, and `alpha`, `beta`.
 
     Returns:
@@ -199,6 +197,7 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
     """
     refuse_unknown(kwargs, language_model_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=True)
+    train_in = chosen(precision, dls.device)  # decided before anything random
     found = _found(pretrained, pretrained_fnames, get_arch(arch), config, dls, kwargs)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).lm_config)
     options = {"config": config, "drop_mult": drop_mult, "softmax": softmax}
@@ -206,7 +205,7 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
     model = get_language_model(arch, len(dls.text_vocab), **options)
     kwargs = {"loss_func": loss_for("lm"), "splitter": get_arch(arch).lm_split, **kwargs}
     learn = LMLearner(dls, model, settings=settings, **kwargs)
-    _set_precision(learn, precision)
+    learn.to_precision(train_in, chosen_by_library=precision == "auto")
     return start_from(learn, found, warn=pretrained is True)
 
 
@@ -218,14 +217,6 @@ def _found(pretrained, fnames, arch, config, dls, kwargs):
     return find_pair(fnames, folder, arch, dls)
 
 
-def _set_precision(learn, precision):
-    precision = chosen(precision, learn.dls.device)
-    if precision not in PRECISIONS:
-        raise TrainingError("E502", received=f"precision={precision!r}",
-                            expected=f"auto or one of {', '.join(PRECISIONS)}", fix="leave it out")
-    PRECISIONS[precision](learn)
-
-
 def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 72, config: dict | None = None,
                             backwards: bool = False, pretrained: bool | str | Path | PretrainedLM = True,
                             drop_mult: float = 0.5, n_out: int | None = None, lin_ftrs: Sequence[int] | None = None,
@@ -233,7 +224,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
                             y_range: tuple[float, float] | None = None, *,
                             class_weight: str | dict | Sequence[float] | None = None,
                             pretrained_fnames: Sequence[str] | None = None, pool_words: bool = False,
-                            **kwargs) -> TextLearner:
+                            precision: str = "auto", **kwargs) -> TextLearner:
     """A learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
     Args:
@@ -248,11 +239,14 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
         class_weight: "balanced" lets each class count alike in the loss, however rare it is; or a number for each,
             by its name in a dict (1 for the others) or in the order of `dls.classes`. Batches stay as they are (for
             those see `balanced=` of the data).
+        precision: as for `language_model_learner`, but "auto" never takes bf16 by itself: how much a classifier gains
+            by it has not been measured.
         config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
             the warning waits for the first fit, since `load_encoder` usually comes before it.
     """
     refuse_unknown(kwargs, text_classifier_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=False)
+    train_in = chosen(precision, dls.device, bf16_if_fast=False)
     found = _found(pretrained, pretrained_fnames, get_arch(arch), config, dls, kwargs)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).clas_config)
     options = {"seq_len": seq_len, "config": config, "drop_mult": drop_mult, "lin_ftrs": lin_ftrs, "ps": ps,
@@ -262,6 +256,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": loss_for(dls.task, weights), "splitter": get_arch(arch).clas_split, **kwargs}
     learn = TextLearner(dls, model, settings=settings, **kwargs)
+    learn.to_precision(train_in, chosen_by_library=precision == "auto")
     return start_from(learn, found, warn=pretrained is True)
 
 
@@ -283,7 +278,7 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
         options |= {"n_out": options.pop("n_class")} if "n_class" in options else {}
         device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
         dls = DataLoaders.empty(data, vocab, device=device, tokenizer=tokenizer)
-        learn = build(dls, config["arch"], pretrained=False, **options)
+        learn = build(dls, config["arch"], pretrained=False, precision=config.get("precision", "fp32"), **options)
         if config.get("takes_probabilities"):
             learn.loss_func = BCELossFlat()
         if config.get("thresh") is not None:

@@ -1,7 +1,14 @@
-"""Which type the parts of a model compute in, where torch's autocast leaves them alone."""
+"""The number type that a model computes in: which one, and casts that torch's autocast leaves out."""
+
+import os
 
 import torch
 from torch import Tensor
+
+from ulmfit_easy.errors import TrainingError
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+FROM_OUTSIDE = "ULMFIT_EASY_PRECISION"  # an environment variable: "fp32", "bf16" or "auto"
 
 
 def autocast(*tensors: Tensor | None) -> list[Tensor | None]:
@@ -18,15 +25,33 @@ def at_least_float32(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def chosen(precision: str, device: torch.device) -> str:
-    """What "auto" stands for on a device: "bf16" on a CPU that is faster with it, else "fp32"."""
+def chosen(precision: str, device: torch.device, *, bf16_if_fast: bool = True) -> str:
+    """Return the precision to train in: "fp32", "bf16" or "fp16".
+
+    Args:
+        precision: One of these, or "auto". "auto" is the value of `ULMFIT_EASY_PRECISION`, if it is set to "fp32" or
+            "bf16". Else it is "bf16" on a CPU that trains faster with it, and "fp32" elsewhere.
+        bf16_if_fast: False makes "auto" never choose "bf16" by itself.
+
+    Raises:
+        TrainingError: E502 for any other precision, in the argument or in the environment.
+    """
+    if precision not in ("auto", *PRECISIONS):
+        raise TrainingError("E502", received=f"precision={precision!r}", expected=f"auto, {', '.join(PRECISIONS)}",
+                            fix='pass precision="auto" for the fastest that is safe here')
     if precision != "auto":
         return precision
-    return "bf16" if device.type == "cpu" and cpu_has_fast_bf16() else "fp32"
+    forced = os.environ.get(FROM_OUTSIDE) or "auto"
+    if forced not in ("auto", "fp32", "bf16"):
+        raise TrainingError("E502", received=f"{FROM_OUTSIDE}={forced}", expected="auto, fp32, bf16",
+                            fix=f"unset {FROM_OUTSIDE}, or set it to one of these")
+    if forced != "auto":
+        return forced
+    return "bf16" if bf16_if_fast and device.type == "cpu" and cpu_has_fast_bf16() else "fp32"
 
 
 def cpu_has_fast_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices faster than float32 ones, so that training in them pays.
+    """Return True if this processor multiplies bfloat16 matrices faster than float32 ones, so that training gains.
 
     Those with amx do, and AMD's with avx512_bf16. Intel's with avx512_bf16 and no amx take up to twice as long as in
     float32 (measured, docs/PERFORMANCE.md), and others have to imitate it.

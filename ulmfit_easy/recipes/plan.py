@@ -70,8 +70,8 @@ class Plan:
     data: tuple[str, ...] = ()
 
     def __post_init__(self):
-        from ulmfit_easy.learner.text import PRECISIONS  # with torch, which a command's --help does not need
-        from ulmfit_easy.models.archs import get_arch, resolve_config
+        from ulmfit_easy.models.archs import get_arch, resolve_config  # torch, which a command's --help does not need
+        from ulmfit_easy.models.precision import PRECISIONS
         from ulmfit_easy.models.softmax import SOFTMAX
 
         for name in ("corpus", "valid", "data"):

@@ -13,9 +13,9 @@ import torch
 
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import sha256_bytes
-from ulmfit_easy.learner.callbacks.training import MixedPrecision
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.training_state import load_training_state, read_state, training_state, write_state
+from ulmfit_easy.models.precision import PRECISIONS
 
 
 class CheckpointCallback(Callback):
@@ -32,6 +32,9 @@ class CheckpointCallback(Callback):
     the one before only when it is whole. The last one stays: a fit that is over, asked to resume, gives back its
     end at once. Without `resume` a fit starts anew, and its first checkpoint replaces those of older runs, its own
     and those of the fits that followed.
+
+    If the library chose the learner's precision for this machine, the fit goes on in the checkpoint's precision and
+    says so.
 
     Ctrl-C and SIGTERM in training first let the batch end and save a checkpoint; a second one does not wait.
     Callbacks of your own are saved too if they have `state_dict()` and `load_state_dict()`.
@@ -122,6 +125,7 @@ class CheckpointCallback(Callback):
     def _read(self) -> dict:
         state, metadata = read_state(self._file())
         there = metadata["run"]
+        self._keep_precision(there)
         differ = [f"{name} {there.get(name)} (here {here})" for name, here in self.run_id.items()
                   if there.get(name) != here]
         if differ:
@@ -132,6 +136,14 @@ class CheckpointCallback(Callback):
             warnings.warn(f"{self._file()} was written with torch {metadata['torch']}, and this is torch "
                           f"{torch.__version__}: the fit goes on, but may not end the same to the bit", stacklevel=2)
         return state
+
+    def _keep_precision(self, there: dict):
+        """Train on in the checkpoint's precision, if the learner's was not asked for but chosen for this machine."""
+        theirs, ours = there.get("precision"), self.run_id["precision"]
+        if theirs in PRECISIONS and theirs != ours and self.learn.precision_was_chosen:
+            self.learn.to_precision(theirs, chosen_by_library=True)
+            self.run_id["precision"] = theirs
+            self._tell(f"this fit goes on in {theirs}, the checkpoint's precision, and not in {ours}")
 
     def _restore(self):
         state, self.state = self.state, None
@@ -165,14 +177,13 @@ def run_id(learn) -> dict:
     """What two fits must have in common for one to go on from the other's checkpoint: JSON values by name."""
     dls, opt = learn.dls, learn.opt
     settings = getattr(learn, "settings", None)  # dropouts and softmax, which weights do not tell
-    precision = next((cb.dtype for cb in learn.cbs if isinstance(cb, MixedPrecision)), "fp32")
     weights = [[name, list(t.shape), str(t.dtype)] for name, t in learn.model.state_dict().items()]
     texts = [dl.fingerprint() for dl in (dls.train, dls.valid) if hasattr(dl, "fingerprint")]
     return {
         "epochs": learn.n_epoch, "batches an epoch": len(dls.train), "rows a batch": dls.bs, "seq_len": dls.seq_len,
         "backwards": dls.backwards, "texts": _short_hash(texts),
         "vocabulary": _short_hash(getattr(dls.text_vocab, "sha256", None)), "weights": _short_hash(weights),
-        "settings": _short_hash(settings), "precision": precision,
+        "settings": _short_hash(settings), "precision": learn.precision,
         "optimizer": f"{type(opt).__name__} of {type(opt.opt).__name__}",
         "layer groups": [len(g) for g in opt.param_groups],
         "frozen groups": opt.frozen_idx,

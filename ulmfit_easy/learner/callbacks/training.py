@@ -1,12 +1,14 @@
 """Callbacks that change how a step is made: modes, clipping, accumulation, precision."""
 
 import warnings
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import Callback, CancelBatchException, CancelTrainException, CancelValidException
+from ulmfit_easy.models.softmax import LMOutput
 
 
 class TrainEvalCallback(Callback):
@@ -134,16 +136,21 @@ class BnFreeze(Callback):
 
 
 class MixedPrecision(Callback):
-    """Runs the model in bfloat16 or float16 where that is safe; weights and optimizer stay in float32.
+    """Run the model in bfloat16 or float16 where that is safe. Weights and optimizer stay in float32.
 
-    On a CPU it is for training alone: validation and predictions stay exact there.
+    On a CPU it acts in training only: validation and predictions stay exact there. If a learner has several of these
+    callbacks, the one that was added last acts.
 
     Args:
         dtype: "bf16" or "fp16"; None takes bf16 on a CPU and on a GPU that has it, else fp16. Without a GPU, "fp16"
             warns and changes nothing: it would be slower and less exact.
+
+    Raises:
+        TrainingError: E502 for another `dtype`.
     """
 
     order = 10
+    autocast, scaler, inside = None, None, False
 
     def __init__(self, dtype: str | None = None):
         if dtype not in (None, "bf16", "fp16"):
@@ -151,22 +158,32 @@ class MixedPrecision(Callback):
                                 fix="use learn.to_bf16() or learn.to_fp16()")
         self.dtype = dtype
 
+    def __call__(self, event: str):
+        """Act on an event, unless a callback of this class was added later."""
+        if [cb for cb in self.learn.cbs if isinstance(cb, MixedPrecision)][-1:] in ([], [self]):
+            super().__call__(event)
+
+    @property
+    def precision(self) -> str:
+        """The precision that a fit on the learner's device asks for: "bf16" or "fp16"."""
+        has_bf16 = self.dls.device.type == "cpu" or torch.cuda.is_bf16_supported()
+        return self.dtype or ("bf16" if has_bf16 else "fp16")
+
     def before_fit(self):
-        device = self.dls.device.type
-        bf16 = self.dtype == "bf16" or (
-            self.dtype is None and (device == "cpu" or torch.cuda.is_bf16_supported())
-        )
+        device, bf16 = self.dls.device.type, self.precision == "bf16"
         on, self.run_valid = bf16 or device != "cpu", device != "cpu"
         if not on:
             warnings.warn("float16 needs a GPU: going on in float32; learn.to_bf16() works on a CPU", stacklevel=2)
         self.autocast = torch.autocast(device, torch.bfloat16 if bf16 or not on else torch.float16, enabled=on)
-        if self.learn.opt is not None:  # None where there was no fit yet, only questions
-            self.learn.opt.scaler = torch.amp.GradScaler(device) if on and not bf16 else None
-        self.inside = False
+        self.scaler = torch.amp.GradScaler(device) if on and not bf16 else None
+        if self.learn.opt is not None:  # None before the first fit
+            self.learn.opt.scaler = self.scaler
 
     def before_validate(self):
-        if "autocast" not in self.__dict__:  # validate() without a fit
+        if self.autocast is None:  # validate() without a fit, or a precision that changed as a fit began
             self.before_fit()
+
+    before_train = before_validate
 
     def before_batch(self):
         self.autocast.__enter__()
@@ -178,14 +195,17 @@ class MixedPrecision(Callback):
 
     def after_loss(self):
         self._leave()
+        if isinstance(self.pred, LMOutput):  # metrics run its decoder outside autocast
+            states = {"raw": self.pred.raw.float(), "dropped": self.pred.dropped.float()}  # (B, T, E)
+            self.learn.pred = replace(self.pred, **states)
 
     def before_backward(self):
-        if self.opt.scaler is not None:
-            self.learn.loss_grad = self.opt.scaler.scale(self.loss_grad)
+        if self.scaler is not None:
+            self.learn.loss_grad = self.scaler.scale(self.loss_grad)
 
     def before_step(self):
-        if self.opt.scaler is not None:
-            self.opt.scaler.unscale_(self.opt.opt)
+        if self.scaler is not None:
+            self.scaler.unscale_(self.opt.opt)
 
     def cleanup_batch(self):
         self._leave()
