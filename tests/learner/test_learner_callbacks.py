@@ -83,7 +83,7 @@ def test_bf16_trains_on_a_cpu_with_float32_weights(make):
     assert losses[-1] < losses[0] and not torch.is_autocast_enabled("cpu")
     assert all(on == training for on, training in seen)
     assert all(p.dtype == torch.float32 for p in learn.model.parameters())
-    assert not any(isinstance(cb, MixedPrecision) for cb in learn.to_fp32().cbs)
+    assert learn.to_fp32().precision == "fp32"
 
 
 @pytest.mark.parametrize(("fast", "forced", "of_lm", "of_classifier"), [

@@ -304,9 +304,11 @@ class Learner(TellsAbsent):
         Args:
             chosen_by_library: True lets a checkpoint of the other precision overrule it, see `CheckpointCallback`.
         """
-        self.remove_cbs(MixedPrecision)
         self.precision_was_chosen = chosen_by_library
-        return self if precision == "fp32" else self.add_cbs(MixedPrecision(precision))
+        theirs = [cb for cb in self.cbs if isinstance(cb, MixedPrecision)]
+        for cb in theirs:
+            cb.dtype = precision
+        return self if theirs else self.add_cbs(MixedPrecision(precision))
 
     def to_bf16(self):
         """Compute in bfloat16 where that is safe, with weights kept in float32. On a CPU too."""

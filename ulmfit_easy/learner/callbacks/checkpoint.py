@@ -141,7 +141,7 @@ class CheckpointCallback(Callback):
         """Train on in the checkpoint's precision, if the learner's was not asked for but chosen for this machine."""
         theirs, ours = there.get("precision"), self.run_id["precision"]
         if theirs in PRECISIONS and theirs != ours and self.learn.precision_was_chosen:
-            self.learn.to_precision(theirs, chosen_by_library=True)
+            self.learn.to_precision(theirs, chosen_by_library=True).mixed_precision("before_fit")
             self.run_id["precision"] = theirs
             self._tell(f"this fit goes on in {theirs}, the checkpoint's precision, and not in {ours}")
 

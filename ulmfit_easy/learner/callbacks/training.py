@@ -8,6 +8,7 @@ from torch import nn
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import Callback, CancelBatchException, CancelTrainException, CancelValidException
+from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.models.softmax import LMOutput
 
 
@@ -142,7 +143,7 @@ class MixedPrecision(Callback):
     callbacks, the one that was added last acts.
 
     Args:
-        dtype: "bf16" or "fp16"; None takes bf16 on a CPU and on a GPU that has it, else fp16. Without a GPU, "fp16"
+        dtype: "bf16", "fp16", or "fp32" to change nothing; None takes bf16 on a CPU and on a GPU that has it, else fp16. Without a GPU, "fp16"
             warns and changes nothing: it would be slower and less exact.
 
     Raises:
@@ -153,19 +154,20 @@ class MixedPrecision(Callback):
     autocast, scaler, inside = None, None, False
 
     def __init__(self, dtype: str | None = None):
-        if dtype not in (None, "bf16", "fp16"):
-            raise TrainingError("E502", received=f"dtype={dtype!r}", expected='"bf16", "fp16" or None',
+        if dtype not in (None, *PRECISIONS):
+            raise TrainingError("E502", received=f"dtype={dtype!r}", expected=f"None, {', '.join(PRECISIONS)}",
                                 fix="use learn.to_bf16() or learn.to_fp16()")
         self.dtype = dtype
 
     def __call__(self, event: str):
-        """Act on an event, unless a callback of this class was added later."""
-        if [cb for cb in self.learn.cbs if isinstance(cb, MixedPrecision)][-1:] in ([], [self]):
+        """Act on an event, unless in float32 or if a callback of this class was added later."""
+        last = [cb for cb in self.learn.cbs if isinstance(cb, MixedPrecision)][-1]
+        if last is self and self.dtype != "fp32":
             super().__call__(event)
 
     @property
     def precision(self) -> str:
-        """The precision that a fit on the learner's device asks for: "bf16" or "fp16"."""
+        """The precision that a fit on the learner's device asks for: "fp32", "bf16" or "fp16"."""
         has_bf16 = self.dls.device.type == "cpu" or torch.cuda.is_bf16_supported()
         return self.dtype or ("bf16" if has_bf16 else "fp16")
 
@@ -180,10 +182,8 @@ class MixedPrecision(Callback):
             self.learn.opt.scaler = self.scaler
 
     def before_validate(self):
-        if self.autocast is None:  # validate() without a fit, or a precision that changed as a fit began
+        if self.autocast is None:  # validate() without a fit
             self.before_fit()
-
-    before_train = before_validate
 
     def before_batch(self):
         self.autocast.__enter__()
