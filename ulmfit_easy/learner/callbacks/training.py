@@ -143,8 +143,8 @@ class MixedPrecision(Callback):
     callbacks, the one that was added last acts.
 
     Args:
-        dtype: "bf16", "fp16", or "fp32" to change nothing; None takes bf16 on a CPU and on a GPU that has it, else fp16. Without a GPU, "fp16"
-            warns and changes nothing: it would be slower and less exact.
+        dtype: "bf16", "fp16", or "fp32" to change nothing. None is bf16 on a CPU and on a GPU that has it, else fp16.
+            Without a GPU, "fp16" warns and changes nothing: it would be slower and less exact.
 
     Raises:
         TrainingError: E502 for another `dtype`.
