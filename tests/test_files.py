@@ -13,6 +13,7 @@ import pytest
 from ulmfit_easy import files
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import (
+    atomic_folder,
     atomic_path,
     check_sha256,
     guess_encoding,
@@ -27,8 +28,7 @@ from ulmfit_easy.files import (
 
 
 def write_folder(path, data):
-    with atomic_path(path) as tmp:
-        tmp.mkdir()
+    with atomic_folder(path, lambda folder: []) as tmp:
         (tmp / "a").write_bytes(data)
         (tmp / "sub").mkdir()
         (tmp / "sub" / "b").write_bytes(data)
@@ -69,8 +69,9 @@ def test_an_error_while_writing_leaves_the_old_one_and_no_litter(tmp_path, write
     path = tmp_path / "x"
     write(path, b"old")
     before = content(path)
-    with pytest.raises(error), atomic_path(path) as tmp:
-        tmp.write_bytes(b"half")
+    begin = atomic_path(path) if path.is_file() else atomic_folder(path, lambda folder: [])
+    with pytest.raises(error), begin as tmp:
+        (tmp / "a" if tmp.is_dir() else tmp).write_bytes(b"half")
         raise error
     assert content(path) == before and os.listdir(tmp_path) == ["x"]
 

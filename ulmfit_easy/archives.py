@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 from ulmfit_easy.errors import FileError
-from ulmfit_easy.files import atomic_path, existing
+from ulmfit_easy.files import atomic_folder, existing
 
 RATIO, SMALL = 100, 64 << 20  # an archive may grow a hundredfold (text shrinks to a third or less), or to 64 MB
 MAX_FILES = 200_000  # the largest known set of texts has 100,000
+MAX_DEPTH = 100  # folders in each other
 MAX_READ = 1 << 18  # bytes at once; the headers of a tar, which are read whole, have a few hundred
 
 _PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
@@ -38,6 +39,8 @@ class Member(NamedTuple):
 def extract_archive(archive, dest, *, max_bytes: int | None = None, max_files: int = MAX_FILES) -> Path:
     """Extract a tar (also .gz, .bz2, .xz) or a zip into the folder `dest`: all of it, or nothing.
 
+    What is in `dest` already stays as it is; files that are the same are no hindrance.
+
     Only plain files and folders are taken: no links, no devices, no name that leads out of the folder or means another
     file on another system. A tar must have its end, and checksums must be right, so that no cut one passes for whole.
 
@@ -45,7 +48,8 @@ def extract_archive(archive, dest, *, max_bytes: int | None = None, max_files: i
         max_bytes: of all files together; by default 100 times the size of the archive, or 64 MB.
         max_files: members, folders included.
 
-    Raises: E404 where nothing is; E405 for anything that could escape the folder or fill the disk, and for damage.
+    Raises: E404 where nothing is; E405 for anything that could escape the folder or fill the disk, and for damage;
+        E502 for a file in `dest` that has the name of another one in the archive.
     """
     archive, dest = existing(archive), Path(dest)
 
@@ -54,8 +58,7 @@ def extract_archive(archive, dest, *, max_bytes: int | None = None, max_files: i
                          fix="do not use this archive")
 
     limit = max(SMALL, RATIO * archive.stat().st_size) if max_bytes is None else max_bytes
-    with atomic_path(dest) as tmp:
-        tmp.mkdir()
+    with atomic_folder(dest, add=True) as tmp:
         total, files, folders = 0, set(), set()
         try:
             for n, member in enumerate(_members(archive)):
@@ -67,6 +70,8 @@ def extract_archive(archive, dest, *, max_bytes: int | None = None, max_files: i
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or not all(map(_is_safe, path.parts)):
                     raise refused(f"whose member {member.name!r} leads out of its folder")
+                if len(path.parts) > MAX_DEPTH:
+                    raise refused(f"with more than {MAX_DEPTH} folders in each other")
                 same = unicodedata.normalize("NFC", str(path)).casefold()  # as any file system may compare it
                 if same in files or (member.is_file and same in folders):
                     raise refused(f"whose member {member.name!r} is there twice")

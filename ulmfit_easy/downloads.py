@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import atomic_path, check_sha256, sha256_file
+from ulmfit_easy.places import file_place
 
 OFFLINE = "ULMFIT_EASY_OFFLINE"  # an environment variable; set to anything but 0 it forbids the network
 TRIES, WAIT = 5, 1.0  # connections for one call; seconds before the second, doubled for each one after
@@ -39,7 +40,8 @@ def download(url: str, dest, sha256: str, *, max_bytes: int = 4 << 30, timeout: 
 
     Raises:
         FileError: E406 where the file that is there, or the one that came, is another; E410 for an address that is not
-            allowed, a server that has no such file or does not answer, and where `ULMFIT_EASY_OFFLINE` is set.
+            allowed, a server that has no such file or does not answer, and where `ULMFIT_EASY_OFFLINE` is set; E411 for
+            a folder, and a place that cannot be written to.
         TrainingError: E502 for what is no SHA-256.
     """
     from filelock import FileLock
@@ -48,12 +50,11 @@ def download(url: str, dest, sha256: str, *, max_bytes: int = 4 << 30, timeout: 
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise TrainingError("E502", received=f"sha256={sha256!r:.80}", expected="64 hexadecimal digits",
                             fix="give the SHA-256 of the whole file: sha256sum FILE")
-    if dest.exists():
+    if dest.is_file():
         return check_sha256(dest, sha256)
     if os.environ.get(OFFLINE, "0") not in ("", "0"):
         raise _failed(url, f"was not asked: {OFFLINE} is set", f"put the file at {dest}, or unset {OFFLINE}")
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    part = dest.with_name(f".{dest.name}.{sha256[:12]}.part")
+    part = file_place(dest).with_name(f".{dest.name}.{sha256[:12]}.part")
     lock = part.with_suffix(".lock")
     with FileLock(lock):
         if not dest.exists():  # else another process was faster

@@ -1,16 +1,19 @@
 """Files that are never half written, hashes, and what is read of files."""
 
 import errno
+import filecmp
 import hashlib
 import json
 import math
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import FileError, TrainingError, some
+from ulmfit_easy.places import OLD, file_place, free_place, hidden_folder, is_device, members, writable
 
 
 def cache_dir() -> Path:
@@ -49,49 +52,6 @@ def existing(path) -> Path:
     return path
 
 
-def free_place(path, part: str | None = None) -> Path:
-    """The path, if a folder may be written there: if nothing is there, or an empty folder.
-
-    Args:
-        part: of a model that may be replaced: a folder with this file is free too.
-
-    Raises:
-        TrainingError: E502 for anything else, since it would be replaced. FileError: E411 as `writable`.
-    """
-    path = writable(path)
-    is_empty = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    if not is_empty and not (part and (path / part).exists()):
-        raise TrainingError("E502", received=f"{path}, where something is",
-                            expected="a new folder" + (", or an older model of this kind" if part else ""),
-                            fix="choose another name, or delete it")
-    return path
-
-
-def writable(path) -> Path:
-    """The path as a `Path`, if its folder, which is made where there is none, can be written to; E411 otherwise.
-
-    For what takes long: it should not be found at the end that there is no place for it.
-    """
-    path = Path(path)
-    if is_device(path):
-        return path
-    folder = Path(os.path.realpath(path)).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        why_not = None if os.access(folder, os.W_OK | os.X_OK) else "no permission"
-    except OSError as e:
-        why_not = e.strerror
-    if why_not:
-        raise FileError("E411", received=f"{path}, where nothing can be written ({why_not}: {folder})",
-                        expected="a name in a folder that can be written to", fix="choose another place")
-    return path
-
-
-def is_device(path: Path) -> bool:
-    """Whether there is something that is neither a file nor a folder: a device, or a pipe."""
-    return path.exists() and not path.is_file() and not path.is_dir()
-
-
 def _fsync(path: Path):
     """Wait until a file, or the list of names in a folder, is on the disk."""
     if path.is_dir() and os.name != "posix":
@@ -114,18 +74,39 @@ def _swapped(a: Path, b: Path) -> bool:
 
 
 def _put(new: Path, path: Path):
-    """Let `new` take the place of `path`."""
+    """Let `new` take the place of `path`; a folder that cannot be exchanged stays, with other members."""
     if not path.is_dir():
-        os.replace(new, path)
-    elif not _swapped(new, path):
-        old = new.with_name("old")
         try:
-            os.replace(path, old)
             os.replace(new, path)
-        except BaseException:
-            if old.exists() and not path.exists():
-                os.replace(old, path)
-            raise
+        except OSError as e:
+            if e.errno != errno.EBUSY or not path.is_file():
+                raise
+            with open(new, "rb") as source, open(path, "rb+") as out:  # a mounted file, as of a container
+                shutil.copyfileobj(source, out)
+                out.truncate()
+            _fsync(path)
+    elif new.parent.parent == path or not _swapped(new, path):
+        (new.parent / OLD).mkdir()
+        _move([(part, new.parent / OLD) for part in members(path)] + [(part, path) for part in _last_file_last(new)])
+
+
+def _last_file_last(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir(), key=lambda part: (part.is_file(), part.name))
+
+
+def _move(parts: list[tuple[Path, Path]]):
+    """Move files and folders, each into a folder; all of them or none."""
+    moves = [(part, folder / part.name) for part, folder in parts]
+    try:
+        for before, after in moves:
+            os.replace(before, after)
+        for folder in {folder for _, folder in parts}:
+            _fsync(folder)
+    except BaseException:
+        for before, after in reversed(moves):
+            if os.path.lexists(after) and not os.path.lexists(before):
+                os.replace(after, before)
+        raise
 
 
 def _is_full(error: Exception) -> bool:
@@ -143,39 +124,96 @@ def _no_room(path: Path, tmp: Path, error: Exception) -> FileError:
 
 
 @contextmanager
-def atomic_path(path):
-    """A sibling temporary path to write to; it takes the place of `path` only if the block succeeds.
+def _made_for(path: Path):
+    """A temporary path beside `path`, or in it; after the block what is there is on the disk. E409 if that is full."""
+    with hidden_folder(path) as tmp:
+        try:
+            new = tmp / path.name
+            yield new
+            _fsync(path.parent)
+        except Exception as e:
+            if _is_full(e):
+                raise _no_room(path, tmp, e) from e
+            raise
 
-    After a kill, a full disk or an error the old file or folder is still there, whole. (Where a system cannot
-    exchange two folders in one step, replacing one takes two renames; a kill just between them leaves the old
-    folder in the hidden one beside its place.) A link stays one: what it names is replaced. A file that is replaced
-    keeps its permissions. A device or a pipe, such as /dev/stdout, is written to as it is.
+
+def _sync_all(new: Path):
+    for part in sorted([new, *new.rglob("*")], reverse=True):  # what is in a folder, then its list of names
+        _fsync(part)
+
+
+@contextmanager
+def atomic_path(path):
+    """A temporary path to write a file to; it takes the place of `path` only if the block succeeds.
+
+    After a kill, a full disk or an error the old file is still there, whole. A link stays one: what it names is
+    replaced. A file that is replaced keeps its permissions. A device or a pipe, such as /dev/stdout, is written to
+    as it is. Only a file that is a mount of its own is written in its place, since no other can take it.
 
     Raises:
-        FileError: E409 where the disk is full.
+        FileError: E409 if the disk is full, E411 for a folder and for a place that cannot be written to.
     """
     if is_device(Path(path)):
         yield Path(path)
         return
-    path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.parent / f".{path.name}.tmp-{os.urandom(8).hex()}"
-    new = tmp / path.name
-    try:
-        tmp.mkdir(mode=0o700)
+    path = Path(os.path.realpath(file_place(path)))
+    with _made_for(path) as new:
         yield new
-        for part in sorted([new, *new.rglob("*")], reverse=True):  # what is in a folder, then its list of names
-            _fsync(part)
         if path.is_file():
             shutil.copymode(path, new)
+        _sync_all(new)
+        _put(new, file_place(path))
+
+
+@contextmanager
+def atomic_folder(path, foreign: Callable[[Path], list[str]] | None = None, *, add: bool = False):
+    """A new folder to write to; it becomes the folder `path` only if the block succeeds.
+
+    After a kill, a full disk or an error the old folder is still there, whole. One that must stay itself (a mount,
+    the working folder, another owner) gets new members instead, which takes a moment: a kill just then can leave it
+    without some, and the old ones are in a hidden folder in it until it is written again.
+
+    Args:
+        foreign: as for `free_place`: only what the library wrote is replaced.
+        add: keep what is there, and add what is not; E502 if a file differs from one that is there.
+
+    Raises:
+        FileError: E409 if the disk is full, E411 for a place that cannot be written to. TrainingError: E502 for a
+            folder with something in it that may not be replaced, before the block or after it.
+    """
+    def free(path):
+        return writable(path) if add and Path(path).is_dir() else free_place(path, foreign)
+
+    path = Path(os.path.realpath(free(path)))
+    with _made_for(path) as new:
+        new.mkdir()
+        yield new
+        _sync_all(new)
+        if add and path.is_dir():
+            _move(_missing(new, path))
+            return
+        if free(path).is_dir():
+            shutil.copymode(path, new)
         _put(new, path)
-        _fsync(path.parent)
-    except Exception as e:
-        if _is_full(e):
-            raise _no_room(path, tmp, e) from e
-        raise
-    finally:
-        shutil.rmtree(tmp, ignore_errors=True)
+
+
+def _missing(new: Path, path: Path) -> list[tuple[Path, Path]]:
+    """What of a folder is not in another, and where it belongs; E502 if a name stands for something else there."""
+    missing, differ, folders = [], [], [new]
+    for folder in folders:
+        for part in folder.iterdir():
+            there = path / part.relative_to(new)
+            if not os.path.lexists(there):
+                missing.append((part, there.parent))
+            elif part.is_dir() and there.is_dir() and not there.is_symlink():
+                folders.append(part)
+            elif not (part.is_file() and there.is_file() and filecmp.cmp(part, there, shallow=False)):
+                differ.append(str(part.relative_to(new)))
+    if differ:
+        raise TrainingError("E502", received=f"{path}, where {some(differ)} differs from what would be written",
+                            expected="a new or empty folder, or one in which files of these names are the same",
+                            fix="choose another folder, or move these files away")
+    return missing
 
 
 def write_bytes(path, data: bytes):
@@ -186,7 +224,12 @@ def write_bytes(path, data: bytes):
 
 def write_json(path, obj):
     """Write JSON atomically, readable by a person, with no NaN in it."""
-    write_bytes(path, (json.dumps(obj, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    text = json.dumps(obj, indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:  # the name of a file can be anything
+        data = json.dumps(obj, indent=1, allow_nan=False).encode()
+    write_bytes(path, data + b"\n")
 
 
 def read_json(path, max_bytes: int = 64 << 20):

@@ -16,7 +16,7 @@ from faults import killed
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save, save_file
 
-from ulmfit_easy.files import atomic_path, read_json, write_json
+from ulmfit_easy.files import atomic_folder, atomic_path, read_json, write_json
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.words import BaseTokenizer
@@ -40,8 +40,7 @@ def file(path, step):
 
 
 def folder(path, step):
-    with atomic_path(path) as tmp:
-        tmp.mkdir()
+    with atomic_folder(path, lambda folder: []) as tmp:
         save_file(tensors(step), tmp / "model")
         write_json(tmp / "config.json", {"step": step})
 

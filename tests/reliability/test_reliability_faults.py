@@ -25,10 +25,11 @@ from ulmfit_easy.data.random_state import random_state
 from ulmfit_easy.data.tokenized_files import tokenize_csv, tokenize_folder
 from ulmfit_easy.data.toy import toy_texts
 from ulmfit_easy.errors import FileError, TrainingError
-from ulmfit_easy.files import atomic_path, read_json, write_bytes, write_json
+from ulmfit_easy.files import atomic_folder, read_json, write_bytes, write_json
 from ulmfit_easy.learner.callbacks.preds import Parts
 from ulmfit_easy.learner.events import CancelEpochException
 from ulmfit_easy.learner.training_state import _pack
+from ulmfit_easy.places import OLD
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 
@@ -191,12 +192,11 @@ def json_file(path):
     return Operation(path, lambda version: write_json(path / "x.json", [version]), lambda: read_json(path / "x.json"))
 
 
-def folder_in_two_renames(path):
+def folder_moved_by_its_members(path):
     """As on a system that cannot exchange two folders in one step."""
     def write(version):
-        with pytest.MonkeyPatch.context() as patch, atomic_path(path / "x") as tmp:
+        with pytest.MonkeyPatch.context() as patch, atomic_folder(path / "x", lambda folder: []) as tmp:
             patch.setattr("ulmfit_easy.files._swapped", lambda a, b: False)
-            tmp.mkdir()
             for name in "abc":
                 (tmp / name).write_text(version)
 
@@ -205,7 +205,7 @@ def folder_in_two_renames(path):
 
 OPERATIONS = {f.__name__.replace("_", " "): f for f in (
     save, save_encoder, export, checkpoint, csv_log, token_store, calibrated, estimator, saved_predictions,
-    tokenized_folder, tokenized_csv, json_file, folder_in_two_renames)}
+    tokenized_folder, tokenized_csv, json_file, folder_moved_by_its_members)}
 
 
 @pytest.mark.parametrize("step", [17, pytest.param(1, marks=pytest.mark.slow)])
@@ -318,7 +318,7 @@ def test_data_is_on_the_disk_before_its_name_and_the_name_before_the_end(name, p
     operation.write("old")
     events, wrong, names = events_of(lambda: operation.write("new")), 0, 0
     for i, (kind, target) in enumerate(events):
-        if kind == "rename" and target.name != "old":
+        if kind == "rename" and target.parent.name != OLD:
             names += 1
             before = {path.name for what, path in events[:i] if what == "sync"}
             wrong += not (target.name in before and ("sync", target.parent) in events[i + 1:])

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and 
 
 def kills(script, *args) -> dict:
     """What a script of victims found; each has one thread."""
-    path = os.pathsep.join(map(str, (HERE.parent, HERE.parent / "learner")))
+    path = os.pathsep.join(map(str, (HERE.parents[1], HERE.parent, HERE.parent / "learner")))
     run = subprocess.run([sys.executable, script, *map(str, args)], capture_output=True, text=True,
                          env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path})
     assert run.returncode == 0, run.stderr

@@ -80,6 +80,8 @@ def main(argv=None) -> int:
     Ctrl-C gives 130, and a reader of the output that stopped reading 1.
     """
     args = parser().parse_args(argv)
+    if hasattr(sys.stdout, "reconfigure"):  # a notebook's cannot
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file can be anything
     try:
         with warnings.catch_warnings():
             quiet = getattr(args, "quiet", False)
@@ -106,9 +108,9 @@ def complain(message):
 def run_train(args):
     from ulmfit_easy.errors import TrainingError
     from ulmfit_easy.files import free_place
-    from ulmfit_easy.recipes.estimator import PARAMS, ULMFiT
+    from ulmfit_easy.recipes.estimator import ULMFiT, foreign_to_estimator
 
-    free_place(args.out, PARAMS)
+    free_place(args.out, foreign_to_estimator)
     df = read_any(args.file, [args.text, args.label], args)
     more = None if args.unlabelled is None else read_any(args.unlabelled, [args.text], args)[args.text]
     pretrained = args.pretrained or not args.from_scratch

@@ -23,7 +23,7 @@ def run_convert(args):
     from ulmfit_easy.bundle.foreign import find_weights, load_foreign
     from ulmfit_easy.data.prepare import Preparation
     from ulmfit_easy.errors import FileError
-    from ulmfit_easy.files import free_place, sha256_file, write_bytes
+    from ulmfit_easy.files import atomic_folder, free_place, sha256_file
     from ulmfit_easy.text.tokenizers import Tokenizer
 
     free_place(args.out)
@@ -35,9 +35,11 @@ def run_convert(args):
     known = config["data"]["tokenizer"]
     tokenizer = Tokenizer.from_config(known) if known else Tokenizer(lang=args.lang)
     data = Preparation(tokenizer, vocab, backwards=backwards).config()
-    save_bundle(args.out, weights, vocab, {**config, "data": data})
     file = find_weights(args.source)
-    write_bytes(args.out / "README.md", _card(file.name, sha256_file(file), config, vocab, backwards).encode())
+    with atomic_folder(args.out) as tmp:
+        save_bundle(tmp, weights, vocab, {**config, "data": data})
+        card = _card(file.name, sha256_file(file), config, vocab, backwards)
+        (tmp / "README.md").write_bytes(card.encode("utf-8", "replace"))  # a name can be anything
     print(f"{len(vocab):,} words, {'backwards' if backwards else 'forwards'}. Saved to {args.out}. "
           f"Next: ulmfit train FILE --pretrained {args.out}" + (" --backwards" if backwards else ""))
 

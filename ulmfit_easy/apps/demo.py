@@ -5,6 +5,7 @@ stage 3 learns from 500 labelled ones. The texts are those of Hutto & Gilbert 20
 """
 
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +14,12 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.data.datasets import VADER_SHA256, read_vader_reviews
+from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.lr_find import minimum, valley
 from ulmfit_easy.learner.pretrained import shipped_lm, with_sizes
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.models.awd_lstm import awd_lstm_clas_config
+from ulmfit_easy.places import file_place, writable
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.finetune import finetune_lm
@@ -24,6 +27,7 @@ from ulmfit_easy.recipes.presets import get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm
 
 N_LABELLED, N_TEST = 500, 2000
+PLOTS, SIGN = ("lr_find.png", "loss.png", "schedule.png"), b"ulmfit_easy demo"
 NAMES = {False: "negative", True: "positive"}
 
 
@@ -59,8 +63,11 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
     import matplotlib
 
     matplotlib.use("Agg")  # write files, open no window
-    started, out = time.perf_counter(), Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    started, out = time.perf_counter(), writable(Path(out) / PLOTS[0]).parent
+    if taken := [name for name in PLOTS if not _is_plot(file_place(out / name))]:
+        raise TrainingError("E502", received=f"{out} with {some(taken)}, not from this demo",
+                            expected="a folder without files of these names",
+                            fix="choose another one (--out), or move them away")
     texts, p, general = demo_texts(data, seed, sha256), get_preset(preset), shipped_lm()
     common = {"path": out, "seed": seed}
     set_seed(seed)
@@ -98,8 +105,8 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
     bar_accuracy = float((bar.predict(texts.test["text"]) == texts.test["label"]).mean())
 
     _title(f"Five of the {len(texts.test):,} test reviews")
-    some = texts.test[:5]
-    for text, label, found in zip(some["text"], some["label"], learn.predict(list(some["text"])), strict=True):
+    shown = texts.test[:5]
+    for text, label, found in zip(shown["text"], shown["label"], learn.predict(list(shown["text"])), strict=True):
         print(f"{found.label} ({float(found.probs.max()):.2f}), in truth {label}: {text}")
 
     _title(f"Accuracy on {len(texts.test):,} test reviews")
@@ -127,5 +134,11 @@ def _accuracy(learn, test) -> float:
 def _save_plot(name, out):
     import matplotlib.pyplot as plt
 
-    plt.savefig(out / name, dpi=120)
+    plt.savefig(out / name, dpi=120, metadata={"Software": SIGN.decode()})
     plt.close("all")
+
+
+def _is_plot(file: Path) -> bool:
+    """Tell if a plot of the demo may be written there: if nothing is, or an older one."""
+    with open(file, "rb") if file.exists() else nullcontext() as f:
+        return f is None or SIGN in f.read(500)

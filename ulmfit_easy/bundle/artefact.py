@@ -7,6 +7,7 @@ then renamed, so it is whole or absent; and one changed bit in any of the three 
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +19,9 @@ from torch import Tensor
 from ulmfit_easy.bundle.card import versions
 from ulmfit_easy.bundle.settings import check_settings
 from ulmfit_easy.errors import FileError, TrainingError, some
-from ulmfit_easy.files import atomic_path, existing, read_json, sha256_bytes, write_json
+from ulmfit_easy.files import atomic_folder, atomic_path, existing, read_json, sha256_bytes, write_json
 from ulmfit_easy.models.archs import sizes_of
+from ulmfit_easy.places import file_place, members
 from ulmfit_easy.text.vocab import Vocab
 
 FORMAT = 1
@@ -41,7 +43,10 @@ def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **meta
         weights: a state dict, tensors of any shape.
         half: store float32 as float16; E502 for a weight too large for it.
         metadata: JSON values to keep beside them.
+
+    Raises: What `weights_place` raises.
     """
+    path = weights_place(path)
     stored, aliases, seen = {}, {}, {}
     for name, tensor in weights.items():
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else name
@@ -51,12 +56,46 @@ def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **meta
             seen[key] = name
             tensor = tensor.detach().cpu().contiguous()
             stored[name] = _halved(tensor, name) if half and tensor.dtype == torch.float32 else tensor
-    path, about = Path(path), {"format": FORMAT, "aliases": aliases, **metadata}
+    about = {"format": FORMAT, "aliases": aliases, **metadata}
     about["sha256"] = _sha256(stored, about)
     with atomic_path(path) as tmp:
         save_file(stored, tmp, {"ulmfit_easy": json.dumps(about)})  # one entry: it writes several in any order
         tmp.chmod(0o644)  # safetensors makes it readable by its owner only: a class could not share it
     return path
+
+
+def weights_place(path) -> Path:
+    """The path, if weights may be written there.
+
+    Raises:
+        TrainingError: E502 for a file that this library did not write. FileError: E411 as `file_place`.
+    """
+    path = file_place(path)
+    if path.is_file() and path.stat().st_size and not is_weights(path):
+        raise TrainingError("E502", received=f"{path}, a file that this library did not write",
+                            expected="a new name, or weights of this library to replace",
+                            fix="choose another name, or move that file away")
+    return path
+
+
+def is_weights(path: Path) -> bool:
+    """Tell if a file begins as those of `save_weights` do."""
+    with open(path, "rb") as f:
+        return f.read(64)[8:].replace(b" ", b"").startswith(b'{"__metadata__":{"ulmfit_easy":')
+
+
+def foreign_to_bundle(path: Path) -> list[str]:
+    """Names of what in a folder is not of a bundle; all of them if nothing proves that it is one."""
+    names = [part.name for part in members(path)]
+    if others := [name for name in names if name not in FILES or not (path / name).is_file()]:
+        return others
+    if FILES[0] in names:
+        return [] if is_weights(path / FILES[0]) else names
+    try:  # half of one, left by a kill
+        config = read_json(path / FILES[2], 16 << 20)
+    except FileError:
+        return names
+    return [] if isinstance(config, dict) and {"format", "arch", "data"} <= config.keys() else names
 
 
 def _halved(tensor: Tensor, name: str) -> Tensor:
@@ -84,7 +123,7 @@ def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
     """
     path = existing(path)
     try:
-        with safe_open(path, framework="pt") as f:
+        with open(path, "rb") as file, safe_open(_in_utf8(path, file), framework="pt") as f:
             metadata = json.loads((f.metadata() or {})["ulmfit_easy"])
             weights = {name: f.get_tensor(name) for name in f.keys()}
         if not isinstance(metadata, dict) or metadata["format"] > FORMAT:
@@ -104,14 +143,21 @@ def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
     return {**weights, **aliases}, metadata
 
 
+def _in_utf8(path: Path, file) -> str:
+    """A name of an open file that safetensors can read: it takes UTF-8 only."""
+    try:
+        return os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        return f"/dev/fd/{file.fileno()}"
+
+
 def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *, half: bool = False) -> Path:
     """Write a bundle folder, atomically; an older one in its place is replaced only when the new one is whole.
 
-    `half` stores float32 as float16.
+    `half` stores float32 as float16. Raises: E502 for a folder that holds anything else, see `atomic_folder`.
     """
     path = Path(path)
-    with atomic_path(path) as tmp:
-        tmp.mkdir()
+    with atomic_folder(path, foreign_to_bundle) as tmp:
         write_json(tmp / FILES[1], list(vocab))
         write_json(tmp / FILES[2], {"format": FORMAT, **config})
         save_weights(tmp / FILES[0], weights, half=half, vocab_sha256=vocab.sha256,

@@ -11,6 +11,7 @@ from ulmfit_easy.archives import extract_archive
 from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import cache_dir, check_sha256, read_text
+from ulmfit_easy.places import members
 
 
 class URLs:
@@ -42,11 +43,11 @@ def untar_data(url, archive=None, data=None, *, base=None, sha256: str | None = 
         base: by default the user's cache folder.
         sha256: of the archive, checked before anything is extracted. With it, a file that is in none of these places
             is fetched into `base/archive`, see `download`.
-        force_extract: extract it again.
+        force_extract: extract it again, to add what is missing. Nothing that is there is replaced.
 
     Returns: the one folder that is in the archive, or else the folder that it was extracted into.
     Raises: E404, with the place to put the file, where it is not; E405 for an unsafe archive; E406 for another file;
-        E410 for one that cannot be fetched.
+        E502 for a file in the folder that is not as it is in the archive; E410 for one that cannot be fetched.
     """
     name = PurePosixPath(str(url)).name
     stem = re.sub(r"(\.tar)?(\.(gz|bz2|xz))?$|\.(tgz|zip)$", "", name)
@@ -68,7 +69,7 @@ def untar_data(url, archive=None, data=None, *, base=None, sha256: str | None = 
                             "or the path of an archive or a folder that you have",
                             fix=f"fetch {url} and put it there, or give its sha256= to have it fetched")
         extract_archive(found, dest)
-    inside = list(dest.iterdir())
+    inside = members(dest)
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else dest
 
 

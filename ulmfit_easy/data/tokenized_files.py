@@ -4,6 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column, get_text_files
 from ulmfit_easy.data.tables import TableOnDisk
 from ulmfit_easy.data.tokenized import parallel_tokenize
-from ulmfit_easy.errors import TextError, TrainingError, some
-from ulmfit_easy.files import atomic_path, existing, free_place, read_json, sha256_bytes, sha256_file, write_json
+from ulmfit_easy.errors import FileError, TextError, TrainingError, some
+from ulmfit_easy.files import atomic_folder, atomic_path, existing, read_json, sha256_bytes, sha256_file, write_json
+from ulmfit_easy.places import file_place, free_place, members
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 COUNTER, LENGTHS, MADE_OF = "counter.json", "lengths.json", "tokenized.json"
@@ -37,7 +39,7 @@ def tokenize_files(files: Sequence, path, output_dir, output_names: Sequence | N
         else in it, or a file has no place of its own; E508 for workers.
     """
     files, path = [_absolute(existing(file)) for file in files], _absolute(path)
-    output_dir = free_place(_absolute(output_dir), part=MADE_OF)
+    output_dir = free_place(_absolute(output_dir), _foreign)
     if outside := [str(file) for file in files if not file.is_relative_to(path)]:
         raise TrainingError("E502", received=f"files that are not in {path}: {some(outside)}",
                             expected="files in this folder", fix="pass a path that all of them are in")
@@ -60,7 +62,7 @@ def tokenize_folder(path, extensions: Sequence[str] | None = None, folders: Sequ
     """
     path, extensions = _absolute(existing(path)), [end.lower() for end in listify(extensions or ".txt")]
     output_dir = path.with_name(f"{path.name}_tok") if output_dir is None else _absolute(output_dir)
-    free_place(output_dir, part=MADE_OF)
+    free_place(output_dir, _foreign)
     files = get_text_files(path, folders=None if folders is None else listify(folders), extensions=extensions)
     files = [file for file in files if not file.is_relative_to(output_dir)]
     if not files:
@@ -87,7 +89,9 @@ def tokenize_csv(fname, text_cols, outname=None, n_workers: int = 4, rules: Sequ
     Raises: E101 and E102 for the texts; what `read_table` raises for the file; E502 and E508 for workers.
     """
     fname = existing(fname)
-    outname = fname.with_name(f"{fname.stem}_tok.csv") if outname is None else Path(outname)
+    is_named, outname = outname is not None, Path(outname or fname.with_name(f"{fname.stem}_tok.csv"))
+    counter = outname.with_name(f"{outname.stem}_{COUNTER}")
+    _check_replaced(outname, counter, is_named)
     table, tokenizer = TableOnDisk(fname, chunksize, header=header), _tokenizer(tok, rules, mark_fields)
 
     def columns_of(piece):
@@ -109,7 +113,7 @@ def tokenize_csv(fname, text_cols, outname=None, n_workers: int = 4, rules: Sequ
             left = left.assign(text=list(map(" ".join, tokens)), text_length=list(map(len, tokens)))
             with_names = i == 0 and header is not None
             left.to_csv(tmp, mode="a", index=False, header=with_names, lineterminator="\r\n")  # so a "\r" gets quotes
-    write_json(outname.with_name(f"{outname.stem}_{COUNTER}"), count)
+    write_json(counter, count)
     return outname
 
 
@@ -120,12 +124,11 @@ def _tokenize(files, path, output_dir, names, tokenizer, n_workers, encoding, ke
     hashes = [[file.relative_to(path).as_posix(), name.as_posix(), sha256_file(file)]
               for file, name in zip(files, names, strict=True)]
     made_of = {"tokenizer": tokenizer.fingerprint, "encoding": encoding,
-               "texts": sha256_bytes(json.dumps(hashes).encode())}
+               "texts": sha256_bytes(json.dumps(hashes).encode()), "files": [name for _, name, _ in hashes]}
     if keep and (output_dir / MADE_OF).exists() and read_json(output_dir / MADE_OF) == made_of \
             and all((output_dir / name).is_file() for name in names):
         return output_dir
-    with atomic_path(output_dir) as tmp:
-        tmp.mkdir()
+    with atomic_folder(output_dir, _foreign) as tmp:
         count, lengths = Counter(), {}
         for i, tokens in parallel_tokenize(texts, tokenizer, n_workers=n_workers):
             out = tmp / names[i]
@@ -136,6 +139,34 @@ def _tokenize(files, path, output_dir, names, tokenizer, n_workers, encoding, ke
         for name, content in ((COUNTER, count), (LENGTHS, lengths), (MADE_OF, made_of)):
             write_json(tmp / name, content)
     return output_dir
+
+
+def _foreign(path: Path) -> list[str]:
+    """Names of files in a folder that `tokenize_files` did not write; all of them if nothing proves that it did."""
+    found = [file for part in members(path) for file in (part.rglob("*") if part.is_dir() else [part])]
+    names = [file.relative_to(path).as_posix() for file in found if file.is_symlink() or not file.is_dir()]
+    try:
+        made_of = read_json(path / MADE_OF)
+        names_of = made_of.get("files") or read_json(path / LENGTHS)  # the first folders had no list
+        ours = {COUNTER, LENGTHS, MADE_OF, *names_of} if {"tokenizer", "texts"} <= made_of.keys() else set()
+    except (FileError, AttributeError, KeyError, TypeError):
+        ours = set()
+    return [name for name in names if name not in ours]
+
+
+def _check_replaced(outname: Path, counter: Path, is_named: bool):
+    """E411 for a folder, E502 for a file that `tokenize_csv` would replace, did not write and was not told to."""
+    if not file_place(counter).exists():
+        wrong = file_place(outname).exists() and not is_named and outname
+    else:
+        wrong = file_place(outname) and counter
+        with suppress(FileError):
+            count = read_json(counter)
+            if isinstance(count, dict) and all(type(n) is int for n in count.values()):
+                return
+    if wrong:
+        raise TrainingError("E502", received=f"{wrong}, a file that this function did not write",
+                            expected="nothing of this name", fix="pass another outname, or move that file away")
 
 
 def _free_names(files, names, output_dir) -> list[Path]:

@@ -10,7 +10,6 @@ from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, s
 from ulmfit_easy.data.balance import loss_weights
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, refuse_unknown
-from ulmfit_easy.files import free_place
 from ulmfit_easy.learner import score
 from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
@@ -116,12 +115,12 @@ class TextLearner(Learner):
 
         Of the loss, only what its kind decides (probabilities or numbers) and its `thresh` are kept. `half` stores
         weights in 16 bits: half the size, and probabilities that differ by about a thousandth of themselves.
+        An older bundle is replaced; E502 for a folder with anything else in it.
         """
-        place = free_place(self.path / fname, "config.json")
         config = {**self.settings, "thresh": getattr(self.loss_func, "thresh", None),
                   "takes_probabilities": isinstance(self.loss_func, BCELossFlat), "precision": self.precision,
                   "data": self.dls.config()}
-        return save_bundle(place, self.model.state_dict(), self.dls.text_vocab, config, half=half)
+        return save_bundle(self.path / fname, self.model.state_dict(), self.dls.text_vocab, config, half=half)
 
 
 class LMLearner(TextLearner):

@@ -12,16 +12,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ulmfit_easy.bundle.artefact import foreign_to_bundle
 from ulmfit_easy.data.balance import given_weights
 from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import FileError, TextError, TrainingError
-from ulmfit_easy.files import atomic_path, existing, free_place, read_json, write_json
+from ulmfit_easy.files import atomic_folder, existing, read_json, write_json
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm, shipped_lm
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.learner.turns import turn_to_fit
+from ulmfit_easy.places import members
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.ensemble import ensemble
@@ -179,22 +181,23 @@ class ULMFiT:
         return float(np.mean(self.predict(texts) == np.array(labels)))
 
     def save(self, path) -> Path:
-        """Write the fitted estimator as a folder of safetensors and JSON, atomically."""
+        """Write the fitted estimator as a folder of safetensors and JSON, atomically.
+
+        An older estimator is replaced; E502 for a folder with anything else in it.
+        """
         self._check_fitted()
-        path = free_place(path, PARAMS)
         params = self.get_params()
         params["preset"] = self.preset.to_json() if isinstance(self.preset, Preset) else self.preset
         if isinstance(self.class_weight, dict):  # JSON's names are strings
             params["class_weight"] = list(self.class_weight.items())
         params = json.loads(json.dumps(params, default=lambda v: v.item() if hasattr(v, "item") else str(v)))
-        with atomic_path(path) as tmp:
-            tmp.mkdir()
+        with atomic_folder(path, foreign_to_estimator) as tmp:
             for learn in self.learners_:
                 learn.export(tmp.absolute() / _way(learn.dls.backwards))
             found = {"accuracy": self.accuracy_, "baseline_accuracy": self.baseline_accuracy_,
                      "ways": [_way(learn.dls.backwards) for learn in self.learners_]}
             write_json(tmp / PARAMS, {"params": params, **found})
-        return path
+        return Path(path)
 
     @classmethod
     def load(cls, path) -> "ULMFiT":
@@ -279,6 +282,15 @@ class ULMFiT:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+
+
+def foreign_to_estimator(path: Path) -> list[str]:
+    """Names of what in a folder is not of a saved estimator; all of them if nothing proves that it is one."""
+    names = [part.name for part in members(path)]
+    ways = [name for name in names if name in (_way(False), _way(True)) and (path / name).is_dir()]
+    others = [name for name in names if name not in (*ways, PARAMS)]
+    others += [f"{way}/{name}" for way in ways for name in foreign_to_bundle(path / way)]
+    return others or (names if not any(members(path / way) for way in ways) else [])
 
 
 def _way(backwards: bool) -> str:

@@ -1,6 +1,6 @@
 """Stage 1 on files that may exceed the memory: from a corpus to a bundle, through any interruption."""
 
-import shutil
+import os
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from ulmfit_easy.bundle.artefact import FILES
 from ulmfit_easy.bundle.card import model_card
 from ulmfit_easy.errors import FileError, TrainingError, some
-from ulmfit_easy.files import atomic_path, free_place
+from ulmfit_easy.files import atomic_folder, read_json, sha256_file, write_json
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.callbacks.tracking import TerminateOnNaNCallback
@@ -24,12 +25,14 @@ from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.precision import chosen
+from ulmfit_easy.places import clear_left, free_place, members
 from ulmfit_easy.recipes.corpus_data import corpus_data, names, say
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
 from ulmfit_easy.recipes.plan import FILE, Plan
 from ulmfit_easy.recipes.start import put_vectors, start_of
 
+WRITTEN = "written.json"  # in the folder of a run: the hashes of the bundle that it wrote
 WD, CLIP = 0.01, 0.12  # as MultiFiT (Eisenschlos et al. 2019) pretrained
 EPS = 1e-8  # Adam's usual 1e-5 hides the small gradients of recurrent layers that know nothing yet (docs/LOG.md, 8)
 VALIDATIONS, SHARE, MOST = (10, 50), 0.05, 0.2  # enough to see a curve; about this share, and at most, of the time
@@ -65,16 +68,16 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
     given = {**settings, "corpus": corpus} if corpus else settings
     with _locked(run):
         resume = resume and _has_begun(run, out, corpus)
-        if resume:
-            free_place(out, "history.csv")  # a kill at the very end leaves our bundle and our plan
-        else:
+        if not resume:
             _check_free(run, out)
+        elif not _is_written(run, out):  # a kill at the very end leaves our bundle and our plan
+            free_place(out)
         plan = Plan.load(run) if resume else Plan(**given)
         plan.check_same(given, run)
         score = _run(plan, out, run, resume, minutes)
         (run / FILE).unlink()  # first: without it nothing can be resumed
-        for checkpoint in run.glob("checkpoint-*.safetensors"):
-            checkpoint.unlink()
+        for part in [run / WRITTEN, run / "checkpoint-1.safetensors"]:
+            part.unlink(missing_ok=True)
     return score
 
 
@@ -88,12 +91,14 @@ def _locked(run):
     except Timeout as e:
         raise TrainingError("E502", received=f"{run}, on which another process works", expected="one at a time",
                             fix="wait for it, or stop it") from e
+    clear_left(run, ".*")
     try:
         yield
     finally:
         lock.release()
-        if all(part.name == "lock" for part in run.iterdir()):
-            shutil.rmtree(run)
+        if os.listdir(run) == ["lock"]:
+            (run / "lock").unlink()
+            run.rmdir()
 
 
 def _run(plan, out, run, resume, minutes) -> LMScore:
@@ -125,13 +130,27 @@ def _run(plan, out, run, resume, minutes) -> LMScore:
     progress = RunProgress()
     learn.fit_one_cycle(plan.n_epoch, plan.lr, cbs=[*cbs, CheckpointCallback(".", minutes, resume=resume), progress])
     seconds, score = progress.seconds, evaluate_lm(learn, data.held_out)
-    with atomic_path(out) as tmp:
+    if _is_written(run, out):
+        return score
+    with atomic_folder(out) as tmp:
         learn.export(tmp)
-        (tmp / "README.md").write_text(_card(out.name, learn, plan, data, score, seconds), encoding="utf-8")
+        card = _card(out.name, learn, plan, data, score, seconds)
+        (tmp / "README.md").write_bytes(card.encode("utf-8", "replace"))  # a name can be anything
         columns = ["step", *learn.recorder.metric_names[1:-1]]
         rows = ([i, *values] for i, values in zip(learn.recorder.iters, learn.recorder.values, strict=True))
         pd.DataFrame(rows, columns=columns).to_csv(tmp / "history.csv", index=False)
+        write_json(run / WRITTEN, _hashes(tmp))
     return score
+
+
+def _hashes(bundle: Path) -> dict[str, str]:
+    return {name: sha256_file(bundle / name) for name in FILES}
+
+
+def _is_written(run: Path, out: Path) -> bool:
+    """Tell if this run has written its bundle, and that is what is in its place."""
+    are_there = (run / WRITTEN).exists() and all((out / name).is_file() for name in FILES)
+    return are_there and read_json(run / WRITTEN) == _hashes(out)
 
 
 def _learner(plan, start, dls, run):
@@ -145,7 +164,7 @@ def _learner(plan, start, dls, run):
 def _check_free(run, out):
     """E502 where a new run would replace something."""
     free_place(out)
-    if left := sorted(part.name for part in run.iterdir() if part.name != "lock"):
+    if left := [part.name for part in members(run) if part.name != "lock"]:
         raise TrainingError("E502", received=f"{run} with {some(left)}, of a run that is not finished or of none",
                             expected="no such folder",
                             fix="go on with it: --resume (in Python resume=True), or delete that folder")

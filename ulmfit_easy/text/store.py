@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-import shutil
+import re
 import tempfile
 import warnings
 import weakref
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from ulmfit_easy import files
 from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.places import clear_left, hidden_folder, members, writable
 from ulmfit_easy.text.special import UNK_ID
 from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer, fields_of
 from ulmfit_easy.text.vocab import Vocab
@@ -66,37 +67,45 @@ class TokenStore:
                 tokenizing. An iterator cannot be hashed: its store is temporary.
             tokenizer: its fingerprint is part of the name under which the store is found again.
             cache_dir: where stores are kept; the user's cache folder by default. `False` makes a temporary
-                store that goes with the object.
+                store that goes with the object. So does, with a warning, a user's cache that cannot be written to.
             progress: show a bar, in a terminal or a notebook but not in a log file.
             n_workers: processes that tokenize, 0 for this one alone; the store is the same, byte for byte. By default
                 this one for little text, one for each processor for much; see `workers.encode`.
 
         Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none; TrainingError
-            E502 and E508 for workers, as `workers.encode`.
+            E502 and E508 for workers, as `workers.encode`; FileError E411 for a `cache_dir` that cannot be written to.
         """
         if isinstance(texts, str):
             raise TextError("E101", received="one string", expected="texts", fix="pass a list: [text]")
         if cache_dir is False or iter(texts) is texts:
-            folder = Path(tempfile.mkdtemp(prefix="ulmfit-"))
-            try:
-                _write(folder / "store", texts, tokenizer, progress, n_workers)
-                store = cls(folder / "store")
-            except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
-            weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
-            return store
+            return cls._temporary("store", texts, tokenizer, progress, n_workers)
         from filelock import FileLock
 
         name = files.sha256_bytes(json.dumps([SCHEMA, tokenizer.fingerprint, _hash_of(texts)]).encode())
         folder = (files.cache_dir() / "tokens" if cache_dir is None else Path(cache_dir)) / name
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            writable(folder)
+        except FileError:
+            if cache_dir is not None:
+                raise
+            warnings.warn(f"the cache {folder.parent} cannot be written to, so these tokens are kept in a temporary "
+                          "folder: name another place for the cache in ULMFIT_EASY_CACHE", stacklevel=2)
+            return cls._temporary(name, texts, tokenizer, progress, n_workers)
         with FileLock(folder.with_suffix(".lock")):  # two processes: one builds, the other waits and opens
-            for left_over in folder.parent.glob(f".{name}.tmp-*"):  # of a build that was killed
-                shutil.rmtree(left_over, ignore_errors=True)
+            clear_left(folder.parent, re.escape(name))  # of a build that was killed
             if not (folder.exists() and _intact(folder)):
                 _write(folder, texts, tokenizer, progress, n_workers)
             return cls(folder)
+
+    @classmethod
+    def _temporary(cls, name, texts, tokenizer, progress, n_workers):
+        """A store that is deleted with the object; one that a killed process left is deleted first."""
+        with ExitStack() as stack:
+            folder = stack.enter_context(hidden_folder(Path(tempfile.gettempdir()) / "ulmfit-tokens")) / name
+            _write(folder, texts, tokenizer, progress, n_workers)
+            store = cls(folder)
+            weakref.finalize(store, stack.pop_all().close)
+            return store
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -200,8 +209,7 @@ def _write(folder, texts, tokenizer, progress, n_workers):
         texts = tqdm(texts, desc="tokenizing", unit=" texts", leave=False, disable=silent)
     ids_of = defaultdict(count().__next__)  # a new token gets the next id
     lengths = array("q", [0])
-    with files.atomic_path(folder) as tmp:
-        tmp.mkdir()
+    with files.atomic_folder(folder, _foreign) as tmp:
         with open(tmp / "tokens.bin", "wb") as out, closing(encode(tokenizer, texts, n_workers)) as pieces:
             for lexicon, ids, n_tokens in pieces:
                 lut = np.fromiter(map(ids_of.__getitem__, lexicon), "<u4", len(lexicon))
@@ -215,6 +223,11 @@ def _write(folder, texts, tokenizer, progress, n_workers):
         members = {name: {"bytes": (tmp / name).stat().st_size, "sha256": files.sha256_file(tmp / name)}
                    for name in MEMBERS}
         files.write_json(tmp / "meta.json", {"schema": SCHEMA, "members": members})
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Names of what in a folder is not of a store."""
+    return [part.name for part in members(folder) if part.name not in (*MEMBERS, "meta.json") or not part.is_file()]
 
 
 def _members(folder) -> dict:

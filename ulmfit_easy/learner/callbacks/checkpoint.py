@@ -1,7 +1,7 @@
 """Checkpoints of a fit, from which it goes on after a crash as if nothing had happened."""
 
 import json
-import shutil
+import os
 import signal
 import threading
 import time
@@ -11,11 +11,13 @@ from pathlib import Path
 
 import torch
 
+from ulmfit_easy.bundle.artefact import is_weights, weights_place
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.training_state import load_training_state, read_state, training_state, write_state
 from ulmfit_easy.models.precision import PRECISIONS
+from ulmfit_easy.places import clear_left, hold
 
 
 class CheckpointCallback(Callback):
@@ -31,7 +33,8 @@ class CheckpointCallback(Callback):
     `fine_tune`, have a number each, by their order. A file holds the newest state of its fit and takes the place of
     the one before only when it is whole. The last one stays: a fit that is over, asked to resume, gives back its
     end at once. Without `resume` a fit starts anew, and its first checkpoint replaces those of older runs, its own
-    and those of the fits that followed.
+    and those of the fits that followed. A fit has the folder for itself: a second one, of another process too, is
+    refused while it runs.
 
     If the library chose the learner's precision for this machine, the fit goes on in the checkpoint's precision and
     says so.
@@ -47,7 +50,8 @@ class CheckpointCallback(Callback):
 
     Raises:
         TrainingError: E502 for `minutes` below 0 or `every` below 1; E506 for a loader that cannot go on in mid-epoch.
-        FileError: before training, E408 if the checkpoint belongs to another run, E401 if it cannot be read.
+        FileError: before training, E408 if the checkpoint belongs to another run, or another fit is using the folder,
+            E401 if it cannot be read, and what `weights_place` raises.
     """
 
     order, run_valid = 1000, False  # after all others: it saves what they leave, and restores what they reset
@@ -58,7 +62,7 @@ class CheckpointCallback(Callback):
             raise TrainingError("E502", received=f"minutes={minutes}, every={every}",
                                 expected="minutes from 0 on, or every from 1 on", fix="leave both out for 5 minutes")
         self.place, self.minutes, self.every, self.resume = Path(path), minutes, every, resume
-        self.state, self.stop, self.handlers = None, None, {}
+        self.state, self.stop, self.handlers, self.lock = None, None, {}, None
 
     def before_fit(self):
         if not hasattr(self.learn.dls.train, "state_dict"):
@@ -68,8 +72,9 @@ class CheckpointCallback(Callback):
         self.folder = self.learn.path / self.place
         self.number = self.learn.checkpointed[self.folder] + 1
         self.run_id = run_id(self.learn)
-        for left in self.folder.glob(".checkpoint-*.tmp-*"):  # by a run that was killed while it wrote
-            shutil.rmtree(left, ignore_errors=True)
+        weights_place(self._file())
+        self._hold()
+        clear_left(self.folder, r"checkpoint-\d+\.safetensors")  # by a run that was killed while it wrote
         self.state = self._read() if self.resume and self._file().exists() else None
         self.done = self.state is not None and self.state["done"]
         if self.done:
@@ -105,6 +110,9 @@ class CheckpointCallback(Callback):
 
     def cleanup_fit(self):
         self.state = None
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
         self._release()
         self._pass_on()
 
@@ -115,12 +123,20 @@ class CheckpointCallback(Callback):
 
     def _save(self, position: int, done: bool = False):
         for number in count(self.number + 1):  # an older run's: they go on from an end that this fit will not have
-            if not self._file(number).exists():
+            if not self._file(number).is_file() or not is_weights(self._file(number)):
                 break
             self._file(number).unlink()
         write_state(self._file(), {"done": done, **training_state(self.learn, position)}, run=self.run_id,
                     torch=torch.__version__)
         self.saved_at = time.perf_counter()
+
+    def _hold(self):
+        try:
+            self.lock = hold(self.folder)
+        except BlockingIOError as e:
+            raise FileError("E408", received=f"{self.folder}, where another fit writes its checkpoints at this moment",
+                            expected="a folder for this fit alone",
+                            fix="wait for the other one, or choose another folder") from e
 
     def _read(self) -> dict:
         state, metadata = read_state(self._file())
@@ -151,7 +167,7 @@ class CheckpointCallback(Callback):
 
     def _tell(self, what: str):
         if self.learn.verbose:
-            print(f"{self._file()}: {what}")
+            print(f"{os.fsencode(self._file()).decode(errors='replace')}: {what}")
 
     # --- Ctrl-C and SIGTERM -------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Callbacks about predictions: gather those of a validation, fetch some after each epoch, predict with dropout."""
 
 import os
-import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from ulmfit_easy.files import atomic_path
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.models.softmax import CHUNK_FLOATS, LMOutput
+from ulmfit_easy.places import file_place, hidden_folder
 
 
 class Parts:
@@ -21,18 +22,20 @@ class Parts:
 
     Args:
         file: where to write them; None keeps them in memory.
+
+    Raises: FileError E411 for a place that cannot be written to.
     """
 
     def __init__(self, file: str | Path | None = None):
-        self.parts, self.shapes, self.file = [], [], file and Path(file)
-        self.folder = self.file and self.file.with_name(f".{self.file.name}.{os.urandom(8).hex()}")
+        self.parts, self.shapes, self.file = [], [], file and file_place(file)
+        self.folder, self.stack = None, ExitStack()
 
     def add(self, part: Tensor):
         """One more, of the same sizes but along the dimension of `joined`."""
         part = part.detach().cpu()
         self.shapes.append(part.shape)
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        if self.file is not None:
+            self.folder = self.folder or self.stack.enter_context(hidden_folder(self.file))
             place = self.folder / f"{len(self.parts)}.npy"
             np.save(place, part.numpy())
             part = place
@@ -42,7 +45,7 @@ class Parts:
         """All of them along `dim`, or None if there were none; with `order` (N,) their rows sorted by it."""
         if not self.parts:
             return None
-        if self.folder is None:
+        if self.file is None:
             whole = torch.cat(self.parts, dim)
             return whole if order is None else whole[torch.from_numpy(np.argsort(order, kind="stable"))]
         size, ends = list(self.shapes[0]), np.cumsum([shape[dim] for shape in self.shapes])
@@ -63,9 +66,8 @@ class Parts:
 
     def close(self):
         """Forget the parts and what they took on the disk."""
-        self.parts = []
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self.parts, self.folder = [], None
+        self.stack.close()
 
 
 class GatherPredsCallback(Callback):

@@ -8,10 +8,13 @@ from pathlib import Path
 import torch
 from torch.nn.utils import get_total_norm
 
+from ulmfit_easy.bundle.artefact import weights_place
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.files import write_bytes
 from ulmfit_easy.learner.callbacks.finite import first_in_backward, first_in_forward
 from ulmfit_easy.learner.events import Callback, CancelFitException
+from ulmfit_easy.learner.weights import model_file
+from ulmfit_easy.places import file_place
 
 WILD = 1e6  # times as large as before, or as 1: no step that teaches does that to a weight
 SAFE = 1.0  # rate x gradient norm, of at least 1: below it no optimizer leaps, as a move of Adam is some rates long
@@ -83,6 +86,9 @@ class SaveModelCallback(TrackerCallback):
     def before_fit(self):
         super().before_fit()
         self.last_saved = None
+        epochs = range(0, self.n_epoch, self.every_epoch) if self.every_epoch else ()
+        for name in [f"{self.fname}_{epoch}" for epoch in epochs] or [self.fname]:
+            weights_place(model_file(self.learn, name))
 
     def state_dict(self) -> dict:
         """The best value so far, and the file that was saved with it."""
@@ -239,6 +245,8 @@ class CSVLogger(Callback):
     """Writes each row of the table to `path/fname` as it comes; a fit that never starts leaves an older log alone.
 
     The file is written anew each time, atomically: no full disk and no crash leaves half of it.
+
+    Raises: Before training, E411 for a folder, and E502 for a file that is no such log.
     """
 
     order, in_lr_find = 60, False
@@ -247,7 +255,14 @@ class CSVLogger(Callback):
         self.fname, self.append, self.text, self.target = fname, append, None, None
 
     def before_fit(self):
-        self.target, self.text = Path(self.path) / self.fname, None
+        self.target, self.text = file_place(Path(self.path) / self.fname), None
+        if self.target.is_file() and not self._is_log():
+            raise TrainingError("E502", received=f"{self.target}, which is no log of a training",
+                                expected="a new file, or an older log", fix="choose another name, or move it away")
+
+    def _is_log(self) -> bool:
+        with open(self.target, "rb") as f:
+            return f.read(6) in (b"", b"epoch,")
 
     def before_epoch(self):
         if self.text is None:
