@@ -69,25 +69,34 @@ def is_device(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def hold(folder: Path) -> int | None:
-    """Lock a folder until the returned descriptor is closed or this process ends; None if nothing can be locked there.
+class Hold:
+    """A lock on a folder, until it is released, forgotten, or this process ends; `is_known` if the system has locks.
 
     Raises:
         BlockingIOError: Someone else holds it.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-        os.close(fd)
-        if isinstance(e, BlockingIOError):
-            raise
-        return None  # a network file system without locks
-    return fd
+
+    fd = None
+
+    def __init__(self, folder: Path):
+        self.is_known = False
+        with suppress(ImportError):  # Windows
+            import fcntl
+
+            self.fd = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.is_known = True
+            except OSError as e:  # also a network file system without locks
+                if isinstance(e, BlockingIOError):
+                    raise
+
+    def release(self):
+        """Let it go; once more does no harm."""
+        if self.fd is not None:
+            self.fd = os.close(self.fd)  # None, in the same line: Ctrl-C may come between two
+
+    __del__ = release
 
 
 def members(folder: Path) -> list[Path]:
@@ -106,9 +115,10 @@ def clear_left(folder: Path, names: str) -> list[Path]:
             if (name := _name_of(left)) is None or not re.fullmatch(names, name, re.DOTALL):
                 continue
             with suppress(OSError), ExitStack() as stack:
-                if (fd := hold(left)) is None:
+                lock = Hold(left)
+                stack.callback(lock.release)
+                if not lock.is_known:
                     continue
-                stack.callback(os.close, fd)
                 if (left / OLD).is_dir() and any((left / OLD).iterdir()):
                     kept.append(left)
                 else:
@@ -142,8 +152,7 @@ def _made(folder: Path, name: str, stack: ExitStack) -> Path:
         stack.callback(shutil.rmtree, tmp, ignore_errors=True)
         tmp.mkdir(mode=0o700)
         with suppress(BlockingIOError, FileNotFoundError):  # another process takes it for one that was left
-            if (fd := hold(tmp)) is not None:
-                stack.callback(os.close, fd)
+            stack.callback(Hold(tmp).release)
             if tmp.exists():
                 return tmp
 

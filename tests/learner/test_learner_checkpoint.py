@@ -216,7 +216,7 @@ def test_it_saves_every_so_many_minutes(tmp_path, monkeypatch):
 
 
 def test_one_file_is_there_and_nothing_else(tmp_path):
-    (tmp_path / "run" / ".checkpoint-1.safetensors.tmp-killed").mkdir(parents=True)
+    (tmp_path / "run" / f".checkpoint-1.safetensors.tmp-{'0f' * 8}").mkdir(parents=True)
     fresh("plain", tmp_path).fit(2, cbs=CheckpointCallback("run", every=1))
     assert [f.name for f in (tmp_path / "run").iterdir()] == ["checkpoint-1.safetensors"]
 

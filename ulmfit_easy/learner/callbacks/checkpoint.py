@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import warnings
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.training_state import load_training_state, read_state, training_state, write_state
 from ulmfit_easy.models.precision import PRECISIONS
-from ulmfit_easy.places import clear_left, hold
+from ulmfit_easy.places import Hold, clear_left, file_place
 
 
 class CheckpointCallback(Callback):
@@ -72,10 +73,10 @@ class CheckpointCallback(Callback):
         self.folder = self.learn.path / self.place
         self.number = self.learn.checkpointed[self.folder] + 1
         self.run_id = run_id(self.learn)
-        weights_place(self._file())
         self._hold()
-        clear_left(self.folder, r"checkpoint-\d+\.safetensors")  # by a run that was killed while it wrote
         self.state = self._read() if self.resume and self._file().exists() else None
+        if self.state is None:
+            weights_place(self._file())
         self.done = self.state is not None and self.state["done"]
         if self.done:
             self.learn.start_epoch = self.learn.n_epoch
@@ -111,8 +112,10 @@ class CheckpointCallback(Callback):
     def cleanup_fit(self):
         self.state = None
         if self.lock is not None:
-            os.close(self.lock)
-            self.lock = None
+            if self.folder_is_new:
+                with suppress(OSError):  # unless something is in it
+                    self.folder.rmdir()
+            self.lock.release()
         self._release()
         self._pass_on()
 
@@ -131,8 +134,11 @@ class CheckpointCallback(Callback):
         self.saved_at = time.perf_counter()
 
     def _hold(self):
+        self.folder_is_new = not self.folder.exists()
+        file_place(self._file())
         try:
-            self.lock = hold(self.folder)
+            self.lock = Hold(self.folder)
+            clear_left(self.folder, r"checkpoint-\d+\.safetensors")  # by a run that was killed while it wrote
         except BlockingIOError as e:
             raise FileError("E408", received=f"{self.folder}, where another fit writes its checkpoints at this moment",
                             expected="a folder for this fit alone",
