@@ -28,8 +28,9 @@ def free_place(path, foreign: Callable[[Path], list[str]] | None = None) -> Path
     else:
         there = [path.name] if os.path.lexists(os.path.realpath(path)) else []
     if there:
-        raise TrainingError("E502", received=f"{path}, where there is {some(there)}", expected="a new or empty folder"
-                            + (", or an older one of this kind with nothing else in it" if foreign else ""),
+        older = ", or an older one of this kind with nothing else in it" if foreign else ""
+        raise TrainingError("E502", received=f"{path}, where something is: {some(there)}",
+                            expected=f"a new or empty folder{older}",
                             fix="choose another name, or move what is there away")
     return path
 
