@@ -1,7 +1,7 @@
 """What fastai's own tests and common scripts ask for beside the tutorials: loaders, classes, optimizers, hooks."""
 
 import pytest
-from parity_toys import DF, loaders
+from parity_toys import DF, classifier, lm, loaders
 
 from ulmfit_easy.all import *  # as a user has it
 from ulmfit_easy.errors import TextError, TrainingError
@@ -231,3 +231,82 @@ def test_a_model_of_fastais_own_shape_trains_with_the_recurrent_callbacks():
     learn.fit(1)
     assert seen[:2] == [((2, 5, 9), (2, 5, 4), None), True] and len(list(learn.model.parameters())) == 7
     assert [type(cb) for cb in rnn_cbs()] == [ModelResetter, RNNCallback]
+
+
+# --- texts, files, messages -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("get_x", [lambda r: r["text"], lambda r: r.text, AttrGetter("text")])
+def test_the_texts_of_a_block_are_in_the_column_text_for_a_getter(get_x):
+    df = DF.rename(columns={"text": "review"})
+    block = DataBlock((TextBlock.from_df("review", min_freq=1), CategoryBlock), get_x=get_x, get_y=ColReader("label"))
+    dls = block.dataloaders(df, bs=8, seed=0)
+    assert torch.equal(dls.test_dl(df).one_batch()[0], dls.test_dl(DF["text"]).one_batch()[0])
+    assert dls.config()["text_cols"] == ["review"]
+
+
+def test_a_getter_may_still_make_texts_of_its_own():
+    df = DF.rename(columns={"text": "review"})
+    block = DataBlock((TextBlock.from_df("review", min_freq=1), CategoryBlock), get_x=lambda r: "zebra " + r["review"],
+                      get_y=ColReader("label"))
+    assert "zebra" in block.dataloaders(df, bs=8).text_vocab
+
+
+def test_words_are_numbered_from_tokens_or_from_their_counts():
+    from collections import Counter
+
+    tokens = [["this", "is", "this"], ["is", "it"]]
+    found = [Numericalize(min_freq=2).setup(given).vocab for given in (tokens, Counter(sum(tokens, [])))]
+    assert found[0] == found[1] and found[0][9:11] == ["this", "is"]
+
+
+def test_pieces_are_learned_from_the_texts_that_are_tokenized():
+    pytest.importorskip("sentencepiece")
+    texts = DF["text"].tolist()
+    df, count = tokenize_df(DF, "text", tok=SentencePieceTokenizer(vocab_sz=60))
+    lists = tokenize_texts(texts, tok=SentencePieceTokenizer(vocab_sz=60))
+    assert df["text"].tolist() == lists == [
+        tokens for _, tokens in parallel_tokenize(texts, SentencePieceTokenizer(vocab_sz=60))]
+    assert count["xxbos"] == len(texts)
+
+
+def test_a_tokenized_folder_without_its_counts_is_made_anew(tmp_path):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t/a.txt").write_text("One film.")
+    for name in ("counter.json", "lengths.json"):
+        out = tokenize_folder(tmp_path / "t")
+        (out / name).unlink()
+        assert (tokenize_folder(tmp_path / "t") / name).exists()
+
+
+def test_messages_name_the_way_out(tmp_path):
+    from ulmfit_easy.models.dropout import WeightDropout
+
+    with pytest.raises(TrainingError, match="E502.*batch_first=True"):
+        WeightDropout(torch.nn.LSTM(5, 7), 0.4)
+    learn = Learner(DataLoaders([PLAIN], [PLAIN]), torch.nn.Linear(2, 2), loss_func=MSELossFlat())
+    with pytest.raises(TrainingError, match=r"E502.*moms=\(0.8, 0.7, 0.8\)"):
+        learn.fit_one_cycle(1, moms=(0.8, 0.7))
+    with pytest.raises(LabelError, match="E206.*a share above 0 as valid_pct=, such as 0.1"):
+        loaders(is_lm=True, valid_pct=0)
+    (tmp_path / "train").mkdir()
+    with pytest.raises(FileError, match=r"E404.*without a folder 'valid'.*valid_pct=0.2"):
+        TextDataLoaders.from_folder(tmp_path)
+
+
+def test_the_exported_folder_is_named_where_fastais_file_is_asked_for(tmp_path):
+    folder = classifier(path=tmp_path).export()
+    with pytest.raises(FileError, match=f"E404.*pass {folder},"):
+        load_learner(tmp_path / "export.pkl")
+
+
+def test_pretrained_files_may_be_named_to_the_learner(tmp_path):
+    import pickle
+
+    old = lm(path=tmp_path)
+    old.save("old")
+    (tmp_path / "models/words.pkl").write_bytes(pickle.dumps(old.dls.vocab))
+    new = lm(path=tmp_path)
+    torch.nn.init.zeros_(new.encoder.encoder.weight)
+    new.load_pretrained(tmp_path / "models/old.safetensors", tmp_path / "models/words.pkl")
+    assert torch.equal(new.encoder.encoder.weight, old.encoder.encoder.weight)

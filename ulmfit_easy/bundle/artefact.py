@@ -178,12 +178,16 @@ def load_bundle(path, device="cpu") -> Bundle:
             parts do not belong together, E406 for damaged weights.
         VocabError: E303 for a list of words that is no vocabulary.
     """
-    path = existing(path)
+    path = Path(path)
+    if not path.exists() and (path.with_suffix("") / FILES[0]).exists():
+        raise FileError("E404", received=f"the path {path}, where nothing is", expected="the folder of a model",
+                        fix=f"pass {path.with_suffix('')}, the folder that learn.export wrote")
     models = sorted(file.parent for file in path.glob(f"*/{FILES[0]}"))
     if models and not (path / FILES[0]).exists():
         raise FileError("E404", received=f"{path}, which holds {some(m.name for m in models)}",
                         expected="the folder of one model",
                         fix=f"pass {models[0]}; ULMFiT.load and `ulmfit predict` take what `ulmfit train` wrote")
+    existing(path)
     for name in FILES:
         existing(path / name)
     config, itos = read_json(path / FILES[2], 16 << 20), read_json(path / FILES[1])

@@ -185,6 +185,11 @@ class DataBlock:
                                 fix='pass TextBlock.from_df("text") or get_x=ColReader("text")')
             elif isinstance(getter, ColReader):
                 columns = getter.columns(items)
+            elif len(self.text.text_cols) == 1 and self.text.tok_text_col not in items.columns:
+                column = find_column(items, self.text.text_cols[0])
+                items = items.assign(**{self.text.tok_text_col: column})  # where fastai's rows have the texts
+                same = all(isinstance(a, str) and a == b for a, b in zip(values_of(getter, items), column, strict=True))
+                columns = [column] if same else None
         if columns is not None:
             names = {"text_cols": column_names(columns)}
         else:

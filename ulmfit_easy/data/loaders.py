@@ -27,7 +27,7 @@ from ulmfit_easy.data.sources import (
 from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter, checked_split
 from ulmfit_easy.data.tables import TableOnDisk, read_table
 from ulmfit_easy.data.targets import CategoryTarget, plain_labels, read_labels
-from ulmfit_easy.errors import TextError, TrainingError, refuse_unknown
+from ulmfit_easy.errors import FileError, TextError, TrainingError, refuse_unknown
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab, add_words, make_vocab
@@ -220,6 +220,10 @@ class TextDataLoaders(DataLoaders):
         """
         refuse_unknown(kwargs, TextDataLoaders.from_folder)
         folders = [train, valid] if valid_pct is None and splitter is None else None
+        if folders and Path(path).is_dir() and (gone := [f for f in folders if not (Path(path) / f).is_dir()]):
+            raise FileError("E404", received=f"{path} without a folder {gone[0]!r}",
+                            expected="a folder to train on and one to validate with",
+                            fix='name yours with train= and valid=, or pass valid_pct=0.2 to draw from all files')
         files = get_text_files(path, folders=folders, extensions=extensions)
         if not files:
             raise TextError("E104", received=f"{path} without files ending in {', '.join(extensions)}",

@@ -209,6 +209,6 @@ def checked_split(splitter: Callable[[Sequence], Split], items: Sequence) -> Spl
     if not len(train) or not len(valid) or len(shared):
         raise LabelError("E206", received=f"{len(train):,} rows to train on, {len(valid):,} to validate "
                          f"with, {len(shared):,} in both", expected="one or more of each, and no row in both",
-                         fix="give two rows or more, some for each side; TextDataLoaders takes valid_pct=, "
-                             "valid_col= or splitter= to share them out")
+                         fix="give two rows or more, some for each side; TextDataLoaders takes a share above 0 as "
+                             "valid_pct=, such as 0.1, or valid_col= or splitter=")
     return train, valid

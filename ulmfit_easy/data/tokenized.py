@@ -1,7 +1,7 @@
 """Tokens of texts and of tables, for looking at them or for another library; loaders keep theirs in a `TokenStore`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
 
@@ -18,23 +18,27 @@ def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: 
     """The number and the tokens of each text, in order, from several processes, one piece in memory at a time.
 
     Args:
-        tok: a `Tokenizer`, or what splits a text into words; spaCy's English rules by default.
+        tok: a `Tokenizer`, or what splits a text into words; spaCy's English rules by default. A subword tokenizer
+            without a model learns one from a list or a Series of texts.
         n_workers: processes; by default this one for little text, one for each processor for much.
         progress: show a bar.
 
     Raises: E101 for a text that is not a string; E502 and E508 for workers, as `text.workers.encode`.
     """
+    tokenizer = _tokenizer(tok, rules)
+    if isinstance(items, Collection):  # what can be read once only has to come with a model of pieces
+        tokenizer.setup(items)
     if progress:
         from tqdm.auto import tqdm
 
         items = tqdm(items, desc="tokenizing", unit=" texts", leave=False)
-    return enumerate(_tokens(items, _tokenizer(tok, rules), n_workers))
+    return enumerate(_tokens(items, tokenizer, n_workers))
 
 
 def tokenize_texts(texts: Iterable[str], n_workers: int | None = None, rules: Sequence[Callable] | None = None,
                    tok: Callable | None = None) -> list[list[str]]:
     """The tokens of each text, in order; arguments as for `parallel_tokenize`."""
-    return list(_tokens(texts, _tokenizer(tok, rules), n_workers))
+    return [tokens for _, tokens in parallel_tokenize(texts, tok, rules, n_workers)]
 
 
 def tokenize_df(df: pd.DataFrame, text_cols, n_workers: int | None = None, rules: Sequence[Callable] | None = None,

@@ -126,7 +126,7 @@ def _tokenize(files, path, output_dir, names, tokenizer, n_workers, encoding, ke
     made_of = {"tokenizer": tokenizer.fingerprint, "encoding": encoding,
                "texts": sha256_bytes(json.dumps(hashes).encode()), "files": [name for _, name, _ in hashes]}
     if keep and (output_dir / MADE_OF).exists() and read_json(output_dir / MADE_OF) == made_of \
-            and all((output_dir / name).is_file() for name in names):
+            and all((output_dir / name).is_file() for name in (*names, COUNTER, LENGTHS)):
         return output_dir
     with atomic_folder(output_dir, _foreign) as tmp:
         count, lengths = Counter(), {}

@@ -54,9 +54,12 @@ def _rates(learn, lr):
 
 def fit_one_cycle(learn, n_epoch, lr_max, div, div_final, pct_start, moms, cbs, **fit):
     """One cycle of a rising, then a falling rate, with the momentum mirrored (Smith 2018, arXiv 1803.09820)."""
+    moms = moms or learn.moms
+    if len(moms) != 3:
+        raise TrainingError("E502", received=f"moms={moms}", expected="three momenta: at the start, in the middle, at "
+                            "the end", fix="write moms=(0.8, 0.7, 0.8)")
     lr = _rates(learn, lr_max)
-    scheds = {"lr": combined_cos(pct_start, lr / div, lr, lr / div_final),
-              "mom": combined_cos(pct_start, *(moms or learn.moms))}
+    scheds = {"lr": combined_cos(pct_start, lr / div, lr, lr / div_final), "mom": combined_cos(pct_start, *moms)}
     learn.fit(n_epoch, lr, cbs=[ParamScheduler(scheds), *listify(cbs)], **fit)
 
 

@@ -106,8 +106,12 @@ class TextLearner(Learner):
 
         Words of both vocabularies keep their rows; new ones start from rows guessed from the word vectors that the
         library has for their language, or from the mean row (and the mean bias). Names that this model lacks are left
-        out: a classifier takes the encoder only. See `learner.pretrained`.
+        out: a classifier takes the encoder only. See `learner.pretrained`. Both may also be names of files, as those of
+        `pretrained_fnames`.
         """
+        if isinstance(weights, str | Path):
+            found = find_pair((weights, vocab), self.path / self.model_dir, get_arch(self.settings["arch"]), self.dls)
+            weights, vocab, source = found.weights, found.vocab, found.name
         return take_over(self, weights, vocab, source)
 
     def export(self, fname="export", *, half: bool = False) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.precision import autocast
 
 
@@ -91,7 +92,9 @@ class WeightDropout(nn.Module):
 
     def __init__(self, module: nn.LSTM, weight_p: float):
         super().__init__()
-        assert module.num_layers == 1 and module.batch_first and not module.bidirectional
+        if not (module.num_layers == 1 and module.batch_first and not module.bidirectional):
+            raise TrainingError("E502", received=f"{module}", expected="a batch-first LSTM of one layer and direction",
+                                fix="make it with nn.LSTM(5, 7, batch_first=True)")
         self.input_size, self.hidden_size, self.weight_p = module.input_size, module.hidden_size, weight_p
         self.weight_hh_l0_raw = module.weight_hh_l0  # (4H, H), gates i, f, g, o
         kept = ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")  # (4H, E), (4H,), (4H,)

@@ -3,7 +3,8 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -117,9 +118,10 @@ class Numericalize:
         self.vocab = vocab if isinstance(vocab, Vocab | None) else Vocab(vocab)
         self.min_freq, self.max_vocab, self.special_toks = min_freq, max_vocab, special_toks
 
-    def setup(self, count: Counter) -> "Numericalize":
-        """Make the vocabulary from token counts, if there is none yet."""
+    def setup(self, count: Counter | Iterable[Sequence[str]]) -> "Numericalize":
+        """Make the vocabulary from token counts, or from the tokens of some texts, if there is none yet."""
         if self.vocab is None:
+            count = count if isinstance(count, Mapping) else Counter(chain.from_iterable(count))
             self.vocab = Vocab(make_vocab(count, self.min_freq, self.max_vocab, self.special_toks))
         return self
 
