@@ -242,7 +242,7 @@ def test_a_classifier_tells_at_its_first_fit_why_it_starts_from_random_weights(o
 
 def test_it_is_told_whose_weights_a_learner_starts_from(ours, lm_dls, tmp_path, capsys):
     ours.export("sub/mine")
-    for source, name in ((True, "the English model that comes with ulmfit_easy (awd_lstm-fwd)"),
+    for source, name in ((True, "the model that comes with ulmfit_easy (awd_lstm-fwd)"),
                          (tmp_path / "sub/mine", "mine")):
         language_model_learner(lm_dls, "AWD_LSTM", pretrained=source)
         n = len(lm_dls.text_vocab)

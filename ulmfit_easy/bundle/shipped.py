@@ -8,6 +8,7 @@ from ulmfit_easy.models.archs import Arch
 from ulmfit_easy.models.remap import WordVectors
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
+NAMES = {"en": "English", "ko": "Korean"}
 
 
 def shipped_vectors(lang: str | None) -> WordVectors | None:
@@ -20,22 +21,40 @@ def shipped_vectors(lang: str | None) -> WordVectors | None:
     return WordVectors(at, weights["vectors"] * weights["scale"])
 
 
-def shipped_folder(arch: str, backwards: bool = False) -> Path | None:
-    """Where the language model of an architecture and direction is, None if the library has none."""
-    folder = WEIGHTS / f"{arch.lower()}-{'bwd' if backwards else 'fwd'}"
-    return folder if folder.exists() else None
+def shipped_folder(arch: str, backwards: bool = False, lang: str | None = "en") -> Path | None:
+    """Return the folder of the language model of an architecture, direction and language, or None."""
+    return _folders(arch, backwards).get(lang)
+
+
+def _folders(arch: str, backwards: bool) -> dict[str | None, Path]:
+    """Return the folders of an architecture and a direction, found by their configs, by language."""
+    configs = {file.parent: read_json(file) for file in sorted(WEIGHTS.glob("*/config.json"))}
+    return {_language(there): folder for folder, there in configs.items()
+            if (there["arch"], there["data"]["backwards"]) == (arch, backwards)}
+
+
+def _nearest(arch: str, backwards: bool, tokenizer: dict) -> Path | None:
+    """Return the folder in the language of a tokenizer, else one in another language, else None."""
+    folders = _folders(arch, backwards)
+    return folders.get(_told(tokenizer["tok"])[1]) or next(iter(folders.values()), None)
+
+
+def _language(config: dict) -> str | None:
+    return _told(config["data"]["tokenizer"]["tok"])[1]
 
 
 def shipped_name(folder: Path) -> str:
     """What messages call the language model in a folder: its name and, for one of the library's, whose it is."""
     folder = folder.resolve()
-    ours = folder.parent == WEIGHTS.resolve()
-    return f"the English model that comes with ulmfit_easy ({folder.name})" if ours else folder.name
+    if folder.parent != WEIGHTS.resolve():
+        return folder.name
+    lang = _language(read_json(folder / "config.json"))
+    return f"the {NAMES[lang] + ' ' if lang in NAMES else ''}model that comes with ulmfit_easy ({folder.name})"
 
 
 def shipped(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> Path | None:
-    """The folder of the language model that comes with the library, None where there is a `misfit`."""
-    return None if misfit(arch, config, backwards, tokenizer) else shipped_folder(arch.name, backwards)
+    """Return the folder of the language model that comes with the library, None if there is a `misfit`."""
+    return None if misfit(arch, config, backwards, tokenizer) else _nearest(arch.name, backwards, tokenizer)
 
 
 def misfit(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> str:
@@ -46,8 +65,8 @@ def misfit(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> str:
         backwards: whether it is to read texts from their end.
         tokenizer: what `Tokenizer.config` tells: texts must be split as the model's were, in the same language.
     """
-    folder = shipped_folder(arch.name, backwards)
-    if folder is None and shipped_folder(arch.name, not backwards) is None:
+    folder = _nearest(arch.name, backwards, tokenizer)
+    if folder is None and not _folders(arch.name, not backwards):
         return f"architecture: the library has no model for {arch.name}"
     if folder is None:
         return f"direction: the library's model reads {'forwards' if backwards else 'backwards'}"

@@ -10,14 +10,12 @@ from torch import Tensor
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights
 from ulmfit_easy.bundle.foreign import load_any, load_foreign
-from ulmfit_easy.bundle.shipped import misfit, shipped, shipped_name, shipped_vectors
+from ulmfit_easy.bundle.shipped import misfit, shipped, shipped_folder, shipped_name, shipped_vectors
 from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.models.archs import Arch, get_arch, sizes_of
-from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.models.remap import WordVectors, match_embeds
-from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.words import SpacyTokenizer
 
@@ -70,8 +68,8 @@ def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
 
 
 def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:
-    """The AWD-LSTM that comes with the library for a language and direction, None where it has none."""
-    folder = shipped(get_arch(AWD_LSTM), {}, backwards, Tokenizer(lang=lang).config())
+    """Return the AWD-LSTM that comes with the library for a language and direction, with its tokenizer, or None."""
+    folder = shipped_folder("AWD_LSTM", bool(backwards), lang)
     return None if folder is None else read_lm(folder)
 
 
