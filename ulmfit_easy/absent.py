@@ -7,7 +7,7 @@ NAMES = (
     # fastai 1
     ("TextLMDataBunch TextClasDataBunch TextDataBunch TextList",
      "use `TextDataLoaders.from_df` or `from_folder`, with `is_lm=True` for a language model (fastai 1)"),
-    ("DatasetType", "use `ds_idx=0` to train, 1 to validate, `dl=dls.test_dl(texts)` for new texts (fastai 1)"),
+    ("DatasetType", "use `ds_idx=0` or `1` of `get_preds`, or `dl=dls.test_dl(texts)` (fastai 1)"),
     ("TextClassificationInterpretation", "use `explain(learn, text)` (fastai 1)"),
     ("ShowGraph", "use `ShowGraphCallback` (fastai 1)"),
     # text

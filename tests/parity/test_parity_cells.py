@@ -310,3 +310,16 @@ def test_pretrained_files_may_be_named_to_the_learner(tmp_path):
     torch.nn.init.zeros_(new.encoder.encoder.weight)
     new.load_pretrained(tmp_path / "models/old.safetensors", tmp_path / "models/words.pkl")
     assert torch.equal(new.encoder.encoder.weight, old.encoder.encoder.weight)
+
+
+def test_a_plain_loader_says_how_many_parts_of_a_batch_are_inputs():
+    loader = torch.utils.data.DataLoader([(torch.ones(2), torch.zeros(1), torch.ones(1))] * 4, 2)
+    loader.n_inp = 1
+    seen = []
+
+    def loss(pred, y1, y2):
+        seen.append((y1.sum().item(), y2.sum().item()))
+        return pred.mean()
+
+    Learner(DataLoaders(loader, loader), torch.nn.Linear(2, 1), loss_func=loss, verbose=False).fit(1)
+    assert seen[0] == (0, 2)
