@@ -42,26 +42,17 @@ class Hook:
         self.remove()
 
 
-class Hooks:
+class Hooks(list):
     """A `Hook` for each of several modules; `.stored` is the list of what they keep."""
 
-    def __init__(self, ms: Sequence[nn.Module], hook_func: Callable, is_forward: bool = True, detach: bool = True,
-                 cpu: bool = False):
-        self.hooks = [Hook(m, hook_func, is_forward, detach, cpu) for m in ms]
+    def __init__(self, ms: Sequence[nn.Module], hook_func: Callable, *args, **kwargs):
+        super().__init__(Hook(m, hook_func, *args, **kwargs) for m in ms)
 
-    @property
-    def stored(self) -> list:
-        return [hook.stored for hook in self.hooks]
-
-    def __getitem__(self, i):
-        return self.hooks[i]
-
-    def __len__(self):
-        return len(self.hooks)
+    stored = property(lambda self: [hook.stored for hook in self])
 
     def remove(self):
         """Look no longer."""
-        for hook in self.hooks:
+        for hook in self:
             hook.remove()
 
     __enter__, __exit__ = Hook.__enter__, Hook.__exit__
