@@ -156,7 +156,7 @@ def no_attribute(thing, name: str) -> AttributeError:
     """The error for an attribute that an object does not have: with a way out if fastai's object has it."""
     for cls in type(thing).__mro__:
         if instead := _OF_CLASS.get(cls.__name__, {}).get(name):
-            return _absent(f"{cls.__name__}.{name}", instead)
+            return _absent(f"{type(thing).__name__}.{name}", instead)
     return AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}", name=name, obj=thing)
 
 

@@ -115,7 +115,7 @@ def find_pair(fnames, folder: Path, arch: Arch, dls) -> PretrainedLM:
     name, words = (re.sub(r"\.(pth|safetensors|pkl|json)$", "", str(name)) for name in fnames)
     json_list, pickled = (folder / f"{words}{end}" for end in (".json", ".pkl"))
     if not (json_list.exists() or pickled.exists()):
-        raise FileError("E404", received=f"pretrained_fnames={list(fnames)} without {json_list} or {pickled.name}",
+        raise FileError("E404", received=f"the weights {name} without {json_list} or {pickled.name}",
                         expected="the words of the model",
                         fix=f"write them: json.dump(list(dls.text_vocab), open({str(json_list)!r}, 'w'))")
     if (theirs := folder / f"{name}.pth").exists():
