@@ -1,11 +1,21 @@
 """Coded errors in three parts: what was received, what was expected, how to fix it.
 
 Codes: E1xx text, E2xx labels, E3xx vocabulary, E4xx files, E5xx training. `docs/ERRORS.md` explains each.
+A fix names an argument as `name=`, and has semicolons between alternatives: `door` leaves out those that need another
+function, and the command line (`apps/flags.py`) writes the rest as flags. No message below `apps` names a flag.
 """
 
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from pathlib import PurePath
+
+from ulmfit_easy.terminal import printable
+
+# a call with its arguments, which are its own affair; or an argument, and its value if there is one
+ARGUMENT = re.compile(r"""[\w.]+\((?:[^()]|\([^()]*\))*\)|(?<![\w.])([a-z]\w*)=(?!=)("[^"]*"|'[^']*'|[^\s,;:]*)""")
 
 CODES = {
     "E101": "a text is missing or is not a string",
@@ -53,9 +63,13 @@ class UlmfitError(Exception):
     def __init__(self, code: str, *, received: str, expected: str, fix: str):
         if code not in CODES:
             raise KeyError(f"unknown error code {code}")
-        self.code, self.received, self.expected, self.fix = code, received, expected, fix
-        mark = "" if fix.endswith("?") else "."
-        super().__init__(f"[{code}] Received {received}. Expected {expected}. Fix: {fix}{mark}")
+        self.code = code
+        self.received, self.expected, self.fix = map(printable, (received, expected, fix))
+        super().__init__(str(self))
+
+    def __str__(self):
+        mark = "" if self.fix.endswith("?") else "."
+        return f"[{self.code}] Received {self.received}. Expected {self.expected}. Fix: {self.fix}{mark}"
 
     def __reduce__(self):
         parts = {"received": self.received, "expected": self.expected, "fix": self.fix}
@@ -86,8 +100,24 @@ class TrainingError(UlmfitError, RuntimeError):
     """E5xx: training or inference cannot go on as asked."""
 
 
-class ArgumentError(TrainingError, TypeError):
-    """E502 for an argument that a function does not have; a `TypeError` too, as Python's own is."""
+class ArgumentError(TrainingError, TypeError, ValueError):
+    """E502 for an argument that a function does not have: Python's `TypeError`, and scikit-learn's `ValueError`."""
+
+
+@contextmanager
+def door(names: Iterable[str]):
+    """Leave out of each error's fix what needs an argument that is not one of these `names`."""
+    try:
+        yield
+    except UlmfitError as e:
+        e.fix = fix_for(e.fix, set(names))
+        raise
+
+
+def fix_for(fix: str, names: set) -> str:
+    """The alternatives of a fix that need no arguments but these; all of them, if none is left."""
+    kept = [one for one in fix.split("; ") if {m[1] for m in ARGUMENT.finditer(one)} - {None} <= names]
+    return "; ".join(kept) or f"in Python, {fix}".replace("in Python, in Python,", "in Python,")
 
 
 class AbsentError(TrainingError, AttributeError):
@@ -111,12 +141,18 @@ def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Ite
 
 def did_you_mean(name, known: Iterable, otherwise: str, cutoff: float = 0.5) -> str:
     """How to fix a name that is not known: the known one that is most like it, or `otherwise` where none is."""
-    near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=cutoff)
+    near = difflib.get_close_matches(str(name), [short(k) for k in known], n=1, cutoff=cutoff)
     return f"did you mean {near[0]!r}?" if near else otherwise
 
 
 def some(values, limit: int = 5) -> str:
     """The first few values for a message: `3, 8, 9 (and 12 more)`."""
     values = list(values)
-    shown = ", ".join(str(v) for v in values[:limit])
+    shown = ", ".join(str(v) if isinstance(v, PurePath) else short(v) for v in values[:limit])
     return shown if len(values) <= limit else f"{shown} (and {len(values) - limit} more)"
+
+
+def short(value) -> str:
+    """The beginning of a value, 60 characters at most: a name may turn out to be a whole text."""
+    text = str(value)
+    return text if len(text) <= 60 else text[:60] + "\u2026"

@@ -267,10 +267,10 @@ def decoded(data: bytes, path, encoding: str = "utf-8") -> str:
     except UnicodeDecodeError as e:
         raise FileError("E403", received=f"{path}, whose byte {e.start:,} is not {e.encoding}",
                         expected=f"{e.encoding} text",
-                        fix=f'save it as UTF-8, or pass encoding="{guess_encoding(data)}" if that is what it is') from e
-    except LookupError as e:
+                        fix=f'save it as UTF-8; pass encoding="{guess_encoding(data)}" if that is what it is') from e
+    except (LookupError, UnicodeError) as e:  # the second: of one that cannot be used, such as punycode
         raise TrainingError("E502", received=f"encoding={encoding!r}", expected="a text encoding that Python knows",
-                            fix='leave it out for UTF-8, or pass a name such as "cp1252" or "utf-16"') from e
+                            fix='leave out encoding= for UTF-8; pass a name such as encoding="cp1252"') from e
 
 
 SCRIPTS = {  # encodings by what a text in them has much of: characters from, to, and their least share of all letters

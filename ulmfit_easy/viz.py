@@ -8,6 +8,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import groupby, product
 
+from ulmfit_easy import terminal
+from ulmfit_easy.terminal import say
+
 CELL_LINES = 6  # lines of a terminal that one cell may take
 
 
@@ -24,7 +27,7 @@ def show_table(rows: Sequence[Sequence], columns: Sequence[str]) -> None:
 
         display(HTML(html_table(rows, columns)))
     else:
-        print(text_table(rows, columns, width=shutil.get_terminal_size((110, 24)).columns))
+        say(text_table(rows, columns, width=shutil.get_terminal_size((110, 24)).columns))
 
 
 def html_table(rows: Sequence[Sequence], columns: Sequence[str]) -> str:
@@ -49,8 +52,7 @@ def printable(value) -> str:
     """A value as one line without control characters, so that no text can steer a terminal."""
     if isinstance(value, list):
         return "; ".join(map(printable, value))
-    text = f"{value:.4f}" if isinstance(value, float) else str(value)
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+    return terminal.printable(f"{value:.4f}" if isinstance(value, float) else str(value))
 
 
 def no_formula(value):

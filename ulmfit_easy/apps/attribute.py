@@ -14,6 +14,7 @@ from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.inference import raw_predictions
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.models.evaluated import evaluated
+from ulmfit_easy.terminal import say
 from ulmfit_easy.text.special import BOS, UNK_ID
 from ulmfit_easy.viz import escape, html_tokens, in_notebook, printable, text_tokens
 
@@ -55,7 +56,7 @@ class Attribution:
 
             display(self)
         else:
-            print(self)
+            say(self)
 
     def __repr__(self) -> str:
         width = shutil.get_terminal_size((110, 24)).columns

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from ulmfit_easy.apps.flags import next_line
+from ulmfit_easy.terminal import say
+
 
 def add_parser(commands):
     """Add the command to those of the command line."""
@@ -30,7 +33,8 @@ def run_convert(args):
     config, vocab, weights = load_foreign(args.source, args.words)
     if "1.decoder.weight" not in weights:
         raise FileError("E402", received=f"{args.source}, an encoder without a decoder", expected="a language model",
-                        fix="convert the language model's file, or start a classifier from this one: pretrained=")
+                        fix="convert the language model's file; or start a classifier from this one in Python: "
+                            "text_classifier_learner(dls, AWD_LSTM, pretrained=...)")
     backwards = _direction(config["data"]["backwards"], args)
     known = config["data"]["tokenizer"]
     tokenizer = Tokenizer.from_config(known) if known else Tokenizer(lang=args.lang)
@@ -40,8 +44,8 @@ def run_convert(args):
         save_bundle(tmp, weights, vocab, {**config, "data": data})
         card = _card(file.name, sha256_file(file), config, vocab, backwards)
         (tmp / "README.md").write_bytes(card.encode("utf-8", "replace"))  # a name can be anything
-    print(f"{len(vocab):,} words, {'backwards' if backwards else 'forwards'}. Saved to {args.out}. "
-          f"Next: ulmfit train FILE --pretrained {args.out}" + (" --backwards" if backwards else ""))
+    say(f"{len(vocab):,} words, {'backwards' if backwards else 'forwards'}. Saved to {args.out}. Next: "
+        + next_line("train", "FILE", "--pretrained", args.out, *["--backwards"] * backwards))
 
 
 def _direction(told: bool | None, args) -> bool:
@@ -54,7 +58,7 @@ def _direction(told: bool | None, args) -> bool:
                             expected="--forwards or --backwards", fix="add --forwards, as most models read")
     if None not in (told, args.backwards) and told != args.backwards:
         raise TrainingError("E502", received=f"{words[args.backwards]} for {args.source}",
-                            expected=f"{words[told]}, as its name says", fix="leave the option out")
+                            expected=f"{words[told]}, as its name says", fix=f"leave out {words[args.backwards]}")
     return args.backwards if told is None else told
 
 

@@ -25,6 +25,7 @@ from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, n
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.presets import get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm
+from ulmfit_easy.terminal import say
 
 N_LABELLED, N_TEST = 500, 2000
 PLOTS, SIGN = ("lr_find.png", "loss.png", "schedule.png"), b"ulmfit_easy demo"
@@ -80,7 +81,7 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
     _title(f"Stage 2: it goes on with {len(texts.movies):,} movie reviews, without labels")
     found = lm.unfreeze().lr_find(suggest_funcs=(valley, minimum))
     _save_plot("lr_find.png", out)
-    print(f"lr_find suggests {found.valley:.1e} (valley) to {found.minimum:.1e} (minimum); "
+    say(f"lr_find suggests {found.valley:.1e} (valley) to {found.minimum:.1e} (minimum); "
           f"the preset's peak is {p.lm[-1].lr:.0e}")
     finetune_lm(lm, p)
     lm.recorder.plot_loss()
@@ -88,7 +89,7 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
     lm.recorder.plot_sched()
     _save_plot("schedule.png", out)
     _write(lm)
-    print(f"Perplexity of reviews it has not read: {before:.0f} before, {lm.recorder.values[-1][-1]:.0f} now")
+    say(f"Perplexity of reviews it has not read: {before:.0f} before, {lm.recorder.values[-1][-1]:.0f} now")
 
     _title(f"Stage 3: a classifier of {len(texts.train):,} labelled reviews over that model's encoder")
     dls = classifier_data(texts.train, p, lm, valid_pct=0.1, **common)  # kept aside to watch the training
@@ -107,23 +108,23 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
     _title(f"Five of the {len(texts.test):,} test reviews")
     shown = texts.test[:5]
     for text, label, found in zip(shown["text"], shown["label"], learn.predict(list(shown["text"])), strict=True):
-        print(f"{found.label} ({float(found.probs.max()):.2f}), in truth {label}: {text}")
+        say(f"{found.label} ({float(found.probs.max()):.2f}), in truth {label}: {text}")
 
     _title(f"Accuracy on {len(texts.test):,} test reviews")
-    print(f"{'three stages':<34}{accuracy:.3f}\n{'without stages 1 and 2':<34}{scratch_accuracy:.3f}\n"
+    say(f"{'three stages':<34}{accuracy:.3f}\n{'without stages 1 and 2':<34}{scratch_accuracy:.3f}\n"
           f"{'TF-IDF + logistic regression':<34}{bar_accuracy:.3f}\n")
-    print(f"Plots: {out}/lr_find.png, {out}/loss.png, {out}/schedule.png")
+    say(f"Plots: {out}/lr_find.png, {out}/loss.png, {out}/schedule.png")
     seconds = time.perf_counter() - started
-    print(f"demo: accuracy {accuracy:.3f}, tf-idf baseline {bar_accuracy:.3f}, {seconds:.0f} s")
+    say(f"demo: accuracy {accuracy:.3f}, tf-idf baseline {bar_accuracy:.3f}, {seconds:.0f} s")
     return {"accuracy": accuracy, "scratch": scratch_accuracy, "baseline": bar_accuracy, "seconds": seconds}
 
 
 def _title(text):
-    print(f"\n{text}\n{'-' * len(text)}", flush=True)
+    say(f"\n{text}\n{'-' * len(text)}")
 
 
 def _write(lm):
-    print("It writes:", lm.predict("This movie is", n_words=20, temperature=0.7, seed=0))
+    say(f"It writes: {lm.predict('This movie is', n_words=20, temperature=0.7, seed=0)}")
 
 
 def _accuracy(learn, test) -> float:

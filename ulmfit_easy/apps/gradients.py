@@ -24,7 +24,7 @@ def integrated_gradients(learn, model, ids: np.ndarray, score: Callable, first: 
     Raises: E507 without captum.
     Source: Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks" (arXiv 1703.01365).
     """
-    captum = optional_package("captum.attr", "explain")
+    captum = optional_package("captum.attr")
     unknown = ids.copy()
     unknown[first:] = UNK_ID
     if learn.dls.backwards:

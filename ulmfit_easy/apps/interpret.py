@@ -9,6 +9,7 @@ from torch import Tensor
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.inference import loader_of
+from ulmfit_easy.terminal import say
 from ulmfit_easy.viz import plot_confusion, printable, show_table
 
 
@@ -175,4 +176,4 @@ class ClassificationInterpretation(Interpretation):
 
         targs, decoded = self._decided()
         names = [printable(name) for name in self.vocab]
-        print(classification_report(targs, decoded, labels=range(len(names)), target_names=names, zero_division=0))
+        say(classification_report(targs, decoded, labels=range(len(names)), target_names=names, zero_division=0))

@@ -4,7 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from ulmfit_easy.apps.flags import next_line
 from ulmfit_easy.recipes.plan import Plan
+from ulmfit_easy.terminal import say
 
 
 def add_parser(commands):
@@ -74,7 +76,7 @@ def run_pretrain(args):
     from ulmfit_easy.recipes.general import pretrain_corpus, run_folder
     from ulmfit_easy.recipes.plan import FILE
 
-    given = {k: v for k, v in vars(args).items() if k not in ("command", "run")}
+    given = {k: v for k, v in vars(args).items() if k not in ("command", "run", "parser")}
     out = Path(given.pop("out", "ulmfit-lm"))
     if "corpus" not in given and "resume" not in given:
         raise TrainingError("E502", received="neither --corpus nor --resume", expected="text files to learn from",
@@ -83,10 +85,10 @@ def run_pretrain(args):
         score = pretrain_corpus(out=out, **given)
     except (KeyboardInterrupt, BrokenPipeError):  # the second: of `| head`, which has seen enough
         if (run_folder(out) / FILE).exists():
-            print(f"To go on: ulmfit pretrain --resume --out {out}", file=sys.stderr)
+            say("To go on: " + next_line("pretrain", "--resume", "--out", out), sys.stderr)
         raise
-    backwards = " --backwards" if read_json(out / "config.json")["data"]["backwards"] else ""
-    print(f"{score}\nSaved to {out}. Next: ulmfit train FILE --pretrained {out}{backwards}")
+    backwards = ["--backwards"] if read_json(out / "config.json")["data"]["backwards"] else []
+    say(f"{score}\nSaved to {out}. Next: " + next_line("train", "FILE", "--pretrained", out, *backwards))
 
 
 def run_evaluate(args):
@@ -111,4 +113,4 @@ def run_evaluate(args):
         raise FileError("E402", received=f"{model}, a classifier", expected="a language model",
                         fix="name the folder that `ulmfit pretrain` or `ulmfit lm` wrote, or leave --model out for the "
                         "one that comes with the library")
-    print(evaluate_lm(learn, Corpus(args.files, args.headings)))
+    say(evaluate_lm(learn, Corpus(args.files, args.headings)))

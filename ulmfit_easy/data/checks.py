@@ -20,7 +20,7 @@ def check_counts(**counts):
     for name, count in counts.items():
         if not isinstance(count, Integral) or count < 1:
             raise TrainingError("E502", received=f"{name}={count!r}", expected="a whole number, 1 or more",
-                                fix=f"leave {name} out for its default")
+                                fix=f"leave out {name}= for its default")
 
 
 def warn_of_duplicates(texts: Sequence, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,
@@ -67,7 +67,7 @@ def warn_of_unknown(ids, rows: np.ndarray):
     """Warn where more than a fifth of the tokens are not in the vocabulary."""
     if (rate := ids.unk_rate(rows)) > UNKNOWN:
         _warn(f"{rate:.0%} of the training tokens are not in the vocabulary: is it of this language and made "
-              "with this tokenizer? A lower min_freq keeps more words")
+              "with this tokenizer? TextDataLoaders keep more words with a lower min_freq")
 
 
 def _warn(message: str):

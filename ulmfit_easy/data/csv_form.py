@@ -72,7 +72,7 @@ def warn_of_quotes(df: pd.DataFrame, options: dict, misquoted: Callable[[], bool
     rows = first + np.flatnonzero(np.any(joined, axis=0))
     if len(rows) and (sep == "\t" or misquoted()):
         warnings.warn(f"line ends and {NAMES.get(sep, repr(sep))} between quotes, in rows {some(rows)}: if \" is an "
-                      "ordinary character here, lines were joined; pass quoting=csv.QUOTE_NONE (--no-quotes)",
+                      "ordinary character here, lines were joined; pass quoting=csv.QUOTE_NONE",
                       stacklevel=3)
 
 

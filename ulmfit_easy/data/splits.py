@@ -97,7 +97,7 @@ def ColSplitter(col: int | str = "is_valid", on=None) -> Callable[[Sequence], Sp
         if bad := [row for row, flag in enumerate(flags) if flag is None]:
             raise LabelError("E206", received=f"{len(bad):,} values in column {col!r} that are neither true "
                              f"nor false, rows {some(bad)}", expected="true or false in each row",
-                             fix="fill the column; TextDataLoaders takes valid_pct= instead, too")
+                             fix="fill the column; pass valid_pct= instead to TextDataLoaders")
         return _by_mask(flags)
     return split
 

@@ -1,6 +1,7 @@
 """What `DataBlock.summary` prints: each step from a source to a batch, shown at the first training text."""
 
 from ulmfit_easy.errors import some
+from ulmfit_easy.terminal import say
 from ulmfit_easy.viz import printable
 
 SHOWN = 300  # characters of a text, and of a line of tokens, that are printed
@@ -10,35 +11,35 @@ def show_source(block, source, split):
     """Print the items, the split, and the text and label of the first training item."""
     train, valid = split
     first = int(train[0])
-    print(f"Items: {len(source.items):,}" + (f" from {_name(block.get_items)}" if block.get_items else ""))
+    say(f"Items: {len(source.items):,}" + (f" from {_name(block.get_items)}" if block.get_items else ""))
     splitter = _name(block.splitter or "DefaultSplitter")
-    print(f"Split by {splitter}: {len(train):,} to train on, {len(valid):,} to validate with")
-    print(f"The first training item is number {first:,}:")
-    print(f"  text{_by(block.get_x)}: {_cut(source.texts[first])}")
+    say(f"Split by {splitter}: {len(train):,} to train on, {len(valid):,} to validate with")
+    say(f"The first training item is number {first:,}:")
+    say(f"  text{_by(block.get_x)}: {_cut(source.texts[first])}")
     if source.labels is not None:
-        print(f"  label{_by(block.get_y)}: {printable(source.labels[first])}")
-    print("Now the texts become tokens, the tokens ids, and the ids batches.")
+        say(f"  label{_by(block.get_y)}: {printable(source.labels[first])}")
+    say("Now the texts become tokens, the tokens ids, and the ids batches.")
 
 
 def show_rows(dls):
     """Print tokens, ids and target of the first training text, the vocabulary and the shape of a batch."""
     ids = dls.train.ids[dls.train.rows[0]]  # (T,)
-    print(f"  tokens: {_cut(dls.words(ids))}")
-    print(f"  ids: {some(ids.tolist(), 20)}")
+    say(f"  tokens: {_cut(dls.words(ids))}")
+    say(f"  ids: {some(ids.tolist(), 20)}")
     if dls.task != "lm":
         target = dls.train.targets[0]
-        print(f"  target: {target.tolist()} for {printable(dls.decode(target))}")
-    print(f"Vocabulary: {len(dls.text_vocab):,} tokens; {dls.train.ids.unk_rate(dls.train.rows):.1%} of the training "
+        say(f"  target: {target.tolist()} for {printable(dls.decode(target))}")
+    say(f"Vocabulary: {len(dls.text_vocab):,} tokens; {dls.train.ids.unk_rate(dls.train.rows):.1%} of the training "
           "tokens are not in it")
     if dls.classes:
-        print(f"Classes: {some(map(printable, dls.classes), 20)}")
+        say(f"Classes: {some(map(printable, dls.classes), 20)}")
     x, *rest = dls.one_batch()
     names = ["lengths", "targets"] if dls.task != "lm" else ["next tokens"]
     shapes = [f"{name} {_shape(t)}" for name, t in zip(["ids", *names], [x, *rest], strict=True)]
-    print(f"Batch: {', '.join(shapes)}")
+    say(f"Batch: {', '.join(shapes)}")
     if dls.task != "lm":
-        print(f"  padding: {1 - int(rest[0].sum()) / x.numel():.1%}")
-    print(f"Batches: {len(dls.train):,} to train on, {len(dls.valid):,} to validate with")
+        say(f"  padding: {1 - int(rest[0].sum()) / x.numel():.1%}")
+    say(f"Batches: {len(dls.train):,} to train on, {len(dls.valid):,} to validate with")
 
 
 def _shape(tensor) -> str:

@@ -78,7 +78,7 @@ def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | 
             return
         if kind != "csv":
             raise FileError("E407", received=f"{path}, to be read in pieces", expected="CSV or Parquet",
-                            fix="leave chunksize out")
+                            fix="leave out chunksize=")
         decoded(bytes(4), path, encoding)  # E502 for one that Python does not know
         options, n, first, names = None, 0, 1 if header is None or header == "infer" else header + 1, None
 
@@ -108,7 +108,7 @@ def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | 
                     yield piece.reset_index(drop=True)
         except UnicodeError as e:
             raise FileError("E403", received=f"{path}, which is not {encoding}", expected=f"{encoding} text",
-                            fix="save it as UTF-8, or pass the encoding that it is in") from e
+                            fix="save it as UTF-8; pass the encoding= that it is in") from e
         except (ValueError, pd.errors.ParserError) as e:
             raise _no_table(path, e, (options or {"sep": delimiter or ","})["sep"]) from e
 
@@ -129,8 +129,8 @@ def kind_of(name: Path) -> str:
 def _no_table(path, e, delimiter):
     return FileError("E407", received=f"{path}, which cannot be read ({e})",
                      expected=f"a table with {delimiter!r} between fields",
-                     fix="put texts with quotes or line breaks between quotes; read_table and "
-                         "TextDataLoaders.from_csv also take delimiter= and quoting=")
+                     fix="put texts with quotes or line breaks between quotes; pass the delimiter= that it "
+                         "has; pass quoting=csv.QUOTE_NONE if quotes are ordinary characters")
 
 
 def _named(path, df, header) -> pd.DataFrame:
@@ -139,7 +139,7 @@ def _named(path, df, header) -> pd.DataFrame:
     if not 0 <= row < len(df):
         raise FileError("E407", received=f"header={row} for {path}, which has no such row",
                         expected="the row of the names, counted from 0",
-                        fix="name a row that is there, or pass header=None for no names")
+                        fix="pass a row that is there; pass header=None for no names")
     names = [name if name.strip() else f"Unnamed: {i}" for i, name in enumerate(df.iloc[row].fillna(""))]
     if double := [name for name, n in Counter(names).items() if n > 1]:
         raise FileError("E407", received=f"{path} with more than one column named {some(map(repr, double))}",
@@ -179,7 +179,7 @@ def _first_sheet(path, file) -> pd.DataFrame:
     """The first sheet of a workbook, as strings; E407 without openpyxl."""
     if find_spec("openpyxl") is None:
         raise FileError("E407", received=f"{path}, which is a workbook", expected="CSV, JSON lines or Parquet",
-                        fix="save it as CSV (UTF-8), or install what reads it: pip install openpyxl")
+                        fix="save it as CSV (UTF-8); or pip install openpyxl")
     try:
         sheets = pd.read_excel(file, None, header=None, dtype=str, keep_default_na=False, engine="openpyxl")
     except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as e:  # ParseError is a SyntaxError
@@ -191,7 +191,7 @@ def _first_sheet(path, file) -> pd.DataFrame:
 
 
 def _parquet(path, source, chunksize) -> Iterator[pd.DataFrame]:
-    optional_package("pyarrow", "parquet")
+    optional_package("pyarrow")
     import pyarrow
     import pyarrow.parquet
 

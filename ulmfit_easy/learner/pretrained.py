@@ -16,6 +16,7 @@ from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.models.archs import Arch, get_arch, sizes_of
 from ulmfit_easy.models.remap import WordVectors, match_embeds
+from ulmfit_easy.terminal import say
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.words import SpacyTokenizer
 
@@ -188,7 +189,7 @@ def take_over(learn, weights, vocab, source):
     learn.n_matched, learn.n_guessed = matched.n_matched, matched.n_guessed
     if learn.verbose:
         guesses = f"{matched.n_guessed:,} start from word vectors, " if matched.n_guessed else ""
-        print(f"Starts from {source}: {learn.n_matched:,} of {len(new):,} words matched, {guesses}"
+        say(f"Starts from {source}: {learn.n_matched:,} of {len(new):,} words matched, {guesses}"
               "the others start from the mean row")
     return learn.freeze()
 
@@ -204,4 +205,5 @@ def direction_error(source, received, expected):
     words = {True: "backwards", False: "forwards"}
     return FileError("E402", received=f"{source}, which reads {words.get(received, received)}",
                      expected=f"a model that reads {words[expected]}, as the data does",
-                     fix=f"build the data with backwards={received}, or load the other model")
+                     fix="load the other model; " + ("pass backwards=True for the data" if received else
+                                                     "leave out backwards= for the data"))

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.learner.events import EVENTS
+from ulmfit_easy.terminal import say
 from ulmfit_easy.viz import text_table
 
 CONTAINERS = (nn.ParameterDict, nn.ParameterList)  # of parameters that belong to the module around them
@@ -21,7 +22,7 @@ def show_training_loop(learn):
     """See `Learner.show_training_loop`."""
     for event in EVENTS:
         names = [repr(cb) for cb in learn._sorted_cbs() if callable(vars(cb).get(event) or getattr(type(cb), event, 0))]
-        print(f"{event:<24}{', '.join(names)}".rstrip())
+        say(f"{event:<24}{', '.join(names)}".rstrip())
 
 
 def summary(learn) -> Summary:

@@ -30,6 +30,7 @@ from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import chosen
+from ulmfit_easy.terminal import say
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 
@@ -140,7 +141,7 @@ class LMLearner(TextLearner):
         valid = self.dls.valid
         if self.verbose and not self.told_unknown and len(valid):
             rate = valid.ids.unk_rate(valid.rows)
-            print(f"{rate:.1%} of the validation tokens are not in the vocabulary; a perplexity counts them as xxunk")
+            say(f"{rate:.1%} of the validation tokens are not in the vocabulary; a perplexity counts them as xxunk")
             self.told_unknown = True
         super().fit(*args, **kwargs)
 

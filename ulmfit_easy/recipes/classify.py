@@ -23,7 +23,7 @@ def classifier_data(df, preset="laptop", lm: LMLearner | None = None, **kwargs) 
     p = get_preset(preset)
     words = {} if lm is None else {"text_vocab": lm.dls.text_vocab, "tok_tfm": lm.dls.tokenizer}
     sizes = {"bs": p.clas_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
-    return TextDataLoaders.from_df(df, text_col="text", label_col="label", **{**words, **sizes, **kwargs})
+    return TextDataLoaders.from_df(df, **{"text_col": "text", "label_col": "label", **words, **sizes, **kwargs})
 
 
 def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) -> TextLearner:

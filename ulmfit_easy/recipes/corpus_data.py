@@ -14,6 +14,7 @@ from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.recipes.plan import Plan
+from ulmfit_easy.terminal import say
 from ulmfit_easy.text.corpus import Corpus, Rows, hold_out
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.subword import SentencePieceTokenizer
@@ -81,8 +82,3 @@ def _tokenizer(plan, start, texts) -> Tokenizer:
 def names(files) -> str:
     """The names of files without their folders."""
     return ", ".join(Path(file).name for file in files)
-
-
-def say(text: str):
-    """One line that is there at once, in a log file too."""
-    print(text, flush=True)

@@ -7,6 +7,7 @@ import math
 import threading
 import warnings
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from ulmfit_easy.data.balance import given_weights
 from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
-from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, door
 from ulmfit_easy.files import atomic_folder, existing, read_json, write_json
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm, shipped_lm
 from ulmfit_easy.learner.seeds import no_random
@@ -28,12 +29,20 @@ from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.finetune import finetune_lm
-from ulmfit_easy.recipes.inputs import check_type, corpus_of, labels_of, texts_of
+from ulmfit_easy.recipes.inputs import check_shared, check_type, corpus_of, labels_of, rows_read, texts_of
 from ulmfit_easy.recipes.phases import estimated_seconds
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
+from ulmfit_easy.terminal import say
 
 PARAMS = "estimator.json"  # the file of a saved model that holds its parameters
+
+
+@contextmanager
+def _own_words():
+    """Errors inside name no argument that the estimator does not have."""
+    with door((*inspect.signature(ULMFiT).parameters, "texts", "labels", "unlabelled")):
+        yield
 
 
 class ULMFiT:
@@ -72,6 +81,7 @@ class ULMFiT:
         self.lang, self.class_weight, self.valid_pct, self.seed = lang, class_weight, valid_pct, seed
         self.verbose = verbose
 
+    @_own_words()
     def fit(self, texts, labels, unlabelled=None):
         """Learn from N texts and their N labels, and from any number of texts without labels; returns the estimator.
 
@@ -81,23 +91,28 @@ class ULMFiT:
             TextError, LabelError: E1xx, E2xx for texts and labels that cannot be used, with their row numbers.
             TrainingError: E502 for a parameter that cannot work.
         """
-        texts, directions = texts_of(texts), self._directions()
+        unlabelled, directions = texts_of(() if unlabelled is None else unlabelled), self._directions()
+        column = getattr(texts, "name", None)  # of a Series: a model remembers it
+        texts = texts_of(texts)
         if not texts:
             raise TextError("E104", received="no texts", expected="texts and their labels", fix="check the data")
         labels = labels_of(labels, len(texts))
+        check_shared(labels)
         CategoryTarget.learned(labels)  # two classes or more, before anything slow
         if self.class_weight is not None:
             given_weights(self.class_weight, sorted(set(labels)))
-        if not 0 < self.valid_pct < 1:
-            raise TrainingError("E502", received=f"valid_pct={self.valid_pct}", expected="a fraction between 0 and 1",
-                                fix="0.1 keeps one text in ten aside")
+        if not isinstance(self.valid_pct, Real) or not 0 < self.valid_pct < 1:
+            raise TrainingError("E502", received=f"valid_pct={self.valid_pct!r}", expected="a fraction between 0 and 1",
+                                fix="pass valid_pct=0.1 to keep one text in ten aside")
         df = pd.DataFrame({"text": texts, "label": labels}, dtype=object).assign(valid=False)
+        get_preset(self.preset)
         with turn_to_fit() if self.seed is None else no_random(self.seed, reproducible=False), self._quiet():
             df.loc[checked_split(DefaultSplitter(labels, self.valid_pct, self.seed), df)[1], "valid"] = True
-            corpus = corpus_of(df, () if unlabelled is None else texts_of(unlabelled))
+            corpus = corpus_of(df, unlabelled)
             directions = [(backwards, self._start(backwards, source)) for backwards, source in directions]
+            self._say(f"{rows_read(texts, labels, unlabelled)}.")
             fitted = copy.copy(self)  # an estimator is fitted in one step, or not
-            fitted.learners_ = [self._fit_one(df, corpus, *direction, left=len(directions) - i)
+            fitted.learners_ = [self._fit_one(df, corpus, *direction, column, left=len(directions) - i)
                                 for i, direction in enumerate(directions)]
             fitted.classes_ = np.array(fitted.learners_[0].dls.classes)
             fitted._compare(df)
@@ -114,7 +129,7 @@ class ULMFiT:
         if isinstance(pair, str | Path) or len(pair) != 2:
             raise TrainingError("E502", received=f"bidir=True with pretrained={str(pair)!r}",
                                 expected="two language models, of which one reads backwards",
-                                fix="pass pretrained=(forwards, backwards), or bidir=False")
+                                fix="name two models with pretrained=; leave out bidir=")
         return [(False, pair[0]), (True, pair[1])]
 
     def _start(self, backwards, pretrained) -> PretrainedLM | None:
@@ -126,13 +141,14 @@ class ULMFiT:
             raise direction_error(pretrained, not backwards, backwards)
         return found
 
-    def _fit_one(self, df, corpus, backwards, pretrained, left):
+    def _fit_one(self, df, corpus, backwards, pretrained, column, left):
         p = get_preset(self.preset)
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
         lm = new_lm(lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
-        dls = classifier_data(df, p, lm, valid_col="valid", **common)
+        column = column if isinstance(column, str) and column not in df else "text"
+        dls = classifier_data(df.rename(columns={"text": column}), p, lm, text_col=column, valid_col="valid", **common)
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p.clas)
-        self._say(f"{len(corpus):,} texts for the language model, {dls.train.n_rows:,} labelled ones for the "
+        self._say(f"{len(corpus):,} different texts for the language model, {dls.train.n_rows:,} labelled ones for the "
                   f"classifier, read {_way(backwards)}. From here on about {_minutes(seconds)} on this machine.")
         self._say("Language model: " + ("fine-tuned on your texts" if pretrained else "learned from your texts alone"))
         (finetune_lm if pretrained else pretrain_lm)(lm, p)
@@ -156,26 +172,30 @@ class ULMFiT:
         self._say(f"Accuracy on {len(valid):,} texts kept aside: {self.accuracy_:.3f} (standard error {noise:.3f}); "
                   f"TF-IDF with logistic regression: {bar}.")
         if self.accuracy_ < (self.baseline_accuracy_ or 0):
-            self._say("This model is worse than the baseline. More unlabelled text, a pretrained language model "
-                      "(pretrained=) or more labels help; until then `baseline(texts, labels)` classifies better.")
+            self._say("This model is worse than the baseline. More unlabelled text, a language model of this language "
+                      "or more labels help; until then TF-IDF with logistic regression classifies better.")
 
+    @_own_words()
     def predict_proba(self, texts) -> np.ndarray:
         """The probability of each class for each text, (N, C), columns in the order of `classes_`."""
         self._check_fitted()
         texts = texts_of(texts)
         if not texts:
             return np.zeros((0, len(self.classes_)))
-        return ensemble(self.learners_, texts).double().numpy()
+        probs = ensemble(self.learners_, texts).double().numpy()
+        return probs / probs.sum(1, keepdims=True)
 
     def predict(self, texts) -> np.ndarray:
         """The likeliest class of each text, (N,)."""
         probs = self.predict_proba(texts)
         return self.classes_[probs.argmax(1)]
 
+    @_own_words()
     def score(self, texts, labels) -> float:
         """The share of texts whose likeliest class is their label; E203 for `1` where training had `"1"`."""
         self._check_fitted()
-        texts = texts_of(texts)
+        if not (texts := texts_of(texts)):
+            raise TextError("E104", received="no texts", expected="one text or more", fix="give texts and labels")
         labels = labels_of(labels, len(texts))
         check_type(labels, self.classes_.tolist())
         return float(np.mean(self.predict(texts) == np.array(labels)))
@@ -246,7 +266,7 @@ class ULMFiT:
         """Change constructor arguments; returns the estimator."""
         for name, value in params.items():
             if name not in self.get_params():
-                raise TrainingError("E502", received=f"the parameter {name!r}",
+                raise ArgumentError("E502", received=f"the parameter {name!r}",
                                     expected=f"one of {', '.join(self.get_params())}", fix="check the spelling")
             setattr(self, name, value)
         return self
@@ -266,12 +286,14 @@ class ULMFiT:
 
     def _check_fitted(self):
         if not self.__sklearn_is_fitted__():
-            raise TrainingError("E506", received="a ULMFiT that was not fitted", expected="a fitted one",
-                                fix="call fit(texts, labels) first, or ULMFiT.load(path)")
+            from ulmfit_easy.recipes.not_fitted import NotFitted
+
+            raise NotFitted("E506", received="a ULMFiT that was not fitted", expected="a fitted one",
+                            fix="call fit(texts, labels) first, or ULMFiT.load(path)")
 
     def _say(self, text):
         if self.verbose:
-            print(text, flush=True)
+            say(text)
 
     @contextmanager
     def _quiet(self):

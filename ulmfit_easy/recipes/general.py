@@ -26,11 +26,12 @@ from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.places import clear_left, free_place, members
-from ulmfit_easy.recipes.corpus_data import corpus_data, names, say
+from ulmfit_easy.recipes.corpus_data import corpus_data, names
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
 from ulmfit_easy.recipes.plan import FILE, Plan
 from ulmfit_easy.recipes.start import put_vectors, start_of
+from ulmfit_easy.terminal import say
 
 WRITTEN = "written.json"  # in the folder of a run: the hashes of the bundle that it wrote
 WD, CLIP = 0.01, 0.12  # as MultiFiT (Eisenschlos et al. 2019) pretrained
@@ -167,7 +168,7 @@ def _check_free(run, out):
     if left := [part.name for part in members(run) if part.name != "lock"]:
         raise TrainingError("E502", received=f"{run} with {some(left)}, of a run that is not finished or of none",
                             expected="no such folder",
-                            fix="go on with it: --resume (in Python resume=True), or delete that folder")
+                            fix="to go on with it, pass resume=True; or delete that folder")
 
 
 def _has_begun(run, out, corpus) -> bool:
@@ -179,7 +180,7 @@ def _has_begun(run, out, corpus) -> bool:
                             fix="use it: nothing is left to resume")
     if not corpus:
         raise FileError("E404", received=f"no interrupted run for {out}", expected=f"its plan in {run}",
-                        fix="start it with --corpus FILE ... (in Python corpus=)")
+                        fix="name text files to start one: corpus=")
     return False
 
 

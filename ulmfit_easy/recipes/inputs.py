@@ -1,13 +1,16 @@
 """What an estimator takes: texts and labels, checked before anything slow begins."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
 from ulmfit_easy.data.sources import clean_texts
 from ulmfit_easy.data.targets import read_labels
-from ulmfit_easy.errors import LabelError, TextError, some
+from ulmfit_easy.errors import LabelError, TextError, short, some
 
 
 def texts_of(given) -> list[str]:
     """Any iterable of strings as a list; E101 for anything else, with row numbers."""
-    if isinstance(given, str) or hasattr(given, "columns"):  # both can be iterated, but not over texts
+    if isinstance(given, str) or hasattr(given, "columns") or not isinstance(given, Iterable):  # nor a table of texts
         raise TextError("E101", received=f"one {type(given).__name__}", expected="a list of texts",
                         fix="pass [text], or one column of the table")
     return clean_texts([list(given)])[0]
@@ -27,12 +30,33 @@ def labels_of(given, n: int) -> list:
     return labels
 
 
+def check_shared(labels):
+    """E207 if no two texts share a label, as where the labels are numbers of rows."""
+    if len(set(labels)) == len(labels) > 2:
+        raise LabelError("E207", received=f"{len(labels):,} texts, each with a label of its own, such as "
+                         f"{short(labels[0])!r}", expected="a class for each text, and several texts in each class",
+                         fix="name the classes with labels=, not numbers of rows")
+
+
 def check_type(labels, classes):
     """E203 for labels that are the classes but for their type: `1` for `"1"` would count as wrong."""
     if labels and type(labels[0]) is not type(classes[0]) and {*map(str, labels)} & {*map(str, classes)}:
         raise LabelError("E203", received=f"labels of type {type(labels[0]).__name__}, such as {labels[0]!r}",
                          expected=f"the type of the classes, such as {classes[0]!r}",
                          fix="give labels the type that they had in training")
+
+
+def rows_read(texts: Sequence, labels: Sequence = (), unlabelled: Sequence = ()) -> str:
+    """The line that tells what was read: `60 rows, 2 classes (neg 24, pos 36), 1 without text (row 7)`."""
+    parts = [f"{len(texts):,} rows"]
+    if labels:
+        n = Counter(map(str, labels))
+        parts.append(f"{len(n):,} classes ({some((f'{short(name)} {n[name]:,}' for name in sorted(n)), 10)})")
+    if empty := [i for i, text in enumerate(texts) if not str(text).strip()]:
+        parts.append(f"{len(empty):,} without text ({'row' if len(empty) == 1 else 'rows'} {some(empty)})")
+    if unlabelled:
+        parts.append(f"{len(unlabelled):,} unlabelled texts")
+    return ", ".join(parts)
 
 
 def corpus_of(df, unlabelled) -> list[str]:

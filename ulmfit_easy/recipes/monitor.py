@@ -8,6 +8,7 @@ from statistics import median
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.events import Callback, CancelFitException, CancelValidException
 from ulmfit_easy.learner.lr_find import restored
+from ulmfit_easy.terminal import say
 
 EVERY = 300  # seconds between two lines of a log file, validations aside
 
@@ -88,7 +89,7 @@ class RunProgress(Callback):
 
         self.first, self.total = first, self.n_epoch * len(self.dls.train)
         if first:
-            print(f"going on after step {first:,} of {self.total:,}", flush=True)
+            say(f"going on after step {first:,} of {self.total:,}")
         self.bar = tqdm(total=self.total, initial=self.first, unit="step", disable=None, file=sys.stderr)
 
     def after_epoch(self):
@@ -114,6 +115,6 @@ class RunProgress(Callback):
         line = [f"step {done:,} of {self.total:,} ({done / self.total:.0%})", *self._words(),
                 f"{format_time(left)} left"]
         if self.bar.disable:
-            print("  ".join(line), flush=True)
+            say("  ".join(line))
         else:
             self.bar.write("  ".join(line))

@@ -1,10 +1,10 @@
 """What a pretraining run is to do: said once, written down, and the same after every interruption."""
 
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.files import is_device, read_json, write_json
 
@@ -70,6 +70,7 @@ class Plan:
     data: tuple[str, ...] = ()
 
     def __post_init__(self):
+        from ulmfit_easy.data.random_state import checked_seed
         from ulmfit_easy.models.archs import get_arch, resolve_config  # torch, which a command's --help does not need
         from ulmfit_easy.models.precision import PRECISIONS
         from ulmfit_easy.models.softmax import SOFTMAX
@@ -87,12 +88,12 @@ class Plan:
                 object.__setattr__(self, name, str(Path(value).absolute()))
         object.__setattr__(self, "seed", checked_seed(self.seed))
         if pipes := [file for file in self.corpus + self.valid if is_device(Path(file))]:
-            raise TrainingError("E502", received=f"{some(pipes)}, no regular file", expected="files, to be read twice",
-                                fix="write the texts to a file first")
+            raise TrainingError("E502", received=f"{some(map(Path, pipes))}, no regular file",
+                                expected="files, to be read twice", fix="write the texts to a file first")
         # what follows is checked before hours of work: it would be found after tokenizing
         resolve_config(get_arch(self.arch.upper()).lm_config, self.config, self.drop_mult)
         if twice := sorted(file for file, n in Counter(self.corpus + self.valid).items() if n > 1):
-            raise TrainingError("E502", received=f"{some(twice)} more than once in corpus and valid",
+            raise TrainingError("E502", received=f"{some(map(Path, twice))} more than once in corpus and valid",
                                 expected="each file once", fix="name it once")
         brought = {k: v for k in OF_A_MODEL if (v := getattr(self, k)) != getattr(Plan, k)}
         if self.pretrained is not None and brought:
@@ -101,14 +102,14 @@ class Plan:
         for name, known in (("softmax", SOFTMAX), ("precision", ("auto", *PRECISIONS))):
             if getattr(self, name) not in known:
                 raise TrainingError("E502", received=f"{name}={getattr(self, name)!r}",
-                                    expected=f"one of {', '.join(known)}", fix="leave it out for the default")
+                                    expected=f"one of {', '.join(known)}", fix=f"leave out {name}= for the default")
         positive = ("max_vocab", "subword", "emb", "hid", "layers", "bs", "seq_len", "lr", "hours", "epochs")
-        if wrong := {k: v for k in positive if (v := getattr(self, k)) is not None and not v > 0}:
-            raise TrainingError("E502", received=f"{_as_flags(wrong)}", expected="numbers above zero",
-                                fix="leave out what has a default")
+        if wrong := {k: v for k in positive if (v := getattr(self, k)) is not None and not 0 < v < math.inf}:
+            raise TrainingError("E502", received=_as_flags(wrong), expected="finite numbers above zero",
+                                fix=f"leave out {', '.join(f'{k}=' for k in wrong)} for the default")
         if self.hours is not None and self.epochs is not None:
             raise TrainingError("E502", received=f"hours={self.hours} and epochs={self.epochs}",
-                                expected="one of the two", fix="leave one out")
+                                expected="one of the two", fix="leave out hours= or epochs=")
 
     @property
     def config(self) -> dict:

@@ -21,7 +21,7 @@ def put_vectors(learn, file: str) -> int:
     if 2 * vectors.shape[1] > embedding.shape[1]:
         raise TrainingError("E502", received=f"vectors of {vectors.shape[1]} numbers for an embedding of "
                             f"{embedding.shape[1]}", expected="at most half as many",
-                            fix="choose smaller vectors, or a larger emb (--emb)")
+                            fix="choose smaller vectors; choose a larger emb=")
     with torch.no_grad():
         embedding.copy_(with_vectors(embedding, vectors.to(embedding.device), known.to(embedding.device)))
     return int(known.sum())
@@ -43,14 +43,14 @@ def start_of(plan: Plan) -> PretrainedLM | None:
     if (backwards := found.data.get("backwards")) not in (None, plan.backwards):
         raise FileError("E402", received=f"{plan.pretrained}, which reads {WAYS[backwards]}",
                         expected=f"a model that reads {WAYS[plan.backwards]}",
-                        fix=f"set backwards={backwards} (--backwards for True), or name the other model")
+                        fix="name the other model; " + ("pass backwards=True" if backwards else "leave out backwards="))
     softmax = found.model.get("softmax", "full")
     if "adaptive" in (softmax, plan.softmax) and softmax != plan.softmax:
         raise TrainingError("E502", received=f"softmax={plan.softmax!r} for {plan.pretrained}, trained with "
                             f"{softmax!r}", expected="adaptive for both or for neither",
-                            fix="set softmax (--softmax) as that model has it")
+                            fix=f"pass softmax={softmax!r}, as that model has it")
     lang = (found.data.get("tokenizer") or {"tok": {}})["tok"].get("params", {}).get("lang", plan.lang)
     if plan.lang not in (Plan.lang, lang):
         raise TrainingError("E502", received=f"lang={plan.lang!r} for {plan.pretrained}, whose texts were {lang!r}",
-                            expected="the language of its tokenizer", fix="leave lang (--lang) out")
+                            expected="the language of its tokenizer", fix="leave out lang=")
     return found

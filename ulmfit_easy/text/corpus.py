@@ -52,7 +52,7 @@ class Corpus:
                                 expected="plain text, documents between blank lines",
                                 fix="write its texts to a .txt file (`ulmfit lm` reads CSV and TSV)")
             if file.suffix == ".zst":
-                optional_package("zstandard", "zstd")
+                optional_package("zstandard")
 
     def __iter__(self) -> Iterator[str]:
         empty = True

@@ -79,7 +79,7 @@ class SentencePieceTokenizer:
         return self
 
     def _learn(self, lines):
-        trainer = optional_package(self.package, "subword").SentencePieceTrainer
+        trainer = optional_package(self.package).SentencePieceTrainer
         if not lines:
             raise TextError("E104", received="no text to learn pieces from", expected="some", fix="give more text")
         vocab_sz, model = self.vocab_sz, io.BytesIO()
@@ -138,7 +138,7 @@ class SentencePieceTokenizer:
                 raise TrainingError("E506", received="a SentencePieceTokenizer without a model",
                                     expected="pieces that were learned", fix="call .setup(texts), pass sp_model=, "
                                     "or take a language model's: tok_tfm=dls_lm.tokenizer")
-            processor = optional_package(self.package, "subword").SentencePieceProcessor()
+            processor = optional_package(self.package).SentencePieceProcessor()
             try:
                 processor.LoadFromSerializedProto(self.model)
             except (RuntimeError, ValueError, OSError) as e:

@@ -37,7 +37,7 @@ def make_vocab(count: Counter, min_freq: int = 3, max_vocab: int = 60000,
         raise VocabError("E301", received=f"{len(words):,} distinct tokens, the most common {best} times, "
                          f"with min_freq={min_freq} and max_vocab={max_vocab}",
                          expected="at least one token often enough, beside the special ones",
-                         fix="lower min_freq, raise max_vocab or give more text")
+                         fix="give more text; pass a lower min_freq=; pass a higher max_vocab=")
     itos = (special + common)[:max_vocab]
     return itos + [FAKE] * (-len(itos) % 8)
 

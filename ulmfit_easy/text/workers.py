@@ -49,7 +49,7 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None) 
     """
     if n_workers is not None and n_workers < 0:
         raise TrainingError("E502", received=f"n_workers={n_workers}", expected="0 or more processes",
-                            fix="leave it out for as many as the text is worth")
+                            fix="leave out n_workers= for as many as the text is worth")
     pieces = _pieces(texts)
     if n_workers is None:
         yield from (encoded(tokenizer, piece) for _, piece in islice(pieces, SERIAL))
@@ -107,7 +107,7 @@ def _pickled(tokenizer) -> bytes:
 def _not_shared(e: Exception) -> TrainingError:
     return TrainingError("E502", received=f"n_workers for a tokenizer that other processes cannot have ({e})",
                          expected="rules and tokenizers that can be imported",
-                         fix="put them into a module of their own, or pass n_workers=0")
+                         fix="put them into a module of their own; pass n_workers=0")
 
 
 class _Worker:
@@ -156,8 +156,8 @@ class _Worker:
 
     def _died(self, how: str) -> TrainingError:
         return TrainingError("E508", received=f"a worker that has ended {how} while it tokenized {self.rows}",
-                             expected="tokens from it", fix="pass n_workers=0, or fewer workers if memory was "
-                             "short: each takes up to half a gigabyte")
+                             expected="tokens from it", fix="free memory, if it was short: each worker takes up to "
+                             "half a gigabyte; pass n_workers=0, or fewer")
 
 
 def _how(code: int) -> str:

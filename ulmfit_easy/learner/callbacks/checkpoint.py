@@ -1,7 +1,6 @@
 """Checkpoints of a fit, from which it goes on after a crash as if nothing had happened."""
 
 import json
-import os
 import signal
 import threading
 import time
@@ -19,6 +18,7 @@ from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.training_state import load_training_state, read_state, training_state, write_state
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.places import Hold, clear_left, file_place
+from ulmfit_easy.terminal import say
 
 
 class CheckpointCallback(Callback):
@@ -173,7 +173,7 @@ class CheckpointCallback(Callback):
 
     def _tell(self, what: str):
         if self.learn.verbose:
-            print(f"{os.fsencode(self._file()).decode(errors='replace')}: {what}")
+            say(f"{self._file()}: {what}")
 
     # --- Ctrl-C and SIGTERM -------------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ class TensorBoardCallback(RunLogger):
     """
 
     def __init__(self, log_dir=None):
-        self.log_dir, self.package = log_dir, optional_package("torch.utils.tensorboard", "tensorboard")
+        self.log_dir, self.package = log_dir, optional_package("torch.utils.tensorboard")
 
     def open(self, settings):
         self.writer = self.package.SummaryWriter(log_dir=self.log_dir)
@@ -91,7 +91,7 @@ class WandbCallback(RunLogger):
     """
 
     def __init__(self, mode: str = "offline", **init):
-        self.init, self.wandb, self.own = {"mode": mode, **init}, optional_package("wandb", "wandb"), None
+        self.init, self.wandb, self.own = {"mode": mode, **init}, optional_package("wandb"), None
 
     def open(self, settings):
         if self.wandb.run is None:
@@ -118,7 +118,7 @@ class MLflowCallback(RunLogger):
     """
 
     def __init__(self, **start_run):
-        self.start_run, self.mlflow, self.own = start_run, optional_package("mlflow", "mlflow"), False
+        self.start_run, self.mlflow, self.own = start_run, optional_package("mlflow"), False
 
     def open(self, settings):
         self.own = self.mlflow.active_run() is None

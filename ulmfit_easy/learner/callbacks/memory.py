@@ -13,6 +13,7 @@ from ulmfit_easy.learner.callbacks.rnn import HiddenState
 from ulmfit_easy.learner.callbacks.training import GradientAccumulation
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.models.awd_lstm import EncoderOutput
+from ulmfit_easy.terminal import say
 
 # What torch says on a CPU, the last two by its oneDNN; on a GPU it has a class of errors for it.
 ON_A_CPU = ("can't allocate memory", "not enough memory", "could not create a primitive",
@@ -106,7 +107,7 @@ class OutOfMemoryCallback(Callback):
         self.rows, self.why = -(-n_rows // self.n_parts), why
         encoder.forward = MethodType(in_parts(encoder, self.n_parts), encoder)
         if self.split and self.learn.verbose:
-            print(f"Batch {self.iter} of {n_rows:,} rows does not fit into memory: reading {self.rows:,} at a time.")
+            say(f"Batch {self.iter} of {n_rows:,} rows does not fit into memory: reading {self.rows:,} at a time.")
 
     def _error(self, why: str, expected: str, fix: str) -> TrainingError:
         shape = " x ".join(f"{n:,}" for n in self.xb[0].shape[:2])

@@ -3,6 +3,7 @@
 import sys
 
 from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.terminal import say
 from ulmfit_easy.viz import html_table, in_notebook
 
 
@@ -33,7 +34,7 @@ class MetricsTable:
             self._print(cells)
 
     def _print(self, cells):
-        print("".join(c.rjust(w) for c, w in zip(cells, self.widths, strict=True)), flush=True)
+        say("".join(c.rjust(w) for c, w in zip(cells, self.widths, strict=True)))
 
     def _display(self):
         from IPython.display import HTML, display

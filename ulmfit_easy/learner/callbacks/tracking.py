@@ -15,6 +15,7 @@ from ulmfit_easy.learner.callbacks.finite import first_in_backward, first_in_for
 from ulmfit_easy.learner.events import Callback, CancelFitException
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.places import file_place
+from ulmfit_easy.terminal import say
 
 WILD = 1e6  # times as large as before, or as 1: no step that teaches does that to a weight
 SAFE = 1.0  # rate x gradient norm, of at least 1: below it no optimizer leaps, as a move of Adam is some rates long
@@ -151,7 +152,7 @@ class EarlyStoppingCallback(PatientCallback):
         super().after_epoch()
         if self.wait >= self.patience:
             if self.learn.verbose:
-                print(f"No improvement of {self.monitor} for {self.wait} epochs: stopping after epoch {self.epoch}.")
+                say(f"No improvement of {self.monitor} for {self.wait} epochs: stopping after epoch {self.epoch}.")
             raise CancelFitException
 
 
@@ -180,7 +181,7 @@ class ReduceLROnPlateau(PatientCallback):
         self.wait, before = 0, [h["lr"] for h in self.opt.hypers]
         self.opt.set_hyper("lr", [max(lr / self.factor, min(lr, self.min_lr)) for lr in before])
         if self.learn.verbose and self.opt.hypers[-1]["lr"] < before[-1]:
-            print(f"No improvement of {self.monitor} for {self.patience} epochs: going on from epoch {self.epoch} at "
+            say(f"No improvement of {self.monitor} for {self.patience} epochs: going on from epoch {self.epoch} at "
                   f"rate {self.opt.hypers[-1]['lr']:.3g}.")
 
 

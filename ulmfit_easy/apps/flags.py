@@ -1,0 +1,51 @@
+"""The flags of a command: a table to declare them, and the names of Python's arguments in messages as flags."""
+
+import argparse
+import shlex
+
+from ulmfit_easy.errors import ARGUMENT, UlmfitError, fix_for
+
+SAME = {"text_col": "text", "texts": "text", "label_col": "label", "labels": "label"}  # of functions, and of commands
+
+
+def at_command_line(error: Exception | str, command: argparse.ArgumentParser) -> str:
+    """The message of an error or a warning, with the flags of a command for the arguments that it names."""
+    flags = {}
+    for action in command._actions:
+        if action.option_strings and action.dest != "help":
+            flags.setdefault(action.dest, []).append(action)
+    flags.update({name: flags[own] for name, own in SAME.items() if own in flags})
+
+    def in_flags(text):
+        return ARGUMENT.sub(lambda m: _flag(flags[m[1]], m[2]) if m[1] in flags else m[0], text)
+
+    if not isinstance(error, UlmfitError):
+        return in_flags(str(error))
+    parts = {name: in_flags(getattr(error, name)) for name in ("received", "expected")}
+    return str(UlmfitError(error.code, **parts, fix=in_flags(fix_for(error.fix, {*flags}))))
+
+
+def _flag(actions: list[argparse.Action], value: str) -> str:
+    """One of the flags that set an argument, with its value if it takes one."""
+    of_value = {str(action.const): action.option_strings[0] for action in actions if action.nargs == 0}
+    if value in of_value:
+        return of_value[value]
+    flag = actions[0].option_strings[0]
+    if actions[0].nargs == 0:
+        return f"no {flag}" if value == "False" else flag
+    return f"{flag} {shlex.quote(value.strip(chr(34) + chr(39))) if value else actions[0].metavar or ''}".rstrip()
+
+
+def same_flags(args, *names: str) -> list[str]:
+    """The flags of a command that say how to read its file, if they are not the default ones, for the next command."""
+    found = []
+    for name in names:
+        action = next(a for a in args.parser._actions if a.dest == name)
+        if (value := getattr(args, name)) != action.default:
+            found += [action.option_strings[0], *([] if action.nargs == 0 else ["tab" if value == "\t" else value])]
+    return found
+
+
+def next_line(*words) -> str:
+    """A command to type next, of words that a shell takes for one each."""
+    return "ulmfit " + " ".join(word if word == "FILE" else shlex.quote(str(word)) for word in words)

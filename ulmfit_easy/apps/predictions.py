@@ -1,0 +1,111 @@
+"""`ulmfit predict`: the classes of the texts of a table, written in the form that the ending of `--out` names."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.terminal import printable, say
+
+FORMS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
+
+
+def run_predict(args):
+    from ulmfit_easy.apps.sources import read_any
+    from ulmfit_easy.recipes.estimator import PARAMS, ULMFiT
+    from ulmfit_easy.recipes.inputs import rows_read
+
+    out = None if args.out in (Path("-"), Path("/dev/stdout")) else args.out  # a shell may add to that file
+    form = ".csv" if out is None else form_of(out)
+    if args.model.is_dir() and not (args.model / PARAMS).exists():
+        raise FileError("E404", received=f"{args.model}, a folder without {PARAMS}",
+                        expected="the folder that `ulmfit train` wrote", fix="name that one, not a folder in it, nor a "
+                        "language model, which `ulmfit train FILE --pretrained DIR` makes a classifier of")
+    model = ULMFiT.load(args.model)
+    text = args.text or model.learners_[0].dls.prepare.text_cols[0]
+    df = read_any(args.file, [text], args)
+    if taken := {"prediction", "probability"} & set(df.columns):
+        raise FileError("E407", received=f"{args.file} with a column {min(taken)!r}", expected="no such column yet",
+                        fix="rename it, so that it is not overwritten")
+    probs = model.predict_proba(df[text])
+    df = df.assign(prediction=model.classes_[probs.argmax(1)], probability=probs.max(1).round(4))
+    write(df, out, form, args.safe_cells)
+    say(rows_read(df[text]) + (f". Saved to {out}" if out else ""), None if out else sys.stderr)
+
+
+def form_of(out: Path) -> str:
+    """The form in which a file shall be written, by its ending; CSV for a pipe or a device.
+
+    Raises: E502 for a folder or another ending, E507 for Parquet without pyarrow, E411 as `writable`.
+    """
+    from ulmfit_easy.extras import optional_package
+    from ulmfit_easy.files import is_device, writable
+
+    if writable(out).is_dir():
+        raise TrainingError("E502", received=f"--out {out}, a folder", expected="the name of a file",
+                            fix=f"try --out {out / 'predictions.csv'}")
+    if is_device(out):
+        return ".csv"
+    form = next((form for form in FORMS if out.name.lower().endswith(form)), None)
+    if form is None:
+        raise TrainingError("E502", received=f"--out {out}", expected=f"a name that ends in {', '.join(FORMS)}",
+                            fix=f"try --out {out.with_suffix('.csv')}")
+    if form == ".parquet":
+        optional_package("pyarrow")
+    return form
+
+
+def write(df, out: Path | None, form: str = ".csv", safe_cells: bool = False):
+    """Write a table to a file, or to standard output as CSV."""
+    from ulmfit_easy.files import atomic_path
+    from ulmfit_easy.viz import no_formula
+
+    if safe_cells:
+        df = _each_cell(df, no_formula)
+    options = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}  # a text with a lone \r in it stays one row
+    if out is None:
+        if sys.stdout.isatty():
+            df = _each_cell(df, lambda value: printable(value) if isinstance(value, str) else value)
+        if hasattr(sys.stdout, "reconfigure"):  # a notebook's cannot
+            sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # as in a file, whatever the terminal's is
+        df.to_csv(sys.stdout, **options)
+        return
+    with atomic_path(out) as tmp:
+        if form == ".parquet":
+            _to_parquet(df, tmp)
+        elif form.startswith(".jsonl"):
+            _to_json_lines(df, tmp)
+        else:  # JSON may hold halves of characters, which no UTF-8 can
+            df.to_csv(tmp, errors="replace", sep="\t" if form.startswith(".tsv") else ",", **options)
+
+
+def _each_cell(df, change):
+    """The table with its names and cells changed; whole numbers stay whole."""
+    import pandas as pd
+
+    return pd.DataFrame({change(c): pd.Series([change(v) for v in df[c]], df.index, object) for c in df}, df.index)
+
+
+def _to_parquet(df, path):
+    import pyarrow
+
+    try:
+        df.to_parquet(path, index=False)
+    except (pyarrow.ArrowException, ValueError, TypeError) as e:
+        raise FileError("E407", received=f"a column that Parquet cannot hold ({e})",
+                        expected="values of one type in each column", fix="try --out with a name in .jsonl") from e
+
+
+def _to_json_lines(df, path):
+    import gzip
+
+    from ulmfit_easy.data.sources import is_missing
+
+    def plain(value):
+        return value.tolist() if hasattr(value, "tolist") else str(value)
+
+    with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "wt", encoding="ascii") as file:
+        for row in df.to_dict("records"):
+            row = {name: None if is_missing(value) else value for name, value in row.items()}
+            file.write(json.dumps(row, default=plain) + "\n")
