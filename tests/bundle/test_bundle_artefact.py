@@ -1,6 +1,9 @@
 """Weights and vocabularies in files that run no code."""
 
 import json
+import os
+import shutil
+import sys
 
 import pytest
 import torch
@@ -22,6 +25,28 @@ def test_weights_of_every_type_come_back_to_the_bit(tmp_path):
     loaded, metadata = load_weights(save_weights(tmp_path / "w", weights, note=[1, "x"]))
     assert metadata == {"format": 1, "note": [1, "x"]} and loaded.keys() == weights.keys()
     assert all(torch.equal(loaded[k], v) and loaded[k].dtype == v.dtype for k, v in weights.items())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
+def test_a_bundle_may_have_any_name_and_replaces_only_an_older_one(tmp_path):
+    path, weights = tmp_path / os.fsdecode(b"mod\xe8le"), {"w": torch.ones(2)}
+    for value in (1, 2):
+        save_bundle(path, weights, VOCAB, {"arch": value})
+        assert load_weights(path / "model.safetensors")[1]["vocab_sha256"] == VOCAB.sha256
+    assert json.loads((path / "config.json").read_text())["arch"] == 2
+    for name in ("notes.txt", "README.md", "vocab.json/x"):
+        shutil.copytree(path, tmp_path / "full", dirs_exist_ok=True)
+        if name.startswith("vocab"):
+            (tmp_path / "full" / "vocab.json").unlink()
+            (tmp_path / "full" / "vocab.json").mkdir()
+        (tmp_path / "full" / name).write_text("mine")
+        with pytest.raises(TrainingError, match=f"E502.*something is: {name.split('/')[0]}"):
+            save_bundle(tmp_path / "full", weights, VOCAB, {})
+        assert (tmp_path / "full" / name).read_text() == "mine"
+        shutil.rmtree(tmp_path / "full")
+    save_file(weights, path / "model.safetensors", {"format": "pt"})  # another library's
+    with pytest.raises(TrainingError, match="E502.*something is: config.json, model.safetensors"):
+        save_bundle(path, weights, VOCAB, {})
 
 
 def test_a_tensor_under_two_names_is_stored_once_and_shared_again(tmp_path):

@@ -215,6 +215,28 @@ def test_it_saves_every_so_many_minutes(tmp_path, monkeypatch):
     assert seen == [3, 5, 8, -1]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs locks")
+def test_a_second_fit_in_a_folder_that_is_in_use_is_e408_and_harms_neither(tmp_path):
+    def second():
+        with pytest.raises(FileError, match="E408.*another fit writes"):
+            fresh("plain", tmp_path, seed=1).fit(1, cbs=CheckpointCallback("run", resume=True))
+
+    fresh("plain", tmp_path).fit(1, cbs=[CheckpointCallback("run", every=1), At("after_batch", second, 2)])
+    fresh("plain", tmp_path).fit(1, cbs=CheckpointCallback("run"))  # nothing holds it any more
+
+
+def test_weights_of_other_programs_are_not_replaced(tmp_path):
+    learn = fresh("plain", tmp_path)
+    for i in (1, 2):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / f"checkpoint-{i}.safetensors").write_bytes(b"theirs")
+    with pytest.raises(TrainingError, match="E502.*did not write"):
+        learn.fit(1, cbs=CheckpointCallback("run"))
+    (tmp_path / "run" / "checkpoint-1.safetensors").unlink()
+    learn.fit(1, cbs=CheckpointCallback("run", every=1))
+    assert (tmp_path / "run" / "checkpoint-2.safetensors").read_bytes() == b"theirs"
+
+
 def test_one_file_is_there_and_nothing_else(tmp_path):
     (tmp_path / "run" / f".checkpoint-1.safetensors.tmp-{'0f' * 8}").mkdir(parents=True)
     fresh("plain", tmp_path).fit(2, cbs=CheckpointCallback("run", every=1))

@@ -322,6 +322,7 @@ def test_a_run_is_not_begun_twice_and_nothing_is_resumed_where_nothing_is(stoppe
             pretrain_corpus(corpus, tmp_path / "full", resume=resume)
     with pytest.raises(TrainingError, match="E502.*something is"):
         pretrain_corpus(corpus, tmp_path / "done")
+    (tmp_path / "full" / "history.csv").write_text("of my trips")
     shutil.copytree(tmp_path / "full", stopped[1])
     with pytest.raises(TrainingError, match="E502.*something is"):
         pretrain_corpus(out=stopped[1], resume=True)

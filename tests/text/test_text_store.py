@@ -91,6 +91,21 @@ def test_the_default_cache_is_the_users(tmp_path, monkeypatch):
     assert build()[0].path.parent == tmp_path / "tokens"
 
 
+def test_a_cache_that_cannot_be_written_to_is_told_and_a_temporary_one_does(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "file" / "cache"))
+    expected = build(cache_dir=tmp_path / "cache")[0]
+    with pytest.warns(UserWarning, match="^[^\n]*cannot be written to[^\n]*ULMFIT_EASY_CACHE$"):
+        store = build()[0]
+    assert store.path.name == expected.path.name and store.count() == expected.count()
+    path = store.path
+    del store
+    gc.collect()
+    assert not path.exists()
+    with pytest.raises(FileError, match="E411"):
+        build(cache_dir=tmp_path / "file" / "cache")
+
+
 def test_a_temporary_store_goes_with_the_object():
     for texts, kwargs in [(TEXTS, {"cache_dir": False}), (iter(TEXTS), {})]:
         store = TokenStore.build(texts, SPLIT, **kwargs)
