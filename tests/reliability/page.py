@@ -33,8 +33,10 @@ SECTIONS = {
                "autocast and turns as they were, after a question the weights too; each line the first and last time.",
         "R12": "Threads that ask or train at once get the answers and the models of one thread alone.",
         "R10": "What an earlier version of the library wrote loads in this one and predicts the same.",
-        "R11": "No file of a user is lost at any place that is written: the library replaces only what it wrote.",
-        "R12": "A mount, the working folder, and a folder of another mode or group are written into and stay themselves.",
+    },
+    "Places": {
+        "P1": "No file of a user is lost at any place that is written: the library replaces only what it wrote.",
+        "P2": "A mount, the working folder, and folders of other modes or groups stay what they are when written.",
     },
     "Numbers": {
         "N1": "A loss, gradient or step that is not finite stops the fit at that batch, with the weights before it.",
@@ -84,10 +86,9 @@ LIMITS = """## Limits
 * Bitwise holds on one kind of machine, one version of torch and one number of threads. On a GPU the LSTM of cuDNN is
   not bitwise reproducible without its deterministic flags; there a resumed fit ends close by and not the same.
 * `fsync` cannot beat a disk that lies about it, and network file systems may not rename atomically.
-* Two folders are exchanged in one step on Linux alone. Elsewhere, and on file systems that cannot, replacing a bundle
-  takes two renames; a kill just between them leaves the old bundle whole, but in the hidden folder beside its place.
-* A folder that cannot be exchanged (a mount, the working folder) gets its new members one by one: a kill in that moment leaves
-  some of them, which no loader takes, and the old ones in a hidden folder in it. A mounted file is written in place.
+* Two folders are exchanged in one step on Linux alone. Elsewhere, on file systems that cannot, and in a folder that
+  stays itself (a mount, the working folder), the members are moved one by one: a kill in that moment leaves some of the
+  new ones, which no loader takes, and the old ones in a hidden folder. A mounted file is written in place.
 * Faults are injected where Python calls the system, and in the writer of safetensors before, halfway and after; limits
   on the size of files and a full disk are real. A loss of power is not simulated: the order of the calls is checked.
 * Without `CheckpointCallback`, Ctrl-C acts at once, in the middle of a batch too.

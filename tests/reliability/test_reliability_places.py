@@ -14,8 +14,16 @@ from faults import Operation, tally
 from learner_toys import classifier, lm, text_dls
 from recipes_tiny import LABELS, TEXTS, TINY
 
-from ulmfit_easy.all import BaseTokenizer, CheckpointCallback, CSVLogger, SaveModelCallback, ULMFiT, calibrate
-from ulmfit_easy.all import load_learner, untar_data
+from ulmfit_easy.all import (
+    BaseTokenizer,
+    CheckpointCallback,
+    CSVLogger,
+    SaveModelCallback,
+    ULMFiT,
+    calibrate,
+    load_learner,
+    untar_data,
+)
 from ulmfit_easy.apps import cli
 from ulmfit_easy.archives import extract_archive
 from ulmfit_easy.data.tokenized_files import tokenize_csv, tokenize_folder
@@ -132,7 +140,7 @@ def test_no_file_of_a_user_is_lost_at_any_place_that_is_written(mine, place, mon
         shutil.rmtree(path, ignore_errors=True)
         path.unlink(missing_ok=True) if not path.is_dir() else None
     print(*lost, sep="\n")
-    tally("R11", mine.__name__.replace("_", " "), tried, len(lost), "files")
+    tally("P1", mine.__name__.replace("_", " "), tried, len(lost), "files")
 
 
 # --- mounts and modes ---------------------------------------------------------------------------------------------
@@ -156,10 +164,11 @@ def test_a_folder_that_stays_itself_has_the_old_members_or_the_new_ones_whatever
     (place / "x").mkdir()
     monkeypatch.chdir(place / "x")
     inode = os.stat(".").st_ino
-    tried, lost = Operation(place, lambda version: put(place / "x", version), lambda: content(place / "x")).under_faults()
+    operation = Operation(place, lambda version: put(place / "x", version), lambda: content(place / "x"))
+    tried, lost = operation.under_faults()
     print(*lost, sep="\n")
     assert os.stat(place / "x").st_ino == inode
-    tally("R12", "the working folder, under each fault", tried, len(lost))
+    tally("P2", "the working folder, under each fault", tried, len(lost))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions and groups")
@@ -180,7 +189,7 @@ def test_a_folder_keeps_its_mode_and_its_group(place):
             kept = (before.st_mode, before.st_gid) == (after.st_mode, after.st_gid)
             groups = {f.stat().st_gid for f in folder.iterdir()} if mode & 0o2000 else {before.st_gid}
             wrong += [folder.name] * (not kept or groups != {before.st_gid} or content(folder) != ["new"] * 2)
-    tally("R12", "folders of other modes and groups", 10, len(wrong), "folders", "changed")
+    tally("P2", "folders of other modes and groups", 10, len(wrong), "folders", "changed")
 
 
 @pytest.fixture
@@ -191,7 +200,7 @@ def mount(tmp_path):
     def at(path: Path, what: Path | None):
         command = ["--bind", what] if what else ["-t", "tmpfs", "-o", "size=20m", "tmpfs"]
         if not shutil.which("mount") or subprocess.run(["mount", *command, path], capture_output=True).returncode:
-            pytest.skip("only root may mount; the working folder, which cannot be exchanged either, is tested everywhere")
+            pytest.skip("only root may mount; the working folder, which stays itself too, is tested everywhere")
         mounted.append(path)
         return path
 
@@ -215,7 +224,7 @@ def test_a_mount_is_written_into(kind, tmp_path, mount):
     write_bytes(path / "mine.txt", MINE)
     with pytest.raises(UlmfitError, match="E502.*mine.txt"):
         learn.export("at")
-    tally("R12", f"a {kind} that is mounted", 3, len(lost), "exports", "lost")
+    tally("P2", f"a {kind} that is mounted", 3, len(lost), "exports", "lost")
 
 
 def test_a_mounted_file_is_written_in_its_place(tmp_path, mount):
@@ -224,4 +233,4 @@ def test_a_mounted_file_is_written_in_its_place(tmp_path, mount):
     path = mount(tmp_path / "at", tmp_path / "behind")
     write_bytes(path, b"new")
     lost = (tmp_path / "behind").read_bytes() != b"new"
-    tally("R12", "a file that is mounted", 1, int(lost), "written", "lost")
+    tally("P2", "a file that is mounted", 1, int(lost), "written", "lost")
