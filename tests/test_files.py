@@ -17,9 +17,11 @@ from ulmfit_easy.files import (
     atomic_path,
     check_sha256,
     guess_encoding,
+    read_bytes,
     read_json,
     read_text,
     sha256_bytes,
+    sha256_file,
     write_bytes,
     write_json,
 )
@@ -218,3 +220,22 @@ def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):
     assert files.cache_dir() == tmp_path
     monkeypatch.delenv("ULMFIT_EASY_CACHE")
     assert files.cache_dir().name == "ulmfit_easy"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes and devices")
+@pytest.mark.parametrize("read", [read_json, read_text, sha256_file, lambda path: read_bytes(path, 9)])
+def test_only_regular_files_are_read(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "endless", "."):
+        with pytest.raises(FileError, match="E401.*regular file"):
+            read(tmp_path / name)
+
+
+def test_json_of_lists_without_end_or_half_characters_is_not_read(tmp_path):
+    for data in (b"[" + b"[]," * 1_000_001 + b"0]", b'["\\ud800"]'):
+        (tmp_path / "x.json").write_bytes(data)
+        with pytest.raises(FileError, match="E401"):
+            read_json(tmp_path / "x.json")
+    (tmp_path / "x.json").write_bytes(b'["\\ud83d\\ude00"]')
+    assert read_json(tmp_path / "x.json") == ["\U0001f600"]

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 from ulmfit_easy.errors import FileError
-from ulmfit_easy.files import atomic_folder, existing
+from ulmfit_easy.files import atomic_folder, existing, regular_file
 
 RATIO, SMALL = 100, 64 << 20  # an archive may grow a hundredfold (text shrinks to a third or less), or to 64 MB
 MAX_FILES = 200_000  # the largest known set of texts has 100,000
@@ -100,7 +100,7 @@ def _write(member: Member, target: Path):
 
 def _members(archive: Path) -> Iterator[Member]:
     """The members of an archive, one in memory at a time; what a file is, its first bytes say and not its name."""
-    with open(archive, "rb") as f:
+    with regular_file(archive) as f:
         start = f.read(6)
     if start.startswith(b"PK"):
         with zipfile.ZipFile(archive) as whole:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ def sha256_bytes(data: bytes) -> str:
 
 def sha256_file(path) -> str:
     """SHA-256 of a whole file, as hex, read in bounded memory."""
-    with open(path, "rb") as f:
+    with regular_file(path) as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
@@ -232,16 +233,62 @@ def write_json(path, obj):
     write_bytes(path, data + b"\n")
 
 
+@contextmanager
+def regular_file(path):
+    """A regular file, open for reading as bytes; every reader of files goes through here.
+
+    Raises: FileError E404 if nothing is there. E401 for a folder, and for a pipe or a device, which may never end.
+    """
+    path = existing(path)
+    if not path.is_file():
+        raise _not_regular(path)
+    with open(path, "rb", opener=_without_waiting) as f:
+        if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):  # it took the file's place after the question above
+            raise _not_regular(path)
+        yield f
+
+
+def _without_waiting(path, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
+
+
+def _not_regular(path) -> FileError:
+    kind = "a folder" if path.is_dir() else "a pipe or a device"
+    return FileError("E401", received=f"{path}, {kind}", expected="a regular file",
+                     fix=f"put the file itself at {path}")
+
+
+def read_bytes(path, max_bytes: int) -> bytes:
+    """The content of a regular file; ValueError if it has more than `max_bytes`, before all of it is read."""
+    with regular_file(path) as f:
+        if (size := os.fstat(f.fileno()).st_size) > max_bytes or len(data := f.read(max_bytes + 1)) > max_bytes:
+            raise ValueError(f"it has {max(size, max_bytes + 1):,} bytes, more than {max_bytes:,}")
+    return data
+
+
 def read_json(path, max_bytes: int = 64 << 20):
     """Read a JSON file of bounded size and with finite numbers; E401 if it is something else."""
     path = existing(path)
     try:
-        if path.stat().st_size > max_bytes:
-            raise ValueError(f"it has {path.stat().st_size:,} bytes, more than {max_bytes:,}")
-        return json.loads(path.read_bytes().decode("utf-8"), parse_float=_finite, parse_constant=_finite)
+        return json_of(read_bytes(path, max_bytes))
+    except FileError:
+        raise
     except (ValueError, RecursionError, OSError) as e:
         raise FileError("E401", received=f"{path}, which cannot be read as JSON ({e})", expected="a JSON file",
                         fix="save it again with this library") from e
+
+
+MAX_CONTAINERS = 1_000_000  # lists and objects: empty ones take 60 times their two bytes
+
+
+def json_of(data: bytes):
+    """The value of some JSON with finite numbers and whole characters; ValueError for anything else."""
+    if (n := data.count(b"[") + data.count(b"{")) > MAX_CONTAINERS:
+        raise ValueError(f"{n:,} lists and objects, more than {MAX_CONTAINERS:,}")
+    value = json.loads(data.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
+    if b"\\ud" in data or b"\\uD" in data:  # half of a character, which no file can hold
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _finite(number: str) -> float:
@@ -252,7 +299,8 @@ def _finite(number: str) -> float:
 
 def read_text(path, encoding: str = "utf-8") -> str:
     """A text file as a string, read as `decoded` tells."""
-    return decoded(existing(path).read_bytes(), path, encoding)
+    with regular_file(path) as f:
+        return decoded(f.read(), path, encoding)
 
 
 def decoded(data: bytes, path, encoding: str = "utf-8") -> str:

@@ -128,3 +128,73 @@ def test_a_weight_that_16_bits_cannot_hold_is_not_made_infinite(tmp_path):
     with pytest.raises(TrainingError, match="E502.*big with 70000.*half=False"):
         save_weights(tmp_path / "w.safetensors", {"big": torch.tensor([1.0, -7e4])}, half=True)
     assert not list(tmp_path.iterdir())
+
+
+# --- what was checked is what is used ---------------------------------------------------------------------------
+
+
+def test_weights_that_were_read_do_not_follow_their_file(tmp_path):
+    file = save_weights(tmp_path / "w", {"a": torch.ones(5000)})
+    loaded, _ = load_weights(file)
+    with open(file, "r+b") as f:  # in place, as a plain copy over it does
+        f.seek(1000)
+        f.write(b"\xff" * 1000)
+        f.truncate(3000)
+    assert torch.equal(loaded["a"], torch.ones(5000))
+
+
+def test_no_bit_in_the_name_of_the_hash_turns_the_check_off(tmp_path):
+    file = save_weights(tmp_path / "w", {"a": torch.ones(3)}, state={})
+    raw = file.read_bytes()
+    at = raw.index(b"sha256")
+    for i in range(8 * len(b"sha256")):
+        changed = bytearray(raw)
+        changed[at + i // 8] ^= 1 << i % 8
+        file.write_bytes(changed)
+        with pytest.raises(FileError, match="E40"):
+            load_weights(file)
+
+
+@pytest.mark.parametrize("said", ['"sha256": ""', '"sha256": null', '"sha256": []', '"x": 1'])
+def test_an_empty_hash_is_a_wrong_one(tmp_path, said):
+    save_file({"a": torch.ones(3)}, tmp_path / "w", {
+        "ulmfit_easy": f'{{"format": 1, "aliases": {{}}, "vocab_sha256": "x", {said}}}'})
+    with pytest.raises(FileError, match="E40"):
+        load_weights(tmp_path / "w")
+
+
+@pytest.mark.parametrize("change", [
+    lambda h: h["a"].update(dtype="F8_E4M3", shape=[12]), lambda h: h["a"].update(dtype="C64", shape=[1]),
+    lambda h: h["a"].update(data_offsets=[0, 8]), lambda h: h["a"].update(data_offsets=[4, 12]),
+    lambda h: h["a"].update(shape=[3, 1 << 50]), lambda h: h["a"].update(shape=[-3]), lambda h: h["a"].pop("shape"),
+    lambda h: h.update(b=h["a"]), lambda h: h.update(a=3), lambda h: h.pop("a"),
+], ids=range(10))
+def test_a_header_that_claims_other_bytes_is_e401(tmp_path, change):
+    raw = save_weights(tmp_path / "w", {"a": torch.ones(3)}).read_bytes()
+    n = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:8 + n])
+    change(header)
+    text = json.dumps(header).encode()
+    (tmp_path / "w").write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + n:])
+    with pytest.raises(FileError, match="E401"):
+        load_weights(tmp_path / "w")
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_weights_that_are_no_finite_numbers_enter_no_model(dtype, wrong):
+    model, weight = nn.Linear(2, 2), torch.zeros(2, 2, dtype=dtype)
+    weight[1, 0] = wrong
+    before = model.weight.clone()
+    with pytest.raises(FileError, match="E402.*no finite numbers: weight"):
+        load_state(model, {"weight": weight, "bias": torch.zeros(2)}, "a file")
+    assert torch.equal(model.weight, before)
+
+
+def test_a_bundle_says_which_version_wrote_it_and_a_newer_one_is_named(tmp_path):
+    folder = save_bundle(tmp_path / "b", {"w": torch.ones(1)}, VOCAB, {"kind": "test"})
+    config = json.loads((folder / "config.json").read_text())
+    assert config["made_with"].startswith("ulmfit_easy ") and "made_with" not in load_bundle(folder).config
+    (folder / "config.json").write_text(json.dumps({**config, "format": 2, "made_with": "ulmfit_easy 9.0"}))
+    with pytest.raises(FileError, match="E401.*ulmfit_easy 9.0.*newer"):
+        load_bundle(folder)

@@ -3,6 +3,7 @@
 import pickle
 import tarfile
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from foreign_files import as_torch_zip, changed, fastai_07, fastai_1, hostile, r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ulmfit_easy.bundle.foreign import load_foreign
 from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.errors import FileError
 
@@ -150,3 +152,48 @@ def test_a_word_list_of_any_size_is_not_read(tmp_path):
         f.truncate(1 << 40)  # it takes no room on the disk
     with pytest.raises(FileError, match="E401.*bytes"):
         read_words(tmp_path / "itos.pkl")
+
+
+# --- a small file costs little ----------------------------------------------------------------------------------
+
+
+def test_many_views_of_one_storage_are_not_many_weights(tmp_path):
+    file = fastai_1(tmp_path)
+    base = torch.zeros(100_000, dtype=torch.float16)
+    changed(file, **{f"0.rnns.{i}.weight_hh_l0_raw": base[i:] for i in range(50)})
+    assert "claim to be" in refused("E401", file.path)
+
+
+def test_other_tensors_in_a_file_are_left_where_they_are(tmp_path):
+    file = fastai_1(tmp_path)
+    changed(file, **{f"x{i}": torch.zeros(1000)[i:] for i in range(9)})
+    load_foreign(file.path)
+
+
+@pytest.mark.parametrize("program", [b"\x80\x02]q\0(" + b"]" * 200_000 + b"e.",
+                                     b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R."])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_programs_without_proportion_are_refused_at_once(program, zipped, tmp_path):
+    file = fastai_1(tmp_path)
+    file.path.write_bytes(as_torch_zip(program) if zipped else program)
+    start = time.process_time()
+    refused("E401", file.path)
+    assert time.process_time() - start < 2
+
+
+def test_compressed_weights_and_a_tower_of_layers_are_refused(tmp_path):
+    file = fastai_1(tmp_path)
+    torch.save(file.state, tmp_path / "raw")
+    with zipfile.ZipFile(tmp_path / "raw") as a, zipfile.ZipFile(file.path, "w", zipfile.ZIP_DEFLATED) as b:
+        for info in a.infolist():
+            b.writestr(info.filename, a.read(info))
+    assert "compressed" in refused("E401", file.path)
+    tower = {f"0.rnns.{i}.weight_hh_l0_raw": torch.zeros(0) for i in range(200)}
+    torch.save({**file.state, **tower}, file.path)
+    refused("E402", file.path)
+
+
+def test_weights_of_others_that_are_no_finite_numbers_are_refused(tmp_path):
+    file = fastai_1(tmp_path)
+    changed(file, **{"0.rnns.0.module.bias_ih_l0": file.state["0.rnns.0.module.bias_ih_l0"] * float("nan")})
+    assert "bias_ih_l0" in refused("E402", file.path)

@@ -2,6 +2,7 @@
 
 import doctest
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -104,3 +105,13 @@ def test_the_rule_is_linear_on_long_hostile_text(rule):
     for name, piece in FAMILIES.items():
         for end in ("x", " "):
             assert any(ratio(rule, piece, end, 100_000) < 7 for _ in range(4)), (name, end)
+
+
+def test_a_word_without_end_is_counted_in_the_memory_of_its_text():
+    text = "good " * 400_000
+    tracemalloc.start()
+    try:
+        assert rules.replace_wrep(text) == " xxwrep 400000 good  "
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(text)
+    finally:
+        tracemalloc.stop()

@@ -2,30 +2,34 @@
 
 A file of weights carries the SHA-256 of all that is in it. A bundle is a folder of three files: `model.safetensors`
 (with the hashes of the other two in its metadata), `vocab.json` and `config.json`. It is written beside its place and
-then renamed, so it is whole or absent; and one changed bit in any of the three is found when it is read.
+then renamed, so it is whole or absent; and one changed bit in any of the three is found when it is read. What was
+checked is in memory then, and no later change of the files reaches it.
 """
 
 import hashlib
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ulmfit_easy.bundle.card import versions
 from ulmfit_easy.bundle.settings import check_settings
+from ulmfit_easy.bundle.tensors import not_finite, raw_bytes, read_tensors
 from ulmfit_easy.errors import FileError, TrainingError, some
-from ulmfit_easy.files import atomic_folder, atomic_path, existing, read_json, sha256_bytes, write_json
+from ulmfit_easy.files import atomic_folder, atomic_path, existing, json_of, read_json, sha256_bytes, write_json
 from ulmfit_easy.models.archs import sizes_of
 from ulmfit_easy.places import file_place, members
 from ulmfit_easy.text.vocab import Vocab
 
 FORMAT = 1
 FILES = ("model.safetensors", "vocab.json", "config.json")
+# All that the weights of a bundle said before they carried hashes. Today's say more, under `sha256` or, if a bit of
+# that name is wrong, under another name. So a file without a hash is one of the first, or it is refused.
+FIRST = {"format", "aliases", "vocab_sha256"}
 
 
 class Bundle(NamedTuple):
@@ -110,7 +114,7 @@ def _sha256(stored: dict[str, Tensor], about: dict) -> str:
     digest = hashlib.sha256(json.dumps(about).encode())
     for name, tensor in sorted(stored.items()):
         digest.update(f"\0{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else b"")
+        digest.update(raw_bytes(tensor) if tensor.numel() else b"")
     return digest.hexdigest()
 
 
@@ -123,32 +127,23 @@ def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
     """
     path = existing(path)
     try:
-        with open(path, "rb") as file, safe_open(_in_utf8(path, file), framework="pt") as f:
-            metadata = json.loads((f.metadata() or {})["ulmfit_easy"])
-            weights = {name: f.get_tensor(name) for name in f.keys()}
-        if not isinstance(metadata, dict) or metadata["format"] > FORMAT:
-            raise ValueError(f"format {metadata.get('format')}, newer than {FORMAT}")
-        expected = metadata.pop("sha256", None)  # the first files had none
-        if expected is not None and expected != (found := _sha256(weights, metadata)):
-            raise FileError("E406", received=f"{path}, whose content has the SHA-256 {found}", expected=str(expected),
-                            fix="it was damaged or changed: copy or save it again")
+        weights, texts = read_tensors(path)
+        metadata = json_of(texts["ulmfit_easy"].encode())
+        if type(metadata["format"]) is not int or not 1 <= metadata["format"] <= FORMAT:
+            raise ValueError(f"format {metadata['format']}, newer than {FORMAT}")
+        is_first = metadata.keys() == FIRST
+        if not is_first and (expected := metadata.pop("sha256")) != (found := _sha256(weights, metadata)):
+            raise FileError("E406", received=f"{path}, whose content has the SHA-256 {found}",
+                            expected=f"{expected!s:.64}", fix="it was damaged or changed: copy or save it again")
         weights = {name: t.to(device) for name, t in weights.items()}
         aliases = {name: weights[stored] for name, stored in metadata.pop("aliases").items()}
     except FileError:
         raise
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as e:
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError, RuntimeError) as e:
         raise FileError("E401", received=f"{path}, which cannot be read ({type(e).__name__}: {e})",
                         expected="a safetensors file written by this library",
                         fix="save it again with learn.save, learn.save_encoder or learn.export") from e
     return {**weights, **aliases}, metadata
-
-
-def _in_utf8(path: Path, file) -> str:
-    """A name of an open file that safetensors can read: it takes UTF-8 only."""
-    try:
-        return os.fsencode(path).decode()
-    except UnicodeDecodeError:
-        return f"/dev/fd/{file.fileno()}"
 
 
 def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *, half: bool = False) -> Path:
@@ -159,9 +154,9 @@ def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *,
     path = Path(path)
     with atomic_folder(path, foreign_to_bundle) as tmp:
         write_json(tmp / FILES[1], list(vocab))
-        write_json(tmp / FILES[2], {"format": FORMAT, **config})
+        write_json(tmp / FILES[2], {"format": FORMAT, **config, "made_with": versions()})
         save_weights(tmp / FILES[0], weights, half=half, vocab_sha256=vocab.sha256,
-                     config_sha256=_config_sha256(read_json(tmp / FILES[2])), made_with=versions())
+                     config_sha256=_config_sha256(read_json(tmp / FILES[2])))
     return path
 
 
@@ -195,8 +190,9 @@ def load_bundle(path, device="cpu") -> Bundle:
         raise FileError("E401", received=f"{path} with a config or vocabulary of the wrong kind",
                         expected="an object of settings and a list of words", fix="export the learner again")
     if type(config.get("format")) is not int or not 1 <= config["format"] <= FORMAT:
-        raise FileError("E401", received=f"{path} in format {config.get('format')!r}", expected=f"format {FORMAT}",
-                        fix="load it with the version of the library that wrote it, or a newer one")
+        raise FileError("E401", received=f"{path} in format {config.get('format')!r:.20}, made with "
+                        f"{config.get('made_with')!r:.99}", expected=f"format {FORMAT}, as {versions()} writes it",
+                        fix="load it with the version of ulmfit_easy that wrote it, or a newer one")
     weights, metadata = load_weights(path / FILES[0], device)
     vocab = Vocab(itos)
     if metadata.get("vocab_sha256") != vocab.sha256:
@@ -207,12 +203,17 @@ def load_bundle(path, device="cpu") -> Bundle:
         raise FileError("E402", received=f"{path} with settings of SHA-256 {found[:12]}",
                         expected=f"those the weights were written with, {str(metadata['config_sha256'])[:12]}",
                         fix="keep config.json as it was written; other settings are for a new learner")
+    config.pop("made_with", None)
     check_settings(config, vocab, weights, path)
     return Bundle(config, vocab, weights)
 
 
 def load_state(model: torch.nn.Module, weights: dict[str, Tensor], source, strict: bool = True):
-    """Copy weights into a model by name; E402 says which sizes do not fit or, where none is known, which tensors."""
+    """Copy weights into a model by name.
+
+    Raises: FileError E402 for weights that are no finite numbers. E402 with the sizes that do not fit or, if none is
+        known, with the tensors.
+    """
     own = model.state_dict()
     wrong = [f"{k} {tuple(weights[k].shape)} {weights[k].dtype} for {tuple(own[k].shape)} {own[k].dtype}"
              for k in own if k in weights and (own[k].shape != weights[k].shape or
@@ -227,4 +228,12 @@ def load_state(model: torch.nn.Module, weights: dict[str, Tensor], source, stric
                                   for sizes in (theirs, ours))
         raise FileError("E402", received=f"{source} with {received}", expected=expected,
                         fix="build the model with the architecture, config and vocabulary of the one that was saved")
+    check_finite(weights, source)
     model.load_state_dict(weights, strict=strict)
+
+
+def check_finite(weights: Mapping[str, Tensor], source):
+    """Raise FileError E402 if a weight is NaN or infinite: such a model answers nothing and learns nothing."""
+    if wrong := not_finite(weights):
+        raise FileError("E402", received=f"{source} with weights that are no finite numbers: {some(wrong, 3)}",
+                        expected="finite numbers", fix="take a copy from before training went wrong")

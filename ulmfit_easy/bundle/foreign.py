@@ -5,6 +5,7 @@ their word lists by `read_words`, which cannot. Weights find their places by nam
 order: each of these libraries had its own.
 """
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -14,11 +15,12 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.archives import extract_archive
-from ulmfit_easy.bundle.artefact import FILES, Bundle, load_bundle
-from ulmfit_easy.bundle.settings import NoNumbers
+from ulmfit_easy.bundle.artefact import FILES, Bundle, check_finite, load_bundle
+from ulmfit_easy.bundle.pickled import OutOfBounds, check_bounds
+from ulmfit_easy.bundle.settings import MOST_LAYERS, NoNumbers
 from ulmfit_easy.bundle.wordlist import in_our_words, read_words
 from ulmfit_easy.errors import FileError, some
-from ulmfit_easy.files import existing
+from ulmfit_easy.files import existing, regular_file
 from ulmfit_easy.models.archs import sizes_of
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.remap import match_embeds
@@ -27,6 +29,7 @@ from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SUFFIXES = (".pth", ".h5")  # the .h5 of 2018 is a torch file too
 ARCHIVES = (".tgz", ".tar.gz", ".zip")
 NAME_IT = "or name it: ulmfit convert SRC DIR --words FILE"
@@ -39,6 +42,7 @@ _NAMES = [(re.compile(theirs), ours) for theirs, ours in [
     (r"rnns\.(\d+)\.module\.(weight_ih_l0|bias_ih_l0|bias_hh_l0)", r"rnns.\1.module.\2"),
     (r"rnns\.(\d+)\.(?:layers\.0\.)?linear\.(weight_raw|module\.bias)", r"rnns.\1.layers.0.linear.\2"),
 ]]
+DECODER = ("1.decoder.weight", "1.decoder.bias")
 _WORD_ROWS = {"0.encoder.weight", "0.encoder_dp.emb.weight", "1.decoder.weight"}  # one tensor under three names
 _DIRECTION = re.compile(r"(?<![a-z])(fwd|forwards?|bwd|backwards?)(?![a-z])")
 
@@ -111,6 +115,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _load(file: Path, words: str | Path | None) -> Bundle:
     weights = _by_our_names(_state_dict(file), file)
+    check_finite(weights, file)
     arch, sizes = _fitting(weights, file)
     theirs = in_our_words(read_words(words or _find_words(file)))
     rows = weights["0.encoder.weight"]  # (V, E)
@@ -148,14 +153,16 @@ _IGNORED = [(_Ignored, name) for name in (
 
 def _state_dict(file: Path) -> dict[str, Tensor]:
     """The plain tensors of a torch file, as float32; of `{"model": ..., "opt": ...}` those of the model."""
-    size = file.stat().st_size
-    with open(file, "rb") as f:
-        if f.read(8) == b"\x89HDF\r\n\x1a\n":
-            raise _refused(file, "which is HDF5, as Keras writes it")
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_IGNORED):
+        with regular_file(file) as f, warnings.catch_warnings(), torch.serialization.safe_globals(_IGNORED):
+            size = os.fstat(f.fileno()).st_size
+            check_bounds(f)
             warnings.simplefilter("ignore")
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            found = torch.load(f, map_location="cpu", weights_only=True)
+    except FileError:
+        raise
+    except OutOfBounds as e:
+        raise _refused(file, str(e)) from None
     except Exception as e:  # zip, pickle and tensors each have errors of their own for bad data
         name = re.search(r"GLOBAL (\S{1,100})", str(e))
         why = f"which asks for {name[1]}" if name else f"which torch cannot read ({type(e).__name__})"
@@ -163,13 +170,17 @@ def _state_dict(file: Path) -> dict[str, Tensor]:
     found = found.get("model", found) if isinstance(found, dict) else found
     if not isinstance(found, dict):
         raise _refused(file, f"which holds a {type(found).__name__}")
-    return {key: value.detach().float() for key, value in found.items()
-            if isinstance(key, str) and isinstance(value, Tensor) and _is_plain(value, size)}
+    plain = {key: value.detach() for key, value in found.items()
+             if isinstance(key, str) and isinstance(value, Tensor) and _is_plain(value, size)}
+    distinct = {(t.data_ptr(), t.shape, t.stride()): t for key, t in plain.items() if _is_ours(key)}
+    if (claimed := sum(t.numel() * t.element_size() for t in distinct.values())) > size:
+        raise _refused(file, f"whose {size:,} bytes claim to be {claimed:,}")
+    return {key: t.float() for key, t in plain.items() if _is_ours(key)}
 
 
 def _is_plain(t: Tensor, file_size: int) -> bool:
     """Whether a tensor has its numbers in the file: a few bytes can describe one that no memory holds."""
-    return (t.layout is torch.strided and t.device.type == "cpu" and t.is_floating_point()
+    return (t.layout is torch.strided and t.device.type == "cpu" and t.dtype in FLOATS
             and t.numel() * t.element_size() <= file_size)
 
 
@@ -178,13 +189,20 @@ def _refused(file: Path, what: str) -> FileError:
                      fix="do not use it, or ask its author for a file of the state dict alone")
 
 
+def _our_name(key: str) -> str | None:
+    """Our name for a weight of the encoder, None if it has none."""
+    matches = ((pattern.fullmatch(re.sub(r"^0\.(module\.)?", "", key)), ours) for pattern, ours in _NAMES)
+    return next(("0." + match.expand(ours) for match, ours in matches if match), None)
+
+
+def _is_ours(key: str) -> bool:
+    return key in DECODER or _our_name(key) is not None
+
+
 def _by_our_names(found: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
     """The weights of encoder and decoder under our names; a language model's bias is zero where it had none."""
-    weights = {key: found[key] for key in ("1.decoder.weight", "1.decoder.bias") if key in found}
-    for key, tensor in found.items():
-        for pattern, ours in _NAMES:
-            if match := pattern.fullmatch(re.sub(r"^0\.(module\.)?", "", key)):
-                weights["0." + match.expand(ours)] = tensor
+    weights = {key: found[key] for key in DECODER if key in found}
+    weights |= {name: tensor for key, tensor in found.items() if (name := _our_name(key))}
     if "0.encoder.weight" not in weights:
         raise FileError("E401", received=f"{file}, without an embedding `encoder.weight` in it",
                         expected="a language model or an encoder of fastai, MultiFiT or fastai_ulmfit",
@@ -200,6 +218,8 @@ def _fitting(weights: dict[str, Tensor], file: Path) -> tuple[str, dict]:
     sizes = sizes_of(weights)
     try:
         arch, vocab_sz = sizes.pop("arch"), sizes.pop("vocab_sz")
+        if sizes["n_layers"] > MOST_LAYERS:
+            raise ValueError(f"{sizes['n_layers']} layers")
         with torch.device("meta"), NoNumbers():
             own = get_language_model(arch, vocab_sz, sizes).state_dict()
     except (LookupError, TypeError, ValueError, RuntimeError) as e:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ulmfit_easy.bundle.tensors import not_finite
 from ulmfit_easy.errors import FileError, UlmfitError, some
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
@@ -15,6 +16,10 @@ from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.text.vocab import Vocab
 
 BUILDERS = {"language_model": get_language_model, "classifier": get_text_classifier}
+
+MOST_LAYERS = 100  # of an encoder, and of a head
+MOST_RULES, MOST_BUILT_IN = 100, 20  # each is a walk over the text; the built-in ones cost a file a word each
+MOST_ROWS = 1 << 16  # of a batch: all are padded to the longest
 
 Check = Callable[[object], bool]
 
@@ -33,6 +38,10 @@ def _number(value) -> bool:
 
 def _count(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 31
+
+
+def _rows(value) -> bool:
+    return _count(value) and value <= MOST_ROWS
 
 
 def _share(value) -> bool:
@@ -59,6 +68,10 @@ def _each(check: Check) -> Check:
     return lambda value: isinstance(value, list) and all(map(check, value))
 
 
+def _few(check: Check, most: int = 1000) -> Check:
+    return lambda value: _each(check)(value) and len(value) <= most
+
+
 def _classes(value) -> bool:
     return _each(_name)(value) and len(set(value)) == len(value)
 
@@ -83,21 +96,27 @@ def _wrong(value: Mapping, known: Mapping[str, Check]) -> list[str]:
 
 _CUSTOM = _only({"custom": _text})  # a function that the user must pass in again
 _SPLITTERS = {
-    "SpacyTokenizer": {"lang": _language, "special_toks": _each(_text)},
+    "SpacyTokenizer": {"lang": _language, "special_toks": _few(_text)},
     "BaseTokenizer": {"split_char": _text},
     "SentencePieceTokenizer": {"lang": _language, "base64": _or_none(_text)},
 }
-_RULES = _each(_any_of(_text, _CUSTOM))
+
+
+def _rules(value) -> bool:
+    is_list = _each(_any_of(_text, _CUSTOM))(value) and len(value) <= MOST_RULES
+    return is_list and sum(isinstance(rule, str) for rule in value) <= MOST_BUILT_IN
+
+
 _TOKENIZER = _only({
     "tok": _any_of(_CUSTOM, *(_only({"name": _one_of(name), "params": _only(params)})
                               for name, params in _SPLITTERS.items())),
-    "rules": _RULES, "post_rules": _RULES, "mark_fields": _or_none(_flag)})
+    "rules": _rules, "post_rules": _rules, "mark_fields": _or_none(_flag)})
 _MODEL = {"drop_mult": _number, "softmax": _text, "seq_len": _count, "n_class": _count, "max_len": _or_none(_count),
-          "lin_ftrs": _or_none(_each(_count)), "ps": _or_none(_each(_share)), "y_range": _or_none(_range),
-          "pool_words": _flag}
+          "lin_ftrs": _or_none(_few(_count, MOST_LAYERS)), "ps": _or_none(_few(_share, MOST_LAYERS)),
+          "y_range": _or_none(_range), "pool_words": _flag}
 _DATA = {"task": _one_of("lm", "single", "multi", "regression"), "classes": _or_none(_classes),
-         "n_out": _or_none(_count), "text_cols": _each(_name), "label_cols": _each(_name),
-         "label_delim": _or_none(_text), "seq_len": _count, "backwards": _or_none(_flag), "bs": _count,
+         "n_out": _or_none(_count), "text_cols": _few(_name), "label_cols": _few(_name),
+         "label_delim": _or_none(_text), "seq_len": _count, "backwards": _or_none(_flag), "bs": _rows,
          "encoding": _text, "tokenizer": _or_none(_TOKENIZER)}
 _REST = {"thresh": _or_none(_number), "takes_probabilities": _flag, "precision": _one_of(*PRECISIONS)}
 
@@ -120,7 +139,7 @@ def check_settings(config: dict, vocab: Vocab, weights: Mapping[str, Tensor], so
         raise _unfit(source, f"{len(data.get('classes') or ())} classes for {model.get('n_class')} outputs")
     if config.get("takes_probabilities") and data.get("task") == "single":
         raise _unfit(source, "an answer of several classes for data with one class each")
-    if nan := [name for name, t in weights.items() if t.is_floating_point() and not torch.isfinite(t).all()]:
+    if nan := not_finite(weights):
         raise _unfit(source, f"weights that are no finite numbers: {some(nan, 3)}")
     own = _shapes(config, model, len(vocab), len(weights), source)
     found = {name: (t.shape, t.is_floating_point()) for name, t in weights.items()}
@@ -136,7 +155,8 @@ def _shapes(config: dict, model: dict, n_words: int, n_tensors: int, source) -> 
         defaults = arch.lm_config if config["kind"] == "language_model" else arch.clas_config
         if any(type(v) is not type(defaults[k]) and not (k.endswith("_p") and _number(v)) for k, v in sizes.items()):
             raise ValueError("a size of the wrong kind")
-        if {**defaults, **sizes}["n_layers"] + len(model.get("lin_ftrs") or ()) > n_tensors:
+        n_layers = {**defaults, **sizes}["n_layers"]
+        if n_layers > MOST_LAYERS or n_layers + len(model.get("lin_ftrs") or ()) > n_tensors:
             raise ValueError("more layers than weights")
         with torch.device("meta"), NoNumbers():
             built = BUILDERS[config["kind"]](arch.cls, n_words, **model)

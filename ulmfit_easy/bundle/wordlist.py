@@ -10,7 +10,7 @@ from pathlib import Path
 from pickletools import genops
 
 from ulmfit_easy.errors import FileError
-from ulmfit_easy.files import existing
+from ulmfit_easy.files import read_bytes
 from ulmfit_easy.text.special import BOS, FAKE, FLD, PAD, SPECIAL_TOKENS, TK_REP, TK_UP, TK_WREP, UNK
 
 MAX_BYTES = 64 << 20  # twenty times the longest published list, of 238,462 words
@@ -29,14 +29,13 @@ def read_words(path: str | Path) -> list[str]:
         FileError: E404 where nothing is; E401, with the first instruction that was refused, for any other pickle,
             and for what is none.
     """
-    path = existing(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"more than {MAX_BYTES:,} bytes")
-        words = _run(path.read_bytes())
+        words = _run(read_bytes(path, MAX_BYTES))
         if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
             raise ValueError("something else than strings")
         "".join(set(words)).encode()  # a set: a few bytes of a pickle can repeat a long string a million times
+    except FileError:
+        raise
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as e:
         raise FileError("E401", received=f"{path}, a word list with {str(e)[:200] or type(e).__name__}",
                         expected="a pickled list of strings and nothing else",

@@ -51,12 +51,12 @@ def replace_rep(text: str) -> str:
     return _REP.sub(lambda m: f" {TK_REP} {len(m[0])} {m[1]} ", text)
 
 
-_WREP = re.compile(r"(?:^|\s)(\w+)(?:\s+\1){2,}(\W|$)")
+_WREP = re.compile(r"(?:^|\s)(\w+)(?:\s+\1\b){2,}+(\W|$)")  # possessive: five million words keep no way back
 
 
 def replace_wrep(text: str) -> str:
     """The text with a word repeated three times or more counted: ` no no no ` -> ` xxwrep 3 no  `."""
-    return _WREP.sub(lambda m: f" {TK_WREP} {len(m[0].split())} {m[1]} {m[2]}", text)
+    return _WREP.sub(lambda m: f" {TK_WREP} {m[0].count(m[1])} {m[1]} {m[2]}", text)
 
 
 _SLASHES = re.compile(r"([/#\\])")

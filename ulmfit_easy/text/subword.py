@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.extras import optional_package
-from ulmfit_easy.files import existing
+from ulmfit_easy.files import regular_file
 from ulmfit_easy.text.special import SPECIAL_TOKENS, neutralize
 
 SAMPLE = 1 << 25  # characters that are learned from: more change the pieces little
@@ -53,7 +53,10 @@ class SentencePieceTokenizer:
                  base64: str | None = None):
         self.lang, self.vocab_sz, self.max_vocab_sz, self.model_type = lang, vocab_sz, max_vocab_sz, model_type
         self.char_coverage = char_coverage or (0.99999 if lang in EU else 0.9998)
-        self.model = existing(sp_model).read_bytes() if sp_model else b64.b64decode(base64) if base64 else None
+        self.model = b64.b64decode(base64) if base64 else None
+        if sp_model:
+            with regular_file(sp_model) as f:
+                self.model = f.read()
         self._loaded = None
 
     def params(self) -> dict:

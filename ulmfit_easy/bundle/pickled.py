@@ -1,0 +1,47 @@
+"""Bounds of a file that `torch.save` wrote, checked before torch reads it: a small file costs little."""
+
+import io
+import zipfile
+from pickletools import genops
+from typing import BinaryIO
+
+MOST_STEPS = 100_000  # of the program that makes the tensors; a language model and its optimizer take some 5,000
+MOST_BYTES = 16 << 20
+PARTS = 5  # pickles before the numbers in a file of torch before 1.6: magic, protocol, system, tensors, keys
+
+
+class OutOfBounds(ValueError):
+    """The file claims more than it holds, or is of another kind."""
+
+
+def check_bounds(file: BinaryIO):
+    """Raise OutOfBounds for what would take time or memory out of proportion; the file is at its beginning again.
+
+    Raises: OutOfBounds; whatever zipfile and pickletools raise for damaged data.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as parts:
+            for part in parts.infolist():
+                if part.compress_type != zipfile.ZIP_STORED:
+                    raise OutOfBounds(f"whose part {part.filename[:50]} is compressed, which torch.save does not do")
+                if part.filename.endswith("data.pkl"):
+                    if part.file_size > MOST_BYTES:
+                        raise OutOfBounds(f"with a program of {part.file_size:,} bytes")
+                    _count(io.BytesIO(parts.read(part)), MOST_STEPS)
+    else:
+        file.seek(0)
+        if file.read(8) == b"\x89HDF\r\n\x1a\n":
+            raise OutOfBounds("which is HDF5, as Keras writes it")
+        file.seek(0)
+        for _ in range(PARTS):
+            _count(file, MOST_STEPS)
+    file.seek(0)
+
+
+def _count(program: BinaryIO, most: int):
+    """Walk a pickle, which runs nothing, up to its end."""
+    for i, (op, arg, _) in enumerate(genops(program)):
+        if i >= most:
+            raise OutOfBounds(f"with a program of more than {most:,} steps")
+        if op.name == "GLOBAL" and str(arg).startswith("builtins "):  # bytearray makes memory of a number
+            raise OutOfBounds(f"which asks for {arg.replace(' ', '.')}")
