@@ -1,60 +1,237 @@
-"""A stable description of functions, so that a cache misses when a rule has changed."""
+"""A complete description of functions and what they use, so that a cache misses when a rule has changed.
 
+Only what can be described completely is: plain values, functions of Python code over describable things, plain classes
+and their objects, `partial` and bound methods of these, and named functions of Python's pure modules and of installed
+packages. Anything else, such as a table, a logger, a cache or a module of your own, is `Undescribed`.
+"""
+
+import dis
 import functools
 import hashlib
-import json
+import platform
 import re
-from types import CodeType, FunctionType
+import sys
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    ClassMethodDescriptorType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+
+LIMIT = 1 << 25  # bytes of a description, each value counted as 32 and its own: about a second
+VALUES = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
+PURE = set("builtins _bisect _codecs _collections _collections_abc _functools _heapq _json _operator _sre base64 "
+           "binascii bisect collections difflib functools heapq html itertools json keyword math operator re string "
+           "textwrap typing unicodedata".split())
+OUTSIDE = set("__import__ breakpoint compile eval exec globals hash id input locals open vars".split())
+PLACES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+WRITTEN_IN_C = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType, MemberDescriptorType,
+                GetSetDescriptorType)
+OF_A_CLASS = {"__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate_func__",
+              "__annotations_cache__", "__firstlineno__", "__static_attributes__"}
+
+
+class Undescribed(ValueError):
+    """An object is not described completely, so that nothing may be kept under its fingerprint."""
 
 
 def fingerprint(obj) -> str:
-    """SHA-256 (hex) of a JSON-like object in which functions stand for their code and all it refers to.
+    """Return the SHA-256 (hex) of a complete description, the same in every process of one Python version.
 
-    The same in every process of one Python version. Where something cannot be described (an object of a class
-    without a `repr` of its own) only its class counts.
+    No code of the object is run. The time is bounded, whatever it refers to.
+
+    Raises: Undescribed for an object that is not described completely, or is too large.
     """
-    return hashlib.sha256(json.dumps(_describe(obj, ()), sort_keys=True).encode()).hexdigest()
+    describer = _Describer()
+    try:
+        describer.add(obj)
+    except Undescribed:
+        raise
+    except Exception as e:  # values nested too deeply, or an object that is not what its type says
+        raise Undescribed(f"something that cannot be looked into ({type(e).__name__})") from e
+    return describer.sha.hexdigest()
 
 
-def _describe(obj, seen):
-    if isinstance(obj, str | int | float | None):
-        return obj
-    if id(obj) in seen:  # a function that calls itself, a list that holds itself
-        return "recursive"
-    seen += (id(obj),)
-    match obj:
-        case dict():
-            return {str(k): _describe(v, seen) for k, v in obj.items()}
-        case list() | tuple():
-            return [_describe(v, seen) for v in obj]
-        case set() | frozenset():
-            return sorted(json.dumps(_describe(v, seen)) for v in obj)
-        case re.Pattern():
-            return ["pattern", str(obj.pattern), obj.flags]
-        case functools.partial():
-            return ["partial", *(_describe(part, seen) for part in (obj.func, obj.args, obj.keywords))]
-        case CodeType():
-            return ["code", obj.co_code.hex(), list(obj.co_names), _describe(obj.co_consts, seen)]
-        case FunctionType():
-            cells = [cell.cell_contents for cell in obj.__closure__ or ()]
-            parts = obj.__code__, obj.__defaults__, obj.__kwdefaults__, cells, _globals_of(obj)
-            return ["function", *(_describe(part, seen) for part in parts)]
-        case type():
-            methods = {k: v for k, v in vars(obj).items() if isinstance(v, FunctionType)}
-            return [obj.__module__, obj.__qualname__, _describe(methods, seen)]
-    if hasattr(obj, "__qualname__"):  # a builtin, a method of a builtin type
-        return [getattr(obj, "__module__", None), obj.__qualname__]
-    if hasattr(obj, "__dict__") and not hasattr(obj, "__path__") and not hasattr(obj, "__spec__"):
-        return [_describe(type(obj), seen), _describe(vars(obj), seen)]
-    text = repr(obj)
-    return type(obj).__qualname__ if " at 0x" in text else text
+class _Describer:
+    """Feeds the description of objects to a hash; an object that comes again is only named by its number."""
+
+    def __init__(self):
+        self.sha, self.room, self.seen = hashlib.sha256(), LIMIT, {}
+
+    def put(self, kind: str, text: str = ""):
+        data = f"{kind} {len(text)} {text};".encode()
+        self.sha.update(data)
+        self.room -= 32 + len(data)
+        if self.room < 0:
+            raise Undescribed("more values than are compared")
+
+    def add(self, obj):
+        kind = type(obj)
+        if kind in VALUES:
+            self.value(obj)
+        elif id(obj) in self.seen:
+            self.put("seen", str(self.seen[id(obj)][0]))
+        else:
+            if kind is not tuple:  # the object is kept, or another one could get its number
+                self.seen[id(obj)] = len(self.seen), obj
+            self.new(kind, obj)
+
+    def value(self, obj):
+        if isinstance(obj, int) and abs(obj) >> 10_000:
+            raise Undescribed("a very large number")
+        if isinstance(obj, str | bytes) and len(obj) > self.room:
+            raise Undescribed("more text than is compared")
+        self.put(type(obj).__name__, ascii(obj))
+
+    def all(self, kind: str, parts):
+        self.put(kind, str(len(parts)))
+        for part in parts:
+            self.add(part)
+
+    def new(self, kind, obj):
+        if kind in (list, tuple):
+            self.all(kind.__name__, obj)
+        elif kind is dict:
+            self.all("dict", [part for item in obj.items() for part in item])
+        elif kind in (set, frozenset):
+            if any(type(value) not in VALUES for value in obj):
+                raise Undescribed("a set of other things than plain values")
+            self.all(kind.__name__, sorted(obj, key=lambda value: (type(value).__name__, ascii(value))))
+        elif kind is re.Pattern:
+            self.all("pattern", [obj.pattern, obj.flags])
+        elif kind is functools.partial:
+            self.all("partial", [obj.func, obj.args, obj.keywords, vars(obj)])
+        elif kind is MethodType:
+            self.all("method", [obj.__func__, obj.__self__])
+        elif kind in (staticmethod, classmethod):
+            self.all(kind.__name__, [obj.__func__])
+        elif kind is property:
+            self.all("property", [obj.fget, obj.fset, obj.fdel])
+        elif kind is CellType:
+            self.all("cell", [obj.cell_contents])  # an error while it is empty
+        elif kind is CodeType:
+            self.code(obj)
+        elif kind is ModuleType and sys.modules.get(obj.__name__) is obj:
+            self.named(obj.__name__, "")
+        elif kind is FunctionType:
+            self.function(obj)
+        elif kind in WRITTEN_IN_C:
+            self.all("descriptor", [obj.__objclass__, obj.__name__])
+        elif isinstance(obj, BuiltinFunctionType):
+            self.builtin(obj)
+        elif isinstance(obj, type):
+            self.type(obj)
+        else:
+            self.instance(kind, obj)
+
+    def code(self, code):
+        self.all("code", [code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_freevars,
+                          code.co_cellvars, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount,
+                          code.co_flags, code.co_exceptiontable])
+
+    def function(self, function):
+        if _is_named(function):
+            self.named(function.__module__, function.__qualname__)
+            return
+        self.all("function", [function.__code__, function.__defaults__, function.__kwdefaults__,
+                              function.__closure__, vars(function)])
+        codes = [function.__code__]
+        for code in codes:
+            codes += [const for const in code.co_consts if type(const) is CodeType]
+            steps = list(dis.get_instructions(code))
+            for i, step in enumerate(steps):
+                if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                    self.name(function, step.argval)
+                elif step.opname == "IMPORT_NAME":  # the dots of a relative import were loaded before
+                    self.named("." * steps[i - 2].argval + step.argval, "")
+
+    def name(self, function, name):
+        """A name in the code of a function: of its module, or one of Python's own."""
+        self.put("name", name)
+        builtins = function.__builtins__
+        if name in function.__globals__:
+            self.add(function.__globals__[name])
+        elif name in builtins:
+            self.add(builtins[name])
+
+    def builtin(self, function):
+        owner = function.__self__
+        if owner is not None and type(owner) is not ModuleType:  # a method of a value, such as a dict's get
+            self.all("builtin method", [owner, function.__name__])
+        elif function.__name__ in OUTSIDE:
+            raise Undescribed(f"{function.__name__}(), whose result may change")
+        else:
+            self.named(function.__module__ or "builtins", function.__qualname__)
+
+    def type(self, cls):
+        if _is_named(cls):
+            self.named(cls.__module__, cls.__qualname__)
+        elif type(cls) is not type or _is_installed(cls.__module__):
+            raise Undescribed(f"the class {cls.__module__}.{cls.__qualname__}")
+        else:
+            own = {name: value for name, value in vars(cls).items() if name not in OF_A_CLASS}
+            if any(type(value) in WRITTEN_IN_C and value.__objclass__ is cls for value in own.values()):
+                raise Undescribed(f"{cls.__qualname__}, which has __slots__ or is not written in Python")
+            self.all("class", [cls.__bases__, own])
+
+    def instance(self, kind, obj):
+        """An object of a class of your own, or of one of ours, which has nothing but its attributes."""
+        if any(_is_installed(base.__module__) and not _is_ours(base.__module__) for base in kind.__mro__[:-1]):
+            raise Undescribed(f"a {kind.__module__}.{kind.__qualname__}")
+        self.add(kind)
+        self.add(object.__getattribute__(obj, "__dict__"))
+
+    def named(self, module, name):
+        """What an installed module has under this name, which is another only in another version."""
+        self.put("named", f"{module} {name} {_version(module)}")
 
 
-def _globals_of(function):
-    """The module-level values that a function reads, also from functions nested in it."""
-    names, codes = set(), [function.__code__]
-    while codes:
-        code = codes.pop()
-        names.update(code.co_names)
-        codes += [c for c in code.co_consts if isinstance(c, CodeType)]
-    return {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}
+def _is_ours(module: str) -> bool:
+    return module.startswith(__name__.removesuffix("fingerprint"))
+
+
+def _is_installed(module: str) -> bool:
+    """Whether a module is Python's, or in its place for packages, where nobody edits files."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return module.partition(".")[0] in sys.stdlib_module_names
+    return any(Path(file).is_relative_to(place) for place in PLACES)
+
+
+def _is_named(obj) -> bool:
+    """Whether a function or class is found by its name in a module that its version describes."""
+    found = sys.modules.get(obj.__module__)
+    for part in obj.__qualname__.split("."):
+        found = getattr(found, part, None) if isinstance(found, type | ModuleType) else None
+    if found is not obj:
+        return False
+    try:
+        return _version(obj.__module__) is not None
+    except Undescribed:
+        return False
+
+
+def _version(module: str) -> str:
+    """The version of a module whose functions can only change with it; Undescribed for any other module."""
+    top = module.partition(".")[0]
+    if _is_ours(module):
+        return "ours"  # SCHEMA counts
+    if _is_installed(module) and top in PURE:
+        return platform.python_version()
+    if _is_installed(module) and top not in sys.stdlib_module_names:
+        version = getattr(sys.modules.get(top), "__version__", None)
+        try:
+            return version if type(version) is str else metadata.version(top)
+        except metadata.PackageNotFoundError:
+            pass
+    raise Undescribed(f"the module {module}")

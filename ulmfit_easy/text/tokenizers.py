@@ -1,6 +1,7 @@
 """Text to tokens: the pipeline around what splits words or pieces, which no user text can subvert."""
 
 import functools
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from itertools import count
@@ -11,7 +12,7 @@ from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.files import sha256_file
 from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
-from ulmfit_easy.text.fingerprint import fingerprint
+from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
 from ulmfit_easy.text.special import FAKE, FLD, SPECIAL_TOKENS, neutralize
 from ulmfit_easy.text.subword import SentencePieceTokenizer
@@ -19,6 +20,7 @@ from ulmfit_easy.text.vocab import detokenize
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
 
 SCHEMA = 2  # raised when the same text, rules and tokenizer come to give other tokens or another file format
+PARTS = ("tok", "rules", "post_rules", "mark_fields")  # of a tokenizer
 MAX_CHARS = 2_000_000  # of a text, where one must not keep the others waiting
 
 
@@ -131,15 +133,30 @@ class Tokenizer(TellsAbsent):
         return detokenize(tokens) if words is None else detokenize(words(tokens), tighten=False)
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) that changes with the tokenizer, its parameters, spaCy, or a rule and its code.
+    def fingerprint(self) -> str | None:
+        """SHA-256 (hex) that changes with the tokenizer, its parameters, spaCy, or a rule and all that it uses.
 
-        Meant for caches: it may change where the tokens do not.
+        Meant for caches: it may change where the tokens do not. None if a part of your own cannot be described
+        completely; `describe()` then tells why.
         """
+        try:
+            return self.describe()
+        except Undescribed:
+            return None
+
+    def describe(self) -> str:
+        """The `fingerprint`; Undescribed, with the part and what it uses, if there is none."""
         own = [sha256_file(Path(module.__file__)) for module in (rules_module, special)]
+        prints = [SCHEMA, json.dumps(self.config()), version(getattr(self.tok, "package", "spacy")), *own]
         mine = [rule for rule in (*self.rules, *self.post_rules) if _default_name(rule) is None]
-        tok = self.tok if self._builtin() is None else None
-        return fingerprint([SCHEMA, self.config(), version(getattr(self.tok, "package", "spacy")), own, mine, tok])
+        rest = {key: value for key, value in vars(self).items() if key not in PARTS}
+        for part in [*mine, *([] if self._builtin() else [self.tok]), type(self), rest]:
+            try:
+                prints.append(fingerprint(part))
+            except Undescribed as e:
+                name = type(self).__name__ if part is rest else _name(part)
+                raise Undescribed(f"{name!r} uses {e}") from e
+        return fingerprint(prints)
 
     def config(self) -> dict:
         """What `from_config` needs, as JSON: our own parts by name, others as `{"custom": name}`."""
