@@ -139,6 +139,23 @@ def test_texts_are_not_held_in_memory_and_a_missing_one_is_named_by_its_row(tmp_
     assert dls.valid.n_rows == 16
 
 
+@pytest.mark.parametrize("reading", range(4))
+def test_a_table_that_is_replaced_while_it_is_read_is_an_error(tmp_path, monkeypatch, reading):
+    new, old = tmp_path / "new.csv", tmp_path / "t.csv"
+    for file, word in ((new, "new"), (old, "old")):
+        pd.DataFrame({"text": [f"{word} {i}" for i in range(9)], "label": list("abc") * 3}).to_csv(file, index=False)
+    pieces, readings = TableOnDisk.pieces, iter(range(9))
+
+    def replaced(self):
+        if next(readings) == reading:
+            new.rename(old)
+        return pieces(self)
+    monkeypatch.setattr(TableOnDisk, "pieces", replaced)
+    with pytest.raises(FileError, match="E406.*t.csv, which has changed"):
+        TextDataLoaders.from_csv(old, chunksize=4, text_col="text", label_col="label", tok_tfm=BaseTokenizer(),
+                                 cache_dir=tmp_path / "cache", min_freq=1, seed=0)
+
+
 def test_a_file_in_pieces_teaches_the_tokenizer_in_the_order_of_the_whole_table(tmp_path):
     toy_reviews(60).to_csv(tmp_path / "labels.csv", index=False)
     seen = []

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ulmfit_easy.data import tokenized_files
 from ulmfit_easy.data.tables import read_table
-from ulmfit_easy.data.tokenized import tokenize_texts
+from ulmfit_easy.data.tokenized import parallel_tokenize, tokenize_texts
 from ulmfit_easy.data.tokenized_files import tokenize_csv, tokenize_files, tokenize_folder
 from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.text.rules import replace_maj
@@ -73,6 +74,24 @@ def test_a_folder_is_kept_while_all_is_the_same(folder):
     assert tokenize_folder(folder, **HERE) == out and (out / "pos/1.txt").read_text() == "mine"
     tokenize_folder(folder, skip_if_exists=False, **HERE)
     assert (out / "pos/1.txt").read_text() == "xxbos xxmaj good film"
+
+
+def test_hashes_are_of_the_texts_that_were_tokenized(folder, monkeypatch):
+    def late(*args, **kwargs):  # another program writes to the folder
+        write(folder, {"pos/1.txt": "Bad film"})
+        return parallel_tokenize(*args, **kwargs)
+    with monkeypatch.context() as m:
+        m.setattr(tokenized_files, "parallel_tokenize", late)
+        assert tokens_in(tokenize_folder(folder, rules=[], **HERE))[0] == ["Bad", "film"]
+    write(folder, TEXTS)
+    assert tokens_in(tokenize_folder(folder, rules=[], **HERE))[0] == ["Good", "film"]
+
+
+def test_rules_that_cannot_be_compared_are_never_the_same(folder):
+    rules = [lambda text, seen=iter("ab"): text + next(seen, "")]
+    out = tokenize_folder(folder, rules=rules, **HERE)
+    (out / "pos/1.txt").write_text("mine")
+    assert tokens_in(tokenize_folder(folder, rules=rules, **HERE))[0] == ["Good", "film"]
 
 
 def lower(text):

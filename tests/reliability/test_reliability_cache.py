@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 
 import pytest
 from faults import tally
@@ -68,6 +69,70 @@ def test_whatever_changes_is_a_miss_and_only_that(tmp_path, monkeypatch):
     tally("C1", "changes of text, rules, tokenizer, schema", len(changes) + 1, len(changes) + 1 - missed, "changes",
           "stale")
     tally("C1", "second builds of the same", len(changes), len(changes) - found, "builds", "tokenized again")
+
+
+VALUES = ["'a'", "'b'", "7", "True", "1.0", "None", "b'a'", "('a', 'b')", "['a', 'b']", "{'a': 1}", "{1, 2}",
+          "re.compile('a')", "re.compile('b')", "{'a': 'b'}.get", "functools.partial(str.upper, 'a')",
+          "(lambda *t: t[-1][1:])", "logging.getLogger('a')", "logging.getLogger('b')",
+          "pandas.DataFrame({'a': ['b']})", "numpy.arange(3000)", "numpy.arange(3000) * 2", "object()", "iter('ab')",
+          "functools.lru_cache(lambda *t: t[-1])", "Slots('a')", "Slots('b')", "own('a')", "own('b')"]
+SHAPES = {  # how a rule comes to use a value x, of which it adds what `repr` makes of it
+    "global": "def rule(t): return t + repr(x)",
+    "default": "def rule(t, x=x): return t + repr(x)",
+    "keyword": "def rule(t, *, x=x): return t + repr(x)",
+    "closure": "def make(x): return lambda t: t + repr(x)\nrule = make(x)",
+    "nested": "def rule(t): return (lambda: t + repr(x))()",
+    "called": "def f(t): return t + repr(x)\ndef rule(t): return f(t)",
+    "partial": "def f(x, t): return t + repr(x)\nrule = functools.partial(f, x)",
+    "method": "class A:\n def __init__(self, x): self.x = x\n def f(self, t): return t + repr(self.x)\nrule = A(x).f",
+    "object": "class A:\n def __call__(self, t): return t + repr(self.x)\nrule = A(); rule.x = x",
+    "class": "class A:\n x = x\n def __call__(self, t): return t + repr(self.x)\nrule = A()",
+    "base": "class B: x = x\nclass A(B):\n def __call__(self, t): return t + repr(self.x)\nrule = A()",
+    "static": "class A:\n f = staticmethod(lambda: x)\n def __call__(self, t): return t + repr(self.f())\nrule = A()",
+    "property": "class A:\n f = property(lambda s: x)\n def __call__(self, t): return t + repr(self.f)\nrule = A()",
+    "slots": "class A:\n __slots__ = 'x'\n def __call__(self, t): return t + repr(self.x)\nrule = A(); rule.x = x",
+    "cached": "@functools.lru_cache\ndef rule(t): return t + repr(x)",
+    "wrapped": "def f(t): return t + repr(x)\n@functools.wraps(f)\ndef rule(t): return f(t)",
+    "attribute": "def rule(t): return t + repr(rule.x)\nrule.x = x",
+    "held": "table = {'a': [x]}\ndef rule(t): return t + repr(table['a'][0])",
+    "module": "m = types.ModuleType('m'); m.x = x\ndef rule(t): return t + repr(m.x)",
+    "recursive": "def rule(t, n=1): return rule(t, 0) if n else t + repr(x)",
+}
+HEAD = """
+import functools, logging, re, types, numpy, pandas
+class Slots:
+    __slots__ = "x"
+    def __init__(self, x): self.x = x
+def own(word):
+    made = types.ModuleType("own"); made.clean = lambda t: t + word
+    return made
+"""
+
+
+def edited(shape, value):
+    """A rule of this shape, as it is after an edit that made this its value."""
+    names = {"__name__": "edited"}
+    exec(f"{HEAD}\nx = {value}\n{SHAPES[shape]}", names)
+    return names["rule"]
+
+
+@pytest.mark.parametrize("shapes", [["closure"], pytest.param(list(SHAPES), marks=SLOW)])
+def test_an_edited_rule_never_gives_stale_tokens_and_every_rule_is_described_in_time(place, shapes):
+    stale, rules, slowest = 0, 0, 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of rules that cannot be described
+        for shape in shapes:
+            for value in VALUES:
+                tokenizer = Tokenizer(BaseTokenizer("\0"), rules=[edited(shape, value)], post_rules=[])
+                began = time.monotonic()
+                store = TokenStore.build(["text"], tokenizer, place)
+                slowest, rules = max(slowest, time.monotonic() - began), rules + 1
+                stale += store.tokens(0) != list(tokenizer("text"))
+    kept = len([path for path in place.iterdir() if path.is_dir()])
+    print(f"{kept} of {rules} kept, slowest {slowest:.2f} s")
+    assert kept > len(shapes)
+    tally("C1", "fingerprints: rules edited in one value, however they use it", rules, stale, "rules", "stale")
+    tally("C1", "fingerprints: the same rules, each described in 5 s", rules, int(slowest > 5), "rules", "hung")
 
 
 BUILD = """

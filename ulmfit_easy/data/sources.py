@@ -85,7 +85,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
     if not hasattr(table, "pieces"):
         raise FileError("E407", received=f"{type(table).__name__} as a table", expected="a DataFrame",
                         fix="from_csv reads a file; pd.DataFrame({'text': texts, 'label': labels}) makes one of lists")
-    parts, kept, n = [], [], 0
+    state, parts, kept, n = table.state(), [], [], 0
     for piece in table.pieces():
         columns = [find_column(piece, col) for col in cols]
         rows = clean_texts(columns, on_missing, n)[1]
@@ -102,7 +102,9 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
     def texts_of(piece):
         return clean_texts([find_column(piece, col) for col in cols], on_missing)[0]
 
-    return TextsOnDisk(table, texts_of, kept), kept, n, pd.concat(parts, ignore_index=True), columns
+    on_disk = TextsOnDisk(table, texts_of, kept, state)
+    on_disk.check()
+    return on_disk, kept, n, pd.concat(parts, ignore_index=True), columns
 
 
 def some_of(texts: Sequence, rows: Sequence[int]) -> Iterator:

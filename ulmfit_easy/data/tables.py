@@ -225,19 +225,39 @@ class TableOnDisk:
         """The whole table, piece by piece."""
         return read_pieces(self.path, self.chunksize, **self.options)
 
+    def state(self) -> tuple:
+        """What changes with the file: its place on the disk, its size and its time. Empty if there is no file."""
+        try:
+            stat = self.path.stat()
+        except OSError:  # reading it tells
+            return ()
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
 
 class TextsOnDisk:
-    """The texts of a `TableOnDisk` in the rows that were kept; `texts_of` gives those of a piece."""
+    """The texts of a `TableOnDisk` in the rows that were kept; `texts_of` gives those of a piece.
 
-    def __init__(self, table: TableOnDisk, texts_of, kept: np.ndarray):
-        self.table, self.texts_of, self.kept = table, texts_of, kept
+    Raises: FileError E406, when it is walked, for a file that is no longer the one whose labels were read.
+    """
+
+    def __init__(self, table: TableOnDisk, texts_of, kept: np.ndarray, state: tuple):
+        self.table, self.texts_of, self.kept, self.state = table, texts_of, kept, state
 
     def __len__(self) -> int:
         return len(self.kept)
 
     def __iter__(self) -> Iterator:
         for piece in self.table.pieces():
+            self.check()
             yield from self.texts_of(piece)
+        self.check()
+
+    def check(self):
+        """Raise E406 if the file has changed."""
+        if self.table.state() != self.state:
+            raise FileError("E406", received=f"{self.table.path}, which has changed while it was read",
+                            expected="the same rows from first to last",
+                            fix="wait until nothing writes to it, then call this again")
 
     def some(self, rows: Sequence[int]) -> Iterator:
         """The texts in these rows, in the order of the file."""

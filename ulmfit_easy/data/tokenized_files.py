@@ -13,7 +13,7 @@ from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column, get_te
 from ulmfit_easy.data.tables import TableOnDisk
 from ulmfit_easy.data.tokenized import parallel_tokenize
 from ulmfit_easy.errors import FileError, TextError, TrainingError, some
-from ulmfit_easy.files import atomic_folder, atomic_path, existing, read_json, sha256_bytes, sha256_file, write_json
+from ulmfit_easy.files import atomic_folder, atomic_path, existing, read_json, sha256_bytes, write_json
 from ulmfit_easy.places import file_place, free_place, members
 from ulmfit_easy.text.tokenizers import Tokenizer
 
@@ -56,7 +56,8 @@ def tokenize_folder(path, extensions: Sequence[str] | None = None, folders: Sequ
         extensions: of the files that are texts, `.txt` by default.
         folders: only these folders directly under `path`.
         output_dir: by default `<path>_tok`.
-        skip_if_exists: keep a folder whose texts, rules and tokenizer were the same; any other is made anew.
+        skip_if_exists: keep a folder whose texts, rules and tokenizer were the same; any other is made anew. So is
+            each with rules that cannot be compared, see `Tokenizer.fingerprint`.
 
     Raises: E104 where there is no such file; and what `tokenize_files` raises.
     """
@@ -121,22 +122,26 @@ def _tokenize(files, path, output_dir, names, tokenizer, n_workers, encoding, ke
     names = _free_names(files, [file.relative_to(path) for file in files] if names is None else names, output_dir)
     texts = FileTexts(files, encoding)
     tokenizer.setup(texts)
-    hashes = [[file.relative_to(path).as_posix(), name.as_posix(), sha256_file(file)]
-              for file, name in zip(files, names, strict=True)]
-    made_of = {"tokenizer": tokenizer.fingerprint, "encoding": encoding,
-               "texts": sha256_bytes(json.dumps(hashes).encode()), "files": [name for _, name, _ in hashes]}
-    if keep and (output_dir / MADE_OF).exists() and read_json(output_dir / MADE_OF) == made_of \
-            and all((output_dir / name).is_file() for name in (*names, COUNTER, LENGTHS)):
+    places, described = [file.relative_to(path).as_posix() for file in files], tokenizer.fingerprint
+
+    def made_of(hashes):
+        each = list(zip(places, map(Path.as_posix, names), hashes, strict=True))
+        return {"tokenizer": described, "encoding": encoding, "texts": sha256_bytes(json.dumps(each).encode()),
+                "files": [name.as_posix() for name in names]}
+
+    if keep and described and all((output_dir / name).is_file() for name in (*names, COUNTER, LENGTHS, MADE_OF)) \
+            and read_json(output_dir / MADE_OF) == made_of(map(_hash, texts)):
         return output_dir
     with atomic_folder(output_dir, _foreign) as tmp:
-        count, lengths = Counter(), {}
-        for i, tokens in parallel_tokenize(texts, tokenizer, n_workers=n_workers):
+        count, lengths, hashes = Counter(), {}, []  # of the very texts that are tokenized: files may change meanwhile
+        read = (hashes.append(_hash(text)) or text for text in texts)
+        for i, tokens in parallel_tokenize(read, tokenizer, n_workers=n_workers):
             out = tmp / names[i]
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_bytes(" ".join(tokens).encode())
             count.update(tokens)
-            lengths[hashes[i][0]] = len(tokens)
-        for name, content in ((COUNTER, count), (LENGTHS, lengths), (MADE_OF, made_of)):
+            lengths[places[i]] = len(tokens)
+        for name, content in ((COUNTER, count), (LENGTHS, lengths), (MADE_OF, made_of(hashes))):
             write_json(tmp / name, content)
     return output_dir
 
@@ -167,6 +172,10 @@ def _check_replaced(outname: Path, counter: Path, is_named: bool):
     if wrong:
         raise TrainingError("E502", received=f"{wrong}, a file that this function did not write",
                             expected="nothing of this name", fix="pass another outname, or move that file away")
+
+
+def _hash(text: str) -> str:
+    return sha256_bytes(text.encode("utf-8", "surrogatepass"))
 
 
 def _free_names(files, names, output_dir) -> list[Path]:

@@ -37,8 +37,8 @@ OUTSIDE = set("__import__ breakpoint compile eval exec globals hash id input loc
 PLACES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 WRITTEN_IN_C = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType, MemberDescriptorType,
                 GetSetDescriptorType)
-OF_A_CLASS = {"__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate_func__",
-              "__annotations_cache__", "__firstlineno__", "__static_attributes__"}
+OF_A_CLASS = {"__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__",
+              "__annotate_func__", "__annotations_cache__", "__firstlineno__", "__static_attributes__"}
 
 
 class Undescribed(ValueError):

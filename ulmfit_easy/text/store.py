@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 import warnings
@@ -18,6 +19,7 @@ import numpy as np
 from ulmfit_easy import files
 from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.places import clear_left, hidden_folder, members, writable
+from ulmfit_easy.text.fingerprint import Undescribed
 from ulmfit_easy.text.special import UNK_ID
 from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer, fields_of
 from ulmfit_easy.text.vocab import Vocab
@@ -34,9 +36,10 @@ class TokenStore:
     Tokens are kept as ids of a *lexicon* of all distinct tokens in first-seen order, so that the corpus
     does not depend on a vocabulary; it may exceed the memory. The folder holds `tokens.bin` (uint32,
     little-endian, all documents end to end), `offsets.npy` (N + 1, int64), `lexicon.json`, and `meta.json`
-    with the SHA-256 of the others.
+    with the SHA-256 of the others. A pickle holds the tokens and needs no folder.
 
     Attributes:
+        path: the folder; None for a store out of a pickle.
         offsets: (N + 1,) int64, where each document begins in `tokens.bin`.
         lengths: (N,) int64, tokens per document.
         n_tokens: tokens in all.
@@ -65,23 +68,33 @@ class TokenStore:
             texts: strings or tuples of fields; anything that can be iterated, also more than the memory
                 holds. What can be iterated again (a list, a Series) is hashed first, which is cheap beside
                 tokenizing. An iterator cannot be hashed: its store is temporary.
-            tokenizer: its fingerprint is part of the name under which the store is found again.
+            tokenizer: its fingerprint is part of the name under which the store is found again. If it has none, the
+                store is temporary, and a warning says why.
             cache_dir: where stores are kept; the user's cache folder by default. `False` makes a temporary
                 store that goes with the object. So does, with a warning, a user's cache that cannot be written to.
             progress: show a bar, in a terminal or a notebook but not in a log file.
             n_workers: processes that tokenize, 0 for this one alone; the store is the same, byte for byte. By default
                 this one for little text, one for each processor for much; see `workers.encode`.
 
-        Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none; TrainingError
-            E502 and E508 for workers, as `workers.encode`; FileError E411 for a `cache_dir` that cannot be written to.
+        Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none; FileError E406
+            for texts that change while they are read, E411 for a `cache_dir` that cannot be written to; TrainingError
+            E502 and E508 for workers, as `workers.encode`.
         """
         if isinstance(texts, str):
             raise TextError("E101", received="one string", expected="texts", fix="pass a list: [text]")
         if cache_dir is False or iter(texts) is texts:
             return cls._temporary("store", texts, tokenizer, progress, n_workers)
+        try:
+            described = tokenizer.describe()
+        except Undescribed as e:
+            warnings.warn(f"these tokens are not kept for the next run: {e}, which may change without a trace. Rules "
+                          "that use only functions and plain values are kept; cache_dir=False ends this warning",
+                          stacklevel=4)
+            return cls._temporary("store", texts, tokenizer, progress, n_workers)
         from filelock import FileLock
 
-        name = files.sha256_bytes(json.dumps([SCHEMA, tokenizer.fingerprint, _hash_of(texts)]).encode())
+        digest = _hash_of(texts)
+        name = files.sha256_bytes(json.dumps([SCHEMA, described, digest]).encode())
         folder = (files.cache_dir() / "tokens" if cache_dir is None else Path(cache_dir)) / name
         try:
             writable(folder)
@@ -94,7 +107,7 @@ class TokenStore:
         with FileLock(folder.with_suffix(".lock")):  # two processes: one builds, the other waits and opens
             clear_left(folder.parent, re.escape(name))  # of a build that was killed
             if not (folder.exists() and _intact(folder)):
-                _write(folder, texts, tokenizer, progress, n_workers)
+                _write(folder, texts, tokenizer, progress, n_workers, digest)
             return cls(folder)
 
     @classmethod
@@ -104,14 +117,17 @@ class TokenStore:
             folder = stack.enter_context(hidden_folder(Path(tempfile.gettempdir()) / "ulmfit-tokens")) / name
             _write(folder, texts, tokenizer, progress, n_workers)
             store = cls(folder)
-            weakref.finalize(store, stack.pop_all().close)
+            weakref.finalize(store, _close, stack.pop_all(), os.getpid())
             return store
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __reduce__(self):
-        return type(self), (self.path,)
+    def __getstate__(self):
+        return vars(self) | {"path": None}  # a pickle holds the tokens: the cache may be gone, or on another machine
+
+    def __deepcopy__(self, memo):
+        return self  # nothing in it changes
 
     def span(self, i: int) -> tuple[int, int]:
         """Where document `i` begins and ends in `ids`; IndexError beyond the last."""
@@ -190,23 +206,45 @@ class IdStore:
         return float(counts[self.lut == UNK_ID].sum() / max(1, counts.sum()))
 
 
-def _hash_of(texts):
+def _hash_of(texts) -> str:
     """SHA-256 of all texts with their lengths."""
     digest = hashlib.sha256()
+    for _ in _hashed(texts, digest):
+        pass
+    return digest.hexdigest()
+
+
+def _hashed(texts, digest):
+    """The texts, each of them hashed before it is used."""
     for i, row in enumerate(texts):
         fields = [field.encode("utf-8", "surrogatepass") for field in fields_of(row, i)]
         digest.update(repr([len(field) for field in fields]).encode())
         digest.update(b"".join(fields))
-    return digest.hexdigest()
+        yield row
 
 
-def _write(folder, texts, tokenizer, progress, n_workers):
-    """Tokenize the texts into a new folder that is there whole or not at all."""
+def _close(stack, pid):
+    """Remove a temporary store, unless this is a fork of the process that uses it."""
+    if os.getpid() == pid:
+        stack.close()
+
+
+def _write(folder, texts, tokenizer, progress, n_workers, expected=None):
+    """Tokenize the texts into a new folder that is there whole or not at all.
+
+    Args:
+        expected: the hash that the texts must have: files may change after they were hashed; E406 if they did.
+    """
+    if isinstance(texts, list | tuple):
+        expected = None  # they are in memory
     if progress:
         from tqdm.auto import tqdm
 
         silent = False if in_notebook() else None  # None: unless this is a terminal
         texts = tqdm(texts, desc="tokenizing", unit=" texts", leave=False, disable=silent)
+    digest = hashlib.sha256()
+    if expected is not None:
+        texts = _hashed(texts, digest)
     ids_of = defaultdict(count().__next__)  # a new token gets the next id
     lengths = array("q", [0])
     with files.atomic_folder(folder, _foreign) as tmp:
@@ -215,6 +253,10 @@ def _write(folder, texts, tokenizer, progress, n_workers):
                 lut = np.fromiter(map(ids_of.__getitem__, lexicon), "<u4", len(lexicon))
                 out.write(lut[ids].tobytes())
                 lengths.extend(n_tokens)
+        if expected not in (None, digest.hexdigest()):
+            raise FileError("E406", received="texts that have changed while they were read",
+                            expected="the same texts from first to last",
+                            fix="wait until nothing writes to their files, then call this again")
         if len(lengths) == 1:
             raise TextError("E104", received="no texts at all", expected="at least one",
                             fix="check where they come from")
