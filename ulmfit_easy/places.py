@@ -134,7 +134,7 @@ def hidden_folder(path: Path) -> Iterator[Path]:
     It is in the folder `path` if there is one that must stay, such as a mount; else it is beside `path`.
     """
     kept = [left for folder in (path.parent, path) for left in clear_left(folder, re.escape(_short(path.name)))]
-    with ExitStack() as stack:
+    with _unless_forked(ExitStack()) as stack:
         tmp = _made(path if path.is_dir() else path.parent, path.name, stack)
         if tmp.parent == path and _can_be_exchanged(path, tmp):
             outside = path.parent / tmp.name
@@ -145,6 +145,18 @@ def hidden_folder(path: Path) -> Iterator[Path]:
         yield tmp
         for left in kept:
             shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _unless_forked(stack: ExitStack) -> Iterator[ExitStack]:
+    """The stack, which is not unwound in a fork of this process: what it holds is still in use."""
+    pid = os.getpid()
+    with stack:
+        try:
+            yield stack
+        finally:
+            if os.getpid() != pid:
+                stack.pop_all()
 
 
 def _made(folder: Path, name: str, stack: ExitStack) -> Path:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import tempfile
 import warnings
@@ -117,7 +116,7 @@ class TokenStore:
             folder = stack.enter_context(hidden_folder(Path(tempfile.gettempdir()) / "ulmfit-tokens")) / name
             _write(folder, texts, tokenizer, progress, n_workers)
             store = cls(folder)
-            weakref.finalize(store, _close, stack.pop_all(), os.getpid())
+            weakref.finalize(store, stack.pop_all().close)
             return store
 
     def __len__(self) -> int:
@@ -221,12 +220,6 @@ def _hashed(texts, digest):
         digest.update(repr([len(field) for field in fields]).encode())
         digest.update(b"".join(fields))
         yield row
-
-
-def _close(stack, pid):
-    """Remove a temporary store, unless this is a fork of the process that uses it."""
-    if os.getpid() == pid:
-        stack.close()
 
 
 def _write(folder, texts, tokenizer, progress, n_workers, expected=None):
