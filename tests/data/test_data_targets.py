@@ -1,7 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from ulmfit_easy.data.doctor import doctor
+from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.targets import (
     CategoryBlock,
     CategoryTarget,
@@ -11,7 +14,9 @@ from ulmfit_easy.data.targets import (
     RegressionTarget,
     read_labels,
 )
+from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import LabelError
+from ulmfit_easy.text.words import BaseTokenizer
 
 
 def fails(code, match=""):
@@ -69,8 +74,7 @@ def test_a_number_and_its_digits_are_told_apart_with_a_hint():
     target = CategoryTarget.learned([0, 1])
     with fails("E203", "1 in training is int"):
         target.encode(["1"])
-    with pytest.warns(UserWarning, match="differ only in type"):
-        assert CategoryTarget.learned([1, "1"]).classes == [1, "1"]
+    assert CategoryTarget.learned([1, "1"]).classes == [1, "1"]
 
 
 def test_a_new_label_in_a_test_set_counts_as_wrong_with_a_warning():
@@ -170,3 +174,61 @@ def test_lists_of_labels_are_no_class_but_several(y_block):
     with pytest.raises(LabelError, match='E207.*lists.*y_block="multi"'):
         read_labels([lists], y_block=y_block)
     assert read_labels([lists], y_block="multi")[1] == [["a", "b"], ["a"]]
+
+
+@pytest.mark.parametrize("several", [list, tuple, set, frozenset, np.array, pd.Series])
+def test_a_list_of_one_label_is_that_label_and_of_more_is_none(several):
+    kind, labels = read_labels([[several(["pos"]), several(["neg"])]])
+    assert kind is CategoryTarget and labels == ["pos", "neg"]
+    with fails("E207", "lists of labels"):
+        read_labels([[several(["pos"]), several(["neg", "pos"])]])
+    found = read_labels([[several([1, 2]), several([2])]], y_block="multi")[1]
+    assert list(map(sorted, found)) == [[1, 2], [2]]
+
+
+def test_whole_numbers_are_labels_of_their_own_where_there_may_be_several():
+    assert read_labels([[1, "1;2", 2.0]], delim=";")[1] == [["1"], ["1", "2"], ["2.0"]]
+    assert read_labels([[1, 2]], y_block="multi")[1] == [[1], [2]]
+
+
+@pytest.mark.parametrize("labels", [
+    [(1, 2), (3, 4)], [pd.Timestamp(2020, 1, 1), pd.Timestamp(2021, 1, 1)], ["a\0", "b"], ["a\ud800", "b"],
+    [float("inf"), 1.0], [np.datetime64("2020"), np.datetime64("2021")]])
+def test_labels_that_no_file_can_hold_are_refused_at_once(labels):
+    with fails("E207", "as a class"):
+        CategoryTarget.learned(labels)
+
+
+def test_names_of_classes_come_once():
+    with fails("E207", "names that differ"):
+        CategoryTarget.learned(["a", "b"], classes=["a", "b", "a"])
+
+
+def test_a_categorical_column_tells_classes_only_of_one_label_a_text():
+    df = toy_reviews(24).assign(tags=["a;b", "a", "b"] * 8, x=[0, 1] * 12, y=[1, 1, 0] * 8)
+    options = {"tok_tfm": BaseTokenizer(), "seed": 0, "min_freq": 1, "bs": 4}
+    for kwargs in ({"label_col": "tags", "label_delim": ";"}, {"label_col": ["x", "y"]}):
+        plain, category = (TextDataLoaders.from_df(frame, text_col="text", **kwargs, **options)
+                           for frame in (df, df.astype({"tags": "category", "x": "category", "y": "category"})))
+        assert category.classes == plain.classes
+
+
+@pytest.mark.parametrize("names", [["x", "y"], ("x", "y"), {"y", "x"}, np.array(["x", "y"]), pd.Index(["x", "y"]),
+                                   pd.Series(["x", "y"]), [np.str_("x"), "y"], [2, np.int64(3)]])
+def test_columns_are_named_by_any_list(names):
+    df = toy_reviews(24)[["text", "label"]].assign(x=[0, 1] * 12, y=[1, 1, 0] * 8)
+    options = {"tok_tfm": BaseTokenizer(), "seed": 0, "min_freq": 1, "bs": 4}
+    assert TextDataLoaders.from_df(df, text_col="text", label_col=names, **options).classes == ["x", "y"]
+    assert "classes" in doctor(df, "text", names).figures
+
+
+def test_labels_that_look_alike_are_warned_of():
+    df = toy_reviews(24).assign(label=["pos", "pos ", "Pos", "neg"] * 6)
+    with pytest.warns(UserWarning, match="look alike: 'Pos', 'pos', 'pos '"):
+        TextDataLoaders.from_df(df, text_col="text", label_col="label", tok_tfm=BaseTokenizer(), min_freq=1, bs=4)
+
+
+@pytest.mark.parametrize("several", [list, tuple, np.array, torch.tensor, pd.Series])
+def test_several_numbers_may_come_in_any_list(several):
+    kind, labels = read_labels([[several([1.5, 2.5]), several([3, 4])]], y_block="regression")
+    assert kind.learned(labels).encode(labels).tolist() == [[1.5, 2.5], [3, 4]]

@@ -125,7 +125,7 @@ def test_weights_of_other_sizes_or_another_head_are_e402(clas_dls, tmp_path):
     with pytest.raises(FileError, match=f"E402.*with vocab_sz={n}. Expected vocab_sz={n + 2}. "):
         larger.load("mine", strict=False)
     with pytest.raises(FileError, match=r"E402.*wrong shapes: \['1.layers"):
-        classifier(clas_dls, path=tmp_path, n_out=5).load("mine")
+        classifier(clas_dls, path=tmp_path, lin_ftrs=[5]).load("mine")
 
 
 @pytest.mark.parametrize(("build", "data"), [(language_model_learner, {"is_lm": True}), (text_classifier_learner, {})])

@@ -24,6 +24,7 @@ from ulmfit_easy.files import atomic_folder, atomic_path, existing, json_of, rea
 from ulmfit_easy.models.archs import sizes_of
 from ulmfit_easy.places import file_place, members
 from ulmfit_easy.text.vocab import Vocab
+from ulmfit_easy.values import plain
 
 FORMAT = 1
 FILES = ("model.safetensors", "vocab.json", "config.json")
@@ -61,6 +62,7 @@ def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **meta
             tensor = tensor.detach().cpu().contiguous()
             stored[name] = _halved(tensor, name) if half and tensor.dtype == torch.float32 else tensor
     about = {"format": FORMAT, "aliases": aliases, **metadata}
+    about = json.loads(json.dumps(about, default=plain))  # rates may be numbers of numpy
     about["sha256"] = _sha256(stored, about)
     with atomic_path(path) as tmp:
         save_file(stored, tmp, {"ulmfit_easy": json.dumps(about)})  # one entry: it writes several in any order

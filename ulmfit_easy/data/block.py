@@ -130,7 +130,7 @@ class DataBlock:
         if verbose:
             show_source(self, read, split)
         if labels is None:
-            labels = classes_of(self.target, self._label_columns(read.items))
+            labels = classes_of(self.target, self._label_columns(read.items), read.target)
         return assemble(TextDataLoaders, read, lambda _: split, path=path, labels=labels, bs=bs, val_bs=val_bs,
                         shuffle=shuffle, device=device, seed=seed, **{**self.text.settings, **kwargs})
 

@@ -1,6 +1,5 @@
 """Class names in their order, and their numbers."""
 
-import warnings
 from collections import defaultdict
 
 NA = "#na#"  # the class of texts without a known label, as in fastai
@@ -52,11 +51,8 @@ class CategoryMap(list):
 
 
 def in_order(labels) -> list:
-    """Labels sorted; of mixed types by type first, with a warning where two look the same, as 1 and "1"."""
+    """Labels sorted; of mixed types by type first."""
     try:
         return sorted(labels)
     except TypeError:
-        if len({str(label) for label in labels}) < len(labels):
-            warnings.warn("some labels differ only in type, such as 1 and '1'; each is a class of its own",
-                          stacklevel=3)
         return sorted(labels, key=lambda label: (type(label).__name__, str(label)))

@@ -3,15 +3,17 @@
 import re
 import warnings
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 from numbers import Integral
 
 import numpy as np
 
+from ulmfit_easy.data.targets import twins
 from ulmfit_easy.errors import TrainingError, some
 
 SAMPLE = 1000  # rows that are searched for their own labels
 TOLD = 0.9  # of these texts hold the name of their own label: from here on it looks like a leak
+FAR = 10  # from 0: a mean that many steps of a usual rate do not reach
 UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on it hardly fits
 
 
@@ -63,11 +65,29 @@ def warn_of_told_labels(texts: Sequence, labels: Sequence):
               "answer part of the text?")
 
 
+def warn_of_twins(classes: Sequence):
+    """Warn of classes whose names are the same, blanks and letter case aside."""
+    if groups := twins(classes):
+        _warn(f"labels that look alike: {some(map(repr, chain(*groups)))}; each is a class of its own. Give each class "
+              "one spelling")
+
+
 def warn_of_unknown(ids, rows: np.ndarray):
     """Warn where more than a fifth of the tokens are not in the vocabulary."""
     if (rate := ids.unk_rate(rows)) > UNKNOWN:
         _warn(f"{rate:.0%} of the training tokens are not in the vocabulary: is it of this language and made "
               "with this tokenizer? TextDataLoaders keep more words with a lower min_freq")
+
+
+def warn_of_far_targets(targets):
+    """Warn of numbers to predict, (N,) or (N, n), that are far from 0, where the outputs of a new model begin."""
+    if targets is None or not len(targets):
+        return
+    low, high, mean = float(targets.min()), float(targets.max()), float(targets.float().mean())
+    if abs(mean) > FAR:
+        room = (high - low or abs(high)) / 10
+        _warn(f"the numbers to predict have the mean {mean:,.6g}, but a new model begins near 0 and may never get "
+              f"there: pass y_range=({low - room:.6g}, {high + room:.6g})")
 
 
 def _warn(message: str):

@@ -34,7 +34,7 @@ class ColReader:
         if is_missing(value):
             return value  # for the message that says which rows have none
         if self.label_delim is not None:
-            return [part.strip() for part in value.split(self.label_delim) if part.strip()]
+            return [part.strip() for part in str(value).split(self.label_delim) if part.strip()]
         return f"{self.pref}{value}{self.suff}" if self.pref or self.suff else value
 
     def columns(self, items) -> list[pd.Series] | None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ulmfit_easy._fastcore import delegates, listify
 from ulmfit_easy.data.balance import balanced_rows, checked_weights
-from ulmfit_easy.data.checks import warn_of_duplicates, warn_of_told_labels, warn_of_unknown
+from ulmfit_easy.data.checks import warn_of_duplicates, warn_of_told_labels, warn_of_twins, warn_of_unknown
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.lm import LMDataLoader
@@ -26,11 +26,12 @@ from ulmfit_easy.data.sources import (
 )
 from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter, checked_split
 from ulmfit_easy.data.tables import TableOnDisk, read_table
-from ulmfit_easy.data.targets import CategoryTarget, plain_labels, read_labels
-from ulmfit_easy.errors import FileError, TextError, TrainingError, refuse_unknown
+from ulmfit_easy.data.targets import CategoryTarget, read_labels
+from ulmfit_easy.errors import FileError, TextError, TrainingError, refuse_unknown, some
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab, add_words, make_vocab
+from ulmfit_easy.values import checked, each, name
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Source:
     rows: np.ndarray | None = None  # (N,) the user's own row of each text, where some were left out
     block: object | None = None  # what `y_block` was; a CategoryBlock may ask for an order of classes
     total: int | None = None  # the user's rows, where some were left out
+    classes_argument: str = "labels"  # of the function that was called: it takes every class
 
 
 def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_vocab, tok_tfm, seq_len,
@@ -56,14 +58,17 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
              pin_memory: bool | None = None):
     """The loaders of a source: split it, number its labels and words by the training rows, check, batch."""
     _check_batching(source.target is None, balanced, weights, max_tokens, bptt_jitter)
+    sizes = checked(Preparation.SETTINGS, seq_len=seq_len, backwards=backwards, bs=bs)
+    seq_len, backwards, bs = sizes.values()
     train, valid = checked_split(splitter, source.items)
     rows = np.arange(len(source.texts)) if source.rows is None else source.rows  # (N,), for messages
     target = None
     if source.target is not None:  # first, since it is quick and tokenizing may not be
         of_train, of_valid = ([source.labels[i] for i in part] for part in (train, valid))
         target = source.target.learned(of_train, labels, source.block)
-        y_train = target.encode(of_train, rows=rows[train])
-        y_valid = target.encode(of_valid, rows=rows[valid])
+        warn_of_twins(target.classes or ())
+        y_train = target.encode(of_train, rows=rows[train], argument=source.classes_argument)
+        y_valid = target.encode(of_valid, rows=rows[valid], argument=source.classes_argument)
     tokenizer = tok_tfm
     if not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer(tok_tfm, rules, lang=lang, mark_fields=mark_fields)
@@ -89,8 +94,7 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
         drawn = balanced_rows(y_train) if balanced else weights
         train_dl = ClassifierDataLoader(ids, train, y_train, max_tokens=max_tokens, weights=drawn, **for_train)
         valid_dl = ClassifierDataLoader(ids, valid, y_valid, max_tokens=max_tokens, **for_valid)
-    prepare = Preparation(tokenizer, vocab, target, seq_len=seq_len, backwards=backwards, bs=bs,
-                          **source.names)
+    prepare = Preparation(tokenizer, vocab, target, **sizes, **source.names)
     return cls(train_dl, valid_dl, path=path, device=device, prepare=prepare)
 
 
@@ -165,7 +169,7 @@ class TextDataLoaders(DataLoaders):
         target = targets = None
         if not is_lm:
             target, targets = read_labels(series, delim=label_delim, y_block=y_block, rows=kept)
-            labels = classes_of(y_block, series) if labels is None else labels
+            labels = classes_of(y_block, series, target) if labels is None else labels
         if valid_col is not None:
             splitter = ColSplitter(valid_col)
         elif splitter is None:
@@ -234,20 +238,25 @@ class TextDataLoaders(DataLoaders):
         elif splitter is None:
             splitter = DefaultSplitter(targets, valid_pct, seed)
         source = Source(FileTexts(files, encoding), files, targets, None if is_lm else CategoryTarget,
-                        {"encoding": encoding})
+                        {"encoding": encoding}, classes_argument="vocab")
         return assemble(cls, source, splitter, path=path, labels=vocab, text_vocab=text_vocab,
                         tok_tfm=tok_tfm, seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs,
                         shuffle=shuffle, device=device, seed=seed, **kwargs)
 
 
-def classes_of(y_block, columns: Sequence[pd.Series] | None) -> list | None:
+def classes_of(y_block, columns: Sequence[pd.Series] | None, target: type | None) -> list | None:
     """The classes that are known before any label is read: those of a block, or of a categorical column."""
     classes = getattr(y_block, "vocab", None)
-    if classes is None and columns and isinstance(columns[0].dtype, pd.CategoricalDtype):
+    is_one = target is CategoryTarget and columns and isinstance(columns[0].dtype, pd.CategoricalDtype)
+    if classes is None and is_one:
         classes = columns[0].cat.categories.tolist()
     return classes
 
 
 def column_names(columns: Sequence[pd.Series]) -> tuple:
-    """The names of some columns as Python values."""
-    return tuple(plain_labels(column.name for column in columns))
+    """The names of some columns as Python values; E102 for names that no file of a model can hold."""
+    try:
+        return tuple(each(name)([column.name for column in columns]))
+    except ValueError as e:
+        raise TextError("E102", received=f"columns named {some(repr(column.name) for column in columns)}",
+                        expected=f"as a name {e}", fix="rename them: df.columns = [str(name) for name in df]") from e

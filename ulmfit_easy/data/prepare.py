@@ -10,9 +10,10 @@ import pandas as pd
 from ulmfit_easy.data.getters import fields_in, values_of
 from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column, parent_label
 from ulmfit_easy.data.targets import TARGETS, RegressionTarget, read_labels
-from ulmfit_easy.errors import TextError, some
+from ulmfit_easy.errors import FileError, TextError, some
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab
+from ulmfit_easy.values import MOST, count, each, flag, name, names, one_of, or_none, rows, text
 from ulmfit_easy.viz import show_table
 
 
@@ -47,6 +48,11 @@ class Preparation:
     backwards: bool = False
     bs: int = 64
     encoding: str = "utf-8"  # of text files
+
+    SETTINGS = {  # of what `config()` gives, but for the tokenizer
+        "task": one_of("lm", "single", "multi", "regression"), "classes": or_none(names), "n_out": or_none(count),
+        "text_cols": each(name, MOST), "label_cols": each(name, MOST), "label_delim": or_none(text), "seq_len": count,
+        "backwards": flag, "bs": rows, "encoding": text}
 
     @property
     def task(self) -> str:
@@ -87,7 +93,7 @@ class Preparation:
         target = (None if task == "lm" else RegressionTarget(config["n_out"]) if task == "regression"
                   else TARGETS[task](config["classes"]))
         same = ("label_delim", "seq_len", "backwards", "bs")
-        return cls(tokenizer or Tokenizer.from_config(config["tokenizer"]), vocab, target,
+        return cls(given_tokenizer(config["tokenizer"], tokenizer), vocab, target,
                    tuple(config["text_cols"]), tuple(config["label_cols"]), **{k: config[k] for k in same},
                    encoding=config.get("encoding", "utf-8"))  # older configs have none
 
@@ -145,3 +151,24 @@ class Preparation:
             raise TextError("E102", received="texts without a label column", expected="a table, or files",
                             fix="give a table with the label column, or with_labels=False")
         return self.target.encode(labels, unseen=-100)
+
+
+def given_tokenizer(config: dict, tokenizer: Tokenizer | None) -> Tokenizer:
+    """The tokenizer of a config, which must be passed if the config holds only the names of its parts.
+
+    Raises: E402 for a missing tokenizer, or one with other rules or another word splitter.
+    """
+    fix = "pass tokenizer=Tokenizer(...) with the rules and the word splitter of training"
+    if tokenizer is None:
+        try:
+            return Tokenizer.from_config(config)
+        except FileError as e:
+            raise FileError(e.code, received=e.received, expected=e.expected, fix=fix) from e
+    for part, own in tokenizer.config().items():
+        wanted = (config or {}).get(part, own)
+        if isinstance(wanted, dict) and "params" in wanted and "params" in own:  # an older version may lack some
+            wanted = wanted | {"params": own["params"] | wanted["params"]}
+        if own != wanted:
+            raise FileError("E402", received=f"a tokenizer with {part}={own!r:.200}", expected=f"{wanted!r:.200}",
+                            fix=fix)
+    return tokenizer

@@ -1,6 +1,6 @@
 """Tables and folders of texts, read so that text stays text and nothing is lost without a word."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,18 @@ from ulmfit_easy.data.tables import TableOnDisk, TextsOnDisk
 from ulmfit_easy.data.tables import read_table as read_table
 from ulmfit_easy.errors import FileError, TextError, TrainingError, did_you_mean, some
 from ulmfit_easy.files import existing, read_text
+from ulmfit_easy.values import plain
 
 
 def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
-    """The column with this name or, for a number that is no name, at this position; E102 if there is none."""
-    if col in df.columns:
+    """The column with this name or, for a number that is no name, at this position; E102 if there is none.
+
+    Raises: E407 for what is no table.
+    """
+    if not isinstance(df, pd.DataFrame):
+        raise no_table(df)
+    col = plain(col)
+    if isinstance(col, Hashable) and col in df.columns:
         found = df[col]
         if isinstance(found, pd.DataFrame):
             raise TextError("E102", received=f"{found.shape[1]} columns named {col!r}", expected="one",
@@ -83,8 +90,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
                             expected="one or more", fix="look at the table: was it read, or filtered, as you meant?")
         return texts, kept, len(table), table.iloc[kept], columns
     if not hasattr(table, "pieces"):
-        raise FileError("E407", received=f"{type(table).__name__} as a table", expected="a DataFrame",
-                        fix="from_csv reads a file; pd.DataFrame({'text': texts, 'label': labels}) makes one of lists")
+        raise no_table(table)
     state, parts, kept, n = table.state(), [], [], 0
     for piece in table.pieces():
         columns = [find_column(piece, col) for col in cols]
@@ -105,6 +111,12 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
     on_disk = TextsOnDisk(table, texts_of, kept, state)
     on_disk.check()
     return on_disk, kept, n, pd.concat(parts, ignore_index=True), columns
+
+
+def no_table(given) -> FileError:
+    return FileError("E407", received=f"{type(given).__name__} as a table", expected="a DataFrame",
+                     fix="read_table and TextDataLoaders.from_csv read a file; pd.DataFrame({'text': texts, 'label': "
+                         "labels}) makes a table of lists")
 
 
 def some_of(texts: Sequence, rows: Sequence[int]) -> Iterator:

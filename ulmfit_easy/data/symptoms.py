@@ -1,7 +1,7 @@
 """The single checks of `doctor`: each looks at what one walk over the texts left behind, and yields findings."""
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ulmfit_easy.data.languages import guess_language
+from ulmfit_easy.data.targets import twins
 from ulmfit_easy.viz import printable
 
 RARE = 10  # training texts of a class below which hardly anything can be learned of it
@@ -130,12 +131,9 @@ def check_labels(scan: Scan) -> Iterator[Finding]:
     if new := [label for label in _counts(scan, scan.valid) if label not in counts]:
         yield scan.finding("problem", f"labels that no training text has: {_names(new)}", _with(scan, new),
                            "put each class into training too, or leave these rows out")
-    alike = defaultdict(list)
-    for label in counts:
-        alike[" ".join(str(label).casefold().split())].append(label)
-    if twins := [sorted(group, key=counts.get) for group in alike.values() if len(group) > 1]:
-        rarer = [label for group in twins for label in group[:-1]]
-        yield scan.finding("problem", f"labels that look alike: {_names(map(repr, chain(*twins)))}", _with(scan, rarer),
+    if groups := [sorted(group, key=counts.get) for group in twins(counts)]:
+        rarer, shown = [label for group in groups for label in group[:-1]], _names(map(repr, chain(*groups)))
+        yield scan.finding("problem", f"labels that look alike: {shown}", _with(scan, rarer),
                            "give each class one spelling; the rows are those of the rarer ones")
     first, torn = {}, []
     for i, (key, labels) in enumerate(zip(scan.keys.tolist(), scan.labels, strict=True)):

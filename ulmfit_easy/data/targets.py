@@ -1,6 +1,7 @@
 """Labels to numbers and back: one class, several classes or numbers for each text."""
 
 import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
 
@@ -9,6 +10,9 @@ import numpy as np
 from ulmfit_easy.data.category_map import NA, CategoryMap, in_order
 from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.errors import LabelError, some
+from ulmfit_easy.values import names, plain
+
+SEVERAL = (list, tuple, set, frozenset)  # of labels, or of numbers, in one cell
 
 
 class CategoryBlock:
@@ -81,27 +85,29 @@ class CategoryTarget:
         """True where labels that are missing have a class, as `CategoryBlock(add_na=True)` asks for."""
         return self.classes[:1] == [NA]
 
-    def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None) -> np.ndarray:
+    def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None,
+               argument: str = "labels") -> np.ndarray:
         """Class numbers, (N,) int64; a label that is no class is E203 or, where `unseen` is given, that.
 
-        `rows` are the row numbers that an error shall name, (N,).
+        Args:
+            rows: the row numbers that an error shall name, (N,).
+            argument: the one that takes every class, for the error.
         """
         labels = plain_labels(labels)
         if self.add_na:
             labels = [label if label in self.o2i else NA for label in labels]
         new = {label for label in labels if label not in self.o2i}
         if new and unseen is None:
-            raise self._unseen(labels, new, range(len(labels)) if rows is None else rows)
+            raise self._unseen(labels, new, range(len(labels)) if rows is None else rows, argument)
         if new:
             warnings.warn(f"labels {some(map(repr, in_order(new)))} are none of the classes; their rows "
                           "count as wrong", stacklevel=3)
         return np.array([self.o2i.get(label, unseen) for label in labels], dtype=np.int64)
 
-    def _unseen(self, labels, new, rows):
+    def _unseen(self, labels, new, rows, argument):
         rows = [row for row, label in zip(rows, labels, strict=True) if label in new]
         twins = [c for c in self.classes if str(c) in {str(label) for label in new}]
-        fix = ("put each class into training too, or leave these rows out; TextDataLoaders also takes "
-               "labels=[...] with every class")
+        fix = f"put each class into training too, leave these rows out, or pass every class as {argument}=[...]"
         if twins:
             fix = f"give labels one type; {some(map(repr, twins))} in training is {type(twins[0]).__name__}"
         return LabelError("E203", received=f"labels that are not classes: {some(map(repr, in_order(new)))} "
@@ -129,13 +135,13 @@ class MultiCategoryTarget(CategoryTarget):
                                  "label_delim= to find them")
         return cls(classes)
 
-    def encode(self, labels: Sequence[Sequence], unseen: int | None = None,
-               rows: Sequence | None = None) -> np.ndarray:
+    def encode(self, labels: Sequence[Sequence], unseen: int | None = None, rows: Sequence | None = None,
+               argument: str = "labels") -> np.ndarray:
         """Zeros and ones, (N, C) float32; a label that is no class is E203 or, with `unseen`, left out."""
         at = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
         flat = list(chain.from_iterable(labels))
         columns = CategoryTarget.encode(self, flat, unseen if unseen is None else -1,
-                                        at if rows is None else np.asarray(rows)[at])
+                                        at if rows is None else np.asarray(rows)[at], argument)
         y = np.zeros((len(labels), self.c), dtype=np.float32)  # (N, C)
         y[at[columns >= 0], columns[columns >= 0]] = 1.0
         return y
@@ -162,7 +168,8 @@ class RegressionTarget:
                              fix="name as many label columns, or leave n_out out")
         return cls(n)
 
-    def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None) -> np.ndarray:
+    def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None,
+               argument: str = "labels") -> np.ndarray:
         """(N,) float32, or (N, n) where rows are lists; E204 with the rows that are not finite numbers."""
         values = np.array([_numbers(label) for label in labels], dtype=np.float32).reshape(len(labels), -1)
         if len(bad := np.flatnonzero(~np.isfinite(values).all(1))):
@@ -179,7 +186,7 @@ class RegressionTarget:
 
 
 def _numbers(label):
-    if isinstance(label, list | tuple | np.ndarray):
+    if isinstance(label, list | tuple):
         return [_numbers(v) for v in label]
     try:
         return float(label)
@@ -192,12 +199,26 @@ def _classes(seen: dict, classes: Sequence | None, block) -> list:
     if classes is None:
         classes = in_order(seen) if getattr(block, "sort", True) else seen
     na = [NA] if getattr(block, "add_na", False) else []
-    return na + [name for name in plain_labels(classes) if name not in na]
+    classes = plain_labels(classes)
+    try:
+        classes = na + [label for label in names(classes) if label not in na]
+    except ValueError as e:
+        raise LabelError("E207", received=f"the classes {some(f'{label!r:.40}' for label in classes)}",
+                         expected=f"as a class {e}", fix="turn labels into names first, as astype(str) does") from e
+    return classes
+
+
+def twins(labels) -> list[list]:
+    """Groups of labels that look alike: blanks and letter case aside they are the same."""
+    alike = defaultdict(list)
+    for label in labels:
+        alike[" ".join(str(label).casefold().split())].append(label)
+    return [group for group in alike.values() if len(group) > 1]
 
 
 def plain_labels(labels) -> list:
-    """Labels as Python values: numpy scalars become `int`, `float`, `bool` or `str`."""
-    return [label.item() if isinstance(label, np.generic) else label for label in labels]
+    """Labels as Python values: scalars of other libraries become `int`, `float`, `bool` or `str`, arrays lists."""
+    return [label if isinstance(label, np.datetime64 | np.timedelta64) else plain(label) for label in labels]
 
 
 TARGETS = {target.task: target for target in (CategoryTarget, MultiCategoryTarget, RegressionTarget)}
@@ -242,9 +263,11 @@ def _one_class(values, y_block) -> list:
     if len(values) > 1:
         raise LabelError("E207", received=f"{len(values)} label columns for one class each", expected="one",
                          fix='name one column; TextDataLoaders also takes y_block="multi"')
-    if any(isinstance(v, list | set | np.ndarray) for v in values[0]):
+    values = [unpacked(values[0])]
+    if any(isinstance(v, SEVERAL) for v in values[0]):
         raise LabelError("E207", received="lists of labels for one class each", expected="one label for each text",
-                         fix='pass y_block="multi" to TextDataLoaders, MultiCategoryBlock() to a DataBlock')
+                         fix='for several labels a text pass y_block="multi" to TextDataLoaders.from_df, or '
+                             "MultiCategoryBlock() to a DataBlock")
     if y_block is None and any(isinstance(v, float) and not v.is_integer() for v in values[0]):
         raise LabelError("E207", received="labels with fractions",
                          expected="names of classes, or numbers to predict",
@@ -265,7 +288,14 @@ def _encoded(columns, values) -> list:
             for row in zip(*values, strict=True)]
 
 
+def unpacked(labels: Sequence) -> list:
+    """Labels that each stand in a list of their own, as annotation tools write them, without these lists."""
+    if labels and all(isinstance(label, SEVERAL) and len(label) == 1 for label in labels):
+        return plain_labels(next(iter(label)) for label in labels)
+    return labels
+
+
 def _split(value, delim) -> list:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(delim) if part.strip()] if delim else [value]
-    return plain_labels(value)
+    if isinstance(value, SEVERAL):
+        return plain_labels(value)
+    return [part.strip() for part in str(value).split(delim) if part.strip()] if delim else [value]

@@ -109,7 +109,7 @@ class BCEWithLogitsLossFlat:
     """Binary cross-entropy of each class on its own, (B, C) against (B, C): for texts with several labels.
 
     Args:
-        thresh: the probability above which a class is said to be there.
+        thresh: the probability above which a class is said to be there, or a list with one for each class.
         pos_weight: (C,) how many rows a row with the class counts for.
         weight: (C,) weights of the classes.
     """
@@ -129,7 +129,12 @@ class BCEWithLogitsLossFlat:
 
     def decodes(self, logits: Tensor) -> Tensor:
         """Which classes are likelier than the threshold (B, C)."""
-        return logits.sigmoid() > self.thresh
+        return above(logits.sigmoid(), self.thresh)
+
+
+def above(probs: Tensor, thresh) -> Tensor:
+    """Which probabilities (B, C) are above a threshold, one for all classes or a list with one for each."""
+    return probs > torch.as_tensor(thresh, dtype=probs.dtype, device=probs.device)
 
 
 class BCELossFlat:
@@ -148,7 +153,7 @@ class BCELossFlat:
 
     def decodes(self, probs: Tensor) -> Tensor:
         """Which classes are likelier than the threshold (B, C)."""
-        return probs > self.thresh
+        return above(probs, self.thresh)
 
 
 class MSELossFlat:

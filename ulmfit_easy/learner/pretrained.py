@@ -14,7 +14,7 @@ from ulmfit_easy.bundle.shipped import misfit, shipped, shipped_folder, shipped_
 from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import read_json, sha256_bytes
-from ulmfit_easy.models.archs import Arch, get_arch, sizes_of
+from ulmfit_easy.models.archs import Arch, get_arch, plain_config, sizes_of
 from ulmfit_easy.models.remap import WordVectors, match_embeds
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.vocab import Vocab
@@ -100,8 +100,9 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: Arch, con
 
 
 def with_sizes(theirs: dict | None, config: dict | None, defaults: dict) -> dict:
-    """`config`, after what another model's has for the keys of `defaults`, dropouts aside."""
-    return {**{k: v for k, v in (theirs or {}).items() if k in defaults and not k.endswith("_p")}, **(config or {})}
+    """`config` with plain values, after what another model's has for the keys of `defaults`, dropouts aside."""
+    theirs = {k: v for k, v in (theirs or {}).items() if k in defaults and not k.endswith("_p")}
+    return {**theirs, **plain_config(config or {}, defaults)}
 
 
 def find_pair(fnames, folder: Path, arch: Arch, dls) -> PretrainedLM:

@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 
 from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
+from ulmfit_easy.bundle.settings import check_kinds, check_settings
 from ulmfit_easy.data.balance import loss_weights
+from ulmfit_easy.data.checks import warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, refuse_unknown
 from ulmfit_easy.learner import score
@@ -26,6 +28,7 @@ from ulmfit_easy.learner.pretrained import (
 )
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.learner.writing import write
+from ulmfit_easy.models import classifier, language_model
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.language_model import get_language_model
@@ -33,6 +36,7 @@ from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
+from ulmfit_easy.values import checked, plain
 
 GIVEN = ("model", "settings")  # what the functions below give a learner themselves
 
@@ -50,6 +54,8 @@ class TextLearner(Learner):
     def __init__(self, dls, model, alpha=2.0, beta=1.0, moms=(0.8, 0.7, 0.8), *, settings: dict, **kwargs):
         super().__init__(dls, model, moms=moms, **kwargs)
         self.settings, self.warning = settings, None
+        if dls.prepare is not None:
+            self._check_exportable()
         self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta), OutOfMemoryCallback()])
 
     def fit(self, *args, **kwargs):
@@ -122,10 +128,23 @@ class TextLearner(Learner):
         weights in 16 bits: half the size, and probabilities that differ by about a thousandth of themselves.
         An older bundle is replaced; E502 for a folder with anything else in it.
         """
-        config = {**self.settings, "thresh": getattr(self.loss_func, "thresh", None),
+        weights = self.model.state_dict()
+        return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half)
+
+    def _check_exportable(self, weights=None) -> dict:
+        """The settings of a bundle; E502 if they, or the `weights`, are none that `load_learner` would take."""
+        config = {**self.settings, "thresh": plain(getattr(self.loss_func, "thresh", None)),
                   "takes_probabilities": isinstance(self.loss_func, BCELossFlat), "precision": self.precision,
                   "data": self.dls.config()}
-        return save_bundle(self.path / fname, self.model.state_dict(), self.dls.text_vocab, config, half=half)
+        try:
+            if weights is None:
+                check_kinds(config, "this learner")
+            else:
+                check_settings(config, self.dls.text_vocab, weights, "this learner")
+        except FileError as e:
+            raise TrainingError("E502", received=e.received, expected="a learner that load_learner can build again",
+                                fix="make the learner from other values, or train the model by code of your own") from e
+        return config
 
 
 class LMLearner(TextLearner):
@@ -204,7 +223,7 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
     train_in = chosen(precision, dls.device)  # decided before anything random
     found = _found(pretrained, pretrained_fnames, get_arch(arch), config, dls, kwargs)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).lm_config)
-    options = {"config": config, "drop_mult": drop_mult, "softmax": softmax}
+    options = {"config": config, **checked(language_model.SETTINGS, drop_mult=drop_mult, softmax=softmax)}
     settings = {"kind": "language_model", "arch": get_arch(arch).name, "model": options}
     model = get_language_model(arch, len(dls.text_vocab), **options)
     kwargs = {"loss_func": loss_for("lm"), "splitter": get_arch(arch).lm_split, **kwargs}
@@ -234,10 +253,10 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
     Args:
         dls: labelled data, with `text_vocab=` the language model's vocabulary if an encoder is to be loaded.
         seq_len: tokens a window; gradients do not cross its border (section 3.3 of the paper).
-        n_out: number of outputs; by default what the labels need.
+        n_out: number of outputs, which must be what the labels need; kept for fastai's signature.
         lin_ftrs, ps: widths and dropouts of the head's hidden layers; [50] and [.1].
         max_len: a text is judged by about its last `max_len` tokens; None for all of them.
-        y_range: (low, high) of a regression target.
+        y_range: (low, high) of a regression target. Outputs begin near 0, so that numbers far from it need one.
         pool_words: the head also reads the mean of the words' own rows, beside what the paper's reads of the last
             layer. With some hundred labels it is worth much where the rows know what words mean (docs/LOG.md, 13).
         class_weight: "balanced" lets each class count alike in the loss, however rare it is; or a number for each,
@@ -253,15 +272,26 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
     train_in = chosen(precision, dls.device, bf16_if_fast=False)
     found = _found(pretrained, pretrained_fnames, get_arch(arch), config, dls, kwargs)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).clas_config)
-    options = {"seq_len": seq_len, "config": config, "drop_mult": drop_mult, "lin_ftrs": lin_ftrs, "ps": ps,
-               "max_len": max_len, "y_range": y_range, "n_class": n_out or dls.c, "pool_words": pool_words}
+    options = {"config": config, **checked(
+        classifier.SETTINGS, seq_len=seq_len, drop_mult=drop_mult, lin_ftrs=lin_ftrs, ps=ps, max_len=max_len,
+        y_range=y_range, pool_words=pool_words, n_class=_outputs(dls, n_out))}
     settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), **options)
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": loss_for(dls.task, weights), "splitter": get_arch(arch).clas_split, **kwargs}
     learn = TextLearner(dls, model, settings=settings, **kwargs)
+    if dls.task == "regression" and options["y_range"] is None:
+        warn_of_far_targets(getattr(dls.train, "targets", None))
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
     return start_from(learn, found, warn=pretrained is True)
+
+
+def _outputs(dls: DataLoaders, n_out) -> int:
+    """The number of outputs that the labels need, which `n_out` may repeat."""
+    if n_out is not None and n_out != dls.c:
+        raise TrainingError("E502", received=f"n_out={n_out!r}", expected=f"{dls.c}, which the labels need",
+                            fix="leave n_out out; classes that no row has go into the data")
+    return dls.c
 
 
 BUILD = {"language_model": language_model_learner, "classifier": text_classifier_learner}
@@ -286,7 +316,7 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
         if config.get("takes_probabilities"):
             learn.loss_func = BCELossFlat()
         if config.get("thresh") is not None:
-            learn.loss_func.thresh = float(config["thresh"])
+            learn.loss_func.thresh = config["thresh"]
     except UlmfitError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as e:

@@ -8,7 +8,7 @@ from torch import Tensor
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.preds import set_dropout
 from ulmfit_easy.learner.inference import as_texts, raw_predictions
-from ulmfit_easy.learner.losses import activation_of
+from ulmfit_easy.learner.losses import above, activation_of
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.models.evaluated import evaluated
 
@@ -52,7 +52,7 @@ def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = Non
     set_dropout(model, True)
     passes = torch.stack([act(raw_predictions(model, dl)) for _ in range(n)])  # (n, N, C)
     probs, std = passes.mean(0), passes.std(0)  # (N, C) each
-    decided = {"single": probs.argmax(-1), "multi": probs > getattr(learn.loss_func, "thresh", 0.5)}
+    decided = {"single": probs.argmax(-1), "multi": above(probs, getattr(learn.loss_func, "thresh", 0.5))}
     decided = decided.get(learn.dls.task, probs)
     found = [UncertainPrediction(learn.dls.decode(d), d, p, s) for d, p, s in zip(decided, probs, std, strict=True)]
     return found[0] if alone else found

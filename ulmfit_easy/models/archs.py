@@ -20,6 +20,7 @@ from ulmfit_easy.models.awd_lstm import (
     awd_lstm_lm_split,
 )
 from ulmfit_easy.models.awd_qrnn import AWD_QRNN, awd_qrnn_clas_config, awd_qrnn_lm_config
+from ulmfit_easy.values import checked, count, flag, number
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,22 @@ def sizes_of(weights: Mapping[str, Tensor]) -> dict:
     return {"arch": arch, "vocab_sz": vocab_sz, "emb_sz": emb_sz, "n_hid": n_hid, "n_layers": n_layers}
 
 
+def plain_config(config: dict, defaults: dict) -> dict:
+    """`config` with plain values, each of the kind that its default has; E502 for another kind or an unknown name."""
+    if unknown := sorted(map(str, config.keys() - defaults.keys())):
+        raise TrainingError("E502", received=f"config with {some(unknown)}",
+                            expected=f"only {some(sorted(defaults), 20)}", fix="remove or rename these keys")
+    checks = {name: flag if isinstance(value, bool) else count if isinstance(value, int) else number
+              for name, value in defaults.items()}
+    return checked(checks, **config)
+
+
 def resolve_config(defaults: dict, config: dict | None, drop_mult: float) -> dict:
     """`defaults` updated by `config`, with every dropout (`*_p`) multiplied by `drop_mult`.
 
     Raises E502 on a name that is not in `defaults`, a dropout outside 0-1, or `bidir=True`.
     """
-    config = config or {}
-    if unknown := sorted(config.keys() - defaults.keys()):
-        raise TrainingError("E502", received=f"config with {some(unknown)}",
-                            expected=f"only {some(sorted(defaults), 20)}", fix="remove or rename these keys")
+    config = plain_config(config or {}, defaults)
     merged = {k: v * drop_mult if k.endswith("_p") else v for k, v in {**defaults, **config}.items()}
     if wrong := {k: v for k, v in merged.items() if k.endswith("_p") and not 0 <= v < 1}:
         raise TrainingError("E502", received=f"dropouts {wrong} after drop_mult={drop_mult}",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.archs import get_arch, resolve_config
 from ulmfit_easy.models.pooling import masked_concat_pool
+from ulmfit_easy.values import ascending, count, each, flag, number, or_none, share
 
 
 class SentenceOutput(NamedTuple):
@@ -144,6 +145,13 @@ class PoolingLinearClassifier(nn.Module):
     def forward(self, output: SentenceOutput) -> ClassifierOutput:
         pooled = masked_concat_pool(output.dropped, output.mask, output.embedded if self.pool_words else None)
         return ClassifierOutput(self.layers(pooled), output.raw, output.dropped, output.mask)  # (B, 3E or 4E) -> (B, C)
+
+
+MOST_LAYERS = 100  # of a head
+SETTINGS = {  # of what `get_text_classifier` takes, beside `config`
+    "n_class": count, "seq_len": count, "drop_mult": number, "lin_ftrs": or_none(each(count, MOST_LAYERS)),
+    "ps": or_none(each(share, MOST_LAYERS)), "max_len": or_none(count), "y_range": or_none(ascending),
+    "pool_words": flag}
 
 
 class TextClassifier(nn.Sequential):

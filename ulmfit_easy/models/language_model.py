@@ -4,7 +4,10 @@ from torch import Tensor, nn
 
 from ulmfit_easy.models.archs import get_arch, resolve_config
 from ulmfit_easy.models.awd_lstm import Hidden
-from ulmfit_easy.models.softmax import LMDecoder, LMOutput
+from ulmfit_easy.models.softmax import SOFTMAX, LMDecoder, LMOutput
+from ulmfit_easy.values import number, one_of
+
+SETTINGS = {"drop_mult": number, "softmax": one_of(*SOFTMAX)}  # of what `get_language_model` takes, beside `config`
 
 
 class LanguageModel(nn.Sequential):

@@ -29,7 +29,7 @@ from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.finetune import finetune_lm
-from ulmfit_easy.recipes.inputs import check_shared, check_type, corpus_of, labels_of, rows_read, texts_of
+from ulmfit_easy.recipes.inputs import as_array, check_shared, check_type, corpus_of, labels_of, rows_read, texts_of
 from ulmfit_easy.recipes.phases import estimated_seconds
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
@@ -114,7 +114,7 @@ class ULMFiT:
             fitted = copy.copy(self)  # an estimator is fitted in one step, or not
             fitted.learners_ = [self._fit_one(df, corpus, *direction, column, left=len(directions) - i)
                                 for i, direction in enumerate(directions)]
-            fitted.classes_ = np.array(fitted.learners_[0].dls.classes)
+            fitted.classes_ = as_array(fitted.learners_[0].dls.classes)
             fitted._compare(df)
             vars(self).update(vars(fitted))
         return self
@@ -198,7 +198,7 @@ class ULMFiT:
             raise TextError("E104", received="no texts", expected="one text or more", fix="give texts and labels")
         labels = labels_of(labels, len(texts))
         check_type(labels, self.classes_.tolist())
-        return float(np.mean(self.predict(texts) == np.array(labels)))
+        return float(np.mean(self.predict(texts) == as_array(labels)))
 
     def save(self, path) -> Path:
         """Write the fitted estimator as a folder of safetensors and JSON, atomically.
@@ -248,7 +248,7 @@ class ULMFiT:
             raise FileError("E402", received=f"{path}, whose models do not tell the same classes apart",
                             expected="classifiers that were trained together",
                             fix="keep the folder as ULMFiT.save wrote it")
-        model.classes_ = np.array(dls.classes)
+        model.classes_ = as_array(dls.classes)
         return model
 
     @classmethod

@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from ulmfit_easy.data.sources import clean_texts
-from ulmfit_easy.data.targets import read_labels
+from ulmfit_easy.data.targets import SEVERAL, plain_labels, read_labels, unpacked
 from ulmfit_easy.errors import LabelError, TextError, short, some
 
 
@@ -18,10 +20,16 @@ def texts_of(given) -> list[str]:
 
 def labels_of(given, n: int) -> list:
     """N labels as Python values; E205 for another number than `n`, E202 for missing ones, E207 for types of no use."""
-    labels = [] if given is None else list(given)
+    if hasattr(given, "columns"):  # a table of one column; of several the check below finds another number
+        given = given.iloc[:, 0] if given.shape[1] == 1 else given
+    labels = [] if given is None else unpacked(plain_labels(given))
     if len(labels) != n:
         raise LabelError("E205", received=f"{n:,} texts and {len(labels):,} labels", expected="one label a text",
                          fix="pass two lists of the same length")
+    if any(isinstance(label, SEVERAL) for label in labels):
+        raise LabelError("E207", received="lists of labels", expected="one label for each text",
+                         fix="give the one that counts; TextDataLoaders.from_df and text_classifier_learner "
+                             "learn several a text")
     labels = read_labels([labels])[1]
     types = {type(label).__name__ for label in labels}
     if len(types) > 1 or types - {"str", "int", "float", "bool"}:
@@ -36,6 +44,12 @@ def check_shared(labels):
         raise LabelError("E207", received=f"{len(labels):,} texts, each with a label of its own, such as "
                          f"{short(labels[0])!r}", expected="a class for each text, and several texts in each class",
                          fix="name the classes with labels=, not numbers of rows")
+
+
+def as_array(labels) -> np.ndarray:
+    """An array of these very labels: numpy would turn large numbers into fractions beside small ones."""
+    found = np.array(labels)
+    return found if found.tolist() == list(labels) else np.array(labels, dtype=object)
 
 
 def check_type(labels, classes):
