@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.text.fingerprint import fingerprint
 from ulmfit_easy.text.rules import DEFAULT_RULES, lowercase
 from ulmfit_easy.text.special import SPECIAL_TOKENS
@@ -187,6 +187,45 @@ def test_the_fingerprint_sees_what_a_rule_refers_to(monkeypatch):
     before = Tokenizer(rules=[rule]).fingerprint
     monkeypatch.setitem(globals(), "shout", make_rule("!"))
     assert Tokenizer(rules=[rule]).fingerprint != before
+
+
+class Fastai1:
+    def tokenizer(self, text):
+        return text.split()
+
+
+class Words:
+    """As a spaCy `Doc`: an iterable of objects."""
+
+    def __iter__(self):
+        return iter([object()])
+
+
+@pytest.mark.parametrize("tok", [
+    lambda text: text.split(), list, Fastai1, Fastai1(), lambda texts: (text for text in texts), lambda texts: None,
+    lambda texts: (text.split() for text in texts if "c" in text), lambda texts: (w for t in texts for w in [[t], [t]]),
+    lambda texts: (Words() for _ in texts), lambda texts: ([1] for _ in texts), lambda texts: (None for _ in texts),
+    lambda texts: []])
+def test_a_splitter_of_another_shape_is_told_what_it_must_be(tok):
+    with pytest.raises(TrainingError, match=r"\[E502\].*`tok_tfm`.*list of words for each.*lambda texts"):
+        list(Tokenizer(tok).pipe(["a a", "c"]))
+
+
+def test_a_splitter_may_give_any_iterable_of_strings_and_its_own_errors_come_through():
+    for made in (list, tuple, iter, lambda words: (w for w in words)):
+        assert list(Tokenizer(lambda texts, f=made: (f(t.split()) for t in texts), rules=[]).pipe(["a b", "c"])) == [
+            ["a", "b"], ["c"]]
+    assert list(Tokenizer(lambda texts: ([] for _ in texts)).pipe(["a"])) == [[]]
+    with pytest.raises(TextError, match="E101.*row 0"):
+        list(Tokenizer(OwnTok(1)).pipe([None]))
+    with pytest.raises(ZeroDivisionError):
+        list(Tokenizer(OwnTok(1), rules=[lambda text: 1 / 0]).pipe(["a"]))
+    with pytest.raises(TypeError, match="mine"):
+        list(Tokenizer(lambda texts: map(fails, texts)).pipe(["a"]))
+
+
+def fails(text):
+    raise TypeError("mine")
 
 
 def test_a_config_restores_the_tokenizer():

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from ulmfit_easy.absent import StandIn, TellsAbsent
-from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.files import sha256_file
 from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
@@ -62,7 +62,8 @@ class Tokenizer(TellsAbsent):
         post_rules: functions `str -> str` on every token; `replace_space` by default.
         mark_fields: as for `join_fields`; remembered, so that prediction sees what training saw.
 
-    Raises: TextError E101 for a text that is not a string, with its row.
+    Raises: TextError E101 for a text that is not a string, with its row; TrainingError E502 for a `tok` that is not
+        such a callable, at the first text if it shows only there.
     """
 
     from_df = from_folder = StandIn("Tokenizer.from_df", "name columns or files to `TextDataLoaders` or `TextBlock`")
@@ -71,6 +72,8 @@ class Tokenizer(TellsAbsent):
                  post_rules: Sequence[Callable] | None = None, *, lang: str = "en",
                  mark_fields: bool | None = None):
         self.tok = SpacyTokenizer(lang) if tok is None else tok() if isinstance(tok, type) else tok
+        if not callable(self.tok):
+            raise _no_splitter(f"a {type(self.tok).__name__}, which cannot be called")
         self.rules = tuple(DEFAULT_RULES if rules is None else rules)
         self.post_rules = tuple(DEFAULT_POST_RULES if post_rules is None else post_rules)
         self.mark_fields = mark_fields
@@ -89,7 +92,8 @@ class Tokenizer(TellsAbsent):
         if errors == "collect":
             yield from map(self._tokens_or_error, texts, count())
             return
-        for tokens in self.tok(map(self._prepare, texts, count())):
+        split = self.tok if self._builtin() else functools.partial(_checked, self.tok)
+        for tokens in split(map(self._prepare, texts, count())):
             for rule in self.post_rules:
                 tokens = list(map(rule, tokens))
             yield tokens
@@ -216,6 +220,40 @@ def _name(function) -> str:
     if isinstance(function, functools.partial):
         return f"partial of {_name(function.func)}"
     return getattr(function, "__name__", type(function).__name__)
+
+
+def _checked(tok: Callable, texts: Iterator[str]) -> Iterator[list[str]]:
+    """The tokens that a splitter of your own makes of texts; E502 unless they are a list of strings for each."""
+    n_texts, n_lists, has_begun = 0, 0, False
+
+    def counted():
+        nonlocal n_texts, has_begun
+        has_begun = True
+        for text in texts:
+            n_texts += 1
+            yield text
+
+    try:
+        for tokens in tok(counted()):
+            words = [] if isinstance(tokens, str) or not isinstance(tokens, Iterable) else list(tokens)
+            if not isinstance(tokens, list) and not words or not all(isinstance(word, str) for word in words):
+                raise _no_splitter(f"one that gives a {type(tokens).__name__} for a text")
+            n_lists += 1
+            if n_lists > n_texts:
+                break
+            yield words
+    except (AttributeError, TypeError, ValueError) as e:
+        if has_begun:  # what a rule raises, or the splitter about a text
+            raise
+        raise _no_splitter(f"one that does not take them ({type(e).__name__}: {e!s:.80})") from e
+    if n_lists != n_texts or next(texts, None) is not None:
+        raise _no_splitter("one that gives another number of lists than it had texts")
+
+
+def _no_splitter(received) -> TrainingError:
+    return TrainingError("E502", received=f"as `tok_tfm`, or `tok`, {received}",
+                         expected="a function of many texts that gives a list of words for each, in their order",
+                         fix="wrap a function of one text: lambda texts: (split(text) for text in texts)")
 
 
 def _not_restored(received, fix):
