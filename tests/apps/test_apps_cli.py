@@ -5,15 +5,20 @@ import gzip
 import io
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import ulmfit_easy
 from ulmfit_easy.apps import cli
 from ulmfit_easy.bundle import shipped
+from ulmfit_easy.data.tables import read_table
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.recipes import presets
 from ulmfit_easy.recipes.estimator import ULMFiT
@@ -324,3 +329,115 @@ def test_a_reader_that_has_seen_enough_is_no_error():
         process.stdout.read(1)
         process.stdout.close()
         assert process.stderr.read() == b"" and process.wait() == 1
+
+
+@pytest.mark.parametrize("end", ["csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "parquet"])
+def test_the_ending_of_out_decides_what_is_written(model, tmp_path, end, capsys):
+    if end == "parquet":
+        pytest.importorskip("pyarrow")
+    source, out = table(tmp_path, "text,id\n\"a\tb\nc\",007\n=1+1,\n"), tmp_path / f"p.{end}"
+    assert run("predict", model, source, "--out", out) == 0
+    found = read_table(out)
+    assert found["text"].tolist() == ["a\tb\nc", "=1+1"] and found["id"].tolist() == ["007", ""]
+    assert set(found["prediction"]) <= {"neg", "pos"} and found.columns.tolist()[-1] == "probability"
+
+
+@pytest.mark.parametrize("out", ["p.xlsx", "p", "p.csv.zip", "p.json"])
+def test_another_ending_is_refused_before_anything_is_read(tmp_path, capsys, out):
+    complains(capsys, rf"E502.*--out .*{re.escape(out)}.*\.csv, .*Fix: try --out .*\.csv\.", "predict", tmp_path / "no",
+              tmp_path / "none.csv", "--out", tmp_path / out)
+
+
+def test_predictions_are_names_of_classes_and_safe_cells_are_an_option(reviews, tmp_path, capsys):
+    signed = DF.assign(label=DF["label"].map({"pos": "+ve", "neg": "-ve"}))
+    signed.to_csv(tmp_path / "r.csv", index=False)
+    assert run("train", tmp_path / "r.csv", "--seed", 0, "--quiet", "--out", tmp_path / "m") == 0
+    found = {}
+    for flags in ([], ["--safe-cells"]):
+        assert run("predict", tmp_path / "m", tmp_path / "r.csv", "--out", tmp_path / "p.csv", *flags) == 0
+        found[len(flags)] = set(pd.read_csv(tmp_path / "p.csv")["prediction"])
+    assert found[0] <= {"+ve", "-ve"} and found[1] == {f"'{name}" for name in found[0]}
+
+
+def test_every_file_of_unlabelled_texts_is_read(reviews, tmp_path, capsys):
+    for name, n in (("a", 30), ("b", 20)):
+        pd.DataFrame({"text": [f"text {i} of {name}" for i in range(n)]}).to_csv(tmp_path / f"{name}.csv", index=False)
+    assert run("train", reviews, "--seed", 0, "--unlabelled", tmp_path / "a.csv", "--unlabelled", tmp_path / "b.csv",
+               "--out", tmp_path / "m") == 0
+    assert "50 unlabelled texts." in capsys.readouterr().out.splitlines()[0]
+
+
+def test_the_line_for_what_comes_next_can_be_typed_and_the_column_is_remembered(tmp_path, capsys):
+    source = tmp_path / "r.csv"
+    DF.rename(columns={"text": "review"}).to_csv(source, index=False, sep="|")
+    assert run("train", source, "--delimiter", "|", "--text", "review", "--seed", 0,
+               "--out", tmp_path / "my model") == 0
+    line = capsys.readouterr().out.split("Next: ulmfit ")[1]
+    assert run(*shlex.split(line.replace("FILE", str(source)))) == 0
+    assert capsys.readouterr().err == "120 rows\n"
+
+
+def test_plain_text_is_sent_to_the_command_that_reads_it(reviews, tmp_path, capsys):
+    (corpus := tmp_path / "corpus.txt").write_text("a nice text is here .\n\nand another one , too .\n")
+    for args in (["lm", corpus], ["train", reviews, "--unlabelled", corpus]):
+        complains(capsys, "E407.*tabs between.*ulmfit pretrain --corpus", *args, "--out", tmp_path / "m")
+
+
+def test_a_part_of_a_model_is_no_model(model, reviews, capsys):
+    complains(capsys, "E404.*ulmfit train", "predict", model / "forwards", reviews)
+
+
+@pytest.mark.parametrize("encoding", ["punycode", "undefined", "nonsense"])
+def test_an_encoding_that_cannot_be_used_is_named_with_its_flag(tmp_path, capsys, encoding):
+    source = table(tmp_path, "text,label\ngood,a\n")
+    complains(capsys, f"E502.*--encoding {encoding}.*Fix: leave out --encoding", "train", source,
+              "--encoding", encoding, "--out", tmp_path / "m")
+
+
+def test_labels_that_are_numbers_of_rows_are_no_classes(tmp_path, capsys):
+    DF.assign(id=range(120)).to_csv(tmp_path / "r.csv", index=False)
+    complains(capsys, "E207.*'0'.*--label", "train", tmp_path / "r.csv", "--label", "id", "--out", tmp_path / "m")
+
+
+def test_files_of_a_folder_that_are_no_texts_are_counted(model, tmp_path, capsys):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.txt").write_text("good")
+    (tmp_path / "a" / "2.md").write_text("good")
+    assert run("predict", model, tmp_path / "a", "--out", tmp_path / "p.csv") == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("ulmfit: 1 files in") and "2.md" in told.err and told.out.startswith("1 rows.")
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as e:
+        run("--version")
+    assert e.value.code == 0 and capsys.readouterr().out == f"ulmfit {ulmfit_easy.__version__}\n"
+
+
+def test_no_control_code_reaches_the_terminal(model, tmp_path, capsys, monkeypatch):
+    evil = "x\x1b[2J\x07\x9b2J\u202ey"
+    pd.DataFrame({"text": [evil], evil: [evil]}).to_csv(tmp_path / "r.csv", index=False)
+    run("train", tmp_path / "r.csv", "--out", tmp_path / "m")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert run("predict", model, tmp_path / "r.csv") == 0
+    told = "".join(capsys.readouterr())
+    assert told.count("x\ufffd") >= 3 and not set("\x1b\x07\x9b\u202e") & set(told)
+
+
+def test_streams_that_are_closed_are_no_failed_job(model, reviews, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run("predict", model, reviews, "--out", tmp_path / "p.csv") == 0 and (tmp_path / "p.csv").exists()
+    assert run("predict", model, tmp_path / "none.csv") == 2
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_first_seconds_stops_too(reviews, tmp_path):
+    command = [sys.executable, "-m", "ulmfit_easy", "train", str(reviews), "--out", str(tmp_path / "m")]
+    for wait in (0.4, 1.0, 1.8):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(wait)
+            process.send_signal(signal.SIGINT)
+            assert (process.communicate(timeout=60)[1], process.returncode) == ("ulmfit: stopped\n", 130)

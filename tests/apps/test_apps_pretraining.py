@@ -96,7 +96,10 @@ def test_mistakes_are_one_coded_line(files, tmp_path, capsys):
     complains(capsys, "E502.*--corpus", "pretrain", "--out", tmp_path / "lm")
     complains(capsys, "E404", "pretrain", "--corpus", tmp_path / "no.txt", "--out", tmp_path / "lm")
     complains(capsys, "E404.*plan", "pretrain", "--resume", "--out", tmp_path / "lm")
-    complains(capsys, "E502.*lr", "pretrain", "--corpus", files[0], "--lr", -1, "--out", tmp_path / "lm")
+    for flag in ("--lr", "--epochs", "--hours"):
+        for number in ("inf", "nan", -1):
+            complains(capsys, f"E502.*{flag} {number}.*above zero.*leave out {flag}", "pretrain", "--corpus", files[0],
+                      flag, number, "--out", tmp_path / "lm")
     complains(capsys, "E404", "evaluate-lm", files[0], "--model", tmp_path / "no")
     assert list(tmp_path.iterdir()) == []
 

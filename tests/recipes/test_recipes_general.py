@@ -159,7 +159,7 @@ def test_word_vectors_are_a_start_that_is_told_and_resumed(unbroken, corpus, tmp
 
 def test_vectors_that_are_too_wide_are_e502(unbroken, corpus, tmp_path):
     file = vectors_of(["the", "a"], TINY["emb"] // 2 + 1, tmp_path / "wide.txt")
-    with pytest.raises(TrainingError, match=r"E502.*at most half.*--emb"):
+    with pytest.raises(TrainingError, match=r"E502.*at most half.*emb="):
         pretrain_corpus(corpus, tmp_path / "lm", vectors=file, **TINY)
 
 
@@ -178,7 +178,7 @@ def test_a_run_of_a_model_that_learns_on_can_be_resumed(unbroken, corpus, tmp_pa
     ({"emb": 16, "arch": "awd_qrnn"}, TrainingError, "E502.*arch=awd_qrnn, emb=16.*leave them out"),
     ({"softmax": "adaptive"}, TrainingError, "E502.*'adaptive' for .*'sampled'"),
     ({"lang": "de"}, TrainingError, "E502.*lang='de'.*'en'"), ({"pretrained": True}, TrainingError, "E502.*its path"),
-    ({"backwards": True}, FileError, "E402.*reads forwards.*backwards=False")])
+    ({"backwards": True}, FileError, "E402.*reads forwards.*leave out backwards=")])
 def test_a_model_that_cannot_learn_on_as_asked_is_an_error(unbroken, corpus, tmp_path, settings, error, told):
     with pytest.raises(error, match=told):
         pretrain_corpus(corpus, tmp_path / "lm", **{"pretrained": unbroken[1], **settings})
@@ -307,9 +307,9 @@ def test_other_texts_than_the_plans_are_an_error(stopped):
 
 
 def test_a_run_is_not_begun_twice_and_nothing_is_resumed_where_nothing_is(stopped, corpus, tmp_path):
-    with pytest.raises(TrainingError, match="E502.*not finished.*--resume"):
+    with pytest.raises(TrainingError, match="E502.*not finished.*resume=True"):
         pretrain_corpus(corpus, stopped[1], **TINY)
-    with pytest.raises(FileError, match="E404.*no interrupted run.*--corpus"):
+    with pytest.raises(FileError, match="E404.*no interrupted run.*corpus="):
         pretrain_corpus(out=tmp_path / "other", resume=True)
     (tmp_path / "done").mkdir()
     (tmp_path / "done" / "config.json").write_text("{}")

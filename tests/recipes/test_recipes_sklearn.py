@@ -1,9 +1,12 @@
 """`ULMFiT` keeps scikit-learn's rules for estimators, as far as they are about texts and not about matrices."""
 
+import pickle
+
 import numpy as np
 import pytest
 from recipes_tiny import LABELS, TEXTS, TINY
 
+from ulmfit_easy.errors import TextError, TrainingError
 from ulmfit_easy.recipes.estimator import ULMFiT
 
 # scikit-learn's own checks whose data is no matrix; `check_estimator` runs the first alone for estimators of texts
@@ -67,3 +70,38 @@ def test_it_is_pickled_and_copied(tmp_path):
     model = tiny().fit(TEXTS, LABELS)
     for again in (deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert np.array_equal(again.predict_proba(TEXTS[:5]), model.predict_proba(TEXTS[:5]))
+
+
+def test_rows_of_probabilities_sum_to_one_as_float64_do():
+    probs = tiny().fit(TEXTS, LABELS).predict_proba(TEXTS)
+    assert probs.dtype == np.float64 and np.abs(probs.sum(1) - 1).max() < 1e-15
+
+
+def test_errors_are_scikit_learns_and_ours():
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError, match="E506") as e:
+        tiny().predict(["a"])
+    assert isinstance(e.value, TrainingError) and str(pickle.loads(pickle.dumps(e.value))) == str(e.value)
+    with pytest.raises(ValueError, match="E502.*'epochs'"):
+        tiny().set_params(epochs=3)
+    with pytest.raises(TextError, match="E104"):
+        tiny(verbose=False).fit(TEXTS[:60], LABELS[:60]).score([], [])
+
+
+@pytest.mark.parametrize("given", [None, 3])
+def test_what_holds_no_texts_is_a_coded_error(given):
+    with pytest.raises(TextError, match="E101"):
+        tiny().fit(given, LABELS)
+
+
+@pytest.mark.parametrize("share", ["0.1", None, 0, 1, float("nan")])
+def test_a_share_that_is_no_fraction_is_a_coded_error(share):
+    with pytest.raises(TrainingError, match="E502.*valid_pct"):
+        tiny(valid_pct=share).fit(TEXTS, LABELS)
+
+
+def test_no_fix_names_an_argument_of_another_function():
+    with pytest.raises(TextError) as e:
+        tiny().fit([*TEXTS[:-1], None], LABELS)
+    assert "on_missing" not in str(e.value) and "drop these rows" in str(e.value)

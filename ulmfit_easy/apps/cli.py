@@ -112,7 +112,8 @@ class Version(argparse.Action):
     def __call__(self, parser, *_):
         import ulmfit_easy
 
-        parser.exit(message=f"ulmfit {ulmfit_easy.__version__}\n")
+        say(f"ulmfit {ulmfit_easy.__version__}")
+        parser.exit()
 
 
 def main(argv=None) -> int:
