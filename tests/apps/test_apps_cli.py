@@ -174,7 +174,7 @@ def table(tmp_path, text):
     ("text,label\n" + "some words,same\n" * 30, "E201"),
     ("text,label\n" + "some words,a\n" * 10 + "more,\n", "E202.*rows 10"),
     ("text,label,text\na,b,c\n", "E407"),
-    ("", "E407"),
+    ("", "E407.*is empty"),
     ("text,label\n", "E104"),
 ])
 def test_a_bad_table_is_one_coded_line(tmp_path, capsys, content, code):

@@ -127,6 +127,8 @@ def kind_of(name: Path) -> str:
 
 
 def _no_table(path, e, delimiter):
+    if isinstance(e, pd.errors.EmptyDataError):
+        return FileError("E407", received=f"{path}, which is empty", expected="a table", fix="check how it was written")
     return FileError("E407", received=f"{path}, which cannot be read ({e})",
                      expected=f"a table with {delimiter!r} between fields",
                      fix="put texts with quotes or line breaks between quotes; pass the delimiter= that it "
