@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ulmfit_easy.errors import LabelError, TrainingError, some
 
+SMALL = 1e-20
 JITTER = 0.2, 8  # of its length, and tokens more: how far a drawn row may stray, so that no row fills a batch
 
 
@@ -57,9 +58,10 @@ def given_weights(class_weight: str | dict | Sequence, known: Sequence) -> Tenso
         raise TrainingError("E502", received=f"class_weight={class_weight!r} for the classes {some(known)}",
                             expected='"balanced", or a number for each class', fix="name the classes as they are")
     weights = torch.as_tensor(class_weight, dtype=torch.float32)
-    if not (weights.isfinite() & (weights >= 0)).all() or not weights.any():
+    if not (weights >= 0).all() or not SMALL <= weights.max() <= 1 / SMALL:  # beyond it float32 has no mean of them
         raise TrainingError("E502", received=f"class_weight={class_weight}",
-                            expected="numbers of 0 or more, one above 0", fix='"balanced" lets each class count alike')
+                            expected=f"numbers of 0 or more, the largest from {SMALL} to {1 / SMALL:g}",
+                            fix='"balanced" lets each class count alike')
     return weights
 
 

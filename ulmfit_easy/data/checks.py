@@ -1,10 +1,11 @@
 """Sizes that cannot be, and warnings about data that would make a result look better than it is: rows, never texts."""
 
+import math
 import re
 import warnings
 from collections.abc import Sequence
 from itertools import chain, islice
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -17,12 +18,22 @@ FAR = 10  # from 0: a mean that many steps of a usual rate do not reach
 UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on it hardly fits
 
 
-def check_counts(**counts):
-    """E502 for the first of these arguments that is no whole number of 1 or more."""
+def check_counts(lowest: int = 1, /, **counts):
+    """E502 for the first of these arguments that is no whole number of `lowest` or more."""
     for name, count in counts.items():
-        if not isinstance(count, Integral) or count < 1:
-            raise TrainingError("E502", received=f"{name}={count!r}", expected="a whole number, 1 or more",
+        if not isinstance(count, Integral) or count < lowest:
+            raise TrainingError("E502", received=f"{name}={count!r}", expected=f"a whole number, {lowest} or more",
                                 fix=f"leave out {name}= for its default")
+
+
+def check_numbers(lowest: float, highest: float = math.inf, /, *, without: Sequence[float] = (math.inf,), **numbers):
+    """E502 for the first of these arguments that is no number from `lowest` to `highest`, or one of `without`."""
+    for name, number in numbers.items():
+        if not isinstance(number, Real) or not lowest <= number <= highest or number in without:
+            ends = [n for n in (lowest, highest) if n in without]
+            but = f", without {some(ends)}" if ends else ""
+            raise TrainingError("E502", received=f"{name}={number!r}", expected=f"a number from {lowest} to {highest}"
+                                f"{but}", fix=f"leave out {name}= for its default")
 
 
 def warn_of_duplicates(texts: Sequence, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,

@@ -198,6 +198,7 @@ def _classes(seen: dict, classes: Sequence | None, block) -> list:
     """All classes: those given, else those seen in training, in the order that a `CategoryBlock` asks for."""
     if classes is None:
         classes = in_order(seen) if getattr(block, "sort", True) else seen
+    classes = in_order(classes) if isinstance(classes, set | frozenset) else classes  # a set's order is no one's choice
     na = [NA] if getattr(block, "add_na", False) else []
     classes = plain_labels(classes)
     try:

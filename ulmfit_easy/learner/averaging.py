@@ -2,6 +2,7 @@
 
 import math
 
+from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.learner.events import Callback
 
 
@@ -27,6 +28,7 @@ class NTASGD(Callback):
     order, in_lr_find = 55, False  # after the recorder, which has the losses; before what saves an epoch's weights
 
     def __init__(self, n: int = 5, monitor: str = "valid_loss"):
+        check_counts(0, n=n)
         self.n, self.monitor = n, monitor
         self.before_fit()
 

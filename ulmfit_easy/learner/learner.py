@@ -9,6 +9,7 @@ from torch import nn
 
 from ulmfit_easy._fastcore import ifnone, listify
 from ulmfit_easy.absent import TellsAbsent, gone
+from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner import contexts, groups, inference, schedule, summary, weights
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
@@ -18,6 +19,7 @@ from ulmfit_easy.learner.events import CANCEL, EVENTS, Callback
 from ulmfit_easy.learner.groups import trainable_params
 from ulmfit_easy.learner.losses import loss_for
 from ulmfit_easy.learner.lr_find import lr_find, valley
+from ulmfit_easy.learner.made import made
 from ulmfit_easy.learner.metrics import as_metric
 from ulmfit_easy.learner.optim import Adam, Rate
 from ulmfit_easy.learner.turns import Turn, surely
@@ -34,7 +36,8 @@ class Learner(TellsAbsent):
         loss_func: from (prediction, targets) to a scalar; by default what fits the labels. Its `activation` and
             `decodes` turn predictions into probabilities and classes.
         opt_func: from (layer groups, lr=...) to an `Optimizer`.
-        lr, wd: the rate and weight decay of a `fit` that names none; wd None leaves the optimizer's own.
+        lr, wd: the rate and weight decay of a `fit` that names none. None is the optimizer's own: for `lr` what a
+            `partial` of it names, else 1e-3.
         splitter: from the model to its layer groups, input side first.
         cbs: callbacks that stay.
         metrics: functions of (prediction, targets), or `Metric`s.
@@ -46,15 +49,17 @@ class Learner(TellsAbsent):
     """
 
     def __init__(self, dls, model: nn.Module, loss_func: Callable | None = None, opt_func: Callable = Adam,
-                 lr: Rate = 1e-3, splitter: Callable = trainable_params, cbs=None, metrics=None,
+                 lr: Rate | None = None, splitter: Callable = trainable_params, cbs=None, metrics=None,
                  path: str | Path | None = None, model_dir: str = "models", wd: float | None = None,
                  wd_bn_bias: bool = False, train_bn: bool = True, moms: Moms = (0.95, 0.85, 0.95),
                  default_cbs: bool = True, *, verbose: bool = True):
         if loss_func is None and not getattr(dls, "task", None):
             raise TrainingError("E506", received="a learner without a loss", expected="loss_func",
                                 fix="pass loss_func=CrossEntropyLossFlat() or another function of (pred, target)")
-        self.dls, self.model, self.loss_func = dls, model.to(dls.device), loss_func or loss_for(dls.task)
-        self.opt_func, self.lr, self.splitter, self.moms = opt_func, lr, splitter, moms
+        self.dls, self.model = dls, model.to(dls.device)
+        self.loss_func = loss_for(dls.task) if loss_func is None else made(loss_func, object, "loss_func")
+        self.opt_func, self.splitter, self.moms = opt_func, splitter, moms
+        self.lr = getattr(opt_func, "keywords", {}).get("lr", 1e-3) if lr is None else lr  # that of a partial
         self.wd, self.wd_bn_bias, self.train_bn = wd, wd_bn_bias, train_bn
         self.path, self.model_dir = Path(path if path is not None else dls.path), model_dir
         self.metrics = [as_metric(m) for m in listify(metrics)]
@@ -81,6 +86,7 @@ class Learner(TellsAbsent):
         contexts.fitting(self, lambda: self._fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch))
 
     def _fit(self, n_epoch, lr, wd, cbs, reset_opt, start_epoch):
+        check_counts(0, n_epoch=n_epoch, start_epoch=start_epoch)
         if not len(self.dls.train):
             raise TrainingError("E506", received="a learner without training data, as load_learner gives",
                                 expected="texts to learn from", fix="build a learner with data")
@@ -157,7 +163,10 @@ class Learner(TellsAbsent):
     def add_cbs(self, cbs):
         """Add callbacks (instances or classes); each is then known as `learn.<its name>`."""
         for cb in listify(cbs):
-            cb = cb() if isinstance(cb, type) else cb
+            cb = made(cb, Callback, "cbs")
+            if not isinstance(cb, Callback):
+                raise TrainingError("E502", received=f"cbs with {cb!r}", expected="callbacks",
+                                    fix="write a subclass of Callback with a method for each event")
             cb.learn = self
             self.cbs.append(cb)
             if isinstance(getattr(self, cb.name, cb), Callback):  # never in the place of a method or the model

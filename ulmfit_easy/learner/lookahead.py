@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 
+from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.learner.optim import Adam, Optimizer, Rate
 from ulmfit_easy.learner.optimizers import RAdam
 
@@ -24,6 +25,8 @@ class Lookahead(Optimizer):
     def __init__(self, opt: Optimizer | list, k: int = 6, alpha: float = 0.5, *, opt_func: Callable = Adam, **kwargs):
         opt = opt if isinstance(opt, Optimizer) else opt_func(opt, **kwargs)
         vars(self).update(vars(opt))  # its groups, its hyper-parameters and torch's optimizer are ours now
+        check_counts(k=k)
+        check_numbers(0, 1, alpha=alpha)
         self.k, self.alpha = k, alpha
         self.count, self.slow = 0, {}
 

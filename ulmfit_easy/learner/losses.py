@@ -10,8 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ulmfit_easy.data.checks import check_numbers
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.softmax import IGNORE, LMOutput, lm_cross_entropy
+
+
+def check_loss(reduction: str, **weights):
+    """E502 for an unknown reduction, and for weights (C,) that are no numbers from 0 on."""
+    if reduction not in ("mean", "sum", "none"):
+        raise TrainingError("E502", received=f"reduction={reduction!r}", expected='"mean", "sum" or "none"',
+                            fix="leave it out for the mean")
+    for name, weight in weights.items():
+        if weight is not None and not (torch.isfinite(weight) & (weight >= 0)).all():
+            raise TrainingError("E502", received=f"{name}={weight.tolist()}", expected="finite numbers, none below 0",
+                                fix="class_weights(dls) lets each class count alike")
 
 
 class CrossEntropyLossFlat:
@@ -29,6 +41,8 @@ class CrossEntropyLossFlat:
     def __init__(self, weight: Tensor | None = None, ignore_index: int = IGNORE, reduction: str = "mean",
                  axis: int = -1, *, label_smoothing: float = 0.0):
         self.weight, self.ignore_index, self.reduction, self.axis = weight, ignore_index, reduction, axis
+        check_numbers(0, 1, without=[1], label_smoothing=label_smoothing)
+        check_loss(reduction, weight=weight)
         self.label_smoothing = label_smoothing
 
     def __call__(self, pred, target: Tensor) -> Tensor:
@@ -85,6 +99,7 @@ class FocalLossFlat(CrossEntropyLossFlat):
 
     def __init__(self, gamma: float = 2.0, weight: Tensor | None = None, reduction: str = "mean", axis: int = -1):
         super().__init__(weight, reduction=reduction, axis=axis)
+        check_numbers(0, gamma=gamma)
         self.gamma = gamma
 
     def _plain(self) -> bool:
@@ -116,6 +131,7 @@ class BCEWithLogitsLossFlat:
 
     def __init__(self, thresh: float = 0.5, pos_weight: Tensor | None = None, reduction: str = "mean",
                  weight: Tensor | None = None):
+        check_loss(reduction, weight=weight, pos_weight=pos_weight)
         self.thresh, self.pos_weight, self.reduction, self.weight = thresh, pos_weight, reduction, weight
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
@@ -141,6 +157,7 @@ class BCELossFlat:
     """Binary cross-entropy of predictions that are probabilities, such as those of a learner with `y_range=(0, 1)`."""
 
     def __init__(self, reduction: str = "mean", weight: Tensor | None = None, thresh: float = 0.5):
+        check_loss(reduction, weight=weight)
         self.reduction, self.weight, self.thresh = reduction, weight, thresh
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
@@ -162,6 +179,7 @@ class MSELossFlat:
     function = staticmethod(F.mse_loss)
 
     def __init__(self, reduction: str = "mean"):
+        check_loss(reduction)
         self.reduction = reduction
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.anneal import SchedExp
@@ -103,7 +104,8 @@ def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
     Raises:
         TrainingError: E502 for rates or a number of steps that cannot work.
     """
-    if not 0 < start_lr < end_lr or num_it < 2:
+    check_counts(num_it=num_it)
+    if not 0 < start_lr < end_lr < math.inf or num_it < 2:
         raise TrainingError("E502", received=f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it}",
                             expected="0 < start_lr < end_lr and at least 2 steps", fix="use the defaults first")
     put_back: list = []

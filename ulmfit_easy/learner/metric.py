@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ulmfit_easy._fastcore import camel2snake
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.made import made
 from ulmfit_easy.models.softmax import IGNORE, LMOutput
 
 
@@ -149,8 +150,9 @@ class AccumMetric(Metric):
 
     Args:
         func: from (predictions, targets) to a number.
-        dim_argmax: the dimension along which the likeliest class is taken, or None.
-        activation: what is done to predictions first: "no", "sigmoid", "softmax", "binarysoftmax" (the last class's
+        dim_argmax: the dimension of the classes: with `activation="no"` the likeliest one is taken, or for None none;
+            an activation gives its own numbers, as in fastai, and no decision is made of them.
+        activation: what is done to predictions: "no", "sigmoid", "softmax", "binarysoftmax" (the last class's
             probability); "probs" and "decoded" leave it to the loss, its probabilities or its decisions.
         thresh: predictions from this number on are True, or None.
         to_np, invert_arg: whether `func` wants numpy arrays; whether it wants the targets first.
@@ -182,7 +184,7 @@ class AccumMetric(Metric):
                                 expected="one that adds up over tokens", fix="use accuracy and Perplexity()")
         dim = -1 if self.dim_argmax is None else self.dim_argmax
         preds = ACTIVATIONS[self.activation](learn, dim)
-        if self.dim_argmax is not None:
+        if self.dim_argmax is not None and self.activation == "no":
             preds = preds.argmax(dim)
         if self.thresh is not None:
             preds = preds >= self.thresh
@@ -237,9 +239,8 @@ ACTIVATIONS = {
 
 
 def as_metric(metric) -> Metric:
-    """A `Metric` as it is (a copy of a shared one), a class of one called, a plain function averaged."""
-    if isinstance(metric, type) and issubclass(metric, Metric):
-        metric = metric()
+    """A `Metric` as it is (a copy of a shared one), what makes one called, a plain function averaged."""
+    metric = made(metric, Metric, "metrics")
     if not isinstance(metric, Metric) and not callable(metric):
         raise TrainingError("E502", received=f"metrics with {metric!r}", expected="metrics, or functions of "
                             "(predictions, targets)", fix="pass the metric itself, not its name: metrics=accuracy")

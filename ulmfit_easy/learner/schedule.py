@@ -5,6 +5,7 @@ from collections import defaultdict
 import numpy as np
 
 from ulmfit_easy._fastcore import listify
+from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.anneal import SchedCos, combine_scheds, combined_cos, slanted_triangular
 from ulmfit_easy.learner.events import Callback
@@ -58,6 +59,7 @@ def fit_one_cycle(learn, n_epoch, lr_max, div, div_final, pct_start, moms, cbs, 
     if len(moms) != 3:
         raise TrainingError("E502", received=f"moms={moms}", expected="three momenta: at the start, in the middle, at "
                             "the end", fix="write moms=(0.8, 0.7, 0.8)")
+    check_numbers(0, without=[0, np.inf], div=div, div_final=div_final)
     lr = _rates(learn, lr_max)
     scheds = {"lr": combined_cos(pct_start, lr / div, lr, lr / div_final), "mom": combined_cos(pct_start, *moms)}
     learn.fit(n_epoch, lr, cbs=[ParamScheduler(scheds), *listify(cbs)], **fit)
@@ -65,6 +67,7 @@ def fit_one_cycle(learn, n_epoch, lr_max, div, div_final, pct_start, moms, cbs, 
 
 def fit_flat_cos(learn, n_epoch, lr, div_final, pct_start, cbs, **fit):
     """A flat rate, then a cosine down."""
+    check_numbers(0, without=[0, np.inf], div_final=div_final)
     lr = _rates(learn, lr)
     scheds = {"lr": combined_cos(pct_start, lr, lr, lr / div_final)}
     learn.fit(n_epoch, lr, cbs=[ParamScheduler(scheds), *listify(cbs)], **fit)
@@ -83,6 +86,7 @@ def fit_sgdr(learn, n_cycles, cycle_len, lr_max, cycle_mult, cbs, **fit):
 
 def fit_stlr(learn, n_epoch, lr_max, cut_frac, ratio, cbs, **fit):
     """Slanted triangular rates over all batches of the fit."""
+    check_counts(0, n_epoch=n_epoch)
     lr, total = _rates(learn, lr_max), n_epoch * len(learn.dls.train)
 
     def schedule(pos):
@@ -93,6 +97,8 @@ def fit_stlr(learn, n_epoch, lr_max, cut_frac, ratio, cbs, **fit):
 
 def fine_tune(learn, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div, **fit):
     """Train the last group alone, then all groups with lower rates below."""
+    check_counts(0, epochs=epochs, freeze_epochs=freeze_epochs)
+    check_numbers(0, without=[0, np.inf], base_lr=base_lr, lr_mult=lr_mult, div=div)
     learn.freeze()
     learn.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, **fit)
     base_lr /= 2

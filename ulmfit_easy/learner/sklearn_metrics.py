@@ -142,31 +142,36 @@ def _multi(name: str, thresh: float, sigmoid: bool, flatten: bool = False, **kwa
                           flatten=flatten, **kwargs)
 
 
-def F1ScoreMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1, average="macro", sample_weight=None):
+def F1ScoreMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1,
+                 average="macro", sample_weight=None) -> AccumMetric:
     """`F1Score` of several labels a text; `sigmoid=False` where predictions are probabilities already."""
     return _multi("f1_score", thresh, sigmoid, labels=labels, pos_label=pos_label, average=average,
                   sample_weight=sample_weight, zero_division=0)
 
 
-def FBetaMulti(beta, thresh=0.5, sigmoid=True, labels=None, pos_label=1, average="macro", sample_weight=None):
+def FBetaMulti(beta, thresh=0.5, sigmoid=True, labels=None, pos_label=1,
+               average="macro", sample_weight=None) -> AccumMetric:
     """`FBeta` of several labels a text."""
     return _multi("fbeta_score", thresh, sigmoid, beta=beta, labels=labels, pos_label=pos_label, average=average,
                   sample_weight=sample_weight, zero_division=0)
 
 
-def PrecisionMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1, average="macro", sample_weight=None):
+def PrecisionMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1,
+                   average="macro", sample_weight=None) -> AccumMetric:
     """`Precision` of several labels a text."""
     return _multi("precision_score", thresh, sigmoid, labels=labels, pos_label=pos_label, average=average,
                   sample_weight=sample_weight, zero_division=0)
 
 
-def RecallMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1, average="macro", sample_weight=None):
+def RecallMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1,
+                average="macro", sample_weight=None) -> AccumMetric:
     """`Recall` of several labels a text."""
     return _multi("recall_score", thresh, sigmoid, labels=labels, pos_label=pos_label, average=average,
                   sample_weight=sample_weight, zero_division=0)
 
 
-def JaccardMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1, average="macro", sample_weight=None):
+def JaccardMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1,
+                 average="macro", sample_weight=None) -> AccumMetric:
     """`Jaccard` of several labels a text."""
     return _multi("jaccard_score", thresh, sigmoid, labels=labels, pos_label=pos_label, average=average,
                   sample_weight=sample_weight, zero_division=0)

@@ -1,5 +1,6 @@
 """The classifier: an encoder that reads documents window by window, and a head that pools what it read."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ulmfit_easy.data.checks import check_numbers
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.archs import get_arch, resolve_config
 from ulmfit_easy.models.pooling import masked_concat_pool
@@ -108,6 +110,10 @@ class SigmoidRange(nn.Module):
 
     def __init__(self, low: float, high: float):
         super().__init__()
+        check_numbers(-math.inf, without=(-math.inf, math.inf), low=low, high=high)
+        if not low < high:
+            raise TrainingError("E502", received=f"y_range=({low}, {high})", expected="(lowest, highest)",
+                                fix="put the lower number first")
         self.low, self.high = low, high
 
     def forward(self, x: Tensor) -> Tensor:

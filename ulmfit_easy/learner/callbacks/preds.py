@@ -1,5 +1,6 @@
 """Callbacks about predictions: gather those of a validation, fetch some after each epoch, predict with dropout."""
 
+import copy
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -172,11 +173,9 @@ def row_losses(loss_func, pred, target) -> Tensor:
     reduction = getattr(loss_func, "reduction", None)
     if reduction is None:
         return loss_func(pred, target).expand(len(target))
-    try:
-        loss_func.reduction = "none"
-        return loss_func(pred, target).reshape(len(target), -1).mean(1)
-    finally:
-        loss_func.reduction = reduction
+    of_rows = copy.copy(loss_func)  # the learner's own is not touched: another thread may ask it
+    of_rows.reduction = "none"
+    return of_rows(pred, target).reshape(len(target), -1).mean(1)
 
 
 class FetchPredsCallback(Callback):

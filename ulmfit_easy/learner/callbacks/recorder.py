@@ -7,6 +7,7 @@ import torch
 
 from ulmfit_easy import viz
 from ulmfit_easy._fastcore import listify
+from ulmfit_easy.data.checks import check_numbers
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.metrics import AvgLoss, AvgSmoothLoss, as_metric
 
@@ -45,6 +46,7 @@ class Recorder(Callback):
 
     def __init__(self, add_time: bool = True, train_metrics: bool = False, valid_metrics: bool = True,
                  beta: float = 0.98):
+        check_numbers(0, 1, without=[1], beta=beta)
         self.add_time, self.train_metrics, self.valid_metrics = add_time, train_metrics, valid_metrics
         self.smooth_loss, self.valid_loss = AvgSmoothLoss(beta), AvgLoss()
         self.lrs, self.losses, self.iters, self.values, self.hps, self.log = [], [], [], [], {}, []
@@ -137,8 +139,8 @@ class Recorder(Callback):
             m.load_state_dict(measured)
 
     def value_of(self, name: str):
-        """The last value of a column of the table, e.g. `valid_loss`."""
-        return dict(zip(self.metric_names, self.log, strict=True))[name]
+        """The last value of a column of the table, e.g. `valid_loss`; of several with one name, of the first."""
+        return self.log[self.metric_names.index(name)]
 
     def plot_loss(self, skip_start=5, with_valid=True, log=False, show_epochs=False, ax=None):
         """Plot the training loss of each batch and the validation loss of each epoch; returns the axes.

@@ -1,5 +1,6 @@
 """Callbacks of recurrent models: the hidden state, what the model returns, and the AR and TAR penalties."""
 
+from ulmfit_easy.data.checks import check_numbers
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.models.classifier import ClassifierOutput
 from ulmfit_easy.models.softmax import LMOutput
@@ -11,12 +12,15 @@ class HiddenState(Callback):
     Row b of a batch continues row b of the one before, so the state is kept, but detached: gradients stop at the
     border of a batch. It starts at zero before training, before validation, and where the batch size changes; a
     validation that a callback asks for in the middle of training leaves the state of training as it was.
+    A model of your own that has a `reset()` is reset at these moments too.
     """
 
     hidden = kept = None
 
     def reset(self):
         self.hidden = None
+        if callable(own := getattr(self.learn.model, "reset", None)):
+            own()
 
     before_fit = before_train = after_fit = cleanup_fit = reset
 
@@ -30,7 +34,9 @@ class HiddenState(Callback):
         self.hidden = state["hidden"] and [tuple(s.to(device) for s in layer) for layer in state["hidden"]]
 
     def before_validate(self):
-        self.kept, self.hidden = self.hidden, None
+        kept = self.hidden
+        self.reset()
+        self.kept = kept
 
     def cleanup_validate(self):
         self.hidden, self.kept = self.kept, None
@@ -102,6 +108,7 @@ class RNNRegularizer(Callback):
     order, run_valid = 1, False  # after RNNCallback
 
     def __init__(self, alpha: float = 0.0, beta: float = 0.0):
+        check_numbers(0, alpha=alpha, beta=beta)
         self.alpha, self.beta = alpha, beta
 
     def after_loss(self):

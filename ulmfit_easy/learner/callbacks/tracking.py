@@ -5,14 +5,17 @@ import io
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn.utils import get_total_norm
 
 from ulmfit_easy.bundle.artefact import weights_place
+from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.files import write_bytes
 from ulmfit_easy.learner.callbacks.finite import first_in_backward, first_in_forward
 from ulmfit_easy.learner.events import Callback, CancelFitException
+from ulmfit_easy.learner.metric import name_of
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.places import file_place
 from ulmfit_easy.terminal import say
@@ -26,7 +29,7 @@ class TrackerCallback(Callback):
     """Base of callbacks that follow one column of the table: `self.new_best` tells whether this epoch was the best.
 
     Args:
-        monitor: a column of the table, e.g. `valid_loss`, `accuracy`.
+        monitor: a column of the table, e.g. `valid_loss`, `accuracy`; of two with one name, the first.
         comp: `operator.lt` or `operator.gt`; None takes "lower is better" for losses, errors and perplexity.
         min_delta: how much better counts as better.
         reset_on_fit: whether each fit has a best of its own.
@@ -35,6 +38,11 @@ class TrackerCallback(Callback):
     order, in_lr_find = 60, False
 
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, reset_on_fit=True):
+        if comp is not None and not isinstance(comp(0, 1), bool | np.bool_):
+            raise TrainingError("E502", received=f"comp={name_of(comp)}, which does not say which of two is better",
+                                expected="operator.lt if lower is better, operator.gt if higher is",
+                                fix="leave it out: losses, errors and perplexity are better if lower")
+        check_numbers(-math.inf, without=(math.inf, -math.inf), min_delta=min_delta)
         self.monitor, self.comp, self.min_delta, self.reset_on_fit = monitor, comp, min_delta, reset_on_fit
         self.best, self.new_best = None, False
 
@@ -82,6 +90,7 @@ class SaveModelCallback(TrackerCallback):
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, fname="model", every_epoch=False,
                  at_end=False, with_opt=False, reset_on_fit=True):
         super().__init__(monitor, comp, min_delta, reset_on_fit)
+        check_counts(0, every_epoch=every_epoch)
         self.fname, self.every_epoch, self.at_end, self.with_opt = fname, every_epoch, at_end, with_opt
 
     def before_fit(self):
@@ -120,6 +129,7 @@ class PatientCallback(TrackerCallback):
 
     def __init__(self, monitor, comp, min_delta, patience, reset_on_fit):
         super().__init__(monitor, comp, min_delta, reset_on_fit)
+        check_counts(patience=patience)
         self.patience = patience
 
     def before_fit(self):
@@ -172,6 +182,8 @@ class ReduceLROnPlateau(PatientCallback):
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1, factor=10.0, min_lr=0,
                  reset_on_fit=True):
         super().__init__(monitor, comp, min_delta, patience, reset_on_fit)
+        check_numbers(1, without=[1, math.inf], factor=factor)
+        check_numbers(0, min_lr=min_lr)
         self.factor, self.min_lr = factor, min_lr
 
     def after_epoch(self):

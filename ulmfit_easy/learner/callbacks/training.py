@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import Callback, CancelBatchException, CancelTrainException, CancelValidException
 from ulmfit_easy.models.precision import PRECISIONS
@@ -51,6 +52,7 @@ class GradientClip(Callback):
     order, run_valid = 11, False  # after MixedPrecision, which unscales the gradients
 
     def __init__(self, max_norm: float = 1.0, norm_type: float = 2.0):
+        check_numbers(0, without=[0], max_norm=max_norm, norm_type=norm_type)
         self.max_norm, self.norm_type = max_norm, norm_type
 
     def before_step(self):
@@ -67,6 +69,7 @@ class GradientAccumulation(Callback):
     order, run_valid = 6, False
 
     def __init__(self, n_acc: int = 32):
+        check_counts(n_acc=n_acc)
         self.n_acc, self.count = n_acc, 0
 
     def state_dict(self) -> dict:
@@ -101,6 +104,7 @@ class ShortEpochCallback(Callback):
     order, in_lr_find = 900, False  # after all that counts or records the batch
 
     def __init__(self, pct: float = 0.01, short_valid: bool = True):
+        check_numbers(0, 1, pct=pct)
         self.pct, self.short_valid = pct, short_valid
 
     def after_batch(self):
@@ -118,6 +122,7 @@ class SkipToEpoch(Callback):
     order, in_lr_find = 70, False  # before a checkpoint, which knows better
 
     def __init__(self, epoch: int):
+        check_counts(0, epoch=epoch)
         self.first = epoch
 
     def before_fit(self):

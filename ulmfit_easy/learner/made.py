@@ -1,0 +1,25 @@
+"""What was passed as a class, or as a function that makes something, made."""
+
+import inspect
+from functools import partial
+
+from ulmfit_easy.errors import TrainingError
+
+
+def made(thing, of: type, name: str):
+    """What `thing` makes without arguments, if it is a class of `of`, a function annotated so, or a partial of one.
+
+    Anything else comes back as it is. `of=object` takes classes only. E502, before training, for one that wants
+    arguments; `name` is the parameter.
+    """
+    maker = thing.func if isinstance(thing, partial) else thing
+    gives = maker if isinstance(maker, type) else getattr(maker, "__annotations__", {}).get("return")
+    if not (isinstance(gives, type) and issubclass(gives, of)) or (gives is not maker and of is object):
+        return thing
+    try:
+        inspect.signature(thing).bind()
+    except TypeError as e:
+        own = maker.__name__
+        raise TrainingError("E502", received=f"{name} with {own}, which was not called ({e})",
+                            expected=f"what {own} makes", fix=f"call it with its arguments: {own}(...)") from e
+    return thing()
