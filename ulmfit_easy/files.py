@@ -131,7 +131,7 @@ def _made_for(path: Path):
         try:
             new = tmp / path.name
             yield new
-            _fsync(path.parent)
+            _fsync(tmp.parent)
         except Exception as e:
             if _is_full(e):
                 raise _no_room(path, tmp, e) from e
