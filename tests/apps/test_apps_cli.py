@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from ulmfit_easy.apps import cli
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.data.tables import read_table
 from ulmfit_easy.data.toy import toy_reviews
+from ulmfit_easy.errors import FileError
+from ulmfit_easy.files import atomic_folder
 from ulmfit_easy.recipes import presets
 from ulmfit_easy.recipes.estimator import ULMFiT
 
@@ -441,3 +444,17 @@ def test_ctrl_c_in_the_first_seconds_stops_too(reviews, tmp_path):
             time.sleep(wait)
             process.send_signal(signal.SIGINT)
             assert (process.communicate(timeout=60)[1], process.returncode) == ("ulmfit: stopped\n", 130)
+
+
+def test_a_model_is_kept_if_its_place_is_taken_while_it_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "spare"))
+    (tmp_path / "spare").mkdir()
+
+    def save(path):
+        with atomic_folder(path) as tmp:
+            (tmp / "model").write_text("trained")
+
+    cli.keep(save, tmp_path / "out")
+    with pytest.raises(FileError, match="E411.*something is: model, when.*move the model from .*spare"):
+        cli.keep(save, tmp_path / "out")
+    assert [p.read_text() for p in (tmp_path / "spare").rglob("model") if p.is_file()] == ["trained"]

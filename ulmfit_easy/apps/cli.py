@@ -4,6 +4,7 @@ import argparse
 import csv
 import os
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -173,10 +174,25 @@ def run_train(args):
                             fix="leave --backwards out: --bidir trains both directions")
     model = ULMFiT(preset=args.preset, pretrained=pretrained, backwards=args.backwards, bidir=args.bidir,
                    lang=args.lang, class_weight=args.class_weight, seed=args.seed, verbose=not args.quiet)
-    model.fit(df[args.text], df[args.label], more or None).save(args.out)
+    model.fit(df[args.text], df[args.label], more or None)
+    keep(model.save, args.out)
     if not args.quiet:
         say(f"Saved to {args.out}. Next: " + next_line("predict", args.out, "FILE", *same_flags(
             args, "encoding", "delimiter", "quoting")))
+
+
+def keep(save, out: Path):
+    """Save what was trained; in a temporary folder, with E411 that names it, if its own place is no longer free."""
+    from ulmfit_easy.errors import FileError
+
+    try:
+        save(out)
+    except (UlmfitError, OSError) as e:
+        spare = Path(tempfile.mkdtemp(prefix="ulmfit-")) / "model"
+        save(spare)
+        raise FileError("E411", received=f"{getattr(e, 'received', e)}, when the training was over",
+                        expected="the place as it was before the training",
+                        fix=f"move the model from {spare}, where it was saved instead") from e
 
 
 def run_lm(args):
@@ -199,7 +215,7 @@ def run_lm(args):
     dls = lm_data(texts, p, pretrained, seed=args.seed, backwards=args.backwards, lang=args.lang)
     learn = new_lm(dls, p, pretrained)
     (finetune_lm if pretrained else pretrain_lm)(learn, p)
-    learn.export(args.out.absolute())  # a relative path would be one under learn.path
+    keep(learn.export, args.out.absolute())  # a relative path would be one under learn.path
     say(f"Saved to {args.out}. Next: " + next_line("train", "FILE", "--pretrained", args.out, *same_flags(
         args, "text", "backwards", "encoding", "delimiter", "quoting")))
 
