@@ -266,11 +266,15 @@ def read_bytes(path, max_bytes: int) -> bytes:
     return data
 
 
-def read_json(path, max_bytes: int = 64 << 20):
-    """Read a JSON file of bounded size and with finite numbers; E401 if it is something else."""
+def read_json(path, max_bytes: int = 64 << 20, *, errors: str = "strict"):
+    """Read a JSON file of bounded size and with finite numbers; E401 if it is something else.
+
+    Args:
+        errors: "surrogateescape" takes names of files too, which may be no UTF-8.
+    """
     path = existing(path)
     try:
-        return json_of(read_bytes(path, max_bytes))
+        return json_of(read_bytes(path, max_bytes), errors)
     except FileError:
         raise
     except (ValueError, RecursionError, OSError) as e:
@@ -281,13 +285,13 @@ def read_json(path, max_bytes: int = 64 << 20):
 MAX_CONTAINERS = 1_000_000  # lists and objects: empty ones take 60 times their two bytes
 
 
-def json_of(data: bytes):
+def json_of(data: bytes, errors: str = "strict"):
     """The value of some JSON with finite numbers and whole characters; ValueError for anything else."""
     if (n := data.count(b"[") + data.count(b"{")) > MAX_CONTAINERS:
         raise ValueError(f"{n:,} lists and objects, more than {MAX_CONTAINERS:,}")
     value = json.loads(data.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
     if b"\\ud" in data or b"\\uD" in data:  # half of a character, which no file can hold
-        json.dumps(value, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False).encode(errors=errors)
     return value
 
 

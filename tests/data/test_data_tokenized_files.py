@@ -94,6 +94,18 @@ def test_rules_that_cannot_be_compared_are_never_the_same(folder):
     assert tokens_in(tokenize_folder(folder, rules=rules, **HERE))[0] == ["Good", "film"]
 
 
+def test_a_file_of_the_user_in_the_folder_of_tokens_is_not_lost(folder):
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("names may be no UTF-8")
+    out = tokenize_folder(folder, **HERE)
+    (out / "pos" / "notes.txt").write_text("mine")
+    for skip in (True, False):
+        with pytest.raises(TrainingError, match="E502.*something is: pos/notes.txt"):
+            tokenize_folder(folder, skip_if_exists=skip, **HERE)
+    assert (out / "pos" / "notes.txt").read_text() == "mine"
+    (out / "pos" / "notes.txt").unlink()
+    assert tokenize_folder(folder, skip_if_exists=False, **HERE) == out
+
+
 def lower(text):
     return text.lower()
 

@@ -130,7 +130,7 @@ def _tokenize(files, path, output_dir, names, tokenizer, n_workers, encoding, ke
                 "files": [name.as_posix() for name in names]}
 
     if keep and described and all((output_dir / name).is_file() for name in (*names, COUNTER, LENGTHS, MADE_OF)) \
-            and read_json(output_dir / MADE_OF) == made_of(map(_hash, texts)):
+            and read_json(output_dir / MADE_OF, errors="surrogateescape") == made_of(map(_hash, texts)):
         return output_dir
     with atomic_folder(output_dir, _foreign) as tmp:
         count, lengths, hashes = Counter(), {}, []  # of the very texts that are tokenized: files may change meanwhile
@@ -151,8 +151,9 @@ def _foreign(path: Path) -> list[str]:
     found = [file for part in members(path) for file in (part.rglob("*") if part.is_dir() else [part])]
     names = [file.relative_to(path).as_posix() for file in found if file.is_symlink() or not file.is_dir()]
     try:
-        made_of = read_json(path / MADE_OF)
-        names_of = made_of.get("files") or read_json(path / LENGTHS)  # the first folders had no list
+        made_of = read_json(path / MADE_OF, errors="surrogateescape")
+        names_of = made_of.get("files")  # the first folders had no list
+        names_of = names_of or read_json(path / LENGTHS, errors="surrogateescape")
         ours = {COUNTER, LENGTHS, MADE_OF, *names_of} if {"tokenizer", "texts"} <= made_of.keys() else set()
     except (FileError, AttributeError, KeyError, TypeError):
         ours = set()

@@ -124,7 +124,7 @@ class Plan:
     @classmethod
     def load(cls, folder: Path) -> "Plan":
         """The plan of a run's folder; E404 if there is none, E401 if it is none of ours."""
-        values = read_json(folder / FILE)
+        values = read_json(folder / FILE, errors="surrogateescape")
         try:
             return cls(**values)
         except TypeError as e:
