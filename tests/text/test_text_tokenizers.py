@@ -72,7 +72,25 @@ def test_a_word_without_an_end_comes_in_parts():
 @pytest.mark.parametrize("lang", ["ja", "ko", "th", "vi", "zh"])
 def test_languages_whose_spacy_class_needs_more_packages_get_the_plain_rules(lang):
     text = "今日は、(いい) 天気。 A b's"
-    assert list(SpacyTokenizer(lang)([text])) == [plain_spacy("xx")(text)]
+    assert list(SpacyTokenizer(lang, chars=False)([text])) == [plain_spacy("xx")(text)]
+
+
+@pytest.mark.parametrize("lang, text, tokens", [
+    ("zh", "xxbos 我买了 iPhone，很好！ 3.5分", "xxbos 我 买 了 iPhone ， 很 好 ！ 3.5 分"),
+    ("ja", "今日は、スマホ xxmaj hello。", "今 日 は 、 ス マ ホ xxmaj hello 。"),
+    ("th", "ที่นี่ ดีมาก (ok)", "ที่ นี่ ดี ม า ก ( ok )"), ("ko", "이 영화는 中", "이 영화는 中")])
+def test_a_character_is_a_token_in_scripts_without_blanks_and_comes_back_as_text(lang, text, tokens):
+    assert list(SpacyTokenizer(lang)([text])) == [tokens.split()]
+    back = "我买了手机，很好。" if lang != "ko" else "我 买 了 手 机 ， 很 好 。"
+    assert Tokenizer(lang=lang).detokenize(Tokenizer(lang="zh")("我买了手机，很好。")) == back
+
+
+def test_chinese_that_was_saved_before_it_came_in_characters_keeps_its_tokens():
+    config = Tokenizer(lang="zh").config()
+    assert config["tok"]["params"].pop("chars") is True
+    old = Tokenizer.from_config(json.loads(json.dumps(config)))
+    assert old("我买了") == ["xxbos", "我买了"] and Tokenizer(lang="zh")("我买了") == ["xxbos", "我", "买", "了"]
+    assert "chars" not in old.config()["tok"]["params"] and old.fingerprint != Tokenizer(lang="zh").fingerprint
 
 
 def test_a_text_beyond_a_million_characters_is_the_sum_of_its_parts():

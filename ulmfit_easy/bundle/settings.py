@@ -23,11 +23,12 @@ MOST_LAYERS = 100  # of an encoder
 MOST_RULES, MOST_BUILT_IN = 100, 20  # each is a walk over the text; the built-in ones cost a file a word each
 
 _CUSTOM = only({"custom": text})  # a function that the user must pass in again
-_SPLITTERS = {
-    "SpacyTokenizer": {"lang": language, "special_toks": each(text, MOST)},
-    "BaseTokenizer": {"split_char": or_none(text)},
-    "SentencePieceTokenizer": {"lang": language, "base64": or_none(text)},
-}
+_WORDS = {"lang": language, "special_toks": each(text, MOST)}
+_SPLITTERS = [
+    ("SpacyTokenizer", _WORDS), ("SpacyTokenizer", _WORDS | {"chars": flag}),
+    ("BaseTokenizer", {"split_char": or_none(text)}),
+    ("SentencePieceTokenizer", {"lang": language, "base64": or_none(text)}),
+]
 
 
 def _rules(value) -> list:
@@ -39,7 +40,7 @@ def _rules(value) -> list:
 
 _TOKENIZER = only({
     "tok": any_of(_CUSTOM, *(only({"name": one_of(splitter), "params": only(params)})
-                             for splitter, params in _SPLITTERS.items())),
+                             for splitter, params in _SPLITTERS)),
     "rules": _rules, "post_rules": _rules, "mark_fields": or_none(flag)})
 _MODEL = {**language_model.SETTINGS, **classifier.SETTINGS}
 _DATA = {**Preparation.SETTINGS, "backwards": or_none(flag), "tokenizer": or_none(_TOKENIZER)}

@@ -10,6 +10,7 @@ import numpy as np
 
 from ulmfit_easy.data.languages import guess_language
 from ulmfit_easy.data.targets import twins
+from ulmfit_easy.text.words import NO_BLANKS
 from ulmfit_easy.viz import printable
 
 RARE = 10  # training texts of a class below which hardly anything can be learned of it
@@ -107,6 +108,9 @@ def check_languages(scan: Scan) -> Iterator[Finding]:
     """Texts that seem to be in other languages than most."""
     told = Counter(filter(None, scan.languages))
     main = max(told, key=told.get, default=None)
+    if main in NO_BLANKS:
+        yield Finding("note", f"no blanks between words ({main})", [], f'pass lang="{main}", or better '
+                      f'tok_tfm=SentencePieceTokenizer(lang="{main}")')
     others = [i for i, language in enumerate(scan.languages) if language not in (None, main)]
     if len(others) > OTHERS * told.total():
         yield scan.counted("note", f"texts that seem to be in other languages than {main}", others,

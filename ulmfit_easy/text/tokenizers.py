@@ -134,7 +134,9 @@ class Tokenizer(TellsAbsent):
     def detokenize(self, tokens: Iterable[str]) -> str:
         """The text that tokens of this tokenizer stand for, in its own spacing; see `vocab.detokenize`."""
         words = getattr(self.tok, "words", None)
-        return detokenize(tokens) if words is None else detokenize(words(tokens), tighten=False)
+        if words is not None:
+            return detokenize(words(tokens), tighten=False)
+        return self.tok.joined(detokenize(tokens)) if self._builtin() == "SpacyTokenizer" else detokenize(tokens)
 
     @property
     def fingerprint(self) -> str | None:
@@ -194,7 +196,9 @@ class Tokenizer(TellsAbsent):
 
         try:
             if "name" in config["tok"]:
-                tok = _TOKENIZERS[config["tok"]["name"]](**config["tok"]["params"])
+                name, params = config["tok"]["name"], config["tok"]["params"]
+                before = {"chars": False} if name == "SpacyTokenizer" else {}  # of configs that have no such key
+                tok = _TOKENIZERS[name](**before | params)
             elif tok is None:
                 raise _not_restored(f"the tokenizer {config['tok']['custom']!r}", "pass it: tok=...")
             pre, post = map(restore, config["rules"]), map(restore, config["post_rules"])

@@ -10,6 +10,13 @@ from ulmfit_easy.text.special import SPECIAL_TOKENS
 
 NEED_EXTRAS = {"ja", "ko", "th", "vi", "zh"}  # their spaCy classes want packages of their own
 
+NO_BLANKS = {"ja", "th", "zh"}  # between words; a character is a token, as in spaCy's own Chinese
+_SCRIPT = ("\u0e01-\u0e5b\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+           "\U00020000-\U0003ffff")  # Thai, kana, Chinese characters
+_MARK = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u3099\u309a"  # above or below the character before
+_BY_CHARACTER = re.compile(rf"[{_SCRIPT}][{_MARK}]*|[^\s{_SCRIPT}]+|(?<!\S)\s+|(?! )\s+")
+_BETWEEN = re.compile(rf"(?<=[{_SCRIPT}\u3001-\u3003\uff01-\uff65]) (?=[{_SCRIPT}\u3001-\u3003\uff01-\uff65])")
+
 # spaCy's chunks: words, and white space of which one blank after a word belongs to the word.
 _CHUNK = re.compile(r"\S+|(?<!\S)\s+|(?! )\s+")
 LONGEST = 2_500  # characters of a chunk: spaCy needs time that grows with their square
@@ -38,28 +45,38 @@ class SpacyTokenizer:
     `_Chunks.across`), so that every chunk is tokenized once. Nor is there a limit of 1,000,000 characters: a
     text of any length is read in time and memory that grow with it, in blocks cut at white space. What has
     more than 2,500 characters without a blank is no word, and comes in parts of as many.
-    Japanese, Korean, Thai, Vietnamese and Chinese get spaCy's plain rule tokenizer.
+    Japanese, Korean, Thai, Vietnamese and Chinese get spaCy's plain rule tokenizer. In Japanese, Thai and Chinese,
+    which put no blanks between words, each character of their scripts is a token. `SentencePieceTokenizer` learns
+    longer pieces, and suits them better.
 
     Args:
         special_toks: tokens that are never split; the nine control tokens by default.
         buf_sz: taken for fastai's signature; texts are streamed one by one.
+        chars: make a token of each Chinese, Japanese and Thai character; by default in these languages. Models that
+            were saved before this was possible have False.
 
     Raises: TrainingError E502 at the first text if spaCy does not know the language.
     """
 
-    def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, buf_sz: int = 5000):
-        self.lang, self.buf_sz = lang, buf_sz
+    def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, buf_sz: int = 5000,
+                 *, chars: bool | None = None):
+        self.lang, self.buf_sz, self.chars = lang, buf_sz, lang in NO_BLANKS if chars is None else chars
         self.special_toks = list(SPECIAL_TOKENS if special_toks is None else special_toks)
 
     def params(self) -> dict:
-        return {"lang": self.lang, "special_toks": self.special_toks}
+        return {"lang": self.lang, "special_toks": self.special_toks} | ({"chars": True} if self.chars else {})
 
     def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        language = self.lang, tuple(self.special_toks)
+        language = self.lang, tuple(self.special_toks), *([True] if self.chars else [])
         for text in texts:
             if _chunks(*language).room < 0:
                 _chunks.cache_clear()
             yield _chunks(*language).tokens(text)
+
+
+    def joined(self, text: str) -> str:
+        """The text without the blanks between characters that were tokens."""
+        return _BETWEEN.sub("", text) if self.chars else text
 
 
 WordTokenizer = SpacyTokenizer
@@ -68,7 +85,7 @@ WordTokenizer = SpacyTokenizer
 class _Chunks(dict):
     """chunk -> its tokens, filled by spaCy on demand; thrown away, with spaCy's memory, once `room` < 0."""
 
-    def __init__(self, lang, special_toks):
+    def __init__(self, lang, special_toks, chars=False):
         import spacy
         from spacy.symbols import ORTH
         from spacy.tokenizer import Tokenizer as SpacyRules
@@ -84,6 +101,7 @@ class _Chunks(dict):
                            tok.token_match, tok.url_match)
         for token in special_toks:
             tok.add_special_case(token, [{ORTH: token}])
+        self.chars = chars
         self.room = 1 << 23  # characters, 32 more for each chunk: about 100 MB
         # spaCy looks for special cases a second time, among the tokens of the whole text. What it looks for
         # is what a special case would be without being one. Of interest: those that differ, and the seams
@@ -112,6 +130,8 @@ class _Chunks(dict):
 
     def of_block(self, text: str) -> list[str]:
         """The tokens of a text of moderate length."""
+        if self.chars:
+            return list(chain.from_iterable(map(self.__getitem__, _BY_CHARACTER.findall(text))))
         chunks = _CHUNK.findall(text)
         tokens = list(chain.from_iterable(map(self.__getitem__, chunks)))
         if self.across(text, chunks) and max(map(len, chunks)) <= LONGEST:
