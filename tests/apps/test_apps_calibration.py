@@ -8,12 +8,14 @@ from interpret_toys import classifier, data, several_labels
 
 from ulmfit_easy.apps.calibration import (
     Calibrated,
+    _identity,
     best_temperature,
     calibrate,
     expected_calibration_error,
     reliability,
     threshold_for,
 )
+from ulmfit_easy.bundle.artefact import save_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner.losses import BCELossFlat
@@ -151,6 +153,29 @@ def test_a_calibration_of_another_model_or_another_file_is_refused(learn, tmp_pa
     learn.save_encoder(weights)
     with pytest.raises(FileError, match="E401.*no calibration"):
         Calibrated.load(learn, weights)
+
+
+def test_a_calibration_belongs_to_one_models_weights_in_16_bits_too(learn, tmp_path):
+    kept = calibrate(learn).save(tmp_path / "calibration.safetensors")
+    Calibrated.load(load_learner(learn.export(tmp_path / "half", half=True)), kept)
+    other = load_learner(learn.export(tmp_path / "model"))
+    with torch.no_grad():
+        next(other.model.parameters()).add_(0.01)
+    with pytest.raises(FileError, match="E402.*weights of this learner"):
+        Calibrated.load(other, kept)
+
+
+@pytest.mark.parametrize("change", [
+    {"temperature": -1.0}, {"temperature": 0.0}, {"temperature": 1}, {"temperature": "2"}, {"temperature": None},
+    {"temperature": 1e9}, {"logits": None}, {"logits": torch.full((2, 2), float("nan"))}, {"logits": torch.zeros(2)},
+    {"targs": torch.tensor([0, 7])}, {"targs": torch.tensor([0.0, 1.0])}, {"targs": torch.tensor([0])},
+], ids=range(12))
+def test_values_that_no_calibration_has_are_e401(learn, tmp_path, change):
+    values = {"temperature": 1.5, "logits": torch.zeros(2, 2).double(), "targs": torch.tensor([0, 1]), **change}
+    tensors = {k: values.pop(k) for k in ("logits", "targs") if values[k] is not None}
+    kept = save_weights(tmp_path / "c.safetensors", tensors, temperature=values["temperature"], **_identity(learn))
+    with pytest.raises(FileError, match="E401"):
+        Calibrated.load(learn, kept)
 
 
 # --- reliability and expected calibration error ---

@@ -22,6 +22,7 @@ from ulmfit_easy.all import (
     GradientAccumulation,
     SaveModelCallback,
 )
+from ulmfit_easy.bundle.artefact import load_weights, save_weights
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner.callbacks import checkpoint
 from ulmfit_easy.learner.training_state import read_state, write_state
@@ -416,6 +417,44 @@ def test_a_file_of_weights_is_no_checkpoint(tmp_path):
     (tmp_path / "models" / "model.safetensors").rename(tmp_path / "models" / "checkpoint-1.safetensors")
     with pytest.raises(FileError, match="E401"):
         learn.fit(1, cbs=CheckpointCallback("models", resume=True))
+
+
+def update(*path, **changes):
+    """A change of a nested state: values at a path of keys."""
+    def change(state):
+        for key in path:
+            state = state[key]
+        state.update(changes)
+    return change
+
+
+@pytest.mark.parametrize("change", [
+    update(epoch=10**9, done=False), update(epoch="x"), update(epoch=-1), update(done=1), update(opt=[1]),
+    update("loader", position=10**9), update("loader", position=None), update("opt", hypers=[]),
+    update("opt", frozen_idx=99), update("opt", state={"7x": {}}), update("opt", state={"10000": {}}),
+    update("random", "python", words=torch.zeros(3)), update("random", "numpy", key=torch.zeros(3)),
+    update("random", torch=torch.zeros(3)), lambda state: state.pop("opt"), lambda state: state.pop("model"),
+], ids=range(16))
+def test_values_that_no_checkpoint_has_are_refused_before_anything_changes(change, tmp_path):
+    resumed("plain", tmp_path, [])
+    file = tmp_path / "run" / "checkpoint-1.safetensors"
+    values, about = read_state(file)
+    change(values)
+    write_state(file, values, run=about["run"], torch=about["torch"])
+    with pytest.raises(FileError, match="E40[12]"):
+        resumed("plain", tmp_path, [])
+
+
+@pytest.mark.parametrize("opt", [[1], {}, {"hypers": [], "frozen_idx": 0}, {"hypers": 3, "frozen_idx": None}])
+def test_a_saved_learner_with_the_optimizer_of_none_is_e402(opt, tmp_path):
+    learn = fresh("plain", tmp_path)
+    learn.fit(1)
+    file = learn.save("model")
+    tensors, about = load_weights(file)
+    about.pop("format")
+    save_weights(file, tensors, **{**about, "opt": opt})
+    with pytest.raises(FileError, match="E402.*optimizer"):
+        fresh("plain", tmp_path).load("model")
 
 
 # --- Ctrl-C, SIGTERM and SIGKILL --------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, 
 from ulmfit_easy.recipes import estimator
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.pretrain import new_lm
+from ulmfit_easy.recipes.saved import sealed
 
 
 def tiny(**params):
@@ -399,7 +400,8 @@ def spoil(folder, how):
     if callable(how):
         settings = json.loads(file.read_text())
         how(settings)
-        file.write_text(json.dumps(settings))
+        settings = {k: v for k, v in settings.items() if k not in ("format", "made_with", "sha256")}
+        file.write_text(json.dumps(sealed(settings)))  # the hash is right
     else:
         file.write_text(how)
 
@@ -433,3 +435,48 @@ def test_missing_and_foreign_parts_are_coded_errors(model, pair, tmp_path):
     numbers.learners_[0].export((folder / "backwards").absolute())
     with pytest.raises(FileError, match="E402.*same classes"):
         ULMFiT.load(folder)
+
+
+def test_the_halves_of_an_estimator_and_its_settings_belong_together(pair, tmp_path):
+    folder, other = pair.save(tmp_path / "m"), tiny(bidir=True, seed=5).fit(TEXTS, LABELS).save(tmp_path / "o")
+    settings = json.loads((folder / "estimator.json").read_text())
+    (folder / "estimator.json").write_text(json.dumps({**settings, "accuracy": 0.999}))
+    with pytest.raises(FileError, match="E406"):
+        ULMFiT.load(folder)
+    (folder / "estimator.json").write_text(json.dumps(settings))
+    ULMFiT.load(folder)
+    shutil.rmtree(folder / "backwards")
+    shutil.copytree(other / "backwards", folder / "backwards")
+    with pytest.raises(FileError, match="E402.*another estimator"):
+        ULMFiT.load(folder)
+
+
+def test_no_bit_of_a_name_turns_the_check_of_settings_off(model, tmp_path):
+    folder = model.save(tmp_path / "m")
+    raw = (folder / "estimator.json").read_bytes()
+    for name in (b'"sha256"', b'"format"', b'"weights"'):
+        at = raw.index(name) + 1
+        for i in range(8 * (len(name) - 2)):
+            changed = bytearray(raw)
+            changed[at + i // 8] ^= 1 << i % 8
+            (folder / "estimator.json").write_bytes(changed)
+            with pytest.raises(FileError, match="E40[16]"):
+                ULMFiT.load(folder)
+
+
+@pytest.mark.parametrize("change", [lambda s: s.update(format=3), lambda s: s["params"].update(epochs=3)])
+def test_a_model_of_a_newer_version_says_so(model, tmp_path, change):
+    folder = model.save(tmp_path / "m")
+    settings = json.loads((folder / "estimator.json").read_text())
+    change(settings)
+    (folder / "estimator.json").write_text(json.dumps({**settings, "made_with": "ulmfit_easy 9.0"}))
+    with pytest.raises(FileError, match="E401.*made with ulmfit_easy 9.0.*newer version"):
+        ULMFiT.load(folder)
+
+
+def test_settings_of_the_first_version_load(model, tmp_path):
+    folder = model.save(tmp_path / "m")
+    settings = json.loads((folder / "estimator.json").read_text())
+    first = {k: settings[k] for k in ("params", "accuracy", "baseline_accuracy", "ways")}
+    (folder / "estimator.json").write_text(json.dumps(first))
+    assert (ULMFiT.load(folder).predict_proba(TEXTS[:3]) == model.predict_proba(TEXTS[:3])).all()

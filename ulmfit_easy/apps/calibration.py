@@ -13,7 +13,7 @@ from ulmfit_easy.bundle.artefact import load_weights, save_weights
 from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.learner import inference
 from ulmfit_easy.learner.losses import BCELossFlat, activation_of, decodes_of
-from ulmfit_easy.learner.weights import model_file
+from ulmfit_easy.learner.weights import model_file, weights_sha256
 from ulmfit_easy.viz import plot_reliability
 
 COLDEST, HOTTEST = 1 / 20, 20.0  # temperatures beyond these say that the texts cannot tell
@@ -114,10 +114,16 @@ class Calibrated:
         if "temperature" not in kept:
             raise FileError("E401", received=f"{path}, which holds no calibration",
                             expected="a file from calibrated.save", fix="name the file that calibrated.save wrote")
-        if any(kept.get(name) != value for name, value in _identity(learn).items()):
+        own = _identity(learn)
+        kept = {"weights_sha256": own["weights_sha256"], **kept}  # the first files did not say
+        if any(kept.get(name) != value for name, value in own.items()):
             raise FileError("E402", received=f"{path}, the calibration of another model",
-                            expected="the classes and the vocabulary of this learner",
+                            expected="the classes, the vocabulary and the weights of this learner",
                             fix="load it with the learner that was calibrated, or calibrate this one")
+        if not _are_values(kept["temperature"], answers.get("logits"), answers.get("targs")):
+            raise FileError("E401", received=f"{path} with temperature={kept['temperature']!r:.40}, or with answers "
+                            "that are none", expected=f"a temperature from {COLDEST:g} to {HOTTEST:g}, and answers",
+                            fix="calibrate the learner again and save that")
         return cls(learn, kept["temperature"], answers["logits"], answers["targs"])
 
     def on(self, dl=None, ds_idx: int = 1) -> "Calibrated":
@@ -182,7 +188,20 @@ def calibrate(learn, ds_idx: int = 1, dl=None) -> Calibrated:
 
 def _identity(learn) -> dict:
     """By what a learner is known again when its calibration is loaded."""
-    return {"classes": learn.dls.classes, "vocab_sha256": getattr(learn.dls.text_vocab, "sha256", None)}
+    return {"classes": learn.dls.classes, "vocab_sha256": getattr(learn.dls.text_vocab, "sha256", None),
+            "weights_sha256": weights_sha256(learn.model)}
+
+
+def _are_values(temperature, logits, targs) -> bool:
+    """Tell if these can be what `calibrate` found: a temperature in its bounds, and logits with their labels."""
+    if type(temperature) is not float or not COLDEST <= temperature <= HOTTEST or logits is None or targs is None:
+        return False
+    if logits.dim() != 2 or not logits.is_floating_point() or not torch.isfinite(logits).all():
+        return False
+    if targs.dim() == 2:
+        return targs.shape == logits.shape
+    known = not len(targs) or bool(0 <= targs.min() and targs.max() < logits.shape[1])
+    return targs.dtype == torch.int64 and targs.shape == logits.shape[:1] and known
 
 
 def _answers(learn, ds_idx, dl) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ulmfit_easy.bundle.artefact import load_state, load_weights, save_weights
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import FileError
+from ulmfit_easy.learner.weights import check_opt_state
 
 
 def training_state(learn, position: int) -> dict:
@@ -30,6 +31,28 @@ def training_state(learn, position: int) -> dict:
         "callbacks": {key: cb.state_dict() for key, cb in _with_state(learn)},
         "random": random_state(),
     }
+
+
+def check_training_state(learn, state: dict, source):
+    """Raise FileError before anything changes if values of a state cannot be those of this fit.
+
+    E401 for values that no fit has, E402 for an optimizer's state that does not fit.
+    """
+    try:
+        loader, python, numpy = state["loader"], state["random"]["python"], state["random"]["numpy"]
+        counts = state["epoch"], state["train_iter"], loader.get("epoch", 0), loader["position"]
+        possible = (all(type(n) is int and n >= 0 for n in counts) and type(state["done"]) is bool
+                    and state["epoch"] < learn.n_epoch + state["done"] and loader["position"] <= len(learn.dls.train)
+                    and python["words"].shape == (625,) and numpy["key"].shape == (624,)
+                    and state["random"]["torch"].shape == torch.get_rng_state().shape
+                    and all(isinstance(state[name], dict) for name in ("model", "opt", "grads", "callbacks")))
+    except (LookupError, TypeError, AttributeError):
+        possible = False
+    if not possible:
+        raise FileError("E401", received=f"{source} with values that no fit of {learn.n_epoch} epochs of "
+                        f"{len(learn.dls.train):,} batches has", expected="a file written by CheckpointCallback",
+                        fix="delete it and start from the beginning")
+    check_opt_state(learn.opt, state["opt"], source)
 
 
 def load_training_state(learn, state: dict, source):

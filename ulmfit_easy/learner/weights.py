@@ -1,11 +1,14 @@
 """Saving and loading the weights and the optimizer's state of a learner."""
 
+import hashlib
+import math
 from pathlib import Path
 
 import torch
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights, save_weights
-from ulmfit_easy.errors import VocabError, some
+from ulmfit_easy.bundle.tensors import raw_bytes
+from ulmfit_easy.errors import FileError, VocabError, some
 
 
 def model_file(learn, file) -> Path:
@@ -58,9 +61,44 @@ def load(learn, file, device=None, with_opt=True, strict=True):
         state: dict = {}
         for name, tensor in _strip(tensors, "opt.").items():
             index, _, key = name.partition(".")
-            state.setdefault(int(index), {})[key] = tensor.cpu() if key == "step" else tensor
-        learn.opt.load_state_dict({"state": state, **metadata["opt"]})
+            state.setdefault(index, {})[key] = tensor.cpu() if key == "step" else tensor
+        opt = metadata["opt"] if isinstance(metadata["opt"], dict) else {}
+        check_opt_state(learn.opt, {**opt, "state": state}, path)
+        learn.opt.load_state_dict({**opt, "state": {int(i): moments for i, moments in state.items()}})
     return learn
+
+
+def weights_sha256(model) -> str:
+    """The hash of a model's weights, the same for the model that an export in 16 bits gives back."""
+    digest = hashlib.sha256()
+    for name, t in sorted(model.state_dict().items()):
+        t = t.detach().cpu().contiguous()
+        t = t.half() if t.is_floating_point() else t
+        digest.update(f"\0{name}\0{list(t.shape)}\0".encode())
+        digest.update(raw_bytes(t) if t.numel() else b"")
+    return digest.hexdigest()
+
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg")  # torch keeps these in the weight's shape
+
+
+def check_opt_state(opt, state: dict, source):
+    """Raise FileError E402 unless a state is one of this optimizer: parameters and hyper-parameters as it has them."""
+    try:
+        shapes = [p.shape for group in opt.opt.param_groups for p in group["params"]]
+        hypers, frozen = state["hypers"], state["frozen_idx"]
+        fits = type(frozen) is int and 0 <= frozen <= len(opt.param_groups) and len(hypers) == len(opt.hypers)
+        fits = fits and all(h.keys() == own.keys() and all(isinstance(v, int | float) and math.isfinite(v)
+                            for v in h.values()) for h, own in zip(hypers, opt.hypers, strict=True))
+        fits = fits and all(0 <= int(i) < len(shapes) for i in state["state"])
+        fits = fits and all(name not in MOMENTS or t is None or t.shape == shapes[int(i)]
+                            for i, moments in state["state"].items() for name, t in moments.items())
+    except (LookupError, TypeError, ValueError, AttributeError):
+        fits = False
+    if not fits:
+        raise FileError("E402", received=f"{source}, whose optimizer's state is none of this optimizer",
+                        expected="the optimizer and the layer groups of the learner that saved it",
+                        fix="make the learner as it was; for the weights of a saved learner alone pass with_opt=False")
 
 
 def _strip(tensors, prefix):

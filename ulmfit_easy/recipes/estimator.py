@@ -19,11 +19,12 @@ from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, door
-from ulmfit_easy.files import atomic_folder, existing, read_json, write_json
+from ulmfit_easy.files import atomic_folder, existing, write_json
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm, shipped_lm
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.learner.turns import turn_to_fit
+from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.places import members
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
@@ -33,6 +34,7 @@ from ulmfit_easy.recipes.inputs import as_array, check_shared, check_type, corpu
 from ulmfit_easy.recipes.phases import estimated_seconds
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
+from ulmfit_easy.recipes.saved import read_settings, sealed
 from ulmfit_easy.terminal import say
 
 PARAMS = "estimator.json"  # the file of a saved model that holds its parameters
@@ -215,8 +217,9 @@ class ULMFiT:
             for learn in self.learners_:
                 learn.export(tmp.absolute() / _way(learn.dls.backwards))
             found = {"accuracy": self.accuracy_, "baseline_accuracy": self.baseline_accuracy_,
-                     "ways": [_way(learn.dls.backwards) for learn in self.learners_]}
-            write_json(tmp / PARAMS, {"params": params, **found})
+                     "ways": [_way(learn.dls.backwards) for learn in self.learners_],
+                     "weights": [weights_sha256(learn.model) for learn in self.learners_]}
+            write_json(tmp / PARAMS, sealed({"params": params, **found}))
         return Path(path)
 
     @classmethod
@@ -227,7 +230,7 @@ class ULMFiT:
             FileError: E401, E402, E404 for anything that is not a whole, unchanged model.
         """
         path = existing(path)
-        settings = read_json(path / PARAMS)
+        settings = read_settings(path / PARAMS, inspect.signature(cls).parameters)
         try:
             model = cls(**settings["params"])
             if isinstance(model.preset, dict):
@@ -237,8 +240,6 @@ class ULMFiT:
             model.accuracy_, model.baseline_accuracy_ = settings["accuracy"], settings["baseline_accuracy"]
             ways = [_way(backwards) for backwards, _ in model._directions()]
             ways = settings.get("ways", ways)  # parameters may have been set since the fit
-            if not ways or not set(ways) <= {_way(False), _way(True)}:
-                raise ValueError(f"ways={ways}")
         except (KeyError, TypeError, ValueError, AttributeError, TrainingError) as e:
             raise FileError("E401", received=f"{path / PARAMS} with wrong settings ({e})",
                             expected="what ULMFiT.save wrote", fix="save the model again") from e
@@ -247,6 +248,11 @@ class ULMFiT:
         if any(learn.dls.task != "single" or learn.dls.classes != dls.classes for learn in model.learners_):
             raise FileError("E402", received=f"{path}, whose models do not tell the same classes apart",
                             expected="classifiers that were trained together",
+                            fix="keep the folder as ULMFiT.save wrote it")
+        found = [weights_sha256(learn.model) for learn in model.learners_]
+        if settings.get("weights", found) != found:
+            raise FileError("E402", received=f"{path} with a model of another estimator in it",
+                            expected=f"the {' and '.join(ways)} model that it was saved with",
                             fix="keep the folder as ULMFiT.save wrote it")
         model.classes_ = as_array(dls.classes)
         return model

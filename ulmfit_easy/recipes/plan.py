@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
 
 from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.files import is_device, read_json, write_json
@@ -126,8 +127,13 @@ class Plan:
         """The plan of a run's folder; E404 if there is none, E401 if it is none of ours."""
         values = read_json(folder / FILE, errors="surrogateescape")
         try:
+            hints = get_type_hints(cls)
+            if wrong := [name for name, value in values.items() if not _is_a(value, hints[name])]:
+                raise ValueError(f"values of the wrong kind: {some(wrong)}")
+            if not all(n is None or 0 < n < 1 << 40 for n in (values.get("n_epoch"), values.get("n_batches"))):
+                raise ValueError("a schedule that cannot be")
             return cls(**values)
-        except TypeError as e:
+        except (TypeError, ValueError, LookupError, AttributeError, TrainingError) as e:
             raise FileError("E401", received=f"{folder / FILE}, which is no plan ({e})", expected="a plan",
                             fix=f"delete {folder} and start anew") from e
 
@@ -142,6 +148,14 @@ class Plan:
             raise TrainingError("E502", received=f"{_as_flags(other)} for a run that was planned with "
                                 f"{_as_flags(planned)}", expected="the same settings, or none",
                                 fix=f"leave them out, or delete {where} to start anew")
+
+
+def _is_a(value, hint) -> bool:
+    """Tell if a value of JSON is one for a field with this type."""
+    if get_origin(hint) is tuple:
+        return isinstance(value, list) and all(isinstance(v, str) for v in value)
+    kinds = get_args(hint) or (hint,)
+    return type(value) in kinds or (type(value) is int and float in kinds)
 
 
 def _as_flags(values: dict) -> str:

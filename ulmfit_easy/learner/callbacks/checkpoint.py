@@ -15,7 +15,13 @@ from ulmfit_easy.bundle.artefact import is_weights, weights_place
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.learner.training_state import load_training_state, read_state, training_state, write_state
+from ulmfit_easy.learner.training_state import (
+    check_training_state,
+    load_training_state,
+    read_state,
+    training_state,
+    write_state,
+)
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.places import Hold, clear_left, file_place
 from ulmfit_easy.terminal import say
@@ -154,6 +160,7 @@ class CheckpointCallback(Callback):
             raise FileError("E408", received=f"{self._file()}, whose run has {'; '.join(differ)}",
                             expected="one of this fit: the same data, model, precision, optimizer and number of epochs",
                             fix="build them as they were, with seed= for the split, or choose another folder")
+        check_training_state(self.learn, state, self._file())
         if metadata["torch"] != torch.__version__:
             warnings.warn(f"{self._file()} was written with torch {metadata['torch']}, and this is torch "
                           f"{torch.__version__}: the fit goes on, but may not end the same to the bit", stacklevel=2)

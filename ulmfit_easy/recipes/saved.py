@@ -1,0 +1,65 @@
+"""The settings file of a saved `ULMFiT`: its version, its hash, and the models that it belongs to."""
+
+import json
+import math
+from collections.abc import Collection
+from pathlib import Path
+
+from ulmfit_easy.bundle.card import versions
+from ulmfit_easy.errors import FileError, some
+from ulmfit_easy.files import read_json, sha256_bytes
+
+FORMAT = 2
+# All that the first files said. Every later one has `format` and `sha256` too, or, if a bit of these names is wrong,
+# keys that nobody knows. So no such bit turns the check of the hash off.
+FIRST = {"params", "accuracy", "baseline_accuracy", "ways"}
+WAYS = ["forwards"], ["backwards"], ["forwards", "backwards"]
+
+
+def sealed(settings: dict) -> dict:
+    """The settings with the version that writes them and their hash."""
+    settings = {"format": FORMAT, "made_with": versions(), **settings}
+    return {**settings, "sha256": _sha256(settings)}
+
+
+def read_settings(path: Path, known: Collection[str]) -> dict:
+    """The settings that `sealed` gave, or those of the first version.
+
+    Args:
+        known: the names of the estimator's parameters.
+
+    Raises: FileError E401 for settings of a newer version or of the wrong kind. E406 for settings that were changed.
+    """
+    settings = read_json(path)
+    if not isinstance(settings, dict) or not isinstance(settings.get("params"), dict):
+        raise _wrong(path, "without parameters")
+    made_with = str(settings.get("made_with", "an unknown version"))[:99]
+    new = settings["params"].keys() - known
+    if (form := settings.get("format", 1)) != FORMAT and form != 1 or type(form) is not int:
+        new = {f"format {form!r:.20}"}
+    if new:
+        raise FileError("E401", received=f"{path} with {some(sorted(new))}, made with {made_with}",
+                        expected=f"what ULMFiT.save of {versions()} or of an older version writes",
+                        fix="if a newer version wrote it, load it with that version")
+    if settings.keys() - FIRST and settings.pop("sha256", None) != _sha256(settings):
+        raise FileError("E406", received=f"{path}, which was changed since it was written", expected="its own SHA-256",
+                        fix="copy the folder again, or save the model again")
+    for name in ("accuracy", "baseline_accuracy"):
+        if not _is_share(settings.get(name, "missing")):
+            raise _wrong(path, f"with {name}={settings.get(name)!r:.40}")
+    if settings.get("ways", WAYS[0]) not in WAYS:
+        raise _wrong(path, f"with ways={settings['ways']!r:.60}")
+    return settings
+
+
+def _is_share(value) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (is_number and math.isfinite(value) and 0 <= value <= 1)
+
+
+def _sha256(settings: dict) -> str:
+    return sha256_bytes(json.dumps(settings, sort_keys=True).encode())
+
+
+def _wrong(path, what: str) -> FileError:
+    return FileError("E401", received=f"{path} {what}", expected="what ULMFiT.save wrote", fix="save the model again")
