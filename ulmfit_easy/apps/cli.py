@@ -1,4 +1,4 @@
-"""The command line: `ulmfit train`, `predict`, `lm`, `pretrain`, `evaluate-lm`, `convert` and `demo`."""
+"""The command line: `ulmfit train`, `predict`, `lm`, `pretrain`, `evaluate-lm`, `convert`, `toy` and `demo`."""
 
 import argparse
 import csv
@@ -84,6 +84,11 @@ def parser() -> argparse.ArgumentParser:
         **START})
     pretraining.add_parser(commands)
     convert.add_parser(commands)
+    add(commands, "toy", run_toy, "write made-up reviews with labels, to try the other commands on", {
+        "--out": {"type": Path, "default": Path("reviews.csv"), "metavar": "FILE", "help": "a new file; its ending is "
+                  "one of " + ", ".join(predictions.FORMS)},
+        "--rows": {"type": int, "default": 300, "metavar": "N", "help": "number of reviews (default: 300)"},
+        "--seed": {"type": int, "default": 0, "metavar": "N", "help": "same seed, same reviews"}})
     add(commands, "demo", run_demo_command, "the three stages on real movie reviews (`make demo` fetches them)", {
         "--data": {"type": Path, "default": Path("demo-data/vaderSentiment-2.5.tar.gz"), "metavar": "FILE",
                    "help": "the archive with the reviews"},
@@ -218,6 +223,20 @@ def run_lm(args):
     keep(learn.export, args.out.absolute())  # a relative path would be one under learn.path
     say(f"Saved to {args.out}. Next: " + next_line("train", "FILE", "--pretrained", args.out, *same_flags(
         args, "text", "backwards", "encoding", "delimiter", "quoting")))
+
+
+def run_toy(args):
+    from ulmfit_easy.data.checks import check_counts
+    from ulmfit_easy.data.toy import toy_reviews
+    from ulmfit_easy.errors import FileError
+
+    check_counts(rows=args.rows)
+    form = predictions.form_of(args.out)
+    if args.out.is_file():
+        raise FileError("E411", received=f"{args.out}, a file that is there already", expected="the name of a new file",
+                        fix="choose another name with --out, or delete the file")
+    predictions.write(toy_reviews(args.rows, args.seed), args.out, form)
+    say(f"Saved {args.rows:,} reviews to {args.out}. Next: " + next_line("train", args.out))
 
 
 def run_demo_command(args):
