@@ -1,0 +1,76 @@
+"""What a Korean language model is worth: accuracy on Korean film reviews with few labels; see `main`.
+
+    .venv/bin/python runs/korean.py --data nsmc_own_split --out FOLDER [--model FOLDER] [--labels 500 5000]
+
+Each line of `FOLDER/rows.jsonl` is one classifier. Rows that are there already are not made again.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from statistics import mean, stdev
+
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from ulmfit_easy.all import ULMFiT, baseline
+
+N_UNLABELLED = 5000  # reviews for stage 2, none of them a test review
+WAYS = ("TF-IDF words", "TF-IDF characters", "from scratch", "pretrained")
+
+
+def characters(texts, labels):
+    """TF-IDF over two to four characters with logistic regression, fitted."""
+    counts = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)
+    return make_pipeline(counts, LogisticRegression(C=10, max_iter=1000)).fit(texts, labels)
+
+
+def fitted(way, train, unlabelled, seed, model):
+    texts, labels = list(train["text"]), list(train["label"])
+    if way == "TF-IDF words":
+        return baseline(texts, labels)
+    if way == "TF-IDF characters":
+        return characters(texts, labels)
+    pretrained = False if way == "from scratch" else model
+    return ULMFiT(lang="ko", pretrained=pretrained, seed=seed, verbose=False).fit(texts, labels, unlabelled)
+
+
+def main():
+    """Fit what is missing, then print a table of means and spreads."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with train.csv.gz and test.csv.gz")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default=True, help="a pretrained language model (default: the library's)")
+    parser.add_argument("--labels", type=int, nargs="+", default=[500, 5000])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--test", type=int, default=5000, help="test reviews (default: 5000)")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    file = args.out / "rows.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    train, test = (pd.read_csv(args.data / f"{part}.csv.gz", keep_default_na=False) for part in ("train", "test"))
+    test, unlabelled = test.sample(args.test, random_state=0), list(train["text"].sample(N_UNLABELLED, random_state=0))
+    done = {(row["labels"], row["seed"], row["way"]) for row in rows}
+    for n, seed, way in [(n, seed, way) for n in args.labels for seed in args.seeds for way in WAYS]:
+        if (n, seed, way) in done:
+            continue
+        start = time.perf_counter()
+        model = fitted(way, train.sample(n, random_state=seed), unlabelled, seed, args.model)
+        accuracy = float((model.predict(list(test["text"])) == test["label"]).mean())
+        rows.append({"labels": n, "seed": seed, "way": way, "accuracy": accuracy,
+                     "seconds": round(time.perf_counter() - start)})
+        print(rows[-1], flush=True)
+        with file.open("a") as out:
+            out.write(json.dumps(rows[-1]) + "\n")
+    print("| labels | way | accuracy | spread | seeds |\n| ---: | --- | ---: | ---: | ---: |")
+    for n in args.labels:
+        for way in WAYS:
+            found = [row["accuracy"] for row in rows if (row["labels"], row["way"]) == (n, way)]
+            print(f"| {n:,} | {way} | {mean(found):.3f} | {stdev(found) if len(found) > 1 else 0:.3f} | {len(found)} |")
+
+
+if __name__ == "__main__":
+    main()
