@@ -286,6 +286,20 @@ def test_a_process_may_fork_after_a_prediction(tmp_path):
     tally("C5", "forks after a prediction, each predicting too", n, n - int(answered), "forks", "hung or wrong")
 
 
+@SLOW
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+def test_worker_processes_of_a_data_loader_read_the_same_ids(how):
+    from torch.utils.data import DataLoader
+
+    store = TokenStore.build(TEXTS, SPLIT, False)
+    ids = store.numericalize(Vocab([*SPECIAL_TOKENS, "text", "many"]))
+    loaded = list(DataLoader(ids, batch_size=None, num_workers=2, multiprocessing_context=how))
+    wrong = sum(got.tolist() != ids[i].tolist() for i, got in enumerate(loaded)) + abs(len(loaded) - len(TEXTS))
+    tally("C5", f"forks: ids read by two workers of a DataLoader ({how})", len(TEXTS), wrong, "texts", "wrong")
+    assert store.path.exists()  # the workers have ended
+
+
 def test_a_store_of_another_version_or_of_nobody_is_built_again_and_never_misread(tmp_path):
     store = TokenStore.build(TEXTS, SPLIT, tmp_path)
     expected, place = [store.tokens(i) for i in range(len(store))], store.path
