@@ -150,12 +150,15 @@ def test_a_number_between_0_and_1_stays_the_number():
     assert explain(learn, TEXT).evidence == pytest.approx(learn.predict(TEXT).probs.item(), abs=1e-5)
 
 
-def test_a_table_is_refused_and_its_column_of_texts_is_not(learn):
+def test_tables_and_rows_are_read_as_their_texts(learn):
     df = pd.DataFrame({"text": [TEXT, "awful"], "label": ["pos", "neg"]})
-    for wrong in (df, df[["text"]], [TEXT, None]):
-        with pytest.raises(TrainingError, match=r'E502.*df\["text"\]'):
-            explain(learn, wrong)
-    assert [len(a.tokens) for a in explain(learn, df["text"])] == [len(explain(learn, t).tokens) for t in df["text"]]
+    with pytest.raises(TrainingError, match=r'E502.*df\["text"\]'):
+        explain(learn, [TEXT, None])
+    n = [len(explain(learn, text).tokens) for text in df["text"]]
+    for several in (df, df[["text"]], df["text"], df["text"].to_numpy(), tuple(df["text"]), pd.Index(df["text"])):
+        assert [len(a.tokens) for a in explain(learn, several)] == n
+    for one in (df.iloc[0], {"text": TEXT, "label": "pos"}):
+        assert len(explain(learn, one).tokens) == n[0]
 
 
 @pytest.mark.parametrize("window", [0, -1])

@@ -158,3 +158,14 @@ def test_files_come_sorted_and_hidden_or_other_files_stay_out(tmp_path):
     assert len(get_text_files(tmp_path, extensions=(".md",))) == 1
     with pytest.raises(FileError):
         get_text_files(tmp_path, folders=["c"])
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    (tmp_path / "root/pos").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "root/pos/1.txt").write_text("a")
+    (tmp_path / "elsewhere/2.txt").write_text("b")
+    (tmp_path / "root/neg").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "root/pos/up").symlink_to(tmp_path / "root")
+    assert [f.relative_to(tmp_path / "root").as_posix() for f in get_text_files(tmp_path / "root")] == [
+        "neg/2.txt", "pos/1.txt"]

@@ -192,7 +192,7 @@ def test_words_that_a_pretrained_model_knows_are_kept_for_later_texts(tmp_path):
     (TEXTS, [*LABELS[:3], float("nan"), *LABELS[4:]], r"E202.*rows 3\b"),
     (TEXTS, [0.5, 1.5] * 60, "E207"),
     (TEXTS, [1, "1"] * 60, "E207.*int, str"),
-    (TEXTS, [["a"], ["b"]] * 60, "E207.*list"),
+    (TEXTS, [["a"], ["b", "a"]] * 60, "E207.*list"),
     (TEXTS, [{"a": 1}, {"b": 1}] * 60, "E207.*dict"),
     (TEXTS, list(pd.to_datetime(["2026-01-01", "2026-01-02"])) * 60, "E207.*Timestamp"),
     (TEXTS, None, "E205.*120 texts and 0 labels"),

@@ -15,6 +15,7 @@ from ulmfit_easy.learner.inference import raw_predictions
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.terminal import say
+from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.special import BOS, UNK_ID
 from ulmfit_easy.viz import escape, html_tokens, in_notebook, printable, text_tokens
 
@@ -96,9 +97,11 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
     _check("baseline", baseline, ("unknown", "delete"))
     if window is not None and window < 1:
         raise TrainingError("E502", received=f"window={window}", expected="1 token or more", fix="leave it out")
-    if not learn.dls.is_one_text(text):
+    texts, alone = given_texts(text, learn.dls.prepare.text_cols)
+    if not alone:
         options = dict(method=method, window=window, baseline=baseline, n_steps=n_steps, bs=bs)
-        return [explain(learn, one, target, **options) for one in _texts(learn, text)]
+        return [explain(learn, one, target, **options) for one in _checked(learn, texts)]
+    text, = _checked(learn, texts)
     tokens, ids = learn.dls.tokenizer(text), learn.dls.prepare.ids([text])[0]  # T strings, (T,)
     first = int(tokens[:1] == [BOS])
     window = window or max(1, -(-len(ids) // READINGS))
@@ -155,14 +158,13 @@ class Occluded:
         return np.concatenate([self.ids[:start], hidden, self.ids[stop:]])
 
 
-def _texts(learn, items) -> list:
-    """Several texts one by one; a table, whose items are the names of its columns, is refused."""
-    texts = list(items)
-    if hasattr(items, "itertuples") or not all(map(learn.dls.is_one_text, texts)):
+def _checked(learn, texts) -> list:
+    """Texts as a list; E502 unless each is a string, or a tuple of fields if texts have several."""
+    texts = list(texts)
+    if not all(map(learn.dls.is_one_text, texts)):
         columns = learn.dls.prepare.text_cols
         one = "a string" if len(columns) == 1 else f"a tuple of {some(columns)}"
-        raise TrainingError("E502", received=f"a {type(items).__name__} that is no list of texts",
-                            expected=f"a text, or several, each {one}",
+        raise TrainingError("E502", received="what is no list of texts", expected=f"a text, or several, each {one}",
                             fix='pass the texts themselves; of a table, df["text"]')
     return texts
 

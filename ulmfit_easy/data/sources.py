@@ -1,5 +1,6 @@
 """Tables and folders of texts, read so that text stays text and nothing is lost without a word."""
 
+import os
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
@@ -140,10 +141,19 @@ def get_files(path, extensions: Sequence[str] | None = None, recurse: bool = Tru
     """The files under `path`, hidden ones left out, in sorted order; `extensions` keeps only those with these ends."""
     path = existing(path)
     roots = [path] if folders is None else [existing(path / folder) for folder in folders]
-    files = {p for root in roots for p in (root.rglob("*") if recurse else root.glob("*"))
+    files = {p for root in roots for p in (_walked(root) if recurse else root.glob("*"))
              if (extensions is None or p.suffix.lower() in extensions) and p.is_file()
              and not any(part.startswith(".") for part in p.relative_to(path).parts)}
     return sorted(files)
+
+
+def _walked(root: Path) -> Iterator[Path]:
+    """The files under a folder, links to folders followed once each."""
+    seen = set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        seen.add(os.path.realpath(folder))
+        below[:] = [name for name in below if os.path.realpath(os.path.join(folder, name)) not in seen]
+        yield from (Path(folder, name) for name in names)
 
 
 def parent_label(path) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.sources import clean_texts, find_column
+from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.workers import encode
 
@@ -28,6 +29,7 @@ def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: 
     tokenizer = _tokenizer(tok, rules)
     if isinstance(items, Collection):  # what can be read once only has to come with a model of pieces
         tokenizer.setup(items)
+    items, _ = given_texts(items)
     if progress:
         from tqdm.auto import tqdm
 

@@ -10,6 +10,7 @@ import torch
 
 from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.models.softmax import lm_cross_entropy
+from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.special import PAD_ID, UNK_ID
 
 
@@ -30,12 +31,13 @@ def logprob(learn, texts, bs: int = 64):
     """A `TextScore` for each text, in order.
 
     Args:
-        texts: one text gives one score; a list, tuple or Series a list; any other iterable an iterator that reads
-            `bs` texts at a time, so that a corpus of any size takes bounded memory.
+        texts: one text gives one score; a list, tuple, Series or table a list; any other iterable an iterator that
+            reads `bs` texts at a time, so that a corpus of any size takes bounded memory.
         bs: texts per batch.
     """
-    if isinstance(texts, str):
-        return next(_stream(learn, [texts], bs))
+    texts, alone = given_texts(texts, learn.dls.prepare.text_cols)
+    if alone:
+        return next(_stream(learn, texts, bs))
     scores = _stream(learn, texts, bs)
     return list(scores) if hasattr(texts, "__len__") else scores
 

@@ -9,6 +9,7 @@ import numpy as np
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.learner.score import score_ids
 from ulmfit_easy.learner.text import LMLearner
+from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.special import UNK_ID
 
 WINDOW = 1 << 19  # tokens that are sorted by length and batched together
@@ -52,7 +53,7 @@ def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore
 
     def seen():
         nonlocal n_chars
-        for text in texts:
+        for text in given_texts(texts, learn.dls.prepare.text_cols)[0]:
             n_chars += len(text)
             alphabet.update(text)
             yield text

@@ -13,6 +13,7 @@ from ulmfit_easy.files import sha256_file
 from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
+from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
 from ulmfit_easy.text.special import FAKE, FLD, SPECIAL_TOKENS, neutralize
 from ulmfit_easy.text.subword import SentencePieceTokenizer
@@ -89,6 +90,7 @@ class Tokenizer(TellsAbsent):
         place, E101 for what is no text, E110 where a rule or the tokenizer fails, or for a text of more than two
         million characters, which would keep the others waiting.
         """
+        texts, _ = given_texts(texts)
         if errors == "collect":
             yield from map(self._tokens_or_error, texts, count())
             return

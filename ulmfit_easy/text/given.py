@@ -1,0 +1,52 @@
+"""The one reading of "texts" that all functions share which are given some."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ulmfit_easy.errors import TextError, did_you_mean, some
+
+
+def given_texts(given, cols: Sequence = ("text",)) -> tuple[Iterable, bool]:
+    """The texts that a caller means, and True if it is a single one.
+
+    A string is one text, and so is a row: a dict or a Series with the columns `cols`, or a tuple of strings if there
+    are several columns. A list, tuple, array, Series, Index or iterator gives several texts, and so do these columns of
+    a table, or its only column. Iterators stay what they are: their texts are checked when they are read.
+
+    Raises: E101 for what cannot be texts, such as a number, bytes, or a set, which has no order; E102 for a table or a
+        row without the columns.
+    """
+    if getattr(given, "ndim", None) == 0:
+        given = given.item()  # an array of one string
+    several = len(cols) > 1
+    if isinstance(given, str) or (several and isinstance(given, tuple) and all(isinstance(f, str) for f in given)):
+        return [given], True
+    if isinstance(given, Mapping) or _is_row(given, cols):
+        fields = tuple(given[col] for col in _columns(given.keys(), cols))
+        return [fields if several else fields[0]], True
+    if hasattr(given, "columns"):
+        columns = [given[col] for col in _columns(given.columns, cols)]
+        return (list(zip(*columns, strict=True)) if several else columns[0]), False
+    if getattr(given, "ndim", 1) == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    if isinstance(given, bytes | set | frozenset) or not isinstance(given, Iterable):
+        raise TextError("E101", received=f"one {type(given).__name__}", expected="a text, or a list of texts",
+                        fix="pass the text as a string, or several in a list")
+    return given, False
+
+
+def _is_row(given, cols) -> bool:
+    """True for a Series with the names of the columns. Numbers would be in the index of any Series of texts."""
+    if not hasattr(given, "iloc") or hasattr(given, "columns") or not all(isinstance(col, str) for col in cols):
+        return False
+    return set(cols) <= set(given.index) or (len(cols) == 1 and "text" in given.index)
+
+
+def _columns(names: Iterable, cols: Sequence) -> Sequence:
+    """The names of the text columns among those of a table or row: `cols`, else `text`, else the only one."""
+    names = list(names)
+    if all(col in names for col in cols):
+        return cols
+    if len(cols) == 1 and ("text" in names or len(names) == 1):
+        return ["text"] if "text" in names else names
+    raise TextError("E102", received=f"the columns {some(names)}", expected=f"{some(cols)}, with the texts",
+                    fix=did_you_mean(cols[0], names, "pass one column of it, or rename that column"))
