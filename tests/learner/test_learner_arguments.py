@@ -189,3 +189,5 @@ def test_a_language_models_state_still_starts_anew_before_each_validation():
 
     learn.fit(1, cbs=Watch())
     assert seen == [None]
+
+

@@ -11,7 +11,7 @@ from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.pairs import TextDataset
 from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.files import sha256_bytes
+from ulmfit_easy.files import read_json, sha256_bytes
 
 
 class EpochOrder(TellsAbsent):
@@ -99,13 +99,22 @@ class EpochOrder(TellsAbsent):
         self.seed, self.epoch, self.position = state["seed"], state["epoch"], state.get("position", 0)
 
     def fingerprint(self) -> str:
-        """A hash of the rows and their lengths in tokens, whatever the seed: two data sets differ in it.
+        """A hash of the rows, of their tokens in order and of their targets, whatever the seed: data sets differ in it.
 
         So do two ways to make batches of one data set: `recipe` has what a loader does unless left as it is.
         """
         lengths = np.asarray(self.ids.lengths, dtype=np.int64)[self.rows]  # (N,)
         recipe = repr(sorted(self.recipe.items())).encode() if self.recipe else b""
-        return sha256_bytes(self.rows.tobytes() + lengths.tobytes() + recipe)
+        targets = getattr(self, "targets", None)  # (N, ...), of a classifier
+        labels = b"" if targets is None else targets.cpu().numpy().tobytes()
+        return sha256_bytes(self.rows.tobytes() + lengths.tobytes() + recipe + labels + self._tokens().encode())
+
+    def _tokens(self) -> str:
+        """The hash of all tokens: the one that was written with their store, or else of the ids themselves."""
+        store = getattr(self.ids, "store", None)
+        if store is not None:
+            return repr(read_json(store.path / "meta.json")["members"])
+        return sha256_bytes(b"".join(np.asarray(self.ids[int(row)]).tobytes() for row in self.rows))
 
 
 def first_batch(dl):

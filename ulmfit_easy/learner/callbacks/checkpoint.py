@@ -6,6 +6,8 @@ import threading
 import time
 import warnings
 from contextlib import suppress
+from functools import partial
+from inspect import isroutine, signature
 from itertools import count
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from ulmfit_easy.bundle.artefact import is_weights, weights_place
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.metric import name_of
 from ulmfit_easy.learner.training_state import (
     check_training_state,
     load_training_state,
@@ -210,13 +213,25 @@ def run_id(learn) -> dict:
     texts = [dl.fingerprint() for dl in (dls.train, dls.valid) if hasattr(dl, "fingerprint")]
     return {
         "epochs": learn.n_epoch, "batches an epoch": len(dls.train), "rows a batch": dls.bs, "seq_len": dls.seq_len,
-        "backwards": dls.backwards, "texts": _short_hash(texts),
+        "backwards": dls.backwards, "texts and labels": _short_hash(texts),
+        "classes": _short_hash([repr(c) for c in dls.classes or ()]), "loss": _short_hash(_described(learn.loss_func)),
         "vocabulary": _short_hash(getattr(dls.text_vocab, "sha256", None)), "weights": _short_hash(weights),
         "settings": _short_hash(settings), "precision": learn.precision,
         "optimizer": f"{type(opt).__name__} of {type(opt.opt).__name__}",
         "layer groups": [len(g) for g in opt.param_groups],
         "frozen groups": opt.frozen_idx,
     }  # fmt: skip
+
+
+def _described(loss) -> list:
+    """The name of a loss and what it was made with: JSON values."""
+    loss, given = (loss.func, loss.keywords) if isinstance(loss, partial) else (loss, {})
+    if not isinstance(loss, type) and not isroutine(loss):
+        made_with = {name for cls in type(loss).__mro__[:-1] if "__init__" in vars(cls)
+                     for name in signature(cls.__init__).parameters}
+        given = {name: getattr(loss, name) for name in made_with if hasattr(loss, name)}
+    values = {name: v.tolist() if isinstance(v, torch.Tensor) else v for name, v in given.items()}
+    return [name_of(loss), sorted((name, repr(v)) for name, v in values.items())]
 
 
 def _short_hash(value) -> str:
