@@ -30,6 +30,27 @@ def show_table(rows: Sequence[Sequence], columns: Sequence[str]) -> None:
         say(text_table(rows, columns, width=shutil.get_terminal_size((110, 24)).columns))
 
 
+class Live:
+    """One output of a notebook, which each call replaces."""
+
+    def __init__(self):
+        self.handle = None
+
+    def show(self, thing):
+        from IPython.display import display
+
+        if self.handle is None:
+            self.handle = display(thing, display_id=True)
+        else:
+            self.handle.update(thing)
+
+    def show_html(self, markup: str):
+        """Show this HTML, whose text must be escaped."""
+        from IPython.display import HTML
+
+        self.show(HTML(markup))
+
+
 def html_table(rows: Sequence[Sequence], columns: Sequence[str]) -> str:
     """An HTML table in which every value is plain text: no tags, no entities, no formulas."""
     def line(values, tag):

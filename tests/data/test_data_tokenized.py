@@ -1,3 +1,4 @@
+import sys
 from collections import Counter
 from types import GeneratorType
 
@@ -18,7 +19,8 @@ def test_tokens_come_in_order_from_this_process_or_another(n_workers):
     assert list(parallel_tokenize(TEXTS, BaseTokenizer(), n_workers=n_workers)) == list(enumerate(TOKENS))
 
 
-def test_tokens_are_streamed_with_a_bar_where_one_is_asked_for(capsys):
+def test_tokens_are_streamed_with_a_bar_where_one_is_asked_for(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     found = parallel_tokenize((text for text in TEXTS), BaseTokenizer(), rules=[], progress=True)
     assert next(found) == (0, ["Good", "film"]) and capsys.readouterr().err.count("tokenizing")
     assert not isinstance(found, list | GeneratorType)

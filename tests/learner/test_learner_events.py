@@ -193,7 +193,8 @@ def test_no_logging_prints_nothing_and_puts_everything_back(capsys):
 
 
 def test_no_bar_keeps_the_table_and_opens_no_bar(capsys, monkeypatch):
-    monkeypatch.setattr("tqdm.auto.tqdm", lambda **kwargs: pytest.fail("a bar was opened"))
+    monkeypatch.setattr("ulmfit_easy.learner.callbacks.progress.progress_bar",
+                        lambda **kwargs: pytest.fail("a bar was opened"))
     learn = regression()
     learn.verbose = True
     with learn.no_bar():

@@ -8,6 +8,7 @@ from itertools import chain, islice
 import pandas as pd
 
 from ulmfit_easy._fastcore import listify
+from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.data.sources import clean_texts, find_column
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.tokenizers import Tokenizer
@@ -22,7 +23,7 @@ def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: 
         tok: a `Tokenizer`, or what splits a text into words; spaCy's English rules by default. A subword tokenizer
             without a model learns one from a list or a Series of texts.
         n_workers: processes; by default this one for little text, one for each processor for much.
-        progress: show a bar.
+        progress: show a bar in a terminal or a notebook.
 
     Raises: E101 for a text that is not a string; E502 and E508 for workers, as `text.workers.encode`.
     """
@@ -31,9 +32,7 @@ def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: 
         tokenizer.setup(items)
     items, _ = given_texts(items)
     if progress:
-        from tqdm.auto import tqdm
-
-        items = tqdm(items, desc="tokenizing", unit=" texts", leave=False)
+        items = progress_bar(items, desc="tokenizing", unit=" texts")
     return enumerate(_tokens(items, tokenizer, n_workers))
 
 

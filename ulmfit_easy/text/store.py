@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ulmfit_easy import files
+from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.places import clear_left, hidden_folder, members, writable
 from ulmfit_easy.text.fingerprint import Undescribed
@@ -23,7 +24,6 @@ from ulmfit_easy.text.special import UNK_ID
 from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer, fields_of
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.workers import encode
-from ulmfit_easy.viz import in_notebook
 
 BLOCK = 1 << 20  # tokens that are handled at once
 MEMBERS = ("tokens.bin", "offsets.npy", "lexicon.json")
@@ -231,10 +231,7 @@ def _write(folder, texts, tokenizer, progress, n_workers, expected=None):
     if isinstance(texts, list | tuple):
         expected = None  # they are in memory
     if progress:
-        from tqdm.auto import tqdm
-
-        silent = False if in_notebook() else None  # None: unless this is a terminal
-        texts = tqdm(texts, desc="tokenizing", unit=" texts", leave=False, disable=silent)
+        texts = progress_bar(texts, desc="tokenizing", unit=" texts")
     digest = hashlib.sha256()
     if expected is not None:
         texts = _hashed(texts, digest)

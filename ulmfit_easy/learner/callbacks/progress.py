@@ -1,10 +1,9 @@
 """A bar for the batches and a table for the epochs, in a terminal, a notebook or a log file."""
 
-import sys
-
+from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.terminal import say
-from ulmfit_easy.viz import html_table, in_notebook
+from ulmfit_easy.viz import Live, html_table, in_notebook
 
 
 def format_value(value) -> str:
@@ -17,33 +16,32 @@ def format_value(value) -> str:
 
 
 class MetricsTable:
-    """The table of a fit. A notebook shows one table that grows; a terminal or a log file one line an epoch."""
+    """Show the table of a fit: in a notebook one output that grows, elsewhere one line an epoch.
+
+    Args:
+        columns: their names; none for a fit that shows only its bars.
+    """
 
     def __init__(self, columns: list[str]):
-        self.columns, self.rows, self.handle = columns, [], None
+        self.columns, self.rows, self.output = columns, [], Live()
         self.widths = [max(9, len(c)) + 2 for c in columns]
-        if not in_notebook():
+        if columns and not in_notebook():
             self._print(columns)
 
     def add(self, row: list):
         cells = [format_value(v) for v in row]
         self.rows.append(cells)
         if in_notebook():
-            self._display()
+            self.show_bar()
         else:
             self._print(cells)
 
+    def show_bar(self, bar: str = ""):
+        """In a notebook, show the table with the HTML of a bar below it."""
+        self.output.show_html((html_table(self.rows, self.columns) if self.columns else "") + bar)
+
     def _print(self, cells):
         say("".join(c.rjust(w) for c, w in zip(cells, self.widths, strict=True)))
-
-    def _display(self):
-        from IPython.display import HTML, display
-
-        table = HTML(html_table(self.rows, self.columns))
-        if self.handle is None:
-            self.handle = display(table, display_id=True)
-        else:
-            self.handle.update(table)
 
 
 class ProgressCallback(Callback):
@@ -55,7 +53,8 @@ class ProgressCallback(Callback):
         self.with_table, self.with_bar, self.bar, self.table = table, bar, None, None
 
     def before_fit(self):
-        self.table = MetricsTable(self.recorder.metric_names) if self.with_table and self.verbose else None
+        if self.verbose and (self.with_table or self.with_bar):
+            self.table = MetricsTable(self.recorder.metric_names if self.with_table else [])
 
     def before_train(self):
         self._open(f"epoch {self.epoch + 1}/{self.n_epoch} train")
@@ -76,7 +75,7 @@ class ProgressCallback(Callback):
         self._close()
 
     def after_epoch(self):
-        if self.table is not None:
+        if self.table is not None and self.with_table:
             self.table.add(self.recorder.log)
 
     def cleanup_fit(self):
@@ -84,13 +83,10 @@ class ProgressCallback(Callback):
         self.table = None
 
     def _open(self, text):
-        from tqdm.auto import tqdm
-
         self._close()
-        if not (self.verbose and self.with_bar):
-            return
-        silent = False if in_notebook() else None  # None: unless this is a terminal
-        self.bar = tqdm(total=len(self.dl), desc=text, leave=False, disable=silent, file=sys.stderr)
+        if self.verbose and self.with_bar:
+            table = self.table or MetricsTable([])  # `validate` alone has no table
+            self.bar = progress_bar(total=len(self.dl), desc=text, show=table.show_bar)
 
     def _close(self):
         if self.bar is not None:
@@ -108,22 +104,14 @@ class ShowGraphCallback(Callback):
     order, in_lr_find = 65, False  # after the recorder
 
     def before_fit(self):
-        self.ax = self.handle = None
+        self.ax, self.output = None, Live()
 
     def after_epoch(self):
         if self.ax is not None:
             self.ax.clear()
         self.ax = self.recorder.plot_loss(skip_start=0, ax=self.ax)
         if in_notebook() and self.verbose:
-            self._display()
-
-    def _display(self):
-        from IPython.display import display
-
-        if self.handle is None:
-            self.handle = display(self.ax.figure, display_id=True)
-        else:
-            self.handle.update(self.ax.figure)
+            self.output.show(self.ax.figure)
 
     def after_fit(self):
         if self.ax is not None and in_notebook():
