@@ -55,7 +55,7 @@ def test_learners_start_from_it_by_default(backwards, recwarn, tmp_path, capsys)
     clas = text_classifier_learner(TextDataLoaders.from_df(toy_reviews(60), label_col="label", **common), AWD_LSTM)
     assert not [w for w in recwarn.list if "pretrained" in str(w.message)]
     name = f"awd_lstm-{'bwd' if backwards else 'fwd'}"
-    told = rf"Starts from the English model .* \({name}\): [\d,]+ of [\d,]+ words matched"
+    told = rf"Starts from the English model .* \({name}\)\. It knows [\d,]+ of the [\d,]+ different words"
     assert len(re.findall(told, capsys.readouterr().out)) == 2
     theirs = shipped_lm(backwards=backwards)
     for learn in (lm, clas):

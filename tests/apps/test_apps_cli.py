@@ -145,7 +145,7 @@ def ours(reviews, tmp_path, monkeypatch):
 
 
 def test_the_librarys_own_model_is_the_start_unless_from_scratch(ours, reviews, tmp_path, capsys):
-    told = "Starts from the English model that comes with ulmfit_easy (awd_lstm-fwd): "
+    told = "Starts from the English model that comes with ulmfit_easy (awd_lstm-fwd). "
     for command in ("lm", "train"):
         assert run(command, reviews, "--seed", 0, "--out", tmp_path / command) == 0
         assert capsys.readouterr().out.count(told) == 1
@@ -155,13 +155,24 @@ def test_the_librarys_own_model_is_the_start_unless_from_scratch(ours, reviews, 
         run("train", reviews, "--from-scratch", "--pretrained", tmp_path / "lm")
 
 
+@pytest.mark.parametrize("command", ["train", "lm"])
+def test_texts_in_another_language_are_noticed_with_the_flag_that_helps(ours, tmp_path, capsys, command):
+    texts = [f"화면이 정말 밝고 좋아요 {i}" if i % 2 else f"배송이 너무 늦고 별로예요 {i}" for i in range(40)]
+    pd.DataFrame({"text": texts, "label": ["neg", "pos"] * 20}).to_csv(tmp_path / "ko.csv", index=False)
+    assert run(command, tmp_path / "ko.csv", "--seed", 0, "--out", tmp_path / "m") == 0
+    told = capsys.readouterr().err
+    assert told.count("the texts seem to be in Korean, but are read as English: pass --lang ko") == 1
+    assert run(command, tmp_path / "ko.csv", "--seed", 0, "--lang", "ko", "--out", tmp_path / "n") == 0
+    assert "seem to be in" not in capsys.readouterr().err
+
+
 def test_lm_then_train_on_it_in_both_directions(reviews, tmp_path, capsys):
     one, two = tmp_path / "x" / "lm", tmp_path / "back"
     assert run("lm", reviews, "--seed", 0, "--out", one) == 0
     assert f"--pretrained {one}" in capsys.readouterr().out
     assert run("lm", reviews, "--seed", 0, "--out", two, "--backwards") == 0
     assert run("lm", reviews, "--seed", 0, "--out", tmp_path / "more", "--pretrained", one) == 0
-    assert "matched" in capsys.readouterr().out
+    assert "different words in your texts" in capsys.readouterr().out
     assert run("lm", reviews, "--out", one, "--pretrained", one) == 2 and "E502" in capsys.readouterr().err
     assert run("train", reviews, "--seed", 0, "--quiet", "--pretrained", one, "--out", tmp_path / "m") == 0
     assert run("train", reviews, "--seed", 0, "--quiet", "--bidir", "--pretrained", one, "--pretrained", two, "--out",

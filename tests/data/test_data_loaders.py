@@ -1,5 +1,6 @@
 import inspect
 import json
+import re
 import warnings
 
 import numpy as np
@@ -76,6 +77,26 @@ def test_a_given_vocabulary_tokenizer_and_rules_are_used(df):
     assert loaders(df, tok_tfm=BaseTokenizer()).tokenizer("a,b c") == ["xxbos", "a,b", "c"]
     assert loaders(df, rules=[str.upper]).tokenizer("a") == ["A"]
     assert len(loaders(df, max_vocab=32).text_vocab) == 32
+
+
+RUSSIAN, KOREAN = "это был очень хороший фильм {}", "정말 재미있는 영화였어요 {}"
+GERMAN = "das ist nicht der Film, den ich mag {}"
+
+
+@pytest.mark.parametrize(("text", "lang", "told"), [
+    (KOREAN, "en", r'in Korean, but are read as English: pass lang="ko", and no'), (KOREAN, "ko", None),
+    (RUSSIAN, "en", "in Cyrillic letters, but are read as English: pass lang= with the code"), (RUSSIAN, "ru", None),
+    (GERMAN, "en", "in German"), (GERMAN, "de", None), (GERMAN, "da", None),  # Danish is none of those that are guessed
+    ("it was a film that I did not like {}", "en", None), ("{} {}", "en", None)])
+@pytest.mark.parametrize("is_lm", [True, False])
+def test_texts_in_another_language_than_lang_are_noticed(text, lang, told, is_lm):
+    df = pd.DataFrame({"text": [text.replace("{}", str(i)) for i in range(12)], "label": ["a", "b"] * 6})
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        TextDataLoaders.from_df(df, text_col="text", label_col="label", is_lm=is_lm, lang=lang, bs=2, seq_len=4,
+                                min_freq=1, cache_dir=False, seed=0)
+    found = [str(w.message) for w in found if "seem to be in" in str(w.message)]
+    assert len(found) == (told is not None) and all(re.search(told, message) for message in found)
 
 
 def test_more_words_are_known_though_no_text_has_them(df):

@@ -16,7 +16,9 @@ from ulmfit_easy.learner.pretrained import NO_WEIGHTS, read_lm
 from ulmfit_easy.learner.text import language_model_learner, load_learner
 from ulmfit_easy.models.awd_lstm import awd_lstm_lm_config
 from ulmfit_easy.models.remap import match_embeds
+from ulmfit_easy.recipes.pretrain import lm_data, new_lm
 from ulmfit_easy.text.rules import DEFAULT_RULES
+from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 
 
@@ -47,7 +49,9 @@ def test_pretrained_words_keep_their_rows_and_new_ones_get_the_mean(lm_dls, tmp_
     assert new.opt.frozen_idx == TINY["n_layers"]
     new.verbose = True
     new.load_pretrained(old.model.state_dict(), lm_dls.text_vocab)
-    assert f"{new.n_matched:,} of {len(vocab):,} words matched" in capsys.readouterr().out
+    words = {*new.dls.train.ids.store.lexicon} - {*SPECIAL_TOKENS}  # also those too rare for the vocabulary
+    known = words & {*lm_dls.text_vocab}
+    assert f"knows {len(known)} of the {len(words)} different words in your texts" in capsys.readouterr().out
 
 
 def test_pretrained_weights_may_come_as_a_pair_of_files(lm_dls, tmp_path):
@@ -174,7 +178,7 @@ def check_rows(new, old, vocab, old_vocab, guess):
 def test_new_words_start_from_the_vectors_that_come_with_the_library(
         ours, guesses, longer_dls, lm_dls, tmp_path, capsys):
     new = language_model_learner(longer_dls, "AWD_LSTM", pretrained=tmp_path / "awd_lstm-fwd")
-    assert "1 start from word vectors, the others start from the mean row" in capsys.readouterr().out
+    assert "1 of the others start from word vectors." in capsys.readouterr().out
     rows, old = new.model[0].encoder.weight.detach(), ours.model[0].encoder.weight.detach().half().float()
     check_rows(rows, old, longer_dls.text_vocab, lm_dls.text_vocab, guesses(old))
 
@@ -245,8 +249,17 @@ def test_it_is_told_whose_weights_a_learner_starts_from(ours, lm_dls, tmp_path, 
     for source, name in ((True, "the model that comes with ulmfit_easy (awd_lstm-fwd)"),
                          (tmp_path / "sub/mine", "mine")):
         language_model_learner(lm_dls, "AWD_LSTM", pretrained=source)
-        n = len(lm_dls.text_vocab)
-        assert capsys.readouterr().out.startswith(f"Starts from {name}: {n} of {n} words matched, ")
+        assert capsys.readouterr().out.startswith(f"Starts from {name}. It knows ")
+
+
+def test_known_words_are_those_of_the_texts_not_those_that_the_model_put_into_the_vocabulary(ours, tmp_path, capsys):
+    korean = [f"화면이 정말 밝고 좋아요 {i}" for i in range(20)]
+    dls = lm_data(korean, pretrained=tmp_path / "awd_lstm-fwd", lang="ko", bs=2, seq_len=8)
+    assert set(ours.dls.text_vocab) <= set(dls.text_vocab)
+    with pytest.warns(UserWarning, match=r"24 of the 24 different words in your texts \(100% of all of them\) are "
+                                         "unknown to this model: is it of their language"):
+        new_lm(dls, pretrained=tmp_path / "awd_lstm-fwd")
+    assert "knows 0 of the 24 different words" in capsys.readouterr().out
 
 
 def test_half_precision_halves_a_bundle_and_hardly_changes_it(ours, tmp_path):

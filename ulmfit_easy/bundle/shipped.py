@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from ulmfit_easy.bundle.artefact import load_weights
+from ulmfit_easy.data.languages import language_name
 from ulmfit_easy.files import read_json
 from ulmfit_easy.models.archs import Arch
 from ulmfit_easy.models.remap import WordVectors
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-NAMES = {"en": "English", "ko": "Korean"}
 
 
 def shipped_vectors(lang: str | None) -> WordVectors | None:
@@ -49,7 +49,7 @@ def shipped_name(folder: Path) -> str:
     if folder.parent != WEIGHTS.resolve():
         return folder.name
     lang = _language(read_json(folder / "config.json"))
-    return f"the {NAMES[lang] + ' ' if lang in NAMES else ''}model that comes with ulmfit_easy ({folder.name})"
+    return f"the {language_name(lang) + ' ' if lang else ''}model that comes with ulmfit_easy ({folder.name})"
 
 
 def shipped(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> Path | None:

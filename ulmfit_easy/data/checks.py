@@ -3,12 +3,13 @@
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from numbers import Integral, Real
 
 import numpy as np
 
+from ulmfit_easy.data.languages import NAMES, language_name, other_language
 from ulmfit_easy.data.targets import twins
 from ulmfit_easy.errors import TrainingError, some
 
@@ -81,6 +82,20 @@ def warn_of_twins(classes: Sequence):
     if groups := twins(classes):
         _warn(f"labels that look alike: {some(map(repr, chain(*groups)))}; each is a class of its own. Give each class "
               "one spelling")
+
+
+def warn_of_language(texts: Iterable, tokenizer):
+    """Warn if most of the first texts seem to be in another language than the one of a tokenizer of words."""
+    lang = getattr(getattr(tokenizer, "tok", None), "lang", None)
+    if lang is None or tokenizer.itos is not None:  # pieces of words are learned from the texts, in any language
+        return
+    texts = (text if isinstance(text, str) else " ".join(text) for text in texts)
+    if guess := other_language(texts, lang):
+        seem, fix = f"{guess.capitalize()} letters", "lang= with the code of their language"
+        if guess in NAMES:
+            seem, fix = f"{NAMES[guess]}", f'lang="{guess}"'
+        _warn(f"the texts seem to be in {seem}, but are read as {language_name(lang)}: pass {fix}, and no pretrained "
+              "model of another language")
 
 
 def warn_of_unknown(ids, rows: np.ndarray):

@@ -3,7 +3,9 @@
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import islice
 
 READ = 1000  # characters that are looked at
 HITS, AHEAD = 2, 1.5  # common words that must be there, and how many times those of the next language
@@ -21,6 +23,26 @@ COMMON = {language: frozenset(words.split()) for language, words in {
     "pl": "nie się na jest to że w z do i jak ale był tak po od przez dla są bardzo",
     "tr": "bir ve bu çok için ile ama daha gibi olarak değil ne kadar var sonra ben o da mi en"}.items()}
 SCRIPTS = {"CJK": "zh", "HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "THAI": "th", "GREEK": "el", "HEBREW": "he"}
+NAMES = {"en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "pt": "Portuguese",
+         "nl": "Dutch", "sv": "Swedish", "pl": "Polish", "tr": "Turkish", "zh": "Chinese", "ja": "Japanese",
+         "ko": "Korean", "th": "Thai", "el": "Greek", "he": "Hebrew"}  # those that can be guessed
+SAMPLE, FEWEST = 100, 5  # texts that are looked at, and how many of them must seem to be in the other language
+
+
+def language_name(lang: str) -> str:
+    """Return the English name of a language, or its code if it has no name here."""
+    return NAMES.get(lang, lang)
+
+
+def other_language(texts: Iterable[str], lang: str) -> str | None:
+    """Return the language that most of the first texts seem to be in, or None if it may be `lang`.
+
+    A script, such as "cyrillic", is returned only if `lang` is written in another one.
+    """
+    guesses = Counter(guess_language(text) for text in islice(texts, SAMPLE))
+    guess, n = max(guesses.items(), key=lambda pair: pair[1], default=(None, 0))
+    is_other = guess not in (None, lang) and lang in NAMES
+    return guess if is_other and n >= FEWEST and 2 * n > guesses.total() else None
 
 
 def guess_language(text: str) -> str | None:

@@ -11,7 +11,13 @@ import pandas as pd
 
 from ulmfit_easy._fastcore import delegates, listify
 from ulmfit_easy.data.balance import balanced_rows, checked_weights
-from ulmfit_easy.data.checks import warn_of_duplicates, warn_of_told_labels, warn_of_twins, warn_of_unknown
+from ulmfit_easy.data.checks import (
+    warn_of_duplicates,
+    warn_of_language,
+    warn_of_told_labels,
+    warn_of_twins,
+    warn_of_unknown,
+)
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.lm import LMDataLoader
@@ -73,7 +79,7 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
     if not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer(tok_tfm, rules, lang=lang, mark_fields=mark_fields)
     if text_vocab is None:  # pieces learned here would not be those of a vocabulary from elsewhere
-        tokenizer.setup(some_of(source.texts, train))
+        warn_of_language(source.texts, tokenizer.setup(some_of(source.texts, train)))
     store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True, n_workers=n_workers)
     if text_vocab is None:
         text_vocab = tokenizer.itos or add_words(make_vocab(store.count(train), min_freq, max_vocab), more_words)

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +13,14 @@ from ulmfit_easy.bundle.artefact import load_state, load_weights
 from ulmfit_easy.bundle.foreign import load_any, load_foreign
 from ulmfit_easy.bundle.shipped import misfit, shipped, shipped_folder, shipped_name, shipped_vectors
 from ulmfit_easy.bundle.wordlist import read_words
+from ulmfit_easy.data.checks import UNKNOWN
+from ulmfit_easy.data.languages import language_name
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.models.archs import Arch, get_arch, plain_config, sizes_of
 from ulmfit_easy.models.remap import WordVectors, match_embeds
 from ulmfit_easy.terminal import say
+from ulmfit_easy.text.special import FAKE, SPECIAL_TOKENS
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.words import SpacyTokenizer
 
@@ -188,11 +192,38 @@ def take_over(learn, weights, vocab, source):
     else:
         load_state(learn.model, weights, source)
     learn.n_matched, learn.n_guessed = matched.n_matched, matched.n_guessed
-    if learn.verbose:
-        guesses = f"{matched.n_guessed:,} start from word vectors, " if matched.n_guessed else ""
-        say(f"Starts from {source}: {learn.n_matched:,} of {len(new):,} words matched, {guesses}"
-              "the others start from the mean row")
+    _tell(learn, vocab, source)
     return learn.freeze()
+
+
+def _tell(learn, vocab: Vocab, source):
+    """Tell how much of the user's texts a language model knows, and warn if that is little.
+
+    The words are those of the texts. The vocabulary of the data may have the model's own words in it too.
+    """
+    unit, count = "words" if learn.dls.tokenizer.itos is None else "pieces of words", words_of(learn.dls)
+    new = [word for word in count if word not in vocab]
+    if learn.verbose:
+        start = f" {learn.n_guessed:,} of the others start from word vectors." if learn.n_guessed else ""
+        say(f"Starts from {source}. It knows {len(count) - len(new):,} of the {len(count):,} different {unit} in "
+            f"your texts.{start}")
+    if (share := sum(count[word] for word in new) / max(1, count.total())) > UNKNOWN:
+        lang = getattr(getattr(learn.dls.tokenizer, "tok", None), "lang", None)
+        question = f"is it {language_name(lang)}" if lang else "is it of their language"
+        warnings.warn(f"{len(new):,} of the {len(count):,} different {unit} in your texts ({share:.0%} of all of them) "
+                      f"are unknown to this model: {question}?", stacklevel=4)
+
+
+def words_of(dls) -> Counter:
+    """How often each word is in the texts of a language model's or a classifier's data, control tokens aside.
+
+    For loaders without texts, as of a loaded learner, each word of the vocabulary counts once.
+    """
+    store = getattr(getattr(dls.train, "ids", None), "store", None)
+    count = Counter(dict.fromkeys(dls.text_vocab, 1)) if store is None else store.count()
+    for token in (*SPECIAL_TOKENS, FAKE):
+        count.pop(token, None)
+    return count
 
 
 def _vectors_for(tokenizer) -> WordVectors | None:

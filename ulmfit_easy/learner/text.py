@@ -160,7 +160,8 @@ class LMLearner(TextLearner):
         valid = self.dls.valid
         if self.verbose and not self.told_unknown and len(valid):
             rate = valid.ids.unk_rate(valid.rows)
-            say(f"{rate:.1%} of the validation tokens are not in the vocabulary; a perplexity counts them as xxunk")
+            if rate >= 0.0005:  # less is shown as 0.0%, which tells nothing
+                say(f"{rate:.1%} of the validation tokens are out of vocabulary. Perplexity counts each as xxunk.")
             self.told_unknown = True
         super().fit(*args, **kwargs)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ulmfit_easy.data.checks import warn_of_language
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.prepare import Preparation
@@ -51,6 +52,7 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
         + ". Tokenizing, once for these texts ...")
     started = time.perf_counter()
     tokenizer = _tokenizer(plan, start, texts if plan.valid else Rows(texts, train))
+    warn_of_language(texts, tokenizer)
     store = TokenStore.build(texts, tokenizer, progress=True)
     valid_store, valid = (TokenStore.build(held_out, tokenizer), None) if plan.valid else (store, valid)
     vocab = start.vocab if start else Vocab(
