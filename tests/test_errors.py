@@ -1,7 +1,11 @@
 """Errors: a code, three parts, and a place in the documentation for each."""
 
+import linecache
+import os
 import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +101,36 @@ def test_an_unknown_code_cannot_be_raised():
 
 def test_some_shows_the_first_few():
     assert some([3, 8]) == "3, 8" and some(range(17)) == "0, 1, 2, 3, 4 (and 12 more)" and some([]) == ""
+
+
+def error_of(source: str, file: str) -> UlmfitError:
+    """The error that these lines raise, as those of a file."""
+    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+    with pytest.raises(UlmfitError) as e:
+        exec(compile(source, file, "exec"), {"refuse_unknown": refuse_unknown})
+    e.value.__traceback__ = e.value.__traceback__.tb_next  # not this function
+    return e.value
+
+
+def test_a_notebook_shows_the_users_lines_and_the_message_without_frames_of_the_library():
+    source = "def mine():\n    refuse_unknown({'x': 1}, mine)\n\nmine()\n"
+    error = error_of(source, "/home/me/mine.py")
+    assert error._render_traceback_() == [
+        "File /home/me/mine.py, line 4: mine()",
+        "File /home/me/mine.py, line 2: refuse_unknown({'x': 1}, mine)",
+        f"ArgumentError: {error}", "", "To see every frame: import traceback; traceback.print_last()"]
+    inside = error_of(source, "/venv/lib/python3/site-packages/other/file.py")
+    assert inside._render_traceback_()[0] == f"ArgumentError: {inside}"
+
+
+@pytest.mark.slow
+def test_ipython_shows_a_coded_error_in_short_and_keeps_every_frame(tmp_path):
+    pytest.importorskip("IPython")
+    script = tmp_path / "mine.ipy"
+    script.write_text("from ulmfit_easy.errors import refuse_unknown\nrefuse_unknown({'x': 1}, print)\n")
+    code = f"%run {script}\nimport traceback\ntraceback.print_last()"
+    run = subprocess.run([sys.executable, "-m", "IPython", "--colors=nocolor", "--no-banner"], input=code, text=True,
+                         capture_output=True, env={**os.environ, "IPYTHONDIR": str(tmp_path)}, timeout=100)
+    short = run.stdout.split("To see every frame")[0]
+    assert "line 2: refuse_unknown({'x': 1}, print)\nArgumentError: [E502] Received x= for print" in short
+    assert "raise ArgumentError" not in short and "raise ArgumentError" in run.stdout + run.stderr

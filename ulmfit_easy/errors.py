@@ -8,6 +8,9 @@ function, and the command line (`apps/flags.py`) writes the rest as flags. No me
 import difflib
 import inspect
 import re
+import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from pathlib import PurePath
@@ -70,6 +73,11 @@ class UlmfitError(Exception):
     def __str__(self):
         mark = "" if self.fix.endswith("?") else "."
         return f"[{self.code}] Received {self.received}. Expected {self.expected}. Fix: {self.fix}{mark}"
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows for this error: your own lines that led to it, the message, the way to the rest."""
+        return [*map(printable, lines_of_the_user(self.__traceback__)), f"{type(self).__name__}: {self}", "",
+                "To see every frame: import traceback; traceback.print_last()"]
 
     def __reduce__(self):
         parts = {"received": self.received, "expected": self.expected, "fix": self.fix}
@@ -143,6 +151,17 @@ def did_you_mean(name, known: Iterable, otherwise: str, cutoff: float = 0.5) -> 
     """How to fix a name that is not known: the known one that is most like it, or `otherwise` where none is."""
     near = difflib.get_close_matches(str(name), [short(k) for k in known], n=1, cutoff=cutoff)
     return f"did you mean {near[0]!r}?" if near else otherwise
+
+
+def lines_of_the_user(tb) -> list[str]:
+    """Return the lines of a traceback that stand neither in this library nor in an installed one, ten at most."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    cell_of = getattr(getattr(shell, "compile", None), "format_code_name", lambda file: None)
+    libraries = (str(PurePath(__file__).parent), sysconfig.get_path("stdlib"))
+    own = [frame for frame in traceback.extract_tb(tb) if frame.line and not frame.filename.startswith(libraries)
+           and not {"site-packages", "dist-packages"} & set(PurePath(frame.filename).parts)]
+    return [f"{' '.join(cell_of(frame.filename) or ['File', frame.filename])}, line {frame.lineno}: {frame.line}"
+            for frame in own[-10:]]
 
 
 def some(values, limit: int = 5) -> str:
