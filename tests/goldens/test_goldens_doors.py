@@ -52,6 +52,7 @@ RENAMED = {("lowercase", "t"): "text",
 
 # (door, parameter) -> our default, where it differs on purpose
 DEFAULTS = {("Learner.export", "fname"): "'export'",  # a folder, not a pickle
+            ("Learner.__init__", "lr"): "None",  # the rate that `partial(Adam, lr=...)` names, or fastai's 0.001
             ("LMLearner.predict", "decoder"): "None"}  # the tokenizer knows how its pieces go together
 
 

@@ -1,11 +1,14 @@
 """The baseline is the settled one, and an ensemble averages probabilities."""
 
+import copy
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from recipes_tiny import LABELS, TEXTS
 
+from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.ensemble import ensemble
 
@@ -29,21 +32,33 @@ def test_the_baseline_takes_iterators_and_learns():
 
 
 class Says:
-    """A learner that gives each text its own probability."""
+    """A learner that gives each text its own probability of the class "no", the rest to "yes"."""
 
-    def __init__(self, **probs):
+    def __init__(self, classes=("no", "yes"), **probs):
         self.probs = probs
+        self.dls = SimpleNamespace(classes=list(classes), one_row=lambda item: None,
+                                   is_one_text=lambda item: isinstance(item, str))
 
     def predict(self, texts):
-        return [SimpleNamespace(probs=torch.tensor([self.probs[t], 1 - self.probs[t]])) for t in texts]
+        says = [{"no": self.probs[text], "yes": 1 - self.probs[text]} for text in getattr(texts, "text", texts)]
+        return [SimpleNamespace(probs=torch.tensor([row[c] for c in self.dls.classes])) for row in says]
 
 
-def test_an_ensemble_averages_probabilities_not_logits_and_keeps_order():
-    one, two = Says(a=0.99, b=0.2, c=0.5), Says(a=0.5, b=0.4, c=0.1)
-    found = ensemble([one, two], iter("cab"))
+@pytest.mark.parametrize("texts", [list("cab"), iter("cab"), pd.DataFrame({"text": list("cab"), "year": 3})],
+                         ids=lambda texts: type(texts).__name__)
+@pytest.mark.parametrize("classes", [("no", "yes"), ("yes", "no")])
+def test_an_ensemble_averages_probabilities_of_each_class_and_keeps_order(classes, texts):
+    one, two = Says(a=0.99, b=0.2, c=0.5), Says(classes, a=0.5, b=0.4, c=0.1)
+    found = ensemble([one, two], copy.copy(texts))
     assert found.shape == (3, 2)
     torch.testing.assert_close(found[:, 0], torch.tensor([0.3, 0.745, 0.3]))  # the mean of logits gives a 0.909
 
 
 def test_one_text_is_one_row():
     assert ensemble([Says(abc=0.25)], "abc").tolist() == [[0.25, 0.75]]
+
+
+@pytest.mark.parametrize("classes", [("no", "maybe"), ("no", "yes", "maybe"), ("no",)])
+def test_learners_of_other_classes_are_no_ensemble(classes):
+    with pytest.raises(TrainingError, match="E502.*other classes"):
+        ensemble([Says(a=0.5), Says(classes)], ["a"])

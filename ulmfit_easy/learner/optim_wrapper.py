@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import torch
 
-from ulmfit_easy._fastcore import listify
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.optim import Optimizer, Rate, expand_lr
 
@@ -56,7 +55,8 @@ class OptimWrapper(Optimizer):
             return opt(torch_groups, **rate, **kwargs)
 
         dicts = opt.param_groups if there else as_dicts
-        groups = [listify(group["params"]) for group in dicts] if dicts else params
+        given = [group["params"] for group in dicts]
+        groups = [[ps] if isinstance(ps, torch.Tensor) else list(ps) for ps in given] if dicts else params
         super().__init__(groups, make, {}, no_decay=no_decay, always_train=always_train)
         values = [hypers_of(group, hp_map or pytorch_hp_map) for group in self.opt.param_groups[::2]]
         self.names = {name: key for name, (key, _) in values[0].items()} if values else {}

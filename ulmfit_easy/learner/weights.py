@@ -88,8 +88,10 @@ def check_opt_state(opt, state: dict, source):
         shapes = [p.shape for group in opt.opt.param_groups for p in group["params"]]
         hypers, frozen = state["hypers"], state["frozen_idx"]
         fits = type(frozen) is int and 0 <= frozen <= len(opt.param_groups) and len(hypers) == len(opt.hypers)
-        fits = fits and all(h.keys() == own.keys() and all(isinstance(v, int | float) and math.isfinite(v)
-                            for v in h.values()) for h, own in zip(hypers, opt.hypers, strict=True))
+        unused = {name for name, key in opt.names.items() if key is None}  # there once a schedule has set them
+        fits = fits and all(h.keys() == hypers[0].keys() and h.keys() ^ own.keys() <= unused
+                            for h, own in zip(hypers, opt.hypers, strict=True))
+        fits = fits and all(isinstance(v, int | float) and math.isfinite(v) for h in hypers for v in h.values())
         fits = fits and all(0 <= int(i) < len(shapes) for i in state["state"])
         fits = fits and all(name not in MOMENTS or t is None or t.shape == shapes[int(i)]
                             for i, moments in state["state"].items() for name, t in moments.items())
