@@ -99,6 +99,20 @@ def test_texts_in_another_language_than_lang_are_noticed(text, lang, told, is_lm
     assert len(found) == (told is not None) and all(re.search(told, message) for message in found)
 
 
+@pytest.mark.parametrize(("n_rare", "options", "is_told"), [
+    (3, {}, True), (4, {}, False), (3, {"balanced": True}, False), (3, {"weights": [1.0] * 43}, False)])
+def test_very_unequal_classes_are_told(n_rare, options, is_told):
+    df = pd.DataFrame({"text": [f"text number {i}" for i in range(40 + n_rare)], "label": ["a"] * 40 + ["b"] * n_rare})
+    df["aside"] = df.index < 1
+    options = {k: v[:1] * len(df) if k == "weights" else v for k, v in options.items()}
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        TextDataLoaders.from_df(df, "text", "label", valid_col="aside", bs=8, min_freq=1, cache_dir=False,
+                                **options)
+    found = [str(w.message) for w in found if "unequal" in str(w.message)]
+    assert len(found) == is_told and all("largest has 39 training texts, the smallest 3." in text for text in found)
+
+
 def test_more_words_are_known_though_no_text_has_them(df):
     plain, more = (loaders(df, is_lm=True, more_words=words) for words in ((), ["the", "zebra"]))
     assert set(more.text_vocab) - set(plain.text_vocab) == {"zebra"}

@@ -242,7 +242,7 @@ def test_a_string_or_a_table_is_no_list_of_texts(model):
 
 def test_verbose_tells_the_time_first_and_a_bad_result_last(capsys):
     poor = replace(TINY, pretrain=(replace(TINY.pretrain[0], lr=1e-6),), clas=(replace(TINY.clas[0], lr=1e-6),))
-    model = tiny(preset=poor, verbose=True).fit(TEXTS, LABELS)
+    model = tiny(preset=poor, verbose=True, valid_pct=0.4).fit(TEXTS, LABELS)
     out = capsys.readouterr().out
     assert model.accuracy_ < model.baseline_accuracy_
     assert out.index("seconds on this machine") < out.index("train_loss") < out.index("worse than the baseline")
@@ -264,7 +264,7 @@ def test_a_quiet_estimator_prints_and_warns_nothing_even_about_odd_data(capfd):
 def test_texts_without_a_word_have_no_baseline(tmp_path, capsys):
     smileys = [f"{face} {i // 10} {i % 10}" for i in range(20) for face in "😀😠"]
     model = tiny(verbose=True).fit(smileys, ["pos", "neg"] * 20)
-    assert model.baseline_accuracy_ is None and "logistic regression: has no words to count." in capsys.readouterr().out
+    assert model.baseline_accuracy_ is None and "logistic regression has no words to count." in capsys.readouterr().out
     assert ULMFiT.load(model.save(tmp_path / "m")).baseline_accuracy_ is None
 
 
@@ -365,7 +365,8 @@ def test_a_saved_model_answers_the_same(request, tmp_path, which):
     again = ULMFiT.load(folder)
     assert np.array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
     assert again.get_params() == model.get_params() and again.classes_.tolist() == model.classes_.tolist()
-    assert (again.accuracy_, again.baseline_accuracy_) == (model.accuracy_, model.baseline_accuracy_)
+    assert again.scores_ == model.scores_ and again.macro_f1_ == model.macro_f1_ is not None
+    assert again.accuracy_interval_ == model.accuracy_interval_
 
 
 def test_a_relative_name_is_relative_to_here(model, tmp_path, monkeypatch):
@@ -416,6 +417,10 @@ def spoil(folder, how):
     lambda s: s.update(ways=[]),
     lambda s: s.update(ways=3),
     lambda s: s.pop("accuracy"),
+    lambda s: s.update(scores={"accuracy": 2.0}),
+    lambda s: s.update(scores={"accuracy": 1.0, "os": 1.0}),
+    lambda s: s.update(scores={}),
+    lambda s: s.update(scores=3),
 ])
 def test_hostile_settings_are_coded_errors(model, tmp_path, how):
     folder = model.save(tmp_path / "m")

@@ -3,6 +3,7 @@
 import math
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from numbers import Integral, Real
@@ -16,6 +17,7 @@ from ulmfit_easy.errors import TrainingError, some
 SAMPLE = 1000  # rows that are searched for their own labels
 TOLD = 0.9  # of these texts hold the name of their own label: from here on it looks like a leak
 FAR = 10  # from 0: a mean that many steps of a usual rate do not reach
+UNEQUAL = 10  # times the texts of the smallest class
 UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on it hardly fits
 
 
@@ -75,6 +77,15 @@ def warn_of_told_labels(texts: Sequence, labels: Sequence):
     if mixed < (1 - TOLD) * len(pairs):
         _warn(f"{told:,} of the first {len(pairs):,} texts hold the name of their own label: is the "
               "answer part of the text?")
+
+
+def warn_of_unequal(labels: Iterable):
+    """Warn if the largest class has more than ten times the training texts of the smallest."""
+    sizes = Counter(labels).values()
+    if max(sizes) > UNEQUAL * min(sizes):
+        _warn(f"the classes are unequal: the largest has {max(sizes):,} training texts, the smallest {min(sizes):,}. "
+              'Accuracy hides how the rare ones fare: look at macro-F1 too. With class_weight="balanced" they count as '
+              "much as the others")
 
 
 def warn_of_twins(classes: Sequence):

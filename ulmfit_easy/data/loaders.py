@@ -16,6 +16,7 @@ from ulmfit_easy.data.checks import (
     warn_of_language,
     warn_of_told_labels,
     warn_of_twins,
+    warn_of_unequal,
     warn_of_unknown,
 )
 from ulmfit_easy.data.classify import ClassifierDataLoader
@@ -73,6 +74,8 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
         of_train, of_valid = ([source.labels[i] for i in part] for part in (train, valid))
         target = source.target.learned(of_train, labels, source.block)
         warn_of_twins(target.classes or ())
+        if source.target is CategoryTarget and not balanced and weights is None:
+            warn_of_unequal(of_train)
         y_train = target.encode(of_train, rows=rows[train], argument=source.classes_argument)
         y_valid = target.encode(of_valid, rows=rows[valid], argument=source.classes_argument)
     tokenizer = tok_tfm

@@ -3,7 +3,6 @@
 import copy
 import inspect
 import json
-import math
 import threading
 import warnings
 from contextlib import contextmanager
@@ -26,8 +25,8 @@ from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.places import members
-from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
+from ulmfit_easy.recipes.compare import Scores, compare, told
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.inputs import as_array, check_shared, check_type, corpus_of, labels_of, rows_read, texts_of
@@ -66,8 +65,13 @@ class ULMFiT:
 
     Attributes:
         classes_: the class names, sorted.
-        accuracy_, baseline_accuracy_: on the texts kept aside, of this model and of TF-IDF with logistic regression;
-            None where no text has a word to count.
+        accuracy_, macro_f1_: on the texts kept aside.
+        accuracy_interval_: the 95 % Wilson interval of the accuracy, (low, high).
+        baseline_accuracy_, baseline_macro_f1_: of TF-IDF with logistic regression on the same texts; None if no text
+            has a word to count.
+        baseline_cv_accuracy_: its accuracy in cross-validation on all labelled texts; None for 1,000 or more.
+        p_value_: of McNemar's exact test of the two accuracies; 0.05 or more is within noise.
+        scores_: all of these as one named tuple.
         learners_: the classifier's learner, or two of them.
 
     Example:
@@ -159,23 +163,13 @@ class ULMFiT:
         return finetune_classifier(learn, p)
 
     def _compare(self, df):
-        train, valid = df[~df["valid"]], df[df["valid"]]
-        self.accuracy_ = self.score(valid["text"], valid["label"])
-        try:
-            bar = baseline(train["text"], train["label"].astype(str))
-            self.baseline_accuracy_ = float((bar.predict(valid["text"]) == valid["label"].astype(str)).mean())
-        except ValueError as e:  # scikit-learn's, where no text has a word to count, or none that is there twice
-            if "empty vocabulary" not in str(e) and "no terms remain" not in str(e):
-                raise
-            self.baseline_accuracy_ = None
-        # the floor: no error, or nothing but errors, on a few texts is no certainty
-        noise = math.sqrt(max(self.accuracy_ * (1 - self.accuracy_), 0.01) / len(valid))
-        bar = "has no words to count" if self.baseline_accuracy_ is None else f"{self.baseline_accuracy_:.3f}"
-        self._say(f"Accuracy on {len(valid):,} texts kept aside: {self.accuracy_:.3f} (standard error {noise:.3f}); "
-                  f"TF-IDF with logistic regression: {bar}.")
-        if self.accuracy_ < (self.baseline_accuracy_ or 0):
-            self._say("This model is worse than the baseline. More unlabelled text, a language model of this language "
-                      "or more labels help; until then TF-IDF with logistic regression classifies better.")
+        valid = df[df["valid"]]
+        self._set_scores(scores := compare(df, self.predict(valid["text"])))
+        self._say(told(scores, (df["label"], valid["label"])))
+
+    def _set_scores(self, scores: Scores):
+        self.scores_, self.accuracy_interval_ = scores, (scores.low, scores.high)
+        vars(self).update({f"{name}_": getattr(scores, name) for name in Scores._fields if name not in ("low", "high")})
 
     @_own_words()
     def predict_proba(self, texts) -> np.ndarray:
@@ -217,6 +211,7 @@ class ULMFiT:
             for learn in self.learners_:
                 learn.export(tmp.absolute() / _way(learn.dls.backwards))
             found = {"accuracy": self.accuracy_, "baseline_accuracy": self.baseline_accuracy_,
+                     "scores": self.scores_._asdict(),
                      "ways": [_way(learn.dls.backwards) for learn in self.learners_],
                      "weights": [weights_sha256(learn.model) for learn in self.learners_]}
             write_json(tmp / PARAMS, sealed({"params": params, **found}))
@@ -237,7 +232,7 @@ class ULMFiT:
                 model.preset = Preset.from_json(model.preset)
             if isinstance(model.class_weight, list) and all(isinstance(pair, list) for pair in model.class_weight):
                 model.class_weight = dict(model.class_weight)
-            model.accuracy_, model.baseline_accuracy_ = settings["accuracy"], settings["baseline_accuracy"]
+            model._set_scores(Scores(**settings["scores"]))
             ways = [_way(backwards) for backwards, _ in model._directions()]
             ways = settings.get("ways", ways)  # parameters may have been set since the fit
         except (KeyError, TypeError, ValueError, AttributeError, TrainingError) as e:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ulmfit_easy.bundle.card import versions
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.files import read_json, sha256_bytes
+from ulmfit_easy.recipes.compare import Scores
 
 FORMAT = 2
 # All that the first files said. Every later one has `format` and `sha256` too, or, if a bit of these names is wrong,
@@ -47,6 +48,9 @@ def read_settings(path: Path, known: Collection[str]) -> dict:
     for name in ("accuracy", "baseline_accuracy"):
         if not _is_share(settings.get(name, "missing")):
             raise _wrong(path, f"with {name}={settings.get(name)!r:.40}")
+    scores = settings.setdefault("scores", {name: settings[name] for name in ("accuracy", "baseline_accuracy")})
+    if not isinstance(scores, dict) or scores.keys() - {*Scores._fields} or not all(map(_is_share, scores.values())):
+        raise _wrong(path, f"with scores={scores!r:.60}")
     if settings.get("ways", WAYS[0]) not in WAYS:
         raise _wrong(path, f"with ways={settings['ways']!r:.60}")
     return settings

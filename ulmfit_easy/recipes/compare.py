@@ -1,0 +1,127 @@
+"""The scores of a classifier on the texts kept aside, beside the baseline's, and how much chance may do to them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ulmfit_easy.recipes.baseline import baseline
+
+CROSS_VALIDATED = 1000  # labelled texts below which the few that are kept aside say little about the baseline
+FOLDS = 5
+UNEQUAL = 2  # times the smallest class: from here on accuracy alone hides the rare classes
+SIGNIFICANT = 0.05
+
+
+class Scores(NamedTuple):
+    """Scores on the texts kept aside; those of the baseline are None if no text has a word to count.
+
+    Attributes:
+        accuracy: share of the texts whose likeliest class is their label.
+        low, high: 95 % Wilson interval of the accuracy.
+        macro_f1: mean of the F1 scores of the classes.
+        baseline_accuracy, baseline_macro_f1: the same of TF-IDF with logistic regression, on the same texts.
+        baseline_cv_accuracy: its accuracy in cross-validation on all labelled texts; None for 1,000 texts or more.
+        p_value: of McNemar's exact test of the two accuracies.
+    """
+
+    accuracy: float
+    low: float | None = None
+    high: float | None = None
+    macro_f1: float | None = None
+    baseline_accuracy: float | None = None
+    baseline_macro_f1: float | None = None
+    baseline_cv_accuracy: float | None = None
+    p_value: float | None = None
+
+
+def compare(df, predicted: Sequence) -> Scores:
+    """Score predictions beside the baseline, which is fitted on the same training texts.
+
+    Args:
+        df: labelled texts with the columns `text`, `label` and `valid`, true for the N texts kept aside.
+        predicted: (N,) the classes that the model gave them.
+    """
+    texts, labels, aside = df["text"], df["label"].astype(str), df["valid"].astype(bool)
+    truth, predicted = labels[aside].to_numpy(), np.array([str(label) for label in predicted])
+    right = predicted == truth  # (N,)
+    scores = Scores(float(right.mean()), *wilson(int(right.sum()), len(right)), _macro_f1(truth, predicted))
+    try:
+        bar = baseline(texts[~aside], labels[~aside])
+        theirs = bar.predict(texts[aside])
+        return scores._replace(baseline_accuracy=float((theirs == truth).mean()),
+                               baseline_macro_f1=_macro_f1(truth, theirs),
+                               baseline_cv_accuracy=_cross_validated(bar, texts, labels),
+                               p_value=mcnemar(right, theirs == truth))
+    except ValueError as e:  # scikit-learn's, if no text has a word to count, or none that is there twice
+        if "empty vocabulary" not in str(e) and "no terms remain" not in str(e):
+            raise
+        return scores
+
+
+def wilson(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % interval of a share, k of n (Wilson 1927): it holds for few rows, and for none or all of them."""
+    share, middle = k / n, (k + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * (share * (1 - share) * n + z * z / 4) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def mcnemar(right: np.ndarray, theirs: np.ndarray) -> float:
+    """The exact two-sided p-value of McNemar's test (1947) that two classifiers are right equally often.
+
+    Args:
+        right, theirs: (N,) bool, for which of the same N texts each of them is right.
+    """
+    from scipy.stats import binomtest
+
+    ahead, behind = int((right & ~theirs).sum()), int((theirs & ~right).sum())
+    return float(binomtest(ahead, ahead + behind).pvalue) if ahead + behind else 1.0
+
+
+def _macro_f1(truth, predicted) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(truth, predicted, average="macro", zero_division=0))
+
+
+def _cross_validated(bar, texts, labels) -> float | None:
+    from sklearn.model_selection import cross_val_score
+
+    folds = min(FOLDS, min(Counter(labels).values()))
+    if len(texts) >= CROSS_VALIDATED or folds < 2:
+        return None
+    return float(cross_val_score(bar, texts, labels, cv=folds, error_score="raise").mean())  # stratified
+
+
+def told(scores: Scores, labels: Sequence) -> str:
+    """The scores in sentences. Macro-F1 is among them if the classes of the labelled texts are unequal.
+
+    Args:
+        labels: of all labelled texts, and of those kept aside, as two sequences.
+    """
+    everything, aside = labels
+    counts = Counter(map(str, everything)).values()
+    unequal = max(counts) > UNEQUAL * min(counts)
+
+    def with_f1(score, macro_f1):
+        return score + (f", macro-F1 {macro_f1:.3f}" if unequal else "")
+
+    first = with_f1(f"Accuracy on {len(aside):,} texts kept aside: {scores.accuracy:.3f} (95% interval "
+                    f"{scores.low:.3f} to {scores.high:.3f})", scores.macro_f1)
+    if scores.baseline_accuracy is None:
+        return f"{first}.\nTF-IDF with logistic regression has no words to count."
+    second = with_f1(f"TF-IDF with logistic regression: {scores.baseline_accuracy:.3f} on the same texts",
+                     scores.baseline_macro_f1)
+    if scores.baseline_cv_accuracy is not None:
+        second += f"; {scores.baseline_cv_accuracy:.3f} in cross-validation on all {len(everything):,}"
+    test = f"(McNemar's exact test, p = {scores.p_value:.2g})"
+    if scores.p_value >= SIGNIFICANT:
+        verdict = (f"The difference between the two is within noise {test}. To tell which is better, test both on more "
+                   "texts that neither has read.")
+    elif scores.accuracy > scores.baseline_accuracy:
+        verdict = f"This model is better than the baseline {test}."
+    else:
+        verdict = (f"This model is worse than the baseline {test}. More unlabelled text, a language model of this "
+                   "language or more labels help. Until then TF-IDF with logistic regression classifies better.")
+    return f"{first}.\n{second}.\n{verdict}"
