@@ -12,12 +12,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 import ulmfit_easy
 from ulmfit_easy.apps import cli
+from ulmfit_easy.apps.sources import read_any
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.data.tables import read_table
 from ulmfit_easy.data.toy import toy_reviews
@@ -260,9 +262,26 @@ def test_a_place_that_cannot_be_written_to_is_found_before_anything_else(command
 
 
 def test_files_beside_the_folders_of_the_classes_are_no_class_of_their_own(tmp_path, capsys):
-    folder = as_folder(tmp_path)
-    (folder / "urls.txt").write_text("http://example.com")
-    complains(capsys, "E207.*urls.txt in .*folder of its class", "train", folder, "--out", tmp_path / "m")
+    (tmp_path / "urls.txt").write_text("http://example.com")
+    complains(capsys, "E207.*urls.txt in .*folder of its class", "train", tmp_path, "--out", tmp_path / "m")
+    for part in ("train", "test"):
+        as_folder(tmp_path / part)
+    complains(capsys, "E207.*train, test, which are parts.*folder for each class.*/train", "train", tmp_path,
+              "--out", tmp_path / "m")
+    table = read_any(tmp_path / "train", ["text", "label"], SimpleNamespace(encoding="utf-8"))
+    assert set(table["label"]) == {"r"}
+
+
+def test_of_prodigys_lines_the_accepted_ones_are_learned_and_all_are_predicted(model, tmp_path, capsys, monkeypatch):
+    path, taken = tmp_path / "r.jsonl", []
+    DF.assign(answer=["accept", "reject", "ignore"] * 40).to_json(path, orient="records", lines=True)
+    monkeypatch.setattr(ULMFiT, "fit", lambda self, texts, *_: taken.extend(texts))
+    monkeypatch.setattr(ULMFiT, "save", lambda *_: None)
+    assert run("train", path, "--out", tmp_path / "m") == 0
+    assert taken == list(DF["text"][::3])
+    assert "80 of 120 rows were left out: their answer" in capsys.readouterr().err
+    assert run("predict", model, path) == 0
+    assert "120 rows" in capsys.readouterr().err
 
 
 def test_quotes_may_be_ordinary_characters(model, tmp_path, capsys):

@@ -377,6 +377,23 @@ def test_a_file_of_odd_words_is_read_as_text(tmp_path, table):
         TextDataLoaders.from_csv(tmp_path, "no.csv")
 
 
+def test_of_prodigys_rows_the_accepted_ones_are_learned(tmp_path, df):
+    answered = df.assign(answer=["accept", "reject", "ignore"] * 40)
+    answered.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    with pytest.warns(UserWarning, match="80 of 120 rows were left out: their answer is reject or ignore"):
+        dls = TextDataLoaders.from_jsonl(tmp_path / "a.jsonl", text_col="text", label_col="label", seed=0, min_freq=1,
+                                         tok_tfm=BaseTokenizer(), weights=[1, 0, 0] * 40)
+    assert dls.train.n_rows + dls.valid.n_rows == 40 and dls.train.weights.tolist() == [1] * dls.train.n_rows
+    assert loaders(answered, is_lm=True).train.ids.lengths.size == 120
+    assert loaders(answered, label_col="answer").classes == ["accept", "ignore", "reject"]
+    assert loaders(df.assign(answer="yes")).train.n_rows == 96
+    with fails(TextError, "E104"):
+        loaders(df.assign(answer="reject"))
+    answered.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.warns(UserWarning), fails(FileError, "E407"):
+        TextDataLoaders.from_csv(tmp_path / "a.csv", text_col="text", label_col="label", chunksize=50)
+
+
 def make_folder(root, df):
     for i, row in df.iterrows():
         file = root / ("valid" if i % 5 == 0 else "train") / row.label / f"{i:03d}.txt"

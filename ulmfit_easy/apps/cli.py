@@ -161,12 +161,15 @@ def complain(message, command=None):
 
 def run_train(args):
     from ulmfit_easy.apps.sources import read_any
+    from ulmfit_easy.data.sources import accepted
     from ulmfit_easy.errors import TrainingError
     from ulmfit_easy.files import free_place
     from ulmfit_easy.recipes.estimator import ULMFiT, foreign_to_estimator
 
     free_place(args.out, foreign_to_estimator)
     df = read_any(args.file, [args.text, args.label], args)
+    if (rows := accepted(df, [df[args.text], df[args.label]])) is not None:
+        df = df.iloc[rows]
     more = [text for file in args.unlabelled for text in read_any(file, [args.text], args)[args.text]]
     pretrained = True if args.pretrained is None else args.pretrained
     if pretrained and pretrained is not True and not args.bidir:

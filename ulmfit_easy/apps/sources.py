@@ -1,9 +1,8 @@
 """What a command reads: a table, or a folder of texts as one."""
 
-import warnings
 from pathlib import Path
 
-from ulmfit_easy.errors import FileError, LabelError, TextError, some
+from ulmfit_easy.errors import FileError, TextError
 
 
 def read_any(path: Path, columns, args):
@@ -30,16 +29,12 @@ def read_any(path: Path, columns, args):
 def _folder(path: Path, columns, encoding):
     import pandas as pd
 
-    from ulmfit_easy.data.sources import get_text_files, parent_label
+    from ulmfit_easy.data.folders import classes_of_files, folder_texts
     from ulmfit_easy.files import read_text
 
-    files = get_text_files(path)
-    if len(columns) > 1 and (loose := [f.name for f in files if f.parent == path]):
-        raise LabelError("E207", received=f"{some(loose)} in {path}", expected="each text in a folder of its class",
-                         fix="move these files to such folders, or away")
-    if others := sorted({f for f in path.rglob("*") if f.is_file()} - set(files)):
-        warnings.warn(f"{len(others):,} files in {path} are hidden or do not end in .txt, and were left out: "
-                      f"{some(f.relative_to(path) for f in others)}", stacklevel=2)
-    found = [(f.relative_to(path), read_text(f, encoding), parent_label(f)) for f in files]
-    names = ["file", *columns]
-    return pd.DataFrame([row[: len(names)] for row in found], columns=names)
+    files, labels = folder_texts(path), None
+    if len(columns) > 1:
+        files, labels = classes_of_files(path, files)
+    values = [[read_text(file, encoding) for file in files], *([labels] if labels else [])]
+    return pd.DataFrame({"file": [file.relative_to(path) for file in files], **dict(zip(columns, values, strict=True))},
+                        dtype=object)

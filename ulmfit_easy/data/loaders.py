@@ -21,13 +21,13 @@ from ulmfit_easy.data.checks import (
 )
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.folders import PARTS, classes_of_files, folder_texts
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.sources import (
     FileTexts,
+    accepted,
     find_column,
-    get_text_files,
-    parent_label,
     read_texts,
     some_of,
 )
@@ -132,6 +132,8 @@ class TextDataLoaders(DataLoaders):
                 **kwargs) -> "TextDataLoaders":
         """Loaders from a table with a text column and, unless `is_lm`, one or more label columns.
 
+        Of a table of Prodigy's only the rows whose `answer` is "accept" teach their label.
+
         Args:
             text_col, label_col: names or positions. Several text columns become marked fields of one text;
                 several label columns are zeros and ones, one column for each class.
@@ -170,6 +172,12 @@ class TextDataLoaders(DataLoaders):
             raise TextError("E102", received="no label_col", expected="the column of the labels",
                             fix='label_col="label", or is_lm=True for a language model, which needs none')
         series = [find_column(df, col) for col in label_cols]
+        if label_cols and (taught := accepted(df, [*text_series, *series])) is not None:
+            if not isinstance(texts, list):
+                raise FileError("E407", received="a table with rejected answers of Prodigy's, to be read in pieces",
+                                expected="one without them", fix="leave out chunksize=")
+            texts, kept, df = [texts[i] for i in taught], kept[taught], df.iloc[taught]
+            series = [column.iloc[taught] for column in series]
         names = {"text_cols": column_names(text_series), "label_cols": column_names(series),
                  "label_delim": label_delim}
         if shared := set(names["text_cols"]) & set(names["label_cols"]):
@@ -222,14 +230,19 @@ class TextDataLoaders(DataLoaders):
                     backwards: bool = False, bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
                     device=None, *, extensions: Sequence[str] = (".txt",), encoding: str = "utf-8",
                     **kwargs) -> "TextDataLoaders":
-        """Loaders from text files, `path/train/pos/1.txt`, whose folder's name is their class.
+        """Loaders from text files, `path/train/pos/1.txt`, whose class is the first folder under `train` or `valid`.
+
+        Texts may lie deeper in that folder. A warning counts the files that are left out: those in no folder of a
+        class, and those of other extensions.
 
         Args:
-            valid_pct: draw this fraction of all files under `path` instead of using the two folders.
+            valid_pct: draw this fraction of all files under `path` instead of using the two folders. A class is then
+                the first folder under `path`, or under its folders `train`, `valid` and `test`, if it has these.
             vocab: every class, in order.
             extensions: which files are texts. The rest is as in `from_df`.
 
-        Raises: E403 for a file in another encoding; E404 for a missing folder; and what `from_df` raises.
+        Raises: E207 if no file is in the folder of a class; E403 for a file in another encoding; E404 for a missing
+            folder; and what `from_df` raises.
         """
         refuse_unknown(kwargs, TextDataLoaders.from_folder)
         folders = [train, valid] if valid_pct is None and splitter is None else None
@@ -237,11 +250,9 @@ class TextDataLoaders(DataLoaders):
             raise FileError("E404", received=f"{path} without a folder {gone[0]!r}",
                             expected="a folder to train on and one to validate with",
                             fix='name yours with train= and valid=, or pass valid_pct=0.2 to draw from all files')
-        files = get_text_files(path, folders=folders, extensions=extensions)
-        if not files:
-            raise TextError("E104", received=f"{path} without files ending in {', '.join(extensions)}",
-                            expected="text files", fix="check the folder, or pass extensions=")
-        targets = None if is_lm else [parent_label(file) for file in files]
+        files, targets = folder_texts(path, folders, extensions), None
+        if not is_lm:
+            files, targets = classes_of_files(path, files, {train, valid, *(PARTS if folders is None else ())})
         if folders:
             splitter = FolderSplitter(path, train, valid)
         elif splitter is None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.data.getters import fields_in, values_of
-from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column, parent_label
+from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column
 from ulmfit_easy.data.targets import TARGETS, RegressionTarget, read_labels
 from ulmfit_easy.errors import FileError, TextError, some
 from ulmfit_easy.text.tokenizers import Tokenizer
@@ -146,11 +146,16 @@ class Preparation:
             columns = [find_column(items, col) for col in self.label_cols or ("label",)]
             labels = read_labels(columns, delim=self.label_delim, y_block=self.target)[1]
         elif all(isinstance(item, Path) for item in items):
-            labels = [parent_label(file) for file in items]
+            labels = [self._class_of(file) for file in items]
         else:
             raise TextError("E102", received="texts without a label column", expected="a table, or files",
                             fix="give a table with the label column, or with_labels=False")
         return self.target.encode(labels, unseen=-100)
+
+    def _class_of(self, file: Path) -> str:
+        """The name of the nearest folder of a file that is a class; of the folder it is in if none is."""
+        folders = [folder.name for folder in file.parents]
+        return next((name for name in folders if name in (self.target.classes or ())), folders[0])
 
 
 def given_tokenizer(config: dict, tokenizer: Tokenizer | None) -> Tokenizer:

@@ -1,6 +1,7 @@
 """Tables and folders of texts, read so that text stays text and nothing is lost without a word."""
 
 import os
+import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
@@ -114,6 +115,30 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
     return on_disk, kept, n, pd.concat(parts, ignore_index=True), columns
 
 
+def accepted(table: pd.DataFrame, columns: Sequence[pd.Series]) -> np.ndarray | None:
+    """The (M,) int64 positions of the rows that teach their label; None if all of them do.
+
+    In Prodigy's tables a column `answer` says "accept", "reject" or "ignore". Only accepted rows count, and a warning
+    tells of the others. If it is one of the `columns` with texts and labels, all rows count.
+
+    Raises: E104 if no row is accepted.
+    """
+    if list(table.columns).count("answer") != 1 or any(column.name == "answer" for column in columns):
+        return None
+    answers = table["answer"].tolist()
+    if not all(isinstance(answer, str) and answer in ("accept", "reject", "ignore") for answer in answers):
+        return None
+    rows = np.flatnonzero([answer == "accept" for answer in answers])
+    if len(rows) == len(answers):
+        return None
+    told = f"{len(answers) - len(rows):,} of {len(answers):,} rows"
+    if not len(rows):
+        raise TextError("E104", received=f"{told} with the answer reject or ignore", expected="rows with accept",
+                        fix="rename the column 'answer', if it means something else")
+    warnings.warn(f"{told} were left out: their answer is reject or ignore", stacklevel=3)
+    return rows
+
+
 def no_table(given) -> FileError:
     return FileError("E407", received=f"{type(given).__name__} as a table", expected="a DataFrame",
                      fix="read_table and TextDataLoaders.from_csv read a file; pd.DataFrame({'text': texts, 'label': "
@@ -141,13 +166,13 @@ def get_files(path, extensions: Sequence[str] | None = None, recurse: bool = Tru
     """The files under `path`, hidden ones left out, in sorted order; `extensions` keeps only those with these ends."""
     path = existing(path)
     roots = [path] if folders is None else [existing(path / folder) for folder in folders]
-    files = {p for root in roots for p in (_walked(root) if recurse else root.glob("*"))
+    files = {p for root in roots for p in (walked(root) if recurse else root.glob("*"))
              if (extensions is None or p.suffix.lower() in extensions) and p.is_file()
              and not any(part.startswith(".") for part in p.relative_to(path).parts)}
     return sorted(files)
 
 
-def _walked(root: Path) -> Iterator[Path]:
+def walked(root: Path) -> Iterator[Path]:
     """The files under a folder, links to folders followed once each."""
     seen = set()
     for folder, below, names in os.walk(root, followlinks=True):

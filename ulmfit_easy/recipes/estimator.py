@@ -14,7 +14,7 @@ import pandas as pd
 
 from ulmfit_easy.bundle.artefact import foreign_to_bundle
 from ulmfit_easy.data.balance import given_weights
-from ulmfit_easy.data.sources import find_column
+from ulmfit_easy.data.sources import accepted, find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, door
@@ -254,8 +254,14 @@ class ULMFiT:
 
     @classmethod
     def from_df(cls, df, text_col="text", label_col="label", unlabelled=None, **params) -> "ULMFiT":
-        """A fitted estimator from a table; `params` are the constructor's."""
-        return cls(**params).fit(find_column(df, text_col), find_column(df, label_col), unlabelled)
+        """A fitted estimator from a table; `params` are the constructor's.
+
+        Of a table of Prodigy's only the rows whose `answer` is "accept" are taken.
+        """
+        texts, labels = columns = [find_column(df, text_col), find_column(df, label_col)]
+        if (rows := accepted(df, columns)) is not None:
+            texts, labels = texts.iloc[rows], labels.iloc[rows]
+        return cls(**params).fit(texts, labels, unlabelled)
 
     # --- what scikit-learn expects of an estimator, without importing it ------------------------------------------
 
