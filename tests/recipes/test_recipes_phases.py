@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from recipes_tiny import DF, TINY
@@ -15,11 +16,14 @@ from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.recipes.classify import finetune_classifier, new_classifier
+from ulmfit_easy.models.awd_lstm import AWD_LSTM
+from ulmfit_easy.recipes import monitor
+from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
+from ulmfit_easy.recipes.estimate import estimated_seconds
 from ulmfit_easy.recipes.finetune import finetune_lm
-from ulmfit_easy.recipes.phases import estimated_seconds, run_phases
+from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import Phase
-from ulmfit_easy.recipes.pretrain import new_lm, pretrain_lm
+from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +120,7 @@ def test_a_pretrained_model_brings_its_sizes(dls_lm, tmp_path, capsys):
     again = new_lm(dls_lm, replace(TINY, config={"emb_sz": 99}), folder)
     assert again.settings["model"]["config"] == {**TINY.config, **TINY.lm_config}
     assert again.opt.frozen_idx == 2
-    assert "matched" in capsys.readouterr().out
+    assert "It knows 202 of the 202 different words" in capsys.readouterr().out
 
 
 OURS = {"format": 1, "kind": "language_model", "arch": "AWD_LSTM", "model": {"config": {}}}
@@ -163,15 +167,31 @@ def test_estimated_seconds_is_positive_and_leaves_everything_bit_identical(dls_l
         return weights, opt, needs, rng, copy.deepcopy(dls_lm.train.state_dict()), lm.model.training
 
     before = picture()
-    assert estimated_seconds(lm, TINY.pretrain, dls, TINY.clas) > 0
+    assert estimated_seconds(lm, TINY.pretrain, dls, TINY) > 0
     torch.testing.assert_close(picture(), before, rtol=0, atol=0)
 
 
-def test_more_epochs_take_longer(dls_lm, dls):
-    lm = quiet(new_lm(dls_lm, TINY))
-    short = estimated_seconds(lm, TINY.pretrain, dls, TINY.clas)
-    assert estimated_seconds(lm, (Phase(50, 1e-2),), dls, TINY.clas) > 3 * short
-    assert estimated_seconds(lm, TINY.pretrain, dls, (Phase(50, 1e-2),)) > 3 * short
+@pytest.mark.parametrize(("n", "words"), [(40, 1), (40, 60), (300, 10)])
+def test_the_estimate_is_near_the_real_time(n, words, monkeypatch):
+    """On a clock that goes on with the encoder alone: a constant for each window, and its share for each token."""
+    now, forward = [0.0], AWD_LSTM.forward
+
+    def timed(self, ids, **kwargs):
+        trained = torch.is_grad_enabled() and next(self.rnns.parameters()).requires_grad
+        now[0] += (0.02 + ids.numel() / 10_000) * (3 if trained else 1)
+        return forward(self, ids, **kwargs)
+
+    monkeypatch.setattr(AWD_LSTM, "forward", timed)
+    monkeypatch.setattr(monitor.time, "perf_counter", lambda: now[0])
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(["good", "bad", "film"], rng.integers(1, 2 * words + 1))) + f" {i}" for i in range(n)]
+    df = pd.DataFrame({"text": texts, "label": ["a", "b"] * (n // 2)})
+    lm = new_lm(lm_data(texts, TINY, seed=0), TINY, verbose=False)
+    data = classifier_data(df, TINY, lm, seed=0)
+    estimate = estimated_seconds(lm, TINY.pretrain, data, TINY)
+    start = now[0]
+    finetune_classifier(new_classifier(data, TINY, pretrain_lm(lm, TINY), verbose=False), TINY)
+    assert 0.7 < estimate / (now[0] - start) < 1.4
 
 
 def test_a_loss_that_is_no_number_stops_a_recipe(dls_lm):

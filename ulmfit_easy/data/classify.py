@@ -73,6 +73,14 @@ class ClassifierDataLoader(EpochOrder):
         for positions in batches[start:]:
             yield self._batch(positions)
 
+    def typical(self, n: int) -> "ClassifierDataLoader":
+        """A loader of the rows of `n` batches, those whose size is nearest to the mean, padding included."""
+        batches = self._shuffled() if self.shuffle else self._cut(self.order)
+        sizes = np.array([len(batch) * self.lengths[batch].max() for batch in batches])
+        picked = np.concatenate([batches[i] for i in np.argsort(np.abs(sizes - sizes.mean()), kind="stable")[:n]])
+        return ClassifierDataLoader(self.ids, self.rows[picked], None if self.targets is None else self.targets[picked],
+                                    bs=self.bs, backwards=self.backwards, device=self.device)
+
     def _cut(self, positions: np.ndarray) -> list[np.ndarray]:
         if self.max_tokens:
             return [positions[part] for part in cut_by_tokens(self.lengths[positions], self.max_tokens)]

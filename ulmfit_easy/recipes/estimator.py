@@ -28,9 +28,9 @@ from ulmfit_easy.places import members
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.compare import Scores, compare, told
 from ulmfit_easy.recipes.ensemble import ensemble
+from ulmfit_easy.recipes.estimate import estimated_seconds
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.inputs import as_array, check_shared, check_type, corpus_of, labels_of, rows_read, texts_of
-from ulmfit_easy.recipes.phases import estimated_seconds
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 from ulmfit_easy.recipes.saved import read_settings, sealed
@@ -153,9 +153,9 @@ class ULMFiT:
         lm = new_lm(lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
         column = column if isinstance(column, str) and column not in df else "text"
         dls = classifier_data(df.rename(columns={"text": column}), p, lm, text_col=column, valid_col="valid", **common)
-        seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p.clas)
+        seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p)
         self._say(f"{len(corpus):,} different texts for the language model, {dls.train.n_rows:,} labelled ones for the "
-                  f"classifier, read {_way(backwards)}. From here on about {_minutes(seconds)} on this machine.")
+                  f"classifier, read {_way(backwards)}. Training takes {_minutes(seconds)} on this machine.")
         self._say("Language model: " + ("fine-tuned on your texts" if pretrained else "learned from your texts alone"))
         (finetune_lm if pretrained else pretrain_lm)(lm, p)
         self._say("Classifier: the head first, then the layers under it")
@@ -327,4 +327,6 @@ def _way(backwards: bool) -> str:
 
 
 def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+    """A time that was estimated, no more precisely than an estimate is."""
+    minutes = round(seconds / 60)
+    return "less than a minute" if seconds < 40 else "about a minute" if minutes < 2 else f"about {minutes:,} minutes"

@@ -1,0 +1,37 @@
+"""How long stages 2 and 3 will take on this machine."""
+
+from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.learner.contexts import replaced
+from ulmfit_easy.learner.lr_find import restored
+from ulmfit_easy.recipes.classify import new_classifier
+from ulmfit_easy.recipes.monitor import step_seconds
+from ulmfit_easy.recipes.presets import Phase, get_preset
+
+STEPS, SECONDS = 4, 2.0  # that are timed, at most
+
+
+def estimated_seconds(lm, lm_phases: tuple[Phase, ...], dls, preset="laptop") -> float:
+    """Estimate the training time of both stages from a few real steps of each. Nothing changes.
+
+    Batches of a classifier differ in size. So those that are timed have about the mean size, padding included.
+
+    Args:
+        lm: the language model's learner, before its training.
+        lm_phases: the phases that it will run.
+        dls: labelled data.
+        preset: a name or a `Preset`; its `clas` phases are estimated.
+    """
+    p = get_preset(preset)
+    typical = DataLoaders(dls.train.typical(STEPS), [], device=dls.device, prepare=dls.prepare)
+    with restored(lm), replaced([lm], "verbose", False):
+        clas = new_classifier(typical, p, lm, verbose=False)
+        return _seconds(lm, lm_phases, lm.dls) + _seconds(clas, p.clas, dls)
+
+
+def _seconds(learn, phases, dls) -> float:
+    """The time of some phases over all of `dls`; a step of validation takes a third, without its backward pass."""
+    steps = {}
+    for freeze_to in {phase.freeze_to for phase in phases}:
+        learn.freeze_to(freeze_to)
+        steps[freeze_to] = step_seconds(learn, n_steps=STEPS, seconds=SECONDS)
+    return sum(f.epochs * steps[f.freeze_to] * (len(dls.train) + len(dls.valid) / 3) for f in phases)
