@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from checkpoint_toys import FITS, Stop, busy_fit, forget, fresh, outcome, resumed, stop
 from faults import files_up_to, tally
 from learner_toys import At, raises, same, state, text_dls
@@ -100,7 +101,7 @@ def test_other_data_and_another_version_of_torch_are_told(place, monkeypatch):
     with pytest.raises(FileError, match="E408.*texts"):
         learn = fresh("lm", place, dls=text_dls(is_lm=True, n=20, seed=1))
         learn.fit(2, cbs=CheckpointCallback("run", resume=True))
-    monkeypatch.setattr(checkpoint, "torch", SimpleNamespace(__version__="9.9"))
+    monkeypatch.setattr(checkpoint, "torch", SimpleNamespace(__version__="9.9", Tensor=torch.Tensor))
     with pytest.warns(UserWarning, match="was written with torch .* this is torch 9.9"):
         fresh("lm", place).fit(2, cbs=CheckpointCallback("run", resume=True))
 

@@ -114,7 +114,8 @@ class EpochOrder(TellsAbsent):
         store = getattr(self.ids, "store", None)
         if store is not None:
             return repr(read_json(store.path / "meta.json")["members"])
-        return sha256_bytes(b"".join(np.asarray(self.ids[int(row)]).tobytes() for row in self.rows))
+        documents = (self.ids.read(int(row), 0, int(self.ids.lengths[row])) for row in self.rows)
+        return sha256_bytes(b"".join(np.asarray(ids).tobytes() for ids in documents))
 
 
 def first_batch(dl):
