@@ -132,7 +132,8 @@ def test_predictions_are_csv_that_reads_back_whatever_the_texts(model, tmp_path,
     assert run("predict", model, tmp_path / "in.csv", *(["--out", out] if to_file else [])) == 0
     told = capsys.readouterr()
     read = f"{len(AWKWARD)} rows, 1 without text (row 6)"
-    assert (told.out.startswith(read) and told.err == "") if to_file else told.err == f"{read}\n"
+    assert (told.out if to_file else told.err.splitlines()[-1]).startswith(read)
+    assert told.err.splitlines()[0].startswith("ulmfit: ") and "without a known word" in told.err
     source = io.BytesIO(out.read_bytes() if to_file else told.out.encode())
     found = pd.read_csv(source, dtype=str, keep_default_na=False)
     assert found.columns.tolist() == ["id", "text", "note", "prediction", "probability"]
@@ -155,6 +156,13 @@ def test_the_librarys_own_model_is_the_start_unless_from_scratch(ours, reviews, 
         assert told not in capsys.readouterr().out
     with pytest.raises(SystemExit):
         run("train", reviews, "--from-scratch", "--pretrained", tmp_path / "lm")
+
+
+def test_texts_without_a_known_word_are_told_beside_their_predictions(model, tmp_path, capsys):
+    pd.DataFrame({"text": [DF["text"][0], "qwxz", " ", DF["text"][1]]}).to_csv(tmp_path / "new.csv", index=False)
+    assert run("predict", model, tmp_path / "new.csv") == 0
+    out, err = capsys.readouterr()
+    assert err.count("2 texts without a known word (rows 1, 2)") == 1 and len(pd.read_csv(io.StringIO(out))) == 4
 
 
 @pytest.mark.parametrize("command", ["train", "lm"])

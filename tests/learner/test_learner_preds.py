@@ -1,6 +1,7 @@
 """What `get_preds` and its callbacks gather: every flag, in order, and never more than memory holds."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -37,6 +38,15 @@ def language():
     learn = lm(text_dls(is_lm=True, n=40))
     learn.fit_one_cycle(1, 2e-2)
     return learn
+
+
+@pytest.mark.parametrize("text", ["", "qwxz", "...!", None])
+def test_a_text_without_a_known_word_is_told_with_its_prediction(clas, text):
+    known = "the film was good" if text is None else text
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert clas.predict(known).label in clas.dls.classes
+    assert [str(w.message)[:45] for w in told] == ["a text without a known word (row 0): the pred"] * (text is not None)
 
 
 # --- each flag --------------------------------------------------------------------------------------------------

@@ -229,6 +229,17 @@ def test_no_texts_give_no_predictions(model):
     assert model.predict([]).shape == (0,) and model.predict_proba(iter(())).shape == (0, 2)
 
 
+@pytest.mark.parametrize("which", ["model", "pair"])
+def test_texts_without_a_known_word_are_told_once_with_their_rows(request, which):
+    model = request.getfixturevalue(which)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model.predict(["", *TEXTS[:2], "qwxz!?", "QWXZ", "\u2028", f"qwxz {TEXTS[0]}"])
+        model.predict(TEXTS[:3])
+    expected = "4 texts without a known word (rows 0, 3, 4, 5): the prediction is no more than a guess"
+    assert [str(w.message) for w in told] == [expected]
+
+
 def test_a_string_or_a_table_is_no_list_of_texts(model):
     for wrong in ("one string", DF[["text"]]):
         with pytest.raises(TextError, match=r"E101.*pass \[text\]"):

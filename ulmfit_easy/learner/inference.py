@@ -1,6 +1,8 @@
 """Asking a trained model: validation, predictions of a whole loader, predictions of single texts."""
 
 import copy
+import unicodedata
+import warnings
 from itertools import islice
 from typing import NamedTuple
 
@@ -10,13 +12,14 @@ from torch import Tensor
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.classify import ClassifierDataLoader
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.callbacks.preds import GatherPredsCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.contexts import asking, replaced
 from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.learner.metric import as_metric
 from ulmfit_easy.models.evaluated import evaluated
+from ulmfit_easy.text.special import FAKE, SPECIAL_TOKENS
 
 
 class Prediction(NamedTuple):
@@ -95,13 +98,30 @@ def get_preds(learn, ds_idx, dl, cbs, *gather, **more):
 def predict(learn, item, with_input=False):
     """See `Learner.predict`. A lean path, without callbacks or a bar; it works beside a fit in another thread."""
     texts, alone = as_texts(learn, item)
-    raw = raw_predictions(evaluated(learn.model), learn.dls.test_dl(texts))
+    dl = learn.dls.test_dl(texts)
+    warn_of_no_words(dl)
+    raw = raw_predictions(evaluated(learn.model), dl)
     probs, decided = activation_of(learn.loss_func)(raw), decodes_of(learn.loss_func)(raw)
     found = [Prediction(learn.dls.decode(d), d, p) for d, p in zip(decided, probs, strict=True)]
     if with_input:
         texts = texts.itertuples(index=False) if hasattr(texts, "itertuples") else texts
         found = [(text, *p) for text, p in zip(texts, found, strict=True)]
     return found[0] if alone else found
+
+
+def warn_of_no_words(dl):
+    """Warn of the texts of a loader without a word that the model knows: empty ones too."""
+    itos = dl.prepare.vocab.itos
+    if rows := [i for i, ids in enumerate(dl.ids.docs) if not any(_is_word(itos[j]) for j in ids)]:
+        texts = "a text" if len(rows) == 1 else f"{len(rows):,} texts"
+        warnings.warn(f"{texts} without a known word ({'row' if len(rows) == 1 else 'rows'} {some(rows)}): the "
+                      "prediction is no more than a guess", stacklevel=4)
+
+
+def _is_word(token: str) -> bool:
+    """Tell a word, a number or a symbol from control tokens, punctuation and the mark of a blank."""
+    is_control = token in SPECIAL_TOKENS or token == FAKE
+    return not is_control and not all(unicodedata.category(c)[0] == "P" for c in token.strip("\u2581"))
 
 
 def as_texts(learn, item):

@@ -4,16 +4,19 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.errors import TrainingError, some
-from ulmfit_easy.learner.inference import as_texts
+from ulmfit_easy.learner.inference import as_texts, raw_predictions, warn_of_no_words
+from ulmfit_easy.learner.losses import activation_of
+from ulmfit_easy.models.evaluated import evaluated
 
 
-def ensemble(learners, texts) -> Tensor:
+def ensemble(learners, texts, *, warn: bool = True) -> Tensor:
     """The mean of the models' probabilities for each text, (N, C): of probabilities, not of logits.
 
     Columns are in the order of the first learner's classes, whatever the order of the others.
 
     Args:
         texts: as for `learn.predict`.
+        warn: of texts without a known word, as `learn.predict` does, once.
 
     Raises:
         TrainingError: E502 for learners of other classes.
@@ -29,9 +32,12 @@ def ensemble(learners, texts) -> Tensor:
                              expected=f"those of the first one: {some(classes or ['none'])}",
                              fix="train all of them on the same labels")
     texts, _ = as_texts(learners[0], texts)  # read once: an iterator cannot be asked twice
-    return torch.stack([_probs(learn, texts, classes) for learn in learners]).mean(0)
+    loaders = [learn.dls.test_dl(texts) for learn in learners]
+    if warn:
+        warn_of_no_words(loaders[0])
+    return torch.stack([_probs(learn, dl, classes) for learn, dl in zip(learners, loaders, strict=True)]).mean(0)
 
 
-def _probs(learn, texts, classes) -> Tensor:
-    probs = torch.stack([p.probs for p in learn.predict(texts)])  # (N, C)
+def _probs(learn, dl, classes) -> Tensor:
+    probs = activation_of(learn.loss_func)(raw_predictions(evaluated(learn.model), dl))  # (N, C)
     return probs if classes is None else probs[:, [learn.dls.classes.index(c) for c in classes]]

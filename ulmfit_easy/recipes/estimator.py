@@ -164,7 +164,8 @@ class ULMFiT:
 
     def _compare(self, df):
         valid = df[df["valid"]]
-        self._set_scores(scores := compare(df, self.predict(valid["text"])))
+        predicted = self._probs(valid["text"].tolist(), warn=False).argmax(1)  # the user's rows have other numbers
+        self._set_scores(scores := compare(df, self.classes_[predicted]))
         self._say(told(scores, (df["label"], valid["label"])))
 
     def _set_scores(self, scores: Scores):
@@ -178,7 +179,10 @@ class ULMFiT:
         texts = texts_of(texts)
         if not texts:
             return np.zeros((0, len(self.classes_)))
-        probs = ensemble(self.learners_, texts).double().numpy()
+        return self._probs(texts)
+
+    def _probs(self, texts, warn=True) -> np.ndarray:
+        probs = ensemble(self.learners_, texts, warn=warn).double().numpy()
         return probs / probs.sum(1, keepdims=True)
 
     def predict(self, texts) -> np.ndarray:
