@@ -23,6 +23,7 @@ from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.files import atomic_folder, atomic_path, existing, json_of, read_json, sha256_bytes, write_json
 from ulmfit_easy.models.archs import sizes_of
 from ulmfit_easy.places import file_place, members
+from ulmfit_easy.reprs import compact, described
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.values import plain
 
@@ -39,6 +40,11 @@ class Bundle(NamedTuple):
     config: dict
     vocab: Vocab
     weights: dict[str, Tensor]
+
+    def __repr__(self) -> str:
+        n = sum(weight.numel() for weight in self.weights.values())
+        return described(self, self.config.get("kind"), self.config.get("arch"), f"{len(self.vocab):,} words",
+                         f"{compact(n)} weights")
 
 
 def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **metadata) -> Path:

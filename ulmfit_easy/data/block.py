@@ -15,6 +15,7 @@ from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.summary import show_rows, show_source
 from ulmfit_easy.data.targets import CategoryTarget, read_labels
 from ulmfit_easy.errors import LabelError, TextError, TrainingError, refuse_unknown
+from ulmfit_easy.reprs import described, slashed
 
 
 class TextBlock:
@@ -44,6 +45,9 @@ class TextBlock:
                          "min_freq": min_freq, "max_vocab": max_vocab, "rules": rules, "lang": lang,
                          "mark_fields": mark_fields, "more_words": more_words, "n_workers": n_workers,
                          "cache_dir": cache_dir}
+
+    def __repr__(self) -> str:
+        return described(self, slashed(self.text_cols), self.is_lm and "is_lm=True")
 
     @classmethod
     @delegates(__init__, but=["tok_tfm", "text_cols", "encoding"])
@@ -107,6 +111,9 @@ class DataBlock:
         in_columns = isinstance(self.get_y, ColReader) and len(self.get_y.cols) > 1  # one for each class
         if getattr(self.target, "encoded", False) and self.get_y is not None and not in_columns:
             self.get_y = FromFlags(self.get_y, self.target.vocab)
+
+    def __repr__(self) -> str:
+        return described(self, *self.blocks)
 
     @delegates(assemble)
     def dataloaders(self, source, path=".", verbose: bool = False, bs: int = 64, val_bs: int | None = None,

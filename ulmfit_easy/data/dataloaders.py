@@ -15,6 +15,7 @@ from ulmfit_easy.data.order import EpochOrder, first_batch
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.reprs import described, slashed
 
 
 class DataLoaders(TellsAbsent):
@@ -35,6 +36,13 @@ class DataLoaders(TellsAbsent):
             if isinstance(dl, EpochOrder):
                 dl.prepare = prepare
         self.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def __repr__(self) -> str:
+        train, valid = map(_size, (self.train, self.valid))
+        kind, words = "language model: " if self.task == "lm" else "", self.text_vocab
+        return described(self, f"{kind}train {train}, valid {valid}" if train != "0 batches" else f"{kind}no data",
+                         self.classes and f"classes {slashed(self.classes)}", words and f"{len(words):,} words",
+                         self.bs and f"bs {self.bs}", self.task == "lm" and f"seq_len {self.seq_len}")
 
     @classmethod
     def empty(cls, config: dict, vocab, *, path=".", device=None, tokenizer=None) -> "DataLoaders":
@@ -224,6 +232,16 @@ class DataLoaders(TellsAbsent):
         return self.prepare
 
 
+def _size(dl) -> str:
+    """The rows of a loader, or its batches, or nothing if it knows neither."""
+    if hasattr(dl, "n_rows"):
+        return f"{dl.n_rows:,} rows"
+    try:
+        return f"{len(dl):,} batches"
+    except TypeError:
+        return "any number of batches"
+
+
 class OnDevice:
     """Any iterable of batches, with each tensor moved to `device`.
 
@@ -236,6 +254,9 @@ class OnDevice:
 
     def __len__(self) -> int:
         return len(self.dl)
+
+    def __repr__(self) -> str:
+        return described(self, type(self.dl).__name__, _size(self.dl), f"on {self.device}")
 
     def __iter__(self):
         start, self.position, now = self.position, 0, random_state()

@@ -12,6 +12,7 @@ from ulmfit_easy.data.pairs import TextDataset
 from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.files import read_json, sha256_bytes
+from ulmfit_easy.reprs import described
 
 
 class EpochOrder(TellsAbsent):
@@ -33,6 +34,11 @@ class EpochOrder(TellsAbsent):
         self.seed = int(torch.randint(2**31, ())) if seed is None and shuffle else checked_seed(seed)
         self.epoch, self.position, self.recipe, self.prepare = 0, 0, {}, None
         self.device = torch.device("cpu" if device is None else device)
+
+    def __repr__(self) -> str:
+        budget = getattr(self, "max_tokens", None)
+        return described(self, f"{self.n_rows:,} rows", f"bs {self.bs}" if not budget else f"max_tokens {budget:,}",
+                         hasattr(self, "seq_len") and f"seq_len {self.seq_len}", self.shuffle and "shuffled")
 
     @property
     def n_rows(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from ulmfit_easy.data.category_map import NA, CategoryMap, in_order
 from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.errors import LabelError, some
+from ulmfit_easy.reprs import with_settings
 from ulmfit_easy.values import names, plain
 
 SEVERAL = (list, tuple, set, frozenset)  # of labels, or of numbers, in one cell
@@ -25,6 +26,8 @@ class CategoryBlock:
     """
 
     kind = "category"
+
+    __repr__ = with_settings
 
     def __init__(self, vocab: Sequence | None = None, sort: bool = True, add_na: bool = False):
         self.vocab, self.sort, self.add_na = vocab, sort, add_na

@@ -19,10 +19,45 @@ from ulmfit_easy.learner.contexts import asking, replaced
 from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.learner.metric import as_metric
 from ulmfit_easy.models.evaluated import evaluated
+from ulmfit_easy.reprs import described
 from ulmfit_easy.text.special import FAKE, SPECIAL_TOKENS
+from ulmfit_easy.viz import escape, html_table
 
 
-class Prediction(NamedTuple):
+class Named:
+    """Shows the probabilities of a prediction with the names of their classes, the five most likely ones first."""
+
+    classes = None  # None: unknown, or a regression; not a part of the tuple
+
+    def of(self, classes):
+        """Return this prediction, which now knows the names of its classes."""
+        self.classes = classes if classes and len(classes) == self.probs.numel() else None
+        return self
+
+    def _ranked(self) -> list[tuple]:
+        pairs = zip(self.classes, self.probs.tolist(), strict=True)
+        return [(name, round(p, 4)) for name, p in sorted(pairs, key=lambda pair: -pair[1])]
+
+    def __repr__(self) -> str:
+        shown = {name: value.tolist() if isinstance(value, Tensor) else value for name, value in self._asdict().items()}
+        if self.classes:
+            shown["probs"] = dict(self._ranked()[:5])
+        more = f"and {len(self.classes) - 5} classes more" if len(self.classes or ()) > 5 else ""
+        return described(self, *(f"{name}={value!r}" for name, value in shown.items()), more)
+
+    def _repr_html_(self) -> str:
+        if not self.classes:
+            return escape(repr(self))
+        return f"<b>{escape(self.label)}</b>{html_table(self._ranked()[:5], ['class', 'probability'])}"
+
+
+class _Fields(NamedTuple):
+    label: object
+    index: Tensor
+    probs: Tensor
+
+
+class Prediction(Named, _Fields):
     """The prediction for one text; unpacks as `label, index, probs`.
 
     Attributes:
@@ -30,10 +65,6 @@ class Prediction(NamedTuple):
         index: the class's position in `learn.dls.classes`; a boolean for each class for several labels.
         probs: (C,) the probability of each class; for regression the number again.
     """
-
-    label: object
-    index: Tensor
-    probs: Tensor
 
 
 def loader_of(learn, ds_idx, dl):
@@ -102,7 +133,7 @@ def predict(learn, item, with_input=False):
     warn_of_no_words(dl)
     raw = raw_predictions(evaluated(learn.model), dl)
     probs, decided = activation_of(learn.loss_func)(raw), decodes_of(learn.loss_func)(raw)
-    found = [Prediction(learn.dls.decode(d), d, p) for d, p in zip(decided, probs, strict=True)]
+    found = [Prediction(learn.dls.decode(d), d, p).of(learn.dls.classes) for d, p in zip(decided, probs, strict=True)]
     if with_input:
         texts = texts.itertuples(index=False) if hasattr(texts, "itertuples") else texts
         found = [(text, *p) for text, p in zip(texts, found, strict=True)]

@@ -74,6 +74,9 @@ class Learner(TellsAbsent):
         self.add_cbs(cbs)
         self("after_create")
 
+    def __repr__(self) -> str:
+        return summary.one_line(self)
+
     x = property(lambda self: self.xb[0] if len(self.xb) == 1 else self.xb, doc="The input; a tuple of several.")
     y = property(lambda self: self.yb[0] if len(self.yb) == 1 else self.yb, doc="The target; a tuple of several.")
     crit = gone("Learner", "crit")

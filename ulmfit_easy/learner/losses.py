@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ulmfit_easy.data.checks import check_numbers
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.softmax import IGNORE, LMOutput, lm_cross_entropy
+from ulmfit_easy.reprs import with_settings
 
 
 def check_loss(reduction: str, **weights):
@@ -37,6 +38,8 @@ class CrossEntropyLossFlat:
         axis: where the classes of a prediction are.
         label_smoothing: share of the target spread over all classes, in [0, 1).
     """
+
+    __repr__ = with_settings
 
     def __init__(self, weight: Tensor | None = None, ignore_index: int = IGNORE, reduction: str = "mean",
                  axis: int = -1, *, label_smoothing: float = 0.0):
@@ -129,6 +132,8 @@ class BCEWithLogitsLossFlat:
         weight: (C,) weights of the classes.
     """
 
+    __repr__ = with_settings
+
     def __init__(self, thresh: float = 0.5, pos_weight: Tensor | None = None, reduction: str = "mean",
                  weight: Tensor | None = None):
         check_loss(reduction, weight=weight, pos_weight=pos_weight)
@@ -156,6 +161,8 @@ def above(probs: Tensor, thresh) -> Tensor:
 class BCELossFlat:
     """Binary cross-entropy of predictions that are probabilities, such as those of a learner with `y_range=(0, 1)`."""
 
+    __repr__ = with_settings
+
     def __init__(self, reduction: str = "mean", weight: Tensor | None = None, thresh: float = 0.5):
         check_loss(reduction, weight=weight)
         self.reduction, self.weight, self.thresh = reduction, weight, thresh
@@ -177,6 +184,8 @@ class MSELossFlat:
     """Mean squared error, (B,) or (B, n) against the same, for regression."""
 
     function = staticmethod(F.mse_loss)
+
+    __repr__ = with_settings
 
     def __init__(self, reduction: str = "mean"):
         check_loss(reduction)

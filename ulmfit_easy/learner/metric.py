@@ -9,6 +9,7 @@ from ulmfit_easy._fastcore import camel2snake
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.made import made
 from ulmfit_easy.models.softmax import IGNORE, LMOutput
+from ulmfit_easy.reprs import described
 
 
 def n_items(learn) -> int:
@@ -47,6 +48,9 @@ class Metric:
 
     def reset(self): ...
     def accumulate(self, learn): ...
+
+    def __repr__(self) -> str:
+        return described(self, self.name)
 
     def state_dict(self) -> dict:
         """What was measured so far: the numbers, tensors and lists among its attributes."""

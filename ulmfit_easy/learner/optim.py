@@ -11,6 +11,7 @@ from torch import nn
 
 from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.reprs import described
 
 NORMS = (nn.BatchNorm1d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -92,6 +93,12 @@ class Optimizer(TellsAbsent):
         self.hypers = [{} for _ in groups]
         self.frozen_idx, self.scaler = 0, None
         self.set_hypers(**hypers)
+
+    def __repr__(self) -> str:
+        values = {name: sorted({hypers[name] for hypers in self.hypers}) for name in (self.hypers or [{}])[0]}
+        shown = (f"{name} {v[0]:.3g}" + (f" to {v[-1]:.3g}" if v[1:] else "") for name, v in values.items())
+        return described(self, type(self.opt).__name__, f"{len(self.param_groups)} layer groups",
+                         self.frozen_idx and f"the first {self.frozen_idx} frozen", *shown)
 
     def set_hyper(self, name: str, value):
         """Set one hyper-parameter of every group; `value` may be anything that `expand_lr` takes."""

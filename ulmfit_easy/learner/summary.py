@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.learner.events import EVENTS
+from ulmfit_easy.reprs import compact, described
 from ulmfit_easy.terminal import say
 from ulmfit_easy.viz import text_table
 
@@ -16,6 +17,14 @@ class Summary(str):
     """A text that a notebook shows as it is, without quotes."""
 
     __repr__ = str.__str__
+
+
+def one_line(learn) -> str:
+    """Return a learner's `repr`. It names layer groups once there is an optimizer."""
+    n, opt = sum(p.numel() for p in learn.model.parameters()), learn.opt
+    groups = opt and f"{len(opt.param_groups) - opt.frozen_idx} of {len(opt.param_groups)} layer groups train"
+    return described(learn, getattr(learn, "settings", {}).get("arch") or type(learn.model).__name__,
+                     f"{compact(n)} parameters", groups, learn.dls)
 
 
 def show_training_loop(learn):

@@ -7,24 +7,26 @@ from torch import Tensor
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.preds import set_dropout
-from ulmfit_easy.learner.inference import as_texts, raw_predictions
+from ulmfit_easy.learner.inference import Named, as_texts, raw_predictions
 from ulmfit_easy.learner.losses import above, activation_of
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.models.evaluated import evaluated
 
 
-class UncertainPrediction(NamedTuple):
+class _Fields(NamedTuple):
+    label: object
+    index: Tensor
+    probs: Tensor
+    std: Tensor
+
+
+class UncertainPrediction(Named, _Fields):
     """The mean prediction for one text over several passes with dropout; begins as `Prediction` does.
 
     Attributes:
         label, index, probs: the decision, and the mean probability of each class (C,); for regression the number.
         std: (C,) how far the passes spread around `probs`: near 0 where they agree.
     """
-
-    label: object
-    index: Tensor
-    probs: Tensor
-    std: Tensor
 
 
 def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = None):
@@ -54,5 +56,6 @@ def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = Non
     probs, std = passes.mean(0), passes.std(0)  # (N, C) each
     decided = {"single": probs.argmax(-1), "multi": above(probs, getattr(learn.loss_func, "thresh", 0.5))}
     decided = decided.get(learn.dls.task, probs)
-    found = [UncertainPrediction(learn.dls.decode(d), d, p, s) for d, p, s in zip(decided, probs, std, strict=True)]
+    found = [UncertainPrediction(learn.dls.decode(d), d, p, s).of(learn.dls.classes)
+             for d, p, s in zip(decided, probs, std, strict=True)]
     return found[0] if alone else found

@@ -12,6 +12,7 @@ from pathlib import Path
 from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import regular_file
+from ulmfit_easy.reprs import described
 from ulmfit_easy.text.special import SPECIAL_TOKENS, neutralize
 
 SAMPLE = 1 << 25  # characters that are learned from: more change the pieces little
@@ -58,6 +59,10 @@ class SentencePieceTokenizer:
             with regular_file(sp_model) as f:
                 self.model = f.read()
         self._loaded = None
+
+    def __repr__(self) -> str:
+        return described(self, repr(self.lang), self.vocab_sz and f"vocab_sz={self.vocab_sz}", self.model_type,
+                         not self.model and "no model yet")
 
     def params(self) -> dict:
         """Language and model, as values that JSON can hold; no file is needed to make the tokenizer again."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from ulmfit_easy.absent import StandIn, TellsAbsent
 from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.files import sha256_file
+from ulmfit_easy.reprs import described
 from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
@@ -78,6 +79,10 @@ class Tokenizer(TellsAbsent):
         self.rules = tuple(DEFAULT_RULES if rules is None else rules)
         self.post_rules = tuple(DEFAULT_POST_RULES if post_rules is None else post_rules)
         self.mark_fields = mark_fields
+
+    def __repr__(self) -> str:
+        return described(self, getattr(self.tok, "__name__", self.tok), f"{len(self.rules)} rules",
+                         f"{len(self.post_rules)} post_rules")
 
     def __call__(self, text: str | tuple[str, ...]) -> list[str]:
         """The tokens of one text."""

@@ -99,7 +99,7 @@ class Vocab(TellsAbsent, Sequence):
         return Vocab, (self.itos,)
 
     def __repr__(self):
-        return f"Vocab({len(self):,} tokens: {some(self.itos[9:], 4)})"
+        return f"Vocab({len(self):,} tokens: {some(map(repr, self.itos[9:]), 4)})"
 
     def __eq__(self, other):
         return self.itos == tuple(other) if isinstance(other, Vocab | list | tuple) else NotImplemented

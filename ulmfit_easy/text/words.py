@@ -6,6 +6,7 @@ from functools import lru_cache
 from itertools import chain, pairwise
 
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.reprs import described, with_settings
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 
 NEED_EXTRAS = {"ja", "ko", "th", "vi", "zh"}  # their spaCy classes want packages of their own
@@ -32,6 +33,8 @@ class BaseTokenizer:
 
     def params(self) -> dict:
         return {"split_char": self.split_char}
+
+    __repr__ = with_settings
 
     def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
         return (text.split(self.split_char) for text in texts)
@@ -65,6 +68,9 @@ class SpacyTokenizer:
 
     def params(self) -> dict:
         return {"lang": self.lang, "special_toks": self.special_toks} | ({"chars": True} if self.chars else {})
+
+    def __repr__(self) -> str:
+        return described(self, repr(self.lang))
 
     def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
         language = self.lang, tuple(self.special_toks), *([True] if self.chars else [])

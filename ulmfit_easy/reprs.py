@@ -1,0 +1,36 @@
+"""Short descriptions of objects, for their `__repr__`: one line, without control characters."""
+
+import inspect
+
+from ulmfit_easy.terminal import printable
+
+LONGEST = 60  # characters of one value
+
+
+def described(thing, *facts) -> str:
+    """Return `Name(fact, fact)`, without the empty facts."""
+    return f"{type(thing).__name__}({', '.join(printable(str(fact)) for fact in facts if fact)})"
+
+
+def with_settings(thing) -> str:
+    """Return `Name(a=1)` with those arguments of its class that are not the defaults, read from its attributes."""
+    parameters = inspect.signature(type(thing)).parameters.values()
+    given = {p.name: repr(vars(thing)[p.name]) for p in parameters if p.name in vars(thing)}
+    return described(thing, *(f"{p.name}={short(given[p.name])}" for p in parameters
+                              if p.name in given and given[p.name] != repr(p.default)))
+
+
+def short(text: str) -> str:
+    """Return a text, or its beginning and an ellipsis."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST - 1]}\u2026"
+
+
+def slashed(names, limit: int = 5) -> str:
+    """Return the first few names and the number of the others, such as `neg/pos` or `1/2/3/4/5 and 15 more`."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return "/".join(short(str(name)) for name in names[:limit]) + more
+
+
+def compact(n: int) -> str:
+    """Return a number in thousands or millions, such as `6.1 M`."""
+    return f"{n / 1e6:,.1f} M" if n >= 1e6 else f"{n / 1e3:.1f} k" if n >= 1e4 else f"{n:,}"
