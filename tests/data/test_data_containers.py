@@ -37,7 +37,8 @@ def test_the_name_without_its_compression_tells_the_kind_of_table(tmp_path, end,
 
 
 @pytest.mark.parametrize("end", [".gz", ".bz2", ".xz", ".zip"])
-@pytest.mark.parametrize("content", [CSV, gzip.compress(CSV)[:-9], bz2.compress(CSV)[:-9], lzma.compress(CSV)[:-9]])
+@pytest.mark.parametrize("content", [CSV, gzip.compress(CSV)[:-9], bz2.compress(CSV)[:-9], lzma.compress(CSV)[:-9]],
+                         ids=["plain", "gz", "bz2", "xz"])
 def test_what_is_not_whole_is_e407(tmp_path, end, content):
     (tmp_path / f"t{end}").write_bytes(content)
     for read in (read_table, lambda path: list(read_pieces(path, 1))):
