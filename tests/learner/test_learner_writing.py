@@ -4,7 +4,7 @@ import pytest
 import torch
 from learner_toys import lm, text_dls
 
-from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.text.special import FAKE, PAD, UNK
 
 TEXT = "The plot was"
@@ -53,8 +53,6 @@ def test_a_stop_token_ends_the_text_and_is_left_out(learn):
 def test_a_stop_that_is_no_token_is_refused(learn):
     with pytest.raises(TrainingError, match="E502.*'no such token'"):
         learn.predict(TEXT, 3, stop="no such token")
-    with pytest.raises(TextError, match="E101.*one dict"):
-        learn.predict({"text": TEXT}, 3)
 
 
 def test_a_beam_finds_a_text_that_the_model_likes_at_least_as_well_as_the_greedy_one(learn):

@@ -68,7 +68,7 @@ def test_the_column_text_stands_for_the_trained_one(item):
     dls = loaders(DF.rename(columns={"text": "review"}), text_col="review", label_col="label")
     renamed = dls.test_dl(DF[["label", "text"]])
     assert torch.equal(renamed.one_batch()[0], dls.test_dl(DF["text"]).one_batch()[0])
-    assert dls.one_row(item)["text"][0] == "a film"
+    assert dls.given(item) == (["a film"], True)
     both = DF.rename(columns={"text": "review"}).assign(text="other")
     assert torch.equal(dls.test_dl(both).one_batch()[0], renamed.one_batch()[0])  # the trained one comes first
     with pytest.raises(TextError, match="E102"):

@@ -198,7 +198,7 @@ def test_words_that_a_pretrained_model_knows_are_kept_for_later_texts(tmp_path):
     (TEXTS, None, "E205.*120 texts and 0 labels"),
     (["a film", "a play"] * 20, ["x", "y"] * 20, "E206.*2 different texts in 40 rows"),
     ("one text", ["pos"], "E101.*one str"),
-    (DF[["text"]], LABELS, "E101.*one DataFrame"),
+    (DF.rename(columns={"text": "review"}), LABELS, "E102.*Expected 'text'"),
     (["a b", "c d"], ["x", "y"], "E206"),
 ])
 def test_what_cannot_be_learned_from_is_a_coded_error_at_once(no_training, texts, labels, code):
@@ -240,8 +240,8 @@ def test_texts_without_a_known_word_are_told_once_with_their_rows(request, which
     assert [str(w.message) for w in told] == [expected]
 
 
-def test_a_string_or_a_table_is_no_list_of_texts(model):
-    for wrong in ("one string", DF[["text"]]):
+def test_one_string_or_row_is_no_list_of_texts(model):
+    for wrong in ("one string", DF.iloc[0], {"text": "one string"}):
         with pytest.raises(TextError, match=r"E101.*pass \[text\]"):
             model.predict(wrong)
     with pytest.raises(LabelError, match="E205"):

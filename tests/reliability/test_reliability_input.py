@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from containers import ONE, SEVERAL, WRONG, answers
 from faults import tally
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -347,3 +348,19 @@ def test_a_document_of_five_million_tokens_trains_and_predicts_in_bounded_memory
     assert done.returncode == 0 and int(tokens) > 5_000_000, done.stderr[-2000:]
     tally("Input", f"a document of {int(tokens):,} tokens: {mib} MiB above base", 1, int(not 0 < int(mib) < 300),
           "documents", "over 300 MiB, or not measured")
+
+
+def test_every_door_reads_every_container_alike():
+    def said(ask, make):
+        try:
+            return repr(ask(make()))
+        except UlmfitError as e:
+            return e.code
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        right = [said(ask, make) == expected for ask, of_list, of_one in answers().values() for make, expected in [
+            *((make, of_list) for make in SEVERAL.values()), *((make, of_one or "E101") for make in ONE.values()),
+            *WRONG.values()]]
+    tally("Input", "containers of texts at each door that takes texts", len(right), right.count(False), "pairs",
+          "read otherwise")

@@ -169,7 +169,8 @@ class DataLoaders(TellsAbsent):
         """A loader of new texts, prepared as in training and never shuffled.
 
         Args:
-            items: texts, files, or a table with the text columns of training, or a table of one column.
+            items: texts or files in a list, tuple, array, Series or Index; one text; a table or row with the text
+                columns of training, or a table of one column.
             with_labels: read the label column of the table too; unseen labels count as wrong.
             bs: texts per batch; as in training by default.
             num_workers, drop_last, pin_memory: Ignored; kept for fastai compatibility.
@@ -207,12 +208,12 @@ class DataLoaders(TellsAbsent):
         return self._needs_text("words()").words(ids)
 
     def is_one_text(self, item) -> bool:
-        """Whether an item is a text by itself: a string, or a tuple of fields where texts have several."""
+        """True if an item is a text by itself: a string, or a tuple of fields if texts have several."""
         return self._needs_text("is_one_text()").is_one_text(item)
 
-    def one_row(self, item):
-        """The table of one row of a table, a dict or a Series with the columns of the texts; None for other items."""
-        return self._needs_text("one_row()").one_row(item)
+    def given(self, items) -> tuple:
+        """The texts or files that a caller means, and True if it is one alone; see `test_dl`."""
+        return self._needs_text("given()").given(items)
 
     def decode(self, target):
         """One target, or one decision of a model, in the user's words.

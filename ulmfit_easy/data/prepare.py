@@ -1,6 +1,6 @@
 """What turns raw texts and labels into ids and targets: made once from training rows, the same ever after."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from ulmfit_easy.data.getters import fields_in, values_of
 from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column
 from ulmfit_easy.data.targets import TARGETS, RegressionTarget, read_labels
 from ulmfit_easy.errors import FileError, TextError, some
+from ulmfit_easy.text.given import given_texts, is_row
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab
 from ulmfit_easy.values import MOST, count, each, flag, name, names, one_of, or_none, rows, text
@@ -98,45 +99,46 @@ class Preparation:
                    encoding=config.get("encoding", "utf-8"))  # older configs have none
 
     def ids(self, items) -> "MemoryIds":
-        """The ids of new texts: strings, files, a Series, or a table with the columns used in training."""
-        if self.is_one_text(items):
-            items = [items]
+        """The ids of new texts: all that `given` takes."""
+        items, _ = self.given(items)
         if len(items) == 0:
             raise TextError("E104", received="no items", expected="one text or more", fix="give texts")
         texts, _ = clean_texts(self._text_columns(items))
         return MemoryIds(map(Numericalize(self.vocab), self.tokenizer.pipe(texts)))
 
     def is_one_text(self, item) -> bool:
-        """Whether an item is a text by itself: a string, or a tuple of fields where texts have several."""
+        """True if an item is a text by itself: a string, or a tuple of fields if texts have several."""
         return isinstance(item, str) or (isinstance(item, tuple) and len(self.text_cols) > 1)
 
-    def one_row(self, item) -> pd.DataFrame | None:
-        """The table of a row of a table: of a dict, or a Series that has the columns of the texts. None for others."""
-        named = all(isinstance(col, str) for col in self.text_cols)  # numbers are in the index of any Series of texts
-        of_names = named and isinstance(item, pd.Series) and (set(self.text_cols) <= set(item.index)
-                                                              or (len(self.text_cols) == 1 and "text" in item.index))
-        is_row = isinstance(item, dict) or of_names
-        return pd.DataFrame([dict(item)]) if is_row else None
+    def given(self, items) -> tuple[Sequence, bool]:
+        """The texts or files that a caller means, as `given_texts` reads them, and True if it is one alone.
+
+        For a `get_x` items stay what they are, and a row becomes a table of one row.
+        """
+        if isinstance(items, Path):
+            return [items], True
+        if self.get_x is None or self.is_one_text(items):
+            items, alone = given_texts(items, self.text_cols)
+        elif isinstance(items, Mapping) or is_row(items, self.text_cols):
+            return pd.DataFrame([dict(items)]), True
+        else:
+            alone = not isinstance(items, Iterable)
+            items = [items] if alone else items
+        return (items if hasattr(items, "__len__") else list(items)), alone
 
     def _text_columns(self, items) -> list:
-        if self.get_x is not None and (isinstance(items, pd.DataFrame) or not self.is_one_text(next(iter(items)))):
+        first = next(iter(items))
+        if self.get_x is not None and (isinstance(items, pd.DataFrame) or not self.is_one_text(first)):
             columns = fields_in(values_of(self.get_x, items))
             return [FileTexts(columns[0], self.encoding)] if isinstance(columns[0][0], Path) else columns
-        if not isinstance(items, pd.DataFrame) and len(self.text_cols) > 1:
-            rows, n = list(items), len(self.text_cols)
-            if bad := [i for i, row in enumerate(rows) if not (isinstance(row, tuple) and len(row) == n)]:
-                raise TextError("E102", received=f"texts that are not {n} fields, rows {some(bad)}",
-                                expected=f"tuples of {some(self.text_cols)}, as in training",
-                                fix="give tuples, or a table with these columns")
-            return [list(column) for column in zip(*rows, strict=True)]
-        if not isinstance(items, pd.DataFrame):
-            return [FileTexts(items, self.encoding) if isinstance(next(iter(items)), Path) else items]
-        if len(self.text_cols) == items.shape[1] == 1:
-            return [items.iloc[:, 0]]  # whatever its name
-        cols = self.text_cols
-        if len(cols) == 1 and cols[0] not in items.columns and "text" in items.columns:
-            cols = ("text",)  # what fastai calls the texts of a table, whatever they were in training
-        return [find_column(items, col) for col in cols]
+        if len(self.text_cols) == 1:
+            return [FileTexts(items, self.encoding) if isinstance(first, Path) else items]
+        rows, n = list(items), len(self.text_cols)
+        if bad := [i for i, row in enumerate(rows) if not (isinstance(row, tuple) and len(row) == n)]:
+            raise TextError("E102", received=f"texts that are not {n} fields, rows {some(bad)}",
+                            expected=f"tuples of {some(self.text_cols)}, as in training",
+                            fix="give tuples, or a table with these columns")
+        return [list(column) for column in zip(*rows, strict=True)]
 
     def targets(self, items) -> np.ndarray:
         """The targets of a table, or of files in folders; labels that training never saw count as wrong."""

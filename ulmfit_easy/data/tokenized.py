@@ -1,7 +1,7 @@
 """Tokens of texts and of tables, for looking at them or for another library; loaders keep theirs in a `TokenStore`."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
 
@@ -27,10 +27,9 @@ def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: 
 
     Raises: E101 for a text that is not a string; E502 and E508 for workers, as `text.workers.encode`.
     """
-    tokenizer = _tokenizer(tok, rules)
-    if isinstance(items, Collection):  # what can be read once only has to come with a model of pieces
+    tokenizer, (items, _) = _tokenizer(tok, rules), given_texts(items)
+    if hasattr(items, "__len__"):  # what can be read once only has to come with a model of pieces
         tokenizer.setup(items)
-    items, _ = given_texts(items)
     if progress:
         items = progress_bar(items, desc="tokenizing", unit=" texts")
     return enumerate(_tokens(items, tokenizer, n_workers))

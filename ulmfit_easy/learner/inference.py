@@ -128,7 +128,7 @@ def get_preds(learn, ds_idx, dl, cbs, *gather, **more):
 
 def predict(learn, item, with_input=False):
     """See `Learner.predict`. A lean path, without callbacks or a bar; it works beside a fit in another thread."""
-    texts, alone = as_texts(learn, item)
+    texts, alone = learn.dls.given(item)
     dl = learn.dls.test_dl(texts)
     warn_of_no_words(dl)
     raw = raw_predictions(evaluated(learn.model), dl)
@@ -153,14 +153,6 @@ def _is_word(token: str) -> bool:
     """Tell a word, a number or a symbol from control tokens, punctuation and the mark of a blank."""
     is_control = token in SPECIAL_TOKENS or token == FAKE
     return not is_control and not all(unicodedata.category(c)[0] == "P" for c in token.strip("\u2581"))
-
-
-def as_texts(learn, item):
-    """What was asked about as something `test_dl` takes, and whether it is one text alone."""
-    if (row := learn.dls.one_row(item)) is not None:
-        return row, True
-    alone = learn.dls.is_one_text(item) or not hasattr(item, "__iter__")  # a number: `test_dl` says what is wrong
-    return [item] if alone else item if hasattr(item, "__len__") else list(item), alone
 
 
 @torch.no_grad()

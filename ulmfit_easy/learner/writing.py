@@ -2,8 +2,7 @@
 
 from collections.abc import Collection
 
-from ulmfit_easy.errors import TextError, TrainingError, some
-from ulmfit_easy.learner.inference import as_texts
+from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.text.special import BOS, FAKE, PAD, UNK, UNK_ID
 
@@ -11,10 +10,7 @@ from ulmfit_easy.text.special import BOS, FAKE, PAD, UNK, UNK_ID
 def write(learn, text, n_words: int, no_unk: bool = True, decoder=None, stop: str | Collection[str] = (),
           num_samples: int | None = None, **options):
     """See `LMLearner.predict`; `options` are those of `generate`."""
-    vocab, (texts, alone) = learn.dls.text_vocab, as_texts(learn, text)
-    if hasattr(texts, "columns"):
-        raise TextError("E101", received=f"one {type(text).__name__}", expected="a text, or a list of texts",
-                        fix='pass one column of it: item["text"]')
+    vocab, (texts, alone) = learn.dls.text_vocab, learn.dls.given(text)
     prompts = [_prompt(tokens, learn) for tokens in learn.dls.tokenizer.pipe(texts)]
     never = {PAD, FAKE} | ({UNK} if no_unk else set())
     added = generate(learn.model, prompts, n_words, banned=[i for i, token in enumerate(vocab) if token in never],

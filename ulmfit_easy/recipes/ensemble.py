@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.errors import TrainingError, some
-from ulmfit_easy.learner.inference import as_texts, raw_predictions, warn_of_no_words
+from ulmfit_easy.learner.inference import raw_predictions, warn_of_no_words
 from ulmfit_easy.learner.losses import activation_of
 from ulmfit_easy.models.evaluated import evaluated
 
@@ -31,7 +31,7 @@ def ensemble(learners, texts, *, warn: bool = True) -> Tensor:
             raise TrainingError("E502", received=f"learners of other classes: {some(theirs or ['none'])}",
                              expected=f"those of the first one: {some(classes or ['none'])}",
                              fix="train all of them on the same labels")
-    texts, _ = as_texts(learners[0], texts)  # read once: an iterator cannot be asked twice
+    texts, _ = learners[0].dls.given(texts)  # read once: an iterator cannot be asked twice
     loaders = [learn.dls.test_dl(texts) for learn in learners]
     if warn:
         warn_of_no_words(loaders[0])

@@ -35,6 +35,7 @@ from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 from ulmfit_easy.recipes.saved import read_settings, sealed
 from ulmfit_easy.terminal import say
+from ulmfit_easy.text.given import several_texts
 
 PARAMS = "estimator.json"  # the file of a saved model that holds its parameters
 
@@ -91,6 +92,9 @@ class ULMFiT:
     def fit(self, texts, labels, unlabelled=None):
         """Learn from N texts and their N labels, and from any number of texts without labels; returns the estimator.
 
+        Texts come in a list, tuple, array, Series, Index or table, with the column `text` or only one. One string is
+        refused, here and by `predict`, since scikit-learn counts rows: an answer is always an array of them.
+
         Texts that are kept aside are left out of `unlabelled` too, so that no stage has read them.
 
         Raises:
@@ -98,7 +102,8 @@ class ULMFiT:
             TrainingError: E502 for a parameter that cannot work.
         """
         unlabelled, directions = texts_of(() if unlabelled is None else unlabelled), self._directions()
-        column = getattr(texts, "name", None)  # of a Series: a model remembers it
+        texts = several_texts(texts)
+        column = getattr(texts, "name", None)  # of a Series, or of a table: a model remembers it
         texts = texts_of(texts)
         if not texts:
             raise TextError("E104", received="no texts", expected="texts and their labels", fix="check the data")
@@ -176,7 +181,7 @@ class ULMFiT:
     def predict_proba(self, texts) -> np.ndarray:
         """The probability of each class for each text, (N, C), columns in the order of `classes_`."""
         self._check_fitted()
-        texts = texts_of(texts)
+        texts = self._texts_of(texts)
         if not texts:
             return np.zeros((0, len(self.classes_)))
         return self._probs(texts)
@@ -194,7 +199,7 @@ class ULMFiT:
     def score(self, texts, labels) -> float:
         """The share of texts whose likeliest class is their label; E203 for `1` where training had `"1"`."""
         self._check_fitted()
-        if not (texts := texts_of(texts)):
+        if not (texts := self._texts_of(texts)):
             raise TextError("E104", received="no texts", expected="one text or more", fix="give texts and labels")
         labels = labels_of(labels, len(texts))
         check_type(labels, self.classes_.tolist())
@@ -294,6 +299,10 @@ class ULMFiT:
 
     def __repr__(self):
         return f"ULMFiT({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
+
+    def _texts_of(self, given) -> list[str]:
+        """Texts; of a table the column that the model learned from."""
+        return texts_of(given, self.learners_[0].dls.prepare.text_cols)
 
     def _check_fitted(self):
         if not self.__sklearn_is_fitted__():

@@ -1,21 +1,19 @@
 """What an estimator takes: texts and labels, checked before anything slow begins."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from ulmfit_easy.data.sources import clean_texts
 from ulmfit_easy.data.targets import SEVERAL, plain_labels, read_labels, unpacked
-from ulmfit_easy.errors import LabelError, TextError, short, some
+from ulmfit_easy.errors import LabelError, short, some
+from ulmfit_easy.text.given import several_texts
 
 
-def texts_of(given) -> list[str]:
-    """Any iterable of strings as a list; E101 for anything else, with row numbers."""
-    if isinstance(given, str) or hasattr(given, "columns") or not isinstance(given, Iterable):  # nor a table of texts
-        raise TextError("E101", received=f"one {type(given).__name__}", expected="a list of texts",
-                        fix="pass [text], or one column of the table")
-    return clean_texts([list(given)])[0]
+def texts_of(given, cols: Sequence = ("text",)) -> list[str]:
+    """The texts of anything that `several_texts` takes, as a list; E101 for other values, with row numbers."""
+    return clean_texts([list(several_texts(given, cols))])[0]
 
 
 def labels_of(given, n: int) -> list:

@@ -9,6 +9,7 @@ from ulmfit_easy.learner.text import LMLearner, language_model_learner
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import get_preset
+from ulmfit_easy.text.given import several_texts
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 
@@ -16,7 +17,7 @@ def lm_data(texts, preset="laptop", pretrained=None, **kwargs) -> TextDataLoader
     """Language-model data with the sizes of a preset, one text in ten to validate with.
 
     Args:
-        texts: any iterable of strings.
+        texts: any iterable of strings, or a table with the column `text` or only one.
         preset: a name or a `Preset`.
         pretrained: the language model that `new_lm` will start from. Its tokenizer is taken, and its words are added
             to those of the texts, for later texts may use them. A folder, a checkpoint, or, to read it only once, what
@@ -28,7 +29,7 @@ def lm_data(texts, preset="laptop", pretrained=None, **kwargs) -> TextDataLoader
         source = read_lm(pretrained)
         known = source.data.get("tokenizer")
         kwargs = {"more_words": source.vocab, **({"tok_tfm": Tokenizer.from_config(known)} if known else {}), **kwargs}
-    df = pd.DataFrame({"text": list(texts)}, dtype=object)
+    df = pd.DataFrame({"text": list(several_texts(texts))}, dtype=object)
     sizes = {"bs": p.lm_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
     return TextDataLoaders.from_df(df, text_col="text", is_lm=True, **{"valid_pct": 0.1, **sizes, **kwargs})
 

@@ -20,7 +20,7 @@ def given_texts(given, cols: Sequence = ("text",)) -> tuple[Iterable, bool]:
     several = len(cols) > 1
     if isinstance(given, str) or (several and isinstance(given, tuple) and all(isinstance(f, str) for f in given)):
         return [given], True
-    if isinstance(given, Mapping) or _is_row(given, cols):
+    if isinstance(given, Mapping) or is_row(given, cols):
         fields = tuple(given[col] for col in _columns(given.keys(), cols))
         return [fields if several else fields[0]], True
     if hasattr(given, "columns"):
@@ -34,7 +34,16 @@ def given_texts(given, cols: Sequence = ("text",)) -> tuple[Iterable, bool]:
     return given, False
 
 
-def _is_row(given, cols) -> bool:
+def several_texts(given, cols: Sequence = ("text",)) -> Iterable:
+    """The texts that a caller means, for functions that take labels beside them: E101 for one text or row alone."""
+    texts, alone = given_texts(given, cols)
+    if alone:
+        raise TextError("E101", received=f"one {type(given).__name__}", expected="a list of texts",
+                        fix="pass [text], or one column of the table")
+    return texts
+
+
+def is_row(given, cols) -> bool:
     """True for a Series with the names of the columns. Numbers would be in the index of any Series of texts."""
     if not hasattr(given, "iloc") or hasattr(given, "columns") or not all(isinstance(col, str) for col in cols):
         return False
@@ -44,9 +53,12 @@ def _is_row(given, cols) -> bool:
 def _columns(names: Iterable, cols: Sequence) -> Sequence:
     """The names of the text columns among those of a table or row: `cols`, else `text`, else the only one."""
     names = list(names)
+    if len(cols) == 1 and cols[0] not in names and ("text" in names or len(names) == 1):
+        cols = ["text"] if "text" in names else names
+    if double := [col for col in cols if names.count(col) > 1]:
+        raise TextError("E102", received=f"columns of one name, {some(map(repr, double))}", expected="one of each",
+                        fix="rename the columns")
     if all(col in names for col in cols):
         return cols
-    if len(cols) == 1 and ("text" in names or len(names) == 1):
-        return ["text"] if "text" in names else names
-    raise TextError("E102", received=f"the columns {some(names)}", expected=f"{some(cols)}, with the texts",
+    raise TextError("E102", received=f"the columns {some(names)}", expected=f"{some(map(repr, cols))}, with the texts",
                     fix=did_you_mean(cols[0], names, "pass one column of it, or rename that column"))

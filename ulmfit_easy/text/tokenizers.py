@@ -127,7 +127,7 @@ class Tokenizer(TellsAbsent):
     def setup(self, texts: Iterable[str | tuple[str, ...]]) -> "Tokenizer":
         """This tokenizer, its subword model learned from some texts where it has none yet; see there."""
         if hasattr(self.tok, "setup"):
-            self.tok.setup(map(fields_of, texts, count()), rules=[self._of_fields])
+            self.tok.setup(map(fields_of, given_texts(texts)[0], count()), rules=[self._of_fields])
         return self
 
     @property
