@@ -7,7 +7,7 @@ FASTAI := .venv-fastai
 TALLIES := $(CURDIR)/$(VENV)/tallies.jsonl
 DEMO_DATA := demo-data/vaderSentiment-2.5.tar.gz
 
-.PHONY: help setup demo test test-slow faults lint bench bench-lm clean
+.PHONY: help setup lab demo test test-slow faults lint bench bench-lm clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,13 @@ $(DEMO_DATA): bench/demo-data.txt | $(STAMP)
 
 demo: $(STAMP) $(DEMO_DATA) ## Run the three stages on real movie reviews (about 5 minutes)
 	$(BIN)/ulmfit demo --data $(DEMO_DATA) --out demo-output
+
+$(VENV)/.lab: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab]'
+	@touch $@
+
+lab: $(VENV)/.lab ## Open JupyterLab on the lessons, with the library of .venv
+	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=nbs $(LAB)
 
 test: $(STAMP) ## Run the tests, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadfile
