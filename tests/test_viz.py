@@ -1,6 +1,7 @@
 import re
 import sys
 import types
+import warnings
 
 import matplotlib
 import pytest
@@ -126,3 +127,44 @@ def test_reliability_has_a_curve_for_each_name_and_the_line_of_a_perfect_model(p
     assert ax.collections[0].get_sizes().tolist() == [65, 155]
     mine = plt.subplots()[1]
     assert viz.plot_reliability({"a": ([0.5], [0.5], [1])}, ax=mine) is mine
+
+
+def test_names_in_letters_that_the_usual_font_lacks_get_an_installed_font_that_has_them(plt, monkeypatch):
+    from matplotlib import font_manager, get_data_path
+
+    usual = font_manager.findfont("DejaVu Sans")
+    symbols = f"{get_data_path()}/fonts/ttf/STIXGeneral.ttf"  # comes with matplotlib
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [usual, "/no/such/font.ttf", symbols])
+    letter = next(chr(c) for c in font_manager.get_font(symbols).get_charmap()
+                  if chr(c).isprintable() and not font_manager.get_font(usual).get_char_index(c))
+    viz._font_with.cache_clear()
+    assert viz.fonts_with(["neg", "pos"]) == ["sans-serif"]
+    assert viz.fonts_with(["neg", letter]) == ["sans-serif", "STIXGeneral"]
+    import numpy as np
+
+    ax = viz.plot_confusion(np.eye(2), ["neg", letter], letter)
+    drawn = [ax.title, *ax.get_xticklabels(), *ax.get_yticklabels()]
+    assert [label.get_fontfamily() for label in drawn] == [["sans-serif", "STIXGeneral"]] * 5
+    ax.figure.canvas.draw()  # a missing letter would be a warning here
+
+
+def test_letters_that_no_font_has_are_told_once_with_the_package_that_has_them(monkeypatch):
+    from matplotlib import font_manager
+
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
+    viz._font_with.cache_clear()
+    with pytest.warns(UserWarning, match="drawn as boxes.*fonts-nanum"):
+        assert viz.fonts_with(["\uae0d\uc815"]) == ["sans-serif"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        viz.fonts_with(["\uae0d", "\uc815"])
+    viz._font_with.cache_clear()
+
+
+def test_the_rates_of_layer_groups_are_drawn_on_a_log_scale_with_gaps_where_they_are_frozen(plt):
+    ax = viz.plot_rates([[float("nan"), 0.1], [0.01, 0.2]], ["encoder", "head"])
+    assert labelled(ax) and ax.get_yscale() == "log"
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["encoder", "head"]
+    assert ax.lines[1].get_xydata().tolist() == [[1, 0.1], [2, 0.2]]
+    assert [t.get_text() for t in viz.plot_rates([[1.0]]).get_legend().get_texts()] == ["group 1"]
+    assert not viz.plot_rates([]).lines

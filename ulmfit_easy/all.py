@@ -208,7 +208,7 @@ from ulmfit_easy.text.subword import SentencePieceTokenizer, SubwordTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab, detokenize, make_vocab
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer, WordTokenizer
-from ulmfit_easy.viz import show_table
+from ulmfit_easy.viz import plot_rates, show_table
 
 __all__ = [name for name in dir() if not name.startswith("_")] + list(_absent.STAND_INS)
 

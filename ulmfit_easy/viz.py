@@ -5,7 +5,9 @@ import re
 import shutil
 import sys
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import groupby, product
 
 from ulmfit_easy import terminal
@@ -124,6 +126,42 @@ def text_tokens(tokens: Sequence[str], scores: Sequence[float], width: int = 110
     return "\n".join(textwrap.wrap(" ".join(parts), width))
 
 
+def fonts_with(texts: Sequence[str]) -> list[str]:
+    """Return the font families to draw texts in: the usual ones, and an installed font with the letters they lack.
+
+    It warns if no installed font has them: they are then drawn as boxes.
+    """
+    from matplotlib import font_manager, rcParams
+
+    usual = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    missing = sorted({c for text in texts for c in text if not c.isspace() and not usual.get_char_index(ord(c))})
+    found = [_font_with("".join(missing))] if missing else []
+    return [*rcParams["font.family"], *filter(None, found)]
+
+
+@cache
+def _font_with(letters: str) -> str | None:
+    """The installed font that has most of some letters, made known to matplotlib; None if no font has any."""
+    from matplotlib import font_manager
+
+    best, most = None, 0
+    for path in sorted(font_manager.findSystemFonts()):  # matplotlib's own list lacks fonts that are new
+        try:
+            font = font_manager.get_font(path)
+            has = sum(bool(font.get_char_index(ord(c))) for c in letters)
+        except (RuntimeError, OSError):  # a damaged font, or one of a kind that matplotlib does not read
+            continue
+        if has > most and "lastresort" not in path.lower():  # macOS's font of boxes
+            best, most = path, has
+    if most < len(letters):
+        warnings.warn("no installed font has all the letters of these class names: some are drawn as boxes. Fix: "
+                      "install the package fonts-nanum (Korean) or fonts-noto-cjk (Chinese, Japanese)", stacklevel=2)
+    if best is None:
+        return None
+    font_manager.fontManager.addfont(best)
+    return font_manager.get_font(best).family_name
+
+
 def _axes(ax, title: str, xlabel: str, ylabel: str, **figure):
     if ax is None:
         import matplotlib.pyplot as plt
@@ -166,6 +204,23 @@ def plot_sched(hypers: Mapping[str, Sequence[float]]):
     return axes.flat[:len(hypers)]
 
 
+def plot_rates(rates: Sequence[Sequence[float]], names: Sequence[str] | None = None, ax=None):
+    """The axes with the learning rate of each layer group at each batch.
+
+    Args:
+        rates: (batches, groups); NaN while a group is frozen.
+        names: one for each group, input side first.
+    """
+    ax = _axes(ax, "Learning rate of each layer group", "batch", "learning rate (log scale)")
+    ax.set_yscale("log")
+    groups = list(zip(*rates, strict=True))
+    for i, (name, group) in enumerate(zip(names or range(1, len(groups) + 1), groups, strict=True)):
+        ax.plot(range(1, len(group) + 1), group, linewidth=1.2, color=f"C{i}", label=name if names else f"group {name}")
+    if groups:
+        ax.legend(frameon=False)
+    return ax
+
+
 def plot_lr_find(lrs: Sequence[float], losses: Sequence[float],
                  suggestions: Mapping[str, float] | None = None, ax=None):
     """The axes with the loss at each learning rate; `suggestions` maps names to rates, which are marked."""
@@ -198,9 +253,11 @@ def plot_confusion(matrix, names: Sequence, title: str = "Confusion matrix", cma
     ax.grid(False)
     ax.imshow(shown, cmap=cmap, vmin=0, vmax=1 if normalize else None)
     labels = [printable(name)[:30] for name in names]
+    ax.title.set_family(fonts_with([title]))
+    family = fonts_with(labels)
     slanted = {"rotation": 45, "ha": "right"} if sum(map(len, labels)) > 40 else {}
-    ax.set_xticks(range(len(labels)), labels, parse_math=False, **slanted)
-    ax.set_yticks(range(len(labels)), labels, parse_math=False)
+    ax.set_xticks(range(len(labels)), labels, parse_math=False, family=family, **slanted)
+    ax.set_yticks(range(len(labels)), labels, parse_math=False, family=family)
     if plot_txt:
         for row, column in product(range(len(labels)), repeat=2):
             value = shown[row, column]
