@@ -120,7 +120,10 @@ class EpochOrder(TellsAbsent):
         store = getattr(self.ids, "store", None)
         if store is not None:
             return repr(read_json(store.path / "meta.json")["members"])
-        documents = (self.ids.read(int(row), 0, int(self.ids.lengths[row])) for row in self.rows)
+        if hasattr(self.ids, "__getitem__"):
+            documents = (self.ids[int(row)] for row in self.rows)
+        else:
+            documents = (self.ids.read(int(row), 0, int(self.ids.lengths[row])) for row in self.rows)
         return sha256_bytes(b"".join(np.asarray(ids).tobytes() for ids in documents))
 
 
