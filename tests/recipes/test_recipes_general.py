@@ -25,6 +25,7 @@ from ulmfit_easy.recipes.pretrain import lm_data, new_lm
 from ulmfit_easy.recipes.start import start_of
 from ulmfit_easy.text.corpus import Corpus
 from ulmfit_easy.text.store import TokenStore
+from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 
 TINY = {"emb": 8, "hid": 12, "layers": 2, "bs": 8, "seq_len": 10, "min_freq": 1, "lr": 2e-2}
 
@@ -472,3 +473,17 @@ def test_a_plan_keeps_the_precision_that_auto_chose_and_a_run_resumes_from_anoth
 
 def test_another_seed_gives_another_model(corpus, unbroken, tmp_path):
     assert pretrain_corpus(corpus, tmp_path / "lm", seed=1, **TINY) != unbroken[0]
+
+
+def shout(text):
+    return text.upper()
+
+
+def test_a_tokenizer_that_no_file_holds_is_asked_for_by_the_argument_that_takes_it(tmp_path):
+    texts = recipes_tiny.TEXTS[:20]
+    own = Tokenizer(BaseTokenizer(), rules=[shout])
+    dls = lm_data(texts, recipes_tiny.TINY, tok_tfm=own, seed=0, cache_dir=False)
+    folder = new_lm(dls, recipes_tiny.TINY, verbose=False, path=tmp_path).export("lm")
+    with pytest.raises(FileError, match=r"E402.*'shout'.*Fix: pass tok_tfm=Tokenizer"):
+        lm_data(texts, recipes_tiny.TINY, folder)
+    assert lm_data(texts, recipes_tiny.TINY, folder, tok_tfm=own, seed=0, cache_dir=False).tokenizer is own

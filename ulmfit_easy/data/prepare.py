@@ -160,12 +160,14 @@ class Preparation:
         return next((name for name in folders if name in (self.target.classes or ())), folders[0])
 
 
-def given_tokenizer(config: dict, tokenizer: Tokenizer | None) -> Tokenizer:
+def given_tokenizer(config: dict, tokenizer: Tokenizer | None, *, fix: str = "pass tokenizer=Tokenizer(...) with the "
+                    "rules and the word splitter of training") -> Tokenizer:
     """The tokenizer of a config, which must be passed if the config holds only the names of its parts.
+
+    `fix` says how, at the door that was used.
 
     Raises: E402 for a missing tokenizer, or one with other rules or another word splitter.
     """
-    fix = "pass tokenizer=Tokenizer(...) with the rules and the word splitter of training"
     if tokenizer is None:
         try:
             return Tokenizer.from_config(config)

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.data.prepare import given_tokenizer
 from ulmfit_easy.learner.metrics import Perplexity, accuracy
 from ulmfit_easy.learner.pretrained import read_lm
 from ulmfit_easy.learner.text import LMLearner, language_model_learner
@@ -10,7 +11,6 @@ from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import get_preset
 from ulmfit_easy.text.given import several_texts
-from ulmfit_easy.text.tokenizers import Tokenizer
 
 
 def lm_data(texts, preset="laptop", pretrained=None, **kwargs) -> TextDataLoaders:
@@ -28,7 +28,10 @@ def lm_data(texts, preset="laptop", pretrained=None, **kwargs) -> TextDataLoader
     if pretrained:
         source = read_lm(pretrained)
         known = source.data.get("tokenizer")
-        kwargs = {"more_words": source.vocab, **({"tok_tfm": Tokenizer.from_config(known)} if known else {}), **kwargs}
+        if known and "tok_tfm" not in kwargs:
+            kwargs["tok_tfm"] = given_tokenizer(known, None, fix="pass tok_tfm=Tokenizer(...) with the rules and the "
+                                                "word splitter of that model")
+        kwargs = {"more_words": source.vocab, **kwargs}
     df = pd.DataFrame({"text": list(several_texts(texts))}, dtype=object)
     sizes = {"bs": p.lm_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
     return TextDataLoaders.from_df(df, text_col="text", is_lm=True, **{"valid_pct": 0.1, **sizes, **kwargs})
