@@ -26,5 +26,6 @@ setup(
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
     extras_require=extras,
+    options={"editable_wheel": {"mode": "compat"}},  # a folder on the path, which type checkers and editors can see
     entry_points={"console_scripts": cfg["console_scripts"].split("\n")},
 )

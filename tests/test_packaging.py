@@ -48,3 +48,18 @@ def test_the_wheel_holds_the_package_its_models_and_its_licences_and_nothing_els
 
 def test_the_wheel_has_at_most_60_megabytes(wheel):
     assert wheel.stat().st_size <= 60e6
+
+
+def test_an_editable_install_is_a_folder_on_the_path_which_type_checkers_can_see(tmp_path):
+    pytest.importorskip("setuptools", "70.1", "setuptools builds wheels by itself from 70.1 on")
+    copy = tmp_path / "copy"
+    (copy / "ulmfit_easy").mkdir(parents=True)
+    for name in ("setup.py", "settings.ini", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, copy / name)
+    (copy / "ulmfit_easy" / "__init__.py").touch()
+    build = BUILD.replace("build_wheel", "build_editable")
+    subprocess.run([sys.executable, "-c", build, tmp_path], cwd=copy, check=True, capture_output=True)
+    (file,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(file) as built:
+        paths = [name for name in built.namelist() if name.endswith(".pth")]
+        assert [built.read(name).decode().strip() for name in paths] == [str(copy)]
