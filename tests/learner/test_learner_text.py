@@ -190,7 +190,8 @@ def test_an_exported_classifier_says_the_same(clas_dls, tmp_path):
     for a, b in zip(learn.predict(TEXTS), loaded.predict(TEXTS), strict=True):
         assert a.label == b.label and torch.equal(a.probs, b.probs)
     assert not loaded.model.training and loaded.dls.classes == learn.dls.classes
-    assert {f.name for f in (tmp_path / "out").iterdir()} == {"model.safetensors", "vocab.json", "config.json"}
+    assert {f.name for f in (tmp_path / "out").iterdir()} == {
+        "model.safetensors", "vocab.json", "config.json", "README.md", "training.json"}
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -338,7 +339,7 @@ def test_an_export_that_fails_leaves_the_older_one(tuned, monkeypatch, exchanges
         assert {f.name: sha256_file(f) for f in bundle.iterdir()} == before, k
         if len(calls) < k:
             break
-    assert len(calls) == (3 if exchanges else 9) and not list(bundle.parent.glob(".*"))  # its files, old and new
+    assert len(calls) == (5 if exchanges else 15) and not list(bundle.parent.glob(".*"))  # its files, old and new
 
 
 # --- the hidden state ---------------------------------------------------------------------------------------

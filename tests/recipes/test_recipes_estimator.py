@@ -390,13 +390,36 @@ def test_a_relative_name_is_relative_to_here(model, tmp_path, monkeypatch):
 def test_an_older_model_is_replaced_and_nothing_else_ever_is(model, pair, tmp_path):
     pair.save(tmp_path / "m")
     model.save(tmp_path / "m")
-    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["estimator.json", "forwards"]
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
+        "README.md", "estimator.json", "forwards", "training.json"]
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday" / "photo.jpg").write_text("precious")
     for place in (tmp_path / "holiday", tmp_path, tmp_path / "holiday" / "photo.jpg"):
         with pytest.raises(TrainingError, match="E502.*something is"):
             model.save(place)
     assert (tmp_path / "holiday" / "photo.jpg").read_text() == "precious"
+
+
+def test_a_saved_model_has_a_card_with_what_was_done_and_a_card_that_a_user_changed_is_kept(tmp_path):
+    names = ["bad|<b>" if label == "neg" else "good" for label in LABELS]
+    model = tiny().fit(pd.Series(TEXTS, name="re`view"), names)
+    folder = model.save(tmp_path / "m")
+    card, record = (folder / "README.md").read_text(), json.loads((folder / "training.json").read_text())
+    n = [names.count(name) for name in ("bad|<b>", "good")]
+    for part in ("ulmfit predict m new.csv", f"accuracy: {model.accuracy_:.4g}\n", "* texts to train on: 108\n",
+                 "* text column: re view\n", f"baseline accuracy: {model.baseline_accuracy_:.4g}\n", "torch ",
+                 f"* highest rate: {TINY.clas[-1].lr:g}" if len(TINY.clas) < 2 else "* phase 2: epochs "):
+        assert part in card, part
+    assert "<b>" not in card and sum(record["data"]["texts of each class"].values()) == 108 < sum(n)
+    assert [p["epochs"] for p in record["training"]["phase"]] == [f.epochs for f in TINY.clas]
+    assert [p["epochs"] for p in record["language model"]["phase"]] == [f.epochs for f in TINY.pretrain]
+    again = ULMFiT.load(folder)
+    assert again.save(folder) == folder  # of a loaded one the data are not known
+    assert f"accuracy: {model.accuracy_:.4g}\n" in (folder / "README.md").read_text()
+    (folder / "forwards" / "README.md").write_text("mine")
+    with pytest.raises(TrainingError, match="E502.*forwards/README.md"):
+        model.save(folder)
+    assert (folder / "forwards" / "README.md").read_text() == "mine"
 
 
 def test_a_save_that_fails_leaves_the_older_model(model, tmp_path, monkeypatch):

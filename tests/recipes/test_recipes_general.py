@@ -80,7 +80,7 @@ def crash_at(monkeypatch):
 def test_a_corpus_becomes_a_bundle_that_scores_as_told(unbroken, corpus):
     score, out = unbroken
     assert sorted(p.name for p in out.iterdir()) == ["README.md", "config.json", "history.csv",
-                                                     "model.safetensors", "vocab.json"]
+                                                     "model.safetensors", "training.json", "vocab.json"]
     assert not run_folder(out).exists() and [p.name for p in out.parent.iterdir()] == ["lm"]
     learn, data = load_learner(out), data_of(corpus=corpus, **TINY)
     assert evaluate_lm(learn, data.held_out) == score and score.perplexity < len(learn.dls.vocab) / 2

@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ulmfit_easy.bundle.card import versions
+from ulmfit_easy.bundle.card import as_line, versions
+from ulmfit_easy.bundle.record import is_record, write_record
 from ulmfit_easy.bundle.settings import check_settings
 from ulmfit_easy.bundle.tensors import not_finite, raw_bytes, read_tensors
 from ulmfit_easy.errors import FileError, TrainingError, some
@@ -98,7 +99,7 @@ def is_weights(path: Path) -> bool:
 
 def foreign_to_bundle(path: Path) -> list[str]:
     """Names of what in a folder is not of a bundle; all of them if nothing proves that it is one."""
-    names = [part.name for part in members(path)]
+    names = [part.name for part in members(path) if not is_record(part)]
     if others := [name for name in names if name not in FILES or not (path / name).is_file()]:
         return others
     if FILES[0] in names:
@@ -154,10 +155,12 @@ def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
     return {**weights, **aliases}, metadata
 
 
-def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *, half: bool = False) -> Path:
+def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *, half: bool = False,
+                record: dict | None = None) -> Path:
     """Write a bundle folder, atomically; an older one in its place is replaced only when the new one is whole.
 
-    `half` stores float32 as float16. Raises: E502 for a folder that holds anything else, see `atomic_folder`.
+    `half` stores float32 as float16. The `record` of its making goes into a card and a file of JSON, which nothing
+    reads. Raises: E502 for a folder that holds anything else, see `atomic_folder`.
     """
     path = Path(path)
     with atomic_folder(path, foreign_to_bundle) as tmp:
@@ -165,6 +168,8 @@ def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *,
         write_json(tmp / FILES[2], {"format": FORMAT, **config, "made_with": versions()})
         save_weights(tmp / FILES[0], weights, half=half, vocab_sha256=vocab.sha256,
                      config_sha256=_config_sha256(read_json(tmp / FILES[2])))
+        if record:
+            write_record(tmp, path.name, record, f"load_learner({as_line(path.name)!r}).predict(texts)")
     return path
 
 

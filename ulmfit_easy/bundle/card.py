@@ -72,27 +72,27 @@ def model_card(*, name: str, lang: str, start: str | None = None, backwards: boo
         files: name, documents and tokens of each file of the corpus.
     """
     table = ["| file | documents | tokens |", "|---|---:|---:|"]
-    table += [f"| `{_line(file)}` | {documents:,} | {tokens:,} |" for file, documents, tokens in files]
+    table += [f"| `{as_line(file)}` | {documents:,} | {tokens:,} |" for file, documents, tokens in files]
     return TEMPLATE.format(
-        name=_plain(name), quoted=shlex.quote(_line(name)), lang=re.sub(r"[^\w-]", "", lang),
-        start=f"`{_line(start)}`" if start else "random weights",
+        name=as_plain(name), quoted=shlex.quote(as_line(name)), lang=re.sub(r"[^\w-]", "", lang),
+        start=f"`{as_line(start)}`" if start else "random weights",
         direction="backwards" if backwards else "forwards", flags=" --backwards" if backwards else "",
-        held_out=_plain(held_out), results=_list(results), model=_list(model), corpus="\n".join(table),
+        held_out=as_plain(held_out), results=_list(results), model=_list(model), corpus="\n".join(table),
         training=_list({**training, "versions": versions()}))
 
 
 def _list(facts: Mapping) -> str:
-    return "\n".join(f"* {name}: {_plain(value)}" for name, value in facts.items())
+    return "\n".join(f"* {name}: {as_plain(value)}" for name, value in facts.items())
 
 
-def _line(value) -> str:
+def as_line(value) -> str:
     """A value that cannot break out of its line, its table or its code span, nor become HTML."""
     return re.sub(r"[`|<>\s\x00-\x1f]+", " ", str(value)).strip()
 
 
-def _plain(value) -> str:
+def as_plain(value) -> str:
     """The same for a place outside of code: no link, no image, no formula, no character by its number."""
-    return re.sub(r"([\\\[\]&$])", r"\\\1", _line(value))
+    return re.sub(r"([\\\[\]&$])", r"\\\1", as_line(value))
 
 
 def versions() -> str:

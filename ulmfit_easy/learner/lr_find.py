@@ -156,14 +156,14 @@ def _restorer(learn):
     opt_state = None if opt is None else copy.deepcopy(opt.state_dict())
     loader = learn.dls.train
     loader_state = copy.deepcopy(loader.state_dict()) if hasattr(loader, "state_dict") else None
-    was_training, rng = learn.model.training, random_state()
+    was_training, rng, phases = learn.model.training, random_state(), getattr(learn, "phases", None)
 
     def put_back():
         if done:
             return
         learn.model.load_state_dict(weights)
         learn.model.train(was_training)
-        learn.opt = opt
+        learn.opt, learn.phases = opt, phases
         if opt is not None:
             opt.load_state_dict(opt_state)
         if loader_state is not None:

@@ -191,6 +191,7 @@ def take_over(learn, weights, vocab, source):
         load_state(learn.encoder, encoder, source)
     else:
         load_state(learn.model, weights, source)
+    learn.started_from = str(source)
     learn.n_matched, learn.n_guessed = matched.n_matched, matched.n_guessed
     _tell(learn, vocab, source)
     return learn.freeze()

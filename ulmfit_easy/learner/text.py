@@ -26,6 +26,7 @@ from ulmfit_easy.learner.pretrained import (
     take_over,
     with_sizes,
 )
+from ulmfit_easy.learner.record import phase_of, record_of
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.learner.writing import write
 from ulmfit_easy.models import classifier, language_model
@@ -54,6 +55,7 @@ class TextLearner(Learner):
     def __init__(self, dls, model, alpha=2.0, beta=1.0, moms=(0.8, 0.7, 0.8), *, settings: dict, **kwargs):
         super().__init__(dls, model, moms=moms, **kwargs)
         self.settings, self.warning = settings, None
+        self.phases, self.started_from, self.encoder_record = [], None, None  # for the card of a saved model
         if dls.prepare is not None:
             self._check_exportable()
         self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta), OutOfMemoryCallback()])
@@ -64,6 +66,7 @@ class TextLearner(Learner):
             warnings.warn(self.warning, stacklevel=2)
             self.warning = None
         super().fit(*args, **kwargs)
+        self.phases = [*self.phases, phase_of(self)]
 
     @property
     def encoder(self):
@@ -90,7 +93,9 @@ class TextLearner(Learner):
     def take_encoder(self, other: "TextLearner"):
         """As `load_encoder`, straight from another learner in memory."""
         weights = {k: v.clone() for k, v in other.encoder.state_dict().items()}
-        return self._set_encoder(weights, other.dls.text_vocab.sha256, other.dls.backwards, "the encoder")
+        self._set_encoder(weights, other.dls.text_vocab.sha256, other.dls.backwards, "the encoder")
+        self.started_from, self.encoder_record = other.started_from, record_of(other)
+        return self
 
     def _set_encoder(self, weights, vocab_sha256, backwards, source):
         own = self.dls.text_vocab.sha256
@@ -129,7 +134,8 @@ class TextLearner(Learner):
         An older bundle is replaced; E502 for a folder with anything else in it.
         """
         weights = self.model.state_dict()
-        return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half)
+        return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half,
+                           record=record_of(self))
 
     def _check_exportable(self, weights=None) -> dict:
         """The settings of a bundle; E502 if they, or the `weights`, are none that `load_learner` would take."""

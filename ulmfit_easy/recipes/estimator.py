@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.bundle.artefact import foreign_to_bundle
+from ulmfit_easy.bundle.record import is_record, shown, write_record
 from ulmfit_easy.data.balance import given_weights
 from ulmfit_easy.data.sources import accepted, find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
@@ -20,6 +21,7 @@ from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, door
 from ulmfit_easy.files import atomic_folder, existing, write_json
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm, shipped_lm
+from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.learner.turns import turn_to_fit
@@ -224,6 +226,7 @@ class ULMFiT:
                      "ways": [_way(learn.dls.backwards) for learn in self.learners_],
                      "weights": [weights_sha256(learn.model) for learn in self.learners_]}
             write_json(tmp / PARAMS, sealed({"params": params, **found}))
+            write_record(tmp, Path(path).name, self._record(), shown("ulmfit predict", Path(path).name, "new.csv"))
         return Path(path)
 
     @classmethod
@@ -311,6 +314,12 @@ class ULMFiT:
             raise NotFitted("E506", received="a ULMFiT that was not fitted", expected="a fitted one",
                             fix="call fit(texts, labels) first, or ULMFiT.load(path)")
 
+    def _record(self) -> dict:
+        scores = {name.replace("_", " "): value for name, value in self.scores_._asdict().items() if value is not None}
+        names = {"low": "95% interval from", "high": "95% interval to", "p value": "p value of McNemar's test"}
+        scores = {names.get(name, name): value for name, value in scores.items()}
+        return {**record_of(self.learners_[0]), "scores": {**scores, "baseline": "TF-IDF with logistic regression"}}
+
     def _say(self, text):
         if self.verbose:
             say(text)
@@ -328,7 +337,7 @@ class ULMFiT:
 
 def foreign_to_estimator(path: Path) -> list[str]:
     """Names of what in a folder is not of a saved estimator; all of them if nothing proves that it is one."""
-    names = [part.name for part in members(path)]
+    names = [part.name for part in members(path) if not is_record(part)]
     ways = [name for name in names if name in (_way(False), _way(True)) and (path / name).is_dir()]
     others = [name for name in names if name not in (*ways, PARAMS)]
     others += [f"{way}/{name}" for way in ways for name in foreign_to_bundle(path / way)]

@@ -1,0 +1,62 @@
+"""The facts that a saved learner keeps of its making: data, phases, rates and scores."""
+
+from collections import Counter
+from datetime import date
+
+from ulmfit_easy.bundle.card import versions
+from ulmfit_easy.errors import short
+
+MOST = 20  # classes that are named
+
+
+def record_of(learn) -> dict:
+    """The facts of a learner, in sections. What is not known, as in a learner that was loaded, is left out."""
+    dls, settings = learn.dls, learn.settings
+    tok = getattr(dls.tokenizer, "tok", None)
+    names, values = learn.recorder.measures, learn.recorder.values
+    sections = {
+        "scores": dict(zip(names, values[-1], strict=True)) if values else {},
+        "data": {**_rows(dls), **_classes(dls), **_columns(dls)},
+        "model": {"architecture": settings["arch"], "vocabulary": len(dls.text_vocab),
+                  "parameters": sum(p.numel() for p in learn.model.parameters()),
+                  "reads": "backwards" if dls.backwards else "forwards",
+                  **({"started from": learn.started_from} if learn.started_from else {})},
+        "language model": {},
+        "training": {**({"phase": learn.phases} if learn.phases else {}), "made with": versions(),
+                     "date": date.today().isoformat()},
+    }
+    if before := learn.encoder_record:
+        sections["language model"] = {"texts": before["data"].get("texts to train on", 0), **before["scores"],
+                                      **{k: v for k, v in before["training"].items() if k == "phase"}}
+    return {"kind": settings["kind"], "language": getattr(tok, "lang", None),
+            **{name: facts for name, facts in sections.items() if facts}}
+
+
+def phase_of(learn) -> dict:
+    """The facts of the fit that has just ended."""
+    recorder = learn.recorder
+    return {"epochs": len(recorder.values), "steps": len(recorder.lrs), "highest rate": max(recorder.lrs, default=0.0),
+            "frozen groups": learn.opt.frozen_idx if learn.opt is not None else 0, "batch size": learn.dls.bs}
+
+
+def _rows(dls) -> dict:
+    if not len(dls.train):
+        return {}
+    return {"texts to train on": dls.train.n_rows, "texts to validate with": getattr(dls.valid, "n_rows", 0)}
+
+
+def _classes(dls) -> dict:
+    if not (classes := dls.classes):
+        return {}
+    found = {"number of classes": len(classes)}
+    if dls.task == "single" and len(dls.train) and len(classes) <= MOST:
+        count = Counter(dls.train.targets.tolist())
+        found["texts of each class"] = {short(name): count[i] for i, name in enumerate(classes)}
+    elif len(classes) <= MOST:
+        found["classes"] = ", ".join(map(short, classes))
+    return found
+
+
+def _columns(dls) -> dict:
+    columns = {"text column": dls.prepare.text_cols, "label column": dls.prepare.label_cols}
+    return {name: ", ".join(map(short, cols)) for name, cols in columns.items() if cols}
