@@ -1,7 +1,7 @@
 """Every optimizer: hyper-parameters for each group, freezing, states that are saved; and what is special about each."""
 
 import copy
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 
 import pytest
@@ -14,6 +14,7 @@ from torch import nn
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
+from ulmfit_easy.learner.callbacks.tracking import TerminateOnNaNCallback
 from ulmfit_easy.learner.lookahead import Lookahead, ranger
 from ulmfit_easy.learner.optim import SGD, Adam, norm_and_bias_params
 from ulmfit_easy.learner.optim_wrapper import OptimWrapper
@@ -118,6 +119,35 @@ def test_a_fit_that_is_stopped_and_resumed_ends_as_one_never_stopped(opt_func, t
     unbroken = fit(tmp_path)
     fit(tmp_path, at=7, every=3)  # of 8 batches, in the second phase
     assert fit(tmp_path, seed=1, every=100, resume=True) == unbroken
+
+
+def spike(learn, at):
+    """One gradient that is finite and far too large."""
+    return At("after_loss", lambda: setattr(learn, "loss_grad", learn.loss_grad * (1e17 if learn.training else 1)), at)
+
+
+@EACH
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_leap_leaves_nothing_behind_that_the_next_fit_could_leap_from(opt_func, at):
+    learn = regression(model=net(), splitter=groups, opt_func=opt_func)
+    for cbs in ([spike(learn, at)], []):
+        with suppress(TrainingError) if cbs else nullcontext():  # Adam divides by the gradient's size: no leap
+            learn.fit(1, 1e-2, cbs=[*cbs, TerminateOnNaNCallback()])
+        assert max(p.abs().max() for p in weights(learn.model)) < 10
+
+
+@SOME
+def test_a_step_undone_leaves_the_optimizer_as_it_was_before(opt_func):
+    learn, kept = regression(model=net(), splitter=groups, opt_func=opt_func), []
+    learn.fit(1, 1e-2)
+    keep = At("before_step", lambda: kept.append(copy.deepcopy((weights(learn.model), learn.opt.state_dict()))))
+    with pytest.raises(TrainingError, match=r"E501.*a step that made weights"):
+        learn.fit(1, 1e-2, cbs=[At("before_batch", lambda: learn.opt.set_hyper("lr", 1e30), at=2), keep,
+                                TerminateOnNaNCallback()])
+    (before, state), after = kept[-1], learn.opt.state_dict()
+    assert equal(weights(learn.model), before) and after["state"].keys() == state["state"].keys()
+    assert all(torch.equal(v, after["state"][i][k]) for i, m in state["state"].items() for k, v in m.items()
+               if isinstance(v, torch.Tensor))
 
 
 @SOME

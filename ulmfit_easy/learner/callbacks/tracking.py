@@ -1,5 +1,6 @@
 """Callbacks that watch a fit: save the best weights, stop early, stop on NaN, write a CSV log."""
 
+import copy
 import csv
 import io
 import math
@@ -21,6 +22,7 @@ from ulmfit_easy.places import file_place
 from ulmfit_easy.terminal import say
 
 WILD = 1e6  # times as large as before, or as 1: no step that teaches does that to a weight
+OUTLIER = 1e3  # times as large as this gradient: what is left in the momentum of one like that is the cause
 SAFE = 1.0  # rate x gradient norm, of at least 1: below it no optimizer leaps, as a move of Adam is some rates long
 LOWER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae", "msle", "rmspe")
 
@@ -200,18 +202,20 @@ class ReduceLROnPlateau(PatientCallback):
 class TerminateOnNaNCallback(Callback):
     """Stops with E501 at the first batch whose loss or gradient is not finite, or whose step is a leap.
 
-    The message names batch, rate, norm of the gradient, and the first module that went wrong. The weights are those
-    before that batch: a step that makes weights a million times as large, or no numbers at all, is undone, and so is
-    what the batch put into running averages (batch norm), so that nothing bad is ever saved. Where rate and gradient
-    are so large that a step may leap, that takes a second copy of the weights that train. In float16 the scaler is left
-    to skip steps whose gradients overflow, as it should.
+    The message names batch, rate, norm of the gradient, and the first module that went wrong. Weights and optimizer are
+    those before that batch: a step that makes weights a million times as large, or no numbers at all, is undone whole,
+    and so is what the batch put into running averages (batch norm), so that nothing bad is ever saved. If the cause is
+    an earlier gradient that is still in the momentum, the optimizer forgets its moments.
+
+    A copy of the weights is made in the first step, and later if rate and gradients are so large that a step may leap.
+    In float16 the scaler is left to skip steps whose gradients overflowed, as it should.
     """
 
     order, run_valid, in_lr_find = -9, False, False
-    norm, weights, averages = None, {}, ()
+    norm, echo, weights, state, averages = None, None, {}, None, ()
 
     def before_fit(self):
-        self.norm, self.weights, self.averages = None, {}, ()
+        self.norm, self.echo, self.weights, self.state, self.averages = None, None, {}, None, ()
 
     cleanup_fit = before_fit
 
@@ -229,8 +233,13 @@ class TerminateOnNaNCallback(Callback):
             self.norm = float(get_total_norm([p.grad for p in moving]))
             if not math.isfinite(self.norm):
                 self._stop("a gradient that is not finite", first_in_backward(self.model))
-        may_leap = self.norm is None or max(h["lr"] for h in self.opt.hypers) * max(1.0, self.norm) > SAFE
-        self.weights = {p: p.clone() for p in moving} if may_leap else {}
+        rate, echo, first = max(h["lr"] for h in self.opt.hypers), self.echo or 0.0, self.echo is None
+        size = max(1.0, self.norm or 0.0)
+        may_leap = self.norm is None or (rate * size > SAFE and echo < OUTLIER * size)
+        self.state = copy.deepcopy(self.opt.state_dict()) if may_leap else None
+        self.weights = {p: p.clone() for p in moving} if may_leap or first or rate * echo > SAFE else {}
+        # the largest gradient that is still in the momentum; the first step shows what an earlier fit left there
+        self.echo = max(h.get("mom", 0.0) for h in self.opt.hypers) * max(self.norm or 0.0, echo)
 
     @torch.no_grad()
     def after_step(self):
@@ -239,8 +248,12 @@ class TerminateOnNaNCallback(Callback):
         if wild:
             for p, old in self.weights.items():
                 p.copy_(old)
-            self.opt.weights_changed()
-            self._stop(f"a step that made weights more than {WILD:,.0f} times as large", wild[0])
+            if self.state is None:
+                self.opt.clear_state()
+            else:
+                self.opt.load_state_dict(self.state)
+            cause = "a step" if self.state is not None else "an earlier gradient, still in the momentum,"
+            self._stop(f"{cause} that made weights more than {WILD:,.0f} times as large", wild[0])
 
     @torch.no_grad()
     def _stop(self, what: str, where: str):
@@ -250,7 +263,7 @@ class TerminateOnNaNCallback(Callback):
         raise TrainingError(
             "E501", received=f"{what}, first in {where}, in epoch {self.epoch}, batch {self.iter}, at rate "
             f"{self.opt.hypers[-1]['lr']:.3g}, norm of the last gradient: {norm}",
-            expected="finite numbers; the weights are those before this batch",
+            expected="finite numbers; weights and optimizer are those before this batch",
             fix="try a lower rate (learn.lr_find() suggests one) or GradientClip()")
 
 
