@@ -162,7 +162,8 @@ class ULMFiT:
         dls = classifier_data(df.rename(columns={"text": column}), p, lm, text_col=column, valid_col="valid", **common)
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p)
         self._say(f"{len(corpus):,} different texts for the language model, {dls.train.n_rows:,} labelled ones for the "
-                  f"classifier, read {_way(backwards)}. Training takes {_minutes(seconds)} on this machine.")
+                  f"classifier{', read from their ends' if backwards else ''}. "
+                  f"Training takes {_minutes(seconds)} on this machine.")
         self._say("Language model: " + ("fine-tuned on your texts" if pretrained else "learned from your texts alone"))
         (finetune_lm if pretrained else pretrain_lm)(lm, p)
         self._say("Classifier: the head first, then the layers under it")
