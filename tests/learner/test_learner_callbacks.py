@@ -227,6 +227,15 @@ def test_a_file_of_another_run_is_neither_loaded_nor_touched(tmp_path):
     assert all(p.isnan().all() for p in learn.model.parameters())  # what this run came to, not the old file
 
 
+def test_best_weights_that_another_fit_replaced_are_not_loaded(tmp_path):
+    learn, other, kept = regression(path=tmp_path), regression(path=tmp_path), {}
+    cbs = [SaveModelCallback(), At("after_train", lambda: kept.update(state(learn.model))),
+           At("after_fit", lambda: other.save("model"))]
+    with pytest.warns(UserWarning, match="not what this fit saved"):
+        learn.fit(2, 0.1, cbs=cbs)
+    assert same(state(learn.model), kept) and not same(kept, state(other.model))
+
+
 def test_training_stops_when_nothing_improves():
     learn = regression()
     learn.fit(20, 0.0, cbs=EarlyStoppingCallback(patience=3))

@@ -4,6 +4,7 @@ import copy
 import csv
 import io
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn.utils import get_total_norm
 from ulmfit_easy.bundle.artefact import weights_place
 from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.files import write_bytes
+from ulmfit_easy.files import sha256_bytes, write_bytes
 from ulmfit_easy.learner.callbacks.finite import first_in_backward, first_in_forward
 from ulmfit_easy.learner.events import Callback, CancelFitException
 from ulmfit_easy.learner.metric import name_of
@@ -103,8 +104,8 @@ class SaveModelCallback(TrackerCallback):
             weights_place(model_file(self.learn, name))
 
     def state_dict(self) -> dict:
-        """The best value so far, and the file that was saved with it."""
-        return {**super().state_dict(), "last_saved": self.last_saved and str(self.last_saved)}
+        """The best value so far, and the hash of the file that was saved with it."""
+        return {**super().state_dict(), "last_saved": self.last_saved}
 
     def load_state_dict(self, state: dict):
         """Go on from `state_dict()`."""
@@ -116,13 +117,18 @@ class SaveModelCallback(TrackerCallback):
         if self.every_epoch and self.epoch % self.every_epoch == 0:
             self.learn.save(f"{self.fname}_{self.epoch}", with_opt=self.with_opt)
         elif self.new_best and not (self.every_epoch or self.at_end):
-            self.last_saved = self.learn.save(self.fname, with_opt=self.with_opt)
+            self.last_saved = sha256_bytes(self.learn.save(self.fname, with_opt=self.with_opt).read_bytes())
 
     def after_fit(self):
         if self.at_end:
             self.learn.save(self.fname, with_opt=self.with_opt)
         elif self.last_saved is not None:
-            self.learn.load(self.fname, with_opt=self.with_opt)
+            file = model_file(self.learn, self.fname)
+            if file.is_file() and sha256_bytes(file.read_bytes()) == self.last_saved:
+                self.learn.load(self.fname, with_opt=self.with_opt)
+            else:
+                warnings.warn(f"{file} is not what this fit saved: the best weights are not loaded, and those of the "
+                              "last epoch stay. Give each fit an fname= of its own", stacklevel=2)
             self.last_saved = None  # a fit that is over, asked to resume, need not load what may be another's by then
 
 
