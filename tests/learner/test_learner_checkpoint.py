@@ -317,7 +317,9 @@ def test_it_tells_where_it_goes_on(tmp_path, capsys):
             learn.verbose = True
             learn.fit(2, cbs=CheckpointCallback("run", resume=True))
     told = [line for line in capsys.readouterr().out.splitlines() if "checkpoint-1" in line]
-    assert [line.partition(": ")[2] for line in told] == ["going on in epoch 1 after batch 2", "this fit is over"]
+    found = [line.partition(": ")[2] for line in told]
+    assert found == ["changed for the rest of this fit: without At", "going on in epoch 1 after batch 2",
+                     "this fit is over"]
 
 
 def test_a_fit_that_is_over_does_not_load_the_best_weights_of_a_later_one(tmp_path):
@@ -372,6 +374,35 @@ OTHERS = {
     "frozen groups 0 (here 2)": lambda path: (fresh("lm", path).freeze(), 2),
     "layer groups": lambda path: (fresh("lm", path, splitter=lambda m: [list(m.parameters())]), 2),
 }
+
+
+def test_what_is_changed_on_purpose_is_used_when_a_fit_goes_on_and_named(tmp_path, capsys):
+    def fit(seed, cbs, verbose=True, **kwargs):
+        learn = fresh("lm", tmp_path, seed, verbose=verbose)
+        with pytest.raises(Stop) if seed == 0 else nullcontext():
+            learn.fit(2, cbs=[CheckpointCallback("run", every=1, resume=True), *cbs], **kwargs)
+        return learn
+
+    fit(0, [stop(at=4)], lr=1e-2, wd=0.1)
+    capsys.readouterr()
+    learn = fit(1, [CSVLogger()], lr=2e-2, wd=0.1)
+    line = next(line for line in capsys.readouterr().out.splitlines() if "changed" in line)
+    assert line.endswith("changed for the rest of this fit: lr 0.02 (was 0.01); with CSVLogger, without At")
+    assert {h["lr"] for h in learn.opt.hypers} == {2e-2}
+    assert learn.recorder.lrs[3] == 1e-2 and learn.recorder.lrs[-1] == 2e-2
+
+
+def test_a_new_peak_is_named_too_and_the_schedule_goes_on_from_its_place(tmp_path, capsys):
+    def fit(seed, peak, *cbs):
+        learn = fresh("lm", tmp_path, seed, verbose=True)
+        with pytest.raises(Stop) if seed == 0 else nullcontext():
+            learn.fit_one_cycle(2, peak, cbs=[CheckpointCallback("run", every=1, resume=True), *cbs])
+        return learn
+
+    fit(0, 1e-2, stop(at=4))
+    learn = fit(1, 3e-2)
+    assert "another schedule" in capsys.readouterr().out
+    assert max(learn.recorder.lrs[6:]) > 1e-2 >= max(learn.recorder.lrs[:4])
 
 
 @pytest.mark.parametrize("kind", ["lm", "classifier"])

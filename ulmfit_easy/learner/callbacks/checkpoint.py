@@ -5,12 +5,14 @@ import signal
 import threading
 import time
 import warnings
+from collections import Counter
 from contextlib import suppress
 from functools import partial
 from inspect import isroutine, signature
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ulmfit_easy.bundle.artefact import is_weights, weights_place
@@ -18,6 +20,7 @@ from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.metric import name_of
+from ulmfit_easy.learner.schedule import ParamScheduler
 from ulmfit_easy.learner.training_state import (
     check_training_state,
     load_training_state,
@@ -28,6 +31,8 @@ from ulmfit_easy.learner.training_state import (
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.places import Hold, clear_left, file_place
 from ulmfit_easy.terminal import say
+
+HYPERS = {"lr", "wd"}  # what a fit sets before it begins
 
 
 class CheckpointCallback(Callback):
@@ -47,7 +52,8 @@ class CheckpointCallback(Callback):
     refused while it runs.
 
     If the library chose the learner's precision for this machine, the fit goes on in the checkpoint's precision and
-    says so.
+    says so. What you change on purpose (rate, weight decay, schedule, callbacks) is used from there on, and is named in
+    one line.
 
     Ctrl-C and SIGTERM in training first let the batch end and save a checkpoint; a second one does not wait.
     Callbacks of your own are saved too if they have `state_dict()` and `load_state_dict()`.
@@ -81,7 +87,7 @@ class CheckpointCallback(Callback):
                                 fix="use this library's loaders, or SaveModelCallback for the weights alone")
         self.folder = self.learn.path / self.place
         self.number = self.learn.checkpointed[self.folder] + 1
-        self.run_id = run_id(self.learn)
+        self.run_id, self.asked, self.changed = run_id(self.learn), asked(self.learn), {}
         self._hold()
         self.state = self._read() if self.resume and self._file().exists() else None
         if self.state is None:
@@ -139,7 +145,7 @@ class CheckpointCallback(Callback):
                 break
             self._file(number).unlink()
         write_state(self._file(), {"done": done, **training_state(self.learn, position)}, run=self.run_id,
-                    torch=torch.__version__)
+                    asked=self.asked, torch=torch.__version__)
         self.saved_at = time.perf_counter()
 
     def _hold(self):
@@ -164,6 +170,11 @@ class CheckpointCallback(Callback):
                             expected="one of this fit: the same data, model, precision, optimizer and number of epochs",
                             fix="build them as they were, with seed= for the split, or choose another folder")
         check_training_state(self.learn, state, self._file())
+        before = metadata.get("asked", self.asked)
+        self.changed = {name: value for name, value in self.asked.items() if before.get(name) != value}
+        if self.changed:
+            self._tell("changed for the rest of this fit: " + "; ".join(
+                _change(name, before.get(name), value) for name, value in self.changed.items()))
         if metadata["torch"] != torch.__version__:
             warnings.warn(f"{self._file()} was written with torch {metadata['torch']}, and this is torch "
                           f"{torch.__version__}: the fit goes on, but may not end the same to the bit", stacklevel=2)
@@ -180,6 +191,8 @@ class CheckpointCallback(Callback):
     def _restore(self):
         state, self.state = self.state, None
         load_training_state(self.learn, state, self._file())
+        for name in self.changed.keys() & HYPERS:
+            self.learn.opt.set_hyper(name, self.changed[name])
 
     def _tell(self, what: str):
         if self.learn.verbose:
@@ -203,6 +216,27 @@ class CheckpointCallback(Callback):
         if self.stop is not None:
             number, self.stop = self.stop, None
             signal.raise_signal(number)
+
+
+def asked(learn) -> dict:
+    """What may be other when a fit goes on, since a user may want it so: JSON values by name."""
+    schedules = [cb.scheds for cb in learn.cbs if isinstance(cb, ParamScheduler)]
+    return {
+        **{name: [float(hypers[name]) for hypers in learn.opt.hypers] for name in sorted(HYPERS)},
+        "schedules": [{name: [np.asarray(f(p)).tolist() for p in (0.0, 0.25, 0.5, 0.75, 1.0)]
+                       for name, f in scheds.items()} for scheds in schedules],
+        "callbacks": sorted(type(cb).__name__ for cb in learn.cbs),
+    }
+
+
+def _change(name: str, before, now) -> str:
+    if name == "callbacks":
+        more, less = Counter(now) - Counter(before), Counter(before) - Counter(now)
+        return ", ".join([f"with {cb}" for cb in sorted(more)] + [f"without {cb}" for cb in sorted(less)])
+    if name == "schedules":
+        return "another schedule"
+    before, now = (values[0] if len(set(values)) == 1 else values for values in (before, now))
+    return f"{name} {now} (was {before})"
 
 
 def run_id(learn) -> dict:
