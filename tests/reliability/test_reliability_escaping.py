@@ -246,6 +246,7 @@ def test_names_of_classes_are_never_paths(tmp_path):
     ClassificationInterpretation(learn).print_classification_report()
     assert loaded.dls.classes == sorted(names)
     written = {str(p.relative_to(tmp_path / "in/here")) for p in tmp_path.rglob("*") if p.is_file()}
-    expected = {"models/saved.safetensors", "out/config.json", "out/vocab.json", "out/model.safetensors"}
+    bundle = ("config.json", "vocab.json", "model.safetensors", "README.md", "training.json")
+    expected = {"models/saved.safetensors", *(f"out/{name}" for name in bundle)}
     assert written >= expected and not os.path.exists("/tmp/escaped")
     tally("S10", "names of classes that look like paths", len(names), len(written - expected), "tried", "written to")

@@ -59,7 +59,7 @@ def surroundings(learn) -> dict:
             "blocks of autocast": blocks_of_autocast(),
             "hooks": [len(module._forward_hooks) for module in learn.model.modules()],
             "handlers": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)],
-            "turns": [FITS.held, learn.turn.held], "left": [p.grad for p in learn.model.parameters()],
+            "turns": [dict(FITS.held), dict(learn.turn.held)], "left": [p.grad for p in learn.model.parameters()],
             "forward": [name for m in learn.model.modules() for name in vars(m) if name == "forward"]}
 
 
@@ -70,9 +70,10 @@ def blocks_of_autocast():
 
 def put_right(before):
     """So that the next line is not blamed for this one."""
+    FITS.held.clear()
     torch.set_grad_enabled(True)
     torch.set_autocast_enabled("cpu", False)
-    while blocks_of_autocast():
+    while blocks_of_autocast() > 0:
         torch.autocast_decrement_nesting()
     FITS.held.clear()
     for s, handler in zip((signal.SIGINT, signal.SIGTERM), before["handlers"], strict=True):

@@ -129,6 +129,8 @@ def _put_back(learn, before: dict):
     torch.set_autocast_cache_enabled(cache)
     while _nesting() > before["nesting"]:
         torch.autocast_decrement_nesting()
+    while _nesting() < before["nesting"]:  # left twice
+        torch.autocast_increment_nesting()
     torch.clear_autocast_cache()
     learn.cbs[:] = before["cbs"]
     for name in [name for name, cb in vars(learn).items() if isinstance(cb, Callback)]:

@@ -95,7 +95,10 @@ def turn_to_fit():
         yield
         return
     try:
-        FITS.take()
-        yield
+        try:
+            FITS.take()
+            yield
+        finally:
+            FITS.give()
     finally:
-        FITS.give()
+        FITS.give()  # a Ctrl-C may have broken into the line above
