@@ -252,7 +252,7 @@ REAL = """
     dls = TextDataLoaders.from_df(toy_reviews(3000), text_col="text", is_lm=True, bs=64, seq_len=1500, seed=0,
                                   min_freq=1, tok_tfm=BaseTokenizer(), cache_dir=False, val_bs=1)
     learn = language_model_learner(dls, AWD_LSTM, config=dict(emb_sz=64, n_hid=64, n_layers=2), pretrained=False,
-                                   drop_mult=0, verbose=False, opt_func=SGD)
+                                   drop_mult=0, verbose=False, opt_func=SGD, precision="fp32")
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]) * 2**20,) * 2)
     guard = OutOfMemoryCallback(split=sys.argv[2] == "split")
