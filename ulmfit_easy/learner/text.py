@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 
 import torch
@@ -295,7 +296,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
 
 def _outputs(dls: DataLoaders, n_out) -> int:
     """The number of outputs that the labels need, which `n_out` may repeat."""
-    if n_out is not None and n_out != dls.c:
+    if n_out is not None and not (isinstance(n_out, Real) and n_out == dls.c):
         raise TrainingError("E502", received=f"n_out={n_out!r}", expected=f"{dls.c}, which the labels need",
                             fix="leave n_out out; classes that no row has go into the data")
     return dls.c
