@@ -166,8 +166,8 @@ class MixedPrecision(Callback):
 
     def __call__(self, event: str):
         """Act on an event, unless in float32 or if a callback of this class was added later."""
-        last = [cb for cb in self.learn.cbs if isinstance(cb, MixedPrecision)][-1]
-        if last is self and self.dtype != "fp32":
+        last = [cb for cb in self.learn.cbs if isinstance(cb, MixedPrecision)][-1:]
+        if last in ([], [self]) and self.dtype != "fp32":  # []: it was removed by another callback of this event
             super().__call__(event)
 
     @property
