@@ -64,9 +64,9 @@ def answer(h, body, code=200, length=None, **headers):
     for name, value in headers.items():
         h.send_header(name.replace("_", "-"), value)
     h.end_headers()
+    h.server.sent += len(body)  # before the bytes: the client may end its test before this thread goes on
     h.wfile.write(body)
     h.wfile.flush()
-    h.server.sent += len(body)
 
 
 def whole(h, data=DATA, n=None):
