@@ -76,6 +76,19 @@ def test_problems_come_first():
     assert levels == sorted(levels, reverse=True) and set(levels) == {"problem", "note"}
 
 
+def test_unequal_classes_are_told_in_the_words_of_training():
+    df = toy_reviews(400, seed=1)
+    one = {label: df[df["label"] == label] for label in ("neg", "pos")}
+    unequal = pd.concat([one["pos"][:190], one["neg"][:15]], ignore_index=True)
+    finding, = found(doctor(unequal), "unequal")
+    assert finding.what == "the classes are unequal: the largest has 190 training texts, the smallest 15"
+    assert finding.level == "note" and finding.rows == list(range(190, 205)) and "macro-F1" in finding.advice
+    with pytest.warns(UserWarning, match="the classes are unequal") as told:
+        loaders(unequal, valid_pct=0.1)
+    assert finding.advice in " ".join(str(warning.message) for warning in told)
+    assert not found(doctor(unequal[40:]), "unequal")  # 150 : 15
+
+
 def test_a_leak_is_seen_once_the_split_is_known():
     df = reviews(text={1: SECRET, 50: SECRET + "!", 51: f" {SECRET}"}, label={1: "pos", 50: "pos", 51: "pos"})
     df["valid"] = df.index >= 40
@@ -145,7 +158,8 @@ def test_loaders_are_examined_as_they_were_split(recwarn):
     checkup = doctor_of(loaders(df, valid_col="valid"))
     assert checkup.figures["texts"] == "60 to train, 20 to validate with"
     assert found(checkup, "validation texts")[0].rows == [70]
-    assert checkup.figures["unknown tokens, training"] == "0.0%"
+    assert "unknown tokens, training" not in checkup.figures  # 0.0% would tell nothing
+    assert checkup.figures["unknown tokens, validation"] != "0.0%"
     assert checkup.figures["classes"].startswith("2: ")
 
 

@@ -18,6 +18,8 @@ SAMPLE = 1000  # rows that are searched for their own labels
 TOLD = 0.9  # of these texts hold the name of their own label: from here on it looks like a leak
 FAR = 10  # from 0: a mean that many steps of a usual rate do not reach
 UNEQUAL = 10  # times the texts of the smallest class
+UNEQUAL_ADVICE = ('Accuracy hides how the rare ones fare: look at macro-F1 too. With class_weight="balanced" they '
+                  "count as much as the others")
 UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on it hardly fits
 
 
@@ -81,11 +83,21 @@ def warn_of_told_labels(texts: Sequence, labels: Sequence):
 
 def warn_of_unequal(labels: Iterable):
     """Warn if the largest class has more than ten times the training texts of the smallest."""
-    sizes = Counter(labels).values()
-    if max(sizes) > UNEQUAL * min(sizes):
-        _warn(f"the classes are unequal: the largest has {max(sizes):,} training texts, the smallest {min(sizes):,}. "
-              'Accuracy hides how the rare ones fare: look at macro-F1 too. With class_weight="balanced" they count as '
-              "much as the others")
+    if what := unequal(Counter(labels)):
+        _warn(f"{what}. {UNEQUAL_ADVICE}")
+
+
+def unequal(counts: Counter) -> str:
+    """Tell that the largest class has more than ten times the training texts of the smallest; "" if it has not."""
+    most, least = max(counts.values(), default=0), min(counts.values(), default=0)
+    if most <= UNEQUAL * least:
+        return ""
+    return f"the classes are unequal: the largest has {most:,} training texts, the smallest {least:,}"
+
+
+def shown_share(rate: float) -> str:
+    """Return a share in per cent; "" if it would be shown as 0.0%, which tells nothing."""
+    return f"{rate:.1%}" if rate >= 0.0005 else ""
 
 
 def warn_of_twins(classes: Sequence):

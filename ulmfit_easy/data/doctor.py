@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy._fastcore import listify
-from ulmfit_easy.data.checks import UNKNOWN
+from ulmfit_easy.data.checks import UNKNOWN, shown_share
 from ulmfit_easy.data.sources import find_column, is_missing
 from ulmfit_easy.data.splits import ColSplitter
 from ulmfit_easy.data.symptoms import DAMAGED_TOKENS, Finding, Scan, check_labels, check_languages, check_texts, figures
@@ -56,8 +56,8 @@ def doctor(df: pd.DataFrame, text_col=0, label_col=1, *, valid_col=None, label_d
     """What may be wrong with a table of texts and labels, as a `Checkup`; nothing is changed.
 
     Looks for missing, empty, damaged, repeated, very short and very long texts; training texts in the validation set;
-    equal texts with different labels; missing, rare, single and look-alike labels; more than one language (a guess by
-    script and common words); and tells how many words are too rare for a vocabulary. Rows count from 0: `df.iloc[row]`.
+    equal texts with different labels; missing, rare, single, unequal and look-alike labels; more than one language (a
+    guess by script and common words). Tells how many words are too rare for a vocabulary. Rows count from 0.
 
     Args:
         text_col, label_col: names or positions, one or several; label_col None for texts without labels.
@@ -95,7 +95,8 @@ def doctor_of(dls) -> Checkup:
     known, findings = {"words in the vocabulary": f"{len(dls.text_vocab):,}"}, []
     for name, dl in parts.items():
         rate = ids.unk_rate(dl.rows)
-        known[f"unknown tokens, {name}"] = f"{rate:.1%}"
+        if share := shown_share(rate):
+            known[f"unknown tokens, {name}"] = share
         if rate > UNKNOWN:
             findings.append(Finding("problem", f"unknown {name} tokens: {rate:.0%}", [],
                                     "use a vocabulary of this language and tokenizer, or a lower min_freq"))

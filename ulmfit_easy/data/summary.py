@@ -1,5 +1,6 @@
 """What `DataBlock.summary` prints: each step from a source to a batch, shown at the first training text."""
 
+from ulmfit_easy.data.checks import shown_share
 from ulmfit_easy.errors import some
 from ulmfit_easy.terminal import say
 from ulmfit_easy.viz import printable
@@ -29,8 +30,9 @@ def show_rows(dls):
     if dls.task != "lm":
         target = dls.train.targets[0]
         say(f"  target: {target.tolist()} for {printable(dls.decode(target))}")
-    say(f"Vocabulary: {len(dls.text_vocab):,} tokens; {dls.train.ids.unk_rate(dls.train.rows):.1%} of the training "
-          "tokens are not in it")
+    unknown = shown_share(dls.train.ids.unk_rate(dls.train.rows))
+    more = f"; {unknown} of the training tokens are not in it" if unknown else ""
+    say(f"Vocabulary: {len(dls.text_vocab):,} tokens{more}")
     if dls.classes:
         say(f"Classes: {some(map(printable, dls.classes), 20)}")
     x, *rest = dls.one_batch()

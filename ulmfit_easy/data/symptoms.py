@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ulmfit_easy.data.checks import UNEQUAL_ADVICE, unequal
 from ulmfit_easy.data.languages import guess_language
 from ulmfit_easy.data.targets import twins
 from ulmfit_easy.text.words import NO_BLANKS
@@ -118,7 +119,7 @@ def check_languages(scan: Scan) -> Iterator[Finding]:
 
 
 def check_labels(scan: Scan) -> Iterator[Finding]:
-    """Labels that are missing, alone, rare, unheard of in training, alike, or torn between equal texts."""
+    """Labels that are missing, alone, rare, unequal, unheard of in training, alike, or torn between equal texts."""
     if missing := [i for i, labels in enumerate(scan.labels) if labels is None]:
         yield scan.counted("problem", "rows without a label", missing, "drop or fill them")
     counts = _counts(scan, scan.train)
@@ -132,6 +133,8 @@ def check_labels(scan: Scan) -> Iterator[Finding]:
     if rare := [label for label, n in counts.items() if n < RARE]:
         yield scan.finding("problem", f"classes with fewer than {RARE} training texts: {_names(rare)}",
                            _with(scan, rare), "find more texts, or join classes")
+    if what := unequal(counts):
+        yield scan.finding("note", what, _with(scan, [min(counts, key=counts.get)]), UNEQUAL_ADVICE)
     if new := [label for label in _counts(scan, scan.valid) if label not in counts]:
         yield scan.finding("problem", f"labels that no training text has: {_names(new)}", _with(scan, new),
                            "put each class into training too, or leave these rows out")

@@ -10,7 +10,7 @@ import torch
 from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
 from ulmfit_easy.bundle.settings import check_kinds, check_settings
 from ulmfit_easy.data.balance import loss_weights
-from ulmfit_easy.data.checks import warn_of_far_targets
+from ulmfit_easy.data.checks import shown_share, warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, refuse_unknown
 from ulmfit_easy.learner import score
@@ -166,9 +166,8 @@ class LMLearner(TextLearner):
         """As `TextLearner.fit`; the first one tells how many tokens a perplexity counts as `xxunk`."""
         valid = self.dls.valid
         if self.verbose and not self.told_unknown and len(valid):
-            rate = valid.ids.unk_rate(valid.rows)
-            if rate >= 0.0005:  # less is shown as 0.0%, which tells nothing
-                say(f"{rate:.1%} of the validation tokens are out of vocabulary. Perplexity counts each as xxunk.")
+            if share := shown_share(valid.ids.unk_rate(valid.rows)):
+                say(f"{share} of the validation tokens are out of vocabulary. Perplexity counts each as xxunk.")
             self.told_unknown = True
         super().fit(*args, **kwargs)
 
