@@ -2,8 +2,8 @@
 
 Each contender trains in a process of its own, on the same words, sizes and batches (64 rows of 72 tokens, Adam, all
 dropouts at half strength), through its library's own loop. Rounds go through the list forwards, then backwards;
-what counts is the ratio of medians within one run, to be read as +-15 %. Ours have tied embeddings (but for the
-adaptive softmax) and the precision that `precision="auto"` takes on this processor, where none is named.
+what counts is the ratio of medians within one run, to be read as +-15 %. Ours have tied embeddings and the precision
+that `precision="auto"` takes on this processor, unless the name says another.
 
 fastai lives in an environment of its own, named by --fastai-python; without one, only ours is measured.
 """
@@ -28,7 +28,6 @@ OURS = {  # name: architecture, softmax, precision
     "full softmax": ("AWD_LSTM", "full", "auto"),
     "sampled softmax": ("AWD_LSTM", "sampled", "auto"),
     "sampled softmax, bf16": ("AWD_LSTM", "sampled", "bf16"),
-    "adaptive softmax": ("AWD_LSTM", "adaptive", "auto"),
     "AWD_QRNN, sampled softmax": ("AWD_QRNN", "sampled", "auto"),
 }
 FASTAI = "fastai 2.8.12"

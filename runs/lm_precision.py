@@ -21,7 +21,7 @@ from ulmfit_easy.text.corpus import Corpus
 SIZES = {"emb_sz": 256, "n_hid": 640, "n_layers": 3}
 N_TOKENS, N_VALID, MAX_VOCAB, LR, DROP_MULT = 2_000_000, 100_000, 20_000, 5e-3, 0.1
 WAYS = {"fp32 full": ("full", "fp32"), "bf16 sampled": ("sampled", "bf16"), "bf16 full": ("full", "bf16"),
-        "fp32 sampled": ("sampled", "fp32"), "bf16 adaptive": ("adaptive", "bf16")}
+        "fp32 sampled": ("sampled", "fp32")}
 
 
 def take(files, n_tokens):

@@ -6,6 +6,7 @@ checks serves twice: `checked` when something is made from arguments, `misfits` 
 
 import math
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 
 from ulmfit_easy.errors import TrainingError
@@ -35,8 +36,9 @@ def checked(checks: Checks, **given) -> dict:
 
 
 def misfits(values: Mapping, checks: Checks) -> list[str]:
-    """The names whose values, as a file has them, are not what their check gives; missing and other names pass."""
-    return [name for name, check in checks.items() if name in values and not _passes(check, values[name])]
+    """Return `name=value` for each value of a file that differs from what its check gives; other names pass."""
+    return [f"{name}={reprlib.repr(values[name])}" for name, check in checks.items()
+            if name in values and not _passes(check, values[name])]
 
 
 def _passes(check: Check, value) -> bool:

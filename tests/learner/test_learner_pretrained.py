@@ -198,19 +198,6 @@ def test_a_decoder_of_its_own_gets_guesses_of_its_own_and_a_tied_one_those_of_th
     assert len(calls) == (1 if tied else 2)  # what is tied is solved once
 
 
-def test_an_adaptive_softmax_starts_anew_over_an_embedding_with_guessed_rows(guesses, longer_dls, lm_dls, monkeypatch):
-    monkeypatch.setattr("ulmfit_easy.models.adaptive.CUTOFFS", (20,))
-    old, new = (lm(dls, softmax="adaptive") for dls in (lm_dls, longer_dls))
-    before = state(new.model[1])
-    with pytest.warns(UserWarning, match="only the encoder"):
-        new.load_pretrained(old.model.state_dict(), lm_dls.text_vocab)
-    rows = old.encoder.encoder.weight.detach()
-    check_rows(new.encoder.encoder.weight.detach(), rows, longer_dls.text_vocab, lm_dls.text_vocab, guesses(rows))
-    assert same(state(new.model[1]), before) and new.n_guessed == 1
-    x = torch.arange(len(longer_dls.text_vocab))[None]  # each word once
-    torch.testing.assert_close(new.model.eval()(x).logits().exp().sum(-1), torch.ones(x.shape))
-
-
 def my_words(texts):
     return map(str.split, texts)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from learner_toys import TINY, At, classifier, lm, longer_vocab, same, state, text_dls
+from learner_toys import TINY, At, classifier, lm, same, state, text_dls
 
 from ulmfit_easy.all import (
     AWD_LSTM,
@@ -23,7 +23,7 @@ from ulmfit_easy.all import (
     language_model_learner,
     text_classifier_learner,
 )
-from ulmfit_easy.bundle.artefact import load_weights, save_weights
+from ulmfit_easy.bundle.artefact import load_bundle, load_weights, save_bundle, save_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.files import sha256_file
@@ -528,14 +528,8 @@ def test_a_language_model_says_how_many_tokens_it_does_not_know(lm_dls, capsys, 
     assert "out of vocabulary" not in capsys.readouterr().out  # "0.0%" would tell nothing
 
 
-@pytest.fixture
-def narrow(monkeypatch):
-    """Groups of an adaptive softmax that suit the toy corpus."""
-    monkeypatch.setattr("ulmfit_easy.models.adaptive.CUTOFFS", (20,))
-
-
 @pytest.mark.parametrize("softmax", SOFTMAX)
-def test_each_softmax_learns_validates_exactly_and_comes_back_from_its_export(lm_dls, tmp_path, softmax, narrow):
+def test_each_softmax_learns_validates_exactly_and_comes_back_from_its_export(lm_dls, tmp_path, softmax):
     learn = lm(lm_dls, path=tmp_path, softmax=softmax, metrics=[Perplexity()])
     learn.fit_one_cycle(3, 2e-2)
     losses = [row[0] for row in learn.recorder.values]
@@ -551,17 +545,13 @@ def test_each_softmax_learns_validates_exactly_and_comes_back_from_its_export(lm
     assert again.settings["model"]["softmax"] == softmax
 
 
-def test_an_adaptive_softmax_keeps_its_vocabulary_or_starts_anew(lm_dls, tmp_path, narrow):
-    old = lm(lm_dls, path=tmp_path, softmax="adaptive")
-    folder = old.export()
-    assert same(state(lm(lm_dls, softmax="adaptive", pretrained=folder).model), state(old.model))
-    other = text_dls(is_lm=True, text_vocab=longer_vocab(lm_dls))
-    with pytest.warns(UserWarning, match="only the encoder"):
-        new = lm(other, softmax="adaptive", pretrained=folder)
-    assert same(state(new.model[0].rnns), state(old.model[0].rnns))
-    for theirs, ours in [("full", "adaptive"), ("adaptive", "full")]:
-        with pytest.warns(UserWarning, match="only the encoder"):
-            lm(lm_dls, softmax=ours, pretrained=lm(lm_dls, path=tmp_path, softmax=theirs).export(theirs))
+def test_a_model_with_a_softmax_that_is_gone_is_refused_by_its_name(lm_dls, tmp_path):
+    bundle = load_bundle(lm(lm_dls, path=tmp_path).export())
+    config = {**bundle.config, "model": {**bundle.config["model"], "softmax": "adaptive"}}
+    with pytest.raises(FileError, match="E401.*softmax='adaptive'"):
+        load_learner(save_bundle(tmp_path / "old", bundle.weights, bundle.vocab, config))
+    with pytest.raises(TrainingError, match="E502.*softmax='adaptive'.*sampled"):
+        lm(lm_dls, softmax="adaptive")
 
 
 def test_a_language_model_of_pieces_writes_words(tmp_path):

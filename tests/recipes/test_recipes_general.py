@@ -177,7 +177,6 @@ def test_a_run_of_a_model_that_learns_on_can_be_resumed(unbroken, corpus, tmp_pa
 
 @pytest.mark.parametrize(("settings", "error", "told"), [
     ({"emb": 16, "arch": "awd_qrnn"}, TrainingError, "E502.*arch=awd_qrnn, emb=16.*leave them out"),
-    ({"softmax": "adaptive"}, TrainingError, "E502.*'adaptive' for .*'sampled'"),
     ({"lang": "de"}, TrainingError, "E502.*lang='de'.*'en'"), ({"pretrained": True}, TrainingError, "E502.*its path"),
     ({"backwards": True}, FileError, "E402.*reads forwards.*leave out backwards=")])
 def test_a_model_that_cannot_learn_on_as_asked_is_an_error(unbroken, corpus, tmp_path, settings, error, told):

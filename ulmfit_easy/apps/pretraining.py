@@ -45,7 +45,7 @@ def add_parser(commands):
     for name, of in (("emb", "embedding"), ("hid", "hidden layers"), ("layers", "")):
         model.add_argument(f"--{name}", type=int, metavar="N",
                            help=f"size of the {of}" if of else "their number (defaults: the architecture's)")
-    model.add_argument("--softmax", help=f"full, sampled or adaptive (default: {Plan.softmax}: fast for many words)")
+    model.add_argument("--softmax", help=f"full or sampled (default: {Plan.softmax}: fast for many words)")
     model.add_argument("--precision", help="fp32, bf16 or fp16 (default: the fastest that is safe here)")
     training = pretrain.add_argument_group("training")
     training.add_argument("--lr", type=float, help=f"highest rate of the one cycle (default: {Plan.lr})")

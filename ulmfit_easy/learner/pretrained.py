@@ -166,17 +166,8 @@ def start_from(learn, found: PretrainedLM | None, warn: bool = False):
 
 
 def take_over(learn, weights, vocab, source):
-    """See `TextLearner.load_pretrained`.
-
-    An adaptive softmax cannot change its vocabulary, nor become another kind: then only the encoder is taken over, and
-    a warning says so.
-    """
-    new, adaptive = learn.dls.text_vocab, "1.decoder.head.weight"
-    if (adaptive in weights) != (adaptive in learn.model.state_dict()) or (adaptive in weights and vocab != new):
-        if learn.settings["kind"] == "language_model":
-            warnings.warn("an adaptive softmax fits no other vocabulary and no other softmax: only the encoder was "
-                          "taken over, the decoder starts anew", stacklevel=4)
-        weights = {k: v for k, v in weights.items() if k.startswith("0.")}
+    """See `TextLearner.load_pretrained`."""
+    new = learn.dls.text_vocab
     vectors = None if vocab == new else _vectors_for(learn.dls.tokenizer)
     rows, decoder = weights["0.encoder.weight"], weights.get("1.decoder.weight")
     matched = match_embeds(rows, weights.get("1.decoder.bias"), vocab, new, vectors)

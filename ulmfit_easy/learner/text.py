@@ -216,8 +216,8 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
             tokenizer (else a warning, and random weights); the folder of an exported language model, another library's
             checkpoint (docs/CHECKPOINTS.md), or what `read_lm` made of one; False starts anew.
         pretrained_fnames: instead, the names of a weights file and a word list under `path/models`; see `find_pair`.
-        softmax: "full"; "sampled" trains large vocabularies faster, with a loss that is an estimate;
-            "adaptive" too, with a decoder that is not tied to the embedding. Validation is exact with each.
+        softmax: "full", or "sampled": faster for large vocabularies, with a training loss that is an estimate.
+            Validation is exact with both.
         precision: "fp32", "bf16" or "fp16" to train in. "auto" is bf16 on a CPU that trains faster with it, else fp32,
             unless the environment variable `ULMFIT_EASY_PRECISION` says "fp32" or "bf16".
         kwargs: of `Learner`, and `alpha`, `beta`.

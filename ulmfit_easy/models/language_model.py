@@ -31,7 +31,7 @@ def get_language_model(arch: type[nn.Module] | str, vocab_sz: int, config: dict 
         vocab_sz: number of words V.
         config: changes to the architecture's own config (`awd_lstm_lm_config`), by the same names.
         drop_mult: factor on every dropout; less text wants more. 1 is the config as it stands, 0 no dropout.
-        softmax: how it is trained, "full", "sampled" or "adaptive", see `LMDecoder`.
+        softmax: how it is trained, "full" or "sampled", see `LMDecoder`.
     Raises: E502 for an unknown architecture, config key or softmax, or an impossible dropout.
     """
     known = get_arch(arch)

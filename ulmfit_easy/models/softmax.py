@@ -2,8 +2,8 @@
 
 The logits of a batch are the largest tensor in ULMFiT: 64 x 72 tokens x 60,000 words are 1.1 GB, and their
 gradient as much again. Here a model gives back its last states and the decoder; the loss makes the logits of
-one chunk of tokens, takes all it needs from them, gradients included, and lets them go. Two more ways to train,
-`sampled` and `adaptive`, compute fewer logits; validation is exact with each.
+one chunk of tokens, takes all it needs from them, gradients included, and lets them go. Sampled softmax trains with
+fewer logits and validates exactly.
 """
 
 from collections.abc import Iterator
@@ -15,13 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.models.adaptive import AdaptiveSoftmax
 from ulmfit_easy.models.awd_lstm import EncoderOutput, Hidden
 from ulmfit_easy.models.dropout import RNNDropout
 from ulmfit_easy.models.precision import at_least_float32, autocast
 from ulmfit_easy.models.sampled import WordSampler, sampled_cross_entropy
 
-SOFTMAX = ("full", "sampled", "adaptive")
+SOFTMAX = ("full", "sampled")
 IGNORE = -100  # a target that counts nowhere, torch's default
 CHUNK_FLOATS = 2**23  # logits alive at once: 32 MB
 
@@ -41,7 +40,7 @@ class LMOutput:
     raw: Tensor  # (B, T, E), before output dropout
     dropped: Tensor  # (B, T, E), what the decoder reads
     hidden: Hidden
-    decoder: nn.Linear | AdaptiveSoftmax  # from states to logits, or to log-probabilities
+    decoder: nn.Linear  # from states to logits
     sampler: WordSampler | None = None  # in training with sampled softmax
     stats: TokenStats | None = None  # left here by `lm_cross_entropy` when no gradient is wanted
 
@@ -58,9 +57,8 @@ class LMDecoder(nn.Module):
         output_p: dropout probability 0-1, one mask over time.
         tie_encoder: the embedding whose weight the decoder shares (Inan et al. 2016), or None for its own.
         bias: whether each word has a bias.
-        softmax: "full", "sampled" or "adaptive". The first two are the same decoder and differ in the training
-            loss only; the third has weights of its own, whatever `tie_encoder` and `bias` say.
-    Raises: E502 for another `softmax`, or an adaptive one of too few words.
+        softmax: "full" or "sampled". They differ in the training loss only.
+    Raises: E502 for another `softmax`.
     """
 
     def __init__(self, n_out: int, n_hid: int, output_p: float = 0.1, tie_encoder: nn.Embedding | None = None,
@@ -71,9 +69,6 @@ class LMDecoder(nn.Module):
                                 fix='"sampled" trains large vocabularies fast, "full" is exact')
         self.sampler = WordSampler(n_out) if softmax == "sampled" else None
         self.output_dp = RNNDropout(output_p)
-        if softmax == "adaptive":
-            self.decoder = AdaptiveSoftmax(n_hid, n_out)
-            return
         self.decoder = nn.Linear(n_hid, n_out, bias=bias)
         nn.init.uniform_(self.decoder.weight, -0.1, 0.1)
         if bias:
@@ -104,8 +99,6 @@ def lm_cross_entropy(output: LMOutput, targets: Tensor, reduction: str = "mean")
         return torch.cat(nll).view_as(targets)  # (B, T)
     if torch.is_grad_enabled():
         x, y, decoder = output.dropped.flatten(0, 1), targets.flatten(), output.decoder  # (B * T, E), (B * T,)
-        if isinstance(decoder, AdaptiveSoftmax):
-            return decoder.loss(x, y, IGNORE)
         if output.sampler is not None:
             sample = output.sampler.draw(x.device)
             return sampled_cross_entropy(x, decoder.weight, decoder.bias, y, sample, CHUNK_FLOATS, IGNORE)
@@ -178,10 +171,6 @@ def _add_matmul(total: Tensor, a: Tensor, b: Tensor) -> None:
 def _log_prob_chunks(output: LMOutput, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Log-probabilities (n, V) and targets (n,), chunk after chunk."""
     decoder, x, y = output.decoder, output.dropped.flatten(0, 1), targets.flatten()  # (B * T, E), (B * T,)
-    if isinstance(decoder, AdaptiveSoftmax):
-        for rows in _chunks(len(x), decoder.n_classes):
-            yield decoder(x[rows]).float(), y[rows]
-        return
     x, weight, bias = autocast(x, decoder.weight, decoder.bias)
     for rows in _chunks(len(x), len(weight)):
         yield _log_probs(x[rows], weight, bias), y[rows]

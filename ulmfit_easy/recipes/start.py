@@ -31,8 +31,7 @@ def start_of(plan: Plan) -> PretrainedLM | None:
     """The language model that a plan goes on with, None where it starts anew.
 
     Raises: what `read_lm` raises for `plan.pretrained`; FileError E402 if it has no decoder or reads the other
-        way; TrainingError E502 if only one of the two has an adaptive softmax, whose weights fit no other, or for
-        another language.
+        way; TrainingError E502 for another language.
     """
     if plan.pretrained is None:
         return None
@@ -44,11 +43,6 @@ def start_of(plan: Plan) -> PretrainedLM | None:
         raise FileError("E402", received=f"{plan.pretrained}, which reads {WAYS[backwards]}",
                         expected=f"a model that reads {WAYS[plan.backwards]}",
                         fix="name the other model; " + ("pass backwards=True" if backwards else "leave out backwards="))
-    softmax = found.model.get("softmax", "full")
-    if "adaptive" in (softmax, plan.softmax) and softmax != plan.softmax:
-        raise TrainingError("E502", received=f"softmax={plan.softmax!r} for {plan.pretrained}, trained with "
-                            f"{softmax!r}", expected="adaptive for both or for neither",
-                            fix=f"pass softmax={softmax!r}, as that model has it")
     lang = (found.data.get("tokenizer") or {"tok": {}})["tok"].get("params", {}).get("lang", plan.lang)
     if plan.lang not in (Plan.lang, lang):
         raise TrainingError("E502", received=f"lang={plan.lang!r} for {plan.pretrained}, whose texts were {lang!r}",
