@@ -48,8 +48,9 @@ from ulmfit_easy.fastai.names import Module, rnn_cbs
 from ulmfit_easy.learner.anneal import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds
 from ulmfit_easy.learner.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
+from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.hooks import ActivationStats, HookCallback
-from ulmfit_easy.learner.callbacks.loggers import MLflowCallback, TensorBoardCallback, WandbCallback
+from ulmfit_easy.learner.callbacks.loggers import CSVLogger, MLflowCallback, TensorBoardCallback, WandbCallback
 from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
 from ulmfit_easy.learner.callbacks.preds import (
     CollectDataCallback,
@@ -61,11 +62,9 @@ from ulmfit_easy.learner.callbacks.progress import ProgressCallback, ShowGraphCa
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, ModelResetter, RateBySeqLen, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.callbacks.tracking import (
-    CSVLogger,
     EarlyStoppingCallback,
     ReduceLROnPlateau,
     SaveModelCallback,
-    TerminateOnNaNCallback,
     TrackerCallback,
 )
 from ulmfit_easy.learner.callbacks.training import (

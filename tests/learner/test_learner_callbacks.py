@@ -13,14 +13,10 @@ from torch import nn
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner import metrics as m
+from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
+from ulmfit_easy.learner.callbacks.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.progress import format_value
-from ulmfit_easy.learner.callbacks.tracking import (
-    CSVLogger,
-    EarlyStoppingCallback,
-    SaveModelCallback,
-    TerminateOnNaNCallback,
-    TrackerCallback,
-)
+from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback, SaveModelCallback, TrackerCallback
 from ulmfit_easy.learner.callbacks.training import (
     GradientAccumulation,
     GradientClip,

@@ -12,9 +12,9 @@ import torch
 from learner_toys import At, Log, classifier, lm, raises, regression, same, state, three_classes
 
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.callbacks.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
-from ulmfit_easy.learner.callbacks.tracking import CSVLogger
 from ulmfit_easy.learner.events import (
     Callback,
     CancelBackwardException,
@@ -218,7 +218,7 @@ def test_show_training_loop_names_who_acts_when(capsys):
 
 def test_a_question_asked_by_a_callback_does_not_disturb_the_fit(tmp_path):
     def run(*cbs):
-        from ulmfit_easy.learner.callbacks.tracking import CSVLogger
+        from ulmfit_easy.learner.callbacks.loggers import CSVLogger
 
         learn = regression(path=tmp_path, cbs=[CSVLogger()])
         torch.manual_seed(3)

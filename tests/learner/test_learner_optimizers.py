@@ -14,7 +14,7 @@ from torch import nn
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
-from ulmfit_easy.learner.callbacks.tracking import TerminateOnNaNCallback
+from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.lookahead import Lookahead, ranger
 from ulmfit_easy.learner.optim import SGD, Adam, norm_and_bias_params
 from ulmfit_easy.learner.optim_wrapper import OptimWrapper

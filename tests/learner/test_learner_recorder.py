@@ -8,8 +8,8 @@ from learner_toys import At, lm, raises, regression, three_classes
 
 from ulmfit_easy.learner import metrics as m
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
+from ulmfit_easy.learner.callbacks.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.recorder import Recorder
-from ulmfit_easy.learner.callbacks.tracking import CSVLogger
 
 COLUMNS = {
     (False, True): ["train_loss", "valid_loss", "mse", "mae"],

@@ -16,8 +16,8 @@ from ulmfit_easy.bundle.card import model_card
 from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.files import atomic_folder, read_json, sha256_file, write_json
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
+from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.recorder import format_time
-from ulmfit_easy.learner.callbacks.tracking import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.metrics import Perplexity, accuracy
 from ulmfit_easy.learner.optim import Adam

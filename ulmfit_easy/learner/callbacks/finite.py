@@ -1,16 +1,93 @@
-"""Where numbers stop being numbers: the part of a model in which the first NaN or infinity is found."""
+"""Stop a fit at the first loss or gradient that is NaN or infinite, and name the module that went wrong."""
 
+import copy
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.metric import name_of
+
+WILD = 1e6  # times as large as before, or as 1: no step that teaches does that to a weight
+OUTLIER = 1e3  # times as large as this gradient: what is left in the momentum of one like that is the cause
+SAFE = 1.0  # rate x gradient norm, of at least 1: below it no optimizer leaps, as a move of Adam is some rates long
+
+
+class TerminateOnNaNCallback(Callback):
+    """Stops with E501 at the first batch whose loss or gradient is not finite, or whose step is a leap.
+
+    The message names batch, rate, norm of the gradient, and the first module that went wrong. Weights and optimizer are
+    those before that batch: a step that makes weights a million times as large, or no numbers at all, is undone whole,
+    and so is what the batch put into running averages (batch norm), so that nothing bad is ever saved. If the cause is
+    an earlier gradient that is still in the momentum, the optimizer forgets its moments.
+
+    A copy of the weights is made in the first step, and later if rate and gradients are so large that a step may leap.
+    In float16 the scaler is left to skip steps whose gradients overflowed, as it should.
+    """
+
+    order, run_valid, in_lr_find = -9, False, False
+    norm, echo, weights, state, averages = None, None, {}, None, ()
+
+    def before_fit(self):
+        self.norm, self.echo, self.weights, self.state, self.averages = None, None, {}, None, ()
+
+    cleanup_fit = before_fit
+
+    def before_batch(self):
+        self.averages = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+
+    def after_loss(self):
+        if not torch.isfinite(self.loss).all():
+            self._stop(f"a loss of {float(self.loss)}", first_in_forward(self.learn))
+
+    @torch.no_grad()
+    def before_step(self):
+        moving = [p for p in self.model.parameters() if p.grad is not None]
+        if self.opt.scaler is None:
+            self.norm = float(get_total_norm([p.grad for p in moving]))
+            if not math.isfinite(self.norm):
+                self._stop("a gradient that is not finite", first_in_backward(self.model))
+        rate, echo, first = max(h["lr"] for h in self.opt.hypers), self.echo or 0.0, self.echo is None
+        size = max(1.0, self.norm or 0.0)
+        may_leap = self.norm is None or (rate * size > SAFE and echo < OUTLIER * size)
+        self.state = copy.deepcopy(self.opt.state_dict()) if may_leap else None
+        self.weights = {p: p.clone() for p in moving} if may_leap or first or rate * echo > SAFE else {}
+        # the largest gradient that is still in the momentum; the first step shows what an earlier fit left there
+        self.echo = max(h.get("mom", 0.0) for h in self.opt.hypers) * max(self.norm or 0.0, echo)
+
+    @torch.no_grad()
+    def after_step(self):
+        wild = [name for name, p in self.model.named_parameters() if p in self.weights
+                and not p.norm() <= WILD * max(1.0, self.weights[p].norm())]
+        if wild:
+            for p, old in self.weights.items():
+                p.copy_(old)
+            if self.state is None:
+                self.opt.clear_state()
+            else:
+                self.opt.load_state_dict(self.state)
+            cause = "a step" if self.state is not None else "an earlier gradient, still in the momentum,"
+            self._stop(f"{cause} that made weights more than {WILD:,.0f} times as large", wild[0])
+
+    @torch.no_grad()
+    def _stop(self, what: str, where: str):
+        for buffer, old in self.averages:
+            buffer.copy_(old)
+        norm = "none yet" if self.norm is None else f"{self.norm:.3g}"
+        raise TrainingError(
+            "E501", received=f"{what}, first in {where}, in epoch {self.epoch}, batch {self.iter}, at rate "
+            f"{self.opt.hypers[-1]['lr']:.3g}, norm of the last gradient: {norm}",
+            expected="finite numbers; weights and optimizer are those before this batch",
+            fix="try a lower rate (learn.lr_find() suggests one) or GradientClip()")
 
 
 def is_finite(tensors: list[Tensor]) -> bool:
     """Whether all numbers are finite and so few of them so large that their norm is finite too."""
-    return bool(torch.isfinite(torch.nn.utils.get_total_norm(tensors)))
+    return bool(torch.isfinite(get_total_norm(tensors)))
 
 
 @torch.no_grad()

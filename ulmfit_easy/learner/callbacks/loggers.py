@@ -1,12 +1,77 @@
-"""Loggers of other people's dashboards: TensorBoard, Weights & Biases, MLflow. Each needs its package."""
+"""Callbacks that log a fit: to a CSV file, or to TensorBoard, Weights & Biases and MLflow, which need packages."""
 
+import csv
+import io
+from pathlib import Path
+
+from ulmfit_easy.decoding import read_text
+from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.extras import optional_package
+from ulmfit_easy.files import regular_file, write_bytes
 from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.places import file_place
+
+
+class CSVLogger(Callback):
+    """Writes each row of the table to `path/fname` as it comes; a fit that never starts leaves an older log alone.
+
+    The file is written anew each time, atomically: no full disk and no crash leaves half of it.
+
+    Raises: Before training, E411 for a folder, and E502 for a file that is no such log.
+    """
+
+    order, in_lr_find = 60, False
+
+    def __init__(self, fname="history.csv", append=False):
+        self.fname, self.append, self.text, self.target = fname, append, None, None
+
+    def before_fit(self):
+        self.target, self.text = file_place(Path(self.path) / self.fname), None
+        if self.target.is_file() and not self._is_log():
+            raise TrainingError("E502", received=f"{self.target}, which is no log of a training",
+                                expected="a new file, or an older log", fix="choose another name, or move it away")
+
+    def _is_log(self) -> bool:
+        with regular_file(self.target) as f:
+            return f.read(6) in (b"", b"epoch,")
+
+    def before_epoch(self):
+        if self.text is None:
+            self.text = read_text(self.target) if self.append and self.target.is_file() else ""
+            if not self.text:
+                self._add(self.recorder.metric_names)
+
+    def _add(self, row):
+        line = io.StringIO()
+        csv.writer(line).writerow(row)
+        self.text += line.getvalue()
+        write_bytes(self.target, self.text.encode())
+
+    def state_dict(self) -> dict:
+        """The text of the log."""
+        return {"text": self.text}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`; after the end of a fit there is nothing more to write."""
+        if self.text is not None:
+            self.text = state["text"]
+            write_bytes(self.target, self.text.encode())
+
+    def after_epoch(self):
+        self._add(self.recorder.log)
+
+    def read_log(self):
+        """The log as a DataFrame."""
+        import pandas as pd
+
+        with regular_file(self.target or Path(self.path) / self.fname) as f:
+            return pd.read_csv(f)
 
 
 class RunLogger(Callback):
-    """Base of these: sends losses and rates after each training batch, the table's row after each epoch.
+    """Base of callbacks for other people's dashboards.
 
+    It sends losses and rates after each training batch, and the table's row after each epoch.
     Steps are training batches, counted on from fit to fit. A subclass says how to `open` a run with the settings of a
     fit, to `log` numbers by name at a step, and to `close` the run.
     """

@@ -1,30 +1,19 @@
-"""Callbacks that watch a fit: save the best weights, stop early, stop on NaN, write a CSV log."""
+"""Callbacks that follow one column of the table: save the best weights, stop early, lower the rate."""
 
-import copy
-import csv
-import io
 import math
 import warnings
-from pathlib import Path
 
 import numpy as np
-import torch
-from torch.nn.utils import get_total_norm
 
 from ulmfit_easy.bundle.artefact import weights_place
 from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.files import sha256_bytes, write_bytes
-from ulmfit_easy.learner.callbacks.finite import first_in_backward, first_in_forward
+from ulmfit_easy.files import sha256_file
 from ulmfit_easy.learner.events import Callback, CancelFitException
 from ulmfit_easy.learner.metric import name_of
 from ulmfit_easy.learner.weights import model_file
-from ulmfit_easy.places import file_place
 from ulmfit_easy.terminal import say
 
-WILD = 1e6  # times as large as before, or as 1: no step that teaches does that to a weight
-OUTLIER = 1e3  # times as large as this gradient: what is left in the momentum of one like that is the cause
-SAFE = 1.0  # rate x gradient norm, of at least 1: below it no optimizer leaps, as a move of Adam is some rates long
 LOWER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae", "msle", "rmspe")
 
 
@@ -117,14 +106,14 @@ class SaveModelCallback(TrackerCallback):
         if self.every_epoch and self.epoch % self.every_epoch == 0:
             self.learn.save(f"{self.fname}_{self.epoch}", with_opt=self.with_opt)
         elif self.new_best and not (self.every_epoch or self.at_end):
-            self.last_saved = sha256_bytes(self.learn.save(self.fname, with_opt=self.with_opt).read_bytes())
+            self.last_saved = sha256_file(self.learn.save(self.fname, with_opt=self.with_opt))
 
     def after_fit(self):
         if self.at_end:
             self.learn.save(self.fname, with_opt=self.with_opt)
         elif self.last_saved is not None:
             file = model_file(self.learn, self.fname)
-            if file.is_file() and sha256_bytes(file.read_bytes()) == self.last_saved:
+            if file.is_file() and sha256_file(file) == self.last_saved:
                 self.learn.load(self.fname, with_opt=self.with_opt)
             else:
                 warnings.warn(f"{file} is not what this fit saved: the best weights are not loaded, and those of the "
@@ -203,126 +192,3 @@ class ReduceLROnPlateau(PatientCallback):
         if self.learn.verbose and self.opt.hypers[-1]["lr"] < before[-1]:
             say(f"No improvement of {self.monitor} for {self.patience} epochs: going on from epoch {self.epoch} at "
                   f"rate {self.opt.hypers[-1]['lr']:.3g}.")
-
-
-class TerminateOnNaNCallback(Callback):
-    """Stops with E501 at the first batch whose loss or gradient is not finite, or whose step is a leap.
-
-    The message names batch, rate, norm of the gradient, and the first module that went wrong. Weights and optimizer are
-    those before that batch: a step that makes weights a million times as large, or no numbers at all, is undone whole,
-    and so is what the batch put into running averages (batch norm), so that nothing bad is ever saved. If the cause is
-    an earlier gradient that is still in the momentum, the optimizer forgets its moments.
-
-    A copy of the weights is made in the first step, and later if rate and gradients are so large that a step may leap.
-    In float16 the scaler is left to skip steps whose gradients overflowed, as it should.
-    """
-
-    order, run_valid, in_lr_find = -9, False, False
-    norm, echo, weights, state, averages = None, None, {}, None, ()
-
-    def before_fit(self):
-        self.norm, self.echo, self.weights, self.state, self.averages = None, None, {}, None, ()
-
-    cleanup_fit = before_fit
-
-    def before_batch(self):
-        self.averages = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
-
-    def after_loss(self):
-        if not torch.isfinite(self.loss).all():
-            self._stop(f"a loss of {float(self.loss)}", first_in_forward(self.learn))
-
-    @torch.no_grad()
-    def before_step(self):
-        moving = [p for p in self.model.parameters() if p.grad is not None]
-        if self.opt.scaler is None:
-            self.norm = float(get_total_norm([p.grad for p in moving]))
-            if not math.isfinite(self.norm):
-                self._stop("a gradient that is not finite", first_in_backward(self.model))
-        rate, echo, first = max(h["lr"] for h in self.opt.hypers), self.echo or 0.0, self.echo is None
-        size = max(1.0, self.norm or 0.0)
-        may_leap = self.norm is None or (rate * size > SAFE and echo < OUTLIER * size)
-        self.state = copy.deepcopy(self.opt.state_dict()) if may_leap else None
-        self.weights = {p: p.clone() for p in moving} if may_leap or first or rate * echo > SAFE else {}
-        # the largest gradient that is still in the momentum; the first step shows what an earlier fit left there
-        self.echo = max(h.get("mom", 0.0) for h in self.opt.hypers) * max(self.norm or 0.0, echo)
-
-    @torch.no_grad()
-    def after_step(self):
-        wild = [name for name, p in self.model.named_parameters() if p in self.weights
-                and not p.norm() <= WILD * max(1.0, self.weights[p].norm())]
-        if wild:
-            for p, old in self.weights.items():
-                p.copy_(old)
-            if self.state is None:
-                self.opt.clear_state()
-            else:
-                self.opt.load_state_dict(self.state)
-            cause = "a step" if self.state is not None else "an earlier gradient, still in the momentum,"
-            self._stop(f"{cause} that made weights more than {WILD:,.0f} times as large", wild[0])
-
-    @torch.no_grad()
-    def _stop(self, what: str, where: str):
-        for buffer, old in self.averages:
-            buffer.copy_(old)
-        norm = "none yet" if self.norm is None else f"{self.norm:.3g}"
-        raise TrainingError(
-            "E501", received=f"{what}, first in {where}, in epoch {self.epoch}, batch {self.iter}, at rate "
-            f"{self.opt.hypers[-1]['lr']:.3g}, norm of the last gradient: {norm}",
-            expected="finite numbers; weights and optimizer are those before this batch",
-            fix="try a lower rate (learn.lr_find() suggests one) or GradientClip()")
-
-
-class CSVLogger(Callback):
-    """Writes each row of the table to `path/fname` as it comes; a fit that never starts leaves an older log alone.
-
-    The file is written anew each time, atomically: no full disk and no crash leaves half of it.
-
-    Raises: Before training, E411 for a folder, and E502 for a file that is no such log.
-    """
-
-    order, in_lr_find = 60, False
-
-    def __init__(self, fname="history.csv", append=False):
-        self.fname, self.append, self.text, self.target = fname, append, None, None
-
-    def before_fit(self):
-        self.target, self.text = file_place(Path(self.path) / self.fname), None
-        if self.target.is_file() and not self._is_log():
-            raise TrainingError("E502", received=f"{self.target}, which is no log of a training",
-                                expected="a new file, or an older log", fix="choose another name, or move it away")
-
-    def _is_log(self) -> bool:
-        with open(self.target, "rb") as f:
-            return f.read(6) in (b"", b"epoch,")
-
-    def before_epoch(self):
-        if self.text is None:
-            self.text = self.target.read_bytes().decode("utf-8") if self.append and self.target.exists() else ""
-            if not self.text:
-                self._add(self.recorder.metric_names)
-
-    def _add(self, row):
-        line = io.StringIO()
-        csv.writer(line).writerow(row)
-        self.text += line.getvalue()
-        write_bytes(self.target, self.text.encode())
-
-    def state_dict(self) -> dict:
-        """The text of the log."""
-        return {"text": self.text}
-
-    def load_state_dict(self, state: dict):
-        """Go on from `state_dict()`; after the end of a fit there is nothing more to write."""
-        if self.text is not None:
-            self.text = state["text"]
-            write_bytes(self.target, self.text.encode())
-
-    def after_epoch(self):
-        self._add(self.recorder.log)
-
-    def read_log(self):
-        """The log as a DataFrame."""
-        import pandas as pd
-
-        return pd.read_csv(self.target or Path(self.path) / self.fname)
