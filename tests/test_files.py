@@ -11,20 +11,48 @@ import time
 import pytest
 
 from ulmfit_easy import files
+from ulmfit_easy.archives import extract_archive
+from ulmfit_easy.bundle.artefact import load_weights
+from ulmfit_easy.bundle.foreign import load_any
+from ulmfit_easy.bundle.wordlist import read_words
+from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.data.sources import FileTexts
+from ulmfit_easy.data.splits import FileSplitter
+from ulmfit_easy.data.tables import TableOnDisk, read_table
+from ulmfit_easy.decoding import guess_encoding, read_text
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import (
     atomic_folder,
     atomic_path,
     check_sha256,
-    guess_encoding,
     read_bytes,
     read_json,
-    read_text,
     sha256_bytes,
     sha256_file,
     write_bytes,
     write_json,
 )
+from ulmfit_easy.learner.callbacks.loggers import CSVLogger
+from ulmfit_easy.text.corpus import Corpus
+from ulmfit_easy.text.subword import SentencePieceTokenizer
+from ulmfit_easy.text.vectors import read_vectors
+
+
+def read_log_at(path):
+    logger = CSVLogger()
+    logger.target = path
+    return logger.read_log()
+
+
+DOORS = {
+    "read_table": read_table, "from_csv": TextDataLoaders.from_csv, "TableOnDisk": lambda path:
+    list(TableOnDisk(path).pieces()), "from_csv(chunksize=)": lambda path: TextDataLoaders.from_csv(path, chunksize=9),
+    "FileTexts": lambda path: list(FileTexts([path])), "FileSplitter": lambda path: FileSplitter(path)([path]),
+    "Corpus": lambda path: list(Corpus(path)), "read_vectors": lambda path: read_vectors(path, ["a"]),
+    "extract_archive": lambda path: extract_archive(path, path.parent / "new"), "load_any": load_any,
+    "load_weights": load_weights, "read_words": read_words, "SentencePieceTokenizer": lambda path:
+    SentencePieceTokenizer(sp_model=path), "read_log": read_log_at,
+}  # fmt: skip
 
 # --- atomic writes ------------------------------------------------------------------------------------------
 
@@ -230,6 +258,16 @@ def test_only_regular_files_are_read(tmp_path, read):
     for name in ("pipe", "endless", "."):
         with pytest.raises(FileError, match="E401.*regular file"):
             read(tmp_path / name)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes and devices")
+@pytest.mark.parametrize("door", DOORS, ids=DOORS)
+def test_each_door_that_opens_a_file_refuses_what_may_never_end(tmp_path, door):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "endless"):
+        with pytest.raises(FileError, match="E401.*a pipe or a device"):
+            DOORS[door](tmp_path / name)
 
 
 def test_json_of_lists_without_end_or_half_characters_is_not_read(tmp_path):

@@ -4,18 +4,20 @@ import bz2
 import errno
 import gzip
 import lzma
+import os
 import shutil
 import stat
 import tarfile
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 from ulmfit_easy.errors import FileError
-from ulmfit_easy.files import atomic_folder, existing, regular_file
+from ulmfit_easy.files import atomic_folder, regular_file
 
 RATIO, SMALL = 100, 64 << 20  # an archive may grow a hundredfold (text shrinks to a third or less), or to 64 MB
 MAX_FILES = 200_000  # the largest known set of texts has 100,000
@@ -48,20 +50,21 @@ def extract_archive(archive, dest, *, max_bytes: int | None = None, max_files: i
         max_bytes: of all files together; by default 100 times the size of the archive, or 64 MB.
         max_files: members, folders included.
 
-    Raises: E404 where nothing is; E405 for anything that could escape the folder or fill the disk, and for damage;
-        E502 for a file in `dest` that has the name of another one in the archive.
+    Raises: E404 where nothing is; E401 for a folder, a pipe or a device; E405 for anything that could escape the
+        folder or fill the disk, and for damage; E502 for a file in `dest` that has the name of another one in the
+        archive.
     """
-    archive, dest = existing(archive), Path(dest)
+    dest = Path(dest)
 
     def refused(why):
         return FileError("E405", received=f"{archive}, {why}", expected="plain files inside one folder",
                          fix="do not use this archive")
 
-    limit = max(SMALL, RATIO * archive.stat().st_size) if max_bytes is None else max_bytes
-    with atomic_folder(dest, add=True) as tmp:
+    with regular_file(archive) as packed, atomic_folder(dest, add=True) as tmp:
+        limit = max(SMALL, RATIO * os.fstat(packed.fileno()).st_size) if max_bytes is None else max_bytes
         total, files, folders = 0, set(), set()
         try:
-            for n, member in enumerate(_members(archive)):
+            for n, member in enumerate(_members(packed)):
                 total += member.size
                 if n >= max_files or total > limit:
                     raise refused(f"with more than {max_files:,} members or {limit:,} bytes")
@@ -98,19 +101,19 @@ def _write(member: Member, target: Path):
             shutil.copyfileobj(source, out, MAX_READ)
 
 
-def _members(archive: Path) -> Iterator[Member]:
+def _members(packed: BinaryIO) -> Iterator[Member]:
     """The members of an archive, one in memory at a time; what a file is, its first bytes say and not its name."""
-    with regular_file(archive) as f:
-        start = f.read(6)
+    start = packed.read(6)
+    packed.seek(0)
     if start.startswith(b"PK"):
-        with zipfile.ZipFile(archive) as whole:
+        with zipfile.ZipFile(packed) as whole:
             for info in whole.infolist():
                 kind, is_folder = stat.S_IFMT(info.external_attr >> 16), info.is_dir()
                 yield Member(info.orig_filename, info.file_size, not is_folder and kind in (0, stat.S_IFREG),
                              is_folder and kind in (0, stat.S_IFDIR), partial(whole.open, info))
         return
-    unpack = next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), open)
-    with unpack(archive, "rb") as f, tarfile.open(fileobj=_Guarded(f), mode="r:") as whole:
+    unpack = next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), nullcontext)
+    with unpack(packed) as f, tarfile.open(fileobj=_Guarded(f), mode="r:") as whole:
         while (info := whole.next()) is not None:
             whole.members.clear()  # it would keep all of them
             yield Member(info.name, info.size, info.isreg(), info.isdir(), partial(whole.extractfile, info))

@@ -1,4 +1,4 @@
-"""Files that are never half written, hashes, and what is read of files."""
+"""Write files whole or not at all, hash them, and read them in bounded memory."""
 
 import errno
 import filecmp
@@ -272,7 +272,6 @@ def read_json(path, max_bytes: int = 64 << 20, *, errors: str = "strict"):
     Args:
         errors: "surrogateescape" takes names of files too, which may be no UTF-8.
     """
-    path = existing(path)
     try:
         return json_of(read_bytes(path, max_bytes), errors)
     except FileError:
@@ -299,60 +298,3 @@ def _finite(number: str) -> float:
     if not math.isfinite(value := float(number)):  # Python reads NaN and infinity too, which JSON does not have
         raise ValueError(f"the number {number[:20]}")
     return value
-
-
-def read_text(path, encoding: str = "utf-8") -> str:
-    """A text file as a string, read as `decoded` tells."""
-    with regular_file(path) as f:
-        return decoded(f.read(), path, encoding)
-
-
-def decoded(data: bytes, path, encoding: str = "utf-8") -> str:
-    """The content of the file `path` as a string, without a byte-order mark.
-
-    Raises:
-        FileError: E403, with the byte and a guess of the encoding, if it is not in this one.
-        TrainingError: E502 for an encoding that Python does not know.
-    """
-    try:
-        return data.decode(encoding).removeprefix("\ufeff")
-    except UnicodeDecodeError as e:
-        raise FileError("E403", received=f"{path}, whose byte {e.start:,} is not {e.encoding}",
-                        expected=f"{e.encoding} text",
-                        fix=f'save it as UTF-8; pass encoding="{guess_encoding(data)}" if that is what it is') from e
-    except (LookupError, UnicodeError) as e:  # the second: of one that cannot be used, such as punycode
-        raise TrainingError("E502", received=f"encoding={encoding!r}", expected="a text encoding that Python knows",
-                            fix='leave out encoding= for UTF-8; pass a name such as encoding="cp1252"') from e
-
-
-SCRIPTS = {  # encodings by what a text in them has much of: characters from, to, and their least share of all letters
-    "cp932": ("\u3041", "\u30fa", 0.2), "euc_jp": ("\u3041", "\u30fa", 0.2),  # kana
-    "cp949": ("\uac00", "\ud7a3", 0.85),  # Hangul
-    "gb18030": ("\u4e00", "\u9fff", 0.5), "big5": ("\u4e00", "\u9fff", 0.5)}  # hanzi
-COMMON_HANZI = "\u7684\u4e00\u662f\u4e0d\u4e86\u6211\u4eba\u5728\u6709\u5f88"
-
-
-def guess_encoding(data: bytes) -> str:
-    """Guess the encoding of text that is not UTF-8 by its byte-order mark and by the letters that it would have.
-
-    Bytes of one East Asian encoding are often valid in another one, so that the share of kana, Hangul or hanzi decides.
-    Accents of a European text seldom stand side by side, as the two bytes of such a letter do.
-    """
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    texts = {}
-    for encoding in ("utf-8", *SCRIPTS, "cp1252"):
-        try:
-            texts[encoding] = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    if "utf-8" in texts:
-        return "utf-8"
-    n_high = sum(byte > 0x7f for byte in data)
-    for encoding, (low, high, share) in SCRIPTS.items():
-        letters = [c for c in texts.get(encoding, "") if c > "\x7f" and c.isalpha()]
-        if letters and n_high > 1.4 * len(letters) and sum(low <= c <= high for c in letters) >= share * len(letters):
-            if low != "\u4e00":
-                return encoding
-            return max(texts.keys() & {"gb18030", "big5"}, key=lambda e: (sum(map(texts[e].count, COMMON_HANZI)), e))
-    return "cp1252" if "cp1252" in texts else "latin-1"

@@ -5,7 +5,6 @@ stage 3 learns from 500 labelled ones. The texts are those of Hutto & Gilbert 20
 """
 
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -141,5 +140,4 @@ def _save_plot(name, out):
 
 def _is_plot(file: Path) -> bool:
     """Tell if a plot of the demo may be written there: if nothing is, or an older one."""
-    with open(file, "rb") if file.exists() else nullcontext() as f:
-        return f is None or SIGN in f.read(500)
+    return not file.exists() or (file.is_file() and SIGN in file.read_bytes()[:500])

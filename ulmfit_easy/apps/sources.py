@@ -30,7 +30,7 @@ def _folder(path: Path, columns, encoding):
     import pandas as pd
 
     from ulmfit_easy.data.folders import classes_of_files, folder_texts
-    from ulmfit_easy.files import read_text
+    from ulmfit_easy.decoding import read_text
 
     files, labels = folder_texts(path), None
     if len(columns) > 1:

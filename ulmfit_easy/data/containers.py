@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ulmfit_easy.errors import FileError, UlmfitError, some
-from ulmfit_easy.files import existing
+from ulmfit_easy.files import existing, regular_file
 
 COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
@@ -27,14 +27,14 @@ def opened(path) -> Iterator[tuple[Path, BinaryIO]]:
 
     The first bytes decide, whatever the name says. A workbook keeps its bytes and gets the name `.xlsx`.
 
-    Raises: E404 for a folder, or if nothing is there; E407 for damaged data, for an archive without exactly one file
-        and for kinds of files that are no tables.
+    Raises: E404 for a folder, or if nothing is there; E401 for a pipe or a device; E407 for damaged data, for an
+        archive without exactly one file and for kinds of files that are no tables.
     """
     path = existing(path)
     if path.is_dir():
         raise FileError("E404", received=f"the folder {path}", expected="a file", fix="name the file in it")
     with ExitStack() as stack:
-        file = plain = stack.enter_context(open(path, "rb"))
+        file = plain = stack.enter_context(regular_file(path))
         try:
             start = file.read(8)
             file.seek(0)

@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from ulmfit_easy.archives import extract_archive
+from ulmfit_easy.decoding import read_text
 from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import FileError
-from ulmfit_easy.files import cache_dir, check_sha256, read_text
+from ulmfit_easy.files import cache_dir, check_sha256
 from ulmfit_easy.places import members
 
 

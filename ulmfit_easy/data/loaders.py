@@ -215,7 +215,7 @@ class TextDataLoaders(DataLoaders):
         """
         refuse_unknown(kwargs, TextDataLoaders.from_csv, cls.from_df)
         path = Path(path)
-        file, folder = (path, path.parent) if path.is_file() else (path / csv_fname, path)
+        file, folder = (path / csv_fname, path) if path.is_dir() else (path, path.parent)
         options = {"encoding": encoding, "header": header, "delimiter": delimiter, "quoting": quoting}
         df = TableOnDisk(file, chunksize, **options) if chunksize else read_table(file, **options)
         return cls.from_df(df, path=folder, **kwargs)

@@ -10,8 +10,9 @@ import pandas as pd
 
 from ulmfit_easy.data.tables import TableOnDisk, TextsOnDisk
 from ulmfit_easy.data.tables import read_table as read_table
+from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import FileError, TextError, TrainingError, did_you_mean, some
-from ulmfit_easy.files import existing, read_text
+from ulmfit_easy.files import existing
 from ulmfit_easy.values import plain
 
 

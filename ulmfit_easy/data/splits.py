@@ -12,8 +12,8 @@ from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.getters import values_of
 from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.data.sources import find_column
+from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import LabelError, TrainingError, some
-from ulmfit_easy.files import read_text
 
 Split = tuple[np.ndarray, np.ndarray]  # row positions, int64: training, validation
 STRATIFY_BELOW = 1000  # rows; a random fifth of fewer rows than this often misses a small class

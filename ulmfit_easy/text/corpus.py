@@ -5,14 +5,16 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from ulmfit_easy.decoding import guess_encoding
 from ulmfit_easy.errors import FileError, TextError, some
 from ulmfit_easy.extras import optional_package
-from ulmfit_easy.files import existing, guess_encoding
+from ulmfit_easy.files import existing, regular_file
 
 BLOCK = 1 << 16  # bytes that are read at once
 LONGEST = 1 << 20  # characters of a document; what is longer comes in several
@@ -35,7 +37,7 @@ class Corpus:
 
     Raises:
         FileError: E404 for a missing file, E407 for one with the name of a table; while reading, E403 for a byte that
-            is not UTF-8, E401 for damaged data.
+            is not UTF-8, E401 for damaged data and for a pipe or a device.
         TextError: E104, at the end of the last file, if there was no document.
         TrainingError: E507 without the package zstandard.
     """
@@ -143,7 +145,7 @@ def _characters(file: Path) -> Iterator[str]:
 def _bytes(file: Path) -> Iterator[bytes]:
     """The unpacked bytes of a file, none of them empty."""
     try:
-        with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as f:
+        with regular_file(file) as packed, gzip.open(packed) if file.suffix == ".gz" else nullcontext(packed) as f:
             blocks = iter(lambda: f.read(BLOCK), b"")
             yield from _unzstd(blocks) if file.suffix == ".zst" else blocks
     except (gzip.BadGzipFile, zlib.error, EOFError) as e:

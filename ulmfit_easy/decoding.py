@@ -1,0 +1,61 @@
+"""Text files as strings; if the encoding is wrong, an error that guesses the right one."""
+
+from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.files import regular_file
+
+
+def read_text(path, encoding: str = "utf-8") -> str:
+    """Read a text file as a string; errors as of `decoded`."""
+    with regular_file(path) as f:
+        return decoded(f.read(), path, encoding)
+
+
+def decoded(data: bytes, path, encoding: str = "utf-8") -> str:
+    """Return the content of the file `path` as a string, without a byte-order mark.
+
+    Raises:
+        FileError: E403, with the byte and a guess of the encoding, if it is not in this one.
+        TrainingError: E502 for an encoding that Python does not know.
+    """
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as e:
+        raise FileError("E403", received=f"{path}, whose byte {e.start:,} is not {e.encoding}",
+                        expected=f"{e.encoding} text",
+                        fix=f'save it as UTF-8; pass encoding="{guess_encoding(data)}" if that is what it is') from e
+    except (LookupError, UnicodeError) as e:  # the second: of one that cannot be used, such as punycode
+        raise TrainingError("E502", received=f"encoding={encoding!r}", expected="a text encoding that Python knows",
+                            fix='leave out encoding= for UTF-8; pass a name such as encoding="cp1252"') from e
+
+
+SCRIPTS = {  # encodings by what a text in them has much of: characters from, to, and their least share of all letters
+    "cp932": ("\u3041", "\u30fa", 0.2), "euc_jp": ("\u3041", "\u30fa", 0.2),  # kana
+    "cp949": ("\uac00", "\ud7a3", 0.85),  # Hangul
+    "gb18030": ("\u4e00", "\u9fff", 0.5), "big5": ("\u4e00", "\u9fff", 0.5)}  # hanzi
+COMMON_HANZI = "\u7684\u4e00\u662f\u4e0d\u4e86\u6211\u4eba\u5728\u6709\u5f88"
+
+
+def guess_encoding(data: bytes) -> str:
+    """Guess the encoding of text that is not UTF-8 by its byte-order mark and by the letters that it would have.
+
+    Bytes of one East Asian encoding are often valid in another one, so that the share of kana, Hangul or hanzi decides.
+    Accents of a European text seldom stand side by side, as the two bytes of such a letter do.
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    texts = {}
+    for encoding in ("utf-8", *SCRIPTS, "cp1252"):
+        try:
+            texts[encoding] = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    if "utf-8" in texts:
+        return "utf-8"
+    n_high = sum(byte > 0x7f for byte in data)
+    for encoding, (low, high, share) in SCRIPTS.items():
+        letters = [c for c in texts.get(encoding, "") if c > "\x7f" and c.isalpha()]
+        if letters and n_high > 1.4 * len(letters) and sum(low <= c <= high for c in letters) >= share * len(letters):
+            if low != "\u4e00":
+                return encoding
+            return max(texts.keys() & {"gb18030", "big5"}, key=lambda e: (sum(map(texts[e].count, COMMON_HANZI)), e))
+    return "cp1252" if "cp1252" in texts else "latin-1"
