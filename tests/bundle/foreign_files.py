@@ -246,6 +246,9 @@ def useless(words: list[str]) -> dict[str, bytes]:
         "half of a character": b"\x80\x02](" + b"X\x03\x00\x00\x00\xed\xa0\x80" + b"e.",
         "a string longer than the file": b"\x80\x04\x8d" + (1 << 60).to_bytes(8, "little") + b"a.",
         "a persistent id": b"Pthe\n.",
+        "a memo of 32 GB": b"\x80\x02]r\xff\xff\xff\xff(" + _unicode("the") + b"e.",
+        "a key that takes for ever to hash": (b"\x80\x02)q\x00" + b"".join(
+            b"(" + b"h\x00" * 2 + b"tq\x00" for _ in range(60)) + b"}h\x00h\x00s."),
         "deep": b"\x80\x02" + b"]" * 20_000 + b"a" * 19_999 + b".",
     }
 

@@ -80,8 +80,10 @@ def test_other_pickles_and_broken_ones_are_refused_at_once(name, tmp_path):
     file = fastai_1(tmp_path)
     program = useless(file.words)[name]
     start = time.perf_counter()
+    words = (tmp_path / "itos_wt103.pkl").read_bytes()
     (tmp_path / "itos_wt103.pkl").write_bytes(program)
     refused("E401", file.path)
+    (tmp_path / "itos_wt103.pkl").write_bytes(words)
     for content in (program, as_torch_zip(program)):
         file.path.write_bytes(content)
         refused("E401", file.path)
@@ -95,7 +97,8 @@ def test_what_is_asked_for_is_named(tmp_path):
     file = fastai_1(tmp_path)
     for program, named in [(b"cposix\nsystem\n.", "the name 'posix.system'"), (b"I1\n.", "the instruction INT"),
                            (useless(["a"])["a list with None"], "the instruction NONE"),
-                           (useless(["a"])["a list of lists"], "something else than strings")]:
+                           (useless(["a"])["a list of lists"], "the instruction EMPTY_LIST again"),
+                           (useless(["a"])["a string"], "something else than strings")]:
         (tmp_path / "itos_wt103.pkl").write_bytes(program)
         assert named in refused("E401", file.path)
 

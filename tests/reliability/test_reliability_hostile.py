@@ -12,6 +12,7 @@ from hostile_files import with_code, without_code
 
 import ulmfit_easy
 from ulmfit_easy.archives import extract_archive
+from ulmfit_easy.bundle import wordlist
 from ulmfit_easy.bundle.artefact import FILES, load_bundle, load_weights, save_bundle
 from ulmfit_easy.bundle.foreign import load_foreign
 from ulmfit_easy.bundle.wordlist import read_words
@@ -284,6 +285,7 @@ def dangers(tree):
 ALLOWED = {
     "foreign.py": {"torch.load"},  # other libraries' checkpoints, by the restricted reader: see below
     "workers.py": {"pickle"},  # through pipes between processes of ours, no file
+    "wordlist.py": {"pickle"},  # other libraries' word lists, by a reader that knows two names: see below
     "__init__.py": {"importlib.import_module"}, "extras.py": {"importlib.import_module"},  # names in our source
 }
 
@@ -317,4 +319,6 @@ def calls(name):
 
 def test_pickles_are_read_in_one_place_and_by_the_restricted_reader():
     assert list(calls("torch.load")) == [("foreign.py", {"map_location": "'cpu'", "weights_only": "True"})]
+    assert {name for call in ("pickle.load", "pickle.loads") for name, _ in calls(call)} == {"workers.py"}
+    assert {name for name, _ in calls("_Reader")} == {"wordlist.py"} and "find_class" in vars(wordlist._Reader)
     assert all(options.get("allow_pickle", "False") == "False" for _, options in calls("np.load"))

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 MOST_STEPS = 100_000  # of the program that makes the tensors; a language model and its optimizer take some 5,000
 MOST_BYTES = 16 << 20
+MOST_PARTS = 10_000  # of a tuple of tuples, each of which is hashed anew as the key of a dict
 PARTS = 5  # pickles before the numbers in a file of torch before 1.6: magic, protocol, system, tensors, keys
 
 
@@ -40,8 +41,18 @@ def check_bounds(file: BinaryIO):
 
 def _count(program: BinaryIO, most: int):
     """Walk a pickle, which runs nothing, up to its end."""
+    parts, memo, is_tuple = 1, {}, False  # the most parts of any tuple so far; of those that were kept; the last thing
     for i, (op, arg, _) in enumerate(genops(program)):
         if i >= most:
             raise OutOfBounds(f"with a program of more than {most:,} steps")
         if op.name == "GLOBAL" and str(arg).startswith("builtins "):  # bytearray makes memory of a number
             raise OutOfBounds(f"which asks for {arg.replace(' ', '.')}")
+        if "PUT" in op.name:
+            memo[arg] = parts if is_tuple else 0
+        elif "GET" in op.name:
+            is_tuple = memo.get(arg, 0) > 0
+            parts += memo.get(arg, 0)
+        else:
+            is_tuple = op.name.startswith("TUPLE")
+        if parts > MOST_PARTS:
+            raise OutOfBounds(f"with a tuple of more than {MOST_PARTS:,} tuples")

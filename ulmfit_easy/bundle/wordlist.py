@@ -1,10 +1,11 @@
-"""Pickled word lists, read without unpickling: a machine that makes lists and strings, and can do nothing else.
+"""Pickled word lists, read by Python's reader with all but two names refused.
 
-A pickle is a program. Python's own reader runs it, and can be made to call anything; this one knows the few
-instructions that a list of strings takes and has none to import, call or construct. Two names are understood,
-fastcore's list class `L` and our `Vocab`, and stand for the words inside them.
+A pickle is a program. It can call only what it has looked up by name, and `_Reader` knows two names: fastcore's list
+class `L` and our `Vocab`. `_check` refuses whatever could take more memory or time than the file is large.
 """
 
+import io
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 from pickletools import genops
@@ -15,6 +16,12 @@ from ulmfit_easy.text.special import BOS, FAKE, FLD, PAD, SPECIAL_TOKENS, TK_REP
 
 MAX_BYTES = 64 << 20  # twenty times the longest published list, of 238,462 words
 
+NAMES = {"fastcore.foundation.L", "ulmfit_easy.text.vocab.Vocab"}
+MANY = set("PROTO FRAME STOP MARK UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 APPEND APPENDS MEMOIZE PUT BINPUT "
+           "LONG_BINPUT GET BINGET LONG_BINGET".split())  # instructions, by their names in `pickletools`
+ONCE = set("LIST EMPTY_LIST TUPLE TUPLE1 EMPTY_TUPLE EMPTY_DICT SETITEM GLOBAL STACK_GLOBAL REDUCE NEWOBJ "
+           "BUILD".split())
+
 # What other libraries write for our control tokens. SentencePiece puts its mark before them, and has an unknown
 # piece of its own, which is the one that text meets.
 FASTAI_07 = {"_unk_": UNK, "_pad_": PAD, "xbos": BOS, "xfld": FLD, "t_up": TK_UP, "tk_rep": TK_REP,
@@ -23,90 +30,54 @@ PIECES = {**{f"▁{token}": token for token in SPECIAL_TOKENS}, "<unk>": UNK}
 
 
 def read_words(path: str | Path) -> list[str]:
-    """The strings of a pickled list (or fastcore `L`, or `Vocab`), in order.
+    """Return the strings of a pickled list (or fastcore `L`, or `Vocab`), in order.
 
     Raises:
-        FileError: E404 where nothing is; E401, with the first instruction that was refused, for any other pickle,
-            and for what is none.
+        FileError: E404 for a path where nothing is; E401 for any other pickle, with the first instruction or name that
+            was refused, and for a file that is none.
     """
     try:
-        words = _run(read_bytes(path, MAX_BYTES))
+        program = read_bytes(path, MAX_BYTES)
+        _check(program)
+        words = _Reader(io.BytesIO(program)).load()
+        words = words.items if isinstance(words, _Words) else words
         if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
             raise ValueError("something else than strings")
         "".join(set(words)).encode()  # a set: a few bytes of a pickle can repeat a long string a million times
-    except FileError:
+    except (FileError, MemoryError):
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, OSError) as e:
+    except Exception as e:  # a broken pickle can raise any of them
         raise FileError("E401", received=f"{path}, a word list with {str(e)[:200] or type(e).__name__}",
                         expected="a pickled list of strings and nothing else",
                         fix="do not use this file; take the original of whoever trained the model") from e
     return list(words)
 
 
-_L = object()  # an `L` on the stack, until the state that follows it puts a list in its place
-_VOCAB = object()  # a `Vocab` on the stack, until the tuple that it is made of takes its place
-_KNOWN = {"fastcore.foundation.L": _L, "ulmfit_easy.text.vocab.Vocab": _VOCAB}
+class _Words:
+    """Stands for fastcore's list class `L` and for our `Vocab`, and keeps the words inside."""
+
+    def __init__(self, items):
+        self.items = items
 
 
-def _run(program: bytes):
-    """What a pickle makes of lists and strings; ValueError at the first instruction that needs more.
+class _Reader(pickle.Unpickler):
+    """Python's reader, for which no name exists but two, both of them `_Words`: so there is nothing to call."""
 
-    Each instruction puts one thing on the stack or moves what is there: nothing grows faster than the file.
-    """
-    stack, marks, memo = [], [], {}
+    def find_class(self, module, name):
+        if f"{module}.{name}" not in NAMES:
+            raise ValueError(f"the name {f'{module}.{name}'!r}")
+        return _Words
+
+
+def _check(program: bytes):
+    """Raise ValueError unless a pickle has only the instructions of one list of strings, and a memo of its own size."""
+    seen = set()
     for op, arg, _ in genops(program):
-        match op.name:
-            case "PROTO" | "FRAME":
-                pass
-            case "BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8" | "UNICODE":
-                stack.append(arg)
-            case "EMPTY_LIST":
-                stack.append([])
-            case "MARK":
-                marks.append(len(stack))
-            case "LIST":
-                at = marks.pop()
-                stack[at:] = [stack[at:]]
-            case "APPEND":
-                item = stack.pop()
-                stack[-1].append(item)
-            case "APPENDS":
-                at = marks.pop()
-                stack[at - 1].extend(stack[at:])
-                del stack[at:]
-            case "MEMOIZE":
-                memo[len(memo)] = stack[-1]
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
-                memo[arg] = stack[-1]
-            case "GET" | "BINGET" | "LONG_BINGET":
-                stack.append(memo[arg])
-            case "GLOBAL" | "STACK_GLOBAL":
-                names = arg.split(" ") if arg else [stack.pop(-2), stack.pop()]
-                if (name := ".".join(names)) not in _KNOWN:
-                    raise ValueError(f"the name {name!r}")
-                stack.append(_KNOWN[name])
-            case "EMPTY_TUPLE":
-                stack.append(())
-            case "TUPLE":
-                at = marks.pop()
-                stack[at:] = [tuple(stack[at:])]
-            case "TUPLE1":
-                stack[-1:] = [(stack[-1],)]
-            case "REDUCE" if stack[-2] is _VOCAB and len(stack[-1]) == 1:
-                stack[-2:] = [stack[-1][0]]
-            case "NEWOBJ" if stack[-2] is _L and stack[-1] == ():
-                stack.pop()
-            case "EMPTY_DICT":
-                stack.append({})
-            case "SETITEM":
-                value, key = stack.pop(), stack.pop()
-                stack[-1][key] = value
-            case "BUILD" if stack[-2] is _L:
-                stack[-2:] = [stack[-1]["items"]]
-            case "STOP":
-                return stack.pop()
-            case other:
-                raise ValueError(f"the instruction {other}")
+        if op.name not in MANY and (op.name not in ONCE or op.name in seen):
+            raise ValueError(f"the instruction {op.name}" + " again" * (op.name in seen))
+        if "PUT" in op.name and arg > len(program):
+            raise ValueError(f"the instruction {op.name} {arg}")
+        seen.add(op.name)
 
 
 def in_our_words(words: Iterable[str]) -> list[str]:
