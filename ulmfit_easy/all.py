@@ -59,7 +59,7 @@ from ulmfit_easy.learner.callbacks.preds import (
     MCDropoutCallback,
 )
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback, ShowGraphCallback
-from ulmfit_easy.learner.callbacks.recorder import Recorder
+from ulmfit_easy.learner.callbacks.recorder import RateRecorder, Recorder
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, ModelResetter, RateBySeqLen, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.callbacks.tracking import (
     EarlyStoppingCallback,

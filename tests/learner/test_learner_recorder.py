@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from checkpoint_toys import fresh, outcome
-from learner_toys import At, lm, raises, regression, three_classes
+from learner_toys import At, classifier, lm, raises, regression, three_classes
 
 from ulmfit_easy.learner import metrics as m
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.loggers import CSVLogger
-from ulmfit_easy.learner.callbacks.recorder import Recorder
+from ulmfit_easy.learner.callbacks.recorder import RateRecorder, Recorder
 
 COLUMNS = {
     (False, True): ["train_loss", "valid_loss", "mse", "mae"],
@@ -133,3 +133,20 @@ def test_suggested_rates_are_marked_by_their_names():
     labels = [[line.get_label() for line in learn.recorder.plot_lr_find(**plot).lines[1:]] for plot in plots]
     assert labels == [[f"valley: {found.valley:.2g}"]] * 2
     plt.close("all")
+
+
+def test_a_rate_recorder_keeps_the_rate_of_each_group_over_several_fits():
+    watch = RateRecorder()
+    learn = classifier(cbs=watch)
+    learn.freeze_to(-1)
+    learn.fit(1, 0.1)
+    learn.unfreeze()
+    learn.fit(1, slice(0.01, 0.1))
+    rates, half = np.array(watch.rates), len(watch.rates) // 2
+    assert half == len(learn.dls.train) and rates.shape == (2 * half, len(learn.opt.param_groups))
+    assert np.isnan(rates[:half, :-1]).all() and rates[half:, 0] == pytest.approx(0.01)
+    assert rates[:, -1] == pytest.approx(0.1)
+    learn.lr_find(num_it=10, show_plot=False)
+    assert len(watch.rates) == 2 * half, "lr_find is no fit"
+    names = [f"group {i}" for i in range(rates.shape[1])]
+    assert [t.get_text() for t in watch.plot(names).get_legend().get_texts()] == names

@@ -1,6 +1,7 @@
-"""The recorder: losses, rates and metrics of a fit, and their plots."""
+"""Recorders: losses, rates and metrics of a fit, and their plots."""
 
 import copy
+import math
 import time
 
 import torch
@@ -173,3 +174,24 @@ class Recorder(Callback):
         suggestions = suggestions if nms is None else dict(zip(nms, suggestions, strict=True))
         end = len(self.lrs) - skip_end if len(self.lrs) > 2 * skip_end else len(self.lrs)
         return viz.plot_lr_find(self.lrs[:end], self.losses[:end], suggestions or {}, ax=ax)
+
+
+class RateRecorder(Callback):
+    """Record the learning rate of each layer group at each step, over all fits of its learner.
+
+    Attributes:
+        rates: one list per step with a rate per group, input side first. NaN stands for a frozen group.
+    """
+
+    in_lr_find = False
+
+    def __init__(self):
+        self.rates = []
+
+    def after_step(self):
+        frozen = self.opt.frozen_idx
+        self.rates.append([math.nan if i < frozen else hyper["lr"] for i, hyper in enumerate(self.opt.hypers)])
+
+    def plot(self, names=None, ax=None):
+        """Draw the rates, see `plot_rates`; return the axes. `names` has one name per group, input side first."""
+        return viz.plot_rates(self.rates, names, ax=ax)
