@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ulmfit_easy.data.datasets import VADER_SHA256, read_vader_reviews
@@ -19,8 +18,9 @@ from ulmfit_easy.learner.pretrained import shipped_lm, with_sizes
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.models.awd_lstm import awd_lstm_clas_config
 from ulmfit_easy.places import file_place, writable
-from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
+from ulmfit_easy.recipes.compare import compare, verdict, wilson
+from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.presets import get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm
@@ -74,6 +74,10 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
 
     _title("Stage 1: a language model of general English, which comes with the library")
     lm = new_lm(lm_data(texts.movies, p, general, **common), p, general)
+    dls = classifier_data(texts.train, p, lm, valid_pct=0.1, **common)  # kept aside to watch the training
+    at_once = tuple(replace(phase, freeze_to=0, factor=1.0) for phase in p.clas)
+    seconds = estimated_seconds(lm, (*p.lm, p.lm[-1]), dls, replace(p, clas=(*p.clas, *at_once)))
+    say(f"The demo takes {minutes(seconds)} on this machine.")  # with the steps of lr_find, about an epoch
     _write(lm)
     before = lm.validate()[-1]
 
@@ -91,18 +95,16 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
     say(f"Perplexity of reviews it has not read: {before:.0f} before, {lm.recorder.values[-1][-1]:.0f} now")
 
     _title(f"Stage 3: a classifier of {len(texts.train):,} labelled reviews over that model's encoder")
-    dls = classifier_data(texts.train, p, lm, valid_pct=0.1, **common)  # kept aside to watch the training
     learn = finetune_classifier(new_classifier(dls, p, lm), p)
-    accuracy = _accuracy(learn, texts.test)
 
     _title("The same classifier without stages 1 and 2: random weights, all layers at once")
     sizes = with_sizes(lm.settings["model"]["config"], None, awd_lstm_clas_config)
     scratch = new_classifier(dls, replace(p, config=sizes))  # the same words and sizes, none of the weights
     finetune_classifier(scratch, p, gradual=False)
-    scratch_accuracy = _accuracy(scratch, texts.test)
 
-    bar = baseline(texts.train["text"], texts.train["label"])
-    bar_accuracy = float((bar.predict(texts.test["text"]) == texts.test["label"]).mean())
+    both = pd.concat([texts.train.assign(valid=False), texts.test.assign(valid=True)], ignore_index=True)
+    ours, without = (compare(both, [found.label for found in model.predict(list(texts.test["text"]))])
+                     for model in (learn, scratch))
 
     _title(f"Five of the {len(texts.test):,} test reviews")
     shown = texts.test[:5]
@@ -110,12 +112,16 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
         say(f"{found.label} ({float(found.probs.max()):.2f}), in truth {label}: {text}")
 
     _title(f"Accuracy on {len(texts.test):,} test reviews")
-    say(f"{'three stages':<34}{accuracy:.3f}\n{'without stages 1 and 2':<34}{scratch_accuracy:.3f}\n"
-          f"{'TF-IDF + logistic regression':<34}{bar_accuracy:.3f}\n")
+    for name, accuracy in (("three stages", ours.accuracy), ("without stages 1 and 2", without.accuracy),
+                           ("TF-IDF + logistic regression", ours.baseline_accuracy)):
+        low, high = wilson(round(accuracy * len(texts.test)), len(texts.test))
+        say(f"{name:<34}{accuracy:.3f} (95% interval {low:.3f} to {high:.3f})")
+    say(f"\nThree stages beside TF-IDF. {verdict(ours)}\n")
     say(f"Plots: {out}/lr_find.png, {out}/loss.png, {out}/schedule.png")
     seconds = time.perf_counter() - started
-    say(f"demo: accuracy {accuracy:.3f}, tf-idf baseline {bar_accuracy:.3f}, {seconds:.0f} s")
-    return {"accuracy": accuracy, "scratch": scratch_accuracy, "baseline": bar_accuracy, "seconds": seconds}
+    say(f"demo: accuracy {ours.accuracy:.3f}, tf-idf baseline {ours.baseline_accuracy:.3f}, {seconds:.0f} s")
+    return {"accuracy": ours.accuracy, "scratch": without.accuracy, "baseline": ours.baseline_accuracy,
+            "seconds": seconds}
 
 
 def _title(text):
@@ -124,11 +130,6 @@ def _title(text):
 
 def _write(lm):
     say(f"It writes: {lm.predict('This movie is', n_words=20, temperature=0.7, seed=0)}")
-
-
-def _accuracy(learn, test) -> float:
-    labels = [found.label for found in learn.predict(list(test["text"]))]
-    return float(np.mean([a == b for a, b in zip(labels, test["label"], strict=True)]))
 
 
 def _save_plot(name, out):

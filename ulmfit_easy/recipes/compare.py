@@ -115,13 +115,16 @@ def told(scores: Scores, labels: Sequence) -> str:
                      scores.baseline_macro_f1)
     if scores.baseline_cv_accuracy is not None:
         second += f"; {scores.baseline_cv_accuracy:.3f} in cross-validation on all {len(everything):,}"
+    return f"{first}.\n{second}.\n{verdict(scores)}"
+
+
+def verdict(scores: Scores) -> str:
+    """Return a sentence about the model and the baseline: which is better, or that chance may have decided."""
     test = f"(McNemar's exact test, p = {scores.p_value:.2g})"
     if scores.p_value >= SIGNIFICANT:
-        verdict = (f"The difference between the two is within noise {test}. To tell which is better, test both on more "
-                   "texts that neither has read.")
-    elif scores.accuracy > scores.baseline_accuracy:
-        verdict = f"This model is better than the baseline {test}."
-    else:
-        verdict = (f"This model is worse than the baseline {test}. More unlabelled text, a language model of this "
-                   "language or more labels help. Until then TF-IDF with logistic regression classifies better.")
-    return f"{first}.\n{second}.\n{verdict}"
+        return (f"The difference between the two is within noise {test}. To tell which is better, test both on more "
+                "texts that neither has read.")
+    if scores.accuracy > scores.baseline_accuracy:
+        return f"This model is better than the baseline {test}."
+    return (f"This model is worse than the baseline {test}. More unlabelled text, a language model of this "
+            "language or more labels help. Until then TF-IDF with logistic regression classifies better.")

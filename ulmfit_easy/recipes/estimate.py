@@ -28,6 +28,12 @@ def estimated_seconds(lm, lm_phases: tuple[Phase, ...], dls, preset="laptop") ->
         return _seconds(lm, lm_phases, lm.dls) + _seconds(clas, p.clas, dls)
 
 
+def minutes(seconds: float) -> str:
+    """Return a time in words, no more precisely than an estimate is."""
+    n = round(seconds / 60)
+    return "less than a minute" if seconds < 40 else "about a minute" if n < 2 else f"about {n:,} minutes"
+
+
 def _seconds(learn, phases, dls) -> float:
     """The time of some phases over all of `dls`; a step of validation takes a third, without its backward pass."""
     steps = {}

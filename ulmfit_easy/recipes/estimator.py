@@ -30,7 +30,7 @@ from ulmfit_easy.places import members
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.compare import Scores, compare, told
 from ulmfit_easy.recipes.ensemble import ensemble
-from ulmfit_easy.recipes.estimate import estimated_seconds
+from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.inputs import as_array, check_shared, check_type, corpus_of, labels_of, rows_read, texts_of
 from ulmfit_easy.recipes.presets import Preset, get_preset
@@ -163,7 +163,7 @@ class ULMFiT:
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p)
         self._say(f"{len(corpus):,} different texts for the language model, {dls.train.n_rows:,} labelled ones for the "
                   f"classifier{', read from their ends' if backwards else ''}. "
-                  f"Training takes {_minutes(seconds)} on this machine.")
+                  f"Training takes {minutes(seconds)} on this machine.")
         self._say("Language model: " + ("fine-tuned on your texts" if pretrained else "learned from your texts alone"))
         (finetune_lm if pretrained else pretrain_lm)(lm, p)
         self._say("Classifier: the head first, then the layers under it")
@@ -347,9 +347,3 @@ def foreign_to_estimator(path: Path) -> list[str]:
 
 def _way(backwards: bool) -> str:
     return "backwards" if backwards else "forwards"
-
-
-def _minutes(seconds: float) -> str:
-    """A time that was estimated, no more precisely than an estimate is."""
-    minutes = round(seconds / 60)
-    return "less than a minute" if seconds < 40 else "about a minute" if minutes < 2 else f"about {minutes:,} minutes"
