@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FASTAI := .venv-fastai
 TALLIES := $(CURDIR)/$(VENV)/tallies.jsonl
+NBS := nbs
 DEMO_DATA := demo-data/vaderSentiment-2.5.tar.gz
 
 .PHONY: help setup lab demo test test-slow faults lint bench bench-lm clean
@@ -32,8 +33,8 @@ $(VENV)/.lab: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab]'
 	@touch $@
 
-lab: $(VENV)/.lab ## Open JupyterLab on the lessons, with the library of .venv
-	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=nbs $(LAB)
+lab: $(VENV)/.lab ## Open JupyterLab on the lessons; pass it options with LAB="--no-browser --port=8899"
+	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=$(NBS) $(LAB)
 
 test: $(STAMP) ## Run the tests, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadfile

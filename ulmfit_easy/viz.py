@@ -48,9 +48,17 @@ class Live:
 
     def show_html(self, markup: str):
         """Show this HTML, whose text must be escaped."""
-        from IPython.display import HTML
+        self.show(Markup(markup))
 
-        self.show(HTML(markup))
+
+class Markup(str):
+    """HTML for a notebook. Unlike IPython's `HTML` it is nothing where a saved notebook is shown as plain text."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+    def __repr__(self) -> str:
+        return ""
 
 
 def html_table(rows: Sequence[Sequence], columns: Sequence[str]) -> str:

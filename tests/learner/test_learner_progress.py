@@ -42,6 +42,7 @@ def test_a_bar_moves_within_one_output_and_leaves_it_empty(outputs, capsys):
     assert re.findall('value="(\\d)" max="4"', "".join(shown)) == list("01234")
     assert "epoch &lt;1&gt;: 3/4 [" in shown[3] and "loss 2]" in shown[3] and shown[-1] == ""
     assert "".join(capsys.readouterr()) == ""
+    assert shown[1]._repr_html_() == shown[1] and not any(map(repr, shown))  # no "<HTML object>" in plain text
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["of known length", "a stream"])
