@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 import os
 import re
 import shlex
@@ -340,14 +341,31 @@ def test_a_full_disk_is_one_line_without_a_traceback(model, reviews, tmp_path, c
     assert not (tmp_path / "p.csv").exists()
 
 
-def test_warnings_about_the_data_are_one_line_each(reviews, tmp_path, capsys):
-    double = pd.concat([DF, DF.assign(label=DF["label"].tolist()[::-1])])
-    double.to_csv(tmp_path / "d.csv", index=False)
+def test_warnings_about_the_data_are_one_line_each_and_name_the_flag_that_helps(tmp_path, capsys):
+    pos, neg = (DF[DF["label"] == label] for label in ("pos", "neg"))
+    pd.concat([pos[:60], neg[:5], pos[:1].assign(label="neg")]).to_csv(tmp_path / "d.csv", index=False)
     assert run("train", tmp_path / "d.csv", "--seed", 0, "--out", tmp_path / "m") == 0
-    lines = capsys.readouterr().err.splitlines()
-    assert any("another label" in line for line in lines) and all(line.startswith("ulmfit: ") for line in lines)
+    out, err = capsys.readouterr()
+    assert err.count("1 texts have another label than an equal text") == 1
+    assert err.count("the classes are unequal: the largest has ") == err.count("With --class-weight balanced ") == 1
+    assert all(line.startswith("ulmfit: ") for line in err.splitlines())
+    assert out.count(", macro-F1 ") == 2 and " in cross-validation on all 66." in out  # not accuracy alone
     assert run("train", tmp_path / "d.csv", "--seed", 0, "--quiet", "--out", tmp_path / "m") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_model_has_a_card_and_a_record_of_the_same_facts(model):
+    for folder in (model, model / "forwards"):  # by ULMFiT.save and by learn.export
+        card, record = (folder / "README.md").read_text(), json.loads((folder / "training.json").read_text())
+        assert record["data"]["texts to train on"] == 108 and "* texts to train on: 108\n" in card
+        assert list(record["data"]["texts of each class"]) == ["neg", "pos"]
+        phase, = record["training"]["phase"]
+        assert phase["epochs"] == 1 and phase["highest rate"] == pytest.approx(2e-2, rel=0.02)
+        assert "epochs 1, steps " in card and "highest rate 0.0" in card
+        assert record["training"]["date"] in card and f"ulmfit_easy {ulmfit_easy.__version__}" in card
+        assert record["scores"]["accuracy"] >= 0 and "accuracy: " in card
+    scores = json.loads((model / "training.json").read_text())["scores"]
+    assert scores["baseline accuracy"] > 0.5 and scores["baseline"] == "TF-IDF with logistic regression"
 
 
 def test_ctrl_c_stops_with_130_and_no_traceback(reviews, tmp_path, capsys, monkeypatch):

@@ -1,0 +1,88 @@
+"""README.md and README.ko.md: their commands and their Python can be typed as they stand, and do what they say."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ulmfit_easy.apps.cli import parser
+
+ROOT = Path(__file__).parent.parent
+READMES = [ROOT / "README.md", ROOT / "README.ko.md"]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(path, language=""):
+    return [body for kind, body in BLOCK.findall(path.read_text(encoding="utf-8")) if kind == language]
+
+
+def commands(path):
+    """The lines of shell blocks that begin with `ulmfit`, and those after a colon in a comment."""
+    lines = [line for body in blocks(path) for line in body.splitlines()]
+    found = [line.split(" #")[0] for line in lines if line.startswith("ulmfit ")]
+    return found + [m[1] for line in lines if (m := re.search(r"#.*?: (ulmfit .+)", line))]
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+def test_each_command_has_arguments_that_it_takes(path):
+    assert len(commands(path)) >= 8
+    for command in commands(path):
+        parser().parse_args(shlex.split(command)[1:])
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+def test_each_target_of_make_and_each_link_exists(path):
+    text, makefile = path.read_text(encoding="utf-8"), (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^make (\w[\w-]*)|`make (\w[\w-]*)`", text, re.MULTILINE)
+    assert targets and all(re.search(rf"^{a or b}:", makefile, re.MULTILINE) for a, b in targets)
+    for link in re.findall(r"\]\(([^)#]+)", text):
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_both_languages_have_the_same_commands_figures_and_code():
+    english, korean = READMES
+    assert set(commands(english)) <= set(commands(korean))
+    of_both = [[line.split("#")[0].rstrip() for body in blocks(path, "python") for line in body.splitlines()]
+               for path in READMES]
+    assert of_both[0] == of_both[1]
+    tables = [re.findall(r"(?:\.\d\d \.\d\d \.\d\d)", path.read_text(encoding="utf-8")) for path in READMES]
+    assert tables[0] == tables[1] and len(tables[0]) >= 12
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_first_commands_train_a_model_with_a_card_and_predict(tmp_path):
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    toy, *others = commands(READMES[0])[:3]
+    told = ""
+    for command in (f"{toy} --rows 100", *others):
+        words = [sys.executable, "-m", "ulmfit_easy", *shlex.split(command)[1:]]
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        told += done.stdout
+    for part in ("100 rows, 2 classes", "Training takes ", " kept aside: ", "95% interval", "McNemar's exact test",
+                 "in cross-validation on all 100", "different words in your texts",
+                 "Next: ulmfit predict ulmfit-model"):
+        assert part in told, part
+    assert len(pd.read_csv(tmp_path / "predictions.csv")) == 100
+    for folder in (tmp_path / "ulmfit-model", tmp_path / "ulmfit-model" / "forwards"):
+        assert {"README.md", "training.json"} <= {file.name for file in folder.iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_python_blocks_give_what_their_comments_say_for_any_seed(tmp_path):
+    stages, estimator = blocks(READMES[0], "python")
+    assert stages.splitlines()[-1].startswith("clas.predict(") and "model.predict([" in estimator
+    code = re.sub(r"^clas\.predict\(.*?\)(?=\s*#)", r"print(\g<0>)", stages, flags=re.MULTILINE)
+    code += re.sub(r"^model\.predict\(.*?\)(?=\s*#)", r"print(\g<0>)", estimator, flags=re.MULTILINE)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "label='pos'" in done.stdout and "['neg']" in done.stdout
+    assert (tmp_path / "models" / "tuned.safetensors").exists() and (tmp_path / "my-model" / "README.md").exists()
