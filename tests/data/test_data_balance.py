@@ -24,6 +24,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Ids:
+    pad_id = 1
+
     def __init__(self, lengths):
         self.lengths = np.array(lengths, dtype=np.int64)
 

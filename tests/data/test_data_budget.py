@@ -11,6 +11,8 @@ from ulmfit_easy.errors import TrainingError
 
 
 class Ids:
+    pad_id = 1
+
     def __init__(self, lengths):
         self.lengths = np.array(lengths, dtype=np.int64)
 

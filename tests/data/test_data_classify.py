@@ -5,11 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit_easy.data.classify import ClassifierDataLoader
-from ulmfit_easy.text.special import PAD_ID
 
 
 class Ids:
     """Document i has as many tokens as asked; they count up from 100 * i + 10."""
+
+    pad_id = 4
 
     def __init__(self, lengths):
         self.lengths = np.array(lengths, dtype=np.int64)
@@ -40,7 +41,7 @@ def test_each_text_comes_once_whole_with_its_length_and_target(lengths, bs, shuf
         assert ids.dtype == n.dtype == y.dtype == torch.int64 and ids.shape[1] == n.max()
         for row, length, i in zip(ids, n.tolist(), y.tolist(), strict=True):
             text = dl.ids[i][::-1] if backwards else dl.ids[i]
-            assert row[:length].tolist() == text.tolist() and (row[length:] == PAD_ID).all()
+            assert row[:length].tolist() == text.tolist() and (row[length:] == dl.ids.pad_id).all()
         seen += y.tolist()
     assert sorted(seen) == list(range(len(lengths)))
 
@@ -104,7 +105,7 @@ def test_targets_of_any_shape_keep_to_their_rows():
 
 def test_a_text_without_tokens_is_a_row_of_padding():
     ids, n = next(iter(loader([0], bs=2)))
-    assert ids.tolist() == [[PAD_ID]] and n.tolist() == [0]
+    assert ids.tolist() == [[Ids.pad_id]] and n.tolist() == [0]
 
 
 def test_an_unshuffled_loader_has_a_fixed_order_and_leaves_the_other_as_it_was():
@@ -122,7 +123,7 @@ def test_a_start_in_the_middle_of_an_epoch_equals_skipping_and_reads_no_skipped_
     batches, following = list(a), list(a)
     b.load_state_dict({"seed": 0, "epoch": 1, "position": position})
     read, ids = [], b.ids
-    b.ids = type("Counted", (), {"__getitem__": lambda _, i: read.append(i) or ids[i]})()
+    b.ids = type("Counted", (Ids,), {"__getitem__": lambda _, i: read.append(i) or ids[i]})([])
     found = list(b)
     assert [t.tolist() for batch in found for t in batch] == [t.tolist() for batch in batches[position:] for t in batch]
     assert len(read) == sum(len(ids) for ids, _ in found) and len(b) == len(batches)

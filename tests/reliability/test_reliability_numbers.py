@@ -43,7 +43,7 @@ from ulmfit_easy.models.dropout import WeightDropout
 from ulmfit_easy.models.pooling import masked_concat_pool
 from ulmfit_easy.models.softmax import LMDecoder, lm_cross_entropy
 from ulmfit_easy.text import workers
-from ulmfit_easy.text.special import PAD_ID, SPECIAL_TOKENS
+from ulmfit_easy.text.special import PAD, SPECIAL_TOKENS
 
 TINY = dict(emb_sz=8, n_hid=12, n_layers=2)
 SLOW = pytest.mark.slow
@@ -314,7 +314,7 @@ def test_pad_and_other_control_ids_in_a_row_never_change_another_row():
     model = get_text_classifier(AWD_LSTM, 50, 3, seq_len=5, config=TINY).eval()
     ids, lengths = torch.randint(9, 50, (4, 22)), torch.tensor([22, 22, 13, 7])
     for row, length in enumerate(lengths):
-        ids[row, length:] = PAD_ID
+        ids[row, length:] = SPECIAL_TOKENS.index(PAD)
     with torch.no_grad():
         expected, tried, changed = model(ids, lengths).logits, 0, 0
         for token in range(len(SPECIAL_TOKENS)):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.text import rules
 from ulmfit_easy.text.rules import DEFAULT_RULES, replace_space
-from ulmfit_easy.text.special import FAKE, PAD_ID, SPECIAL_TOKENS, neutralize
+from ulmfit_easy.text.special import FAKE, SPECIAL_TOKENS, neutralize
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab, detokenize
 from ulmfit_easy.text.words import BaseTokenizer, _Chunks
@@ -189,7 +189,7 @@ def test_no_control_token_comes_in_by_any_place_of_a_text():
                     tokens = TOKENIZER(row)
                     plain = TOKENIZER(eval_plain(row, form))
                     tried += 1
-                    forged += (PAD_ID in ids(tokens).tolist() or tokens.count("xxbos") != 1
+                    forged += (VOCAB.pad_id in ids(tokens).tolist() or tokens.count("xxbos") != 1
                                or {"xxeos", "xxunk"} & set(tokens) != set()
                                or tokens.count("xxfld") != plain.count("xxfld"))
     tally("T4", "control tokens typed by a user", tried, forged, "texts", "forged")

@@ -16,7 +16,7 @@ from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_texts
 from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.text import subword
-from ulmfit_easy.text.special import SPECIAL_TOKENS, UNK_ID
+from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.subword import SentencePieceTokenizer, SubwordTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab
@@ -78,9 +78,9 @@ def test_tokens_do_not_depend_on_how_texts_are_batched(texts, batch):
 def test_all_tokens_are_known_and_other_characters_are_unknown():
     assert len(TOK.itos) == 200 and tuple(TOK.itos[:9]) == SPECIAL_TOKENS and len(set(TOK.itos)) == 200
     ids = Numericalize(Vocab(TOK.itos))
-    assert all((ids(tokens) != UNK_ID).all() for tokens in TOK.pipe(toy_texts(200, seed=1)))
+    assert all((ids(tokens) != ids.vocab.unk_id).all() for tokens in TOK.pipe(toy_texts(200, seed=1)))
     tokens = TOK("the 的 soup")
-    assert [t for t, i in zip(tokens, ids(tokens), strict=True) if i == UNK_ID] == ["的"]
+    assert [t for t, i in zip(tokens, ids(tokens), strict=True) if i == ids.vocab.unk_id] == ["的"]
     assert Tokenizer().itos is None
 
 

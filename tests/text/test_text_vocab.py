@@ -1,5 +1,6 @@
 """vocab.py: the classic order, a vocabulary that never grows, and a correct way back to text."""
 
+import json
 import pickle
 from collections import Counter
 
@@ -63,6 +64,32 @@ def test_a_vocab_is_like_a_list_frozen_and_hashable():
 def test_an_unusable_vocab_is_refused(itos):
     with pytest.raises(VocabError, match="E303"):
         Vocab(itos)
+
+
+BERT = ["[PAD]", *(f"w{i}" for i in range(99)), "[UNK]", "[CLS]", "a"]
+ROLES = {"unk": "[UNK]", "pad": "[PAD]", "bos": "[CLS]"}
+
+
+def test_a_vocab_knows_its_own_special_tokens():
+    vocab = Vocab(BERT, ROLES)
+    assert (vocab.pad_id, vocab.unk_id, vocab.specials) == (0, 100, ROLES)
+    assert vocab.ids(["a", "xxpad", "[PAD]", "new"]).tolist() == [102, 100, 0, 100]
+    assert repr(vocab) == "Vocab(103 tokens: 'w0', 'w1', 'w2', 'w3' (and 96 more))"
+    other = Vocab(BERT, {**ROLES, "unk": "w0"})
+    assert vocab != other and vocab == BERT and len({vocab.sha256, other.sha256, Vocab(BERT, ROLES).sha256}) == 2
+
+
+@pytest.mark.parametrize("vocab", [Vocab(make_vocab(COUNT)), Vocab(BERT, ROLES)], ids=["classic", "own"])
+def test_a_vocab_is_restored_from_its_pickle_and_its_config(vocab):
+    for copy in (pickle.loads(pickle.dumps(vocab)), Vocab.from_config(json.loads(json.dumps(vocab.config())))):
+        assert (copy, copy.specials, copy.sha256) == (vocab, vocab.specials, vocab.sha256)
+
+
+@pytest.mark.parametrize("specials", [{}, {"unk": "[UNK]"}, {"unk": "[UNK]", "pad": "xxpad"},
+                                      {"unk": "[UNK]", "pad": "[PAD]", "bos": "<s>"}, {"unk": "[UNK]", "pad": 0}, 5])
+def test_special_tokens_that_a_vocab_lacks_are_refused(specials):
+    with pytest.raises(VocabError, match="E303"):
+        Vocab.from_config({"itos": BERT, "specials": specials})
 
 
 def test_unknown_tokens_become_xxunk_and_never_grow_the_vocab():

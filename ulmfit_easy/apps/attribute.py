@@ -16,7 +16,7 @@ from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import given_texts
-from ulmfit_easy.text.special import BOS, UNK_ID
+from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.viz import escape, html_tokens, in_notebook, printable, text_tokens
 
 READINGS = 200  # of a text, at most, unless the caller names a window
@@ -103,11 +103,12 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
         return [explain(learn, one, target, **options) for one in _checked(learn, texts)]
     text, = _checked(learn, texts)
     tokens, ids = learn.dls.tokenizer(text), learn.dls.prepare.ids([text])[0]  # T strings, (T,)
-    first = int(tokens[:1] == [BOS])
+    vocab = learn.dls.text_vocab
+    first = int(tokens[:1] == [vocab.specials.get("bos")])
     window = window or max(1, -(-len(ids) // READINGS))
     starts = range(first, len(ids), window) if method == "occlusion" else ()
     spans = [(0, 0), *((i, min(i + window, len(ids))) for i in starts)]  # the whole text, then N windows
-    variants = ClassifierDataLoader(Occluded(ids, spans, baseline == "delete"), range(len(spans)), bs=bs,
+    variants = ClassifierDataLoader(Occluded(ids, spans, vocab, baseline == "delete"), range(len(spans)), bs=bs,
                                     backwards=learn.dls.backwards, device=learn.dls.device)
     model = evaluated(learn.model)
     outputs = raw_predictions(model, variants).double()  # (1 + N, C)
@@ -147,14 +148,15 @@ def _logits(learn, outputs: Tensor) -> Tensor:
 class Occluded:
     """One text with one span of it hidden after another: N variants, made when read, for a `ClassifierDataLoader`."""
 
-    def __init__(self, ids: np.ndarray, spans: Sequence[tuple[int, int]], delete: bool = False):
+    def __init__(self, ids: np.ndarray, spans: Sequence[tuple[int, int]], vocab: Vocab, delete: bool = False):
         self.ids, self.spans, self.delete = ids, spans, delete
+        self.pad_id, self.unk_id = vocab.pad_id, vocab.unk_id
         sizes = np.array([stop - start for start, stop in spans], dtype=np.int64)  # (N,)
         self.lengths = len(ids) - sizes * delete  # (N,)
 
     def __getitem__(self, i: int) -> np.ndarray:
         start, stop = self.spans[i]
-        hidden = np.full(0 if self.delete else stop - start, UNK_ID, dtype=self.ids.dtype)
+        hidden = np.full(0 if self.delete else stop - start, self.unk_id, dtype=self.ids.dtype)
         return np.concatenate([self.ids[:start], hidden, self.ids[stop:]])
 
 

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.models.classifier import SentenceOutput
-from ulmfit_easy.text.special import UNK_ID
 
 
 def integrated_gradients(learn, model, ids: np.ndarray, score: Callable, first: int, n_steps: int,
@@ -26,7 +25,7 @@ def integrated_gradients(learn, model, ids: np.ndarray, score: Callable, first: 
     """
     captum = optional_package("captum.attr")
     unknown = ids.copy()
-    unknown[first:] = UNK_ID
+    unknown[first:] = learn.dls.text_vocab.unk_id
     if learn.dls.backwards:
         ids, unknown = ids[::-1], unknown[::-1]
     pair = np.stack([ids, unknown]).astype(np.int64)  # (2, T)

@@ -164,7 +164,7 @@ def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *,
     """
     path = Path(path)
     with atomic_folder(path, foreign_to_bundle) as tmp:
-        write_json(tmp / FILES[1], list(vocab))
+        write_json(tmp / FILES[1], vocab.config())
         write_json(tmp / FILES[2], {"format": FORMAT, **config, "made_with": versions()})
         save_weights(tmp / FILES[0], weights, half=half, vocab_sha256=vocab.sha256,
                      config_sha256=_config_sha256(read_json(tmp / FILES[2])))
@@ -198,16 +198,16 @@ def load_bundle(path, device="cpu") -> Bundle:
     existing(path)
     for name in FILES:
         existing(path / name)
-    config, itos = read_json(path / FILES[2], 16 << 20), read_json(path / FILES[1])
-    if not (isinstance(config, dict) and isinstance(itos, list) and all(isinstance(t, str) for t in itos)):
-        raise FileError("E401", received=f"{path} with a config or vocabulary of the wrong kind",
-                        expected="an object of settings and a list of words", fix="export the learner again")
+    config = read_json(path / FILES[2], 16 << 20)
+    if not isinstance(config, dict):
+        raise FileError("E401", received=f"{path} with a config of the wrong kind",
+                        expected="an object of settings", fix="export the learner again")
     if type(config.get("format")) is not int or not 1 <= config["format"] <= FORMAT:
         raise FileError("E401", received=f"{path} in format {config.get('format')!r:.20}, made with "
                         f"{config.get('made_with')!r:.99}", expected=f"format {FORMAT}, as {versions()} writes it",
                         fix="load it with the version of ulmfit_easy that wrote it, or a newer one")
     weights, metadata = load_weights(path / FILES[0], device)
-    vocab = Vocab(itos)
+    vocab = Vocab.from_config(read_json(path / FILES[1]))
     if metadata.get("vocab_sha256") != vocab.sha256:
         raise FileError("E402", received=f"{path} with a vocabulary of SHA-256 {vocab.sha256[:12]}",
                         expected=f"the one the weights were trained with, {str(metadata.get('vocab_sha256'))[:12]}",

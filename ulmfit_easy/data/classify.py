@@ -12,7 +12,6 @@ from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.order import EpochOrder
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.files import sha256_bytes
-from ulmfit_easy.text.special import PAD_ID
 
 POOL = 50  # batches whose rows are sorted together: alike in length, yet new company each epoch
 
@@ -29,7 +28,7 @@ class ClassifierDataLoader(EpochOrder):
     like length meet anew each epoch, and the number of batches stays.
 
     Args:
-        ids: an `IdStore`.
+        ids: an `IdStore`, or anything with its `lengths`, `pad_id` and `ids[i]`.
         rows: the documents, (N,).
         targets: N rows, in the order of `rows`.
         backwards: read each text from its end; padding stays on the right.
@@ -119,7 +118,7 @@ class ClassifierDataLoader(EpochOrder):
 
     def _batch(self, positions: np.ndarray) -> tuple[Tensor, ...]:
         lengths = self.lengths[positions]  # (B,)
-        ids = np.full((len(positions), max(1, lengths.max())), PAD_ID, dtype=np.int64)  # (B, T)
+        ids = np.full((len(positions), max(1, lengths.max())), self.ids.pad_id, dtype=np.int64)  # (B, T)
         for row, (position, n) in enumerate(zip(positions, lengths, strict=True)):
             doc = self.ids[self.rows[position]]  # (n,)
             ids[row, :n] = doc[::-1] if self.backwards else doc

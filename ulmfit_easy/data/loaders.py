@@ -2,6 +2,7 @@
 
 import csv
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_table
 from ulmfit_easy.data.targets import CategoryTarget, read_labels
 from ulmfit_easy.errors import FileError, TextError, TrainingError, refuse_unknown, some
+from ulmfit_easy.text.special import CLASSIC
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab, add_words, make_vocab
@@ -85,7 +87,7 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
         warn_of_language(source.texts, tokenizer.setup(some_of(source.texts, train)))
     store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True, n_workers=n_workers)
     if text_vocab is None:
-        text_vocab = tokenizer.itos or add_words(make_vocab(store.count(train), min_freq, max_vocab), more_words)
+        text_vocab = tokenizer.itos or _vocab_of(store.count(train), min_freq, max_vocab, more_words)
     vocab = text_vocab if isinstance(text_vocab, Vocab) else Vocab(text_vocab)
     ids = store.numericalize(vocab)
     warn_of_duplicates(source.texts, train, valid, rows, source.labels)
@@ -105,6 +107,12 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
         valid_dl = ClassifierDataLoader(ids, valid, y_valid, max_tokens=max_tokens, **for_valid)
     prepare = Preparation(tokenizer, vocab, target, **sizes, **source.names)
     return cls(train_dl, valid_dl, path=path, device=device, prepare=prepare)
+
+
+def _vocab_of(count: Counter, min_freq: int, max_vocab: int, more_words: Sequence[str]) -> Vocab:
+    """Return a vocabulary of the most common tokens and `more_words`, which bring their special tokens if a `Vocab`."""
+    specials = getattr(more_words, "specials", CLASSIC)
+    return Vocab(add_words(make_vocab(count, min_freq, max_vocab, tuple(specials.values())), more_words), specials)
 
 
 def _check_batching(is_lm, balanced, weights, max_tokens, bptt_jitter):

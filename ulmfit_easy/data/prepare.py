@@ -13,7 +13,7 @@ from ulmfit_easy.data.targets import TARGETS, RegressionTarget, read_labels
 from ulmfit_easy.errors import FileError, TextError, some
 from ulmfit_easy.text.given import given_texts, is_row
 from ulmfit_easy.text.tokenizers import Tokenizer
-from ulmfit_easy.text.vocab import Numericalize, Vocab
+from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.values import MOST, count, each, flag, name, names, one_of, or_none, rows, text
 from ulmfit_easy.viz import show_table
 
@@ -21,8 +21,8 @@ from ulmfit_easy.viz import show_table
 class MemoryIds:
     """Ids of new texts, read like an `IdStore` but never on disk: one text is ready in 0.1 ms, not in 50."""
 
-    def __init__(self, docs: Iterable[np.ndarray]):
-        self.docs = list(docs)
+    def __init__(self, docs: Iterable[np.ndarray], pad_id: int):
+        self.docs, self.pad_id = list(docs), pad_id
         self.lengths = np.array([len(doc) for doc in self.docs], dtype=np.int64)  # (N,)
 
     def __getitem__(self, i: int) -> np.ndarray:
@@ -104,7 +104,7 @@ class Preparation:
         if len(items) == 0:
             raise TextError("E104", received="no items", expected="one text or more", fix="give texts")
         texts, _ = clean_texts(self._text_columns(items))
-        return MemoryIds(map(Numericalize(self.vocab), self.tokenizer.pipe(texts)))
+        return MemoryIds(map(self.vocab.ids, self.tokenizer.pipe(texts)), self.vocab.pad_id)
 
     def is_one_text(self, item) -> bool:
         """True if an item is a text by itself: a string, or a tuple of fields if texts have several."""

@@ -20,7 +20,6 @@ from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.learner.metric import as_metric
 from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.reprs import described
-from ulmfit_easy.text.special import FAKE, SPECIAL_TOKENS
 from ulmfit_easy.viz import escape, html_table
 
 
@@ -142,17 +141,16 @@ def predict(learn, item, with_input=False):
 
 def warn_of_no_words(dl):
     """Warn of the texts of a loader without a word that the model knows: empty ones too."""
-    itos = dl.prepare.vocab.itos
-    if rows := [i for i, ids in enumerate(dl.ids.docs) if not any(_is_word(itos[j]) for j in ids)]:
+    itos, special = dl.prepare.vocab.itos, {*dl.prepare.vocab.specials.values()}
+    if rows := [i for i, ids in enumerate(dl.ids.docs) if not any(_is_word(itos[j], special) for j in ids)]:
         texts = "a text" if len(rows) == 1 else f"{len(rows):,} texts"
         warnings.warn(f"{texts} without a known word ({'row' if len(rows) == 1 else 'rows'} {some(rows)}): the "
                       "prediction is no more than a guess", stacklevel=4)
 
 
-def _is_word(token: str) -> bool:
-    """Tell a word, a number or a symbol from control tokens, punctuation and the mark of a blank."""
-    is_control = token in SPECIAL_TOKENS or token == FAKE
-    return not is_control and not all(unicodedata.category(c)[0] == "P" for c in token.strip("\u2581"))
+def _is_word(token: str, special: set[str]) -> bool:
+    """Tell a word, a number or a symbol from special tokens, punctuation and the mark of a blank."""
+    return token not in special and not all(unicodedata.category(c)[0] == "P" for c in token.strip("\u2581"))
 
 
 @torch.no_grad()

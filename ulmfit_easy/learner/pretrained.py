@@ -20,7 +20,7 @@ from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.models.archs import Arch, get_arch, plain_config, sizes_of
 from ulmfit_easy.models.remap import WordVectors, match_embeds
 from ulmfit_easy.terminal import say
-from ulmfit_easy.text.special import FAKE, SPECIAL_TOKENS
+from ulmfit_easy.text.special import FAKE
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.words import SpacyTokenizer
 
@@ -104,9 +104,13 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: Arch, con
 
 
 def with_sizes(theirs: dict | None, config: dict | None, defaults: dict) -> dict:
-    """`config` with plain values, after what another model's has for the keys of `defaults`, dropouts aside."""
+    """`config` with plain values, after what another model's has for the keys of `defaults`, dropouts aside.
+
+    `pad_token` is left out, because the vocabulary decides it.
+    """
     theirs = {k: v for k, v in (theirs or {}).items() if k in defaults and not k.endswith("_p")}
-    return {**theirs, **plain_config(config or {}, defaults)}
+    sizes = {**theirs, **plain_config(config or {}, defaults)}
+    return {k: v for k, v in sizes.items() if k != "pad_token"}
 
 
 def find_pair(fnames, folder: Path, arch: Arch, dls) -> PretrainedLM:
@@ -123,18 +127,18 @@ def find_pair(fnames, folder: Path, arch: Arch, dls) -> PretrainedLM:
     if not (json_list.exists() or pickled.exists()):
         raise FileError("E404", received=f"the weights {name} without {json_list} or {pickled.name}",
                         expected="the words of the model",
-                        fix=f"write them: json.dump(list(dls.text_vocab), open({str(json_list)!r}, 'w'))")
+                        fix=f"write them: json.dump(dls.text_vocab.config(), open({str(json_list)!r}, 'w'))")
     if (theirs := folder / f"{name}.pth").exists():
         _, vocab, weights = load_foreign(theirs, pickled)
         backwards = None
     else:
         weights, metadata = load_weights(folder / f"{name}.safetensors")
         weights = {k.removeprefix("model."): v for k, v in weights.items() if not k.startswith("opt.")}
-        vocab = Vocab(read_json(json_list) if json_list.exists() else read_words(pickled))
+        vocab = Vocab.from_config(read_json(json_list) if json_list.exists() else read_words(pickled))
         if metadata.get("vocab_sha256", vocab.sha256) != vocab.sha256:
             raise FileError("E402", received=f"the words {words} for the weights {name}", expected="the words that "
                             "these weights were trained with",
-                            fix="write list(dls.text_vocab) of the learner that saved them")
+                            fix="write dls.text_vocab.config() of the learner that saved them")
         backwards = metadata.get("backwards")
     sizes = sizes_of(weights)
     if sizes.pop("arch", None) != arch.name:
@@ -213,7 +217,7 @@ def words_of(dls) -> Counter:
     """
     store = getattr(getattr(dls.train, "ids", None), "store", None)
     count = Counter(dict.fromkeys(dls.text_vocab, 1)) if store is None else store.count()
-    for token in (*SPECIAL_TOKENS, FAKE):
+    for token in (*dls.text_vocab.specials.values(), FAKE):
         count.pop(token, None)
     return count
 

@@ -11,7 +11,6 @@ import torch
 from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.models.softmax import lm_cross_entropy
 from ulmfit_easy.text.given import given_texts
-from ulmfit_easy.text.special import PAD_ID, UNK_ID
 
 
 class TextScore(NamedTuple):
@@ -43,8 +42,7 @@ def logprob(learn, texts, bs: int = 64):
 
 
 def _stream(learn, texts: Iterable[str], bs: int) -> Iterator[TextScore]:
-    stoi = learn.dls.text_vocab.stoi
-    docs = (np.array([stoi.get(t, UNK_ID) for t in tokens]) for tokens in learn.dls.tokenizer.pipe(texts))
+    docs = map(learn.dls.text_vocab.ids, learn.dls.tokenizer.pipe(texts))
     while batch := list(islice(docs, bs)):
         if learn.dls.backwards:
             batch = [d[::-1].copy() for d in batch]
@@ -54,9 +52,9 @@ def _stream(learn, texts: Iterable[str], bs: int) -> Iterator[TextScore]:
 @torch.no_grad()
 def score_ids(learn, docs: list[np.ndarray]) -> list[TextScore]:
     """A `TextScore` for each document of one batch, given as ids (T,) in the order in which the model reads."""
-    device, seq_len = learn.dls.device, learn.dls.seq_len
+    device, seq_len, vocab = learn.dls.device, learn.dls.seq_len, learn.dls.text_vocab
     lengths = torch.tensor([len(d) for d in docs], device=device)  # (B,)
-    ids = torch.full((len(docs), int(lengths.max())), PAD_ID, device=device)  # (B, T)
+    ids = torch.full((len(docs), int(lengths.max())), vocab.pad_id, device=device)  # (B, T)
     for row, doc in zip(ids, docs, strict=True):
         row[: len(doc)] = torch.from_numpy(doc)
     total, hidden, model = torch.zeros(len(docs), dtype=torch.float64, device=device), None, evaluated(learn.model)
@@ -68,5 +66,5 @@ def score_ids(learn, docs: list[np.ndarray]) -> list[TextScore]:
         nll = lm_cross_entropy(output, yb, reduction="none")  # (B, t)
         real = torch.arange(start + 1, start + 1 + yb.shape[1], device=device) < lengths.unsqueeze(1)  # (B, t)
         total -= nll.double().where(real, 0.0).sum(1)
-    unknown = ((ids == UNK_ID) & (torch.arange(ids.shape[1], device=device) > 0)).sum(1)
+    unknown = ((ids == vocab.unk_id) & (torch.arange(ids.shape[1], device=device) > 0)).sum(1)
     return [TextScore(float(p), max(int(n) - 1, 0), int(u)) for p, n, u in zip(total, lengths, unknown, strict=True)]

@@ -232,7 +232,7 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
     config = with_sizes(found and found.model["config"], config, get_arch(arch).lm_config)
     options = {"config": config, **checked(language_model.SETTINGS, drop_mult=drop_mult, softmax=softmax)}
     settings = {"kind": "language_model", "arch": get_arch(arch).name, "model": options}
-    model = get_language_model(arch, len(dls.text_vocab), **options)
+    model = get_language_model(arch, len(dls.text_vocab), pad_idx=dls.text_vocab.pad_id, **options)
     kwargs = {"loss_func": loss_for("lm"), "splitter": get_arch(arch).lm_split, **kwargs}
     learn = LMLearner(dls, model, settings=settings, **kwargs)
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
@@ -283,7 +283,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
         classifier.SETTINGS, seq_len=seq_len, drop_mult=drop_mult, lin_ftrs=lin_ftrs, ps=ps, max_len=max_len,
         y_range=y_range, pool_words=pool_words, n_class=_outputs(dls, n_out))}
     settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
-    model = get_text_classifier(arch, len(dls.text_vocab), **options)
+    model = get_text_classifier(arch, len(dls.text_vocab), pad_idx=dls.text_vocab.pad_id, **options)
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": loss_for(dls.task, weights), "splitter": get_arch(arch).clas_split, **kwargs}
     learn = TextLearner(dls, model, settings=settings, **kwargs)

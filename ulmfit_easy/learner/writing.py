@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.models.generate import generate
-from ulmfit_easy.text.special import BOS, FAKE, PAD, UNK, UNK_ID
+from ulmfit_easy.text.special import FAKE
 
 
 def write(learn, text, n_words: int, no_unk: bool = True, decoder=None, stop: str | Collection[str] = (),
@@ -12,7 +12,7 @@ def write(learn, text, n_words: int, no_unk: bool = True, decoder=None, stop: st
     """See `LMLearner.predict`; `options` are those of `generate`."""
     vocab, (texts, alone) = learn.dls.text_vocab, learn.dls.given(text)
     prompts = [_prompt(tokens, learn) for tokens in learn.dls.tokenizer.pipe(texts)]
-    never = {PAD, FAKE} | ({UNK} if no_unk else set())
+    never = {vocab.specials["pad"], FAKE} | ({vocab.specials["unk"]} if no_unk else set())
     added = generate(learn.model, prompts, n_words, banned=[i for i, token in enumerate(vocab) if token in never],
                      stop=_stop_ids(stop, vocab), num_samples=num_samples or 1, **options)
     decoder = decoder or learn.dls.tokenizer.detokenize
@@ -28,9 +28,10 @@ def write(learn, text, n_words: int, no_unk: bool = True, decoder=None, stop: st
 
 def _prompt(tokens: list[str], learn) -> list[int]:
     """The ids of a prompt in the order in which the model reads."""
-    if learn.dls.backwards and len(tokens) > 1 and tokens[0] == BOS:
+    vocab = learn.dls.text_vocab
+    if learn.dls.backwards and len(tokens) > 1 and tokens[0] == vocab.specials.get("bos"):
         tokens = tokens[1:]  # read from the end, it would close the text: nothing comes before
-    ids = [learn.dls.text_vocab.stoi.get(token, UNK_ID) for token in tokens]
+    ids = vocab.ids(tokens).tolist()
     return ids[::-1] if learn.dls.backwards else ids
 
 

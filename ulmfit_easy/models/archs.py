@@ -80,12 +80,12 @@ def plain_config(config: dict, defaults: dict) -> dict:
     return checked(checks, **config)
 
 
-def resolve_config(defaults: dict, config: dict | None, drop_mult: float) -> dict:
-    """`defaults` updated by `config`, with every dropout (`*_p`) multiplied by `drop_mult`.
+def resolve_config(defaults: dict, config: dict | None, drop_mult: float, pad_idx: int = 1) -> dict:
+    """`defaults` updated by `pad_idx` and `config`, with every dropout (`*_p`) multiplied by `drop_mult`.
 
     Raises E502 on a name that is not in `defaults`, a dropout outside 0-1, or `bidir=True`.
     """
-    config = plain_config(config or {}, defaults)
+    config = {**({"pad_token": pad_idx} if "pad_token" in defaults else {}), **plain_config(config or {}, defaults)}
     merged = {k: v * drop_mult if k.endswith("_p") else v for k, v in {**defaults, **config}.items()}
     if wrong := {k: v for k, v in merged.items() if k.endswith("_p") and not 0 <= v < 1}:
         raise TrainingError("E502", received=f"dropouts {wrong} after drop_mult={drop_mult}",

@@ -193,7 +193,7 @@ def get_text_classifier(arch: type[nn.Module] | str, vocab_sz: int, n_class: int
     Raises: E502 for an unknown architecture, config key or impossible value.
     """
     known = get_arch(arch)
-    config = resolve_config(known.clas_config, {"pad_token": pad_idx, **(config or {})}, drop_mult)
+    config = resolve_config(known.clas_config, config, drop_mult, pad_idx)
     lin_ftrs = [50] if lin_ftrs is None else list(lin_ftrs)
     ps = [config.pop("output_p"), *([0.1] * len(lin_ftrs) if ps is None else ps)]
     encoder = known.cls(vocab_sz, **config)

@@ -24,7 +24,7 @@ class LanguageModel(nn.Sequential):
 
 
 def get_language_model(arch: type[nn.Module] | str, vocab_sz: int, config: dict | None = None,
-                       drop_mult: float = 1.0, *, softmax: str = "full") -> LanguageModel:
+                       drop_mult: float = 1.0, *, softmax: str = "full", pad_idx: int = 1) -> LanguageModel:
     """A fresh language model with the encoder `arch`.
 
     Args:
@@ -32,10 +32,11 @@ def get_language_model(arch: type[nn.Module] | str, vocab_sz: int, config: dict 
         config: changes to the architecture's own config (`awd_lstm_lm_config`), by the same names.
         drop_mult: factor on every dropout; less text wants more. 1 is the config as it stands, 0 no dropout.
         softmax: how it is trained, "full" or "sampled", see `LMDecoder`.
+        pad_idx: id of the padding token; `config["pad_token"]` goes before it.
     Raises: E502 for an unknown architecture, config key or softmax, or an impossible dropout.
     """
     known = get_arch(arch)
-    config = resolve_config(known.lm_config, config, drop_mult)
+    config = resolve_config(known.lm_config, config, drop_mult, pad_idx)
     tie, output_p, bias = (config.pop(k) for k in ("tie_weights", "output_p", "out_bias"))
     encoder = known.cls(vocab_sz, **config)
     tied = encoder.encoder if tie else None

@@ -10,7 +10,6 @@ from ulmfit_easy.errors import TextError
 from ulmfit_easy.learner.score import score_ids
 from ulmfit_easy.learner.text import LMLearner
 from ulmfit_easy.text.given import given_texts
-from ulmfit_easy.text.special import UNK_ID
 
 WINDOW = 1 << 19  # tokens that are sorted by length and batched together
 PADDED = 1 << 17  # tokens of a batch, padding included, unless one document has more
@@ -72,11 +71,11 @@ def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore
 
 def _ids(learn, texts) -> Iterator[tuple[np.ndarray, int]]:
     """Each document as ids (T,) in reading order, with the characters of its unknown tokens but the first."""
-    stoi, step = learn.dls.text_vocab.stoi, -1 if learn.dls.backwards else 1
+    vocab, step = learn.dls.text_vocab, -1 if learn.dls.backwards else 1
     for tokens in learn.dls.tokenizer.pipe(texts):
         tokens = tokens[::step]
-        ids = np.fromiter((stoi.get(t, UNK_ID) for t in tokens), np.int64)
-        yield ids, sum(len(tokens[i]) for i in np.flatnonzero(ids == UNK_ID) if i)
+        ids = vocab.ids(tokens)
+        yield ids, sum(len(tokens[i]) for i in np.flatnonzero(ids == vocab.unk_id) if i)
 
 
 def _batches(docs: Iterable[tuple[np.ndarray, int]], bs: int) -> Iterator[list[tuple[np.ndarray, int]]]:

@@ -8,8 +8,9 @@ import re
 UNK, PAD, BOS, EOS, FLD = "xxunk", "xxpad", "xxbos", "xxeos", "xxfld"
 TK_REP, TK_WREP, TK_UP, TK_MAJ = "xxrep", "xxwrep", "xxup", "xxmaj"
 
-SPECIAL_TOKENS = (UNK, PAD, BOS, EOS, FLD, TK_REP, TK_WREP, TK_UP, TK_MAJ)  # their ids are 0..8
-UNK_ID, PAD_ID = SPECIAL_TOKENS.index(UNK), SPECIAL_TOKENS.index(PAD)
+CLASSIC = {"unk": UNK, "pad": PAD, "bos": BOS, "eos": EOS, "fld": FLD, "rep": TK_REP, "wrep": TK_WREP, "up": TK_UP,
+           "maj": TK_MAJ}  # the special tokens of a `Vocab` by their roles, unless it is given others
+SPECIAL_TOKENS = tuple(CLASSIC.values())
 FAKE = "xxfake"  # fills a vocabulary up to a multiple of 8; no text ever gets its id
 
 # The rules lower the text later, so every character that becomes one of these letters counts: the capitals

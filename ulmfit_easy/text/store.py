@@ -20,7 +20,6 @@ from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.places import clear_left, hidden_folder, members, writable
 from ulmfit_easy.text.fingerprint import Undescribed
-from ulmfit_easy.text.special import UNK_ID
 from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer, fields_of
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.workers import encode
@@ -175,12 +174,12 @@ class TokenStore:
 class IdStore:
     """The documents of a `TokenStore` as ids of a vocabulary: `ids[i]` is document `i`, (T,) int32.
 
-    Nothing is copied but what is read. Tokens outside the vocabulary read as `xxunk`, 0.
+    Nothing is copied but what is read. Tokens outside the vocabulary read as its `unk_id`.
     """
 
     def __init__(self, store: TokenStore, vocab: Vocab):
-        self.store, self.vocab = store, vocab
-        self.lut = np.fromiter((vocab.stoi.get(token, UNK_ID) for token in store.lexicon), np.int32)
+        self.store, self.vocab, self.pad_id = store, vocab, vocab.pad_id
+        self.lut = vocab.ids(store.lexicon)
         self.offsets, self.lengths, self.n_tokens = store.offsets, store.lengths, store.n_tokens
 
     def __len__(self) -> int:
@@ -202,7 +201,7 @@ class IdStore:
     def unk_rate(self, rows: Sequence[int] | None = None) -> float:
         """The share of tokens that are unknown, in all documents or in some; 0 where there are no tokens."""
         counts, _ = self.store.counts(rows)
-        return float(counts[self.lut == UNK_ID].sum() / max(1, counts.sum()))
+        return float(counts[self.lut == self.vocab.unk_id].sum() / max(1, counts.sum()))
 
 
 def _hash_of(texts) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.errors import VocabError, some
 from ulmfit_easy.files import sha256_bytes
-from ulmfit_easy.text.special import BOS, EOS, FAKE, PAD, SPECIAL_TOKENS, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK_ID
+from ulmfit_easy.text.special import BOS, CLASSIC, EOS, FAKE, PAD, SPECIAL_TOKENS, TK_MAJ, TK_REP, TK_UP, TK_WREP
 
 MAX_REPEAT = 1000  # so that `xxrep 100000000 a` cannot fill the memory
 
@@ -54,26 +54,55 @@ class Vocab(TellsAbsent, Sequence):
     `vocab[5]`, `vocab.stoi["the"]`, `"the" in vocab`, `len(vocab)`, `vocab == other`. `stoi` knows no
     `xxfake`, so that no text gets its id.
 
-    Raises: VocabError E303 unless the nine special tokens come first and every token is a string that is
-        there once (`xxfake` may be there more often).
+    Args:
+        specials: the special tokens by their roles. "unk" and "pad" are required, "bos", "sep", "mask" and others
+            are not. By default the nine classic ones, which then have the ids 0..8.
+
+    Attributes:
+        pad_id, unk_id: the ids of padding and of unknown tokens.
+
+    Raises: VocabError E303 unless every token is a string that is there once (`xxfake` may be there more often) and
+        the special tokens are among them.
     """
 
-    __slots__ = ("itos", "stoi", "sha256")
+    __slots__ = ("itos", "specials", "stoi", "sha256", "pad_id", "unk_id")
 
-    def __init__(self, itos: Iterable[str]):
-        itos = tuple(itos)
-        if not all(isinstance(token, str) for token in itos) or itos[:len(SPECIAL_TOKENS)] != SPECIAL_TOKENS:
-            raise VocabError("E303", received=f"a vocabulary that starts with {some(map(repr, itos[:9]), 9)}",
-                             expected=f"strings, the first nine {' '.join(SPECIAL_TOKENS)}",
-                             fix="make the list with make_vocab")
+    def __init__(self, itos: Iterable[str], specials: Mapping[str, str] = CLASSIC):
+        itos, specials = tuple(itos), dict(specials)
+        are_there = specials != CLASSIC or itos[:len(SPECIAL_TOKENS)] == SPECIAL_TOKENS
+        if not (all(isinstance(token, str) for token in itos) and {"unk", "pad"} <= specials.keys() and are_there
+                and set(itos).issuperset(specials.values())):
+            raise VocabError("E303", received=f"a vocabulary that starts with {some(map(repr, itos[:9]), 9)} and has "
+                             f"the special tokens {some(specials.values(), 9)}", expected="strings, the first nine "
+                             f"{' '.join(SPECIAL_TOKENS)}, or the special tokens of your own anywhere among them",
+                             fix="make the list with make_vocab; or name its own special tokens: Vocab(itos, "
+                                 "specials={'unk': '[UNK]', 'pad': '[PAD]'})")
         stoi = {token: i for i, token in enumerate(itos) if token != FAKE}
         if len(stoi) + itos.count(FAKE) != len(itos):
             twice = [repr(token) for token, n in Counter(itos).items() if n > 1 and token != FAKE]
             raise VocabError("E303", received=f"a vocabulary with duplicates: {some(twice)}",
                              expected="every token once", fix="remove the duplicates, or use make_vocab")
-        digest = sha256_bytes(json.dumps(itos).encode())
-        for name, value in zip(self.__slots__, (itos, stoi, digest), strict=True):
+        digest = sha256_bytes(json.dumps(itos if specials == CLASSIC else [itos, specials]).encode())
+        values = itos, specials, stoi, digest, stoi[specials["pad"]], stoi[specials["unk"]]
+        for name, value in zip(self.__slots__, values, strict=True):
             object.__setattr__(self, name, value)
+
+    def ids(self, tokens: Iterable[str]) -> np.ndarray:
+        """The ids of tokens, (T,) int32; a token outside the vocabulary gets `unk_id`."""
+        return np.fromiter((self.stoi.get(token, self.unk_id) for token in tokens), np.int32)
+
+    def config(self) -> list | dict:
+        """Return what `from_config` needs, as JSON: the tokens, with their roles if they are not the classic ones."""
+        return list(self) if self.specials == CLASSIC else {"itos": list(self), "specials": self.specials}
+
+    @classmethod
+    def from_config(cls, config: list | dict) -> "Vocab":
+        """Return the vocabulary that `config()` described; E303 for anything else."""
+        try:
+            return cls(config) if isinstance(config, list) else cls(config["itos"], config["specials"])
+        except (LookupError, TypeError, ValueError) as e:
+            raise VocabError("E303", received=f"{config!r:.40} as a vocabulary", expected="a list of strings",
+                             fix="write Vocab.config() to the file") from e
 
     def __setattr__(self, name, value):
         raise AttributeError("a Vocab is frozen")
@@ -96,17 +125,20 @@ class Vocab(TellsAbsent, Sequence):
         return hash(self.itos)
 
     def __reduce__(self):
-        return Vocab, (self.itos,)
+        return Vocab, (self.itos,) if self.specials == CLASSIC else (self.itos, self.specials)
 
     def __repr__(self):
-        return f"Vocab({len(self):,} tokens: {some(map(repr, self.itos[9:]), 4)})"
+        special = {*self.specials.values()}
+        return f"Vocab({len(self):,} tokens: {some((repr(t) for t in self.itos if t not in special), 4)})"
 
     def __eq__(self, other):
-        return self.itos == tuple(other) if isinstance(other, Vocab | list | tuple) else NotImplemented
+        if isinstance(other, Vocab):
+            return (self.itos, self.specials) == (other.itos, other.specials)
+        return self.itos == tuple(other) if isinstance(other, list | tuple) else NotImplemented
 
 
 class Numericalize:
-    """Tokens to ids (int32) and back; a token outside the vocabulary gets id 0, `xxunk`.
+    """Tokens to ids (int32) and back; a token outside the vocabulary gets its `unk_id`.
 
     Args:
         vocab: a `Vocab` or a list of tokens.
@@ -127,8 +159,7 @@ class Numericalize:
 
     def __call__(self, tokens: Sequence[str]) -> np.ndarray:
         """The ids, (T,) int32; E301 before `setup`."""
-        stoi = self._known().stoi
-        return np.fromiter((stoi.get(token, UNK_ID) for token in tokens), np.int32)
+        return self._known().ids(tokens)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The tokens of some ids."""
