@@ -1,5 +1,7 @@
 """The language models that come with the library: found by what their configs say, not by the names of folders."""
 
+import os
+
 import pandas as pd
 import pytest
 
@@ -7,11 +9,14 @@ from ulmfit_easy.all import (
     AWD_LSTM,
     SentencePieceTokenizer,
     TextDataLoaders,
+    Tokenizer,
     ULMFiT,
     language_model_learner,
     shipped_lm,
 )
 from ulmfit_easy.bundle import shipped
+from ulmfit_easy.files import read_json
+from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.recipes.presets import LAPTOP, Phase, get_preset
 
 GOOD, BAD = "정말 재미있는 영화 배우들의 연기가 훌륭하다", "너무 지루한 영화 시간이 아깝고 돈도 아깝다"
@@ -36,6 +41,18 @@ def test_a_model_is_found_by_language_direction_and_architecture(korean, monkeyp
     assert shipped.shipped_folder("AWD_LSTM", False, "ko") == korean / "m1"
     assert shipped_lm("ko", backwards=True) is shipped_lm("en") is None
     assert shipped.shipped_folder("AWD_QRNN", False, "ko") is None
+
+
+def test_a_config_is_read_once_and_again_only_after_a_change(korean, monkeypatch):
+    read, config = [], korean / "m1" / "config.json"
+    monkeypatch.setattr(shipped, "WEIGHTS", korean)
+    monkeypatch.setattr(shipped, "read_json", lambda file: read.append(file) or read_json(file))
+    wanted = get_arch(AWD_LSTM), {}, False, Tokenizer(lang="ko").config()
+    os.utime(config, ns=(1, 1))
+    assert shipped.shipped(*wanted) is None and "tokenizer" in shipped.misfit(*wanted)
+    assert shipped.shipped_name(korean / "m1").endswith("(m1)") and read == [config]
+    os.utime(config, ns=(2, 2))
+    assert shipped.shipped_folder("AWD_LSTM", lang="ko") == config.parent and read == [config] * 2
 
 
 def test_an_estimator_for_a_language_starts_from_its_model_and_tokenizer(korean, monkeypatch, capsys):

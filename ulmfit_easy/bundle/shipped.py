@@ -1,5 +1,6 @@
 """The language models and word vectors that come with the library: they are there without a download."""
 
+from functools import cache
 from pathlib import Path
 
 from ulmfit_easy.bundle.artefact import load_weights
@@ -28,7 +29,7 @@ def shipped_folder(arch: str, backwards: bool = False, lang: str | None = "en") 
 
 def _folders(arch: str, backwards: bool) -> dict[str | None, Path]:
     """Return the folders of an architecture and a direction, found by their configs, by language."""
-    configs = {file.parent: read_json(file) for file in sorted(WEIGHTS.glob("*/config.json"))}
+    configs = {file.parent: _config(file.parent) for file in sorted(WEIGHTS.glob("*/config.json"))}
     return {_language(there): folder for folder, there in configs.items()
             if (there["arch"], there["data"]["backwards"]) == (arch, backwards)}
 
@@ -37,6 +38,17 @@ def _nearest(arch: str, backwards: bool, tokenizer: dict) -> Path | None:
     """Return the folder in the language of a tokenizer, else one in another language, else None."""
     folders = _folders(arch, backwards)
     return folders.get(_told(tokenizer["tok"])[1]) or next(iter(folders.values()), None)
+
+
+def _config(folder: Path) -> dict:
+    """Return the config of a folder. It is read once, and again only if the file changes."""
+    file = folder / "config.json"
+    return _read_config(file, file.stat().st_mtime_ns)
+
+
+@cache
+def _read_config(file: Path, changed: int) -> dict:
+    return read_json(file)
 
 
 def _language(config: dict) -> str | None:
@@ -48,7 +60,7 @@ def shipped_name(folder: Path) -> str:
     folder = folder.resolve()
     if folder.parent != WEIGHTS.resolve():
         return folder.name
-    lang = _language(read_json(folder / "config.json"))
+    lang = _language(_config(folder))
     return f"the {language_name(lang) + ' ' if lang else ''}model that comes with ulmfit_easy ({folder.name})"
 
 
@@ -70,7 +82,7 @@ def misfit(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> str:
         return f"architecture: the library has no model for {arch.name}"
     if folder is None:
         return f"direction: the library's model reads {'forwards' if backwards else 'backwards'}"
-    there, reasons = read_json(folder / "config.json"), []
+    there, reasons = _config(folder), []
     theirs = {**arch.lm_config, **there["model"]["config"]}
     if sizes := [f"{k}={v!r} (the library's model has {theirs[k]!r})" for k, v in config.items()
                  if not k.endswith("_p") and theirs.get(k, v) != v]:
