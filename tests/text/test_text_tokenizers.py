@@ -224,9 +224,10 @@ class Words:
     lambda texts: (text.split() for text in texts if "c" in text), lambda texts: (w for t in texts for w in [[t], [t]]),
     lambda texts: (Words() for _ in texts), lambda texts: ([1] for _ in texts), lambda texts: (None for _ in texts),
     lambda texts: []])
-def test_a_splitter_of_another_shape_is_told_what_it_must_be(tok):
+@pytest.mark.parametrize("errors", ["raise", "collect"])
+def test_a_splitter_of_another_shape_is_told_what_it_must_be(tok, errors):
     with pytest.raises(TrainingError, match=r"\[E502\].*`tok_tfm`.*list of words for each.*lambda texts"):
-        list(Tokenizer(tok).pipe(["a a", "c"]))
+        list(Tokenizer(tok).pipe(["a a", "c"], errors))
 
 
 def test_a_splitter_may_give_any_iterable_of_strings_and_its_own_errors_come_through():

@@ -86,7 +86,8 @@ class Tokenizer(TellsAbsent):
 
     def __call__(self, text: str | tuple[str, ...]) -> list[str]:
         """The tokens of one text."""
-        return next(self.pipe([text]))
+        [tokens] = self.pipe([text])  # to the end, where a splitter that gives more is found
+        return tokens
 
     def pipe(self, texts: Iterable[str | tuple[str, ...]], errors: str = "raise") -> Iterator[list[str] | TextError]:
         """The tokens of each text, in order, one text in memory at a time.
@@ -112,6 +113,8 @@ class Tokenizer(TellsAbsent):
             return self(row)
         except TextError as e:
             return e
+        except TrainingError:  # about the tokenizer itself, which fails on every text
+            raise
         except Exception as e:  # whatever a rule of the user's raises
             return _not_tokenized(i, f"a {type(e).__name__} in a rule or the tokenizer", "tokens of it")
 
