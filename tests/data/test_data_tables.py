@@ -1,10 +1,12 @@
 import gzip
 import json
 import sys
+from collections import Counter
 
 import pandas as pd
 import pytest
 
+from ulmfit_easy.data import sources, tables
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.splits import IndexSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_pieces, read_table
@@ -13,6 +15,15 @@ from ulmfit_easy.errors import FileError, TextError, TrainingError
 from ulmfit_easy.text.tokenizers import BaseTokenizer
 
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.filterwarnings("ignore")]
+
+
+class Learns(BaseTokenizer):
+    """Learns of texts, once, which ones they were."""
+
+    seen = ()
+
+    def setup(self, texts, rules):
+        self.seen = self.seen or list(texts)
 
 
 ROWS = [{"text": "a\u2028b\nc", "label": 1}, {"text": "007", "label": 2, "more": [1, 2]},
@@ -125,6 +136,32 @@ def test_loaders_of_a_table_in_pieces_are_those_of_the_whole_table(tmp_path, kwa
     assert whole.train.ids.store.path == pieces.train.ids.store.path
 
 
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("kind", ["csv", "folder", "learned pieces"])
+def test_each_text_is_read_at_most_twice_before_the_first_batch(tmp_path, monkeypatch, kind, cached):
+    walked, pieces = Counter(), TableOnDisk.pieces
+    texts = [f'he said: "good {i}",\nand left' for i in range(9)]  # quotes and line ends: more to look at
+    pd.DataFrame({"text": texts, "label": list("abc") * 3}).to_csv(tmp_path / "t.csv", index=False)
+    for i, text in enumerate(texts):
+        for name in "ab":
+            (tmp_path / "files" / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "files" / name / f"{i}.txt").write_text(text)
+    monkeypatch.setattr(TableOnDisk, "pieces", lambda self: walked.update(["csv"]) or pieces(self))
+    monkeypatch.setattr(sources, "read_text", lambda file, encoding: walked.update([file]) or file.read_text())
+    monkeypatch.setattr(tables, "is_misquoted", lambda *args: walked.update(["quotes"]))
+    tables._is_misquoted.cache_clear()
+    options = {"min_freq": 1, "seed": 0, "cache_dir": tmp_path / "cache" if cached else False,
+               "tok_tfm": Learns() if kind == "learned pieces" else BaseTokenizer()}
+    for again in range(2):
+        walked.clear()
+        dls = (TextDataLoaders.from_csv(tmp_path / "t.csv", chunksize=4, **options) if kind == "csv" else
+               TextDataLoaders.from_folder(tmp_path / "files", valid_pct=0.3, **options))
+        read = dict(walked)
+        dls.one_batch()
+        assert dict(walked) == read and read.pop("quotes", 1) == 1
+        assert len(read) == (1 if kind == "csv" else 18) and set(read.values()) == {1 if again and cached else 2}
+
+
 def test_texts_are_not_held_in_memory_and_a_missing_one_is_named_by_its_row(tmp_path):
     texts = ["good", "bad"] * 10 + [None, "worse"]
     table = TableOnDisk(tmp_path / "t.csv", chunksize=3)
@@ -139,7 +176,7 @@ def test_texts_are_not_held_in_memory_and_a_missing_one_is_named_by_its_row(tmp_
     assert dls.valid.n_rows == 16
 
 
-@pytest.mark.parametrize("reading", range(4))
+@pytest.mark.parametrize("reading", range(2))
 def test_a_table_that_is_replaced_while_it_is_read_is_an_error(tmp_path, monkeypatch, reading):
     new, old = tmp_path / "new.csv", tmp_path / "t.csv"
     for file, word in ((new, "new"), (old, "old")):
@@ -158,14 +195,10 @@ def test_a_table_that_is_replaced_while_it_is_read_is_an_error(tmp_path, monkeyp
 
 def test_a_file_in_pieces_teaches_the_tokenizer_in_the_order_of_the_whole_table(tmp_path):
     toy_reviews(60).to_csv(tmp_path / "labels.csv", index=False)
-    seen = []
-
-    class Learns(BaseTokenizer):
-        def setup(self, texts, rules):
-            seen.append(list(texts))
-    for n in (None, 7):
-        TextDataLoaders.from_csv(tmp_path, chunksize=n, seed=0, min_freq=1, tok_tfm=Learns())
-    assert len(seen[0]) == 48 and seen[0] == seen[1]
+    learned = [Learns() for _ in range(2)]
+    for n, tok in zip((None, 7), learned, strict=True):
+        TextDataLoaders.from_csv(tmp_path, chunksize=n, seed=0, min_freq=1, tok_tfm=tok)
+    assert len(learned[0].seen) == 48 and learned[0].seen == learned[1].seen
 
 
 def test_a_table_of_no_pieces_as_a_parquet_file_without_rows_is_has_no_texts(tmp_path):

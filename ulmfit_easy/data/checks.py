@@ -5,7 +5,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,7 +14,6 @@ from ulmfit_easy.data.languages import NAMES, language_name, other_language
 from ulmfit_easy.data.targets import twins
 from ulmfit_easy.errors import TrainingError, some
 
-SAMPLE = 1000  # rows that are searched for their own labels
 TOLD = 0.9  # of these texts hold the name of their own label: from here on it looks like a leak
 FAR = 10  # from 0: a mean that many steps of a usual rate do not reach
 UNEQUAL = 10  # times the texts of the smallest class
@@ -41,13 +40,14 @@ def check_numbers(lowest: float, highest: float = math.inf, /, *, without: Seque
                                 f"{but}", fix=f"leave out {name}= for its default")
 
 
-def warn_of_duplicates(texts: Sequence, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,
+def warn_of_duplicates(keys: np.ndarray, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,
                        labels: Sequence | None = None):
     """Warn of validation texts that are training texts too, and of equal texts with different labels.
 
-    `rows` (N,) are the row numbers that a warning shall name.
+    Args:
+        keys: (N,), equal for equal texts.
+        rows: (N,) row numbers that a warning shall name.
     """
-    keys = np.fromiter((hash(text) for text in texts), np.int64, len(texts))  # (N,)
     both = valid[np.isin(keys[valid], keys[train])]
     if len(both):
         _warn(f"{len(both):,} validation texts are training texts too, rows {some(sorted(rows[both]), 3)}: "
@@ -65,9 +65,13 @@ def warn_of_duplicates(texts: Sequence, train: np.ndarray, valid: np.ndarray, ro
 
 
 def warn_of_told_labels(texts: Sequence, labels: Sequence):
-    """Warn where nearly every text holds the name of its own label as a word, and hardly any another's."""
+    """Warn if nearly every text holds the name of its own label as a word, and hardly any another's.
+
+    Args:
+        texts: the first ones, of some of the labels.
+    """
     pairs = [(text if isinstance(text, str) else " ".join(text), label)
-             for text, label in islice(zip(texts, labels, strict=True), SAMPLE)]
+             for text, label in zip(texts, labels, strict=False)]
     names = {label for _, label in pairs if isinstance(label, str) and label.strip()}
     if len(names) < 2:
         return

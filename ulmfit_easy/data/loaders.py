@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,13 @@ from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.folders import PARTS, classes_of_files, folder_texts
 from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.data.look import Look
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.sources import (
     FileTexts,
     accepted,
     find_column,
     read_texts,
-    some_of,
 )
 from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter, checked_split
 from ulmfit_easy.data.tables import TableOnDisk, read_table
@@ -83,16 +84,20 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
     tokenizer = tok_tfm
     if not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer(tok_tfm, rules, lang=lang, mark_fields=mark_fields)
+    look = getattr(source.texts, "look", None) or Look(source.texts)  # the first: its labels were read with it
     if text_vocab is None:  # pieces learned here would not be those of a vocabulary from elsewhere
-        warn_of_language(source.texts, tokenizer.setup(some_of(source.texts, train)))
-    store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True, n_workers=n_workers)
+        is_train = np.isin(np.arange(len(source.texts)), train)
+        tokenizer.setup(compress(source.texts if look.is_over else look, is_train))
+        warn_of_language(look.finish().first, tokenizer)
+    look.finish()
+    store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True, n_workers=n_workers, sha256=look.sha256)
     if text_vocab is None:
         text_vocab = tokenizer.itos or _vocab_of(store.count(train), min_freq, max_vocab, more_words)
     vocab = text_vocab if isinstance(text_vocab, Vocab) else Vocab(text_vocab)
     ids = store.numericalize(vocab)
-    warn_of_duplicates(source.texts, train, valid, rows, source.labels)
+    warn_of_duplicates(look.keys, train, valid, rows, source.labels)
     if source.target is CategoryTarget:
-        warn_of_told_labels(source.texts, source.labels)
+        warn_of_told_labels(look.first, source.labels)
     warn_of_unknown(ids, train)
     for_train = dict(bs=bs, backwards=backwards, shuffle=shuffle, seed=seed)
     for_valid = dict(bs=val_bs or bs, backwards=backwards)
@@ -216,7 +221,8 @@ class TextDataLoaders(DataLoaders):
 
         Args:
             chunksize: read the texts of a CSV or Parquet file that is larger than the memory in pieces of so many
-                rows, several times, and hold the other columns only; as by `from_folder`, which reads file by file.
+                rows, and hold the other columns only. The file is read twice: once with its labels, and to
+                tokenize. `SentencePieceTokenizer` reads it once more to learn its pieces.
 
         Raises: E403, E404 and E407 for the file; E502 for an unknown `encoding`; E507 for Parquet without pyarrow; and
             what `from_df` raises.

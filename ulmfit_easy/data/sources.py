@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ulmfit_easy.data.look import Look
 from ulmfit_easy.data.tables import TableOnDisk, TextsOnDisk
 from ulmfit_easy.data.tables import read_table as read_table
 from ulmfit_easy.decoding import read_text
@@ -94,16 +95,22 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
         return texts, kept, len(table), table.iloc[kept], columns
     if not hasattr(table, "pieces"):
         raise no_table(table)
-    state, parts, kept, n = table.state(), [], [], 0
-    for piece in table.pieces():
-        columns = [find_column(piece, col) for col in cols]
-        rows = clean_texts(columns, on_missing, n)[1]
-        left = piece.iloc[rows].copy()
-        for column in columns:
-            left[column.name] = ""
-        parts.append(left)
-        kept.append(rows + n)
-        n += len(piece)
+    state, parts, kept, columns, n = table.state(), [], [], [], 0
+
+    def walked():
+        nonlocal n, columns
+        for piece in table.pieces():
+            columns = [find_column(piece, col) for col in cols]
+            texts, rows = clean_texts(columns, on_missing, n)
+            left = piece.iloc[rows].copy()
+            for column in columns:
+                left[column.name] = ""
+            parts.append(left)
+            kept.append(rows + n)
+            n += len(piece)
+            yield from texts
+
+    look = Look(walked()).finish()
     if not n:
         raise TextError("E104", received=f"{table.path} without rows", expected="one or more", fix="check the file")
     kept = np.concatenate(kept)
@@ -111,7 +118,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
     def texts_of(piece):
         return clean_texts([find_column(piece, col) for col in cols], on_missing)[0]
 
-    on_disk = TextsOnDisk(table, texts_of, kept, state)
+    on_disk = TextsOnDisk(table, texts_of, kept, state, look)
     on_disk.check()
     return on_disk, kept, n, pd.concat(parts, ignore_index=True), columns
 
@@ -144,11 +151,6 @@ def no_table(given) -> FileError:
     return FileError("E407", received=f"{type(given).__name__} as a table", expected="a DataFrame",
                      fix="read_table and TextDataLoaders.from_csv read a file; pd.DataFrame({'text': texts, 'label': "
                          "labels}) makes a table of lists")
-
-
-def some_of(texts: Sequence, rows: Sequence[int]) -> Iterator:
-    """The texts in these rows, in the order of the source and not of `rows`, so that all sources are read alike."""
-    return texts.some(rows) if hasattr(texts, "some") else (texts[i] for i in sorted(rows))
 
 
 def is_missing(value) -> bool:

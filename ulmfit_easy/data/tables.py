@@ -5,9 +5,9 @@ import io
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pandas as pd
 
 from ulmfit_easy.data.containers import opened
 from ulmfit_easy.data.csv_form import HEAD, csv_options, is_misquoted, warn_of_quotes
+from ulmfit_easy.data.look import Look
 from ulmfit_easy.decoding import decoded
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.extras import optional_package
@@ -82,10 +83,8 @@ def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | 
         decoded(bytes(4), path, encoding)  # E502 for one that Python does not know
         options, n, first, names = None, 0, 1 if header is None or header == "infer" else header + 1, None
 
-        @cache
         def misquoted():
-            with _characters(path, encoding) as text:
-                return is_misquoted(text, options["sep"])
+            return _is_misquoted(path, encoding, options["sep"], _state(path))
 
         try:
             with _characters(path, encoding) as text:
@@ -111,6 +110,22 @@ def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | 
                             fix="save it as UTF-8; pass the encoding= that it is in") from e
         except (ValueError, pd.errors.ParserError) as e:
             raise _no_table(path, e, (options or {"sep": delimiter or ","})["sep"]) from e
+
+
+@lru_cache(maxsize=8)
+def _is_misquoted(path, encoding, delimiter, state) -> bool:
+    """`is_misquoted` for a file, which is read for it once as long as it is the same."""
+    with _characters(path, encoding) as text:
+        return is_misquoted(text, delimiter)
+
+
+def _state(path: Path) -> tuple:
+    """What changes with a file: its place on the disk, its size and its time. Empty if there is no file."""
+    try:
+        stat = path.stat()
+    except OSError:  # reading it tells
+        return ()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 @contextmanager
@@ -228,22 +243,23 @@ class TableOnDisk:
         return read_pieces(self.path, self.chunksize, **self.options)
 
     def state(self) -> tuple:
-        """What changes with the file: its place on the disk, its size and its time. Empty if there is no file."""
-        try:
-            stat = self.path.stat()
-        except OSError:  # reading it tells
-            return ()
-        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+        """What changes with the file; empty if there is none."""
+        return _state(self.path)
 
 
 class TextsOnDisk:
-    """The texts of a `TableOnDisk` in the rows that were kept; `texts_of` gives those of a piece.
+    """The texts of a `TableOnDisk` in the rows that were kept.
+
+    Args:
+        texts_of: gives the texts of a piece.
+        state: the table's, before the first walk.
+        look: what the first walk told.
 
     Raises: FileError E406, when it is walked, for a file that is no longer the one whose labels were read.
     """
 
-    def __init__(self, table: TableOnDisk, texts_of, kept: np.ndarray, state: tuple):
-        self.table, self.texts_of, self.kept, self.state = table, texts_of, kept, state
+    def __init__(self, table: TableOnDisk, texts_of: Callable, kept: np.ndarray, state: tuple, look: Look):
+        self.table, self.texts_of, self.kept, self.state, self.look = table, texts_of, kept, state, look
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -260,9 +276,3 @@ class TextsOnDisk:
             raise FileError("E406", received=f"{self.table.path}, which has changed while it was read",
                             expected="the same rows from first to last",
                             fix="wait until nothing writes to it, then call this again")
-
-    def some(self, rows: Sequence[int]) -> Iterator:
-        """The texts in these rows, in the order of the file."""
-        wanted = np.zeros(len(self), bool)
-        wanted[rows] = True
-        return (text for text, is_wanted in zip(self, wanted, strict=True) if is_wanted)

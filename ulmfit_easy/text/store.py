@@ -8,7 +8,7 @@ import warnings
 import weakref
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
@@ -59,7 +59,7 @@ class TokenStore:
 
     @classmethod
     def build(cls, texts: Iterable, tokenizer: Tokenizer, cache_dir: str | Path | bool | None = None,
-              progress: bool = False, n_workers: int | None = None) -> "TokenStore":
+              progress: bool = False, n_workers: int | None = None, *, sha256: str | None = None) -> "TokenStore":
         """The store of some texts: opened if it was built before, else built in one pass.
 
         Args:
@@ -73,6 +73,7 @@ class TokenStore:
             progress: show a bar, in a terminal or a notebook but not in a log file.
             n_workers: processes that tokenize, 0 for this one alone; the store is the same, byte for byte. By default
                 this one for little text, one for each processor for much; see `workers.encode`.
+            sha256: the hash of the texts, if they were hashed before.
 
         Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none; FileError E406
             for texts that change while they are read, E411 for a `cache_dir` that cannot be written to; TrainingError
@@ -81,17 +82,17 @@ class TokenStore:
         if isinstance(texts, str):
             raise TextError("E101", received="one string", expected="texts", fix="pass a list: [text]")
         if cache_dir is False or iter(texts) is texts:
-            return cls._temporary("store", texts, tokenizer, progress, n_workers)
+            return cls._temporary("store", texts, tokenizer, progress, n_workers, sha256)
         try:
             described = tokenizer.describe()
         except Undescribed as e:
             warnings.warn(f"these tokens are not kept for the next run: {e}, which may change without a trace. Rules "
                           "that use only functions and plain values are kept; cache_dir=False ends this warning",
                           stacklevel=4)
-            return cls._temporary("store", texts, tokenizer, progress, n_workers)
+            return cls._temporary("store", texts, tokenizer, progress, n_workers, sha256)
         from filelock import FileLock
 
-        digest = _hash_of(texts)
+        digest = sha256 or _hash_of(texts)
         name = files.sha256_bytes(json.dumps([SCHEMA, described, digest]).encode())
         folder = (files.cache_dir() / "tokens" if cache_dir is None else Path(cache_dir)) / name
         try:
@@ -101,7 +102,7 @@ class TokenStore:
                 raise
             warnings.warn(f"the cache {folder.parent} cannot be written to, so these tokens are kept in a temporary "
                           "folder: name another place for the cache in ULMFIT_EASY_CACHE", stacklevel=2)
-            return cls._temporary(name, texts, tokenizer, progress, n_workers)
+            return cls._temporary(name, texts, tokenizer, progress, n_workers, digest)
         with FileLock(folder.with_suffix(".lock")):  # two processes: one builds, the other waits and opens
             clear_left(folder.parent, re.escape(name))  # of a build that was killed
             if not (folder.exists() and _intact(folder)):
@@ -109,11 +110,11 @@ class TokenStore:
             return cls(folder)
 
     @classmethod
-    def _temporary(cls, name, texts, tokenizer, progress, n_workers):
+    def _temporary(cls, name, texts, tokenizer, progress, n_workers, expected=None):
         """A store that is deleted with the object; one that a killed process left is deleted first."""
         with ExitStack() as stack:
             folder = stack.enter_context(hidden_folder(Path(tempfile.gettempdir()) / "ulmfit-tokens")) / name
-            _write(folder, texts, tokenizer, progress, n_workers)
+            _write(folder, texts, tokenizer, progress, n_workers, expected)
             store = cls(folder)
             weakref.finalize(store, stack.pop_all().close)
             return store
@@ -207,13 +208,13 @@ class IdStore:
 def _hash_of(texts) -> str:
     """SHA-256 of all texts with their lengths."""
     digest = hashlib.sha256()
-    for _ in _hashed(texts, digest):
+    for _ in hashed(texts, digest):
         pass
     return digest.hexdigest()
 
 
-def _hashed(texts, digest):
-    """The texts, each of them hashed before it is used."""
+def hashed(texts: Iterable, digest) -> Iterator:
+    """The texts, each of them added to a hash before it is used."""
     for i, row in enumerate(texts):
         fields = [field.encode("utf-8", "surrogatepass") for field in fields_of(row, i)]
         digest.update(repr([len(field) for field in fields]).encode())
@@ -233,7 +234,7 @@ def _write(folder, texts, tokenizer, progress, n_workers, expected=None):
         texts = progress_bar(texts, desc="tokenizing", unit=" texts")
     digest = hashlib.sha256()
     if expected is not None:
-        texts = _hashed(texts, digest)
+        texts = hashed(texts, digest)
     ids_of = defaultdict(count().__next__)  # a new token gets the next id
     lengths = array("q", [0])
     with files.atomic_folder(folder, _foreign) as tmp:
