@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from goldens.golden_reading import close, golden, load_state, shapes
+from goldens.golden_reading import assert_close, golden, load_state, shapes
 
 # text -> what our `fix_html` gives. fastai replaces `amp;`, `quot;` and so on without their `&`, which stays
 # behind: `&amp;` becomes `&&`. We take the `&` too; the chain of rules and the tokens differ by just that.
@@ -149,7 +149,7 @@ def test_pooling_gives_fastais_values():
     from ulmfit_easy.models.pooling import masked_concat_pool
 
     for case in golden("pooling")["cases"]:
-        close(masked_concat_pool(torch.tensor(case["output"]), torch.tensor(case["mask"])), case["pooled"])
+        assert_close(masked_concat_pool(torch.tensor(case["output"]), torch.tensor(case["mask"])), case["pooled"])
 
 
 def layer(module: torch.nn.Module) -> list:
@@ -180,7 +180,7 @@ def test_the_head_gives_fastais_logits():
     head = load_state(PoolingLinearClassifier(case["dims"], case["ps"]), case["state"])
     output = torch.tensor(case["output"])
     pooled = masked_concat_pool(output, torch.zeros(output.shape[:2], dtype=torch.bool))
-    close(head.layers(pooled).detach(), case["logits"])
+    assert_close(head.layers(pooled).detach(), case["logits"])
 
 
 def test_the_language_model_gives_fastais_logits_states_and_loss():
@@ -195,9 +195,9 @@ def test_the_language_model_gives_fastais_logits_states_and_loss():
         x, y = torch.tensor(batch["x"]), torch.tensor(batch["y"])
         output = model(x, None if batch["after_reset"] else hidden)
         hidden = output.hidden
-        close(output.raw.detach(), batch["raw"])
-        close(output.logits().detach(), batch["logits"])
-        close(lm_cross_entropy(output, y).item(), batch["loss"])
+        assert_close(output.raw.detach(), batch["raw"])
+        assert_close(output.logits().detach(), batch["logits"])
+        assert_close(lm_cross_entropy(output, y).item(), batch["loss"])
 
 
 def test_default_configs_are_fastais():
@@ -213,8 +213,8 @@ def test_embeddings_move_to_another_vocabulary_as_in_fastai():
     case = golden("embeds")
     moved = match_embeds(torch.tensor(case["weight"]), torch.tensor(case["bias"]), case["old_vocab"],
                          case["new_vocab"])
-    close(moved.weight, case["new_weight"])
-    close(moved.bias, case["new_bias"])
+    assert_close(moved.weight, case["new_weight"])
+    assert_close(moved.bias, case["new_bias"])
 
 
 def test_activation_regularization_adds_fastais_penalty():
@@ -227,7 +227,7 @@ def test_activation_regularization_adds_fastais_penalty():
         states = SimpleNamespace(raw_out=raw, out=dropped, mask=None)
         callback.learn = SimpleNamespace(training=True, loss_grad=torch.tensor(0.), rnn=states)
         callback.after_loss()
-        close(callback.learn.loss_grad.item(), row["added"])
+        assert_close(callback.learn.loss_grad.item(), row["added"])
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["alone", "in one batch"])
@@ -244,5 +244,5 @@ def test_the_classifier_gives_fastais_logits_of_single_texts(together):
         lengths = torch.tensor([len(text["ids"]) for text in texts])                              # (B,)
         ids = [text["ids"] + [1] * (int(lengths.max()) - len(text["ids"])) for text in texts]     # (B, T)
         output = model(torch.tensor(ids), lengths)
-        close(output.logits.detach(), [text["logits"] for text in texts])
+        assert_close(output.logits.detach(), [text["logits"] for text in texts])
         assert (~output.mask).sum(1).tolist() == [text["kept_tokens"] for text in texts]

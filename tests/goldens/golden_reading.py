@@ -16,7 +16,7 @@ def golden(name: str) -> dict:
     return json.loads((Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def close(ours, theirs, tolerance: float = TOLERANCE) -> None:
+def assert_close(ours, theirs, tolerance: float = TOLERANCE) -> None:
     """Assert that two nested lists of numbers are of one shape and agree."""
     ours, theirs = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
     assert ours.shape == theirs.shape

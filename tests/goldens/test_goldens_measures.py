@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from golden_reading import close, golden
+from golden_reading import assert_close, golden
 from torch import nn
 
 from ulmfit_easy.learner import losses, metrics
@@ -18,11 +18,11 @@ def name_of(case):
 def test_losses_are_fastais(case):
     settings = {k: torch.tensor(v) if k == "weight" else v for k, v in case["settings"].items()}
     loss, pred = getattr(losses, case["name"])(**settings), torch.tensor(case["pred"])
-    close(loss(pred, torch.tensor(case["target"])), case["loss"])
+    assert_close(loss(pred, torch.tensor(case["target"])), case["loss"])
     if "activation" in case:
-        close(loss.activation(pred), case["activation"])
+        assert_close(loss.activation(pred), case["activation"])
     if "decodes" in case and case["name"] != "BCELossFlat":  # fastai leaves its probabilities as they are
-        close(loss.decodes(pred), case["decodes"])
+        assert_close(loss.decodes(pred), case["decodes"])
 
 
 def asked(metric, pred, target):
@@ -40,9 +40,9 @@ def test_metrics_are_fastais(case):
         metric = metric(**case["settings"])
         assert metric.name == case["column"]
     if isinstance(metric, metrics.Metric):
-        close(asked(metric, pred, target), case["value"])
+        assert_close(asked(metric, pred, target), case["value"])
     else:
-        close(metric(pred, target, **case["settings"]), case["value"])
+        assert_close(metric(pred, target, **case["settings"]), case["value"])
 
 
 def test_bleu_is_fastais():
@@ -58,4 +58,4 @@ def test_the_best_argument_is_fastais():
 
     pred, target = (torch.tensor(t) for t in golden("metrics")["data"]["two"])
     value, thresh = metrics.optim_metric(share, "thresh", (0.2, 0.8), get_x=True)(pred, target)
-    close([value, thresh], [golden("metrics")["best"][k] for k in ("value", "thresh")])
+    assert_close([value, thresh], [golden("metrics")["best"][k] for k in ("value", "thresh")])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from golden_reading import close, golden, unnamed
+from golden_reading import assert_close, golden, unnamed
 from torch import nn
 
 from ulmfit_easy.learner.lookahead import Lookahead, ranger
@@ -27,7 +27,7 @@ def test_optimizers_move_parameters_as_fastais(run):
         path.append([p.tolist() for (p,) in params])
     for i, theirs in zip(case["steps"], run["path"], strict=True):
         for ours, p in zip(path[i], theirs, strict=True):
-            close(ours, p)
+            assert_close(ours, p)
 
 
 def test_optimizers_have_fastais_hypers_and_defaults():

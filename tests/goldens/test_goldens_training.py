@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from golden_reading import close, golden, unnamed
+from golden_reading import assert_close, golden, unnamed
 from torch import nn
 
 
@@ -16,7 +16,7 @@ def test_cosine_schedules_are_fastais():
     positions = golden("schedules")["positions"]
     for case in golden("schedules")["combined_cos"]:
         schedule = combined_cos(case["pct"], case["start"], case["middle"], case["end"])
-        close([schedule(pos) for pos in positions], case["values"], 1e-8)
+        assert_close([schedule(pos) for pos in positions], case["values"], 1e-8)
 
 
 def test_slanted_triangles_follow_the_plain_reference():
@@ -24,7 +24,7 @@ def test_slanted_triangles_follow_the_plain_reference():
 
     for case in golden("schedules")["slanted"]:
         values = [slanted_triangular(t, case["T"], case["lr_max"]) for t in range(case["T"])]
-        close(values, case["values"], 1e-9)
+        assert_close(values, case["values"], 1e-9)
         assert min(values) > 0 and max(values) <= case["lr_max"]
 
 
@@ -32,7 +32,7 @@ def test_slices_spread_over_groups_as_in_fastai():
     from ulmfit_easy.learner.optim import expand_lr
 
     for case in golden("slices")["cases"]:
-        close(expand_lr(unnamed(case["value"]), case["n_groups"]), case["lrs"], 1e-9)
+        assert_close(expand_lr(unnamed(case["value"]), case["n_groups"]), case["lrs"], 1e-9)
 
 
 class Batches(list):
@@ -74,8 +74,8 @@ def test_real_runs_set_fastais_rates_and_momenta(run, tmp_path):
     assert len(phases) == len(run["phases"])
     for seen, theirs in zip(phases, run["phases"], strict=True):
         per_group = np.ndim(theirs["lr"]) == 2
-        close([[lr for lr, _ in row] if per_group else row[0][0] for row in seen], theirs["lr"], 1e-8)
-        close([row[0][1] for row in seen], theirs["mom"], 1e-8)
+        assert_close([[lr for lr, _ in row] if per_group else row[0][0] for row in seen], theirs["lr"], 1e-8)
+        assert_close([row[0][1] for row in seen], theirs["mom"], 1e-8)
 
 
 def test_adam_moves_parameters_as_fastai():
@@ -93,7 +93,7 @@ def test_adam_moves_parameters_as_fastai():
                 p.grad = torch.tensor(grad)
             opt.step()
             for (p,), p_theirs in zip(params, theirs, strict=True):
-                close(p.detach(), p_theirs)
+                assert_close(p.detach(), p_theirs)
 
 
 @pytest.mark.parametrize("method", ["valley", "minimum", "steep", "slide"])

@@ -73,13 +73,21 @@ def test_what_cannot_work_is_e502_before_training(make):
         make()
 
 
-@pytest.mark.parametrize("make", [
-    lambda: GradientClip(math.inf), lambda: regression().fit(np.int64(1)), lambda: regression().fit(0),
-    lambda: EarlyStoppingCallback(min_delta=-0.1), lambda: SaveModelCallback(every_epoch=True),
-    lambda: SaveModelCallback(comp=np.greater), lambda: SaveModelCallback(comp=operator.lt),
-    lambda: regression().fine_tune(1, freeze_epochs=0)])
-def test_what_can_work_is_taken(make):
-    make()
+@pytest.mark.parametrize(("method", "args", "n_rows"), [("fit", [np.int64(1)], 1), ("fit", [0], 0),
+                                                         ("fine_tune", [1, 1e-3, 0], 1)])
+def test_few_epochs_or_none_are_trained_as_asked(method, args, n_rows):
+    learn = regression()
+    getattr(learn, method)(*args)
+    assert len(learn.recorder.values) == n_rows
+
+
+@pytest.mark.parametrize(("callback", "value"), [(GradientClip, {"max_norm": math.inf}),
+                                                 (EarlyStoppingCallback, {"min_delta": -0.1}),
+                                                 (SaveModelCallback, {"every_epoch": True}),
+                                                 (SaveModelCallback, {"comp": np.greater}),
+                                                 (SaveModelCallback, {"comp": operator.lt})])
+def test_what_can_work_is_taken(callback, value):
+    assert value.items() <= vars(callback(**value)).items()
 
 
 @pytest.mark.parametrize(("metric", "name"), [

@@ -118,11 +118,11 @@ def test_what_a_learner_refuses_is_named(dls, name, value, code):
         classifier(dls, **{name: value})
 
 
-def test_a_language_model_keeps_its_arguments(tmp_path):
+def test_a_language_model_refuses_arguments_or_keeps_them(tmp_path):
     dls = text_dls(is_lm=True)
-    for value in (np.float32(0.5), 1, True, "1", None):
-        kept(lambda drop=value: language_model_learner(dls, AWD_LSTM, config=TINY, pretrained=False, drop_mult=drop,
-                                                       verbose=False), tmp_path / "m")
+    for value, is_kept in ((np.float32(0.5), True), (1, True), (True, False), ("1", False), (None, False)):
+        assert kept(lambda drop=value: language_model_learner(
+            dls, AWD_LSTM, config=TINY, pretrained=False, drop_mult=drop, verbose=False), tmp_path / "m") is is_kept
 
 
 def test_a_threshold_for_each_class_is_used_and_kept(tmp_path):

@@ -152,8 +152,12 @@ def test_names_of_classes_are_drawn_as_they_are():
     import matplotlib.pyplot as plt
 
     for evil in (HOSTILE[0], HOSTILE[14]):
-        ax = ClassificationInterpretation(classifier(evil)).plot_confusion_matrix()
+        learn = classifier(evil)
+        ax = ClassificationInterpretation(learn).plot_confusion_matrix()
         ax.figure.canvas.draw()  # a formula that matplotlib cannot parse would raise
+        names = [name[:30] for name in learn.dls.classes]
+        assert any(evil[:20] in name for name in names)
+        assert [[label.get_text() for label in axis.get_ticklabels()] for axis in (ax.xaxis, ax.yaxis)] == [names] * 2
         plt.close("all")
 
 
