@@ -1,19 +1,23 @@
 """scikit-learn's metrics of classes, over a whole validation set, under fastai's names.
 
-Where a metric wants decisions, it takes those of the learner's loss: the likeliest class, or for several labels a text
-each class above the loss's threshold. So `F1Score(average="macro")` fits both; the `*Multi` forms have a threshold of
-their own. `axis` is where the classes of a prediction are. All other arguments are scikit-learn's.
+A metric of decisions takes those of the learner's loss: the likeliest class, or for several labels a text each class
+above the loss's threshold. So `F1Score(average="macro")` fits both. The `*Multi` forms have a threshold of their own,
+and `sigmoid=False` for predictions that are probabilities. `axis` is where the classes of a prediction are; metrics of
+probabilities ignore it. All other arguments are scikit-learn's, with fastai's defaults.
 """
 
 import math
 import warnings
 from collections.abc import Callable
+from inspect import Parameter, Signature
 
 import numpy as np
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.metric import AccumMetric
 from ulmfit_easy.models.softmax import IGNORE
+
+NO_PREDICTION_IS_0 = ("f1_score", "fbeta_score", "precision_score", "recall_score", "jaccard_score")  # of a class
 
 
 def sklearn_metric(func: Callable, is_class: bool = True, thresh: float | None = None, axis: int = -1,
@@ -55,6 +59,8 @@ def sklearn_function(name: str) -> Callable:
                                 expected="how to bring the scores of the classes together",
                                 fix='pass average="macro", their mean, or "weighted" or "micro"')
         targs, preds = _without_unseen(name, targs, preds, kwargs)
+        if name in NO_PREDICTION_IS_0:
+            kwargs.setdefault("zero_division", 0)
         try:
             return getattr(metrics, name)(targs, preds, **kwargs)
         except ValueError as error:
@@ -77,179 +83,120 @@ def _without_unseen(name: str, targs: np.ndarray, preds: np.ndarray, kwargs: dic
     return targs, preds
 
 
-# --- decisions: one class a text ------------------------------------------------------------------------------------
+# --- what gets decisions, and what gets probabilities ----------------------------------------------------------------
 
 
-def _decided(name: str, axis: int, **kwargs) -> AccumMetric:
-    return sklearn_metric(sklearn_function(name), axis=axis, **kwargs)
+def _decided(function: str, axis: int, **kwargs) -> AccumMetric:
+    return sklearn_metric(sklearn_function(function), axis=axis, **kwargs)
 
 
-def F1Score(axis=-1, labels=None, pos_label=1, average="binary", sample_weight=None) -> AccumMetric:
-    """scikit-learn's F1 score; 0 for a class that is never predicted. More than two classes: `average="macro"`."""
-    return _decided("f1_score", axis, labels=labels, pos_label=pos_label, average=average,
-                    sample_weight=sample_weight, zero_division=0)
+def _multi(function: str, thresh: float, sigmoid: bool, flatten: bool = False, **kwargs) -> AccumMetric:
+    return sklearn_metric(sklearn_function(function), thresh=thresh, activation="sigmoid" if sigmoid else "no",
+                          flatten=flatten, **kwargs)
 
 
-def FBeta(beta, axis=-1, labels=None, pos_label=1, average="binary", sample_weight=None) -> AccumMetric:
-    """scikit-learn's F-beta score: recall counts `beta` times as much as precision."""
-    return _decided("fbeta_score", axis, beta=beta, labels=labels, pos_label=pos_label, average=average,
-                    sample_weight=sample_weight, zero_division=0)
+def _flat_multi(function: str, **kwargs) -> AccumMetric:
+    return _multi(function, flatten=True, **kwargs)
 
 
-def Precision(axis=-1, labels=None, pos_label=1, average="binary", sample_weight=None) -> AccumMetric:
-    """scikit-learn's precision; 0 for a class that is never predicted."""
-    return _decided("precision_score", axis, labels=labels, pos_label=pos_label, average=average,
-                    sample_weight=sample_weight, zero_division=0)
+def _hamming_multi(function: str, labels, **kwargs) -> AccumMetric:
+    """Count all labels, or those at the positions `labels`."""
+    score, labels = sklearn_function(function), slice(None) if labels is None else labels
+
+    def func(targs, preds, **kwargs):
+        return score(targs[:, labels], preds[:, labels], **kwargs)
+
+    metric = _multi(function, **kwargs)
+    metric.func = func
+    return metric
 
 
-def Recall(axis=-1, labels=None, pos_label=1, average="binary", sample_weight=None) -> AccumMetric:
-    """scikit-learn's recall."""
-    return _decided("recall_score", axis, labels=labels, pos_label=pos_label, average=average,
-                    sample_weight=sample_weight, zero_division=0)
+def _probs(function: str, axis: int = -1, sigmoid: bool | None = None, flatten: bool = False, **kwargs) -> AccumMetric:
+    """A metric of probabilities (N, C); for two classes, of those of the second one (N,)."""
+    score = sklearn_function(function)
+
+    def func(targs, probs, **kwargs):
+        two_classes = probs.ndim == 2 and probs.shape[1] == 2 and targs.ndim == 1
+        if function == "brier_score_loss" and probs.ndim == 2 and not two_classes:
+            kwargs["labels"] = np.arange(probs.shape[1])  # a class may have no row
+        return score(targs, probs[:, 1] if two_classes else probs, **kwargs)
+
+    activation = {None: "probs", True: "sigmoid", False: "no"}[sigmoid]
+    return sklearn_metric(func, is_class=False, activation=activation, flatten=flatten, name=function, **kwargs)
 
 
-def Jaccard(axis=-1, labels=None, pos_label=1, average="binary", sample_weight=None) -> AccumMetric:
-    """scikit-learn's Jaccard score: right ones among all that are predicted or should be."""
-    return _decided("jaccard_score", axis, labels=labels, pos_label=pos_label, average=average,
-                    sample_weight=sample_weight, zero_division=0)
+def _flat_probs(function: str, **kwargs) -> AccumMetric:
+    return _probs(function, flatten=True, **kwargs)
 
 
-def BalancedAccuracy(axis=-1, sample_weight=None, adjusted=False) -> AccumMetric:
-    """scikit-learn's balanced accuracy: the mean recall of the classes."""
-    return _decided("balanced_accuracy_score", axis, sample_weight=sample_weight, adjusted=adjusted)
+# --- the metrics -----------------------------------------------------------------------------------------------------
 
 
-def CohenKappa(axis=-1, labels=None, weights=None, sample_weight=None) -> AccumMetric:
-    """scikit-learn's Cohen's kappa: agreement beyond chance."""
-    return _decided("cohen_kappa_score", axis, labels=labels, weights=weights, sample_weight=sample_weight)
+def _metric(name: str, doc: str, make: Callable, function: str, **defaults) -> Callable[..., AccumMetric]:
+    """Return the function `name`, whose parameters are `defaults`; `make` makes a metric of them and `function`."""
+    signature = Signature([Parameter(parameter, Parameter.POSITIONAL_OR_KEYWORD, default=default)
+                           for parameter, default in defaults.items()], return_annotation=AccumMetric)
+
+    def metric(*args, **kwargs):
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        return make(function, **given.arguments)
+
+    metric.__name__ = metric.__qualname__ = name
+    metric.__doc__, metric.__signature__, metric.__annotations__ = doc, signature, {"return": AccumMetric}
+    return metric
 
 
-def HammingLoss(axis=-1, sample_weight=None) -> AccumMetric:
-    """scikit-learn's Hamming loss: the share of wrong decisions; lower is better."""
-    return _decided("hamming_loss", axis, sample_weight=sample_weight)
+NEEDED = Parameter.empty
+ONE = dict(axis=-1, labels=None, pos_label=1, average="binary", sample_weight=None)
+MANY = dict(thresh=0.5, sigmoid=True, labels=None, pos_label=1, average="macro", sample_weight=None)
+EACH = "scikit-learn's {} of each class on its own, with several labels a text."
+
+F1Score = _metric("F1Score", "scikit-learn's F1 score, 0 for a class that is never predicted. "
+                  'For more than two classes pass `average="macro"`.', _decided, "f1_score", **ONE)
+FBeta = _metric("FBeta", "scikit-learn's F-beta score: recall counts `beta` times as much as precision.",
+                _decided, "fbeta_score", beta=NEEDED, **ONE)
+Precision = _metric("Precision", "scikit-learn's precision, 0 for a class that is never predicted.",
+                    _decided, "precision_score", **ONE)
+Recall = _metric("Recall", "scikit-learn's recall.", _decided, "recall_score", **ONE)
+Jaccard = _metric("Jaccard", "scikit-learn's Jaccard score: right ones among all that are predicted or should be.",
+                  _decided, "jaccard_score", **ONE)
+BalancedAccuracy = _metric("BalancedAccuracy", "scikit-learn's balanced accuracy: the mean recall of the classes.",
+                           _decided, "balanced_accuracy_score", axis=-1, sample_weight=None, adjusted=False)
+CohenKappa = _metric("CohenKappa", "scikit-learn's Cohen's kappa: agreement beyond chance.",
+                     _decided, "cohen_kappa_score", axis=-1, labels=None, weights=None, sample_weight=None)
+HammingLoss = _metric("HammingLoss", "scikit-learn's Hamming loss: the share of wrong decisions; lower is better.",
+                      _decided, "hamming_loss", axis=-1, sample_weight=None)
+
+F1ScoreMulti = _metric("F1ScoreMulti", EACH.format("F1 score"), _multi, "f1_score", **MANY)
+FBetaMulti = _metric("FBetaMulti", EACH.format("F-beta score"), _multi, "fbeta_score", beta=NEEDED, **MANY)
+PrecisionMulti = _metric("PrecisionMulti", EACH.format("precision"), _multi, "precision_score", **MANY)
+RecallMulti = _metric("RecallMulti", EACH.format("recall"), _multi, "recall_score", **MANY)
+JaccardMulti = _metric("JaccardMulti", EACH.format("Jaccard score"), _multi, "jaccard_score", **MANY)
+HammingLossMulti = _metric("HammingLossMulti", "`HammingLoss` of all labels, or of those at the positions `labels`.",
+                           _hamming_multi, "hamming_loss", thresh=0.5, sigmoid=True, labels=None, sample_weight=None)
+MatthewsCorrCoefMulti = _metric("MatthewsCorrCoefMulti", "`MatthewsCorrCoef` of all decisions together.",
+                                _flat_multi, "matthews_corrcoef", thresh=0.5, sigmoid=True, sample_weight=None)
+
+RocAuc = _metric("RocAuc", "scikit-learn's area under the ROC curve: of the second class, or each class against the "
+                 "rest.", _probs, "roc_auc_score", axis=-1, average="macro", sample_weight=None, max_fpr=None,
+                 multi_class="ovr")
+RocAucBinary = _metric("RocAucBinary", "`RocAuc` of two classes.", _probs, "roc_auc_score", axis=-1, average="macro",
+                       sample_weight=None, max_fpr=None, multi_class="raise")
+RocAucMulti = _metric("RocAucMulti", EACH.format("area under the ROC curve"), _probs, "roc_auc_score", sigmoid=True,
+                      average="macro", sample_weight=None, max_fpr=None)
+APScoreBinary = _metric("APScoreBinary", "scikit-learn's average precision of the second of two classes.",
+                        _probs, "average_precision_score", axis=-1, average="macro", pos_label=1, sample_weight=None)
+APScoreMulti = _metric("APScoreMulti", EACH.format("average precision"), _probs, "average_precision_score",
+                       sigmoid=True, average="macro", pos_label=1, sample_weight=None)
+BrierScore = _metric("BrierScore", "scikit-learn's Brier score: the mean squared error of the probabilities, lower is "
+                     "better. (fastai's is that of the decisions, which is the error rate.)",
+                     _probs, "brier_score_loss", axis=-1, sample_weight=None, pos_label=None)
+BrierScoreMulti = _metric("BrierScoreMulti", "The Brier score of all yes-or-no probabilities together.",
+                          _flat_probs, "brier_score_loss", sigmoid=True, sample_weight=None, pos_label=None)
 
 
 def MatthewsCorrCoef(sample_weight=None, **kwargs) -> AccumMetric:
     """scikit-learn's Matthews correlation coefficient; `kwargs` are those of `sklearn_metric`."""
     return sklearn_metric(sklearn_function("matthews_corrcoef"), sample_weight=sample_weight, **kwargs)
 
-
-# --- decisions: several labels a text ---------------------------------------------------------------------------------
-
-
-def _multi(name: str, thresh: float, sigmoid: bool, flatten: bool = False, **kwargs) -> AccumMetric:
-    return sklearn_metric(sklearn_function(name), thresh=thresh, activation="sigmoid" if sigmoid else "no",
-                          flatten=flatten, **kwargs)
-
-
-def F1ScoreMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1,
-                 average="macro", sample_weight=None) -> AccumMetric:
-    """`F1Score` of several labels a text; `sigmoid=False` where predictions are probabilities already."""
-    return _multi("f1_score", thresh, sigmoid, labels=labels, pos_label=pos_label, average=average,
-                  sample_weight=sample_weight, zero_division=0)
-
-
-def FBetaMulti(beta, thresh=0.5, sigmoid=True, labels=None, pos_label=1,
-               average="macro", sample_weight=None) -> AccumMetric:
-    """`FBeta` of several labels a text."""
-    return _multi("fbeta_score", thresh, sigmoid, beta=beta, labels=labels, pos_label=pos_label, average=average,
-                  sample_weight=sample_weight, zero_division=0)
-
-
-def PrecisionMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1,
-                   average="macro", sample_weight=None) -> AccumMetric:
-    """`Precision` of several labels a text."""
-    return _multi("precision_score", thresh, sigmoid, labels=labels, pos_label=pos_label, average=average,
-                  sample_weight=sample_weight, zero_division=0)
-
-
-def RecallMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1,
-                average="macro", sample_weight=None) -> AccumMetric:
-    """`Recall` of several labels a text."""
-    return _multi("recall_score", thresh, sigmoid, labels=labels, pos_label=pos_label, average=average,
-                  sample_weight=sample_weight, zero_division=0)
-
-
-def JaccardMulti(thresh=0.5, sigmoid=True, labels=None, pos_label=1,
-                 average="macro", sample_weight=None) -> AccumMetric:
-    """`Jaccard` of several labels a text."""
-    return _multi("jaccard_score", thresh, sigmoid, labels=labels, pos_label=pos_label, average=average,
-                  sample_weight=sample_weight, zero_division=0)
-
-
-def HammingLossMulti(thresh=0.5, sigmoid=True, labels=None, sample_weight=None) -> AccumMetric:
-    """`HammingLoss` of several labels a text: of all of them, or of those at the positions `labels`."""
-    score = sklearn_function("hamming_loss")
-
-    def func(targs, preds, **kwargs):
-        return score(targs[:, labels], preds[:, labels], **kwargs)
-
-    labels = slice(None) if labels is None else labels
-    return sklearn_metric(func, thresh=thresh, activation="sigmoid" if sigmoid else "no", flatten=False,
-                          name="hamming_loss", sample_weight=sample_weight)
-
-
-def MatthewsCorrCoefMulti(thresh=0.5, sigmoid=True, sample_weight=None) -> AccumMetric:
-    """`MatthewsCorrCoef` of all decisions together, with several labels a text."""
-    return _multi("matthews_corrcoef", thresh, sigmoid, flatten=True, sample_weight=sample_weight)
-
-
-# --- probabilities ----------------------------------------------------------------------------------------------------
-
-
-def _of_probs(name: str, activation: str = "probs", flatten: bool = False, **kwargs) -> AccumMetric:
-    """A metric of probabilities (N, C); where there are two classes, of the second one's (N,)."""
-    score = sklearn_function(name)
-
-    def func(targs, probs, **kwargs):
-        two_classes = probs.ndim == 2 and probs.shape[1] == 2 and targs.ndim == 1
-        if name == "brier_score_loss" and probs.ndim == 2 and not two_classes:
-            kwargs["labels"] = np.arange(probs.shape[1])  # a class may have no row
-        return score(targs, probs[:, 1] if two_classes else probs, **kwargs)
-
-    return sklearn_metric(func, is_class=False, activation=activation, flatten=flatten, name=name, **kwargs)
-
-
-def RocAuc(axis=-1, average="macro", sample_weight=None, max_fpr=None, multi_class="ovr") -> AccumMetric:
-    """scikit-learn's area under the ROC curve: of the second class's probability, or each class against the rest.
-
-    `axis` is taken for fastai's signature: the classes of a probability are last.
-    """
-    return _of_probs("roc_auc_score", average=average, sample_weight=sample_weight, max_fpr=max_fpr,
-                     multi_class=multi_class)
-
-
-def RocAucBinary(axis=-1, average="macro", sample_weight=None, max_fpr=None, multi_class="raise") -> AccumMetric:
-    """As `RocAuc`, for two classes."""
-    return RocAuc(axis, average, sample_weight, max_fpr, multi_class)
-
-
-def RocAucMulti(sigmoid=True, average="macro", sample_weight=None, max_fpr=None) -> AccumMetric:
-    """The area under the ROC curve of each class on its own, with several labels a text."""
-    return _of_probs("roc_auc_score", "sigmoid" if sigmoid else "no", average=average, sample_weight=sample_weight,
-                     max_fpr=max_fpr)
-
-
-def APScoreBinary(axis=-1, average="macro", pos_label=1, sample_weight=None) -> AccumMetric:
-    """scikit-learn's average precision of the second of two classes: the area under precision over recall."""
-    return _of_probs("average_precision_score", average=average, pos_label=pos_label, sample_weight=sample_weight)
-
-
-def APScoreMulti(sigmoid=True, average="macro", pos_label=1, sample_weight=None) -> AccumMetric:
-    """The average precision of each class on its own, with several labels a text."""
-    return _of_probs("average_precision_score", "sigmoid" if sigmoid else "no", average=average, pos_label=pos_label,
-                     sample_weight=sample_weight)
-
-
-def BrierScore(axis=-1, sample_weight=None, pos_label=None) -> AccumMetric:
-    """scikit-learn's Brier score: the mean squared error of the probabilities; lower is better.
-
-    (fastai's is that of the decisions, which is the error rate.)
-    """
-    return _of_probs("brier_score_loss", sample_weight=sample_weight, pos_label=pos_label)
-
-
-def BrierScoreMulti(sigmoid=True, sample_weight=None, pos_label=None) -> AccumMetric:
-    """The Brier score of all yes-or-no probabilities together, with several labels a text."""
-    return _of_probs("brier_score_loss", "sigmoid" if sigmoid else "no", flatten=True, sample_weight=sample_weight,
-                     pos_label=pos_label)
