@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,9 @@ def test_the_notebooks_door_loads_torch_and_pandas_only():
 def test_the_notebooks_door_is_a_short_list_of_intended_names():
     assert len(door.__all__) == len(set(door.__all__)) <= 300
     assert {"pd", "np", "torch", "Path"} <= set(door.__all__)
-    imported = {alias.asname or alias.name for node in ast.parse(inspect.getsource(door)).body
-                if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
+    imported = {name for node in ast.parse(inspect.getsource(door)).body
+                if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names
+                for name in (import_module(node.module).__all__ if alias.name == "*" else [alias.asname or alias.name])}
     imported = {name for name in imported if not name.startswith("_")}
     assert set(door.__all__) == imported | set(STAND_INS)  # nothing leaks in from a star import or a module's own name
 

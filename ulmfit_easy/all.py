@@ -24,19 +24,7 @@ from ulmfit_easy.data.getters import AttrGetter, ColReader, ItemGetter, RegexLab
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.sources import get_files, get_text_files, parent_label, read_table
-from ulmfit_easy.data.splits import (
-    ColSplitter,
-    EndSplitter,
-    FileSplitter,
-    FuncSplitter,
-    GrandparentSplitter,
-    IndexSplitter,
-    MaskSplitter,
-    RandomSplitter,
-    RandomSubsetSplitter,
-    StratifiedSplitter,
-    TrainTestSplitter,
-)
+from ulmfit_easy.data.splits import *
 from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock, RegressionBlock
 from ulmfit_easy.data.tokenized import parallel_tokenize, tokenize_df, tokenize_texts
 from ulmfit_easy.data.tokenized_files import tokenize_csv, tokenize_files, tokenize_folder
@@ -52,106 +40,20 @@ from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.hooks import ActivationStats, HookCallback
 from ulmfit_easy.learner.callbacks.loggers import CSVLogger, MLflowCallback, TensorBoardCallback, WandbCallback
 from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
-from ulmfit_easy.learner.callbacks.preds import (
-    CollectDataCallback,
-    FetchPredsCallback,
-    GatherPredsCallback,
-    MCDropoutCallback,
-)
+from ulmfit_easy.learner.callbacks.preds import *
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback, ShowGraphCallback
 from ulmfit_easy.learner.callbacks.recorder import RateRecorder, Recorder
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, ModelResetter, RateBySeqLen, RNNCallback, RNNRegularizer
-from ulmfit_easy.learner.callbacks.tracking import (
-    EarlyStoppingCallback,
-    ReduceLROnPlateau,
-    SaveModelCallback,
-    TrackerCallback,
-)
-from ulmfit_easy.learner.callbacks.training import (
-    BnFreeze,
-    GradientAccumulation,
-    GradientClip,
-    MixedPrecision,
-    ShortEpochCallback,
-    SkipToEpoch,
-    TrainEvalCallback,
-)
+from ulmfit_easy.learner.callbacks.tracking import *
+from ulmfit_easy.learner.callbacks.training import *
 from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, gradual_unfreeze
-from ulmfit_easy.learner.events import (
-    Callback,
-    CancelBackwardException,
-    CancelBatchException,
-    CancelEpochException,
-    CancelFitException,
-    CancelStepException,
-    CancelTrainException,
-    CancelValidException,
-    event,
-)
+from ulmfit_easy.learner.events import *
 from ulmfit_easy.learner.inference import Prediction
 from ulmfit_easy.learner.learner import Learner, trainable_params
 from ulmfit_easy.learner.lookahead import Lookahead, ranger
-from ulmfit_easy.learner.losses import (
-    BCELossFlat,
-    BCEWithLogitsLossFlat,
-    CrossEntropyLossFlat,
-    FocalLoss,
-    FocalLossFlat,
-    L1LossFlat,
-    LabelSmoothingCrossEntropy,
-    LabelSmoothingCrossEntropyFlat,
-    MSELossFlat,
-)
+from ulmfit_easy.learner.losses import *
 from ulmfit_easy.learner.lr_find import SuggestionMethod, minimum, slide, steep, valley
-from ulmfit_easy.learner.metrics import (
-    APScoreBinary,
-    APScoreMulti,
-    AccumMetric,
-    AvgMetric,
-    BalancedAccuracy,
-    BrierScore,
-    BrierScoreMulti,
-    CohenKappa,
-    CorpusBLEUMetric,
-    ExplainedVariance,
-    F1Score,
-    F1ScoreMulti,
-    FBeta,
-    FBetaMulti,
-    HammingLoss,
-    HammingLossMulti,
-    Jaccard,
-    JaccardMulti,
-    LossMetric,
-    LossMetrics,
-    MatthewsCorrCoef,
-    MatthewsCorrCoefMulti,
-    Metric,
-    PearsonCorrCoef,
-    Perplexity,
-    Precision,
-    PrecisionMulti,
-    R2Score,
-    Recall,
-    RecallMulti,
-    RocAuc,
-    RocAucBinary,
-    RocAucMulti,
-    SpearmanCorrCoef,
-    ValueMetric,
-    accuracy,
-    accuracy_multi,
-    error_rate,
-    exp_rmspe,
-    mae,
-    mse,
-    msle,
-    optim_metric,
-    perplexity,
-    rmse,
-    skm_to_fastai,
-    top_k_accuracy,
-)
+from ulmfit_easy.learner.metrics import *
 from ulmfit_easy.learner.optim import Adam, Optimizer, SGD, discriminative
 from ulmfit_easy.learner.optim_wrapper import OptimWrapper
 from ulmfit_easy.learner.optimizers import Lamb, Larc, QHAdam, RAdam, RMSProp
@@ -159,21 +61,9 @@ from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
 from ulmfit_easy.learner.schedule import ParamScheduler, combined_cos, slanted_triangular
 from ulmfit_easy.learner.score import TextScore
 from ulmfit_easy.learner.seeds import no_random, set_seed
-from ulmfit_easy.learner.text import (
-    LMLearner,
-    TextLearner,
-    language_model_learner,
-    load_learner,
-    text_classifier_learner,
-)
+from ulmfit_easy.learner.text import *
 from ulmfit_easy.learner.uncertainty import predict_with_uncertainty
-from ulmfit_easy.models.awd_lstm import (
-    AWD_LSTM,
-    awd_lstm_clas_config,
-    awd_lstm_clas_split,
-    awd_lstm_lm_config,
-    awd_lstm_lm_split,
-)
+from ulmfit_easy.models.awd_lstm import *
 from ulmfit_easy.models.awd_qrnn import AWD_QRNN, awd_qrnn_clas_config, awd_qrnn_lm_config
 from ulmfit_easy.models.classifier import PoolingLinearClassifier, SentenceEncoder, get_text_classifier
 from ulmfit_easy.models.generate import generate
@@ -191,18 +81,7 @@ from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 from ulmfit_easy.text.corpus import Corpus
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
-from ulmfit_easy.text.special import (
-    BOS,
-    EOS,
-    FLD,
-    PAD,
-    SPECIAL_TOKENS,
-    TK_MAJ,
-    TK_REP,
-    TK_UP,
-    TK_WREP,
-    UNK,
-)
+from ulmfit_easy.text.special import *
 from ulmfit_easy.text.subword import SentencePieceTokenizer, SubwordTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab, detokenize, make_vocab

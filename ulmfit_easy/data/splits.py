@@ -15,6 +15,9 @@ from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import LabelError, TrainingError, some
 
+__all__ = ["ColSplitter", "EndSplitter", "FileSplitter", "FuncSplitter", "GrandparentSplitter", "IndexSplitter",
+           "MaskSplitter", "RandomSplitter", "RandomSubsetSplitter", "StratifiedSplitter", "TrainTestSplitter"]
+
 Split = tuple[np.ndarray, np.ndarray]  # row positions, int64: training, validation
 STRATIFY_BELOW = 1000  # rows; a random fifth of fewer rows than this often misses a small class
 

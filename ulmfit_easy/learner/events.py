@@ -13,6 +13,9 @@ from ulmfit_easy._fastcore import camel2snake
 from ulmfit_easy.absent import no_attribute
 from ulmfit_easy.errors import AbsentError, TrainingError, did_you_mean
 
+__all__ = ["Callback", "CancelBackwardException", "CancelBatchException", "CancelEpochException", "CancelFitException",
+           "CancelStepException", "CancelTrainException", "CancelValidException", "event"]
+
 EVENTS = (
     "after_create", "before_fit", "before_epoch", "before_train", "before_batch", "after_pred", "after_loss",
     "before_backward", "after_cancel_backward", "after_backward", "before_step", "after_cancel_step",

@@ -20,7 +20,7 @@ from ulmfit_easy.learner.groups import trainable_params
 from ulmfit_easy.learner.losses import loss_for
 from ulmfit_easy.learner.lr_find import lr_find, valley
 from ulmfit_easy.learner.made import made
-from ulmfit_easy.learner.metrics import as_metric
+from ulmfit_easy.learner.metric import as_metric
 from ulmfit_easy.learner.optim import Adam, Rate
 from ulmfit_easy.learner.turns import Turn, surely
 

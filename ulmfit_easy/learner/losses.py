@@ -15,6 +15,9 @@ from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.softmax import IGNORE, LMOutput, lm_cross_entropy
 from ulmfit_easy.reprs import with_settings
 
+__all__ = ["BCELossFlat", "BCEWithLogitsLossFlat", "CrossEntropyLossFlat", "FocalLoss", "FocalLossFlat", "L1LossFlat",
+           "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "MSELossFlat"]
+
 
 def check_loss(reduction: str, **weights):
     """E502 for an unknown reduction, and for weights (C,) that are no numbers from 0 on."""

@@ -11,6 +11,8 @@ from ulmfit_easy.learner.made import made
 from ulmfit_easy.models.softmax import IGNORE, LMOutput
 from ulmfit_easy.reprs import described
 
+__all__ = ["AccumMetric", "AvgMetric", "LossMetric", "LossMetrics", "Metric", "ValueMetric"]
+
 
 def n_items(learn) -> int:
     """What a batch weighs in an average: its tokens for a language model, its rows otherwise."""

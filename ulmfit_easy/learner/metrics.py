@@ -1,4 +1,4 @@
-"""All metrics under one roof: our own for classes and words here, the others from the modules beside this one."""
+"""All metrics: those of classes and words are made here, the others come from the modules beside this one."""
 
 import math
 from collections.abc import Callable
@@ -7,69 +7,16 @@ from functools import wraps
 import torch
 from torch import Tensor
 
+from ulmfit_easy.learner import metric, regression_metrics, sklearn_metrics
 from ulmfit_easy.learner.bleu import CorpusBLEUMetric
-from ulmfit_easy.learner.metric import (
-    AccumMetric,
-    AvgLoss,
-    AvgMetric,
-    AvgSmoothLoss,
-    LossMetric,
-    LossMetrics,
-    Metric,
-    ValueMetric,
-    as_metric,
-    flat_pair,
-    n_items,
-)
-from ulmfit_easy.learner.regression_metrics import (
-    ExplainedVariance,
-    PearsonCorrCoef,
-    R2Score,
-    SpearmanCorrCoef,
-    exp_rmspe,
-    mae,
-    mse,
-    msle,
-    rmse,
-)
-from ulmfit_easy.learner.sklearn_metrics import (
-    APScoreBinary,
-    APScoreMulti,
-    BalancedAccuracy,
-    BrierScore,
-    BrierScoreMulti,
-    CohenKappa,
-    F1Score,
-    F1ScoreMulti,
-    FBeta,
-    FBetaMulti,
-    HammingLoss,
-    HammingLossMulti,
-    Jaccard,
-    JaccardMulti,
-    MatthewsCorrCoef,
-    MatthewsCorrCoefMulti,
-    Precision,
-    PrecisionMulti,
-    Recall,
-    RecallMulti,
-    RocAuc,
-    RocAucBinary,
-    RocAucMulti,
-    sklearn_metric,
-    skm_to_fastai,
-)
+from ulmfit_easy.learner.metric import *
+from ulmfit_easy.learner.metric import AvgLoss, flat_pair
+from ulmfit_easy.learner.regression_metrics import *
+from ulmfit_easy.learner.sklearn_metrics import *
 from ulmfit_easy.models.softmax import LMOutput, token_stats
 
-__all__ = [
-    "APScoreBinary", "APScoreMulti", "AccumMetric", "AvgLoss", "AvgMetric", "AvgSmoothLoss", "BalancedAccuracy",
-    "BrierScore", "BrierScoreMulti", "CohenKappa", "CorpusBLEUMetric", "ExplainedVariance", "F1Score", "F1ScoreMulti",
-    "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard", "JaccardMulti", "LossMetric", "LossMetrics",
-    "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "Metric", "PearsonCorrCoef", "Perplexity", "Precision",
-    "PrecisionMulti", "R2Score", "Recall", "RecallMulti", "RocAuc", "RocAucBinary", "RocAucMulti", "SpearmanCorrCoef",
-    "ValueMetric", "accuracy", "accuracy_multi", "as_metric", "error_rate", "exp_rmspe", "mae", "mse", "msle",
-    "n_items", "optim_metric", "perplexity", "rmse", "skm_to_fastai", "sklearn_metric", "top_k_accuracy",
-]  # fmt: skip
+__all__ = ["CorpusBLEUMetric", "Perplexity", "accuracy", "accuracy_multi", "error_rate", "optim_metric", "perplexity",
+           "top_k_accuracy", *metric.__all__, *regression_metrics.__all__, *sklearn_metrics.__all__]
 
 
 class Perplexity(AvgLoss):

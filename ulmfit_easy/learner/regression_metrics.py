@@ -9,6 +9,9 @@ from ulmfit_easy._fastcore import delegates
 from ulmfit_easy.learner.metric import AccumMetric, flat_pair
 from ulmfit_easy.learner.sklearn_metrics import sklearn_function, sklearn_metric
 
+__all__ = ["ExplainedVariance", "PearsonCorrCoef", "R2Score", "SpearmanCorrCoef", "exp_rmspe", "mae", "mse", "msle",
+           "rmse"]
+
 
 def mse(pred: Tensor, target: Tensor) -> float:
     """Mean squared error."""

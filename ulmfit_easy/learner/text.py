@@ -40,6 +40,8 @@ from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.values import checked, plain
 
+__all__ = ["LMLearner", "TextLearner", "language_model_learner", "load_learner", "text_classifier_learner"]
+
 GIVEN = ("model", "settings")  # what the functions below give a learner themselves
 
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from ulmfit_easy.models.dropout import EmbeddingDropout, RNNDropout, WeightDropout
 
+__all__ = ["AWD_LSTM", "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split"]
+
 Hidden = list[tuple[Tensor, ...]]  # per layer its state: tensors (1, B, ...), of an LSTM (h, c)
 Groups = list[list[nn.Parameter]]  # input side first
 

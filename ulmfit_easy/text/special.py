@@ -5,6 +5,8 @@ One text is meant to become one: `<unk>`, as WikiText writes an unknown word, is
 
 import re
 
+__all__ = ["BOS", "EOS", "FLD", "PAD", "SPECIAL_TOKENS", "TK_MAJ", "TK_REP", "TK_UP", "TK_WREP", "UNK"]
+
 UNK, PAD, BOS, EOS, FLD = "xxunk", "xxpad", "xxbos", "xxeos", "xxfld"
 TK_REP, TK_WREP, TK_UP, TK_MAJ = "xxrep", "xxwrep", "xxup", "xxmaj"
 

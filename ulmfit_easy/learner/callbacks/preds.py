@@ -17,6 +17,8 @@ from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.models.softmax import CHUNK_FLOATS, LMOutput
 from ulmfit_easy.places import file_place, hidden_folder
 
+__all__ = ["CollectDataCallback", "FetchPredsCallback", "GatherPredsCallback", "MCDropoutCallback"]
+
 
 class Parts:
     """Tensors that come one after the other and end as one: in memory, or in a `.npy` file that memory need not hold.

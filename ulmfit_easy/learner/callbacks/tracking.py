@@ -14,6 +14,8 @@ from ulmfit_easy.learner.metric import name_of
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.terminal import say
 
+__all__ = ["EarlyStoppingCallback", "ReduceLROnPlateau", "SaveModelCallback", "TrackerCallback"]
+
 LOWER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae", "msle", "rmspe")
 
 

@@ -12,6 +12,9 @@ from ulmfit_easy.learner.events import Callback, CancelBatchException, CancelTra
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.models.softmax import LMOutput
 
+__all__ = ["BnFreeze", "GradientAccumulation", "GradientClip", "MixedPrecision", "ShortEpochCallback", "SkipToEpoch",
+           "TrainEvalCallback"]
+
 
 class TrainEvalCallback(Callback):
     """Switches the model between training and evaluation, and keeps count of progress."""
