@@ -13,6 +13,7 @@ from torch import nn
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner import metrics as m
 from ulmfit_easy.learner.losses import MSELossFlat
+from ulmfit_easy.learner.metric import as_metric
 
 GEN = torch.Generator().manual_seed(0)
 TWO, Y2 = torch.randn(60, 2, generator=GEN), torch.randint(2, (60,), generator=GEN)
@@ -133,7 +134,7 @@ def test_a_metric_that_is_there_for_all_is_a_copy_in_each_learner():
         shared.reset()  # whatever other tests asked of it
         one, other, own = regression(metrics=shared), regression(metrics=shared), m.Perplexity()
         one.metrics[0].name = "mine"
-        assert other.metrics[0].name == shared.name != "mine" and m.as_metric(own) is own
+        assert other.metrics[0].name == shared.name != "mine" and as_metric(own) is own
         kept = one.metrics[0]
         one.fit(1, 0.1)
         assert one.metrics == [kept] and not getattr(shared, "count", getattr(shared, "preds", None))

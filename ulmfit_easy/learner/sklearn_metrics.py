@@ -20,7 +20,7 @@ from ulmfit_easy.models.softmax import IGNORE
 __all__ = ["APScoreBinary", "APScoreMulti", "BalancedAccuracy", "BrierScore", "BrierScoreMulti", "CohenKappa",
            "F1Score", "F1ScoreMulti", "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard",
            "JaccardMulti", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "Precision", "PrecisionMulti", "Recall",
-           "RecallMulti", "RocAuc", "RocAucBinary", "RocAucMulti", "skm_to_fastai"]
+           "RecallMulti", "RocAuc", "RocAucBinary", "RocAucMulti", "sklearn_metric", "skm_to_fastai"]
 
 NO_PREDICTION_IS_0 = ("f1_score", "fbeta_score", "precision_score", "recall_score", "jaccard_score")  # of a class
 
