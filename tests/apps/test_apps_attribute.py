@@ -117,10 +117,10 @@ def test_several_texts_give_a_list_and_the_target_may_be_any_class(learn):
 def test_evidence_is_log_odds_for_classes_and_the_output_itself_elsewhere():
     logits = torch.randn(5, 3, dtype=torch.float64)
     p = logits.softmax(1)[:, 1]
-    torch.testing.assert_close(evidence(logits, 1, "single"), (p / (1 - p)).log())
-    torch.testing.assert_close(evidence(logits, 1, "multi").sigmoid(), logits.sigmoid()[:, 1])
-    assert torch.equal(evidence(logits, 2, "regression"), logits[:, 2])
-    assert evidence(torch.tensor([[200.0, 0.0]]), 0, "single").item() == 200  # a probability would be 1, and stay there
+    torch.testing.assert_close(evidence(logits, 1, True), (p / (1 - p)).log())
+    torch.testing.assert_close(evidence(logits, 1, False).sigmoid(), logits.sigmoid()[:, 1])
+    assert torch.equal(evidence(logits, 2, False), logits[:, 2])
+    assert evidence(torch.tensor([[200.0, 0.0]]), 0, True).item() == 200  # a probability would be 1, and stay there
 
 
 def test_several_labels_and_numbers_are_explained_too():

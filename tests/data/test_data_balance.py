@@ -16,7 +16,7 @@ from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.getters import ColReader
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.tables import TableOnDisk
-from ulmfit_easy.data.targets import CategoryBlock
+from ulmfit_easy.data.targets import TARGETS, CategoryBlock
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import LabelError, TrainingError
 
@@ -42,7 +42,8 @@ def rows_of(dl):
 
 
 def fake(targets, task="single", c=2):
-    return SimpleNamespace(train=SimpleNamespace(targets=torch.as_tensor(targets)), task=task, c=c)
+    train = SimpleNamespace(targets=torch.as_tensor(targets))
+    return SimpleNamespace(train=train, task=task, target=TARGETS[task], c=c)
 
 
 @settings(deadline=None)
@@ -62,7 +63,7 @@ def test_class_weights_of_several_classes_weigh_texts_with_against_texts_without
 
 
 def test_what_has_no_classes_has_no_class_weights():
-    without = [SimpleNamespace(train=[], task=task) for task in ("single", "lm")]
+    without = [SimpleNamespace(train=[], task=task, target=TARGETS[task]) for task in ("single", "lm")]
     for dls in (fake([1.0], "regression"), *without):
         with pytest.raises(TrainingError, match="E506"):
             class_weights(dls)

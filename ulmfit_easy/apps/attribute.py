@@ -90,7 +90,7 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
     Raises: E502 for an unknown class, method or baseline, a window below 1, or what is no text; E506 for a language
     model; E507 without captum.
     """
-    if learn.dls.task in (None, "lm"):
+    if learn.dls.target is None or not learn.dls.target.labelled:
         raise TrainingError("E506", received="a learner without classes or numbers to explain",
                             expected="a classifier or a regression of texts", fix="see learn.logprob for likelihoods")
     _check("method", method, ("occlusion", "gradients"))
@@ -115,7 +115,7 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
     column = _column(learn, target, outputs[0])
 
     def score(outputs: Tensor) -> Tensor:  # (B, C) -> (B,)
-        return evidence(_logits(learn, outputs), column, learn.dls.task)
+        return evidence(_logits(learn, outputs), column, learn.dls.target.one_class)
 
     said, *without = score(outputs).tolist()
     if method == "occlusion":
@@ -127,12 +127,12 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
     return Attribution(tokens, scores, learn.dls.classes and learn.dls.classes[column], said)
 
 
-def evidence(logits: Tensor, column: int, task: str) -> Tensor:
+def evidence(logits: Tensor, column: int, one_class: bool) -> Tensor:
     """How much the logits (B, C) say for one class: its log-odds (B,); the number itself for a regression.
 
     Log-odds, unlike probabilities, still move where a model is nearly certain.
     """
-    if task != "single":
+    if not one_class:
         return logits[:, column]  # (B,)
     others = torch.cat([logits[:, :column], logits[:, column + 1:]], 1)  # (B, C - 1)
     return logits[:, column] - others.logsumexp(1)
@@ -140,7 +140,7 @@ def evidence(logits: Tensor, column: int, task: str) -> Tensor:
 
 def _logits(learn, outputs: Tensor) -> Tensor:
     """The model's outputs (B, C) as `evidence` wants them: where they are probabilities, their logits."""
-    if learn.dls.task == "regression" or not isinstance(learn.loss_func, BCELossFlat):
+    if not learn.dls.target.has_classes or not isinstance(learn.loss_func, BCELossFlat):
         return outputs
     return outputs.logit(eps=CERTAIN)
 

@@ -174,7 +174,7 @@ def calibrate(learn, ds_idx: int = 1, dl=None) -> Calibrated:
     Raises: E502 for a regression, a language model, or a loss that takes probabilities; E506 without labels.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
     """
-    if learn.dls.task in ("lm", "regression"):
+    if learn.dls.target is not None and not learn.dls.target.has_classes:
         raise TrainingError("E502", received=f"a learner for the task {learn.dls.task!r}",
                             expected="a classifier, which gives probabilities of classes",
                             fix="see learn.validate() for how far off it is")

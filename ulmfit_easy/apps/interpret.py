@@ -35,7 +35,7 @@ class Interpretation:
     """
 
     def __init__(self, learn, dl=None, act=None):
-        if learn.dls.task == "lm":
+        if learn.dls.target is not None and not learn.dls.target.labelled:
             raise TrainingError("E506", received="a language model", expected="a learner that answers for a whole text",
                                 fix="see learn.logprob(texts) for how likely it finds them")
         self.learn, self.dl = learn, loader_of(learn, 1, dl)
@@ -68,7 +68,7 @@ class Interpretation:
 
         `row` counts the texts of the data from 0: with a table, `df.iloc[row]`, rows that were dropped aside.
         """
-        sure = self.learn.dls.task != "regression"
+        sure = self.learn.dls.target is None or self.learn.dls.target.has_classes
         columns = ["row", "text", "target", "predicted", *["probability"] * sure, "loss"]
         rows = []
         for i in self.top_losses(k, largest)[1].tolist():
@@ -109,7 +109,7 @@ class ClassificationInterpretation(Interpretation):
 
     def __init__(self, learn, dl=None, act=None):
         super().__init__(learn, dl, act)
-        if self.learn.dls.task == "regression":
+        if self.learn.dls.target is not None and not self.learn.dls.target.has_classes:
             raise TrainingError("E502", received="a regression", expected="classes to tell apart",
                                 fix="use Interpretation, which knows losses and results")
         self.vocab = self.learn.dls.classes or list(range(self.preds.shape[1]))

@@ -109,7 +109,7 @@ def run_evaluate(args):
     if not model.exists() and model.name == str(model) and (shipped.WEIGHTS / model).exists():
         model = shipped.WEIGHTS / model
     learn = None if (model / PARAMS).exists() else load_learner(model, cpu=False)
-    if learn is None or learn.dls.task != "lm":
+    if learn is None or learn.dls.target.labelled:
         raise FileError("E402", received=f"{model}, a classifier", expected="a language model",
                         fix="name the folder that `ulmfit pretrain` or `ulmfit lm` wrote, or leave --model out for the "
                         "one that comes with the library")

@@ -8,6 +8,7 @@ from torch.overrides import TorchFunctionMode
 
 from ulmfit_easy.bundle.tensors import not_finite
 from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.data.targets import TARGETS, Target
 from ulmfit_easy.errors import FileError, UlmfitError, some
 from ulmfit_easy.models import classifier, language_model
 from ulmfit_easy.models.archs import get_arch, plain_config
@@ -58,10 +59,10 @@ def check_kinds(config: dict, source):
         raise _refused(source, "a config.json without `model` or `data`")
     if wrong := misfits(model, _MODEL) + misfits(data, _DATA) + misfits(config, _REST):
         raise _refused(source, f"a config.json with a value of the wrong kind: {some(wrong)}")
-    has_classes = data.get("task") in ("single", "multi")
-    if has_classes and len(data.get("classes") or ()) != model.get("n_class"):
+    target = TARGETS.get(data.get("task"), Target)
+    if target.has_classes and len(data.get("classes") or ()) != model.get("n_class"):
         raise _unfit(source, f"{len(data.get('classes') or ())} classes for {model.get('n_class')} outputs")
-    if config.get("takes_probabilities") and data.get("task") == "single":
+    if config.get("takes_probabilities") and target.one_class:
         raise _unfit(source, "an answer of several classes for data with one class each")
     if isinstance(config.get("thresh"), list) and len(config["thresh"]) != model.get("n_class"):
         raise _unfit(source, f"{len(config['thresh'])} thresholds for {model.get('n_class')} outputs")

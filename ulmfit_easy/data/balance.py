@@ -23,10 +23,10 @@ def class_weights(dls) -> Tensor:
     Source: King & Zeng 2001; `sklearn.utils.class_weight.compute_class_weight`.
     """
     targets = getattr(dls.train, "targets", None)
-    if dls.task not in ("single", "multi") or targets is None:
+    if targets is None or not (dls.target.has_classes and dls.target.per == "text"):
         raise TrainingError("E506", received=f"class_weights() on loaders of task {dls.task!r}",
                             expected="training texts with classes", fix="use it for a classifier, with its data")
-    if dls.task == "multi":
+    if not dls.target.one_class:
         with_class = targets.sum(0)  # (C,)
         return torch.where(with_class > 0, (len(targets) - with_class) / with_class.clamp(min=1), 1.0)
     counts = torch.bincount(targets, minlength=dls.c)  # (C,)

@@ -13,7 +13,7 @@ from ulmfit_easy.data.pairs import Datasets
 from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.summary import show_rows, show_source
-from ulmfit_easy.data.targets import CategoryTarget, read_labels
+from ulmfit_easy.data.targets import read_labels
 from ulmfit_easy.errors import LabelError, TextError, TrainingError, refuse_unknown
 from ulmfit_easy.reprs import described, slashed
 
@@ -132,7 +132,7 @@ class DataBlock:
         """
         refuse_unknown(kwargs, self.dataloaders, assemble, but=("cls", "source", "splitter"))
         read = self.read(source)
-        splitter = self.splitter or DefaultSplitter(read.labels if read.target is CategoryTarget else None, seed=seed)
+        splitter = self.splitter or DefaultSplitter(read.labels if read.target.one_class else None, seed=seed)
         split = checked_split(splitter, read.items)
         if verbose:
             show_source(self, read, split)

@@ -14,6 +14,7 @@ from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.order import EpochOrder, first_batch
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.random_state import random_state, set_random_state
+from ulmfit_easy.data.targets import Target
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.reprs import described, slashed
 
@@ -39,10 +40,11 @@ class DataLoaders(TellsAbsent):
 
     def __repr__(self) -> str:
         train, valid = map(_size, (self.train, self.valid))
-        kind, words = "language model: " if self.task == "lm" else "", self.text_vocab
+        is_lm, words = self.prepare is not None and not self.target.labelled, self.text_vocab
+        kind = "language model: " if is_lm else ""
         return described(self, f"{kind}train {train}, valid {valid}" if train != "0 batches" else f"{kind}no data",
                          self.classes and f"classes {slashed(self.classes)}", words and f"{len(words):,} words",
-                         self.bs and f"bs {self.bs}", self.task == "lm" and f"seq_len {self.seq_len}")
+                         self.bs and f"bs {self.bs}", is_lm and f"seq_len {self.seq_len}")
 
     @classmethod
     def empty(cls, config: dict, vocab, *, path=".", device=None, tokenizer=None) -> "DataLoaders":
@@ -104,9 +106,9 @@ class DataLoaders(TellsAbsent):
         """How many tensors of a batch go into the model: 1 for a language model, 2 for a classifier."""
         if hasattr(self.train, "n_inp"):
             return self.train.n_inp
-        if self.task is None:
+        if self.target is None:
             return None  # plain loaders: only their model can tell
-        return 1 if self.task == "lm" else 2  # loaders without data, which still prepare new texts
+        return 1 + self.target.labelled  # loaders without data, which still prepare new texts
 
     @property
     def bs(self) -> int | None:
@@ -115,7 +117,7 @@ class DataLoaders(TellsAbsent):
 
     @property
     def task(self) -> str | None:
-        """"lm", "single", "multi" or "regression"; None for plain loaders."""
+        """The name of the target: "lm", "single", "multi", "regression"; None for plain loaders."""
         return getattr(self.prepare, "task", None)
 
     @property
@@ -126,7 +128,7 @@ class DataLoaders(TellsAbsent):
     @property
     def classes(self) -> list | None:
         """The class names, or None where there are none."""
-        return getattr(self._target, "classes", None)
+        return getattr(self.target, "classes", None)
 
     @property
     def vocab(self):
@@ -136,7 +138,7 @@ class DataLoaders(TellsAbsent):
     @property
     def c(self) -> int | None:
         """The number of outputs: of words for a language model, else of classes or numbers."""
-        return len(self.text_vocab) if self.task == "lm" else getattr(self._target, "c", None)
+        return None if self.target is None else self.target.c if self.target.labelled else len(self.text_vocab)
 
     @property
     def tokenizer(self):
@@ -153,7 +155,8 @@ class DataLoaders(TellsAbsent):
         return getattr(self.prepare, "backwards", False)
 
     @property
-    def _target(self):
+    def target(self) -> Target | None:
+        """What the texts are to be told about, which also knows the classes; None for plain loaders."""
         return getattr(self.prepare, "target", None)
 
     def config(self) -> dict:
@@ -181,7 +184,7 @@ class DataLoaders(TellsAbsent):
         ids = prepare.ids(items)
         common = {"bs": bs or self.bs, "backwards": self.backwards, "device": self.device}
         rows = np.arange(len(ids.lengths))
-        if self.task == "lm":
+        if not self.target.labelled:
             dl = LMDataLoader(ids, rows, seq_len=self.seq_len, **common)
         else:
             targets = prepare.targets(items) if with_labels else None
@@ -221,10 +224,10 @@ class DataLoaders(TellsAbsent):
         A class; "?" for a label that is none; a list of classes where a text may have several; for
         regression a number, or a list of them.
         """
-        if self._target is None:
+        if self.target is None or not self.target.labelled:
             raise TrainingError("E506", received="decode() on loaders without classes or numbers",
                                 expected="loaders of a classifier", fix="use words() for the ids of a text")
-        return self._target.decode(target.cpu())
+        return self.target.decode(target.cpu())
 
     def _needs_text(self, call: str) -> Preparation:
         if self.prepare is None:

@@ -88,9 +88,9 @@ def doctor_of(dls) -> Checkup:
     rows = np.concatenate([dl.rows for dl in parts.values()])  # (N,)
     texts = (dls.tokenizer.detokenize(ids.store.tokens(row)) for row in rows)
     labels = None
-    if dls.task in ("single", "multi"):
+    if dls.target.has_classes:
         decoded = [dls.decode(target) for dl in parts.values() for target in dl.targets]
-        labels = [tuple(label) if dls.task == "multi" else (label,) for label in decoded]
+        labels = [tuple(label) if isinstance(label, list) else (label,) for label in decoded]
     scan = Scan(texts, labels, *np.split(np.arange(len(rows)), [len(dls.train.rows)]), rows, DAMAGED_TOKENS)
     known, findings = {"words in the vocabulary": f"{len(dls.text_vocab):,}"}, []
     for name, dl in parts.items():

@@ -35,7 +35,7 @@ from ulmfit_easy.data.sources import (
 )
 from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter, checked_split
 from ulmfit_easy.data.tables import TableOnDisk, read_table
-from ulmfit_easy.data.targets import CategoryTarget, read_labels
+from ulmfit_easy.data.targets import CategoryTarget, NextToken, Target, read_labels
 from ulmfit_easy.errors import FileError, TextError, TrainingError, refuse_unknown, some
 from ulmfit_easy.text.special import CLASSIC
 from ulmfit_easy.text.store import TokenStore
@@ -51,7 +51,7 @@ class Source:
     texts: Sequence  # strings, or tuples of strings where a text has several fields
     items: Sequence  # a table or a list of files
     labels: list | None = None
-    target: type | None = None  # None for a language model
+    target: type[Target] = NextToken
     names: dict = field(default_factory=dict)  # columns, delimiter, encoding: fields of `Preparation`, for later texts
     rows: np.ndarray | None = None  # (N,) the user's own row of each text, where some were left out
     block: object | None = None  # what `y_block` was; a CategoryBlock may ask for an order of classes
@@ -67,17 +67,17 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
              bptt_jitter: float = 0.0, num_workers: int | None = None, drop_last: bool | None = None,
              pin_memory: bool | None = None):
     """The loaders of a source: split it, number its labels and words by the training rows, check, batch."""
-    _check_batching(source.target is None, balanced, weights, max_tokens, bptt_jitter)
+    _check_batching(not source.target.labelled, balanced, weights, max_tokens, bptt_jitter)
     sizes = checked(Preparation.SETTINGS, seq_len=seq_len, backwards=backwards, bs=bs)
     seq_len, backwards, bs = sizes.values()
     train, valid = checked_split(splitter, source.items)
     rows = np.arange(len(source.texts)) if source.rows is None else source.rows  # (N,), for messages
-    target = None
-    if source.target is not None:  # first, since it is quick and tokenizing may not be
+    target = NextToken()
+    if source.target.labelled:  # first, since it is quick and tokenizing may not be
         of_train, of_valid = ([source.labels[i] for i in part] for part in (train, valid))
         target = source.target.learned(of_train, labels, source.block)
         warn_of_twins(target.classes or ())
-        if source.target is CategoryTarget and not balanced and weights is None:
+        if target.one_class and not balanced and weights is None:
             warn_of_unequal(of_train)
         y_train = target.encode(of_train, rows=rows[train], argument=source.classes_argument)
         y_valid = target.encode(of_valid, rows=rows[valid], argument=source.classes_argument)
@@ -96,12 +96,12 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
     vocab = text_vocab if isinstance(text_vocab, Vocab) else Vocab(text_vocab)
     ids = store.numericalize(vocab)
     warn_of_duplicates(look.keys, train, valid, rows, source.labels)
-    if source.target is CategoryTarget:
+    if source.target.one_class:
         warn_of_told_labels(look.first, source.labels)
     warn_of_unknown(ids, train)
     for_train = dict(bs=bs, backwards=backwards, shuffle=shuffle, seed=seed)
     for_valid = dict(bs=val_bs or bs, backwards=backwards)
-    if target is None:
+    if not target.labelled:
         train_dl = LMDataLoader(ids, train, seq_len=seq_len, bptt_jitter=bptt_jitter, **for_train)
         valid_dl = LMDataLoader(ids, valid, seq_len=seq_len, **for_valid)
     else:
@@ -196,14 +196,14 @@ class TextDataLoaders(DataLoaders):
         if shared := set(names["text_cols"]) & set(names["label_cols"]):
             warnings.warn(f"column {min(map(str, shared))!r} is both text and label; pass text_col= and "
                           "label_col=", stacklevel=2)
-        target = targets = None
+        target, targets = NextToken, None
         if not is_lm:
             target, targets = read_labels(series, delim=label_delim, y_block=y_block, rows=kept)
             labels = classes_of(y_block, series, target) if labels is None else labels
         if valid_col is not None:
             splitter = ColSplitter(valid_col)
         elif splitter is None:
-            splitter = DefaultSplitter(targets if target is CategoryTarget else None, valid_pct, seed)
+            splitter = DefaultSplitter(targets if target.one_class else None, valid_pct, seed)
         source = Source(texts, df, targets, target, names, kept, y_block, total)
         return assemble(cls, source, splitter, path=path, labels=labels, text_vocab=text_vocab,
                         tok_tfm=tok_tfm, seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs,
@@ -271,17 +271,17 @@ class TextDataLoaders(DataLoaders):
             splitter = FolderSplitter(path, train, valid)
         elif splitter is None:
             splitter = DefaultSplitter(targets, valid_pct, seed)
-        source = Source(FileTexts(files, encoding), files, targets, None if is_lm else CategoryTarget,
+        source = Source(FileTexts(files, encoding), files, targets, NextToken if is_lm else CategoryTarget,
                         {"encoding": encoding}, classes_argument="vocab")
         return assemble(cls, source, splitter, path=path, labels=vocab, text_vocab=text_vocab,
                         tok_tfm=tok_tfm, seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs,
                         shuffle=shuffle, device=device, seed=seed, **kwargs)
 
 
-def classes_of(y_block, columns: Sequence[pd.Series] | None, target: type | None) -> list | None:
+def classes_of(y_block, columns: Sequence[pd.Series] | None, target: type[Target]) -> list | None:
     """The classes that are known before any label is read: those of a block, or of a categorical column."""
     classes = getattr(y_block, "vocab", None)
-    is_one = target is CategoryTarget and columns and isinstance(columns[0].dtype, pd.CategoricalDtype)
+    is_one = target.one_class and columns and isinstance(columns[0].dtype, pd.CategoricalDtype)
     if classes is None and is_one:
         classes = columns[0].cat.categories.tolist()
     return classes

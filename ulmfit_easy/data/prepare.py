@@ -1,7 +1,7 @@
 """What turns raw texts and labels into ids and targets: made once from training rows, the same ever after."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 
 from ulmfit_easy.data.getters import fields_in, values_of
 from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column
-from ulmfit_easy.data.targets import TARGETS, RegressionTarget, read_labels
+from ulmfit_easy.data.targets import TARGETS, NextToken, Target, read_labels
 from ulmfit_easy.errors import FileError, TextError, some
 from ulmfit_easy.text.given import given_texts, is_row
 from ulmfit_easy.text.tokenizers import Tokenizer
@@ -39,7 +39,7 @@ class Preparation:
 
     tokenizer: Tokenizer
     vocab: Vocab
-    target: object | None = None  # None for a language model
+    target: Target = field(default_factory=NextToken)
     text_cols: tuple = ("text",)
     label_cols: tuple = ()
     label_delim: str | None = None
@@ -51,19 +51,19 @@ class Preparation:
     encoding: str = "utf-8"  # of text files
 
     SETTINGS = {  # of what `config()` gives, but for the tokenizer
-        "task": one_of("lm", "single", "multi", "regression"), "classes": or_none(names), "n_out": or_none(count),
+        "task": lambda task: one_of(*TARGETS)(task), "classes": or_none(names), "n_out": or_none(count),
         "text_cols": each(name, MOST), "label_cols": each(name, MOST), "label_delim": or_none(text), "seq_len": count,
         "backwards": flag, "bs": rows, "encoding": text}
 
     @property
     def task(self) -> str:
-        """"lm", "single", "multi" or "regression"."""
-        return "lm" if self.target is None else self.target.task
+        """The name of the target, such as "single" for one class each."""
+        return self.target.task
 
     @property
     def vocabs(self):
         """The `Vocab` for a language model; `(Vocab, classes)` for a classifier."""
-        return self.vocab if self.target is None else (self.vocab, self.target.classes)
+        return (self.vocab, self.target.classes) if self.target.labelled else self.vocab
 
     def words(self, ids) -> str:
         """The tokens of some ids (T,), with spaces between them."""
@@ -72,7 +72,7 @@ class Preparation:
     def show(self, batch, max_n: int = 9, trunc_at: int = 150):
         """Show some rows of a batch as tokens, `trunc_at` of each at most, and their targets."""
         x, *rest = batch
-        if self.target is None:
+        if not self.target.labelled:
             rows = [[self.words(ids[:trunc_at]) for ids in row] for row in zip(x[:max_n], *rest, strict=False)]
             return show_table(rows, ["text", "text_"])
         rows = [(self.words(ids[:min(n, trunc_at)]), *(self.target.decode(each.cpu()) for each in y))
@@ -81,8 +81,7 @@ class Preparation:
 
     def config(self) -> dict:
         """Everything but the vocabulary as plain values that JSON can hold."""
-        return {"task": self.task, "classes": getattr(self.target, "classes", None),
-                "n_out": getattr(self.target, "c", None), "text_cols": list(self.text_cols),
+        return {**self.target.config(), "text_cols": list(self.text_cols),
                 "label_cols": list(self.label_cols), "label_delim": self.label_delim,
                 "seq_len": self.seq_len, "backwards": self.backwards, "bs": self.bs,
                 "encoding": self.encoding, "tokenizer": self.tokenizer.config()}
@@ -90,9 +89,7 @@ class Preparation:
     @classmethod
     def from_config(cls, config: dict, vocab: Vocab, tokenizer: Tokenizer | None = None) -> "Preparation":
         """The preparation that `config()` described; `tokenizer` where that cannot be rebuilt from JSON."""
-        task = config["task"]
-        target = (None if task == "lm" else RegressionTarget(config["n_out"]) if task == "regression"
-                  else TARGETS[task](config["classes"]))
+        target = TARGETS[config["task"]].from_config(config)
         same = ("label_delim", "seq_len", "backwards", "bs")
         return cls(given_tokenizer(config["tokenizer"], tokenizer), vocab, target,
                    tuple(config["text_cols"]), tuple(config["label_cols"]), **{k: config[k] for k in same},

@@ -27,7 +27,7 @@ def show_rows(dls):
     ids = dls.train.ids[dls.train.rows[0]]  # (T,)
     say(f"  tokens: {_cut(dls.words(ids))}")
     say(f"  ids: {some(ids.tolist(), 20)}")
-    if dls.task != "lm":
+    if dls.target.labelled:
         target = dls.train.targets[0]
         say(f"  target: {target.tolist()} for {printable(dls.decode(target))}")
     unknown = shown_share(dls.train.ids.unk_rate(dls.train.rows))
@@ -36,10 +36,10 @@ def show_rows(dls):
     if dls.classes:
         say(f"Classes: {some(map(printable, dls.classes), 20)}")
     x, *rest = dls.one_batch()
-    names = ["lengths", "targets"] if dls.task != "lm" else ["next tokens"]
+    names = ["lengths", "targets"] if dls.target.labelled else ["next tokens"]
     shapes = [f"{name} {_shape(t)}" for name, t in zip(["ids", *names], [x, *rest], strict=True)]
     say(f"Batch: {', '.join(shapes)}")
-    if dls.task != "lm":
+    if dls.target.labelled:
         say(f"  padding: {1 - int(rest[0].sum()) / x.numel():.1%}")
     say(f"Batches: {len(dls.train):,} to train on, {len(dls.valid):,} to validate with")
 

@@ -178,7 +178,7 @@ def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, trunc_at=150):
                                   bs=max_n, backwards=dl.backwards, device=dl.device)
     rows = _result_rows(learn, evaluated(learn.model), dl, trunc_at)
     rows = [rows[i] for i in (rng.permutation(len(rows)) if shuffle else range(len(rows)))]
-    columns = ["text", "next words", "predicted"] if learn.dls.task == "lm" else ["text", "target", "predicted"]
+    columns = ["text", "target" if learn.dls.target.labelled else "next words", "predicted"]
     return show_table(rows[:max_n], columns)
 
 
@@ -189,7 +189,7 @@ def _result_rows(learn, model, dl, trunc_at) -> list:
     for batch in islice(dl, 1):
         xb, yb = batch[: dl.n_inp], batch[dl.n_inp :]
         output = model(*xb)
-        if dls.task == "lm":
+        if not dls.target.labelled:
             n = trunc_at
             guesses = [output.decoder(states).argmax(-1) for states in output.dropped[:, :n]]  # (n,) of (n, E)
             rows = [[dls.words(t[:n]) for t in row] for row in zip(xb[0], yb[0], guesses, strict=True)]

@@ -49,7 +49,7 @@ def _classes(dls) -> dict:
     if not (classes := dls.classes):
         return {}
     found = {"number of classes": len(classes)}
-    if dls.task == "single" and len(dls.train) and len(classes) <= MOST:
+    if dls.target.one_class and len(dls.train) and len(classes) <= MOST:
         count = Counter(dls.train.targets.tolist())
         found["texts of each class"] = {short(name): count[i] for i, name in enumerate(classes)}
     elif len(classes) <= MOST:

@@ -192,7 +192,7 @@ class LMLearner(TextLearner):
 
 
 def _check_data(dls, backwards, is_lm):
-    if (dls.task == "lm") != is_lm:
+    if is_lm == (dls.target is None or dls.target.labelled):
         raise TrainingError("E502", received=f"data for the task {dls.task!r}",
                             expected="text alone, for a language model" if is_lm else "texts with labels",
                             fix="pass loaders made with is_lm=True" if is_lm else "pass loaders made with label_col=")
@@ -289,7 +289,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": loss_for(dls.task, weights), "splitter": get_arch(arch).clas_split, **kwargs}
     learn = TextLearner(dls, model, settings=settings, **kwargs)
-    if dls.task == "regression" and options["y_range"] is None:
+    if not dls.target.has_classes and options["y_range"] is None:
         warn_of_far_targets(getattr(dls.train, "targets", None))
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
     return start_from(learn, found, warn=pretrained is True)

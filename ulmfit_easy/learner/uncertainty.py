@@ -54,8 +54,9 @@ def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = Non
     set_dropout(model, True)
     passes = torch.stack([act(raw_predictions(model, dl)) for _ in range(n)])  # (n, N, C)
     probs, std = passes.mean(0), passes.std(0)  # (N, C) each
-    decided = {"single": probs.argmax(-1), "multi": above(probs, getattr(learn.loss_func, "thresh", 0.5))}
-    decided = decided.get(learn.dls.task, probs)
+    target, decided = learn.dls.target, probs
+    if target.has_classes:
+        decided = probs.argmax(-1) if target.one_class else above(probs, getattr(learn.loss_func, "thresh", 0.5))
     found = [UncertainPrediction(learn.dls.decode(d), d, p, s).of(learn.dls.classes)
              for d, p, s in zip(decided, probs, std, strict=True)]
     return found[0] if alone else found

@@ -253,7 +253,7 @@ class ULMFiT:
                             expected="what ULMFiT.save wrote", fix="save the model again") from e
         model.learners_ = [load_learner(path / way) for way in ways]
         dls = model.learners_[0].dls
-        if any(learn.dls.task != "single" or learn.dls.classes != dls.classes for learn in model.learners_):
+        if any(not learn.dls.target.one_class or learn.dls.classes != dls.classes for learn in model.learners_):
             raise FileError("E402", received=f"{path}, whose models do not tell the same classes apart",
                             expected="classifiers that were trained together",
                             fix="keep the folder as ULMFiT.save wrote it")

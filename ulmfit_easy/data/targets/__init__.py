@@ -1,0 +1,43 @@
+"""Labels to numbers and back, one file for each kind of target. A file with a subclass of `Target` adds a kind."""
+
+from collections.abc import Sequence
+
+from ulmfit_easy.data.category_map import NA
+from ulmfit_easy.data.sources import is_missing
+from ulmfit_easy.data.targets.category import CategoryBlock, CategoryTarget
+from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels, twins, unpacked
+from ulmfit_easy.data.targets.multi import MultiCategoryBlock, MultiCategoryTarget
+from ulmfit_easy.data.targets.regression import RegressionBlock, RegressionTarget
+from ulmfit_easy.data.targets.target import TARGETS, NextToken, Target
+from ulmfit_easy.errors import LabelError
+
+__all__ = [
+    "SEVERAL", "TARGETS", "CategoryBlock", "CategoryTarget", "MultiCategoryBlock", "MultiCategoryTarget", "NextToken",
+    "RegressionBlock", "RegressionTarget", "Target", "plain_labels", "read_labels", "twins", "unpacked",
+]  # fmt: skip
+
+
+def read_labels(columns: Sequence, *, delim: str | None = None, y_block=None,
+                rows: Sequence | None = None) -> tuple[type[Target], list]:
+    """Return the kind of target and the label of each row, from one or more label columns.
+
+    Without `y_block`, one column is one class for each text. Several columns are zeros and ones, with the names of
+    the columns as classes; `delim` splits text into several classes.
+
+    Args:
+        y_block: the name of a kind, a block, or the target of training.
+        rows: the row numbers that an error shall name, (N,).
+
+    Raises: E202 with the rows of missing labels; E207 for fractions that nobody called classes or numbers, and
+        for lists where a text has one class.
+    """
+    several = MultiCategoryTarget if delim or len(columns) > 1 else CategoryTarget
+    kinds = {target.kind: target for target in TARGETS.values() if target.labelled}
+    kind = getattr(y_block, "kind", y_block) or several.kind
+    if not isinstance(kind, str) or kind not in kinds:
+        raise LabelError("E207", received=f"y_block={y_block!r}", expected=f"one of {', '.join(kinds)}",
+                         fix="choose one of these, or CategoryBlock() and its sisters")
+    values = [plain_labels(column) for column in columns]
+    if getattr(y_block, "add_na", False):
+        values = [[NA if is_missing(v) else v for v in column] for column in values]
+    return kinds[kind], kinds[kind].read(columns, values, delim, y_block, rows)

@@ -1,0 +1,130 @@
+"""One class for each text."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from ulmfit_easy.data.category_map import NA, CategoryMap, in_order
+from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels, unpacked
+from ulmfit_easy.data.targets.target import Target
+from ulmfit_easy.errors import LabelError, some
+from ulmfit_easy.reprs import with_settings
+from ulmfit_easy.values import names
+
+
+class CategoryBlock:
+    """Marks a target of one class for each text.
+
+    Args:
+        vocab: the classes, in their order; by default those of the training labels.
+        sort: put those of the training labels in sorted order, else in the order in which they come first.
+        add_na: have a class `#na#`, first of all, for labels that are missing or that training never saw.
+    """
+
+    kind = "category"
+
+    __repr__ = with_settings
+
+    def __init__(self, vocab: Sequence | None = None, sort: bool = True, add_na: bool = False):
+        self.vocab, self.sort, self.add_na = vocab, sort, add_na
+
+
+class CategoryTarget(Target):
+    """One class for each text; `classes` are Python values in sorted order unless given."""
+
+    task, kind, blank = "single", "category", ""
+    has_classes = one_class = True
+
+    def __init__(self, classes: Sequence):
+        self.classes = CategoryMap(classes, sort=False)
+        self.o2i = self.classes.o2i
+
+    @classmethod
+    def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block, rows) -> list:
+        cls.check_given(values, rows)
+        if len(values) > 1:
+            raise LabelError("E207", received=f"{len(values)} label columns for one class each", expected="one",
+                             fix='name one column; TextDataLoaders also takes y_block="multi"')
+        labels = unpacked(values[0])
+        if any(isinstance(v, SEVERAL) for v in labels):
+            raise LabelError("E207", received="lists of labels for one class each", expected="one label for each text",
+                             fix='for several labels a text pass y_block="multi" to TextDataLoaders.from_df, or '
+                                 "MultiCategoryBlock() to a DataBlock")
+        if y_block is None and any(isinstance(v, float) and not v.is_integer() for v in labels):
+            raise LabelError("E207", received="labels with fractions",
+                             expected="names of classes, or numbers to predict",
+                             fix='turn them into names first, as astype(str) does; TextDataLoaders also takes '
+                                 'y_block="regression" to predict numbers, y_block="category" for classes')
+        return labels
+
+    @classmethod
+    def learned(cls, labels: Sequence, classes: Sequence | None = None, block=None) -> "CategoryTarget":
+        """The target with the classes of the training labels, or `classes`; E201 for fewer than two.
+
+        `block`, a `CategoryBlock`, may ask for another order, or for the class `#na#`.
+        """
+        labels = dict.fromkeys(plain_labels(labels))
+        target = cls(all_classes(labels, classes, block))
+        if len(labels) < 2 or len(target.classes) < 2:
+            raise LabelError("E201", received=f"{len(labels)} class in the training set: "
+                             f"{some(map(repr, labels))}", expected="two or more",
+                             fix="check that these are the labels, and train on two classes or more")
+        return target
+
+    @property
+    def c(self) -> int:
+        return len(self.classes)
+
+    @property
+    def add_na(self) -> bool:
+        """True where labels that are missing have a class, as `CategoryBlock(add_na=True)` asks for."""
+        return self.classes[:1] == [NA]
+
+    def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None,
+               argument: str = "labels") -> np.ndarray:
+        """Class numbers, (N,) int64; a label that is no class is E203 or, where `unseen` is given, that.
+
+        Args:
+            rows: the row numbers that an error shall name, (N,).
+            argument: the one that takes every class, for the error.
+        """
+        labels = plain_labels(labels)
+        if self.add_na:
+            labels = [label if label in self.o2i else NA for label in labels]
+        new = {label for label in labels if label not in self.o2i}
+        if new and unseen is None:
+            raise self._unseen(labels, new, range(len(labels)) if rows is None else rows, argument)
+        if new:
+            warnings.warn(f"labels {some(map(repr, in_order(new)))} are none of the classes; their rows "
+                          "count as wrong", stacklevel=3)
+        return np.array([self.o2i.get(label, unseen) for label in labels], dtype=np.int64)
+
+    def _unseen(self, labels, new, rows, argument):
+        rows = [row for row, label in zip(rows, labels, strict=True) if label in new]
+        twins = [c for c in self.classes if str(c) in {str(label) for label in new}]
+        fix = f"put each class into training too, leave these rows out, or pass every class as {argument}=[...]"
+        if twins:
+            fix = f"give labels one type; {some(map(repr, twins))} in training is {type(twins[0]).__name__}"
+        return LabelError("E203", received=f"labels that are not classes: {some(map(repr, in_order(new)))} "
+                          f"({len(rows):,} times, rows {some(rows)})",
+                          expected=f"one of {some(map(repr, self.classes), 20)}", fix=fix)
+
+    def decode(self, index: int):
+        """The name of a class; "?" for a number below 0, which stands for a label that is no class."""
+        return "?" if index < 0 else self.classes[int(index)]
+
+
+def all_classes(seen: dict, classes: Sequence | None, block) -> list:
+    """All classes: those given, else those seen in training, in the order that a `CategoryBlock` asks for."""
+    if classes is None:
+        classes = in_order(seen) if getattr(block, "sort", True) else seen
+    classes = in_order(classes) if isinstance(classes, set | frozenset) else classes  # a set's order is no one's choice
+    na = [NA] if getattr(block, "add_na", False) else []
+    classes = plain_labels(classes)
+    try:
+        classes = na + [label for label in names(classes) if label not in na]
+    except ValueError as e:
+        raise LabelError("E207", received=f"the classes {some(f'{label!r:.40}' for label in classes)}",
+                         expected=f"as a class {e}", fix="turn labels into names first, as astype(str) does") from e
+    return classes

@@ -1,0 +1,94 @@
+"""The contract of a target: what a model learns to say about a text, and how labels become its numbers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ulmfit_easy.data.sources import is_missing
+from ulmfit_easy.errors import LabelError, some
+
+TARGETS: dict[str, type["Target"]] = {}  # by task; every subclass enters itself
+
+
+class Target:
+    """What a model learns to say about a text. A subclass in a file of its own is a new kind.
+
+    Attributes:
+        task: the name in `dls.task` and in saved models.
+        kind: the name that `y_block` takes; by default the task.
+        per: "text" if a text has one target, "token" if each of its tokens has one.
+        labelled: False if the texts themselves are the target, as a language model's are.
+        has_classes: True if the target is made of names, which `classes` then has.
+        one_class: True if each text has exactly one of the classes.
+        c: how many outputs a model needs.
+    """
+
+    task: str
+    kind: str
+    per, labelled, has_classes, one_class, classes, c = "text", True, False, False, None, None
+    blank = None  # the text of a label that counts as missing, besides None and NaN
+
+    def __init_subclass__(cls):
+        cls.kind = cls.__dict__.get("kind", cls.task)
+        TARGETS[cls.task] = cls
+
+    @classmethod
+    def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block, rows) -> list:
+        """Return the label of each row from label columns and their `values`, plain Python ones.
+
+        Raises: LabelError E202 for missing labels, E207 for labels of another kind.
+        """
+        if len(values) > 1:
+            raise LabelError("E207", received=f"{len(values)} label columns for one target each", expected="one",
+                             fix="name one column")
+        cls.check_given(values, rows)
+        return values[0]
+
+    @classmethod
+    def check_given(cls, values: list[list], rows):
+        """Raise E202 with the row numbers of missing labels; `rows` are the numbers to name, (N,)."""
+        bad = sorted({i for column in values for i, v in enumerate(column)
+                      if is_missing(v) or (isinstance(v, str) and v.strip() == cls.blank)})
+        if bad:
+            bad = bad if rows is None else np.asarray(rows)[bad]
+            raise LabelError("E202", received=f"{len(bad):,} missing labels, rows {some(bad)}",
+                             expected="a label for each text", fix="drop or fill these rows")
+
+    @classmethod
+    def learned(cls, labels: Sequence, classes: Sequence | None = None, block=None) -> "Target":
+        """Return the target that the labels of the training rows ask for; `classes` and `block` may say more."""
+        raise NotImplementedError
+
+    def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None,
+               argument: str = "labels"):
+        """Return the numbers of labels, an array (N, ...).
+
+        Args:
+            unseen: the number of a label that training never saw; None raises E203 for it.
+            rows: the row numbers that an error shall name, (N,).
+            argument: the argument that takes every class, for the error.
+        """
+        raise NotImplementedError
+
+    def decode(self, decision):
+        """Return one target, or one decision of a model, in the user's words."""
+        raise NotImplementedError
+
+    def config(self) -> dict:
+        """Return what `from_config` needs, as JSON."""
+        return {"task": self.task, "classes": self.classes, "n_out": self.c}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Target":
+        """Return the target that `config()` described."""
+        return cls(config["classes"])
+
+
+class NextToken(Target):
+    """The next token of the text, which a language model learns without labels."""
+
+    task, labelled = "lm", False
+
+    @classmethod
+    def from_config(cls, config: dict) -> "NextToken":
+        return cls()
