@@ -42,7 +42,6 @@ from ulmfit_easy.recipes.corpus_data import corpus_data
 from ulmfit_easy.recipes.general import CLIP, EPS, WD
 from ulmfit_easy.recipes.plan import Plan
 from ulmfit_easy.recipes.start import start_of
-from ulmfit_easy.text.special import PAD_ID
 from ulmfit_easy.text.store import TokenStore
 
 SENTENCE_END, WORDS = re.compile(r"(?<=[.!?])\s+"), range(5, 41)
@@ -137,10 +136,10 @@ class Distil(Callback):
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the sentences of a step: ids (B, T), their padding (B, T), their standardised vectors (B, D)."""
-        rows = self.rows(step)
+        rows, pad_id = self.rows(step), self.ids.vocab.pad_id
         sentences = [torch.from_numpy(np.asarray(self.ids[i], np.int64)) for i in rows]
-        ids = nn.utils.rnn.pad_sequence(sentences, batch_first=True, padding_value=PAD_ID)
-        return ids, ids == PAD_ID, (torch.from_numpy(self.teacher[rows].astype(np.float32)) - self.mean) / self.std
+        ids = nn.utils.rnn.pad_sequence(sentences, batch_first=True, padding_value=pad_id)
+        return ids, ids == pad_id, (torch.from_numpy(self.teacher[rows].astype(np.float32)) - self.mean) / self.std
 
     @torch.no_grad()
     def before_fit(self):
