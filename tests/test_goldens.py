@@ -188,13 +188,13 @@ def test_the_language_model_gives_fastais_logits_states_and_loss():
     from ulmfit_easy.models.language_model import get_language_model
     from ulmfit_easy.models.softmax import lm_cross_entropy
 
-    case, hidden = golden("lm_loss"), None
+    case, memory = golden("lm_loss"), None
     model = load_state(get_language_model(AWD_LSTM, case["vocab_sz"], config=case["config"]), case["state"])
     assert shapes(awd_lstm_lm_split(model)) == [sorted(group) for group in case["groups"]]
     for batch in case["batches"]:
         x, y = torch.tensor(batch["x"]), torch.tensor(batch["y"])
-        output = model(x, None if batch["after_reset"] else hidden)
-        hidden = output.hidden
+        output = model(x, None if batch["after_reset"] else memory)
+        memory = output.memory
         assert_close(output.raw.detach(), batch["raw"])
         assert_close(output.logits().detach(), batch["logits"])
         assert_close(lm_cross_entropy(output, y).item(), batch["loss"])

@@ -65,10 +65,11 @@ from ulmfit_easy.learner.text import *
 from ulmfit_easy.learner.uncertainty import predict_with_uncertainty
 from ulmfit_easy.models.awd_lstm import *
 from ulmfit_easy.models.awd_qrnn import AWD_QRNN, awd_qrnn_clas_config, awd_qrnn_lm_config
-from ulmfit_easy.models.classifier import PoolingLinearClassifier, SentenceEncoder, get_text_classifier
+from ulmfit_easy.models.classifier import PoolingLinearClassifier, get_text_classifier
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.models.language_model import LanguageModel, get_language_model
 from ulmfit_easy.models.pooling import masked_concat_pool
+from ulmfit_easy.models.readers import SentenceEncoder
 from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier

@@ -37,7 +37,6 @@ MOVED = {"Learner.export": "TextLearner.export"}  # only a text learner knows it
 
 # door -> parameters of fastai that we leave out, on purpose
 DROPPED = {
-    "AWD_LSTM": {"bidir"},  # a language model reads in one direction
     "Learner.get_preds": {"pickle_protocol"},  # no pickles
     "GatherPredsCallback": {"pickle_protocol"},  # no pickles
     "Learner.predict": {"rm_type_tfms"},  # no typed transforms

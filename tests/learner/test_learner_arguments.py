@@ -193,7 +193,7 @@ def test_a_language_models_state_still_starts_anew_before_each_validation():
         order = 200
 
         def before_validate(self):
-            seen.append(self.learn.hidden_state.hidden)
+            seen.append(self.learn.hidden_state.memory)
 
     learn.fit(1, cbs=Watch())
     assert seen == [None]

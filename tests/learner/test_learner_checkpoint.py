@@ -116,7 +116,7 @@ def test_a_look_at_one_batch_leaves_a_loader_where_it_is_to_go_on(kind, tmp_path
 FIELDS = (
     "epoch train_iter model opt/state opt/hypers opt/frozen_idx grads scaler loader/seed loader/epoch loader/position "
     "random/python random/numpy random/torch recorder-0/losses recorder-0/lrs recorder-0/iters recorder-0/values "
-    "recorder-0/valid_values recorder-0/log recorder-0/count recorder-0/smooth hidden_state-0/hidden "
+    "recorder-0/valid_values recorder-0/log recorder-0/count recorder-0/smooth hidden_state-0/memory "
     "param_scheduler-0/hps gradient_accumulation-0/count save_model-0/best save_model-0/last_saved "
     "early_stopping-0/best early_stopping-0/wait csv_logger-0/text busy-0/seen"
 ).split()

@@ -144,12 +144,12 @@ def test_collected_data_is_every_batch_of_the_fit():
 
 def all_logits(learn) -> torch.Tensor:
     """The plain way, one reading with all logits at once, (B, T, V)."""
-    hidden, parts = None, []
+    memory, parts = None, []
     learn.model.eval()
     with torch.no_grad():
         for xb, _ in learn.dls.valid:
-            output = learn.model(xb, hidden)
-            hidden = output.hidden
+            output = learn.model(xb, memory)
+            memory = output.memory
             parts.append(output.logits())
     return torch.cat(parts, 1)
 

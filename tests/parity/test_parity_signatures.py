@@ -47,7 +47,6 @@ LEFT_OUT = {
     "DataLoaders.test_dl": {"rm_type_tfms"},  # no typed transforms
     "Learner.predict": {"rm_type_tfms"},  # the same
     "untar_data": {"c_key", "force_download"},  # nothing is fetched
-    "AWD_LSTM": {"bidir"},  # a language model reads in one direction
     "WeightDropout": {"layer_names"},  # the recurrent weight, always
     "SentenceEncoder": {"pad_idx"},  # lengths tell what is padding
     "PoolingLinearClassifier": {"bptt"},  # pooling knows of no windows

@@ -67,7 +67,7 @@ DROPPED = {
     "random states": ["random/python", "random/numpy", "random/torch"],
     "the order of the batches": ["loader/seed", "loader/epoch"],
     "the place in that order": ["loader/position"],
-    "the hidden state": ["hidden_state-0/hidden"],
+    "the hidden state": ["hidden_state-0/memory"],
     "the scale of the loss": ["scaler"],
     "gradients that wait": ["grads", "gradient_accumulation-0/count"],
     "the best score": ["save_model-0/best", "save_model-0/last_saved", "early_stopping-0/best"],

@@ -1,11 +1,10 @@
 """A classifier as one pure function of tensors, for `torch.export` and for programs without this library."""
 
-import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.losses import activation_of
-from ulmfit_easy.models.pooling import masked_concat_pool
+from ulmfit_easy.models.classifier import TextClassifier
 
 
 class InferenceModule(nn.Module):
@@ -15,19 +14,12 @@ class InferenceModule(nn.Module):
     on the data, so it exports, and memory grows with T. For regression the numbers (B, n) that were learned.
     """
 
-    def __init__(self, encoder: nn.Module, head: nn.Module, activation, seq_len: int, max_len: int | None):
+    def __init__(self, model: TextClassifier, activation):
         super().__init__()
-        self.encoder, self.layers, self.activation = encoder, head.layers, activation
-        self.pool_words, self.seq_len, self.max_len = head.pool_words, seq_len, max_len
+        self.reader, self.head, self.activation = model[0].whole(), model.head, activation
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        output = self.encoder(ids)
-        position = torch.arange(ids.shape[1], device=ids.device)  # (T,)
-        left_out = position >= lengths.unsqueeze(1)  # (B, T)
-        if self.max_len is not None:  # windows that begin before a text's last `max_len` tokens
-            left_out = left_out | (position // self.seq_len * self.seq_len < lengths.unsqueeze(1) - self.max_len)
-        words = output.embedded if self.pool_words else None  # (B, T, E)
-        return self.activation(self.layers(masked_concat_pool(output.raw, left_out, words)))
+        return self.activation(self.head(self.reader(ids, lengths)).logits)
 
 
 def inference_module(learn) -> InferenceModule:
@@ -49,6 +41,4 @@ def inference_module(learn) -> InferenceModule:
     if getattr(learn, "settings", {}).get("kind") != "classifier":
         raise TrainingError("E506", received="inference_module() of a learner that is no text classifier",
                             expected="a classifier", fix="pass the learner that text_classifier_learner gave")
-    sentence, head = learn.model
-    return InferenceModule(sentence.module, head, activation_of(learn.loss_func), sentence.seq_len,
-                           sentence.max_len).eval()
+    return InferenceModule(learn.model, activation_of(learn.loss_func)).eval()

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.extras import optional_package
-from ulmfit_easy.models.classifier import SentenceOutput
 
 
 def integrated_gradients(learn, model, ids: np.ndarray, score: Callable, first: int, n_steps: int,
@@ -30,23 +29,12 @@ def integrated_gradients(learn, model, ids: np.ndarray, score: Callable, first: 
         ids, unknown = ids[::-1], unknown[::-1]
     pair = np.stack([ids, unknown]).astype(np.int64)  # (2, T)
     text, start = torch.from_numpy(pair).to(learn.dls.device).split(1)  # (1, T) twice
-    gradients = captum.LayerIntegratedGradients(lambda batch: score(read_whole(model, batch)),
-                                                model[0].module.encoder_dp)
+    reader = model[0].whole()  # a classifier cuts gradients between its windows
+
+    def answer(ids: Tensor) -> Tensor:  # (B, T) -> (B,)
+        return score(model.head(reader(ids, ids.new_full((len(ids),), ids.shape[1]))).logits)
+
+    gradients = captum.LayerIntegratedGradients(answer, model.encoder.embedding)
     shares = gradients.attribute(text, start, n_steps=n_steps, internal_batch_size=bs)  # (1, T, E)
     scores = shares.sum(2)[0].detach().cpu().double().numpy()  # (T,)
     return scores[::-1].copy() if learn.dls.backwards else scores
-
-
-def read_whole(model, ids: Tensor) -> Tensor:
-    """The logits (B, C) of texts of one length, ids (B, T), as the classifier has them.
-
-    Read in one window, so that gradients, which the classifier cuts between its windows, reach all of a text. What
-    it keeps for the head stays the same: the windows that begin within the last `max_len` tokens.
-    """
-    sentence, head = model[0], model[1]
-    output = sentence.module(ids)
-    t = ids.shape[1]
-    window_start = torch.arange(t, device=ids.device) // sentence.seq_len * sentence.seq_len  # (T,)
-    out = window_start < (0 if sentence.max_len is None else t - sentence.max_len)  # (T,), too far back for the head
-    return head(SentenceOutput(output.raw, output.dropped, out.expand(len(ids), t),
-                               output.embedded)).logits

@@ -94,11 +94,11 @@ def _shapes(config: dict, model: dict, n_words: int, n_tensors: int, source) -> 
         defaults = arch.lm_config if config["kind"] == "language_model" else arch.clas_config
         if any(type(size) is not type(sizes[name]) for name, size in plain_config(sizes, defaults).items()):
             raise ValueError("a size of the wrong kind")
-        n_layers = {**defaults, **sizes}["n_layers"]
+        n_layers = {**defaults, **sizes}.get("n_layers", 0)
         if n_layers > MOST_LAYERS or n_layers + len(model.get("lin_ftrs") or ()) > n_tensors:
             raise ValueError("more layers than weights")
         with torch.device("meta"), NoNumbers():
-            built = BUILDERS[config["kind"]](arch.cls, n_words, **model)
+            built = BUILDERS[config["kind"]](arch, n_words, **model)
     except (UlmfitError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError,
             RuntimeError) as e:
         raise _refused(source, f"a config.json from which no model can be built ({type(e).__name__}: {e})") from e

@@ -6,7 +6,7 @@ from pathlib import Path
 from ulmfit_easy.bundle.artefact import load_weights
 from ulmfit_easy.data.languages import language_name
 from ulmfit_easy.files import read_json
-from ulmfit_easy.models.archs import Arch
+from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.remap import WordVectors
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -64,12 +64,12 @@ def shipped_name(folder: Path) -> str:
     return f"the {language_name(lang) + ' ' if lang else ''}model that comes with ulmfit_easy ({folder.name})"
 
 
-def shipped(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> Path | None:
+def shipped(arch: type[Encoder], config: dict, backwards: bool, tokenizer: dict) -> Path | None:
     """Return the folder of the language model that comes with the library, None if there is a `misfit`."""
-    return None if misfit(arch, config, backwards, tokenizer) else _nearest(arch.name, backwards, tokenizer)
+    return None if misfit(arch, config, backwards, tokenizer) else _nearest(arch.__name__, backwards, tokenizer)
 
 
-def misfit(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> str:
+def misfit(arch: type[Encoder], config: dict, backwards: bool, tokenizer: dict) -> str:
     """Why the language model that comes with the library is not the one that is wanted; empty where it is.
 
     Args:
@@ -77,9 +77,9 @@ def misfit(arch: Arch, config: dict, backwards: bool, tokenizer: dict) -> str:
         backwards: whether it is to read texts from their end.
         tokenizer: what `Tokenizer.config` tells: texts must be split as the model's were, in the same language.
     """
-    folder = _nearest(arch.name, backwards, tokenizer)
-    if folder is None and not _folders(arch.name, not backwards):
-        return f"architecture: the library has no model for {arch.name}"
+    folder = _nearest(arch.__name__, backwards, tokenizer)
+    if folder is None and not _folders(arch.__name__, not backwards):
+        return f"architecture: the library has no model for {arch.__name__}"
     if folder is None:
         return f"direction: the library's model reads {'forwards' if backwards else 'backwards'}"
     there, reasons = _config(folder), []

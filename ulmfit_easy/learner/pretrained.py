@@ -17,7 +17,8 @@ from ulmfit_easy.data.checks import UNKNOWN
 from ulmfit_easy.data.languages import language_name
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import read_json, sha256_bytes
-from ulmfit_easy.models.archs import Arch, get_arch, plain_config, sizes_of
+from ulmfit_easy.models.archs import get_arch, plain_config, sizes_of
+from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.remap import WordVectors, match_embeds
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.special import FAKE
@@ -62,7 +63,7 @@ def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
         raise FileError("E402", received=f"{source}, a {kind}", expected="a language model",
                         fix="pass the folder that a language model's learner exported")
     try:
-        arch, model, data = get_arch(config["arch"]).name, dict(config["model"]), dict(config.get("data") or {})
+        arch, model, data = get_arch(config["arch"]).__name__, dict(config["model"]), dict(config.get("data") or {})
         model["config"] = dict(model["config"] or {})
     except (LookupError, TypeError, ValueError, AttributeError, TrainingError) as e:
         raise FileError("E401", received=f"{source}, which does not tell how its model is built ({e})",
@@ -78,7 +79,7 @@ def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None
     return None if folder is None else read_lm(folder)
 
 
-def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: Arch, config: dict | None,
+def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Encoder], config: dict | None,
             dls) -> PretrainedLM | None:
     """The language model that `pretrained` asks for, if there is one, for an architecture and data.
 
@@ -94,8 +95,8 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: Arch, con
     if pretrained is False or pretrained is None:
         return None
     found = read_lm(pretrained)
-    if found.arch != arch.name:
-        raise FileError("E402", received=f"{found.name}, an {found.arch}", expected=f"an {arch.name}",
+    if found.arch != arch.__name__:
+        raise FileError("E402", received=f"{found.name}, an {found.arch}", expected=f"an {arch.__name__}",
                         fix=f"pass {found.arch} as the architecture, or another model")
     backwards = found.data.get("backwards")
     if backwards not in (None, dls.backwards):  # None: another library's file that does not tell
@@ -113,7 +114,7 @@ def with_sizes(theirs: dict | None, config: dict | None, defaults: dict) -> dict
     return {k: v for k, v in sizes.items() if k != "pad_token"}
 
 
-def find_pair(fnames, folder: Path, arch: Arch, dls) -> PretrainedLM:
+def find_pair(fnames, folder: Path, arch: type[Encoder], dls) -> PretrainedLM:
     """The language model of `pretrained_fnames`: the names of a weights file and a word list in a folder.
 
     The weights are what `learn.save` wrote or fastai's `.pth`; the words a list in JSON, or pickled. Suffixes may be
@@ -141,13 +142,13 @@ def find_pair(fnames, folder: Path, arch: Arch, dls) -> PretrainedLM:
                             fix="write dls.text_vocab.config() of the learner that saved them")
         backwards = metadata.get("backwards")
     sizes = sizes_of(weights)
-    if sizes.pop("arch", None) != arch.name:
-        raise FileError("E402", received=f"{folder / name}, which is no {arch.name}", expected=f"an {arch.name}",
+    if sizes.pop("arch", None) != (wanted := arch.__name__):
+        raise FileError("E402", received=f"{folder / name}, which is no {wanted}", expected=f"an {wanted}",
                         fix="name what learn.save of a language model wrote")
     if backwards not in (None, dls.backwards):
         raise direction_error(name, backwards, dls.backwards)
     sizes.pop("vocab_sz")
-    return PretrainedLM(name, arch.name, {"config": sizes}, {"backwards": backwards}, vocab, weights)
+    return PretrainedLM(name, wanted, {"config": sizes}, {"backwards": backwards}, vocab, weights)
 
 
 def start_from(learn, found: PretrainedLM | None, warn: bool = False):
@@ -173,9 +174,11 @@ def take_over(learn, weights, vocab, source):
     """See `TextLearner.load_pretrained`."""
     new = learn.dls.text_vocab
     vectors = None if vocab == new else _vectors_for(learn.dls.tokenizer)
-    rows, decoder = weights["0.encoder.weight"], weights.get("1.decoder.weight")
+    names = [f"0.{name}" for name, p in learn.encoder.named_parameters(remove_duplicate=False)
+             if p is learn.encoder.embedding.weight]
+    rows, decoder = weights[names[0]], weights.get("1.decoder.weight")
     matched = match_embeds(rows, weights.get("1.decoder.bias"), vocab, new, vectors)
-    weights = {**weights, "0.encoder.weight": matched.weight, "0.encoder_dp.emb.weight": matched.weight}
+    weights = {**weights, **dict.fromkeys(names, matched.weight)}
     if decoder is not None:
         tied = torch.equal(decoder, rows)
         weights["1.decoder.weight"] = (matched if tied else match_embeds(decoder, None, vocab, new, vectors)).weight

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ulmfit_easy.models.encoder import needs_memory
 from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.models.softmax import lm_cross_entropy
 from ulmfit_easy.text.given import given_texts
@@ -52,17 +53,18 @@ def _stream(learn, texts: Iterable[str], bs: int) -> Iterator[TextScore]:
 @torch.no_grad()
 def score_ids(learn, docs: list[np.ndarray]) -> list[TextScore]:
     """A `TextScore` for each document of one batch, given as ids (T,) in the order in which the model reads."""
+    needs_memory(learn.encoder, "a score")
     device, seq_len, vocab = learn.dls.device, learn.dls.seq_len, learn.dls.text_vocab
     lengths = torch.tensor([len(d) for d in docs], device=device)  # (B,)
     ids = torch.full((len(docs), int(lengths.max())), vocab.pad_id, device=device)  # (B, T)
     for row, doc in zip(ids, docs, strict=True):
         row[: len(doc)] = torch.from_numpy(doc)
-    total, hidden, model = torch.zeros(len(docs), dtype=torch.float64, device=device), None, evaluated(learn.model)
+    total, memory, model = torch.zeros(len(docs), dtype=torch.float64, device=device), None, evaluated(learn.model)
     for start in range(0, ids.shape[1] - 1, seq_len):
         xb, yb = ids[:, start : start + seq_len], ids[:, start + 1 : start + 1 + seq_len]
         xb = xb[:, : yb.shape[1]]
-        output = model(xb, hidden)
-        hidden = output.hidden
+        output = model(xb, memory)
+        memory = output.memory
         nll = lm_cross_entropy(output, yb, reduction="none")  # (B, t)
         real = torch.arange(start + 1, start + 1 + yb.shape[1], device=device) < lengths.unsqueeze(1)  # (B, t)
         total -= nll.double().where(real, 0.0).sum(1)

@@ -33,6 +33,7 @@ from ulmfit_easy.learner.writing import write
 from ulmfit_easy.models import classifier, language_model
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
+from ulmfit_easy.models.encoder import Encoder, needs_memory, text_split
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.terminal import say
@@ -74,7 +75,12 @@ class TextLearner(Learner):
     @property
     def encoder(self):
         """The encoder: what the language model and the classifier share."""
-        return getattr(self.model[0], "module", self.model[0])
+        return self.model.encoder
+
+    @property
+    def head(self):
+        """The decoder of a language model, or the head of a classifier."""
+        return self.model.head
 
     def save_encoder(self, file):
         """Write the encoder's weights and its vocabulary's hash to `path/model_dir/file.safetensors`."""
@@ -160,6 +166,7 @@ class LMLearner(TextLearner):
     """A learner whose model guesses each next word."""
 
     def __init__(self, dls, model, *args, **kwargs):
+        needs_memory(model.encoder, "a language model on streams of text")
         super().__init__(dls, model, *args, **kwargs)
         self.add_cbs(HiddenState())
         self.told_unknown = False
@@ -201,15 +208,16 @@ def _check_data(dls, backwards, is_lm):
                             fix="build the data with backwards=True; the learner then follows it")
 
 
-def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | None = None, drop_mult: float = 1.0,
-                           backwards: bool = False, pretrained: bool | str | Path | PretrainedLM = True,
+def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: dict | None = None,
+                           drop_mult: float = 1.0, backwards: bool = False,
+                           pretrained: bool | str | Path | PretrainedLM = True,
                            pretrained_fnames: Sequence[str] | None = None, *, softmax: str = "full",
                            precision: str = "auto", **kwargs) -> LMLearner:
     """A learner for a language model.
 
     Args:
         dls: language-model data, `TextDataLoaders.from_df(..., is_lm=True)`.
-        arch: `AWD_LSTM` or `AWD_QRNN`.
+        arch: `AWD_LSTM`, `AWD_QRNN` or an `Encoder` class of yours, with `streams = True`; or its name.
         config: changes to the architecture's config, e.g. `dict(emb_sz=200, n_hid=600)`; a pretrained model brings
             its own sizes.
         drop_mult: factor on every dropout; less text wants more.
@@ -233,9 +241,9 @@ def language_model_learner(dls: DataLoaders, arch: type | str, config: dict | No
     found = _found(pretrained, pretrained_fnames, get_arch(arch), config, dls, kwargs)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).lm_config)
     options = {"config": config, **checked(language_model.SETTINGS, drop_mult=drop_mult, softmax=softmax)}
-    settings = {"kind": "language_model", "arch": get_arch(arch).name, "model": options}
+    settings = {"kind": "language_model", "arch": get_arch(arch).__name__, "model": options}
     model = get_language_model(arch, len(dls.text_vocab), pad_idx=dls.text_vocab.pad_id, **options)
-    kwargs = {"loss_func": loss_for("lm"), "splitter": get_arch(arch).lm_split, **kwargs}
+    kwargs = {"loss_func": loss_for("lm"), "splitter": text_split, **kwargs}
     learn = LMLearner(dls, model, settings=settings, **kwargs)
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
     return start_from(learn, found, warn=pretrained is True)
@@ -249,7 +257,7 @@ def _found(pretrained, fnames, arch, config, dls, kwargs):
     return find_pair(fnames, folder, arch, dls)
 
 
-def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 72, config: dict | None = None,
+def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len: int = 72, config: dict | None = None,
                             backwards: bool = False, pretrained: bool | str | Path | PretrainedLM = True,
                             drop_mult: float = 0.5, n_out: int | None = None, lin_ftrs: Sequence[int] | None = None,
                             ps: Sequence[float] | None = None, max_len: int | None = 72 * 20,
@@ -284,10 +292,10 @@ def text_classifier_learner(dls: DataLoaders, arch: type | str, seq_len: int = 7
     options = {"config": config, **checked(
         classifier.SETTINGS, seq_len=seq_len, drop_mult=drop_mult, lin_ftrs=lin_ftrs, ps=ps, max_len=max_len,
         y_range=y_range, pool_words=pool_words, n_class=_outputs(dls, n_out))}
-    settings = {"kind": "classifier", "arch": get_arch(arch).name, "model": options}
+    settings = {"kind": "classifier", "arch": get_arch(arch).__name__, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), pad_idx=dls.text_vocab.pad_id, **options)
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
-    kwargs = {"loss_func": loss_for(dls.task, weights), "splitter": get_arch(arch).clas_split, **kwargs}
+    kwargs = {"loss_func": loss_for(dls.task, weights), "splitter": text_split, **kwargs}
     learn = TextLearner(dls, model, settings=settings, **kwargs)
     if not dls.target.has_classes and options["y_range"] is None:
         warn_of_far_targets(getattr(dls.train, "targets", None))

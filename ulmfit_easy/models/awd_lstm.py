@@ -3,17 +3,17 @@
 Source: Merity et al. 2017 (arXiv 1708.02182); sizes and dropouts of Howard & Ruder 2018 as fastai ships them.
 """
 
-from itertools import pairwise
-from typing import NamedTuple
+from collections.abc import Mapping
+from itertools import islice, pairwise
 
+import torch
 from torch import Tensor, nn
 
+from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.dropout import EmbeddingDropout, RNNDropout, WeightDropout
+from ulmfit_easy.models.encoder import Encoded, Encoder, Groups, Memory, text_split
 
 __all__ = ["AWD_LSTM", "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split"]
-
-Hidden = list[tuple[Tensor, ...]]  # per layer its state: tensors (1, B, ...), of an LSTM (h, c)
-Groups = list[list[nn.Parameter]]  # input side first
 
 awd_lstm_lm_config = dict(
     emb_sz=400, n_hid=1152, n_layers=3, pad_token=1, bidir=False, output_p=0.1, hidden_p=0.15, input_p=0.25,
@@ -24,34 +24,31 @@ awd_lstm_clas_config = dict(
     embed_p=0.05, weight_p=0.5)
 
 
-class EncoderOutput(NamedTuple):
-    """What an encoder gives back for ids (B, T)."""
-
-    states: list[Tensor]  # per layer (B, T, H), before dropout
-    raw: Tensor  # (B, T, E), the last layer before dropout
-    dropped: Tensor  # (B, T, E), the last layer as the head reads it
-    hidden: Hidden  # after the last column
-    embedded: Tensor | None = None  # (B, T, E), the words' own rows, before any layer
-
-
-class AWDEncoder(nn.Module):
+class AWDEncoder(Encoder):
     """An embedding and a stack of recurrent layers, widths emb -> n_hid -> ... -> emb, with five kinds of dropout.
 
-    A pure function: the state goes in and comes out, nothing is kept. The last layer is not dropped here
-    (`dropped` is `raw`): output dropout belongs to the head. A subclass says what a layer is, in `make_rnn`, and how
-    wide the tensors of its state are, in `state_sizes`.
+    The last layer is not dropped here: output dropout belongs to the head. A subclass says what a layer is, in
+    `make_rnn`, how wide the tensors of its state are, in `state_sizes`, and which weight tells `n_hid`, in `hidden_of`.
 
     Args:
         vocab_sz, emb_sz, n_hid, n_layers: sizes; the last layer is `emb_sz` wide, to tie a decoder to it.
         pad_token: id of the padding token.
         hidden_p, input_p, embed_p, weight_p: dropout probabilities 0-1 between layers, on the embedded
             input, on whole words, on weights. Defaults as in fastai; train with the configs of the architecture.
+        bidir: Kept for fastai compatibility; only False works.
+    Raises: E502 for `bidir=True`.
     """
 
+    streams = True
+
     def __init__(self, vocab_sz: int, emb_sz: int, n_hid: int, n_layers: int, pad_token: int = 1,
-                 hidden_p: float = 0.2, input_p: float = 0.6, embed_p: float = 0.1, weight_p: float = 0.5):
+                 hidden_p: float = 0.2, input_p: float = 0.6, embed_p: float = 0.1, weight_p: float = 0.5,
+                 bidir: bool = False):
+        if bidir:
+            raise TrainingError("E502", received="bidir=True", expected="a model that reads in one direction",
+                                fix="train a second model with backwards=True and average the two")
         super().__init__()
-        self.emb_sz = emb_sz
+        self.width = emb_sz
         self.encoder = nn.Embedding(vocab_sz, emb_sz, padding_idx=pad_token)
         nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
         self.encoder_dp = EmbeddingDropout(self.encoder, embed_p)
@@ -69,38 +66,54 @@ class AWDEncoder(nn.Module):
         """The width of each tensor of a layer's state."""
         raise NotImplementedError
 
-    def forward(self, ids: Tensor, lengths: Tensor | None = None,
-                hidden: Hidden | None = None) -> EncoderOutput:
-        """The states of every layer for `ids` (B, T) int64, going on from `hidden`, or from zeros.
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The embedding; `encoder` is its published name."""
+        return self.encoder
 
-        `lengths` is part of what every encoder takes; this one reads from left to right, so padding on the
-        right reaches no real token and it has no use for them.
-        """
-        if hidden is None:
-            hidden = self.init_hidden(ids.shape[0])
+    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None) -> Encoded:
+        """Return the states of every layer; `lengths` has no use, since padding on the right reaches no real token."""
+        before = iter(self.init_memory(ids.shape[0]) if memory is None else memory)  # tensors (B, H)
         embedded = self.encoder_dp(ids)  # (B, T, E)
         x = self.input_dp(embedded)
-        states, after = [], []
+        layers, after = [], []
         for layer, rnn in enumerate(self.rnns):
             if layer > 0:
                 x = self.hidden_dps[layer - 1](x)
-            x, state = rnn(x, hidden[layer])  # (B, T, H), tensors (1, B, ...)
-            states.append(x)
-            after.append(state)
-        return EncoderOutput(states, raw=x, dropped=x, hidden=after, embedded=embedded)
+            state = tuple(s.unsqueeze(0) for s in islice(before, len(self.state_sizes(rnn))))  # (1, B, H) each
+            x, state = rnn(x, state)  # (B, T, H), (1, B, H) each
+            layers.append(x)
+            after += [s.squeeze(0) for s in state]
+        return Encoded(x, Memory(after), embedded, tuple(layers))
 
-    def init_hidden(self, bs: int) -> Hidden:
-        """A state of zeros for `bs` rows, on the device and of the type of the weights."""
-        return [tuple(self.encoder.weight.new_zeros(1, bs, size) for size in self.state_sizes(rnn))
-                for rnn in self.rnns]
+    def init_memory(self, bs: int) -> Memory:
+        """Return a memory of zeros for `bs` rows, on the device and of the type of the weights."""
+        return Memory(self.encoder.weight.new_zeros(bs, size) for rnn in self.rnns for size in self.state_sizes(rnn))
 
     def groups(self) -> Groups:
-        """The layer groups [embedding], [rnn 1], .., [rnn L]: lists of parameters, input side first."""
+        """Return the layer groups [embedding], [rnn 1], .., [rnn L]."""
         return [list(part.parameters()) for part in (self.encoder, *self.rnns)]
+
+    @classmethod
+    def sizes_of(cls, shapes: Mapping[str, torch.Size]) -> dict:
+        """See `Encoder.sizes_of`."""
+        try:
+            (vocab_sz, emb_sz), n_hid = shapes["encoder.weight"], cls.hidden_of(shapes)
+        except (LookupError, ValueError):
+            return {}
+        n_layers = len({name.split(".")[1] for name in shapes if name.startswith("rnns.")})
+        return {"vocab_sz": vocab_sz, "emb_sz": emb_sz, "n_hid": n_hid, "n_layers": n_layers}
+
+    @classmethod
+    def hidden_of(cls, shapes: Mapping[str, torch.Size]) -> int:
+        """Return the width of the first layer, or raise LookupError."""
+        raise NotImplementedError
 
 
 class AWD_LSTM(AWDEncoder):
     """The encoder made of LSTMs whose recurrent weights are dropped."""
+
+    lm_config, clas_config = awd_lstm_lm_config, awd_lstm_clas_config
 
     def make_rnn(self, layer: int, n_in: int, n_out: int, weight_p: float) -> WeightDropout:
         return WeightDropout(nn.LSTM(n_in, n_out, batch_first=True), weight_p)
@@ -108,17 +121,9 @@ class AWD_LSTM(AWDEncoder):
     def state_sizes(self, rnn: WeightDropout) -> tuple[int, int]:
         return rnn.hidden_size, rnn.hidden_size
 
-
-def awd_lstm_lm_split(model: nn.Module) -> Groups:
-    """The groups of a language model: [rnn 1] .. [rnn L], [embedding + decoder].
-
-    The decoder is tied to the embedding, so they share a group and no parameter stands in two.
-    """
-    embedding, *rnns = model[0].groups()
-    own = {id(p) for p in embedding}
-    return [*rnns, embedding + [p for p in model[1].parameters() if id(p) not in own]]
+    @classmethod
+    def hidden_of(cls, shapes: Mapping[str, torch.Size]) -> int:
+        return shapes["rnns.0.weight_hh_l0_raw"][1]  # (4H, H)
 
 
-def awd_lstm_clas_split(model: nn.Module) -> Groups:
-    """The groups of a classifier: [embedding], [rnn 1] .. [rnn L], [head]."""
-    return [*model[0].module.groups(), list(model[1].parameters())]
+awd_lstm_lm_split = awd_lstm_clas_split = text_split  # fastai's names

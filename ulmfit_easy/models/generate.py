@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.models.awd_lstm import Hidden
+from ulmfit_easy.models.encoder import Memory, needs_memory
 from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.models.language_model import LanguageModel
 from ulmfit_easy.models.softmax import LMOutput
@@ -45,8 +45,10 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
             handicap. 1 is greedy.
 
     Returns: a list of ids for one prompt, a list of these for several; with `num_samples` a list of texts for each.
-    Raises: E502 for an empty prompt, a temperature that is not above 0, or more samples than beams.
+    Raises: E502 for an empty prompt, a temperature that is not above 0, more samples than beams, or an encoder without
+        memory.
     """
+    needs_memory(model.encoder, "generation")
     alone = len(ids) == 0 or np.ndim(ids[0]) == 0
     prompts = [ids] if alone else ids
     if any(len(prompt) == 0 for prompt in prompts):
@@ -70,9 +72,9 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
 
 def _sample(model, prompts, n_words: int, keep: Callable, stop: set, seed: int | None, each: int) -> list:
     """`each` sampled texts for each prompt; those that have stopped leave the batch."""
-    logits, hidden = _read(model, prompts)
+    logits, memory = _read(model, prompts)
     rows = [i for i in range(len(prompts)) for _ in range(each)]  # the prompt of each text
-    logits, hidden = logits[rows], _rows(hidden, rows)  # (B, V)
+    logits, memory = logits[rows], memory.rows(rows)  # (B, V)
     seed = int(torch.randint(2**31, ())) if seed is None else seed
     rngs = [torch.Generator(logits.device).manual_seed(seed + i) for i in range(len(rows))]
     texts, alive = [[] for _ in rows], list(range(len(rows)))
@@ -85,13 +87,13 @@ def _sample(model, prompts, n_words: int, keep: Callable, stop: set, seed: int |
             texts[i].append(token)
         if n == n_words or not alive:
             break
-        logits, hidden = _step(model, drawn, _rows(hidden, going))
+        logits, memory = _step(model, drawn, memory.rows(going))
     return [texts[i:i + each] for i in range(0, len(texts), each)]
 
 
 def _beam_search(model, prompt, n_words: int, keep: Callable, stop: list, beam: int) -> list:
     """The likeliest texts found after a prompt, at most `beam` of them, the likeliest first."""
-    logits, hidden = _read(model, [prompt])
+    logits, memory = _read(model, [prompt])
     texts, scores, ended = [[]], logits.new_zeros(1, dtype=torch.float64), []  # scores (b,) of texts that go on
     for n in range(1, n_words + 1):
         probs = keep(logits.softmax(1)).double()  # (b, V)
@@ -106,40 +108,34 @@ def _beam_search(model, prompt, n_words: int, keep: Callable, stop: list, beam: 
         beaten = len(ended) == beam and (not texts or ended[-1][0] >= scores[0])  # a text only becomes less likely
         if n == n_words or not texts or beaten:
             break
-        logits, hidden = _step(model, tokens, _rows(hidden, rows))
+        logits, memory = _step(model, tokens, memory.rows(rows))
     return [text for _, text in heapq.nlargest(beam, [*ended, *zip(scores.tolist(), texts, strict=True)])]
 
 
-def _read(model, prompts) -> tuple[Tensor, Hidden]:
-    """The logits (P, V) after each of P prompts, and the states; each is read alone, so none needs padding."""
+def _read(model, prompts) -> tuple[Tensor, Memory]:
+    """The logits (P, V) after each of P prompts, and the memory; each is read alone, so none needs padding."""
     device = next(model.parameters()).device
     outputs = [_read_one(model, torch.as_tensor(prompt, device=device).unsqueeze(0)) for prompt in prompts]
-    layers = zip(*(output.hidden for output in outputs), strict=True)
-    hidden = [tuple(torch.cat(parts, 1) for parts in zip(*layer, strict=True)) for layer in layers]  # (1, P, ...)
-    return torch.cat([_last_logits(output) for output in outputs]), hidden
+    return torch.cat([_last_logits(output) for output in outputs]), Memory.join(output.memory for output in outputs)
 
 
 def _read_one(model, ids: Tensor) -> LMOutput:
     """The output for the last window of `ids` (1, T); windows are read in turn, so that memory does not grow with T."""
-    hidden = None
+    memory = None
     for window in ids.split(WINDOW, dim=1):
-        output = model(window, hidden)
-        hidden = output.hidden
+        output = model(window, memory)
+        memory = output.memory
     return output
 
 
-def _step(model, tokens: list[int], hidden: Hidden) -> tuple[Tensor, Hidden]:
-    """The logits (B, V) and the states after one more token in each row."""
-    output = model(torch.tensor(tokens, device=hidden[0][0].device).unsqueeze(1), hidden)  # ids (B, 1)
-    return _last_logits(output), output.hidden
+def _step(model, tokens: list[int], memory: Memory) -> tuple[Tensor, Memory]:
+    """The logits (B, V) and the memory after one more token in each row."""
+    output = model(torch.tensor(tokens, device=memory[0].device).unsqueeze(1), memory)  # ids (B, 1)
+    return _last_logits(output), output.memory
 
 
 def _last_logits(output: LMOutput) -> Tensor:
     return output.decoder(output.dropped[:, -1]).float()  # (B, V)
-
-
-def _rows(hidden: Hidden, rows: list[int]) -> Hidden:
-    return [tuple(state[:, rows] for state in layer) for layer in hidden]  # (1, len(rows), ...)
 
 
 def _filter(probs: Tensor, temperature: float = 1.0, min_p: float | None = None, top_k: int | None = None,

@@ -1,29 +1,29 @@
 """The language model: encoder and decoder in one container."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ulmfit_easy.models.archs import get_arch, resolve_config
-from ulmfit_easy.models.awd_lstm import Hidden
+from ulmfit_easy.models.encoder import Encoder, Headed, Memory, needs_memory
 from ulmfit_easy.models.softmax import SOFTMAX, LMDecoder, LMOutput
 from ulmfit_easy.values import number, one_of
 
 SETTINGS = {"drop_mult": number, "softmax": one_of(*SOFTMAX)}  # of what `get_language_model` takes, beside `config`
 
 
-class LanguageModel(nn.Sequential):
+class LanguageModel(Headed):
     """An encoder (child `0`) and a decoder (child `1`) that guess each next token.
 
-    `model(ids, hidden=None)` gives an `LMOutput` for ids (B, T); pass its `hidden` to go on from there.
+    `model(ids, memory=None)` gives an `LMOutput` for ids (B, T); pass its `memory` to go on from there.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: LMDecoder):
+    def __init__(self, encoder: Encoder, decoder: LMDecoder):
         super().__init__(encoder, decoder)
 
-    def forward(self, ids: Tensor, hidden: Hidden | None = None) -> LMOutput:
-        return self[1](self[0](ids, hidden=hidden))
+    def forward(self, ids: Tensor, memory: Memory | None = None) -> LMOutput:
+        return self[1](self[0](ids, memory=memory))
 
 
-def get_language_model(arch: type[nn.Module] | str, vocab_sz: int, config: dict | None = None,
+def get_language_model(arch: type[Encoder] | str, vocab_sz: int, config: dict | None = None,
                        drop_mult: float = 1.0, *, softmax: str = "full", pad_idx: int = 1) -> LanguageModel:
     """A fresh language model with the encoder `arch`.
 
@@ -33,11 +33,12 @@ def get_language_model(arch: type[nn.Module] | str, vocab_sz: int, config: dict 
         drop_mult: factor on every dropout; less text wants more. 1 is the config as it stands, 0 no dropout.
         softmax: how it is trained, "full" or "sampled", see `LMDecoder`.
         pad_idx: id of the padding token; `config["pad_token"]` goes before it.
-    Raises: E502 for an unknown architecture, config key or softmax, or an impossible dropout.
+    Raises: E502 for an unknown architecture, config key or softmax, an encoder without memory, or an
+        impossible dropout.
     """
-    known = get_arch(arch)
+    needs_memory(known := get_arch(arch), "a language model")
     config = resolve_config(known.lm_config, config, drop_mult, pad_idx)
     tie, output_p, bias = (config.pop(k) for k in ("tie_weights", "output_p", "out_bias"))
-    encoder = known.cls(vocab_sz, **config)
-    tied = encoder.encoder if tie else None
-    return LanguageModel(encoder, LMDecoder(vocab_sz, encoder.emb_sz, output_p, tied, bias, softmax))
+    encoder = known(vocab_sz, **config)
+    tied = encoder.embedding if tie else None
+    return LanguageModel(encoder, LMDecoder(vocab_sz, encoder.width, output_p, tied, bias, softmax))

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.models.awd_lstm import EncoderOutput, Hidden
 from ulmfit_easy.models.dropout import RNNDropout
+from ulmfit_easy.models.encoder import Encoded, Memory
 from ulmfit_easy.models.precision import at_least_float32, autocast
 from ulmfit_easy.models.sampled import WordSampler, sampled_cross_entropy
 
@@ -39,7 +39,7 @@ class LMOutput:
 
     raw: Tensor  # (B, T, E), before output dropout
     dropped: Tensor  # (B, T, E), what the decoder reads
-    hidden: Hidden
+    memory: Memory | None
     decoder: nn.Linear  # from states to logits
     sampler: WordSampler | None = None  # in training with sampled softmax
     stats: TokenStats | None = None  # left here by `lm_cross_entropy` when no gradient is wanted
@@ -76,9 +76,9 @@ class LMDecoder(nn.Module):
         if tie_encoder is not None:
             self.decoder.weight = tie_encoder.weight
 
-    def forward(self, output: EncoderOutput) -> LMOutput:
+    def forward(self, output: Encoded) -> LMOutput:
         sampler = self.sampler if self.training else None
-        return LMOutput(output.raw, self.output_dp(output.dropped), output.hidden, self.decoder, sampler)
+        return LMOutput(output.raw, self.output_dp(output.raw), output.memory, self.decoder, sampler)
 
 
 def lm_cross_entropy(output: LMOutput, targets: Tensor, reduction: str = "mean") -> Tensor:

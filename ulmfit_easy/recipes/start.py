@@ -16,7 +16,7 @@ def put_vectors(learn, file: str) -> int:
 
     Raises: TrainingError E502 for vectors with more numbers than half the embedding has; what `read_vectors` raises.
     """
-    embedding = learn.encoder.encoder.weight  # (V, E); a tied decoder shares it
+    embedding = learn.encoder.embedding.weight  # (V, E); a tied decoder shares it
     vectors, known = map(torch.from_numpy, read_vectors(file, list(learn.dls.vocab)))
     if 2 * vectors.shape[1] > embedding.shape[1]:
         raise TrainingError("E502", received=f"vectors of {vectors.shape[1]} numbers for an embedding of "

@@ -4,7 +4,6 @@ import copy
 from types import MethodType
 
 import torch
-from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ulmfit_easy.data.random_state import random_state, set_random_state
@@ -12,7 +11,7 @@ from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.rnn import HiddenState
 from ulmfit_easy.learner.callbacks.training import GradientAccumulation
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.models.awd_lstm import EncoderOutput
+from ulmfit_easy.models.encoder import Encoded, Encoder, Memory
 from ulmfit_easy.terminal import say
 
 # What torch says on a CPU, the last two by its oneDNN; on a GPU it has a class of errors for it.
@@ -121,20 +120,18 @@ def _lacks_memory(e: Exception) -> bool:
     return not isinstance(e, TrainingError) and any(words in str(e) for words in ON_A_CPU)
 
 
-def in_parts(encoder: nn.Module, n: int):
+def in_parts(encoder: Encoder, n: int):
     """The forward of an encoder that reads its rows in `n` parts and computes each again for its gradient."""
     whole = type(encoder).forward
 
-    def forward(encoder, ids, lengths=None, hidden=None) -> EncoderOutput:
+    def forward(encoder, ids, lengths=None, memory=None) -> Encoded:
         outputs = []
         for rows in torch.arange(len(ids)).chunk(n):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            state = hidden and [tuple(s[:, part] for s in layer) for layer in hidden]  # (1, b, H)
-            outputs.append(checkpoint(whole, encoder, ids[part], None if lengths is None else lengths[part], state,
-                                      use_reentrant=False))
-        states, raw, dropped, after, embedded = zip(*outputs, strict=True)
-        return EncoderOutput([torch.cat(layer) for layer in zip(*states, strict=True)], torch.cat(raw),
-                             torch.cat(dropped), [tuple(torch.cat(s, dim=1) for s in zip(*layer, strict=True))
-                                                  for layer in zip(*after, strict=True)],
-                             None if embedded[0] is None else torch.cat(embedded))
+            outputs.append(checkpoint(whole, encoder, ids[part], None if lengths is None else lengths[part],
+                                      memory and memory.rows(part), use_reentrant=False))
+        raw, after, embedded, layers = zip(*outputs, strict=True)
+        return Encoded(torch.cat(raw), after[0] and Memory.join(after),
+                       None if embedded[0] is None else torch.cat(embedded),
+                       tuple(map(torch.cat, zip(*layers, strict=True))))
     return forward

@@ -3,52 +3,51 @@
 from ulmfit_easy.data.checks import check_numbers
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.models.classifier import ClassifierOutput
+from ulmfit_easy.models.encoder import Memory
 from ulmfit_easy.models.softmax import LMOutput
 
 
 class HiddenState(Callback):
-    """Carries the hidden state of a language model from batch to batch; also known as `ModelResetter`.
+    """Carries the memory of a language model from batch to batch; also known as `ModelResetter`.
 
-    Row b of a batch continues row b of the one before, so the state is kept, but detached: gradients stop at the
-    border of a batch. It starts at zero before training, before validation, and where the batch size changes; a
-    validation that a callback asks for in the middle of training leaves the state of training as it was.
+    Row b of a batch continues row b of the one before, so the memory is kept, but detached: gradients stop at the
+    border of a batch. It starts anew before training, before validation, and where the batch size changes; a
+    validation that a callback asks for in the middle of training leaves the memory of training as it was.
     A model of your own that has a `reset()` is reset at these moments too.
     """
 
-    hidden = kept = None
+    memory = kept = None
 
     def reset(self):
-        self.hidden = None
+        self.memory = None
         if callable(own := getattr(self.learn.model, "reset", None)):
             own()
 
     before_fit = before_train = after_fit = cleanup_fit = reset
 
     def state_dict(self) -> dict:
-        """The hidden state: (h, c) of each layer, (1, B, H) each, or None."""
-        return {"hidden": self.hidden}
+        """Return the memory, or None at the beginning."""
+        return {"memory": self.memory}
 
     def load_state_dict(self, state: dict):
         """Go on from `state_dict()`."""
-        device = self.learn.dls.device
-        self.hidden = state["hidden"] and [tuple(s.to(device) for s in layer) for layer in state["hidden"]]
+        self.memory = state["memory"] and Memory(state["memory"]).to(self.learn.dls.device)
 
     def before_validate(self):
-        kept = self.hidden
+        kept = self.memory
         self.reset()
         self.kept = kept
 
     def cleanup_validate(self):
-        self.hidden, self.kept = self.kept, None
+        self.memory, self.kept = self.kept, None
 
     def before_batch(self):
-        hidden = self.hidden
-        if hidden is not None and hidden[0][0].shape[1] == len(self.xb[0]):
-            self.learn.xb = (*self.xb, hidden)
+        if self.memory is not None and self.memory.bs == len(self.xb[0]):
+            self.learn.xb = (*self.xb, self.memory)
 
     def after_pred(self):
         if isinstance(self.pred, LMOutput):
-            self.hidden = [tuple(s.detach() for s in layer) for layer in self.pred.hidden]
+            self.memory = self.pred.memory.detach()
 
 
 ModelResetter = HiddenState
@@ -67,7 +66,8 @@ class RNNCallback(Callback):
             self.raw_out, self.out = (each[-1] if isinstance(each, list | tuple) else each for each in (raw, dropped))
             self.mask = None
             return
-        self.raw_out, self.out = self.pred.raw, self.pred.dropped
+        self.raw_out = self.pred.raw
+        self.out = getattr(self.pred, "dropped", self.raw_out)
         self.mask = getattr(self.pred, "mask", None)
         if isinstance(self.pred, ClassifierOutput):
             self.learn.pred = self.pred.logits

@@ -1,0 +1,133 @@
+"""The contract of an encoder: token ids in, one state per token out.
+
+To add an encoder, write a file with a subclass of `Encoder` and pass the class as `arch`. Nothing else changes.
+The promises that it must keep are the tests in tests/contracts/.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ulmfit_easy.errors import TrainingError
+
+Groups = list[list[nn.Parameter]]  # input side first
+
+
+class Memory(tuple):
+    """What a causal encoder carries from one window to the next: tensors (B, ...) that only the encoder reads."""
+
+    @property
+    def bs(self) -> int:
+        """The number of rows B."""
+        return self[0].shape[0]
+
+    def rows(self, index: slice | list[int]) -> "Memory":
+        """Return the memory of some rows, in the given order."""
+        return Memory(t[index] for t in self)
+
+    def detach(self) -> "Memory":
+        """Return the same numbers without their gradient."""
+        return Memory(t.detach() for t in self)
+
+    def to(self, device) -> "Memory":
+        """Return the memory on a device."""
+        return Memory(t.to(device) for t in self)
+
+    @staticmethod
+    def join(memories: Iterable["Memory"]) -> "Memory":
+        """Return one memory of all rows, those of the first memory first."""
+        return Memory(map(torch.cat, zip(*memories, strict=True)))
+
+
+class Encoded(NamedTuple):
+    """What an encoder returns for ids (B, T)."""
+
+    raw: Tensor  # (B, T, E), the last layer, before the dropout of a decoder or a head
+    memory: Memory | None = None  # after the last column; None if the encoder does not stream
+    embedded: Tensor | None = None  # (B, T, E), the tokens' own rows, before any layer
+    layers: tuple[Tensor, ...] = ()  # (B, T, H) each
+
+
+class Encoder(nn.Module):
+    """Turn ids into states, as a pure function: no row depends on padding or on another row.
+
+    A subclass has configs of its own, a constructor that takes `vocab_sz` and the sizes and dropouts of its configs,
+    an `embedding`, a `width`, `forward` and `groups`. Names of dropouts end in `_p`. The number of layers, if it is
+    a setting, is `n_layers`.
+
+    Attributes:
+        lm_config, clas_config: default settings for a language model and for a classifier. Add yours to these, with
+            `|`: `pad_token` is for the constructor, the others are for the decoder or the head.
+        streams: True for a causal encoder with a memory: reading in windows equals reading at once. A language model
+            generates, scores and trains on streams with such an encoder only.
+        width: E, the width of a state.
+        embedding: the embedding (V, E). A decoder shares its weight, and its rows move to other vocabularies.
+    """
+
+    lm_config: ClassVar[dict] = dict(pad_token=1, output_p=0.1, tie_weights=True, out_bias=True)
+    clas_config: ClassVar[dict] = dict(pad_token=1, output_p=0.4)
+    streams: ClassVar[bool] = False
+    known: ClassVar[dict[str, type["Encoder"]]] = {}  # by name in lower case; a base class has no config of its own
+    width: int
+    embedding: nn.Embedding
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "clas_config" in vars(cls):
+            Encoder.known[cls.__name__.lower()] = cls
+
+    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None) -> Encoded:
+        """Return the states for `ids` (B, T) int64.
+
+        Args:
+            lengths: (B,) real tokens per row, at least 1; None if all T are real. A causal encoder may ignore them.
+            memory: what the encoder returned for the tokens before these; None at the beginning of a text.
+        """
+        raise NotImplementedError
+
+    def groups(self) -> Groups:
+        """Return the layer groups, input side first. The first group is the embedding."""
+        raise NotImplementedError
+
+    @classmethod
+    def sizes_of(cls, shapes: Mapping[str, torch.Size]) -> dict:
+        """Return the sizes of the encoder with these weights, for a file without a config; empty if it tells none."""
+        return {}
+
+
+class Headed(nn.Sequential):
+    """An encoder (child `0`, which may be inside a reader) under a decoder or a head (child `1`)."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder: what a language model and a classifier share."""
+        return self[0] if isinstance(self[0], Encoder) else self[0].module
+
+    @property
+    def head(self) -> nn.Module:
+        """The decoder of a language model, or the head of a classifier."""
+        return self[1]
+
+
+def text_split(model: Headed) -> Groups:
+    """Return the layer groups of an encoder under a decoder or a head, input side first, each parameter once.
+
+    A decoder has a row for each word, as the embedding has: both are one group, the last to change and the first to
+    train. For a classifier the groups are those of the encoder, and the head.
+    """
+    words, *layers = model.encoder.groups()
+    head, seen = list(model.head.parameters()), set()
+    groups = [*layers, [*words, *head]] if hasattr(model.head, "decoder") else [words, *layers, head]
+    return [[p for p in group if not (p in seen or seen.add(p))] for group in groups]
+
+
+def needs_memory(encoder: Encoder | type[Encoder], what: str):
+    """Raise E502 if an encoder has no memory: what is read in windows would be wrong without a sign."""
+    if not encoder.streams:
+        name = getattr(encoder, "__name__", type(encoder).__name__)
+        raise TrainingError("E502", received=f"{what} with {name}, an encoder without memory",
+                            expected="an encoder that carries its memory from window to window (`streams = True`)",
+                            fix="pass arch=AWD_LSTM or another encoder that streams; this one is for "
+                            "text_classifier_learner")

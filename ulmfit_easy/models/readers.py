@@ -1,0 +1,109 @@
+"""Readers: how texts of any length go through an encoder, and which of their tokens a head sees."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.models.encoder import Encoder
+
+
+class Read(NamedTuple):
+    """What a reader returns: the K kept positions of B texts."""
+
+    raw: Tensor  # (B, K, E)
+    mask: Tensor  # (B, K) bool, True on padding and on what a row did not keep
+    embedded: Tensor | None = None  # (B, K, E), the tokens' own rows, if they are kept
+
+
+def kept(lengths: Tensor, n_steps: int, seq_len: int, max_len: int | None) -> Tensor:
+    """Return which tokens a head sees, (B, T) bool: those of the windows that begin within a row's last `max_len`.
+
+    Args:
+        lengths: (B,) real tokens per row.
+        n_steps: T.
+        seq_len: tokens per window; 1 for an encoder that reads texts whole.
+        max_len: None keeps all.
+    """
+    position, lengths = torch.arange(n_steps, device=lengths.device), lengths.unsqueeze(1)  # (T,), (B, 1)
+    keep = position < lengths
+    return keep if max_len is None else keep & (position // seq_len * seq_len >= lengths - max_len)
+
+
+class Whole(nn.Module):
+    """Reads each text in one go. Memory grows with the longest text.
+
+    Args:
+        seq_len: tokens per window.
+        module: the encoder.
+        max_len: a row keeps the windows that start within its last `max_len` tokens, which bounds memory
+            (20 windows of 72, as fastai); None keeps all.
+        keep_words: keep the tokens' own rows too, for a head that pools them.
+    Raises: E502 if `max_len` is below `seq_len`: a row might then keep nothing.
+    """
+
+    def __init__(self, seq_len: int, module: Encoder, max_len: int | None = 72 * 20, keep_words: bool = False):
+        super().__init__()
+        if max_len is not None and max_len < seq_len:
+            raise TrainingError("E502", received=f"max_len={max_len} with seq_len={seq_len}",
+                                expected="max_len of at least seq_len, or None",
+                                fix="raise max_len or lower seq_len")
+        self.seq_len, self.module, self.max_len, self.keep_words = seq_len, module, max_len, keep_words
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Read:
+        """Return the states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens."""
+        output = self.module(ids, lengths.clamp_min(1))  # an empty row reads one padding token, which is not kept
+        return Read(output.raw, ~kept(lengths, ids.shape[1], self.seq_len, self.max_len), output.embedded)
+
+    def whole(self) -> "Whole":
+        """Return a reader that keeps the same tokens and reads each text in one go: gradients reach all of it."""
+        return Whole(self.seq_len, self.module, self.max_len)
+
+
+class Windows(Whole):
+    """Reads texts of any length in windows of `seq_len` tokens (BPT3C), with an encoder that streams.
+
+    Windows start at each text's own beginning. The memory is carried from window to window without its gradient. A
+    row that has ended leaves the batch. So the states of a text are those of reading it alone: they depend on no
+    padding, no neighbour and no order. The arguments are those of `Whole`.
+
+    Source: Howard & Ruder 2018, section 3.3, "BPTT for Text Classification".
+    """
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Read:
+        """Return the kept states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens."""
+        order = lengths.argsort(descending=True, stable=True)  # (B,), longest first: the last rows end first
+        sizes = lengths[order].clamp_min(1).tolist()  # an empty row reads one padding token, kept masked
+        keep = kept(lengths, sizes[0], self.seq_len, self.max_len)  # (B, T)
+        wanted = keep[:, ::self.seq_len].any(0).tolist()  # which windows some row keeps
+        wanted[-1] = True  # the only window of a batch of empty rows
+        memory, outputs, masks = None, [], []
+        for start, is_wanted in zip(range(0, sizes[0], self.seq_len), wanted, strict=True):
+            stop = min(start + self.seq_len, sizes[0])
+            alive = order[:sum(size > start for size in sizes)]  # (b,), rows of the batch
+            with torch.set_grad_enabled(is_wanted and torch.is_grad_enabled()):
+                output = self.module(ids[alive, start:stop], memory=memory)
+            memory = output.memory.rows(slice(sum(size > stop for size in sizes))).detach()
+            if is_wanted:
+                outputs.append((alive, output.raw, output.embedded if self.keep_words else None))
+                masks.append(~keep[:, start:stop])
+        rows, raw, embedded = zip(*outputs, strict=True)
+        embedded = _joined(rows, embedded, len(ids)) if self.keep_words else None
+        return Read(_joined(rows, raw, len(ids)), torch.cat(masks, 1), embedded)
+
+
+SentenceEncoder = Windows  # fastai's name
+
+
+def reader(encoder: Encoder, seq_len: int, max_len: int | None, keep_words: bool = False) -> Whole:
+    """Return what reads texts with an encoder: windows if it streams, else whole texts, whatever `seq_len` is."""
+    if encoder.streams:
+        return Windows(seq_len, encoder, max_len, keep_words)
+    return Whole(1, encoder, max_len, keep_words)
+
+
+def _joined(rows, windows, bs: int) -> Tensor:
+    """Return (B, K, E) of windows (b, t, E) with their rows (b,) of a batch of `bs`, zeros elsewhere."""
+    return torch.cat([x.new_zeros(bs, *x.shape[1:]).index_copy_(0, at, x)
+                      for at, x in zip(rows, windows, strict=True)], dim=1)
