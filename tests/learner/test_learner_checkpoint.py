@@ -365,7 +365,7 @@ OTHER = {"fp32": "bf16", "bf16": "fp32"}
 OTHERS = {
     "epochs 2 (here 3)": lambda path: (fresh("lm", path), 3),
     "batches an epoch": lambda path: (fresh("lm", path, dls=text_dls(is_lm=True, n=20, seq_len=9)), 2),
-    "texts": lambda path: (fresh("lm", path, dls=text_dls(is_lm=True, n=20, seed=1)), 2),
+    "rows and labels": lambda path: (fresh("lm", path, dls=text_dls(is_lm=True, n=20, seed=1)), 2),
     "vocabulary": lambda path: (fresh("lm", path, dls=text_dls(is_lm=True, n=20, min_freq=3)), 2),
     "weights": lambda path: (fresh("lm", path, config=dict(emb_sz=8, n_hid=14, n_layers=2)), 2),
     "settings": lambda path: (fresh("lm", path, drop_mult=0.5), 2),

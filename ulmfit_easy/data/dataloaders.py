@@ -1,7 +1,6 @@
 """Two loaders, for training and validation, with what it takes to prepare new texts in the same way."""
 
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,9 @@ from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.doctor import Checkup, doctor_of
 from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.data.on_device import OnDevice, size_of
 from ulmfit_easy.data.order import EpochOrder, first_batch
 from ulmfit_easy.data.prepare import Preparation
-from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.data.targets import Target
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.reprs import described, slashed
@@ -39,7 +38,7 @@ class DataLoaders(TellsAbsent):
         self.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def __repr__(self) -> str:
-        train, valid = map(_size, (self.train, self.valid))
+        train, valid = map(size_of, (self.train, self.valid))
         is_lm, words = self.prepare is not None and not self.target.labelled, self.text_vocab
         kind = "language model: " if is_lm else ""
         return described(self, f"{kind}train {train}, valid {valid}" if train != "0 batches" else f"{kind}no data",
@@ -234,69 +233,3 @@ class DataLoaders(TellsAbsent):
             raise TrainingError("E506", received=f"{call} on plain loaders", expected="loaders of texts",
                                 fix="use TextDataLoaders.from_df or one of its sisters")
         return self.prepare
-
-
-def _size(dl) -> str:
-    """The rows of a loader, or its batches, or nothing if it knows neither."""
-    if hasattr(dl, "n_rows"):
-        return f"{dl.n_rows:,} rows"
-    try:
-        return f"{len(dl):,} batches"
-    except TypeError:
-        return "any number of batches"
-
-
-class OnDevice:
-    """Any iterable of batches, with each tensor moved to `device`.
-
-    After `load_state_dict` the next iteration goes on in the middle of an epoch: it starts that epoch again in the
-    random state that it had, so that a shuffling loader of torch gives the same order, and drops the batches before.
-    """
-
-    def __init__(self, dl: Iterable, device="cpu"):
-        self.dl, self.device, self.position, self.random = dl, device, 0, None
-
-    def __len__(self) -> int:
-        return len(self.dl)
-
-    def __repr__(self) -> str:
-        return described(self, type(self.dl).__name__, _size(self.dl), f"on {self.device}")
-
-    def __iter__(self):
-        start, self.position, now = self.position, 0, random_state()
-        if start:
-            set_random_state(self.random)
-        else:
-            self.random = now
-        batches = iter(self.dl)
-        for _ in islice(batches, start):
-            pass
-        if start:
-            set_random_state(now)
-        for batch in batches:
-            yield _moved(batch, self.device)
-
-    def one_batch(self):
-        """The first batch."""
-        return first_batch(self)
-
-    def state_dict(self) -> dict:
-        """The random state in which the last epoch began, and the position in it where it is to go on."""
-        return {"random": self.random, "position": self.position}
-
-    def load_state_dict(self, state: dict):
-        """Go on from `state_dict()`."""
-        self.random, self.position = state["random"], state["position"]
-
-    def __getattr__(self, name: str):
-        if name == "dl":  # while a copy or an unpickled object is still empty
-            raise AttributeError(name)
-        return getattr(self.dl, "batch_size" if name == "bs" else name)
-
-
-def _moved(value, device):
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, list | tuple):
-        return tuple(_moved(v, device) for v in value)
-    return {k: _moved(v, device) for k, v in value.items()} if isinstance(value, dict) else value

@@ -55,6 +55,10 @@ class CheckpointCallback(Callback):
     says so. What you change on purpose (rate, weight decay, schedule, callbacks) is used from there on, and is named in
     one line.
 
+    Another fit's checkpoint is refused, by texts, labels, classes, model and loss among others. Of plain loaders of
+    torch, rows and labels are compared if the dataset holds them in tensors, arrays, tables, lists or dicts. For a
+    dataset that loads them later, a line says that they are not: do not change them between two runs.
+
     Ctrl-C and SIGTERM in training first let the batch end and save a checkpoint; a second one does not wait.
     Callbacks of your own are saved too if they have `state_dict()` and `load_state_dict()`.
 
@@ -170,6 +174,8 @@ class CheckpointCallback(Callback):
                             expected="one of this fit: the same data, model, precision, optimizer and number of epochs",
                             fix="build them as they were, with seed= for the split, or choose another folder")
         check_training_state(self.learn, state, self._file())
+        if None in _fingerprints(self.learn.dls):
+            self._tell("not compared with the rows and labels of this checkpoint, since these loaders hold none")
         before = metadata.get("asked", self.asked)
         self.changed = {name: value for name, value in self.asked.items() if before.get(name) != value}
         if self.changed:
@@ -244,10 +250,9 @@ def run_id(learn) -> dict:
     dls, opt = learn.dls, learn.opt
     settings = getattr(learn, "settings", None)  # dropouts and softmax, which weights do not tell
     weights = [[name, list(t.shape), str(t.dtype)] for name, t in learn.model.state_dict().items()]
-    texts = [dl.fingerprint() for dl in (dls.train, dls.valid) if hasattr(dl, "fingerprint")]
     return {
         "epochs": learn.n_epoch, "batches an epoch": len(dls.train), "rows a batch": dls.bs, "seq_len": dls.seq_len,
-        "backwards": dls.backwards, "texts and labels": _short_hash(texts),
+        "backwards": dls.backwards, "rows and labels": _short_hash(_fingerprints(dls)),
         "classes": _short_hash([repr(c) for c in dls.classes or ()]), "loss": _short_hash(_described(learn.loss_func)),
         "vocabulary": _short_hash(getattr(dls.text_vocab, "sha256", None)), "weights": _short_hash(weights),
         "settings": _short_hash(settings), "precision": learn.precision,
@@ -255,6 +260,10 @@ def run_id(learn) -> dict:
         "layer groups": [len(g) for g in opt.param_groups],
         "frozen groups": opt.frozen_idx,
     }  # fmt: skip
+
+
+def _fingerprints(dls) -> list[str | None]:
+    return [dl.fingerprint() if hasattr(dl, "fingerprint") else None for dl in (dls.train, dls.valid)]
 
 
 def _described(loss) -> list:

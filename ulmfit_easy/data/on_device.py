@@ -1,0 +1,85 @@
+"""Loaders that are not the library's own, such as those of torch, with their batches on one device."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+import torch
+
+from ulmfit_easy.data.held import hash_of_held
+from ulmfit_easy.data.order import first_batch
+from ulmfit_easy.data.random_state import random_state, set_random_state
+from ulmfit_easy.reprs import described
+
+
+def size_of(dl) -> str:
+    """The rows of a loader, or its batches, or nothing if it knows neither."""
+    if hasattr(dl, "n_rows"):
+        return f"{dl.n_rows:,} rows"
+    try:
+        return f"{len(dl):,} batches"
+    except TypeError:
+        return "any number of batches"
+
+
+class OnDevice:
+    """Any iterable of batches, with each tensor moved to `device`.
+
+    After `load_state_dict` the next iteration goes on in the middle of an epoch: it starts that epoch again in the
+    random state that it had, so that a shuffling loader of torch gives the same order, and drops the batches before.
+    """
+
+    def __init__(self, dl: Iterable, device="cpu"):
+        self.dl, self.device, self.position, self.random, self.held = dl, device, 0, None, ()
+
+    def __len__(self) -> int:
+        return len(self.dl)
+
+    def __repr__(self) -> str:
+        return described(self, type(self.dl).__name__, size_of(self.dl), f"on {self.device}")
+
+    def __iter__(self):
+        start, self.position, now = self.position, 0, random_state()
+        if start:
+            set_random_state(self.random)
+        else:
+            self.random = now
+        batches = iter(self.dl)
+        for _ in islice(batches, start):
+            pass
+        if start:
+            set_random_state(now)
+        for batch in batches:
+            yield _moved(batch, self.device)
+
+    def one_batch(self):
+        """The first batch."""
+        return first_batch(self)
+
+    def fingerprint(self) -> str | None:
+        """Return a hash of the rows and labels that the dataset holds in memory, None if it holds none.
+
+        It is taken once, because a dataset may put what it has loaded beside them.
+        """
+        self.held = self.held or (hash_of_held(getattr(self.dl, "dataset", self.dl)),)
+        return self.held[0]
+
+    def state_dict(self) -> dict:
+        """The random state in which the last epoch began, and the position in it where it is to go on."""
+        return {"random": self.random, "position": self.position}
+
+    def load_state_dict(self, state: dict):
+        """Go on from `state_dict()`."""
+        self.random, self.position = state["random"], state["position"]
+
+    def __getattr__(self, name: str):
+        if name == "dl":  # while a copy or an unpickled object is still empty
+            raise AttributeError(name)
+        return getattr(self.dl, "batch_size" if name == "bs" else name)
+
+
+def _moved(value, device):
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, list | tuple):
+        return tuple(_moved(v, device) for v in value)
+    return {k: _moved(v, device) for k, v in value.items()} if isinstance(value, dict) else value
