@@ -44,6 +44,8 @@ learn.predict("The soup was superb.")
 """, "ClassificationInterpretation.from_learner(learn).plot_confusion_matrix(figsize=(3, 3))", """
 TextDataLoaders.from_df(reviews, text_col='txt')"""]
 BAR, OUTPUTS = "document.querySelector('.jp-OutputArea progress')", ".jp-OutputArea-output"
+READY = """(c => c?.isReady && c.session?.kernel?.connectionStatus == 'connected' && c.session.kernel.status == 'idle')(
+    window.jupyterapp?.shell.currentWidget?.sessionContext)"""  # before it, JupyterLab forgets what it shall run
 WATCH = f"""window.steps = [];
 new MutationObserver(() => {{ if ({BAR}) window.steps.push({BAR}.value) }}).observe(
     document.body, {{subtree: true, childList: true, attributes: true}})"""
@@ -94,7 +96,7 @@ class Page:
     def open(self):
         call(f"{self.session}/url", "POST", url=self.address)
         self.wait(f"return document.querySelectorAll('.jp-CodeCell').length == {len(CELLS)}")
-        self.wait("return document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')")
+        self.wait(f"return {READY}")
 
     def run(self, script):
         return call(f"{self.session}/execute/sync", "POST", script=script, args=[])
