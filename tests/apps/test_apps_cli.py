@@ -357,15 +357,17 @@ def test_warnings_about_the_data_are_one_line_each_and_name_the_flag_that_helps(
 def test_a_model_has_a_card_and_a_record_of_the_same_facts(model):
     for folder in (model, model / "forwards"):  # by ULMFiT.save and by learn.export
         card, record = (folder / "README.md").read_text(), json.loads((folder / "training.json").read_text())
-        assert record["data"]["texts to train on"] == 108 and "* texts to train on: 108\n" in card
+        assert record["data"]["training texts"] == 108 and "* training texts: 108\n" in card
         assert list(record["data"]["texts of each class"]) == ["neg", "pos"]
         phase, = record["training"]["phase"]
-        assert phase["epochs"] == 1 and phase["highest rate"] == pytest.approx(2e-2, rel=0.02)
-        assert "epochs 1, steps " in card and "highest rate 0.0" in card
+        assert phase["epochs"] == 1 and phase["highest learning rate"] == pytest.approx(2e-2, rel=0.02)
+        assert "epochs 1, steps " in card and "highest learning rate 0.0" in card
         assert record["training"]["date"] in card and f"ulmfit_easy {ulmfit_easy.__version__}" in card
-        assert record["scores"]["accuracy"] >= 0 and "accuracy: " in card
+        assert record["scores"]["accuracy"] >= 0 and "* accuracy: " in card and "* measured on: " in card
     scores = json.loads((model / "training.json").read_text())["scores"]
     assert scores["baseline accuracy"] > 0.5 and scores["baseline"] == "TF-IDF with logistic regression"
+    assert "McNemar's exact test" in scores["difference"]
+    assert set(scores["95% interval of the accuracy"]) == {"from", "to"}
 
 
 def test_ctrl_c_stops_with_130_and_no_traceback(reviews, tmp_path, capsys, monkeypatch):

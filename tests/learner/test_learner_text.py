@@ -192,6 +192,9 @@ def test_an_exported_classifier_says_the_same(clas_dls, tmp_path):
     assert not loaded.model.training and loaded.dls.classes == learn.dls.classes
     assert {f.name for f in (tmp_path / "out").iterdir()} == {
         "model.safetensors", "vocab.json", "config.json", "README.md", "training.json"}
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "from ulmfit_easy.all import load_learner; load_learner('out').predict(texts)" in card
+    assert "* measured on: the validation texts" in card and "* training texts: 72\n" in card
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -199,6 +202,8 @@ def test_an_exported_language_model_says_the_same(backwards, tmp_path):
     learn = lm(text_dls(is_lm=True, backwards=backwards), path=tmp_path)
     learn.fit_one_cycle(1, 1e-2)
     loaded = load_learner(learn.export())
+    flags = " --backwards" if backwards else ""
+    assert f"\nulmfit train reviews.csv --pretrained export{flags}\n" in (tmp_path / "export" / "README.md").read_text()
     assert loaded.dls.backwards is backwards
     assert loaded.predict("the film", 8, seed=1) == learn.predict("the film", 8, seed=1)
     assert loaded.logprob(TEXTS) == learn.logprob(TEXTS)

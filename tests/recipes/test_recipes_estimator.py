@@ -406,9 +406,9 @@ def test_a_saved_model_has_a_card_with_what_was_done_and_a_card_that_a_user_chan
     folder = model.save(tmp_path / "m")
     card, record = (folder / "README.md").read_text(), json.loads((folder / "training.json").read_text())
     n = [names.count(name) for name in ("bad|<b>", "good")]
-    for part in ("ulmfit predict m new.csv", f"accuracy: {model.accuracy_:.4g}\n", "* texts to train on: 108\n",
+    for part in ("ulmfit predict m new.csv", f"accuracy: {model.accuracy_:.4g}\n", "* training texts: 108\n",
                  "* text column: re view\n", f"baseline accuracy: {model.baseline_accuracy_:.4g}\n", "torch ",
-                 f"* highest rate: {TINY.clas[-1].lr:g}" if len(TINY.clas) < 2 else "* phase 2: epochs "):
+                 f"* highest learning rate: {TINY.clas[-1].lr:g}" if len(TINY.clas) < 2 else "* phase 2: epochs "):
         assert part in card, part
     assert "<b>" not in card and sum(record["data"]["texts of each class"].values()) == 108 < sum(n)
     assert [p["epochs"] for p in record["training"]["phase"]] == [f.epochs for f in TINY.clas]

@@ -22,7 +22,8 @@ tags:
 
 # {name}
 
-{what}, made with ulmfit_easy. Nobody has checked this card: the library filled it in.
+{what}, made with ulmfit_easy by the method of ULMFiT (Howard and Ruder 2018, arXiv 1801.06146). The library wrote
+this card. Nobody has checked it.
 
 ```
 {use}

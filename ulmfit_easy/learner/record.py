@@ -15,7 +15,8 @@ def record_of(learn) -> dict:
     tok = getattr(dls.tokenizer, "tok", None)
     names, values = learn.recorder.measures, learn.recorder.values
     sections = {
-        "scores": dict(zip(names, values[-1], strict=True)) if values else {},
+        "scores": {"measured on": "the validation texts, after the last epoch",
+                   **dict(zip(names, values[-1], strict=True))} if values else {},
         "data": {**_rows(dls), **_classes(dls), **_columns(dls)},
         "model": {"architecture": settings["arch"], "vocabulary": len(dls.text_vocab),
                   "parameters": sum(p.numel() for p in learn.model.parameters()),
@@ -26,7 +27,7 @@ def record_of(learn) -> dict:
                      "date": date.today().isoformat()},
     }
     if before := learn.encoder_record:
-        sections["language model"] = {"texts": before["data"].get("texts to train on", 0), **before["scores"],
+        sections["language model"] = {"training texts": before["data"].get("training texts", 0), **before["scores"],
                                       **{k: v for k, v in before["training"].items() if k == "phase"}}
     return {"kind": settings["kind"], "language": getattr(tok, "lang", None),
             **{name: facts for name, facts in sections.items() if facts}}
@@ -35,14 +36,15 @@ def record_of(learn) -> dict:
 def phase_of(learn) -> dict:
     """The facts of the fit that has just ended."""
     recorder = learn.recorder
-    return {"epochs": len(recorder.values), "steps": len(recorder.lrs), "highest rate": max(recorder.lrs, default=0.0),
-            "frozen groups": learn.opt.frozen_idx if learn.opt is not None else 0, "batch size": learn.dls.bs}
+    return {"epochs": len(recorder.values), "steps": len(recorder.lrs),
+            "highest learning rate": max(recorder.lrs, default=0.0),
+            "frozen layer groups": learn.opt.frozen_idx if learn.opt is not None else 0, "batch size": learn.dls.bs}
 
 
 def _rows(dls) -> dict:
     if not len(dls.train):
         return {}
-    return {"texts to train on": dls.train.n_rows, "texts to validate with": getattr(dls.valid, "n_rows", 0)}
+    return {"training texts": dls.train.n_rows, "validation texts": getattr(dls.valid, "n_rows", 0)}
 
 
 def _classes(dls) -> dict:

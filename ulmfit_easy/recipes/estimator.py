@@ -28,7 +28,7 @@ from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.places import members
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
-from ulmfit_easy.recipes.compare import Scores, compare, told
+from ulmfit_easy.recipes.compare import Scores, compare, told, verdict
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.finetune import finetune_lm
@@ -316,10 +316,14 @@ class ULMFiT:
                             fix="call fit(texts, labels) first, or ULMFiT.load(path)")
 
     def _record(self) -> dict:
-        scores = {name.replace("_", " "): value for name, value in self.scores_._asdict().items() if value is not None}
-        names = {"low": "95% interval from", "high": "95% interval to", "p value": "p value of McNemar's test"}
-        scores = {names.get(name, name): value for name, value in scores.items()}
-        return {**record_of(self.learners_[0]), "scores": {**scores, "baseline": "TF-IDF with logistic regression"}}
+        found, record = self.scores_, record_of(self.learners_[0])
+        scores = {"measured on": "texts kept aside, which no stage has read", "accuracy": found.accuracy,
+                  "95% interval of the accuracy": {"from": found.low, "to": found.high}, "macro-F1": found.macro_f1,
+                  "baseline": "TF-IDF with logistic regression", "baseline accuracy": found.baseline_accuracy,
+                  "baseline macro-F1": found.baseline_macro_f1,
+                  "baseline accuracy in cross-validation": found.baseline_cv_accuracy,
+                  "difference": None if found.p_value is None else verdict(found)}
+        return {**record, "scores": {name: value for name, value in scores.items() if value is not None}}
 
     def _say(self, text):
         if self.verbose:
