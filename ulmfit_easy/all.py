@@ -37,7 +37,6 @@ from ulmfit_easy.learner.anneal import SchedCos, SchedExp, SchedLin, SchedNo, Sc
 from ulmfit_easy.learner.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
-from ulmfit_easy.learner.callbacks.hooks import ActivationStats, HookCallback
 from ulmfit_easy.learner.callbacks.loggers import CSVLogger, MLflowCallback, TensorBoardCallback, WandbCallback
 from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
 from ulmfit_easy.learner.callbacks.preds import *

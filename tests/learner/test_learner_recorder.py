@@ -10,6 +10,7 @@ from ulmfit_easy.learner import metrics as m
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.recorder import RateRecorder, Recorder
+from ulmfit_easy.learner.metric import n_items
 
 COLUMNS = {
     (False, True): ["train_loss", "valid_loss", "mse", "mae"],
@@ -46,7 +47,7 @@ def measured(learn, metric) -> list:
     def note():
         if learn.training:
             with torch.no_grad():
-                epochs[-1].append((m.n_items(learn), float(metric(learn.pred, *learn.yb))))
+                epochs[-1].append((n_items(learn), float(metric(learn.pred, *learn.yb))))
 
     look = At("after_loss", note)
     look.order = 20  # after mixed precision, which leaves float32 behind

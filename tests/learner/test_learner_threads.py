@@ -10,7 +10,7 @@ import torch
 from learner_toys import At, classifier, lm, regression, same, state, text_dls
 from torch import nn
 
-from ulmfit_easy.all import ActivationStats, no_random, predict_with_uncertainty
+from ulmfit_easy.all import no_random, predict_with_uncertainty
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.turns import Turn, surely
 from ulmfit_easy.models.evaluated import evaluated
@@ -132,17 +132,6 @@ def test_a_method_of_one_module_alone_reads_with_the_model_that_is_asked():
     net = nn.Linear(2, 1)
     net.forward = (lambda self, x: self.training).__get__(net)
     assert net(None) is True and evaluated(net)(None) is False
-
-
-def test_a_question_is_no_batch_of_the_callbacks_that_look_into_the_model():
-    learn, stats = classifier(text_dls(n=12)), ActivationStats()
-    ask = At("before_backward", lambda: in_a_thread(lambda: learn.predict("a very, very long text, of many words")))
-    alone, other = ActivationStats(), classifier(text_dls(n=12))
-    torch.manual_seed(0)
-    other.fit(1, cbs=alone)
-    torch.manual_seed(0)
-    learn.fit(1, cbs=[stats, ask])
-    assert str(stats.stats) == str(alone.stats)
 
 
 def test_a_copy_of_a_learner_is_free_though_the_learner_is_not():

@@ -7,11 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from learner_toys import At, classifier, lm, raises, regression, same, state, three_classes
+from learner_toys import At, lm, raises, regression, state
 from torch import nn
 
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
-from ulmfit_easy.learner.callbacks.hooks import ActivationStats, HookCallback
 from ulmfit_easy.learner.callbacks.progress import ShowGraphCallback
 from ulmfit_easy.learner.callbacks.tracking import ReduceLROnPlateau
 from ulmfit_easy.learner.callbacks.training import BnFreeze, ShortEpochCallback, SkipToEpoch
@@ -111,44 +110,6 @@ def test_frozen_batch_norms_keep_their_statistics():
 
 
 # --- looks into the model ---------------------------------------------------------------------------------------
-
-
-def test_a_hook_sees_the_output_of_each_layer():
-    learn = three_classes()
-    hook = HookCallback(hook=lambda m, i, o: (tuple(i[0].shape), tuple(o.shape)))
-    learn.fit(1, cbs=hook)
-    assert hook.modules == [learn.model] and hook.stored == [((16, 4), (16, 3))]
-    assert not learn.model._forward_hooks
-    with pytest.raises(ValueError):
-        learn.fit(1, cbs=[hook, At("after_pred", raises(ValueError()))])
-    assert not learn.model._forward_hooks
-    seen = []
-    learn.validate(cbs=HookCallback(hook=lambda m, i, o: seen.append(o)))
-    assert len(seen) == 3
-
-
-def test_activation_statistics_are_those_of_each_batch():
-    learn, outputs = three_classes(), []
-    stats = ActivationStats()
-    learn.fit(1, 0.0, cbs=[stats, At("after_pred", lambda: outputs.append(learn.pred.detach()))])
-    found = stats.layer_stats(0)
-    assert found["mean"] == pytest.approx([o.mean().item() for o in outputs[:3]], abs=1e-6)
-    assert found["std"] == pytest.approx([o.std().item() for o in outputs[:3]], abs=1e-6)
-    assert found["near_zero"] == pytest.approx([(o.abs() <= 0.05).float().mean().item() for o in outputs[:3]])
-
-
-def test_activation_statistics_of_a_classifier_leave_its_training_alone():
-    def run(*cbs):
-        learn = classifier()
-        torch.manual_seed(0)
-        learn.fit(1, 1e-2, cbs=cbs)
-        return state(learn.model), len(learn.dls.train)
-
-    stats = ActivationStats(every=2)
-    (plain, n), (watched, _) = run(), run(stats)
-    assert same(plain, watched) and len(stats.stats) == -(-n // 2)
-    names = {type(m).__name__ for m, s in zip(stats.modules, stats.stats[0], strict=True) if s}
-    assert {"Embedding", "WeightDropout", "Linear"} <= names
 
 
 def test_the_graph_has_the_losses_of_each_epoch(monkeypatch):

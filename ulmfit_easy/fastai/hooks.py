@@ -1,4 +1,4 @@
-"""Functions that look at the outputs or the gradients of modules, outside a fit; in a fit see `HookCallback`."""
+"""Look at the outputs or the gradients of modules, in a fit or outside."""
 
 from collections.abc import Callable, Sequence
 
