@@ -7,16 +7,11 @@ from collections.abc import Mapping
 
 import torch
 
-from ulmfit_easy.models.awd_lstm import AWDEncoder
+from ulmfit_easy.models.awd_lstm import AWDEncoder, awd_lstm_clas_config, awd_lstm_lm_config
 from ulmfit_easy.models.qrnn import QRNN
 
-awd_qrnn_lm_config = dict(
-    emb_sz=400, n_hid=1552, n_layers=4, pad_token=1, bidir=False, output_p=0.1, hidden_p=0.15, input_p=0.25,
-    embed_p=0.02, weight_p=0.2, tie_weights=True, out_bias=True)
-
-awd_qrnn_clas_config = dict(
-    emb_sz=400, n_hid=1552, n_layers=4, pad_token=1, bidir=False, output_p=0.4, hidden_p=0.3, input_p=0.4,
-    embed_p=0.05, weight_p=0.5)
+awd_qrnn_lm_config = awd_lstm_lm_config | {"n_hid": 1552, "n_layers": 4}
+awd_qrnn_clas_config = awd_lstm_clas_config | {"n_hid": 1552, "n_layers": 4}
 
 
 class AWD_QRNN(AWDEncoder):
