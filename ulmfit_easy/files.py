@@ -253,9 +253,9 @@ def _without_waiting(path, flags: int) -> int:
 
 
 def _not_regular(path) -> FileError:
-    kind = "a folder" if path.is_dir() else "a pipe or a device"
-    return FileError("E401", received=f"{path}, {kind}", expected="a regular file",
-                     fix=f"put the file itself at {path}")
+    kind, fix = (("a folder", "name a file in it") if path.is_dir() else
+                 ("a pipe or a device", "write what it gives to a file first, and name that file"))
+    return FileError("E401", received=f"{path}, {kind}", expected="a regular file", fix=fix)
 
 
 def read_bytes(path, max_bytes: int) -> bytes:
