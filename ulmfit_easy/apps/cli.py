@@ -13,7 +13,7 @@ from ulmfit_easy.apps.flags import at_command_line, next_line, same_flags
 from ulmfit_easy.errors import UlmfitError
 from ulmfit_easy.terminal import say
 
-TABLE = "a table (.csv, .tsv, .jsonl or .json, .parquet; all but the last also as .gz), or a folder"
+TABLE = "a table (.csv, .tsv, .jsonl or .json, also as .gz; .xlsx; .parquet), or a folder"
 
 
 def delimiter(text: str) -> str:

@@ -23,7 +23,7 @@ def record_of(learn) -> dict:
                   "reads": "backwards" if dls.backwards else "forwards",
                   **({"started from": learn.started_from} if learn.started_from else {})},
         "language model": {},
-        "training": {**({"phase": learn.phases} if learn.phases else {}), "made with": versions(),
+        "training": {**({"phase": learn.phases} if learn.phases else {}), "saved with": versions(),
                      "date": date.today().isoformat()},
     }
     if before := learn.encoder_record:
