@@ -23,6 +23,7 @@ from ulmfit_easy.recipes.general import pretrain_corpus, run_folder, schedule
 from ulmfit_easy.recipes.plan import Plan
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm
 from ulmfit_easy.recipes.start import start_of
+from ulmfit_easy.text import corpus as text_corpus
 from ulmfit_easy.text.corpus import Corpus
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
@@ -486,3 +487,14 @@ def test_a_tokenizer_that_no_file_holds_is_asked_for_by_the_argument_that_takes_
     with pytest.raises(FileError, match=r"E402.*'shout'.*Fix: pass tok_tfm=Tokenizer"):
         lm_data(texts, recipes_tiny.TINY, folder)
     assert lm_data(texts, recipes_tiny.TINY, folder, tok_tfm=own, seed=0, cache_dir=False).tokenizer is own
+
+
+def test_a_corpus_is_read_twice_and_only_once_if_its_tokens_are_kept(corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path))
+    opened, read = [], text_corpus.lines_of
+    monkeypatch.setattr(text_corpus, "lines_of", lambda file: opened.append(str(file)) or read(file))
+    for n in (2, 1):
+        opened.clear()
+        found = data_of(corpus=tuple(corpus), bs=8, seq_len=10, min_freq=1)
+        assert sorted(opened) == sorted(corpus * n)
+        assert [(name, n_docs) for name, n_docs, _ in found.files] == [("a.txt", 80), ("b.txt", 40)]

@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from ulmfit_easy.data.checks import warn_of_language
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.data.look import Look
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.pretrained import PretrainedLM
@@ -39,8 +41,9 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
         start: the model to go on with, whose words and tokenizer are taken.
     """
     texts = Corpus(plan.corpus, plan.headings)
-    per_file = [np.fromiter(map(len, Corpus(file, plan.headings)), np.int64) for file in texts.files]  # (N,) each
-    n_chars = np.concatenate(per_file)
+    per_file = [array("q") for _ in texts.files]  # characters of each document
+    look = Look(_walked(texts, per_file)).finish()
+    n_chars = np.concatenate(per_file)  # (N,)
     rows = np.arange(len(n_chars))
     if plan.valid:
         train, held_out = rows, Corpus(plan.valid, plan.headings)
@@ -52,8 +55,8 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
         + ". Tokenizing, once for these texts ...")
     started = time.perf_counter()
     tokenizer = _tokenizer(plan, start, texts if plan.valid else Rows(texts, train))
-    warn_of_language(texts, tokenizer)
-    store = TokenStore.build(texts, tokenizer, progress=True)
+    warn_of_language(look.first, tokenizer)
+    store = TokenStore.build(texts, tokenizer, progress=True, sha256=look.sha256)
     valid_store, valid = (TokenStore.build(held_out, tokenizer), None) if plan.valid else (store, valid)
     vocab = start.vocab if start else Vocab(
         tokenizer.itos or make_vocab(store.count(train), plan.min_freq, plan.max_vocab))
@@ -72,6 +75,14 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     if plan.subword and len(vocab) < plan.subword:
         warnings.warn(f"these texts gave {len(vocab):,} pieces, not {plan.subword:,}", stacklevel=2)
     return CorpusData(dls, held_out, files, tuple({s.path.name: None for s in (store, valid_store)}))
+
+
+def _walked(texts: Corpus, per_file: list[array]) -> Iterator[str]:
+    """The documents of a corpus, the characters of each one noted."""
+    for file, n_chars in zip(texts.files, per_file, strict=True):
+        for document in Corpus(file, texts.headings):
+            n_chars.append(len(document))
+            yield document
 
 
 def _tokenizer(plan, start, texts) -> Tokenizer:
