@@ -38,7 +38,6 @@ from ulmfit_easy.learner.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.loggers import CSVLogger, MLflowCallback, TensorBoardCallback, WandbCallback
-from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
 from ulmfit_easy.learner.callbacks.preds import *
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback, ShowGraphCallback
 from ulmfit_easy.learner.callbacks.recorder import RateRecorder, Recorder

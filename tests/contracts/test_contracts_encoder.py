@@ -21,7 +21,6 @@ from ulmfit_easy.all import (
 )
 from ulmfit_easy.apps.export import InferenceModule
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.callbacks.memory import in_parts
 from ulmfit_easy.learner.score import score_ids
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
@@ -153,14 +152,6 @@ def test_a_classifier_exports(arch):
     model, batch = classifier(arch, seq_len=2, max_len=4), texts(9, 5, 7)
     exported = torch.export.export(InferenceModule(model, torch.nn.Identity()), batch, strict=False).module()
     close(exported(*batch), model(*batch).logits, atol=1e-5, rtol=1e-4)
-
-
-@every
-def test_rows_may_be_read_in_parts(arch):
-    encoder, (ids, lengths) = classifier(arch).encoder, texts(9, 5, 7, 6, 4)
-    for memory in (None, encoder(ids, lengths).memory):
-        whole, parts = encoder(ids, lengths, memory), in_parts(encoder, 3)(encoder, ids, lengths, memory)
-        close(tuple(parts), tuple(whole))
 
 
 # --- memory -------------------------------------------------------------------------------------------------------

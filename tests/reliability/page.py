@@ -40,7 +40,7 @@ SECTIONS = {
     },
     "Numbers": {
         "N1": "A loss, gradient or step that is not finite stops the fit at that batch, with the weights before it.",
-        "N2": "Too little memory is told with what would fit, and can be met by smaller batches with the same result.",
+        "N2": "Too little memory is told with what to change; no weight has moved, and smaller batches then train.",
         "N3": "A prediction does not depend on batch mates, on the size of batches or on their order.",
         "N4": "Padding and control tokens, typed by a user or not, never change another row.",
         "N5": "An empty text gives finite numbers.",

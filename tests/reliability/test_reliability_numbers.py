@@ -8,9 +8,9 @@ import subprocess
 import sys
 import textwrap
 import warnings
+import weakref
 from functools import cache, partial
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -25,17 +25,14 @@ from ulmfit_easy.all import (
     Adam,
     BaseTokenizer,
     CheckpointCallback,
-    GradientAccumulation,
     GradientClip,
     TerminateOnNaNCallback,
     TextDataLoaders,
-    accuracy,
     language_model_learner,
     text_classifier_learner,
     toy_reviews,
 )
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
 from ulmfit_easy.learner.callbacks.rnn import RNNRegularizer
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.models.classifier import get_text_classifier
@@ -159,124 +156,96 @@ def test_a_fit_that_stays_finite_is_the_same_with_and_without_the_watch():
 # --- N2: what does not fit ----------------------------------------------------------------------------------------
 
 class Full(Callback):
-    """A device that is full at batch `at`, in its forward, its loss or its backward pass, while parts are too large."""
+    """A device that is full from batch `at` on: in its forward, its loss or its backward pass."""
 
     order, run_valid = 5, False
 
-    def __init__(self, at: int, event: str, fits: int = 4):
-        self.at, self.fits, self.largest = at, fits, 0
+    def __init__(self, at: int, event: str):
+        self.at = at
         setattr(self, event, self.maybe)
 
-    def before_fit(self):
-        self.hook = self.learn.encoder.encoder_dp.register_forward_pre_hook(self.see)
-
-    def cleanup_fit(self):
-        self.hook.remove()
-
-    def see(self, module, args):
-        self.largest = max(self.largest, len(args[0]))
-
-    def before_batch(self):
-        self.largest = 0
-
     def maybe(self):
-        if self.learn.train_iter >= self.at and self.largest > self.fits:
+        if self.learn.train_iter >= self.at:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
 EVENTS = ("after_pred", "after_loss", "after_backward")
-PLAIN = dict(drop_mult=0.0, opt_func=SGD)
-
-
-def steps(is_lm, cbs=()):
-    """A fit in float64, in which rounding does not grow from step to step."""
-    learn = learner(is_lm, **PLAIN, **({} if is_lm else {"pool_words": True}))
-    learn.model.double()
-    learn.fit(1 if is_lm else 2, 0.1, cbs=list(cbs))
-    return learn
-
-
-@cache
-def undisturbed(is_lm):
-    return weights(steps(is_lm))
+TOLD = r"\[E509\].*batch %d of 8 x .*2\.00 GiB.*bs=4 .*GradientAccumulation\(8\)"
 
 
 @pytest.mark.parametrize(("event", "n"), [(EVENTS[-1], 1), *(pytest.param(event, 10, marks=SLOW) for event in EVENTS)])
 @pytest.mark.parametrize("is_lm", [True, False], ids=["language model", "classifier"])
-@pytest.mark.usefixtures("float32")  # in bfloat16 the parts round differently
-def test_a_batch_that_does_not_fit_is_read_in_parts_to_the_same_end(is_lm, event, n, capsys):
-    expected, lost = undisturbed(is_lm), 0
-    for at in ((3,) if n == 1 else range(n)):
-        learn = steps(is_lm, [Full(at, event), OutOfMemoryCallback(split=True)])
-        off = max(float((a - b).abs().max()) for a, b in zip(weights(learn).values(), expected.values(), strict=True))
-        lost += not (off < 1e-6 and "forward" not in vars(learn.encoder) and "_do_batch" not in vars(learn))
-    tally("N2", f"full device in {event.split('_')[1]}, {'language model' if is_lm else 'classifier'}: split, "
-          "weights to 1e-6", n, lost, "recovered", "apart")
+def test_a_batch_that_does_not_fit_is_told_what_to_change_and_moves_no_weight(is_lm, event, n):
+    lost = 0
+    for at in (4,) if n == 1 else range(n):
+        learn, kept = learner(is_lm, opt_func=SGD), Before(at, "before_batch", lambda learn: None)
+        with pytest.raises(TrainingError, match=TOLD % (at % len(learn.dls.train))):
+            learn.fit(2, 0.1, cbs=[kept, Full(at, event)])
+        whole = all(p.grad is None and torch.equal(p, kept.kept[name]) for name, p in learn.model.named_parameters())
+        learn.fit(1, 0.1)  # and goes on
+        lost += not (whole and len(learn.recorder.losses) == len(learn.dls.train))
+    tally("N2", f"full device in {event.split('_')[1]}, {'language model' if is_lm else 'classifier'}: told, "
+          "weights as before", n, lost, "batches", "moved")
 
 
-@pytest.mark.usefixtures("float32")  # it computes in float64
-def test_parts_make_the_same_steps_under_accumulation_and_measure_the_same():
-    def fit(*cbs):
-        learn = learner(False, **PLAIN, metrics=accuracy)
-        learn.model.double()
-        learn.recorder.train_metrics = True
-        learn.fit(1, 0.1, cbs=[GradientAccumulation(20), *cbs])
-        return weights(learn), learn.recorder.values
-    (a, seen), (b, seen_in_parts) = fit(), fit(Full(3, "after_backward"), OutOfMemoryCallback(split=True))
-    assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
-    np.testing.assert_allclose(seen, seen_in_parts, atol=1e-5)
+def test_the_error_of_a_full_device_holds_nothing_of_the_batch():
+    learn, seen = learner(False), []
+    with pytest.raises(TrainingError) as caught:
+        learn.fit(1, cbs=[Callback(after_pred=lambda self: seen.append(weakref.ref(self.pred))),
+                          Full(0, "after_loss")])
+    assert seen and seen[0]() is None and caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("event", EVENTS)
-@pytest.mark.parametrize("is_lm", [True, False], ids=["language model", "classifier"])
-def test_without_splitting_the_message_says_what_fits_and_the_weights_are_those_before(is_lm, event):
-    learn, kept = learner(is_lm, **PLAIN), Before(4, "before_batch", lambda learn: None)
-    with pytest.raises(TrainingError, match=r"\[E509\].*batch 4 of 8 x .*2\.00 GiB.*of 2 rows does.*bs=2.*split=True"):
-        learn.fit(1, 0.1, cbs=[kept, Full(4, event, fits=2)])
-    assert same(weights(learn), kept.kept) and "forward" not in vars(learn.encoder)
-    learn.fit(1, 0.1)  # and goes on
+def test_one_row_that_does_not_fit_is_told_to_be_shorter():
+    learn = learner(True)
+    with pytest.raises(TrainingError, match=r"\[E509\].*batch 0 of 1 x .*Fix: choose a shorter seq_len"):
+        learn.fit(1, cbs=[Callback(after_pred=one_row), Full(0, "after_pred")])
 
 
-def test_where_not_even_one_row_fits_the_message_says_so():
-    with pytest.raises(TrainingError, match=r"\[E509\].*not even one row.*smaller bs"):
-        learner(False).fit(1, cbs=[Full(2, "after_pred", fits=0), OutOfMemoryCallback(split=True)])
-    with pytest.raises(RuntimeError, match="other"):  # another error is not taken for it
+def one_row(callback):
+    callback.learn.xb = (callback.xb[0][:1],)
+
+
+def test_another_error_is_not_taken_for_it():
+    with pytest.raises(RuntimeError, match="other"):
         learner(False).fit(1, cbs=Callback(after_pred=lambda self: (_ for _ in ()).throw(RuntimeError("other"))))
 
 
 REAL = """
-    import resource, sys, torch, warnings
+    import re, resource, warnings
     warnings.simplefilter("ignore")
     from ulmfit_easy.all import *
-    from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
-    dls = TextDataLoaders.from_df(toy_reviews(3000), text_col="text", is_lm=True, bs=64, seq_len=1500, seed=0,
-                                  min_freq=1, tok_tfm=BaseTokenizer(), cache_dir=False, val_bs=1)
-    learn = language_model_learner(dls, AWD_LSTM, config=dict(emb_sz=64, n_hid=64, n_layers=2), pretrained=False,
-                                   drop_mult=0, verbose=False, opt_func=SGD, precision="fp32")
+
+    def fit(bs, *cbs):
+        dls = TextDataLoaders.from_df(toy_reviews(3000), text_col="text", is_lm=True, bs=bs, seq_len=1500, seed=0,
+                                      min_freq=1, tok_tfm=BaseTokenizer(), cache_dir=False, val_bs=1)
+        learn = language_model_learner(dls, AWD_LSTM, config=dict(emb_sz=64, n_hid=64, n_layers=2), pretrained=False,
+                                       drop_mult=0, verbose=False, opt_func=SGD, precision="fp32")
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        learn.fit(1, 0.01, cbs=[ShortEpochCallback(1e-9), *cbs])
+
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]) * 2**20,) * 2)
-    guard = OutOfMemoryCallback(split=sys.argv[2] == "split")
-    try:
-        learn.fit(1, 0.01, cbs=[guard, ShortEpochCallback(1e-9)])
-        print("trained in parts:", guard.n_parts)
-    except UlmfitError as e:
-        print(e)
+    bs, limit = 64, used + 900 * 2**20
+    while True:
+        try:
+            fit(bs, *([] if bs == 64 else [GradientAccumulation(64)]))
+            break
+        except UlmfitError as e:
+            print(e)
+            bs = int(re.search("bs=([0-9]+)", str(e))[1])
+    print("trained with bs", bs)
 """
 
 
 @SLOW
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_AS")
-def test_a_cpu_that_is_really_full_is_told_of_and_split(tmp_path):
+def test_a_cpu_that_is_really_full_is_told_what_to_change_until_it_trains(tmp_path):
     assert resource.RLIMIT_AS
-
-    def run(mib, how):
-        done = subprocess.run([sys.executable, "-c", textwrap.dedent(REAL), str(mib), how], capture_output=True,
-                              text=True, timeout=600, cwd=tmp_path)
-        return done.stdout + done.stderr[-2000:]
-    told, split = run(900, "tell"), run(900, "split")
-    print(told, split)
-    checks = ["[E509]" in told and "rows does" in told, "trained in parts: " in split and "parts: 1" not in split]
-    tally("N2", "really full memory (RLIMIT_AS): told what fits; trained in parts", 2, checks.count(False), "runs",
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(REAL)], capture_output=True, text=True, timeout=600,
+                          cwd=tmp_path)
+    print(done.stdout, done.stderr[-2000:])
+    checks = ["[E509]" in done.stdout and "bs=32" in done.stdout, "trained with bs" in done.stdout]
+    tally("N2", "really full memory (RLIMIT_AS): told what to change; trained so", 2, checks.count(False), "runs",
           "lost")
 
 

@@ -14,10 +14,10 @@ from ulmfit_easy.data.checks import shown_share, warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, refuse_unknown
 from ulmfit_easy.learner import score
-from ulmfit_easy.learner.callbacks.memory import OutOfMemoryCallback
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat, loss_for
+from ulmfit_easy.learner.memory import is_full, too_large
 from ulmfit_easy.learner.pretrained import (
     PretrainedLM,
     direction_error,
@@ -62,7 +62,7 @@ class TextLearner(Learner):
         self.phases, self.started_from, self.encoder_record = [], None, None  # for the card of a saved model
         if dls.prepare is not None:
             self._check_exportable()
-        self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta), OutOfMemoryCallback()])
+        self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta)])
 
     def fit(self, *args, **kwargs):
         """As `Learner.fit`; the first one warns if pretrained weights were asked for and none were loaded."""
@@ -71,6 +71,15 @@ class TextLearner(Learner):
             self.warning = None
         super().fit(*args, **kwargs)
         self.phases = [*self.phases, phase_of(self)]
+
+    def _do_batch(self):
+        try:
+            return super()._do_batch()
+        except (RuntimeError, MemoryError) as e:
+            if not (self.training and is_full(e)):
+                raise
+            why = str(e).partition("\n")[0]
+        raise too_large(self, why)  # here, so that the error does not hold what the batch has computed
 
     @property
     def encoder(self):
