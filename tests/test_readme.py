@@ -54,6 +54,12 @@ def test_both_languages_have_the_same_commands_figures_and_code():
     assert tables[0] == tables[1] and len(tables[0]) >= 12
 
 
+def test_the_changelog_has_one_section_for_each_version():
+    versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    current = re.search(r"^version = (.+)", (ROOT / "settings.ini").read_text(), re.MULTILINE)[1]
+    assert versions[0] == current and len(versions) == len(set(versions))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_first_commands_train_a_model_with_a_card_and_predict(tmp_path):

@@ -100,6 +100,7 @@ def test_train_then_predict_on_every_kind_of_source(source, tmp_path, capsys):
     told = capsys.readouterr().out
     assert told.startswith("120 rows, 2 classes (neg 52, pos 68).\n")
     assert "on this machine" in told and f"ulmfit predict {out} FILE" in told
+    assert " texts kept aside: " in told and "(95% interval 0." in told and "(McNemar's exact test, p = " in told
     assert ULMFiT.load(out).classes_.tolist() == ["neg", "pos"]
     assert run("predict", out, file, "--out", tmp_path / "deep" / "p.csv") == 0
     told = capsys.readouterr()
@@ -173,6 +174,7 @@ def test_texts_in_another_language_are_noticed_with_the_flag_that_helps(ours, tm
     assert run(command, tmp_path / "ko.csv", "--seed", 0, "--out", tmp_path / "m") == 0
     told = capsys.readouterr().err
     assert told.count("the texts seem to be in Korean, but are read as English: pass --lang ko") == 1
+    assert " different words in your texts (" in told and " are unknown to this model: is it English?" in told
     assert run(command, tmp_path / "ko.csv", "--seed", 0, "--lang", "ko", "--out", tmp_path / "n") == 0
     assert "seem to be in" not in capsys.readouterr().err
 

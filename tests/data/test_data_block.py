@@ -170,6 +170,13 @@ def test_a_summary_shows_each_step_of_the_first_training_text(df, capsys):
     assert "next tokens (4, 20) int64" in capsys.readouterr().out
 
 
+def test_a_summary_tells_unknown_tokens_only_if_there_are_some(df, capsys):
+    for min_freq in (1, 3):
+        block().summary(df, bs=4, min_freq=min_freq)
+    assert ["of the training tokens are not in it" in line for line in capsys.readouterr().out.splitlines()
+            if line.startswith("Vocabulary: ")] == [False, True]
+
+
 def test_a_summary_shows_how_far_it_came_before_an_error(df, capsys):
     table = df.assign(label=["odd" if flag else "even" for flag in df.is_valid])
     with pytest.raises(LabelError, match="E201"):
