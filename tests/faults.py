@@ -5,6 +5,7 @@ It imports no torch: a process that is only there to be killed should cost milli
 
 import builtins
 import contextlib
+import dis
 import errno
 import io
 import json
@@ -15,7 +16,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from itertools import count
+from functools import cache
+from itertools import count, pairwise
 from pathlib import Path
 from unittest import mock
 
@@ -230,9 +232,11 @@ def killed(work: Callable[[], None], rng: random.Random, seconds: float) -> bool
 
 
 class AtLine:
-    """A block in which Ctrl-C comes at the k-th line, from 0, that the library runs; without `k` it comes never.
+    """A block in which Ctrl-C comes at the k-th moment, from 0; without `k` it comes never.
 
-    `places` has the lines that came, as `file:number`; `fired` tells whether there were so many.
+    A moment is a line that the library runs, and each instruction at which Python lets a signal in: the start of a
+    function, the end of a call, a step of a loop. Those of the `with` blocks of Python and torch count too.
+    `places` has the moments that came, as `file:number:instruction`; `fired` tells whether there were so many.
     """
 
     def __init__(self, k: int | None = None):
@@ -247,17 +251,39 @@ class AtLine:
         sys.settrace(self.before)
 
     def enters(self, frame, event, arg):
-        return self.moves if frame.f_code.co_filename.startswith(self.root) else None
-
-    def moves(self, frame, event, arg):
-        if event == "line":
-            self.places.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
-            if len(self.places) - 1 == self.k:
-                self.fired = True
-                raise KeyboardInterrupt
+        name, caller = frame.f_code.co_filename, frame.f_back
+        if not name.startswith(self.root) and not (name.endswith(BLOCKS) and caller.f_trace is not None):
+            return None
+        frame.f_trace_opcodes = True
+        self.moment(frame)
         return self.moves
 
+    def moves(self, frame, event, arg):
+        if event == "line" or (event == "opcode" and frame.f_lasti in lets_signals_in(frame.f_code)):
+            self.moment(frame)
+        return self.moves
+
+    def moment(self, frame):
+        place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}:{frame.f_lasti}"
+        while not frame.f_code.co_filename.startswith(self.root):
+            frame = frame.f_back
+        self.places.append(f"{place} in {frame.f_code.co_name}:{frame.f_lineno}:{frame.f_lasti}")
+        if len(self.places) - 1 == self.k:
+            self.fired = True
+            raise KeyboardInterrupt
+
     def first_and_last(self) -> list[int]:
-        """For each line that came, the `k` of its first and its last time, in order."""
+        """For each moment that came, the `k` of its first and its last time, in order."""
         first = {place: k for k, place in reversed([*enumerate(self.places)])}
         return sorted({*first.values(), *{place: k for k, place in enumerate(self.places)}.values()})
+
+
+BLOCKS = ("contextlib.py", "grad_mode.py", "autocast_mode.py")
+
+
+@cache
+def lets_signals_in(code) -> set[int]:
+    """The instructions of a function before which Python looks for signals: after each call, and where loops go on."""
+    steps = list(dis.get_instructions(code))
+    ends = {b.offset for a, b in pairwise(steps) if a.opname.startswith("CALL")}
+    return ends | {step.argval for step in steps if step.opname.startswith("JUMP_BACKWARD")}

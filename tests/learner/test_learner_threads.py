@@ -11,8 +11,9 @@ from learner_toys import At, classifier, lm, regression, same, state, text_dls
 from torch import nn
 
 from ulmfit_easy.all import no_random, predict_with_uncertainty
+from ulmfit_easy.cleanup import surely
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.turns import Turn, surely
+from ulmfit_easy.learner.turns import Turn
 from ulmfit_easy.models.evaluated import evaluated
 
 

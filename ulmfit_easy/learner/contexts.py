@@ -1,14 +1,17 @@
 """A learner that is otherwise for a while: other callbacks, less on the screen, for one thread alone."""
 
+import operator
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 
 import torch
 
 from ulmfit_easy._fastcore import listify
+from ulmfit_easy.cleanup import surely
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.learner.turns import FITS, surely
+from ulmfit_easy.learner.made import made
+from ulmfit_easy.learner.turns import FITS
 
 LOOP = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad", "training")  # what a pass over data changes
 
@@ -16,24 +19,23 @@ LOOP = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad", "traini
 @contextmanager
 def added_cbs(learn, cbs):
     """See `Learner.added_cbs`. A callback that is there already acts once, and stays."""
-    before = list(learn.cbs)
+    new = [made(cb, Callback, "cbs") for cb in listify(cbs) if cb not in learn.cbs]
     try:
-        learn.add_cbs([cb for cb in listify(cbs) if cb not in before])
+        learn.add_cbs(new)
         yield learn
     finally:
-        learn.remove_cbs([cb for cb in learn.cbs if cb not in before])
+        learn.remove_cbs(new)  # and no other: Python may come here late, if Ctrl-C breaks into the end of the block
 
 
 @contextmanager
 def removed_cbs(learn, cbs):
     """See `Learner.removed_cbs`."""
     before = list(learn.cbs)
-    learn.remove_cbs(cbs)
     try:
+        learn.remove_cbs(cbs)
         yield learn
     finally:
-        learn.add_cbs([cb for cb in before if cb not in learn.cbs])
-        learn.cbs.sort(key=lambda cb: before.index(cb) if cb in before else len(before))
+        learn._have_cbs([*before, *(cb for cb in learn.cbs if cb not in before)])
 
 
 @contextmanager
@@ -73,20 +75,25 @@ def validation_context(learn, cbs=None):
 
 
 def asking(learn, body: Callable):
-    """What `body()` gives, a pass over data beside the loop; a fit that is under way goes on as it was.
+    """Return what `body()` returns, a pass over data outside the loop. The learner is then as it was.
 
     Other threads wait for their turn to ask, and are refused while one trains this learner.
     """
     return _alone(learn, body, training=False)
 
 
-def fitting(learn, body: Callable, *steps: tuple):
-    """What `body()` gives, which trains; then `steps`, as `surely` takes them. Fits of a process take turns."""
+def fitting(learn, body: Callable):
+    """Return what `body()` returns, which trains. Then remove the callbacks that came in it. Fits of a process take turns."""
+    return _alone(learn, body, training=True)
+
+
+def trying(learn, body: Callable, *steps: tuple):
+    """Return what `body()` returns, which trains for a trial. Then run `steps`, see `surely`; the learner is as it was."""
     return _alone(learn, body, training=True, steps=steps)
 
 
 def _alone(learn, body, training, steps=()):
-    """Ctrl-C at any line leaves gradients, autocast and callbacks as they were, and the turn to others."""
+    """Ctrl-C at any moment leaves gradients, autocast and callbacks as they were, and the turn to others."""
     before: dict = {}
     gives = [(turn.give,) for turn in ([FITS] if training else []) + [learn.turn] if not turn.is_mine]
 
@@ -97,7 +104,7 @@ def _alone(learn, body, training, steps=()):
             learn.turn.take(training)
         before.update(_state(learn, training))
         result = body()
-        before["broken"] = False
+        before["changed"] = training and not steps
         return result
 
     return surely(run, lambda: [*gives, (_put_back, learn, before), *(steps if before else ())])
@@ -105,11 +112,10 @@ def _alone(learn, body, training, steps=()):
 
 def _state(learn, training) -> dict:
     device = learn.dls.device.type
-    return {"broken": True, "grad": torch.is_grad_enabled(), "device": device, "nesting": _nesting(),
+    return {"changed": False, "grad": torch.is_grad_enabled(), "device": device, "nesting": _nesting(),
             "autocast": (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device),
                          torch.is_autocast_cache_enabled()),
             "cbs": list(learn.cbs), "learner": {name: getattr(learn, name) for name in ("metrics", "verbose")},
-            "names": {name: cb for name, cb in vars(learn).items() if isinstance(cb, Callback)},
             "loop": {} if training else {name: getattr(learn, name) for name in LOOP},
             "modes": [] if training else [(module, module.training) for module in learn.model.modules()]}
 
@@ -121,7 +127,8 @@ def _put_back(learn, before: dict):
     vars(learn).update(before["loop"])
     for module, mode in before["modes"]:
         module.training = mode
-    if not before["broken"]:
+    if before["changed"]:
+        learn._have_cbs([cb for cb in before["cbs"] if cb in learn.cbs])
         return
     enabled, dtype, cache = before["autocast"]
     torch.set_autocast_enabled(before["device"], enabled)
@@ -132,12 +139,10 @@ def _put_back(learn, before: dict):
     while _nesting() < before["nesting"]:  # left twice
         torch.autocast_increment_nesting()
     torch.clear_autocast_cache()
-    learn.cbs[:] = before["cbs"]
-    for name in [name for name, cb in vars(learn).items() if isinstance(cb, Callback)]:
-        delattr(learn, name)
-    vars(learn).update(before["names"] | before["learner"])
+    learn._have_cbs(before["cbs"])
+    vars(learn).update(before["learner"])
 
 
 def _nesting() -> int:
-    """How many blocks of autocast this thread is in."""
-    return (torch.autocast_increment_nesting(), torch.autocast_decrement_nesting())[1]  # both, or neither
+    """Return how many blocks of autocast this thread is in. No signal comes between the two calls."""
+    return [*map(operator.call, (torch.autocast_increment_nesting, torch.autocast_decrement_nesting))][1]

@@ -15,10 +15,10 @@ from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.callbacks.preds import GatherPredsCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
-from ulmfit_easy.learner.contexts import asking, replaced
+from ulmfit_easy.learner.contexts import asking
 from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.learner.metric import as_metric
-from ulmfit_easy.models.evaluated import evaluated
+from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.reprs import described
 from ulmfit_easy.viz import escape, html_table
 
@@ -87,10 +87,9 @@ def validate(learn, ds_idx=1, dl=None, cbs=None) -> list[float]:
 
 def _validate(learn, ds_idx, dl, cbs) -> list[float]:
     recorder = Recorder()
-    learn.metrics = [as_metric(m) for m in listify(learn.metrics)]
-    with (learn.removed_cbs([cb for cb in learn.cbs if isinstance(cb, Recorder)]), learn.added_cbs([recorder]),
-          learn.added_cbs(cbs), replaced([learn], "metrics", [copy.copy(m) for m in learn.metrics])):
-        learn._do_validate(loader_of(learn, ds_idx, dl))
+    learn.metrics = [copy.copy(as_metric(m)) for m in listify(learn.metrics)]
+    learn.remove_cbs([cb for cb in learn.cbs if isinstance(cb, Recorder)]).add_cbs([recorder, *listify(cbs)])
+    learn._do_validate(loader_of(learn, ds_idx, dl))
     return recorder.valid_values
 
 
@@ -117,8 +116,8 @@ def get_preds(learn, ds_idx, dl, cbs, *gather, **more):
     found = GatherPredsCallback(*gather, **more)
 
     def ask():
-        with learn.removed_cbs([Recorder, GatherPredsCallback]), learn.added_cbs([found, *listify(cbs)]):
-            learn._do_validate(loader_of(learn, ds_idx, dl))
+        learn.remove_cbs([Recorder, GatherPredsCallback]).add_cbs([found, *listify(cbs)])
+        learn._do_validate(loader_of(learn, ds_idx, dl))
 
     asking(learn, ask)
     always, names = {"preds", "targets"}, ("inputs", "preds", "targets", "decoded", "losses")
@@ -153,7 +152,7 @@ def _is_word(token: str, special: set[str]) -> bool:
     return token not in special and not all(unicodedata.category(c)[0] == "P" for c in token.strip("\u2581"))
 
 
-@torch.no_grad()
+@without_gradients
 def raw_predictions(model, dl) -> Tensor:
     """A model's outputs (N, C) for a loader of texts, in the order of the texts, on the CPU."""
     raw = torch.cat([_logits(model(*batch[: dl.n_inp])) for batch in dl]).float().cpu()
@@ -182,7 +181,7 @@ def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, trunc_at=150):
     return show_table(rows[:max_n], columns)
 
 
-@torch.no_grad()
+@without_gradients
 def _result_rows(learn, model, dl, trunc_at) -> list:
     """The rows of the first batch in words: text, what comes next or the target, what the model says."""
     dls, rows = learn.dls, []

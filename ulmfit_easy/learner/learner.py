@@ -9,6 +9,7 @@ from torch import nn
 
 from ulmfit_easy._fastcore import ifnone, listify
 from ulmfit_easy.absent import TellsAbsent, gone
+from ulmfit_easy.cleanup import surely
 from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner import contexts, groups, inference, schedule, summary, weights
@@ -22,7 +23,7 @@ from ulmfit_easy.learner.lr_find import lr_find, valley
 from ulmfit_easy.learner.made import made
 from ulmfit_easy.learner.metric import as_metric
 from ulmfit_easy.learner.optim import Adam, Rate
-from ulmfit_easy.learner.turns import Turn, surely
+from ulmfit_easy.learner.turns import Turn
 
 Moms = tuple[float, float, float]
 
@@ -99,8 +100,8 @@ class Learner(TellsAbsent):
             self.opt.set_hyper("wd", ifnone(wd, self.wd))
         self.opt.set_hyper("lr", ifnone(lr, self.lr))
         self.n_epoch, self.start_epoch = n_epoch, start_epoch
-        with self.added_cbs(cbs):
-            self._with_events("fit", self._do_fit)
+        self.add_cbs(cbs)
+        self._with_events("fit", self._do_fit)
 
     def _do_fit(self):
         for self.epoch in range(self.start_epoch, self.n_epoch):  # a checkpoint may have moved the start  # noqa: B020
@@ -164,25 +165,27 @@ class Learner(TellsAbsent):
     # --- callbacks ----------------------------------------------------------------------------------------------
 
     def add_cbs(self, cbs):
-        """Add callbacks (instances or classes); each is then known as `learn.<its name>`."""
+        """Add callbacks (instances or classes) that are not there yet; each is then known as `learn.<its name>`."""
         for cb in listify(cbs):
             cb = made(cb, Callback, "cbs")
             if not isinstance(cb, Callback):
                 raise TrainingError("E502", received=f"cbs with {cb!r}", expected="callbacks",
                                     fix="write a subclass of Callback with a method for each event")
             cb.learn = self
-            self.cbs.append(cb)
-            if isinstance(getattr(self, cb.name, cb), Callback):  # never in the place of a method or the model
-                setattr(self, cb.name, cb)
+            self._have_cbs([*self.cbs, *([] if cb in self.cbs else [cb])])
         return self
 
     def remove_cbs(self, cbs):
         """Remove callbacks (instances or classes)."""
-        for cb in [c for c in self.cbs if any(c is o or c.__class__ is o for o in listify(cbs))]:
-            self.cbs.remove(cb)
-            if self.__dict__.get(cb.name) is cb:
-                delattr(self, cb.name)
-                self.__dict__.update({c.name: c for c in self.cbs if c.name == cb.name})
+        return self._have_cbs([c for c in self.cbs if not any(c is o or c.__class__ is o for o in listify(cbs))])
+
+    def _have_cbs(self, cbs: list):
+        """Replace the callbacks. Each is known by its name, unless a method or the model has that name."""
+        mine = vars(self)
+        for name in [name for name, value in mine.items() if any(value is cb for cb in self.cbs)]:
+            del mine[name]
+        self.cbs[:] = cbs
+        mine.update({cb.name: cb for cb in cbs if isinstance(getattr(self, cb.name, cb), Callback)})
         return self
 
     add_cb, remove_cb = add_cbs, remove_cbs

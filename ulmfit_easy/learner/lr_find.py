@@ -14,7 +14,7 @@ from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.anneal import SchedExp
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
-from ulmfit_easy.learner.contexts import fitting
+from ulmfit_easy.learner.contexts import trying
 from ulmfit_easy.learner.events import CancelFitException, CancelValidException
 from ulmfit_easy.learner.schedule import ParamScheduler
 from ulmfit_easy.learner.turns import turn_to_fit
@@ -112,11 +112,11 @@ def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
 
     def look():
         put_back.append(_restorer(learn))
-        with learn.removed_cbs([cb for cb in learn.cbs if not cb.in_lr_find]):
-            finder = LRFinder(start_lr, end_lr, num_it, stop_div)
-            learn.fit(num_it // max(1, len(learn.dls.train)) + 1, cbs=[finder, ProgressCallback(table=False)])
+        learn.remove_cbs([cb for cb in learn.cbs if not cb.in_lr_find])
+        finder = LRFinder(start_lr, end_lr, num_it, stop_div)
+        learn.fit(num_it // max(1, len(learn.dls.train)) + 1, cbs=[finder, ProgressCallback(table=False)])
 
-    fitting(learn, look, (lambda: [undo() for undo in put_back],))
+    trying(learn, look, (lambda: [undo() for undo in put_back],))
     lrs, losses = learn.recorder.lrs, learn.recorder.losses
     finite = next((i for i, v in enumerate(losses) if not math.isfinite(v)), len(losses))
     lrs, losses = lrs[:finite], losses[:finite]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ulmfit_easy.models.encoder import needs_memory
-from ulmfit_easy.models.evaluated import evaluated
+from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.models.softmax import lm_cross_entropy
 from ulmfit_easy.text.given import given_texts
 
@@ -50,7 +50,7 @@ def _stream(learn, texts: Iterable[str], bs: int) -> Iterator[TextScore]:
         yield from score_ids(learn, batch)
 
 
-@torch.no_grad()
+@without_gradients
 def score_ids(learn, docs: list[np.ndarray]) -> list[TextScore]:
     """A `TextScore` for each document of one batch, given as ids (T,) in the order in which the model reads."""
     needs_memory(learn.encoder, "a score")

@@ -1,47 +1,11 @@
-"""Cleanup that Ctrl-C cannot skip, and turns for threads that need one thing for themselves."""
+"""Turns for threads that need one thing for themselves."""
 
 import os
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from ulmfit_easy.errors import TrainingError
-
-
-def surely(body: Callable, steps: Callable[[], list[tuple]]):
-    """What `body()` gives; then each of `steps()`, a function and its arguments, runs, the last one first.
-
-    They run whatever came, and all of them, even if one fails. One that Ctrl-C breaks into runs again from its start:
-    it must be such that this does no harm. No state is changed before, so that Ctrl-C at any line leaves none behind.
-    """
-    done: list = []
-    try:
-        try:
-            return body()
-        finally:
-            _undo(steps, done)
-    finally:
-        _undo(steps, done)  # what a Ctrl-C in the lines above has left
-
-
-def _undo(steps, done: list):
-    if None in done:
-        return
-    with ExitStack() as stack:
-        for step in steps():
-            if step not in done:
-                stack.callback(_once, step, done)
-    done.append(None)
-
-
-def _once(step: tuple, done: list):
-    try:
-        step[0](*step[1:])
-    except Exception:
-        done.append(step)  # its own error, which it would only make again
-        raise
-    done.append(step)
 
 
 class Turn:

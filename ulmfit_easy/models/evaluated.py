@@ -1,14 +1,20 @@
 """A model to ask while it trains, or while other threads ask it too."""
 
+from collections.abc import Callable
+from functools import wraps
 from types import MethodType
 
+import torch
 from torch import nn
+
+from ulmfit_easy.cleanup import surely
 
 
 def evaluated(model: nn.Module) -> nn.Module:
     """The model in evaluation mode: modules of its own around the weights and buffers of `model`, which stays as it is.
 
-    So no question changes the mode of a model that trains in another thread, or that another thread asks.
+    So no question changes the mode of a model that trains in another thread, or that another thread asks. Hooks that
+    are added to the view stay in the view.
     """
     return _twin(model, {})
 
@@ -20,5 +26,22 @@ def _twin(module: nn.Module, made: dict) -> nn.Module:
             bound = isinstance(value, MethodType) and value.__self__ is module  # a method of this object alone
             vars(twin)[name] = MethodType(value.__func__, twin) if bound else value
         children = {name: child and _twin(child, made) for name, child in module._modules.items()}
-        vars(twin).update(training=False, _modules=children, _compiled_call_impl=None)
+        vars(twin).update(training=False, _modules=children, _compiled_call_impl=None,
+                          _forward_hooks=module._forward_hooks.copy())
     return made[id(module)]
+
+
+def without_gradients(function: Callable) -> Callable:
+    """Return a function that computes no gradients, as `torch.no_grad` does, but which Ctrl-C cannot leave switched off."""
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        was_enabled = torch.is_grad_enabled()
+
+        def body():
+            torch.set_grad_enabled(False)
+            return function(*args, **kwargs)
+
+        return surely(body, lambda: [(torch.set_grad_enabled, was_enabled)])
+
+    return call

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.encoder import Memory, needs_memory
-from ulmfit_easy.models.evaluated import evaluated
+from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.models.language_model import LanguageModel
 from ulmfit_easy.models.softmax import LMOutput
 
 WINDOW = 4096  # tokens of a prompt that are read at once
 
 
-@torch.no_grad()
+@without_gradients
 def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]], n_words: int, *,
              temperature: float = 1.0, min_p: float | None = None, top_k: int | None = None,
              top_p: float | None = None, seed: int | None = None, banned: Collection[int] = (),

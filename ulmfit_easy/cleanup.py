@@ -1,0 +1,41 @@
+"""Cleanup that Ctrl-C cannot skip."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+
+def surely(body: Callable, steps: Callable[[], list[tuple]]):
+    """Return what `body()` returns. Then run each of `steps()`, a function and its arguments, the last one first.
+
+    All of them run, even if the body or another step fails. A step that Ctrl-C interrupts runs again from its start,
+    so it must do no harm twice. Change nothing outside the body: then Ctrl-C at any moment leaves nothing changed.
+
+    A `with` block gives less: Ctrl-C may come when its `__exit__` has begun and has done nothing yet.
+    """
+    done: list = []
+    try:
+        try:
+            return body()
+        finally:
+            _undo(steps, done)
+    finally:
+        _undo(steps, done)  # what a Ctrl-C in the lines above has left
+
+
+def _undo(steps, done: list):
+    if None in done:
+        return
+    with ExitStack() as stack:
+        for step in steps():
+            if step not in done:
+                stack.callback(_once, step, done)
+    done.append(None)
+
+
+def _once(step: tuple, done: list):
+    try:
+        step[0](*step[1:])
+    except Exception:
+        done.append(step)  # its own error, which it would only make again
+        raise
+    done.append(step)
