@@ -4,6 +4,7 @@ import io
 import math
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from learner_toys import At, classifier, lm, regression, same, state, three_classes
 from torch import nn
 
+from ulmfit_easy.bundle import artefact
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner import metrics as m
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
@@ -230,6 +232,24 @@ def test_best_weights_that_another_fit_replaced_are_not_loaded(tmp_path):
     with pytest.warns(UserWarning, match="not what this fit saved"):
         learn.fit(2, 0.1, cbs=cbs)
     assert same(state(learn.model), kept) and not same(kept, state(other.model))
+
+
+def test_best_weights_that_are_replaced_once_they_are_read_are_those_of_this_fit(tmp_path, monkeypatch):
+    learn, other, best = regression(path=tmp_path), regression(path=tmp_path / "other"), {}
+    theirs, file = other.save("model").read_bytes(), tmp_path / "models/model.safetensors"
+
+    def replacing(read):
+        def once(place, *args, **kwargs):
+            found = read(place, *args, **kwargs)
+            if best and Path(place) == file:
+                file.write_bytes(theirs)
+            return found
+        return once
+
+    for owner, name in ((Path, "read_bytes"), (artefact, "read_tensors")):
+        monkeypatch.setattr(owner, name, replacing(getattr(owner, name)))
+    learn.fit(1, 0.1, cbs=[SaveModelCallback(), At("after_epoch", lambda: best.update(state(learn.model)))])
+    assert file.read_bytes() == theirs and same(state(learn.model), best)
 
 
 def test_training_stops_when_nothing_improves():

@@ -59,6 +59,12 @@ def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **meta
     Raises: What `weights_place` raises.
     """
     path = weights_place(path)
+    write_weights(path, weights, metadata, half)
+    return path
+
+
+def write_weights(path: Path, weights: dict[str, Tensor], metadata: dict, half: bool = False) -> str:
+    """Write as `save_weights`. Return the SHA-256 of the content, which `load_weights` finds as `sha256`."""
     stored, aliases, seen = {}, {}, {}
     for name, tensor in weights.items():
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else name
@@ -74,7 +80,7 @@ def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **meta
     with atomic_path(path) as tmp:
         save_file(stored, tmp, {"ulmfit_easy": json.dumps(about)})  # one entry: it writes several in any order
         tmp.chmod(0o644)  # safetensors makes it readable by its owner only: a class could not share it
-    return path
+    return about["sha256"]
 
 
 def weights_place(path) -> Path:
@@ -130,6 +136,8 @@ def _sha256(stored: dict[str, Tensor], about: dict) -> str:
 def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
     """Tensors and metadata of a file from `save_weights`; tied names share one tensor again.
 
+    Those of the first versions have no `sha256`.
+
     Raises:
         FileError: E404 where nothing is, E401 for any other kind of file (pickles are never opened), E406 for one that
             was damaged.
@@ -141,9 +149,12 @@ def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
         if type(metadata["format"]) is not int or not 1 <= metadata["format"] <= FORMAT:
             raise ValueError(f"format {metadata['format']}, newer than {FORMAT}")
         is_first = metadata.keys() == FIRST
-        if not is_first and (expected := metadata.pop("sha256")) != (found := _sha256(weights, metadata)):
-            raise FileError("E406", received=f"{path}, whose content has the SHA-256 {found}",
-                            expected=f"{expected!s:.64}", fix="it was damaged or changed: copy or save it again")
+        if not is_first:
+            expected = metadata.pop("sha256")
+            if expected != (found := _sha256(weights, metadata)):
+                raise FileError("E406", received=f"{path}, whose content has the SHA-256 {found}",
+                                expected=f"{expected!s:.64}", fix="it was damaged or changed: copy or save it again")
+            metadata["sha256"] = found
         weights = {name: t.to(device) for name, t in weights.items()}
         aliases = {name: weights[stored] for name, stored in metadata.pop("aliases").items()}
     except FileError:

@@ -302,7 +302,7 @@ class Learner(TellsAbsent):
 
     def save(self, file: str | Path, with_opt: bool = True) -> Path:
         """Write weights (and the optimizer's state) to `path/model_dir/file.safetensors`."""
-        return weights.save(self, file, with_opt)
+        return weights.save(self, file, with_opt)[0]
 
     def load(self, file: str | Path, device=None, with_opt: bool = True, strict: bool = True):
         """Read what `save` wrote, by name; E302 for other words, direction or classes, unless `strict=False`."""

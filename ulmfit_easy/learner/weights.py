@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from ulmfit_easy.bundle.artefact import load_state, load_weights, save_weights
+from ulmfit_easy.bundle.artefact import load_state, load_weights, weights_place, write_weights
 from ulmfit_easy.bundle.tensors import raw_bytes
 from ulmfit_easy.errors import FileError, VocabError, some
 
@@ -19,8 +19,8 @@ def model_file(learn, file) -> Path:
     return learn.path / learn.model_dir / f"{str(file).removesuffix('.safetensors')}.safetensors"
 
 
-def save(learn, file, with_opt=True) -> Path:
-    """See `Learner.save`."""
+def save(learn, file, with_opt=True) -> tuple[Path, str]:
+    """See `Learner.save`. Return the file and the SHA-256 of its content."""
     tensors = {f"model.{k}": v for k, v in learn.model.state_dict().items()}
     opt = None
     if with_opt and learn.opt is not None:
@@ -28,7 +28,8 @@ def save(learn, file, with_opt=True) -> Path:
         opt = {"hypers": sd["hypers"], "frozen_idx": sd["frozen_idx"]}
         tensors |= {f"opt.{i}.{k}": v for i, state in sd["state"].items() for k, v in state.items()
                     if isinstance(v, torch.Tensor)}
-    return save_weights(model_file(learn, file), tensors, opt=opt, **_meaning(learn.dls))
+    path = weights_place(model_file(learn, file))
+    return path, write_weights(path, tensors, {"opt": opt, **_meaning(learn.dls)})
 
 
 def _meaning(dls) -> dict:
@@ -39,13 +40,18 @@ def _meaning(dls) -> dict:
     return {"vocab_sha256": dls.text_vocab.sha256, "backwards": dls.backwards, "classes": classes}
 
 
-def load(learn, file, device=None, with_opt=True, strict=True):
+def load(learn, file, device=None, with_opt=True, strict=True, sha256: str | None = None):
     """See `Learner.load`. Without a saved optimizer, or with `with_opt=False`, the learner's own stays as it is.
 
-    Raises: E302 for weights of another vocabulary, direction or other classes, unless `strict` is False.
+    Raises:
+        VocabError: E302 for weights of another vocabulary, direction or other classes, unless `strict` is False.
+        FileError: E402 for a file that does not have the content with this `sha256`.
     """
     path = model_file(learn, file)
     tensors, metadata = load_weights(path, device or learn.dls.device)
+    if sha256 is not None and metadata.get("sha256") != sha256:
+        raise FileError("E402", received=f"{path}, which was written again since", expected="the weights of this fit",
+                        fix="save under another name")
     for name, own in _meaning(learn.dls).items() if strict else ():
         if name in metadata and metadata[name] != own:
             theirs, own = (some(v) if isinstance(v, list) else v for v in (metadata[name], own))

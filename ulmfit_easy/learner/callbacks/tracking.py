@@ -7,11 +7,10 @@ import numpy as np
 
 from ulmfit_easy.bundle.artefact import weights_place
 from ulmfit_easy.data.checks import check_counts, check_numbers
-from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.files import sha256_file
+from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.learner import weights
 from ulmfit_easy.learner.events import Callback, CancelFitException
 from ulmfit_easy.learner.metric import name_of
-from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.terminal import say
 
 __all__ = ["EarlyStoppingCallback", "ReduceLROnPlateau", "SaveModelCallback", "TrackerCallback"]
@@ -92,10 +91,10 @@ class SaveModelCallback(TrackerCallback):
         self.last_saved = None
         epochs = range(0, self.n_epoch, self.every_epoch) if self.every_epoch else ()
         for name in [f"{self.fname}_{epoch}" for epoch in epochs] or [self.fname]:
-            weights_place(model_file(self.learn, name))
+            weights_place(weights.model_file(self.learn, name))
 
     def state_dict(self) -> dict:
-        """The best value so far, and the hash of the file that was saved with it."""
+        """The best value so far, and the hash of the weights that were saved with it."""
         return {**super().state_dict(), "last_saved": self.last_saved}
 
     def load_state_dict(self, state: dict):
@@ -108,18 +107,18 @@ class SaveModelCallback(TrackerCallback):
         if self.every_epoch and self.epoch % self.every_epoch == 0:
             self.learn.save(f"{self.fname}_{self.epoch}", with_opt=self.with_opt)
         elif self.new_best and not (self.every_epoch or self.at_end):
-            self.last_saved = sha256_file(self.learn.save(self.fname, with_opt=self.with_opt))
+            _, self.last_saved = weights.save(self.learn, self.fname, self.with_opt)
 
     def after_fit(self):
         if self.at_end:
             self.learn.save(self.fname, with_opt=self.with_opt)
         elif self.last_saved is not None:
-            file = model_file(self.learn, self.fname)
-            if file.is_file() and sha256_file(file) == self.last_saved:
-                self.learn.load(self.fname, with_opt=self.with_opt)
-            else:
-                warnings.warn(f"{file} is not what this fit saved: the best weights are not loaded, and those of the "
-                              "last epoch stay. Give each fit an fname= of its own", stacklevel=2)
+            try:
+                weights.load(self.learn, self.fname, with_opt=self.with_opt, sha256=self.last_saved)
+            except FileError:
+                warnings.warn(f"{weights.model_file(self.learn, self.fname)} is not what this fit saved: the best "
+                              "weights are not loaded, and those of the last epoch stay. Give each fit an fname= of "
+                              "its own", stacklevel=2)
             self.last_saved = None  # a fit that is over, asked to resume, need not load what may be another's by then
 
 
