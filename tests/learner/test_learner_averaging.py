@@ -126,6 +126,33 @@ def test_each_fit_begins_anew_and_an_interrupted_one_leaves_no_averages():
     assert averaging.averages is None and not averaging.count
 
 
+@pytest.mark.parametrize("at", range(16))
+def test_ctrl_c_while_weights_and_averages_change_places_mixes_neither(monkeypatch, at):
+    """At each tensor that a change of places reads or writes, in the 16 steps of a fit that ends with averages."""
+    steps, weights, swap = [], NTASGD._weights, NTASGD._swap
+
+    def one_by_one(self):
+        for pair in weights(self):
+            steps.append(pair)
+            if len(steps) == at + 1:
+                raise KeyboardInterrupt
+            yield pair
+
+    def swapping(self, averaged):
+        monkeypatch.setattr(NTASGD, "_weights", one_by_one)
+        try:
+            swap(self, averaged)
+        finally:
+            monkeypatch.setattr(NTASGD, "_weights", weights)
+
+    monkeypatch.setattr(NTASGD, "_swap", swapping)
+    watch, averaging = Losses([1, 2, 3]), NTASGD(0)
+    learn = regression(opt_func=SGD, cbs=[averaging, watch])
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit(3, 0.1)
+    assert same(state(learn.model), watch.steps[-1]) and averaging.own is None
+
+
 def test_a_fit_that_is_stopped_while_it_averages_goes_on(tmp_path):
     def run(path, seed=0, at=None):
         learn = fresh("plain", path, seed, opt_func=SGD)

@@ -33,7 +33,7 @@ class NTASGD(Callback):
         self.before_fit()
 
     def before_fit(self):
-        self.losses, self.averages, self.count, self.swapped, self.were_swapped = [], None, 0, False, []
+        self.losses, self.averages, self.count, self.own, self.were_swapped = [], None, 0, None, []
 
     def state_dict(self) -> dict:
         """The losses so far, and the averages with the number of their steps."""
@@ -56,16 +56,18 @@ class NTASGD(Callback):
             average += (p - average) / self.count
 
     def _swap(self, averaged: bool):
-        """Have the averages in the model, or its own weights again; what is not there is kept."""
-        if self.count and averaged != self.swapped:
-            self.swapped = averaged
+        """Put the averages into the model, or its own weights again. If Ctrl-C breaks in, either can be asked again."""
+        if averaged and self.count and self.own is None:
+            self.own = {name: p.clone() for name, p in self._weights()}
+        if self.own is not None:
+            source = self.averages if averaged else self.own
             for name, p in self._weights():
-                there = p.clone()
-                p.copy_(self.averages[name])
-                self.averages[name] = there
+                p.copy_(source[name])
+        if not averaged:
+            self.own = None
 
     def before_validate(self):
-        self.were_swapped.append(self.swapped)  # one validation may be asked for inside another
+        self.were_swapped.append(self.own is not None)  # one validation may be asked for inside another
         self._swap(True)
 
     def cleanup_validate(self):
@@ -85,8 +87,10 @@ class NTASGD(Callback):
 
     def after_fit(self):
         self._swap(True)
-        if self.swapped:
+        if self.own is not None:
             self.opt.weights_changed()
-        self.before_fit()
+        self.own = None  # from here on the averages are the weights
 
-    cleanup_fit = before_fit
+    def cleanup_fit(self):
+        self._swap(False)
+        self.before_fit()
