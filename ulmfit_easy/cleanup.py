@@ -1,7 +1,9 @@
-"""Cleanup that Ctrl-C cannot skip."""
+"""Cleanup that Ctrl-C cannot skip, and silence that ends with its block."""
 
+import threading
+import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 
 def surely(body: Callable, steps: Callable[[], list[tuple]]):
@@ -39,3 +41,14 @@ def _once(step: tuple, done: list):
         done.append(step)  # its own error, which it would only make again
         raise
     done.append(step)
+
+
+@contextmanager
+def no_warnings():
+    """Show no warnings in a block. Only the main thread can: all threads share the filters, and would mix them up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -2,6 +2,9 @@
 
 import pickle
 import tarfile
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
@@ -39,6 +42,23 @@ def test_every_layout_gives_the_probabilities_of_the_formulas_on_its_own_keys(la
     file = layout(tmp_path)
     bundle = load_foreign(file.path)
     same_guesses(file, model_of(bundle), bundle.vocab)
+
+
+def test_two_threads_read_one_after_the_other_and_leave_the_filters_of_warnings(tmp_path, monkeypatch):
+    """Both are one for all threads: the filters, and the names that torch may read."""
+    file, load, inside, seen, before = fastai_1(tmp_path), torch.load, [], [], list(warnings.filters)
+
+    def look(*args, **kwargs):
+        inside.append(1)
+        time.sleep(0.01)
+        seen.append((len(inside), list(warnings.filters)))
+        inside.pop()
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "load", look)
+    with ThreadPoolExecutor(2) as pool:
+        assert len([*pool.map(load_any, [file.path] * 2)]) == 2
+    assert seen == [(1, before)] * 2 and warnings.filters == before
 
 
 @each_layout

@@ -4,7 +4,8 @@ import json
 import random
 import shutil
 import warnings
-from copy import deepcopy
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import wraps
 
@@ -17,7 +18,7 @@ from recipes_tiny import DF, LABELS, TEXTS, TINY
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError
-from ulmfit_easy.recipes import estimator
+from ulmfit_easy.recipes import compare, estimator
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.pretrain import new_lm
 from ulmfit_easy.recipes.saved import sealed
@@ -271,6 +272,42 @@ def test_a_quiet_estimator_prints_and_warns_nothing_even_about_odd_data(capfd):
 
 
 # --- scikit-learn -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("was_fitted", [False, True])
+def test_a_fit_that_is_stopped_at_the_baseline_leaves_what_was_before(model, pair, monkeypatch, tmp_path, was_fitted):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    model = copy(model) if was_fitted else tiny()
+    before, probs = dict(vars(model)), model.predict_proba(TEXTS[:3]) if was_fitted else None
+    monkeypatch.setattr(compare, "baseline", stop)
+    monkeypatch.setattr(ULMFiT, "_fit_one", lambda *args, **kwargs: pair.learners_[1])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(TEXTS, LABELS)
+    if not was_fitted:
+        with pytest.raises(TrainingError, match="E506.*not fitted"):
+            model.predict(TEXTS[:1])
+        return
+    assert vars(model) == before
+    again = ULMFiT.load(model.save(tmp_path / "m"))
+    assert again.scores_ == model.scores_ and (again.predict_proba(TEXTS[:3]) == probs).all()
+
+
+def test_threads_leave_the_filters_of_warnings(model, monkeypatch):
+    """All threads share them: one that puts back what it found may find what another has set."""
+    before, seen = list(warnings.filters), []
+
+    def look(*args, **kwargs):
+        seen.append(list(warnings.filters))
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ULMFiT, "_fit_one", look)
+    with ThreadPoolExecutor(2) as pool:
+        fits = [pool.submit(tiny().fit, TEXTS, LABELS) for _ in range(2)]
+        asked = [pool.submit(model.predict, ["zzz"]) for _ in range(4)]
+    assert all(isinstance(fit.exception(), ZeroDivisionError) for fit in fits) and not any(a.exception() for a in asked)
+    assert seen == [before, before] and warnings.filters == before
 
 
 def test_texts_without_a_word_have_no_baseline(tmp_path, capsys):

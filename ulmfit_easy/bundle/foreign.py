@@ -7,7 +7,7 @@ order: each of these libraries had its own.
 
 import os
 import re
-import warnings
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +19,7 @@ from ulmfit_easy.bundle.artefact import FILES, Bundle, check_finite, load_bundle
 from ulmfit_easy.bundle.pickled import OutOfBounds, check_bounds
 from ulmfit_easy.bundle.settings import MOST_LAYERS, NoNumbers
 from ulmfit_easy.bundle.wordlist import in_our_words, read_words
+from ulmfit_easy.cleanup import no_warnings
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.files import existing, regular_file
 from ulmfit_easy.models.archs import sizes_of
@@ -151,13 +152,15 @@ _IGNORED = [(_Ignored, name) for name in (
     "fastcore.foundation.L", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")]
 
 
+_ONE_BY_ONE = threading.Lock()  # torch has one list of safe names for all threads
+
+
 def _state_dict(file: Path) -> dict[str, Tensor]:
     """The plain tensors of a torch file, as float32; of `{"model": ..., "opt": ...}` those of the model."""
     try:
-        with regular_file(file) as f, warnings.catch_warnings(), torch.serialization.safe_globals(_IGNORED):
+        with regular_file(file) as f, no_warnings(), _ONE_BY_ONE, torch.serialization.safe_globals(_IGNORED):
             size = os.fstat(f.fileno()).st_size
             check_bounds(f)
-            warnings.simplefilter("ignore")
             found = torch.load(f, map_location="cpu", weights_only=True)
     except FileError:
         raise

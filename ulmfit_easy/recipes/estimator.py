@@ -3,9 +3,7 @@
 import copy
 import inspect
 import json
-import threading
-import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Real
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pandas as pd
 
 from ulmfit_easy.bundle.artefact import foreign_to_bundle
 from ulmfit_easy.bundle.record import is_record, shown, write_record
+from ulmfit_easy.cleanup import no_warnings
 from ulmfit_easy.data.balance import given_weights
 from ulmfit_easy.data.sources import accepted, find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
@@ -119,7 +118,8 @@ class ULMFiT:
                                 fix="pass valid_pct=0.1 to keep one text in ten aside")
         df = pd.DataFrame({"text": texts, "label": labels}, dtype=object).assign(valid=False)
         get_preset(self.preset)
-        with turn_to_fit() if self.seed is None else no_random(self.seed, reproducible=False), self._quiet():
+        with (turn_to_fit() if self.seed is None else no_random(self.seed, reproducible=False),
+              nullcontext() if self.verbose else no_warnings()):
             df.loc[checked_split(DefaultSplitter(labels, self.valid_pct, self.seed), df)[1], "valid"] = True
             corpus = corpus_of(df, unlabelled)
             directions = [(backwards, self._start(backwards, source)) for backwards, source in directions]
@@ -328,16 +328,6 @@ class ULMFiT:
     def _say(self, text):
         if self.verbose:
             say(text)
-
-    @contextmanager
-    def _quiet(self):
-        """No warnings inside, unless it is verbose. In the main thread only: all threads share the filters."""
-        if self.verbose or threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
 
 
 def foreign_to_estimator(path: Path) -> list[str]:
