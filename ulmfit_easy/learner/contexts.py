@@ -83,12 +83,12 @@ def asking(learn, body: Callable):
 
 
 def fitting(learn, body: Callable):
-    """Return what `body()` returns, which trains. Then remove the callbacks that came in it. Fits of a process take turns."""
+    """Return what `body()` returns, which trains. Then remove the callbacks that it added. Fits take turns."""
     return _alone(learn, body, training=True)
 
 
 def trying(learn, body: Callable, *steps: tuple):
-    """Return what `body()` returns, which trains for a trial. Then run `steps`, see `surely`; the learner is as it was."""
+    """Return what `body()` returns, a fit on trial. Then run `steps` as `surely` does, and put the callbacks back."""
     return _alone(learn, body, training=True, steps=steps)
 
 

@@ -1,10 +1,11 @@
 """What a learner is made of, and what it does when: for reading, not for programs."""
 
-import torch
 from torch import Tensor, nn
 
+from ulmfit_easy.cleanup import surely
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.learner.events import EVENTS
+from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.reprs import compact, described
 from ulmfit_easy.terminal import say
 from ulmfit_easy.viz import text_table
@@ -67,7 +68,7 @@ def _shapes_of_a_batch(learn) -> tuple[dict[str, str], str]:
     """The shape of what each part of the model gives back for one batch, by the part's name; and of the batch."""
     if not len(learn.dls.train):
         return {}, ""
-    shapes, was_training, rng = {}, learn.model.training, random_state()
+    shapes, rng, model = {}, random_state(), evaluated(learn.model)
 
     def note(name):
         def hook(module, inputs, output):
@@ -75,17 +76,16 @@ def _shapes_of_a_batch(learn) -> tuple[dict[str, str], str]:
 
         return hook
 
-    hooks = [module.register_forward_hook(note(name)) for name, module in learn.model.named_modules()]
-    try:
+    for name, module in model.named_modules():
+        module.register_forward_hook(note(name))
+
+    @without_gradients
+    def read():
         xb, _ = learn._split(learn.dls.one_batch())
-        with torch.no_grad():
-            learn.model.eval()(*xb)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        learn.model.train(was_training)
-        set_random_state(rng)
-    return shapes, _shape(xb)
+        model(*xb)
+        return shapes, _shape(xb)
+
+    return surely(read, lambda: [(set_random_state, rng)])
 
 
 def _shape(value) -> str:

@@ -32,7 +32,7 @@ def _twin(module: nn.Module, made: dict) -> nn.Module:
 
 
 def without_gradients(function: Callable) -> Callable:
-    """Return a function that computes no gradients, as `torch.no_grad` does, but which Ctrl-C cannot leave switched off."""
+    """Decorate a function that needs no gradients. Unlike `torch.no_grad`, Ctrl-C cannot leave them switched off."""
 
     @wraps(function)
     def call(*args, **kwargs):

@@ -11,6 +11,7 @@ from torch.nn.utils import get_total_norm
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.metric import name_of
+from ulmfit_easy.models.evaluated import evaluated
 
 WILD = 1e6  # times as large as before, or as 1: no step that teaches does that to a weight
 OUTLIER = 1e3  # times as large as this gradient: what is left in the momentum of one like that is the cause
@@ -96,17 +97,16 @@ def first_in_forward(learn) -> str:
 
     The batch is read once more for it, with new dropout masks.
     """
-    found, names = [], {module: f"{name} ({type(module).__name__})" for name, module in learn.model.named_modules()}
+    model = evaluated(learn.model).train()
+    found, names = [], {module: f"{name} ({type(module).__name__})" for name, module in model.named_modules()}
 
     def look(module, inputs, output):
         if not found and not is_finite(list(_tensors(output))):
             found.append(module)
-    hooks = [module.register_forward_hook(look) for module in names]
-    try:
-        learn.model(*learn.xb)
-    finally:
-        for hook in hooks:
-            hook.remove()
+
+    for module in names:
+        module.register_forward_hook(look)
+    model(*learn.xb)
     found += [module for module in names if not is_finite(list(module.parameters(recurse=False)))]
     return names[found[0]] if found else name_of(learn.loss_func)
 
