@@ -29,8 +29,8 @@ SECTIONS = {
         "R8": "Best weights are only loaded from a file that this very fit wrote.",
         "R9": "`lr_find` leaves weights, optimizer, random states and the order of the batches as they were, to the "
               "bit, however it ends.",
-        "R11": "Ctrl-C at any moment, in a question or a fit, leaves callbacks, handlers, gradients, autocast and turns "
-               "as they were, after a question the weights too; of all moments every third, the first and last time.",
+        "R11": "Ctrl-C at any moment, in a question or a fit, leaves callbacks, handlers, gradients, autocast and "
+               "turns as they were, after a question the weights too; of all moments every third, the first and last time.",
         "R12": "Threads that ask or train at once get the answers and the models of one thread alone.",
         "R10": "What an earlier version of the library wrote loads in this one and predicts the same.",
     },
