@@ -30,7 +30,7 @@ SECTIONS = {
         "R9": "`lr_find` leaves weights, optimizer, random states and the order of the batches as they were, to the "
               "bit, however it ends.",
         "R11": "Ctrl-C at any moment, in a question or a fit, leaves callbacks, handlers, gradients, autocast and "
-               "turns as they were, after a question the weights too; of all moments every third, the first and last time.",
+               "turns as they were, after a question the weights too; every third moment, the first and last time.",
         "R12": "Threads that ask or train at once get the answers and the models of one thread alone.",
         "R10": "What an earlier version of the library wrote loads in this one and predicts the same.",
     },
