@@ -96,6 +96,7 @@ def test_the_demo_goes_on_with_the_librarys_model_prints_its_figures_and_draws_i
     assert "different words in your texts" in told
     assert "The demo takes less than a minute on this machine." in told
     assert told.count(" (95% interval 0.") == 3 and "(McNemar's exact test, p = " in told
+    assert "Next, with your own table: ulmfit train FILE." in told
     last = told.splitlines()[-1]
     assert last == (f"demo: accuracy {found['accuracy']:.3f}, tf-idf baseline {found['baseline']:.3f}, "
                     f"{found['seconds']:.0f} s")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ulmfit_easy.apps.flags import next_line
 from ulmfit_easy.data.datasets import VADER_SHA256, read_vader_reviews
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.lr_find import minimum, valley
@@ -118,6 +119,7 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
         say(f"{name:<34}{accuracy:.3f} (95% interval {low:.3f} to {high:.3f})")
     say(f"\nThree stages beside TF-IDF. {verdict(ours)}\n")
     say(f"Plots: {out}/lr_find.png, {out}/loss.png, {out}/schedule.png")
+    say(f"Next, with your own table: {next_line('train', 'FILE')}. `ulmfit toy` writes one to try it on.")
     seconds = time.perf_counter() - started
     say(f"demo: accuracy {ours.accuracy:.3f}, tf-idf baseline {ours.baseline_accuracy:.3f}, {seconds:.0f} s")
     return {"accuracy": ours.accuracy, "scratch": without.accuracy, "baseline": ours.baseline_accuracy,
