@@ -146,7 +146,7 @@ def test_the_order_without_shuffle_is_fastais():
 
 
 def test_pooling_gives_fastais_values():
-    from ulmfit_easy.models.pooling import masked_concat_pool
+    from ulmfit_easy.models.heads.pooling import masked_concat_pool
 
     for case in golden("pooling")["cases"]:
         assert_close(masked_concat_pool(torch.tensor(case["output"]), torch.tensor(case["mask"])), case["pooled"])
@@ -173,8 +173,7 @@ def test_the_head_has_fastais_layers():
 
 
 def test_the_head_gives_fastais_logits():
-    from ulmfit_easy.models.classifier import PoolingLinearClassifier
-    from ulmfit_easy.models.pooling import masked_concat_pool
+    from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier, masked_concat_pool
 
     case = golden("head")
     head = load_state(PoolingLinearClassifier(case["dims"], case["ps"]), case["state"])

@@ -63,10 +63,10 @@ from ulmfit_easy.learner.text import *
 from ulmfit_easy.learner.uncertainty import predict_with_uncertainty
 from ulmfit_easy.models.awd_lstm import *
 from ulmfit_easy.models.awd_qrnn import AWD_QRNN, awd_qrnn_clas_config, awd_qrnn_lm_config
-from ulmfit_easy.models.classifier import PoolingLinearClassifier, get_text_classifier
+from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.models.language_model import LanguageModel, get_language_model
-from ulmfit_easy.models.pooling import masked_concat_pool
+from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier, masked_concat_pool
 from ulmfit_easy.models.readers import SentenceEncoder
 from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.recipes.baseline import baseline

@@ -223,11 +223,11 @@ def test_reading_a_text_in_one_window_gives_the_classifiers_answer_with_a_gradie
     ids = torch.randint(9, 30, (2, 34))  # four windows of 10
     lengths = torch.tensor([34, 34])
     reader = learn.model[0].whole()
-    logits = learn.head(reader(ids, lengths)).logits
+    logits = learn.head(reader(ids, lengths))
     torch.testing.assert_close(logits, learn.model(ids, lengths).logits, atol=1e-5, rtol=1e-4)
     embedded = []
     learn.encoder.embedding.register_forward_hook(lambda m, i, out: embedded.append(out) or out.retain_grad())
-    learn.head(reader(ids, lengths)).logits[:, 0].sum().backward()
+    learn.head(reader(ids, lengths))[:, 0].sum().backward()
     assert (embedded[0].grad.abs().sum(2) > 0).all()  # (2, 34)
 
 

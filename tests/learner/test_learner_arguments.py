@@ -38,7 +38,7 @@ from ulmfit_easy.learner.callbacks.rnn import RNNRegularizer
 from ulmfit_easy.learner.lookahead import Lookahead
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, FocalLossFlat
 from ulmfit_easy.learner.metric import AccumMetric
-from ulmfit_easy.models.classifier import SigmoidRange
+from ulmfit_easy.models.heads.pooling import SigmoidRange
 
 NAN = math.nan
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
-from ulmfit_easy.models.classifier import PoolingLinearClassifier, get_text_classifier
-from ulmfit_easy.models.pooling import masked_concat_pool
+from ulmfit_easy.models.classifier import get_text_classifier
+from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier, masked_concat_pool
 from ulmfit_easy.models.readers import SentenceEncoder
 
 V, E, H, L, C, SEQ = 31, 12, 16, 3, 4, 20

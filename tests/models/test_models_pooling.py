@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit_easy.models.pooling import masked_concat_pool
+from ulmfit_easy.models.heads.pooling import masked_concat_pool
 
 
 def plain_pool(output, mask):

@@ -37,7 +37,7 @@ from ulmfit_easy.learner.callbacks.rnn import RNNRegularizer
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.dropout import WeightDropout
-from ulmfit_easy.models.pooling import masked_concat_pool
+from ulmfit_easy.models.heads.pooling import masked_concat_pool
 from ulmfit_easy.models.softmax import LMDecoder, lm_cross_entropy
 from ulmfit_easy.text import workers
 from ulmfit_easy.text.special import PAD, SPECIAL_TOKENS

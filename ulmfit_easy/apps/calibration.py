@@ -71,6 +71,10 @@ class Calibrated:
         return self.learn.dls
 
     @property
+    def task(self):
+        return self.learn.task
+
+    @property
     def model(self) -> nn.Module:
         return self.learn.model
 

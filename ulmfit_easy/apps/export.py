@@ -19,7 +19,7 @@ class InferenceModule(nn.Module):
         self.reader, self.head, self.activation = model[0].whole(), model.head, activation
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        return self.activation(self.head(self.reader(ids, lengths)).logits)
+        return self.activation(self.head(self.reader(ids, lengths)))
 
 
 def inference_module(learn) -> InferenceModule:

@@ -32,7 +32,7 @@ def integrated_gradients(learn, model, ids: np.ndarray, score: Callable, first: 
     reader = model[0].whole()  # a classifier cuts gradients between its windows
 
     def answer(ids: Tensor) -> Tensor:  # (B, T) -> (B,)
-        return score(model.head(reader(ids, ids.new_full((len(ids),), ids.shape[1]))).logits)
+        return score(model.head(reader(ids, ids.new_full((len(ids),), ids.shape[1]))))
 
     gradients = captum.LayerIntegratedGradients(answer, model.encoder.embedding)
     shares = gradients.attribute(text, start, n_steps=n_steps, internal_batch_size=bs)  # (1, T, E)

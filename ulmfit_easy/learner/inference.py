@@ -131,7 +131,8 @@ def predict(learn, item, with_input=False):
     warn_of_no_words(dl)
     raw = raw_predictions(evaluated(learn.model), dl)
     probs, decided = activation_of(learn.loss_func)(raw), decodes_of(learn.loss_func)(raw)
-    found = [Prediction(learn.dls.decode(d), d, p).of(learn.dls.classes) for d, p in zip(decided, probs, strict=True)]
+    found = [learn.task.prediction(learn.dls.decode(d), d, p).of(learn.dls.classes)
+             for d, p in zip(decided, probs, strict=True)]
     if with_input:
         texts = texts.itertuples(index=False) if hasattr(texts, "itertuples") else texts
         found = [(text, *p) for text, p in zip(texts, found, strict=True)]
@@ -177,8 +178,7 @@ def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, trunc_at=150):
                                   bs=max_n, backwards=dl.backwards, device=dl.device)
     rows = _result_rows(learn, evaluated(learn.model), dl, trunc_at)
     rows = [rows[i] for i in (rng.permutation(len(rows)) if shuffle else range(len(rows)))]
-    columns = ["text", "target" if learn.dls.target.labelled else "next words", "predicted"]
-    return show_table(rows[:max_n], columns)
+    return show_table(rows[:max_n], list(learn.task.columns))
 
 
 @without_gradients

@@ -18,11 +18,11 @@ from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.callbacks.training import MixedPrecision, TrainEvalCallback
 from ulmfit_easy.learner.events import CANCEL, EVENTS, Callback
 from ulmfit_easy.learner.groups import trainable_params
-from ulmfit_easy.learner.losses import loss_for
 from ulmfit_easy.learner.lr_find import lr_find, valley
 from ulmfit_easy.learner.made import made
 from ulmfit_easy.learner.metric import as_metric
 from ulmfit_easy.learner.optim import Adam, Rate
+from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.turns import Turn
 
 Moms = tuple[float, float, float]
@@ -54,11 +54,12 @@ class Learner(TellsAbsent):
                  path: str | Path | None = None, model_dir: str = "models", wd: float | None = None,
                  wd_bn_bias: bool = False, train_bn: bool = True, moms: Moms = (0.95, 0.85, 0.95),
                  default_cbs: bool = True, *, verbose: bool = True):
-        if loss_func is None and not getattr(dls, "task", None):
+        self.task = TASKS.get(getattr(dls, "task", None))  # None for data that this library did not make
+        if loss_func is None and self.task is None:
             raise TrainingError("E506", received="a learner without a loss", expected="loss_func",
                                 fix="pass loss_func=CrossEntropyLossFlat() or another function of (pred, target)")
         self.dls, self.model = dls, model.to(dls.device)
-        self.loss_func = loss_for(dls.task) if loss_func is None else made(loss_func, object, "loss_func")
+        self.loss_func = self.task.loss(None) if loss_func is None else made(loss_func, object, "loss_func")
         self.opt_func, self.splitter, self.moms = opt_func, splitter, moms
         self.lr = getattr(opt_func, "keywords", {}).get("lr", 1e-3) if lr is None else lr  # that of a partial
         self.wd, self.wd_bn_bias, self.train_bn = wd, wd_bn_bias, train_bn

@@ -210,17 +210,6 @@ class L1LossFlat(MSELossFlat):
     function = staticmethod(F.l1_loss)
 
 
-def loss_for(task: str, weight: Tensor | None = None):
-    """The loss that fits the targets: `lm` and `single` cross-entropy, `multi` binary, `regression` squared error.
-
-    `weight`, (C,), are the weights of classes; of `multi` how many rows a row with the class counts for.
-    """
-    if weight is not None:
-        return BCEWithLogitsLossFlat(pos_weight=weight) if task == "multi" else CrossEntropyLossFlat(weight)
-    return {"lm": CrossEntropyLossFlat, "single": CrossEntropyLossFlat, "multi": BCEWithLogitsLossFlat,
-            "regression": MSELossFlat}[task]()
-
-
 # what the predictions of torch's own losses mean
 OF_TORCH = {nn.CrossEntropyLoss: CrossEntropyLossFlat, F.cross_entropy: CrossEntropyLossFlat,
             nn.BCEWithLogitsLoss: BCEWithLogitsLossFlat, F.binary_cross_entropy_with_logits: BCEWithLogitsLossFlat}

@@ -14,9 +14,15 @@ from ulmfit_easy.reprs import described
 __all__ = ["AccumMetric", "AvgMetric", "LossMetric", "LossMetrics", "Metric", "ValueMetric"]
 
 
+def rows_or_tokens(pred, target: Tensor) -> int:
+    """Return what a batch counts for in an average: its tokens for a language model, its rows otherwise."""
+    return target.numel() if isinstance(pred, LMOutput) else len(target)
+
+
 def n_items(learn) -> int:
-    """What a batch weighs in an average: its tokens for a language model, its rows otherwise."""
-    return learn.yb[0].numel() if isinstance(learn.pred, LMOutput) else len(learn.yb[0])
+    """Return what the learner's batch counts for in an average, as its task says."""
+    task = getattr(learn, "task", None)
+    return (task.weigh if task else rows_or_tokens)(learn.pred, learn.yb[0])
 
 
 def flat_pair(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.learner import score
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.learner import Learner
-from ulmfit_easy.learner.losses import BCELossFlat, loss_for
+from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.memory import is_full, too_large
 from ulmfit_easy.learner.pretrained import (
     PretrainedLM,
@@ -28,12 +28,14 @@ from ulmfit_easy.learner.pretrained import (
     with_sizes,
 )
 from ulmfit_easy.learner.record import phase_of, record_of
+from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.learner.writing import write
 from ulmfit_easy.models import classifier, language_model
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.encoder import Encoder, needs_memory, text_split
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.terminal import say
@@ -208,7 +210,7 @@ class LMLearner(TextLearner):
 
 
 def _check_data(dls, backwards, is_lm):
-    if is_lm == (dls.target is None or dls.target.labelled):
+    if dls.target is None or dls.target.labelled == is_lm:
         raise TrainingError("E502", received=f"data for the task {dls.task!r}",
                             expected="text alone, for a language model" if is_lm else "texts with labels",
                             fix="pass loaders made with is_lm=True" if is_lm else "pass loaders made with label_col=")
@@ -252,7 +254,7 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
     options = {"config": config, **checked(language_model.SETTINGS, drop_mult=drop_mult, softmax=softmax)}
     settings = {"kind": "language_model", "arch": get_arch(arch).__name__, "model": options}
     model = get_language_model(arch, len(dls.text_vocab), pad_idx=dls.text_vocab.pad_id, **options)
-    kwargs = {"loss_func": loss_for("lm"), "splitter": text_split, **kwargs}
+    kwargs = {"loss_func": TASKS[dls.task].loss(None), "splitter": text_split, **kwargs}
     learn = LMLearner(dls, model, settings=settings, **kwargs)
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
     return start_from(learn, found, warn=pretrained is True)
@@ -273,7 +275,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
                             y_range: tuple[float, float] | None = None, *,
                             class_weight: str | dict | Sequence[float] | None = None,
                             pretrained_fnames: Sequence[str] | None = None, pool_words: bool = False,
-                            precision: str = "auto", **kwargs) -> TextLearner:
+                            precision: str = "auto", head: type[Head] | str | None = None, **kwargs) -> TextLearner:
     """A learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
     Args:
@@ -290,21 +292,23 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
             those see `balanced=` of the data).
         precision: as for `language_model_learner`, but "auto" never takes bf16 by itself: how much a classifier gains
             by it has not been measured.
+        head: the class of a head, or its name; by default the head of the data's task.
         config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
             the warning waits for the first fit, since `load_encoder` usually comes before it.
     """
     refuse_unknown(kwargs, text_classifier_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=False)
-    train_in = chosen(precision, dls.device, bf16_if_fast=False)
+    task, train_in = TASKS[dls.task], chosen(precision, dls.device, bf16_if_fast=False)
+    head = task.head if head is None else head
     found = _found(pretrained, pretrained_fnames, get_arch(arch), config, dls, kwargs)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).clas_config)
     options = {"config": config, **checked(
         classifier.SETTINGS, seq_len=seq_len, drop_mult=drop_mult, lin_ftrs=lin_ftrs, ps=ps, max_len=max_len,
-        y_range=y_range, pool_words=pool_words, n_class=_outputs(dls, n_out))}
+        y_range=y_range, pool_words=pool_words, n_class=_outputs(dls, n_out), head=getattr(head, "__name__", head))}
     settings = {"kind": "classifier", "arch": get_arch(arch).__name__, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), pad_idx=dls.text_vocab.pad_id, **options)
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
-    kwargs = {"loss_func": loss_for(dls.task, weights), "splitter": text_split, **kwargs}
+    kwargs = {"loss_func": task.loss(weights), "splitter": text_split, **kwargs}
     learn = TextLearner(dls, model, settings=settings, **kwargs)
     if not dls.target.has_classes and options["y_range"] is None:
         warn_of_far_targets(getattr(dls.train, "targets", None))

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from ulmfit_easy.data.loaders import TextDataLoaders
-from ulmfit_easy.learner.metrics import accuracy
 from ulmfit_easy.learner.pretrained import with_sizes
+from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text import LMLearner, TextLearner, text_classifier_learner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
@@ -39,7 +39,7 @@ def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) 
     p = get_preset(preset)
     arch, theirs = (AWD_LSTM, p.config) if lm is None else (lm.settings["arch"], lm.settings["model"]["config"])
     config = with_sizes(theirs, p.clas_config, get_arch(arch).clas_config)
-    kwargs = {"metrics": accuracy if dls.task == "single" else None, "pool_words": p.pool_words, **kwargs}
+    kwargs = {"metrics": TASKS[dls.task].metrics, "pool_words": p.pool_words, **kwargs}
     learn = text_classifier_learner(dls, arch, seq_len=p.seq_len, max_len=p.max_len, config=config,
                                     drop_mult=p.clas_drop_mult, pretrained=False, **kwargs)
     return learn if lm is None else learn.take_encoder(lm)

@@ -4,8 +4,8 @@ import pandas as pd
 
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.prepare import given_tokenizer
-from ulmfit_easy.learner.metrics import Perplexity, accuracy
 from ulmfit_easy.learner.pretrained import read_lm
+from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text import LMLearner, language_model_learner
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.phases import run_phases
@@ -47,7 +47,7 @@ def new_lm(dls, preset="laptop", pretrained=None, **kwargs) -> LMLearner:
         kwargs: passed on to `language_model_learner`.
     """
     p = get_preset(preset)
-    kwargs = {"metrics": [accuracy, Perplexity()], **kwargs}
+    kwargs = {"metrics": TASKS[dls.task].metrics, **kwargs}
     if not pretrained:
         return language_model_learner(dls, AWD_LSTM, config={**p.config, **p.lm_config},
                                       drop_mult=p.pretrain_drop_mult, pretrained=False, **kwargs)

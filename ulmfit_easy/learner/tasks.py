@@ -1,0 +1,50 @@
+"""The tasks: what is learned, by which head, with which loss and metrics, and how it is shown. One row is one task.
+
+A new task is a target (`data/targets/`), a head (`models/heads/`) and a row: `TASKS[Target.task] = Task(...)`. No other
+part of the library knows the name of a task.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from ulmfit_easy.data.targets import CategoryTarget, MultiCategoryTarget, NextToken, RegressionTarget, Target
+from ulmfit_easy.learner.inference import Prediction
+from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
+from ulmfit_easy.learner.metric import rows_or_tokens
+from ulmfit_easy.learner.metrics import Perplexity, accuracy
+from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
+from ulmfit_easy.models.softmax import LMDecoder
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row of the table.
+
+    Attributes:
+        target: how labels are read, encoded and decoded.
+        head: what reads the encoder's states.
+        loss: from the weights of the classes (C,), or None, to the default loss.
+        metrics: the metrics that the recipes measure.
+        weigh: from predictions and targets of a batch to what the batch counts for in an average.
+        prediction: what `predict` returns for a text, made of a label, its number and probabilities.
+        columns: of what `show_results` prints.
+    """
+
+    target: type[Target]
+    head: type[nn.Module]
+    loss: Callable
+    metrics: tuple = ()
+    weigh: Callable = rows_or_tokens
+    prediction: type = Prediction
+    columns: tuple[str, str, str] = ("text", "target", "predicted")
+
+
+TASKS = {row.target.task: row for row in (
+    Task(NextToken, LMDecoder, lambda weight: CrossEntropyLossFlat(), (accuracy, Perplexity),
+         columns=("text", "next words", "predicted")),
+    Task(CategoryTarget, PoolingLinearClassifier, CrossEntropyLossFlat, (accuracy,)),
+    Task(MultiCategoryTarget, PoolingLinearClassifier, lambda weight: BCEWithLogitsLossFlat(pos_weight=weight)),
+    Task(RegressionTarget, PoolingLinearClassifier, lambda weight: MSELossFlat()),
+)}

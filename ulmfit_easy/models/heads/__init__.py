@@ -1,0 +1,1 @@
+"""What reads the states of an encoder, one file for each kind of head."""

@@ -1,0 +1,99 @@
+"""The head of a classifier and of a regression: a text's states pooled into one vector, and linear layers."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ulmfit_easy.data.checks import check_numbers
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.models.encoder import Encoder
+from ulmfit_easy.models.heads.head import Head
+from ulmfit_easy.models.readers import Read
+
+
+def masked_concat_pool(output: Tensor, mask: Tensor, words: Tensor | None = None) -> Tensor:
+    r"""The last, the largest and the mean state of each row, over real tokens only.
+
+    $h_c = [h_T, \mathrm{maxpool}(H), \mathrm{meanpool}(H)]$ (Howard & Ruder 2018, section 3.3).
+
+    Args:
+        output: (B, T, E) states.
+        mask: (B, T) bool, True on padding, wherever it stands.
+        words: (B, T, E) the words' own rows, whose mean is to stand after these three.
+
+    Returns: (B, 3E), with `words` (B, 4E). A row of nothing but padding gives zeros.
+    """
+    padding, n_real = mask.unsqueeze(2), (~mask).sum(1, keepdim=True)  # (B, T, 1), (B, 1)
+    position = torch.arange(mask.shape[1], device=mask.device)  # (T,)
+    last_at = position.masked_fill(mask, 0).amax(1)  # (B,)
+    last = output[torch.arange(output.shape[0], device=mask.device), last_at]  # (B, E)
+    highest = output.masked_fill(padding, -torch.inf).amax(1)  # (B, E)
+    means = [x.masked_fill(padding, 0).sum(1) / n_real.clamp_min(1) for x in (output, words) if x is not None]
+    return torch.cat([last, highest, *means], dim=1).masked_fill(n_real == 0, 0)  # (B, 3E) or (B, 4E)
+
+
+class RowNorm(nn.BatchNorm1d):
+    """Batch norm that takes its running statistics for a training batch of one row, which has no variance."""
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, features)
+        if not self.training or len(x) > 1:
+            return super().forward(x)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
+class SigmoidRange(nn.Module):
+    """A sigmoid stretched over (low, high), for regression targets of a known range."""
+
+    def __init__(self, low: float, high: float):
+        super().__init__()
+        check_numbers(-math.inf, without=(-math.inf, math.inf), low=low, high=high)
+        if not low < high:
+            raise TrainingError("E502", received=f"y_range=({low}, {high})", expected="(lowest, highest)",
+                                fix="put the lower number first")
+        self.low, self.high = low, high
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.low + (self.high - self.low) * x.sigmoid()
+
+
+class PoolingLinearClassifier(Head):
+    """Concat pooling, then blocks of batch norm, dropout, linear and, but for the last, ReLU.
+
+    A training batch of a single row is normalised by the running statistics.
+
+    Args:
+        dims: widths, from 3 E (4 E with `pool_words`) to the number of classes, e.g. [1200, 50, 2].
+        ps: dropout probability 0-1 of each block.
+        y_range: (low, high) of a regression target, or None.
+        pool_words: also read the mean of the words' own rows, as they are before any layer.
+    Raises: E502 if there is not one dropout for each block.
+    Source: Howard & Ruder 2018, section 3.3. The linear layers have no bias, as in fastai 2.
+    """
+
+    def __init__(self, dims: Sequence[int], ps: Sequence[float], y_range: tuple[float, float] | None = None,
+                 pool_words: bool = False):
+        super().__init__()
+        if len(ps) != len(dims) - 1:
+            raise TrainingError("E502", received=f"{len(ps)} dropouts for widths {list(dims)}",
+                                expected=f"{len(dims) - 1}, one for each linear layer",
+                                fix="pass as many ps as lin_ftrs")
+        blocks = [nn.Sequential(RowNorm(n_in), nn.Dropout(p), nn.Linear(n_in, n_out, bias=False), nn.ReLU())
+                  for n_in, n_out, p in zip(dims[:-1], dims[1:], ps, strict=True)]
+        del blocks[-1][3]
+        if y_range is not None:
+            blocks.append(SigmoidRange(*y_range))
+        self.layers, self.pool_words = nn.Sequential(*blocks), pool_words
+
+    @classmethod
+    def over(cls, encoder: Encoder, n_out: int, output_p: float, lin_ftrs: Sequence[int] = (50,),
+             ps: Sequence[float] | None = None, y_range: tuple[float, float] | None = None,
+             pool_words: bool = False) -> "PoolingLinearClassifier":
+        width = 3 * encoder.width + pool_words * encoder.embedding.embedding_dim
+        ps = [0.1] * len(lin_ftrs) if ps is None else ps
+        return cls([width, *lin_ftrs, n_out], [output_p, *ps], y_range, pool_words)
+
+    def forward(self, read: Read) -> Tensor:
+        return self.layers(masked_concat_pool(read.raw, read.mask, read.embedded if self.pool_words else None))
