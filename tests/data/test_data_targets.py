@@ -200,7 +200,7 @@ def test_labels_that_no_file_can_hold_are_refused_at_once(labels):
 
 
 def test_names_of_classes_come_once():
-    with fails("E207", "names that differ"):
+    with fails("E207", "names that differ.*Fix: name each class once"):
         CategoryTarget.learned(["a", "b"], classes=["a", "b", "a"])
 
 

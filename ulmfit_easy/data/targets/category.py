@@ -125,6 +125,8 @@ def all_classes(seen: dict, classes: Sequence | None, block) -> list:
     try:
         classes = na + [label for label in names(classes) if label not in na]
     except ValueError as e:
+        once = len(set(map(repr, classes))) == len(classes)
         raise LabelError("E207", received=f"the classes {some(f'{label!r:.40}' for label in classes)}",
-                         expected=f"as a class {e}", fix="turn labels into names first, as astype(str) does") from e
+                         expected=f"as a class {e}", fix="turn labels into names first, as astype(str) does" if once
+                         else "name each class once") from e
     return classes
