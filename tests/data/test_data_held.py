@@ -54,6 +54,7 @@ def test_counters_functions_and_the_folder_of_a_file_do_not_count():
 
 
 @pytest.mark.parametrize("data", [Own(None, path="x.csv"), Own(7), Subset(Own(7), [1]), ConcatDataset([Own(7)] * 2),
+                                  Own(pd.Series), Own(torch.eye(2).to_sparse()), Own(torch.ones(2, device="meta")),
                                   Stream(), iter([1]), object()])
 def test_of_data_that_is_loaded_later_there_is_no_hash(data):
     assert hash_of_held(data) is None

@@ -50,9 +50,9 @@ class _Held:
             self._add_all(value, value)
         elif isinstance(value, np.ndarray) and value.dtype.hasobject:
             self.add(value.tolist())
-        elif isinstance(value, torch.Tensor | np.ndarray):
+        elif isinstance(value, np.ndarray) or isinstance(value, torch.Tensor) and _in_memory(value):
             self._add_array(value)
-        elif hasattr(value, "to_numpy"):  # of pandas
+        elif hasattr(value, "to_numpy") and not isinstance(value, type):  # of pandas
             self.add(value.to_numpy())
 
     def _add_all(self, value, parts: list | tuple):
@@ -72,6 +72,10 @@ class _Held:
         data = rows.tobytes()
         self.room -= len(data)
         self.digest.update(data)
+
+
+def _in_memory(tensor: torch.Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_meta
 
 
 def _text(value) -> str:
