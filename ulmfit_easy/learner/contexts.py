@@ -18,7 +18,7 @@ LOOP = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad", "traini
 
 @contextmanager
 def added_cbs(learn, cbs):
-    """See `Learner.added_cbs`. A callback that is there already acts once, and stays."""
+    """The learner with more callbacks, for the length of a `with` block; one that is there already acts once."""
     new = [made(cb, Callback, "cbs") for cb in listify(cbs) if cb not in learn.cbs]
     try:
         learn.add_cbs(new)
@@ -29,7 +29,7 @@ def added_cbs(learn, cbs):
 
 @contextmanager
 def removed_cbs(learn, cbs):
-    """See `Learner.removed_cbs`."""
+    """The learner without some callbacks, for the length of a `with` block."""
     before = list(learn.cbs)
     try:
         learn.remove_cbs(cbs)
@@ -52,22 +52,31 @@ def replaced(things, name: str, value):
 
 
 @contextmanager
-def without(learn, part: str):
-    """The learner without a part of its progress, "with_bar" or "with_table"."""
+def _without(learn, part: str):
     with replaced([cb for cb in learn.cbs if isinstance(cb, ProgressCallback)], part, False):
         yield learn
 
 
+def no_bar(learn):
+    """The learner without a progress bar, for the length of a `with` block; the table of the epochs stays."""
+    return _without(learn, "with_bar")
+
+
+def no_mbar(learn):
+    """The learner without the table of the epochs, for the length of a `with` block; the bar stays."""
+    return _without(learn, "with_table")
+
+
 @contextmanager
 def no_logging(learn):
-    """See `Learner.no_logging`."""
+    """The learner with nothing printed, for the length of a `with` block."""
     with replaced([learn], "verbose", False):
         yield learn
 
 
 @contextmanager
-def validation_context(learn, cbs=None):
-    """See `Learner.validation_context`."""
+def validation_context(learn, cbs=None, inner: bool = False):
+    """The quiet learner, with more callbacks, for the length of a `with` block; `inner` is as in `get_preds`."""
     with ExitStack() as stack:
         stack.enter_context(no_logging(learn))
         stack.enter_context(added_cbs(learn, cbs))

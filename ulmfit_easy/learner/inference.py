@@ -3,7 +3,9 @@
 import copy
 import unicodedata
 import warnings
+from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -80,8 +82,11 @@ def loader_of(learn, ds_idx, dl):
     return dl.unshuffled() if hasattr(dl, "unshuffled") else dl
 
 
-def validate(learn, ds_idx=1, dl=None, cbs=None) -> list[float]:
-    """See `Learner.validate`. A recorder and metrics of its own: those of a fit that is under way stay untouched."""
+def validate(learn, ds_idx: int = 1, dl=None, cbs=None) -> list[float]:
+    """The loss, then each metric, on the validation set (or another loader).
+
+    It has a recorder and metrics of its own: those of a fit that is under way stay untouched.
+    """
     return asking(learn, lambda: _validate(learn, ds_idx, dl, cbs))
 
 
@@ -93,14 +98,18 @@ def _validate(learn, ds_idx, dl, cbs) -> list[float]:
     return recorder.valid_values
 
 
-def get_preds(learn, ds_idx, dl, cbs, *gather, **more):
-    """See `Learner.get_preds`.
+def get_preds(learn, ds_idx: int = 1, dl=None, with_input: bool = False, with_decoded: bool = False,
+              with_loss: bool = False, act: Callable | None = None, inner: bool = False, reorder: bool = True,
+              cbs=None, save_preds: str | Path | None = None, save_targs: str | Path | None = None,
+              with_preds: bool = True, with_targs: bool = True, concat_dim: int = 0) -> tuple:
+    """Predictions and targets of a whole loader, in the order of its rows.
 
     Args:
         ds_idx, dl: which data: the training set (0), the validation set (1), or another loader.
         cbs: callbacks for this question only.
-        gather, more: arguments of `GatherPredsCallback`, which tells what they are. `inner` of the method is taken for
-            fastai's signature: asking from inside a fit never disturbs it.
+        inner: Ignored; kept for fastai compatibility.
+        with_input, with_decoded, with_loss, act, reorder, save_preds, save_targs, with_preds, with_targs, concat_dim:
+            see `GatherPredsCallback`.
 
     Returns:
         `(preds, targets)`: (N, C) after the loss's activation (or `act`), and (N, ...), None without labels; with the
@@ -113,7 +122,8 @@ def get_preds(learn, ds_idx, dl, cbs, *gather, **more):
     Raises:
         TrainingError: E505 for an `act` that would keep the numbers of all words in memory.
     """
-    found = GatherPredsCallback(*gather, **more)
+    found = GatherPredsCallback(with_input, with_loss, save_preds, save_targs, with_preds, with_targs, concat_dim,
+                                with_decoded=with_decoded, act=act, reorder=reorder)
 
     def ask():
         learn.remove_cbs([Recorder, GatherPredsCallback]).add_cbs([found, *listify(cbs)])
@@ -124,8 +134,11 @@ def get_preds(learn, ds_idx, dl, cbs, *gather, **more):
     return tuple(getattr(found, name) for name in names if name in always | found.wanted)
 
 
-def predict(learn, item, with_input=False):
-    """See `Learner.predict`. A lean path, without callbacks or a bar; it works beside a fit in another thread."""
+def predict(learn, item, with_input: bool = False):
+    """`(label, index, probs)` of one text, or a list of these for a list of texts.
+
+    No callback takes part, so that it works beside a fit in another thread.
+    """
     texts, alone = learn.dls.given(item)
     dl = learn.dls.test_dl(texts)
     warn_of_no_words(dl)
@@ -164,8 +177,11 @@ def _logits(output):
     return getattr(output, "logits", output)
 
 
-def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, trunc_at=150):
-    """See `Learner.show_results`: text, target and prediction; for a language model text, next words, guesses."""
+def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, *, trunc_at=150):
+    """Show inputs, targets and predictions of some rows of a loader; of its first ones without `shuffle`.
+
+    For a language model these are text, next words and guesses.
+    """
     from ulmfit_easy.viz import show_table
 
     if learn.dls.task is None:

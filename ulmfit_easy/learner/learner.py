@@ -18,10 +18,11 @@ from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.callbacks.training import MixedPrecision, TrainEvalCallback
 from ulmfit_easy.learner.events import CANCEL, EVENTS, Callback
 from ulmfit_easy.learner.groups import trainable_params
-from ulmfit_easy.learner.lr_find import lr_find, valley
+from ulmfit_easy.learner.lr_find import lr_find
 from ulmfit_easy.learner.made import made
 from ulmfit_easy.learner.metric import as_metric
 from ulmfit_easy.learner.optim import Adam, Rate
+from ulmfit_easy.learner.summary import one_line
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.turns import Turn
 
@@ -77,7 +78,7 @@ class Learner(TellsAbsent):
         self("after_create")
 
     def __repr__(self) -> str:
-        return summary.one_line(self)
+        return one_line(self)
 
     x = property(lambda self: self.xb[0] if len(self.xb) == 1 else self.xb, doc="The input; a tuple of several.")
     y = property(lambda self: self.yb[0] if len(self.yb) == 1 else self.yb, doc="The target; a tuple of several.")
@@ -191,43 +192,13 @@ class Learner(TellsAbsent):
 
     add_cb, remove_cb = add_cbs, remove_cbs
 
-    def added_cbs(self, cbs):
-        """The learner with more callbacks, for the length of a `with` block."""
-        return contexts.added_cbs(self, cbs)
-
-    def removed_cbs(self, cbs):
-        """The learner without some callbacks, for the length of a `with` block."""
-        return contexts.removed_cbs(self, cbs)
-
-    def no_bar(self):
-        """The learner without a progress bar, for the length of a `with` block; the table of the epochs stays."""
-        return contexts.without(self, "with_bar")
-
-    def no_mbar(self):
-        """The learner without the table of the epochs, for the length of a `with` block; the bar stays."""
-        return contexts.without(self, "with_table")
-
-    def no_logging(self):
-        """The learner with nothing printed, for the length of a `with` block."""
-        return contexts.no_logging(self)
-
-    def validation_context(self, cbs=None, inner: bool = False):
-        """The quiet learner, with more callbacks, for the length of a `with` block; `inner` is as in `get_preds`."""
-        return contexts.validation_context(self, cbs)
-
-    def show_training_loop(self):
-        """Print which callback acts at which event."""
-        summary.show_training_loop(self)
-
-    def summary(self) -> str:
-        """A table of the model's layers (output shape, parameters, which train); optimizer, loss and callbacks."""
-        return summary.summary(self)
+    added_cbs, removed_cbs, validation_context = contexts.added_cbs, contexts.removed_cbs, contexts.validation_context
+    no_bar, no_mbar, no_logging = contexts.no_bar, contexts.no_mbar, contexts.no_logging
+    show_training_loop, summary = summary.show_training_loop, summary.summary
 
     # --- optimizer and layer groups -----------------------------------------------------------------------------
 
-    def create_opt(self):
-        """A new optimizer over the splitter's layer groups, with the same groups frozen as before."""
-        groups.create_opt(self)
+    create_opt = groups.create_opt
 
     def freeze_to(self, n: int):
         """Train the layer groups from the n-th on only; -2 is the last two. Dropout stays on in frozen groups."""
@@ -244,62 +215,12 @@ class Learner(TellsAbsent):
         """Train all layer groups."""
         return self.freeze_to(0)
 
-    # --- what users call: one line each, defined in schedule.py, lr_find.py, inference.py and weights.py ----------
+    # --- what users call ------------------------------------------------------------------------------------------
 
-    def fit_one_cycle(self, n_epoch: int, lr_max: Rate | None = None, div: float = 25.0, div_final: float = 1e5,
-                      pct_start: float = 0.25, wd: float | None = None, moms: Moms | None = None, cbs=None,
-                      reset_opt: bool = False, start_epoch: int = 0):
-        """Train with a rate that rises to `lr_max` for `pct_start` of the time, then falls along a cosine."""
-        schedule.fit_one_cycle(self, n_epoch, lr_max, div, div_final, pct_start, moms, cbs, wd=wd,
-                               reset_opt=reset_opt, start_epoch=start_epoch)
-
-    def fit_flat_cos(self, n_epoch: int, lr: Rate | None = None, div_final: float = 1e5, pct_start: float = 0.75,
-                     wd: float | None = None, cbs=None, reset_opt: bool = False, start_epoch: int = 0):
-        """Train at a flat rate for `pct_start` of the time, then down along a cosine."""
-        schedule.fit_flat_cos(self, n_epoch, lr, div_final, pct_start, cbs, wd=wd, reset_opt=reset_opt,
-                              start_epoch=start_epoch)
-
-    def fit_sgdr(self, n_cycles: int, cycle_len: int, lr_max: Rate | None = None, cycle_mult: int = 2, cbs=None,
-                 reset_opt: bool = False, wd: float | None = None, start_epoch: int = 0):
-        """Train with rates that fall from `lr_max` to 0 in each cycle; the first has `cycle_len` epochs."""
-        schedule.fit_sgdr(self, n_cycles, cycle_len, lr_max, cycle_mult, cbs, wd=wd, reset_opt=reset_opt,
-                          start_epoch=start_epoch)
-
-    def fit_stlr(self, n_epoch: int, lr_max: Rate | None = None, cut_frac: float = 0.1, ratio: float = 32,
-                 wd: float | None = None, cbs=None, reset_opt: bool = False, start_epoch: int = 0):
-        """Train with the slanted triangular rates of ULMFiT: up for `cut_frac` of the steps, from `lr_max / ratio`."""
-        schedule.fit_stlr(self, n_epoch, lr_max, cut_frac, ratio, cbs, wd=wd, reset_opt=reset_opt,
-                          start_epoch=start_epoch)
-
-    def fine_tune(self, epochs: int, base_lr: float = 2e-3, freeze_epochs: int = 1, lr_mult: float = 100,
-                  pct_start: float = 0.3, div: float = 5.0, **kwargs):
-        """Train the last group for `freeze_epochs`, then all of them for `epochs` with lower rates below."""
-        schedule.fine_tune(self, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div, **kwargs)
-
-    def lr_find(self, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True,
-                show_plot: bool = True, suggest_funcs=valley):
-        """Try rising rates and suggest some; weights, optimizer and random state are as before afterwards."""
-        return lr_find(self, start_lr, end_lr, num_it, stop_div, show_plot, listify(suggest_funcs))
-
-    def validate(self, ds_idx: int = 1, dl=None, cbs=None) -> list[float]:
-        """The loss, then each metric, on the validation set (or another loader)."""
-        return inference.validate(self, ds_idx, dl, cbs)
-
-    def get_preds(self, ds_idx: int = 1, dl=None, with_input: bool = False, with_decoded: bool = False,
-                  with_loss: bool = False, act: Callable | None = None, inner: bool = False, reorder: bool = True,
-                  cbs=None, save_preds: str | Path | None = None, save_targs: str | Path | None = None,
-                  with_preds: bool = True, with_targs: bool = True, concat_dim: int = 0) -> tuple:
-        """Predictions and targets of a whole loader, in the order of its rows; see `inference.get_preds`."""
-        return inference.get_preds(self, ds_idx, dl, cbs, with_input, with_loss, save_preds, save_targs, with_preds,
-                                   with_targs, concat_dim, with_decoded=with_decoded, act=act, reorder=reorder)
-
-    def predict(self, item, with_input: bool = False):
-        """`(label, index, probs)` of one text, or a list of these for a list of texts."""
-        return inference.predict(self, item, with_input)
-
-    def show_results(self, ds_idx=1, dl=None, max_n=9, shuffle=True, *, trunc_at=150):
-        """Show inputs, targets and predictions of some rows of a loader; of its first ones without `shuffle`."""
-        return inference.show_results(self, ds_idx, dl, max_n, shuffle, trunc_at)
+    fit_one_cycle, fit_flat_cos, fit_sgdr = schedule.fit_one_cycle, schedule.fit_flat_cos, schedule.fit_sgdr
+    fit_stlr, fine_tune, lr_find = schedule.fit_stlr, schedule.fine_tune, lr_find
+    validate, get_preds = inference.validate, inference.get_preds
+    predict, show_results = inference.predict, inference.show_results
 
     def save(self, file: str | Path, with_opt: bool = True) -> Path:
         """Write weights (and the optimizer's state) to `path/model_dir/file.safetensors`."""

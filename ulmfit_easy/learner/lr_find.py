@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError
@@ -92,11 +93,12 @@ class LRFinder(ParamScheduler):
         raise CancelValidException
 
 
-def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs):
-    """See `Learner.lr_find`. Suggestions look at the points from `num_it // 10` on, without the last five.
+def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True,
+            show_plot: bool = True, suggest_funcs=valley):
+    """Try rising rates and suggest some; weights, optimizer and random state are as before afterwards.
 
-    Where few points are left (few steps, or a loss that soon was no number) it warns and looks at all of them; where
-    there are none it suggests `start_lr`.
+    Suggestions look at the points from `num_it // 10` on, without the last five. If few are left (few steps, or a loss
+    that soon was NaN), `lr_find` warns and looks at all of them. If none is left, it suggests `start_lr`.
 
     Returns:
         A named tuple `SuggestedLRs` with one rate for each function in `suggest_funcs`.
@@ -105,6 +107,7 @@ def lr_find(learn, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
         TrainingError: E502 for rates or a number of steps that cannot work.
     """
     check_counts(num_it=num_it)
+    suggest_funcs = listify(suggest_funcs)
     if not 0 < start_lr < end_lr < math.inf or num_it < 2:
         raise TrainingError("E502", received=f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it}",
                             expected="0 < start_lr < end_lr and at least 2 steps", fix="use the defaults first")

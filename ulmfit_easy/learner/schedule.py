@@ -9,7 +9,7 @@ from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.anneal import SchedCos, combine_scheds, combined_cos, slanted_triangular
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.learner.optim import expand_lr
+from ulmfit_easy.learner.optim import Rate, expand_lr
 
 
 class ParamScheduler(Callback):
@@ -53,8 +53,17 @@ def _rates(learn, lr):
     return rates
 
 
-def fit_one_cycle(learn, n_epoch, lr_max, div, div_final, pct_start, moms, cbs, **fit):
-    """One cycle of a rising, then a falling rate, with the momentum mirrored (Smith 2018, arXiv 1803.09820)."""
+def _fit(learn, n_epoch, lr, scheds, cbs, wd, reset_opt, start_epoch):
+    learn.fit(n_epoch, lr, wd, [ParamScheduler(scheds), *listify(cbs)], reset_opt, start_epoch)
+
+
+def fit_one_cycle(learn, n_epoch: int, lr_max: Rate | None = None, div: float = 25.0, div_final: float = 1e5,
+                  pct_start: float = 0.25, wd: float | None = None, moms: tuple[float, float, float] | None = None,
+                  cbs=None, reset_opt: bool = False, start_epoch: int = 0):
+    """Train with a rate that rises to `lr_max` for `pct_start` of the time, then falls along a cosine.
+
+    The momentum is its mirror image (Smith 2018, arXiv 1803.09820).
+    """
     moms = moms or learn.moms
     if len(moms) != 3:
         raise TrainingError("E502", received=f"moms={moms}", expected="three momenta: at the start, in the middle, at "
@@ -62,45 +71,51 @@ def fit_one_cycle(learn, n_epoch, lr_max, div, div_final, pct_start, moms, cbs, 
     check_numbers(0, without=[0, np.inf], div=div, div_final=div_final)
     lr = _rates(learn, lr_max)
     scheds = {"lr": combined_cos(pct_start, lr / div, lr, lr / div_final), "mom": combined_cos(pct_start, *moms)}
-    learn.fit(n_epoch, lr, cbs=[ParamScheduler(scheds), *listify(cbs)], **fit)
+    _fit(learn, n_epoch, lr, scheds, cbs, wd, reset_opt, start_epoch)
 
 
-def fit_flat_cos(learn, n_epoch, lr, div_final, pct_start, cbs, **fit):
-    """A flat rate, then a cosine down."""
+def fit_flat_cos(learn, n_epoch: int, lr: Rate | None = None, div_final: float = 1e5, pct_start: float = 0.75,
+                 wd: float | None = None, cbs=None, reset_opt: bool = False, start_epoch: int = 0):
+    """Train at a flat rate for `pct_start` of the time, then down along a cosine."""
     check_numbers(0, without=[0, np.inf], div_final=div_final)
     lr = _rates(learn, lr)
-    scheds = {"lr": combined_cos(pct_start, lr, lr, lr / div_final)}
-    learn.fit(n_epoch, lr, cbs=[ParamScheduler(scheds), *listify(cbs)], **fit)
+    _fit(learn, n_epoch, lr, {"lr": combined_cos(pct_start, lr, lr, lr / div_final)}, cbs, wd, reset_opt, start_epoch)
 
 
-def fit_sgdr(learn, n_cycles, cycle_len, lr_max, cycle_mult, cbs, **fit):
-    """Cosines down to 0, each from the highest rate again (Loshchilov & Hutter 2016, arXiv 1608.03983)."""
+def fit_sgdr(learn, n_cycles: int, cycle_len: int, lr_max: Rate | None = None, cycle_mult: int = 2, cbs=None,
+             reset_opt: bool = False, wd: float | None = None, start_epoch: int = 0):
+    """Train with rates that fall from `lr_max` to 0 in each cycle; the first has `cycle_len` epochs.
+
+    Source: Loshchilov & Hutter 2016, arXiv 1608.03983.
+    """
     lengths = [cycle_len * cycle_mult**i for i in range(n_cycles)]  # in epochs
     if not all(n == int(n) >= 1 for n in lengths) or not lengths:
         raise TrainingError("E502", received=f"n_cycles={n_cycles}, cycle_len={cycle_len}, cycle_mult={cycle_mult}",
                             expected="one or more cycles, each of whole epochs", fix="use whole numbers from 1 on")
     lr, n_epoch = _rates(learn, lr_max), int(sum(lengths))
     cosines = combine_scheds([n / n_epoch for n in lengths], [SchedCos(lr, 0 * lr)] * n_cycles)
-    learn.fit(n_epoch, lr, cbs=[ParamScheduler({"lr": cosines}), *listify(cbs)], **fit)
+    _fit(learn, n_epoch, lr, {"lr": cosines}, cbs, wd, reset_opt, start_epoch)
 
 
-def fit_stlr(learn, n_epoch, lr_max, cut_frac, ratio, cbs, **fit):
-    """Slanted triangular rates over all batches of the fit."""
+def fit_stlr(learn, n_epoch: int, lr_max: Rate | None = None, cut_frac: float = 0.1, ratio: float = 32,
+             wd: float | None = None, cbs=None, reset_opt: bool = False, start_epoch: int = 0):
+    """Train with the slanted triangular rates of ULMFiT: up for `cut_frac` of the steps, from `lr_max / ratio`."""
     check_counts(0, n_epoch=n_epoch)
     lr, total = _rates(learn, lr_max), n_epoch * len(learn.dls.train)
 
     def schedule(pos):
         return slanted_triangular(round(pos * total), total, lr, cut_frac, ratio)
 
-    learn.fit(n_epoch, lr, cbs=[ParamScheduler({"lr": schedule}), *listify(cbs)], **fit)
+    _fit(learn, n_epoch, lr, {"lr": schedule}, cbs, wd, reset_opt, start_epoch)
 
 
-def fine_tune(learn, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div, **fit):
-    """Train the last group alone, then all groups with lower rates below."""
+def fine_tune(learn, epochs: int, base_lr: float = 2e-3, freeze_epochs: int = 1, lr_mult: float = 100,
+              pct_start: float = 0.3, div: float = 5.0, **kwargs):
+    """Train the last group for `freeze_epochs`, then all of them for `epochs` with lower rates below."""
     check_counts(0, epochs=epochs, freeze_epochs=freeze_epochs)
     check_numbers(0, without=[0, np.inf], base_lr=base_lr, lr_mult=lr_mult, div=div)
     learn.freeze()
-    learn.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, **fit)
+    learn.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, **kwargs)
     base_lr /= 2
     learn.unfreeze()
-    learn.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, **fit)
+    learn.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, **kwargs)

@@ -29,14 +29,17 @@ def one_line(learn) -> str:
 
 
 def show_training_loop(learn):
-    """See `Learner.show_training_loop`."""
+    """Print which callback acts at which event."""
     for event in EVENTS:
         names = [repr(cb) for cb in learn._sorted_cbs() if callable(vars(cb).get(event) or getattr(type(cb), event, 0))]
         say(f"{event:<24}{', '.join(names)}".rstrip())
 
 
 def summary(learn) -> Summary:
-    """See `Learner.summary`. The model reads one training batch in evaluation mode; no callback takes part."""
+    """A table of the model's layers (output shape, parameters, which train); optimizer, loss and callbacks.
+
+    The model reads one training batch in evaluation mode; no callback takes part.
+    """
     shapes, batch = _shapes_of_a_batch(learn)
     rows, seen = [], set()
     for name, module in learn.model.named_modules():
