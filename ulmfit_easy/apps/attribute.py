@@ -11,7 +11,7 @@ from torch import Tensor
 from ulmfit_easy.apps.gradients import integrated_gradients
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError, some
-from ulmfit_easy.learner.inference import raw_predictions
+from ulmfit_easy.learner.inference import one_answer_a_text, raw_predictions
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.terminal import say
@@ -93,6 +93,7 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
     if learn.dls.target is None or not learn.dls.target.labelled:
         raise TrainingError("E506", received="a learner without classes or numbers to explain",
                             expected="a classifier or a regression of texts", fix="see learn.logprob for likelihoods")
+    one_answer_a_text(learn, "explain")
     _check("method", method, ("occlusion", "gradients"))
     _check("baseline", baseline, ("unknown", "delete"))
     if window is not None and window < 1:

@@ -30,7 +30,7 @@ class ClassifierDataLoader(EpochOrder):
     Args:
         ids: an `IdStore`, or anything with its `lengths`, `pad_id` and `ids[i]`.
         rows: the documents, (N,).
-        targets: N rows, in the order of `rows`.
+        targets: N rows, in the order of `rows`. Whole numbers (N, T) are one for each token, filled up with -100.
         backwards: read each text from its end; padding stays on the right.
         max_tokens: of a batch, padding included, instead of `bs` rows.
         weights: (N,) each epoch draws N rows, each as often as its share of the weights; needs `shuffle`.
@@ -124,5 +124,10 @@ class ClassifierDataLoader(EpochOrder):
             ids[row, :n] = doc[::-1] if self.backwards else doc
         batch = torch.from_numpy(ids), torch.from_numpy(lengths.astype(np.int64))
         if self.targets is not None:
-            batch += (self.targets[torch.from_numpy(positions)],)
+            y = self.targets[torch.from_numpy(positions)]  # (B, ...)
+            if y.ndim == 2 and not y.is_floating_point():
+                y = y[:, :ids.shape[1]]  # (B, T)
+                for row, n in zip(y if self.backwards else (), lengths, strict=False):
+                    row[:n] = row[:n].flip(0)
+            batch += (y,)
         return tuple(t.to(self.device) for t in batch)

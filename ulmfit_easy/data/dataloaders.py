@@ -186,7 +186,7 @@ class DataLoaders(TellsAbsent):
         if not self.target.labelled:
             dl = LMDataLoader(ids, rows, seq_len=self.seq_len, **common)
         else:
-            targets = prepare.targets(items) if with_labels else None
+            targets = prepare.targets(items, ids.lengths) if with_labels else None
             max_tokens = None if bs else getattr(self.train, "max_tokens", None)
             dl = ClassifierDataLoader(ids, rows, targets, max_tokens=max_tokens, **common)
         dl.prepare = prepare

@@ -95,6 +95,8 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
         text_vocab = tokenizer.itos or _vocab_of(store.count(train), min_freq, max_vocab, more_words)
     vocab = text_vocab if isinstance(text_vocab, Vocab) else Vocab(text_vocab)
     ids = store.numericalize(vocab)
+    if target.labelled:
+        target.check_tokens(source.labels, ids.lengths, rows)
     warn_of_duplicates(look.keys, train, valid, rows, source.labels)
     if source.target.one_class:
         warn_of_told_labels(look.first, source.labels)

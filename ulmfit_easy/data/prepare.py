@@ -137,8 +137,11 @@ class Preparation:
                             fix="give tuples, or a table with these columns")
         return [list(column) for column in zip(*rows, strict=True)]
 
-    def targets(self, items) -> np.ndarray:
-        """The targets of a table, or of files in folders; labels that training never saw count as wrong."""
+    def targets(self, items, lengths: Sequence[int] = ()) -> np.ndarray:
+        """Return the targets of a table, or of files in folders; labels that training never saw count as wrong.
+
+        `lengths` are the numbers of tokens, for a target that is one per token.
+        """
         if self.get_y is not None:
             labels = read_labels([values_of(self.get_y, items)], y_block=self.target)[1]
         elif isinstance(items, pd.DataFrame):
@@ -149,6 +152,7 @@ class Preparation:
         else:
             raise TextError("E102", received="texts without a label column", expected="a table, or files",
                             fix="give a table with the label column, or with_labels=False")
+        self.target.check_tokens(labels, lengths, range(len(labels)))
         return self.target.encode(labels, unseen=-100)
 
     def _class_of(self, file: Path) -> str:

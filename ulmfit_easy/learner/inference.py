@@ -122,6 +122,7 @@ def get_preds(learn, ds_idx: int = 1, dl=None, with_input: bool = False, with_de
     Raises:
         TrainingError: E505 for an `act` that would keep the numbers of all words in memory.
     """
+    one_answer_a_text(learn, "get_preds")
     found = GatherPredsCallback(with_input, with_loss, save_preds, save_targs, with_preds, with_targs, concat_dim,
                                 with_decoded=with_decoded, act=act, reorder=reorder)
 
@@ -143,7 +144,8 @@ def predict(learn, item, with_input: bool = False):
     dl = learn.dls.test_dl(texts)
     warn_of_no_words(dl)
     raw = raw_predictions(evaluated(learn.model), dl)
-    probs, decided = activation_of(learn.loss_func)(raw), decodes_of(learn.loss_func)(raw)
+    act, decide = activation_of(learn.loss_func), decodes_of(learn.loss_func)
+    probs, decided = (list(map(f, raw)) if isinstance(raw, list) else f(raw) for f in (act, decide))
     found = [learn.task.prediction(learn.dls.decode(d), d, p).of(learn.dls.classes)
              for d, p in zip(decided, probs, strict=True)]
     if with_input:
@@ -167,14 +169,34 @@ def _is_word(token: str, special: set[str]) -> bool:
 
 
 @without_gradients
-def raw_predictions(model, dl) -> Tensor:
-    """A model's outputs (N, C) for a loader of texts, in the order of the texts, on the CPU."""
-    raw = torch.cat([_logits(model(*batch[: dl.n_inp])) for batch in dl]).float().cpu()
-    return raw[torch.as_tensor(dl.order).argsort()]
+def raw_predictions(model, dl) -> Tensor | list[Tensor]:
+    """Return a model's outputs for a loader of texts, in the order of the texts, on the CPU.
+
+    Outputs for a text are (N, C). Outputs for each token are a list of N tensors (T, C).
+    """
+    parts, order = [(_logits(model(*batch[: dl.n_inp])), batch[1]) for batch in dl], np.argsort(dl.order)
+    if parts[0][0].ndim < 3:
+        return torch.cat([logits for logits, _ in parts]).float().cpu()[torch.from_numpy(order)]
+    raw = [row for part in parts for row in _of_tokens(*part, dl.backwards)]
+    return [raw[i].float().cpu() for i in order]
 
 
 def _logits(output):
     return getattr(output, "logits", output)
+
+
+def _of_tokens(x: Tensor, lengths: Tensor, backwards: bool) -> list[Tensor]:
+    """Return the rows of a batch (B, T, ...) without padding, in the order in which the text was written."""
+    rows = [row[:n] for row, n in zip(x, lengths.tolist(), strict=True)]
+    return [row.flip(0) for row in rows] if backwards else rows
+
+
+def one_answer_a_text(learn, call: str):
+    """Raise E506 if the task has an answer for each token, which `call` cannot use."""
+    target = learn.dls.target
+    if target is not None and target.labelled and target.per != "text":
+        raise TrainingError("E506", received=f"{call} of a learner with an answer per {target.per}",
+                            expected="one answer per text", fix="use learn.predict(texts) or learn.validate()")
 
 
 def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, *, trunc_at=150):
@@ -211,6 +233,8 @@ def _result_rows(learn, model, dl, trunc_at) -> list:
         else:
             decided = decodes_of(learn.loss_func)(_logits(output).float().cpu())  # (B, ...)
             lengths = xb[1].tolist()
+            if dls.target.per != "text":
+                decided = [d[:n] for d, n in zip(decided, lengths, strict=True)]
             for i, d in enumerate(decided):
                 text, target = dls.words(xb[0][i][: min(lengths[i], trunc_at)]), dls.decode(yb[0][i]) if yb else ""
                 rows.append([text, target, dls.decode(d)])

@@ -300,6 +300,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     _check_data(dls, backwards, is_lm=False)
     task, train_in = TASKS[dls.task], chosen(precision, dls.device, bf16_if_fast=False)
     head = task.head if head is None else head
+    max_len = max_len if task.target.per == "text" else None  # each token needs an answer
     found = _found(pretrained, pretrained_fnames, get_arch(arch), config, dls, kwargs)
     config = with_sizes(found and found.model["config"], config, get_arch(arch).clas_config)
     options = {"config": config, **checked(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.preds import set_dropout
-from ulmfit_easy.learner.inference import Named, raw_predictions
+from ulmfit_easy.learner.inference import Named, one_answer_a_text, raw_predictions
 from ulmfit_easy.learner.losses import above, activation_of
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.models.evaluated import evaluated
@@ -48,6 +48,7 @@ def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = Non
     if seed is not None:
         with no_random(seed, reproducible=False):
             return predict_with_uncertainty(learn, item, n)
+    one_answer_a_text(learn, "predict_with_uncertainty")
     texts, alone = learn.dls.given(item)
     dl, act = learn.dls.test_dl(texts), activation_of(learn.loss_func)
     model = evaluated(learn.model)

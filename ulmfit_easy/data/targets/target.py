@@ -55,13 +55,23 @@ class Target:
                              expected="a label for each text", fix="drop or fill these rows")
 
     @classmethod
+    def check_tokens(cls, labels: Sequence, lengths: Sequence[int], rows: Sequence):
+        """Raise E207 with the row numbers of texts that have more or fewer labels than tokens; for one per token."""
+        if cls.per != "token":
+            return
+        if bad := [row for row, each, n in zip(rows, labels, lengths, strict=True) if len(each) != n]:
+            raise LabelError("E207", received=f"{len(bad):,} texts with more or fewer labels than tokens, rows "
+                             f"{some(bad)}", expected="a label for each token", fix="pass the tokenizer that the "
+                             "labels were made for: tok_tfm=Tokenizer(BaseTokenizer(), rules=[]) splits at spaces")
+
+    @classmethod
     def learned(cls, labels: Sequence, classes: Sequence | None = None, block=None) -> "Target":
         """Return the target that the labels of the training rows ask for; `classes` and `block` may say more."""
         raise NotImplementedError
 
     def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None,
                argument: str = "labels"):
-        """Return the numbers of labels, an array (N, ...).
+        """Return the numbers of labels, an array (N, ...). One per token is (N, T) int64, with -100 at the end.
 
         Args:
             unseen: the number of a label that training never saw; None raises E203 for it.

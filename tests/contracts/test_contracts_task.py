@@ -1,0 +1,137 @@
+"""A task that the library does not know: a file for its target, a file for its head, and a row."""
+
+import re
+
+import pandas as pd
+import pytest
+import torch
+from tags_head import TagHead
+from tags_target import TagTarget
+
+from ulmfit_easy.all import (
+    AWD_LSTM,
+    BaseTokenizer,
+    Callback,
+    CheckpointCallback,
+    CrossEntropyLossFlat,
+    TextDataLoaders,
+    Tokenizer,
+    class_weights,
+    explain,
+    load_learner,
+    text_classifier_learner,
+)
+from ulmfit_easy.errors import LabelError, TrainingError
+from ulmfit_easy.learner.tasks import TASKS, Task
+
+
+def tag_accuracy(pred, target):
+    real = target >= 0
+    return (pred.argmax(-1) == target)[real].float().mean().item()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def row():
+    TASKS["tags"] = Task(TagTarget, TagHead, CrossEntropyLossFlat, (tag_accuracy,),
+                         weigh=lambda pred, target: int((target >= 0).sum()), columns=("text", "tags", "predicted"))
+    yield
+    del TASKS["tags"]
+
+
+SPLIT = Tokenizer(BaseTokenizer(), rules=[])  # a token is a word
+WORDS = {"anna": "PER", "bert": "PER", "oslo": "LOC", "rome": "LOC", "lives": "O", "in": "O", "sees": "O", "and": "O"}
+TEXTS = ["anna lives in oslo", "bert sees rome", "anna and bert", "rome", "bert lives in rome and oslo"]
+TABLE = pd.DataFrame({"text": TEXTS * 8, "tags": [" ".join(WORDS[w] for w in text.split()) for text in TEXTS] * 8})
+
+
+def loaders(df=TABLE, **kwargs):
+    options = dict(text_col="text", label_col="tags", y_block="tags", tok_tfm=SPLIT, bs=4, seed=0, min_freq=1)
+    return TextDataLoaders.from_df(df, **{**options, **kwargs})
+
+
+def tagger(dls=None, **kwargs):
+    torch.manual_seed(0)
+    options = dict(config=dict(emb_sz=8, n_hid=12, n_layers=1), seq_len=3, drop_mult=0, pretrained=False,
+                   metrics=TASKS["tags"].metrics, verbose=False)
+    return text_classifier_learner(dls or loaders(), AWD_LSTM, **{**options, **kwargs})
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["forwards", "backwards"])
+def trained(request, row):
+    with pytest.warns(UserWarning, match="validation texts are training texts"):
+        learn = tagger(loaders(backwards=request.param))
+    learn.fit_one_cycle(6, 0.1)
+    return learn
+
+
+def test_a_tagger_learns_and_counts_tokens(trained):
+    loss, accuracy = trained.validate()
+    assert accuracy == 1 and loss < 0.2
+    batches = [(trained.model(*batch[:2]).logits, batch[2]) for batch in trained.dls.valid]
+    per_token = torch.cat([pred[y >= 0].log_softmax(-1).gather(1, y[y >= 0][:, None]) for pred, y in batches])
+    assert loss == pytest.approx(-per_token.mean().item(), abs=1e-5)
+
+
+def test_a_prediction_has_a_tag_for_each_word_in_any_batch(trained):
+    together = trained.predict(TEXTS)
+    for text, (tags, index, probs) in zip(TEXTS, together, strict=True):
+        assert tags == [WORDS[w] for w in text.split()]
+        assert probs.shape == (len(tags), 3) and torch.equal(index, probs.argmax(1))
+        torch.testing.assert_close(trained.predict(text).probs, probs)
+
+
+def test_batches_and_results_are_shown_with_their_tags(trained, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for show, columns in ((trained.dls.show_batch, ["text", "category"]),
+                          (trained.show_results, ["text", "tags", "predicted"])):
+        show()
+        head, *rows = (re.split("  +", line.strip()) for line in capsys.readouterr().out.splitlines())
+        assert head == columns and rows
+        for text, *tags in rows:
+            assert tags == ["; ".join(WORDS[word] for word in text.split())] * len(tags)
+
+
+def test_a_tagger_is_saved_exported_and_loaded(trained, tmp_path):
+    trained.path = tmp_path
+    trained.save("whole")
+    other = tagger(trained.dls, path=tmp_path).load("whole")
+    loaded = load_learner(trained.export(tmp_path / "bundle"))
+    for learn in (other, loaded):
+        for found, expected in zip(learn.predict(TEXTS), trained.predict(TEXTS), strict=True):
+            assert found.label == expected.label and torch.equal(found.probs, expected.probs)
+    assert type(loaded.head) is TagHead and loaded.dls.task == "tags"
+
+
+def test_a_tagger_resumes_to_the_same_weights(tmp_path):
+    class Stop(Callback):
+        def after_epoch(self):
+            raise KeyboardInterrupt
+
+    whole, stopped, resumed = (tagger(path=tmp_path) for _ in range(3))
+    whole.fit(2, 0.1)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(2, 0.1, cbs=[CheckpointCallback(tmp_path, minutes=0), Stop])
+    resumed.fit(2, 0.1, cbs=CheckpointCallback(tmp_path, resume=True))
+    assert all(map(torch.equal, whole.model.state_dict().values(), resumed.model.state_dict().values()))
+
+
+def test_labels_that_are_not_one_per_token_are_e207_with_their_rows():
+    wrong = TABLE.assign(tags=["O", *TABLE["tags"][1:]])
+    with pytest.raises(LabelError, match=r"E207.*rows 0\b"):
+        loaders(wrong)
+    with pytest.raises(LabelError, match=r"E207.*rows 0\b"):
+        loaders().test_dl(wrong, with_labels=True)
+    with pytest.raises(LabelError, match=r"E203.*'X'.*rows 1\b"):
+        loaders(TABLE.assign(tags=[TABLE["tags"][0], "X X X", *TABLE["tags"][2:]]), labels=["O", "PER", "LOC"])
+
+
+@pytest.mark.parametrize("ask", [lambda learn: learn.get_preds(), lambda learn: explain(learn, "anna"),
+                                 lambda learn: class_weights(learn.dls)], ids=["get_preds", "explain", "weights"])
+def test_what_needs_one_answer_a_text_is_refused(trained, ask):
+    with pytest.raises(TrainingError, match="E506"):
+        ask(trained)
+
+
+def test_arguments_of_another_head_are_refused():
+    with pytest.raises(TrainingError, match="E502.*lin_ftrs"):
+        tagger(lin_ftrs=[4])
