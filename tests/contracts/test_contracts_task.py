@@ -1,6 +1,8 @@
 """A task that the library does not know: a file for its target, a file for its head, and a row."""
 
+import ast
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ import torch
 from tags_head import TagHead
 from tags_target import TagTarget
 
+import ulmfit_easy
 from ulmfit_easy.all import (
     AWD_LSTM,
     BaseTokenizer,
@@ -135,3 +138,15 @@ def test_what_needs_one_answer_a_text_is_refused(trained, ask):
 def test_arguments_of_another_head_are_refused():
     with pytest.raises(TrainingError, match="E502.*lin_ftrs"):
         tagger(lin_ftrs=[4])
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_no_part_of_the_library_compares_the_name_of_a_task(name):
+    def compares(file):
+        text = file.read_text()
+        return f'"{name}"' in text and any(
+            isinstance(node, ast.Compare) and any(getattr(part, "value", None) == name for part in ast.walk(node))
+            for node in ast.walk(ast.parse(text)))
+
+    package = Path(ulmfit_easy.__file__).parent
+    assert not [str(file.relative_to(package)) for file in package.rglob("*.py") if compares(file)]
