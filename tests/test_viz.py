@@ -168,3 +168,12 @@ def test_the_rates_of_layer_groups_are_drawn_on_a_log_scale_with_gaps_where_they
     assert ax.lines[1].get_xydata().tolist() == [[1, 0.1], [2, 0.2]]
     assert [t.get_text() for t in viz.plot_rates([[1.0]]).get_legend().get_texts()] == ["group 1"]
     assert not viz.plot_rates([]).lines
+
+
+def test_scores_are_bars_from_top_to_bottom_with_their_intervals(plt):
+    ax = viz.plot_scores({"none": (0.5, 0.4, 0.65), "$a$": (0.7, 0.6, 0.75)})
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["none", "$a$"] and ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert [bar.get_width() for bar in ax.patches] == [0.5, 0.7]
+    lines = [c.get_segments()[0][:, 0].tolist() for c in ax.collections]
+    assert lines == [pytest.approx([0.4, 0.65]), pytest.approx([0.6, 0.75])]
+    assert [t.get_text().strip() for t in ax.texts] == ["0.500", "0.700"] and ax.get_xlabel() == "accuracy"

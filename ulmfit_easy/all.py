@@ -71,6 +71,7 @@ from ulmfit_easy.models.readers import SentenceEncoder
 from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
+from ulmfit_easy.recipes.compare import mcnemar, wilson
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
@@ -85,7 +86,7 @@ from ulmfit_easy.text.subword import SentencePieceTokenizer, SubwordTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab, detokenize, make_vocab
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer, WordTokenizer
-from ulmfit_easy.viz import plot_rates, show_table
+from ulmfit_easy.viz import plot_rates, plot_scores, show_table
 
 __all__ = [name for name in dir() if not name.startswith("_")] + list(_absent.STAND_INS)
 

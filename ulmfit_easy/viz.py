@@ -287,3 +287,21 @@ def plot_reliability(curves: Mapping[str, tuple], ax=None):
         ax.scatter(confidence, accuracy, s=[20 + 180 * n / sum(count) for n in count], color=line.get_color())
     ax.legend(frameon=False)
     return ax
+
+
+def plot_scores(scores: Mapping[str, tuple[float, float, float]], xlabel: str = "accuracy", ax=None):
+    """Draw a bar per score with a line for its interval; return the axes.
+
+    Args:
+        scores: maps a name to (score, low, high), from top to bottom.
+    """
+    names = [printable(name) for name in scores]
+    ax = _axes(ax, "", xlabel, "", figsize=(7.2, 0.9 + 0.5 * len(names)))
+    for i, (score, low, high) in enumerate(scores.values()):
+        ax.barh(i, score, color=f"C{i}", alpha=0.8)
+        ax.errorbar(score, i, xerr=[[score - low], [high - score]], color="black", capsize=4)
+        ax.text(high, i, f"  {score:.3f}", va="center")
+    ax.set_yticks(range(len(names)), names, parse_math=False, family=fonts_with(names))
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    return ax
