@@ -302,6 +302,7 @@ def plot_scores(scores: Mapping[str, tuple[float, float, float]], xlabel: str = 
         ax.errorbar(score, i, xerr=[[score - low], [high - score]], color="black", capsize=4)
         ax.text(high, i, f"  {score:.3f}", va="center")
     ax.set_yticks(range(len(names)), names, parse_math=False, family=fonts_with(names))
+    ax.set_xlim(0, 1)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     return ax
