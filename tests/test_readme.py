@@ -81,7 +81,7 @@ def test_the_first_commands_train_a_model_with_a_card_and_predict(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_python_blocks_give_what_their_comments_say_for_any_seed(tmp_path):
     stages, estimator = blocks(READMES[0], "python")
     assert stages.splitlines()[-1].startswith("clas.predict(") and "model.predict([" in estimator

@@ -47,8 +47,10 @@ def complains(capsys, code, *args):
 def test_pretrain_then_evaluate_then_fine_tune(files, tmp_path, capsys):
     out = tmp_path / "deep" / "lm"
     assert run("pretrain", "--corpus", files[0], "--out", out, "--valid", files[1], "--backwards", *SIZES) == 0
-    *_, figures, last = capsys.readouterr().out.splitlines()
+    *told, figures, last = capsys.readouterr().out.splitlines()
     assert re.fullmatch(FIGURES, figures)
+    assert any(" in the vocabulary" in line for line in told)
+    assert not any(re.search(r" 0\.0+% unknown", line) for line in told)
     assert last == f"Saved to {out}. Next: ulmfit train FILE --pretrained {out} --backwards"
     assert run("evaluate-lm", files[1], "--model", out) == 0
     assert capsys.readouterr() == (figures + "\n", "")

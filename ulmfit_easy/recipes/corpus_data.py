@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ulmfit_easy.data.checks import warn_of_language
+from ulmfit_easy.data.checks import shown_share, warn_of_language
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.look import Look
@@ -63,8 +63,9 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     ids = store.numericalize(vocab)
     valid_ids = ids if valid_store is store else valid_store.numericalize(vocab)
     valid = np.arange(len(valid_store)) if plan.valid else valid
+    unknown = shown_share(valid_ids.unk_rate(valid))
     say(f"{store.n_tokens:,} tokens in {format_time(time.perf_counter() - started)}, {len(store.lexicon):,} distinct; "
-        f"{len(vocab):,} in the vocabulary; {valid_ids.unk_rate(valid):.2%} unknown in validation")
+        f"{len(vocab):,} in the vocabulary" + (f"; {unknown} unknown in validation" if unknown else ""))
     sizes = {"bs": plan.bs, "backwards": plan.backwards}
     prepare = Preparation(tokenizer, vocab, seq_len=plan.seq_len, **sizes)
     dls = TextDataLoaders(LMDataLoader(ids, train, seq_len=plan.seq_len, shuffle=True, seed=plan.seed, **sizes),
