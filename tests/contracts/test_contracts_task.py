@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import f1_score, roc_auc_score
 from tags_head import TagHead
 from tags_target import TagTarget
 
@@ -17,25 +18,24 @@ from ulmfit_easy.all import (
     Callback,
     CheckpointCallback,
     CrossEntropyLossFlat,
+    F1Score,
+    RocAuc,
     TextDataLoaders,
     Tokenizer,
+    accuracy,
     class_weights,
     explain,
     load_learner,
     text_classifier_learner,
+    top_k_accuracy,
 )
 from ulmfit_easy.errors import LabelError, TrainingError
 from ulmfit_easy.learner.tasks import TASKS, Task
 
 
-def tag_accuracy(pred, target):
-    real = target >= 0
-    return (pred.argmax(-1) == target)[real].float().mean().item()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def row():
-    TASKS["tags"] = Task(TagTarget, TagHead, CrossEntropyLossFlat, (tag_accuracy,),
+    TASKS["tags"] = Task(TagTarget, TagHead, CrossEntropyLossFlat, (accuracy,),
                          weigh=lambda pred, target: int((target >= 0).sum()), columns=("text", "tags", "predicted"))
     yield
     del TASKS["tags"]
@@ -68,11 +68,29 @@ def trained(request, row):
 
 
 def test_a_tagger_learns_and_counts_tokens(trained):
-    loss, accuracy = trained.validate()
-    assert accuracy == 1 and loss < 0.2
+    loss, right = trained.validate()
+    assert right == 1 and loss < 0.2
     batches = [(trained.model(*batch[:2]).logits, batch[2]) for batch in trained.dls.valid]
     per_token = torch.cat([pred[y >= 0].log_softmax(-1).gather(1, y[y >= 0][:, None]) for pred, y in batches])
     assert loss == pytest.approx(-per_token.mean().item(), abs=1e-5)
+
+
+def test_metrics_leave_padding_out():
+    learn = tagger(metrics=[accuracy, top_k_accuracy, F1Score(average="macro"), RocAuc()])
+    batches = [(learn.model.eval()(*batch[:2]).logits, batch[2]) for batch in learn.dls.valid]
+    assert any((y < 0).any() for _, y in batches)
+    pred, y = (torch.cat(parts) for parts in zip(*((pred[y >= 0], y[y >= 0]) for pred, y in batches), strict=True))
+    decided = pred.argmax(1)
+    expected = [(decided == y).float().mean().item(), 1.0, f1_score(y, decided, average="macro"),
+                roc_auc_score(y, pred.softmax(1).detach(), multi_class="ovr")]
+    assert learn.validate()[1:] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_texts_of_a_loader_come_with_their_tags(backwards):
+    dls = loaders(backwards=backwards)
+    for ids, y in dls.train_ds:
+        assert [WORDS[word] for word in dls.words(ids).split()] == dls.decode(y)
 
 
 def test_a_prediction_has_a_tag_for_each_word_in_any_batch(trained):

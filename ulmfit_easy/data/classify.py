@@ -10,6 +10,7 @@ from ulmfit_easy.data.balance import checked_weights, draw_rows, strayed
 from ulmfit_easy.data.budget import buckets, cut_by_tokens
 from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.order import EpochOrder
+from ulmfit_easy.data.pairs import of_tokens
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.files import sha256_bytes
 
@@ -127,7 +128,7 @@ class ClassifierDataLoader(EpochOrder):
             y = self.targets[torch.from_numpy(positions)]  # (B, ...)
             if y.ndim == 2 and not y.is_floating_point():
                 y = y[:, :ids.shape[1]]  # (B, T)
-                for row, n in zip(y if self.backwards else (), lengths, strict=False):
-                    row[:n] = row[:n].flip(0)
+                for row, n in zip(y, lengths, strict=True):
+                    row[:n] = of_tokens(row, n, self.backwards)
             batch += (y,)
         return tuple(t.to(self.device) for t in batch)

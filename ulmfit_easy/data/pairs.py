@@ -23,7 +23,14 @@ class TextDataset(TellsAbsent):
         doc = self.dl.ids[self.dl.rows[i]]
         ids = torch.from_numpy((doc[::-1] if self.dl.backwards else doc).astype("int64"))  # (T,)
         targets = getattr(self.dl, "targets", None)
-        return ids if targets is None else (ids, targets[i])
+        return ids if targets is None else (ids, of_tokens(targets[i], len(ids), self.dl.backwards))
+
+
+def of_tokens(target: Tensor, n: int, backwards: bool) -> Tensor:
+    """Return the target of a text; of one per token, (T,) whole numbers, those of its n tokens as they are read."""
+    if target.ndim != 1 or target.is_floating_point():
+        return target
+    return target[:n].flip(0) if backwards else target[:n]
 
 
 class Datasets(NamedTuple):

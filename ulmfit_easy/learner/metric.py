@@ -158,7 +158,8 @@ class AccumMetric(Metric):
     So it is not for language models. `metric(preds, targs)` gives the value for two tensors.
 
     A row whose label training never saw counts as wrong where `func` gets decisions: no decision equals its target.
-    It is left out where `func` gets numbers, which cannot be wrong about a class that they do not have.
+    It is left out where `func` gets numbers, which cannot be wrong about a class that they do not have. The padding
+    of targets per token is left out too.
 
     Args:
         func: from (predictions, targets) to a number.
@@ -205,7 +206,9 @@ class AccumMetric(Metric):
     def accum_values(self, preds: Tensor, targs: Tensor, learn=None):
         """Keep one batch of predictions, as `func` wants them, and targets."""
         preds, targs = preds.detach().cpu(), targs.detach().cpu()
-        if preds.is_floating_point() and not targs.is_floating_point() and targs.ndim == 1:
+        task = getattr(learn, "task", None)
+        is_padded = task is not None and task.target.per == "token"
+        if is_padded or (preds.is_floating_point() and not targs.is_floating_point() and targs.ndim == 1):
             preds, targs = preds[targs != IGNORE], targs[targs != IGNORE]
         preds, targs = flat_pair(preds, targs) if self.flatten else (preds, targs)
         self.preds.append(preds.float() if preds.is_floating_point() else preds)

@@ -13,7 +13,7 @@ from ulmfit_easy.learner.metric import *
 from ulmfit_easy.learner.metric import AvgLoss, flat_pair
 from ulmfit_easy.learner.regression_metrics import *
 from ulmfit_easy.learner.sklearn_metrics import *
-from ulmfit_easy.models.softmax import LMOutput, token_stats
+from ulmfit_easy.models.softmax import IGNORE, LMOutput, token_stats
 
 __all__ = ["CorpusBLEUMetric", "Perplexity", "accuracy", "accuracy_multi", "error_rate", "optim_metric", "perplexity",
            "top_k_accuracy", *metric.__all__, *regression_metrics.__all__, *sklearn_metrics.__all__]
@@ -41,8 +41,9 @@ def accuracy(pred: Tensor | LMOutput, target: Tensor, axis: int = -1) -> float:
     if isinstance(pred, LMOutput):
         stats = pred.stats or token_stats(pred, target)
         return float(stats.correct) / max(1, float(stats.count))
+    real = slice(None) if target.ndim < 2 else target.flatten() != IGNORE  # padding of targets per token does not count
     pred, target = flat_pair(pred.argmax(axis), target)  # (N,), (N,)
-    return (pred == target).float().mean().item()
+    return (pred == target)[real].float().mean().item()
 
 
 def error_rate(pred: Tensor | LMOutput, target: Tensor, axis: int = -1) -> float:
@@ -57,7 +58,8 @@ def top_k_accuracy(pred: Tensor | LMOutput, target: Tensor, k: int = 5, axis: in
             rows = [top_k_accuracy(pred.decoder(x), y, k) for x, y in zip(pred.dropped, target, strict=True)]
         return sum(rows) / len(rows)
     best = pred.topk(min(k, pred.shape[axis]), dim=axis).indices
-    return (best == target.unsqueeze(axis)).any(axis).float().mean().item()
+    right = (best == target.unsqueeze(axis)).any(axis)  # (N,), or (B, T) with padding, which does not count
+    return right[target != IGNORE if target.ndim > 1 else slice(None)].float().mean().item()
 
 
 def accuracy_multi(pred: Tensor, target: Tensor, thresh: float = 0.5, sigmoid: bool = True) -> float:
