@@ -38,9 +38,9 @@ def korean(tmp_path_factory):
 def test_a_model_is_found_by_language_direction_and_architecture(korean, monkeypatch):
     monkeypatch.setattr(shipped, "WEIGHTS", korean)
     assert shipped_lm("ko").name == "the Korean model that comes with ulmfit_easy (m1)"
-    assert shipped.shipped_folder("AWD_LSTM", False, "ko") == korean / "m1"
+    assert shipped.shipped_folder(False, "ko") == korean / "m1"
     assert shipped_lm("ko", backwards=True) is shipped_lm("en") is None
-    assert shipped.shipped_folder("AWD_QRNN", False, "ko") is None
+    assert shipped.shipped_folder(True, "ko") is None
 
 
 def test_a_config_is_read_once_and_again_only_after_a_change(korean, monkeypatch):
@@ -52,7 +52,7 @@ def test_a_config_is_read_once_and_again_only_after_a_change(korean, monkeypatch
     assert shipped.shipped(*wanted) is None and "tokenizer" in shipped.misfit(*wanted)
     assert shipped.shipped_name(korean / "m1").endswith("(m1)") and read == [config]
     os.utime(config, ns=(2, 2))
-    assert shipped.shipped_folder("AWD_LSTM", lang="ko") == config.parent and read == [config] * 2
+    assert shipped.shipped_folder(lang="ko") == config.parent and read == [config] * 2
 
 
 def test_an_estimator_for_a_language_starts_from_its_model_and_tokenizer(korean, monkeypatch, capsys):

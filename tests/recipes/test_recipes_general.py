@@ -104,7 +104,7 @@ def test_the_card_tells_what_was_done(unbroken, corpus):
         assert f"| `{name}` | {n_docs} | {n_tokens:,} |" in card
     assert [n for _, n, _ in data.files] == [80, 40] and sum(n for *_, n in data.files) == data.dls.train.ids.n_tokens
     for fact in (f"perplexity: {score.perplexity:.2f}", f"bits per character: {score.bits_per_char:.4f}",
-                 "AWD_LSTM, embedding 8, hidden 12, 2 layers", "12 documents of the corpus, kept aside",
+                 "AWD_LSTM, emb_sz 8, n_hid 12, n_layers 2", "12 documents of the corpus, kept aside",
                  f"{len(data.dls.vocab)} words", "highest rate 0.02", "= 0.9", "torch 2", "forwards"):
         assert fact in card, fact
 
@@ -449,7 +449,7 @@ def test_a_plan_comes_back_as_it_was_saved(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "value", "told"), [
-    ("arch", "gru", "GRU"), ("softmax", "smapled", "'smapled'.*sampled"), ("precision", "fp8", "'fp8'.*auto, fp32"),
+    ("arch", "gru", "gru"), ("softmax", "smapled", "'smapled'.*sampled"), ("precision", "fp8", "'fp8'.*auto, fp32"),
     ("drop_mult", 9, "drop_mult=9")])
 def test_a_name_that_is_unknown_is_an_error_before_anything_is_read(tmp_path, name, value, told):
     with pytest.raises(TrainingError, match=f"E502.*{told}"):

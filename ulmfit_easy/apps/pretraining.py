@@ -41,7 +41,7 @@ def add_parser(commands):
     model.add_argument("--pretrained", metavar="DIR", help="a language model to go on with (or another library's "
                        "checkpoint); its sizes, words and tokenizer hold")
     model.add_argument("--vectors", metavar="FILE", help="word vectors to begin with, as GloVe and word2vec write them")
-    model.add_argument("--arch", help=f"awd_lstm or awd_qrnn (default: {Plan.arch})")
+    model.add_argument("--arch", help=f"encoder, such as awd_qrnn (default: {Plan.arch})")
     for name, of in (("emb", "embedding"), ("hid", "hidden layers"), ("layers", "")):
         model.add_argument(f"--{name}", type=int, metavar="N",
                            help=f"size of the {of}" if of else "their number (defaults: the architecture's)")
@@ -102,7 +102,7 @@ def run_evaluate(args):
     if args.model and args.backwards:
         raise TrainingError("E502", received=f"--model {args.model} and --backwards", expected="one of the two",
                             fix="leave --backwards out: a model knows which way it reads")
-    model = args.model or shipped.shipped_folder("AWD_LSTM", args.backwards)
+    model = args.model or shipped.shipped_folder(args.backwards)
     if model is None:
         raise FileError("E404", received="no --model", expected="the language model that comes with the library",
                         fix="install one that has it, or name a folder: --model DIR")

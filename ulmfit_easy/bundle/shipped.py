@@ -22,21 +22,21 @@ def shipped_vectors(lang: str | None) -> WordVectors | None:
     return WordVectors(at, weights["vectors"] * weights["scale"])
 
 
-def shipped_folder(arch: str, backwards: bool = False, lang: str | None = "en") -> Path | None:
-    """Return the folder of the language model of an architecture, direction and language, or None."""
-    return _folders(arch, backwards).get(lang)
+def shipped_folder(backwards: bool = False, lang: str | None = "en") -> Path | None:
+    """Return the folder of the language model of a direction and language, or None."""
+    return _folders(backwards).get(lang)
 
 
-def _folders(arch: str, backwards: bool) -> dict[str | None, Path]:
-    """Return the folders of an architecture and a direction, found by their configs, by language."""
+def _folders(backwards: bool, arch: str | None = None) -> dict[str | None, Path]:
+    """Return the folders of a direction and an encoder (None: any), found by their configs, by language."""
     configs = {file.parent: _config(file.parent) for file in sorted(WEIGHTS.glob("*/config.json"))}
     return {_language(there): folder for folder, there in configs.items()
-            if (there["arch"], there["data"]["backwards"]) == (arch, backwards)}
+            if there["data"]["backwards"] == backwards and arch in (None, there["arch"])}
 
 
 def _nearest(arch: str, backwards: bool, tokenizer: dict) -> Path | None:
     """Return the folder in the language of a tokenizer, else one in another language, else None."""
-    folders = _folders(arch, backwards)
+    folders = _folders(backwards, arch)
     return folders.get(_told(tokenizer["tok"])[1]) or next(iter(folders.values()), None)
 
 
@@ -78,7 +78,7 @@ def misfit(arch: type[Encoder], config: dict, backwards: bool, tokenizer: dict) 
         tokenizer: what `Tokenizer.config` tells: texts must be split as the model's were, in the same language.
     """
     folder = _nearest(arch.__name__, backwards, tokenizer)
-    if folder is None and not _folders(arch.__name__, not backwards):
+    if folder is None and not _folders(not backwards, arch.__name__):
         return f"architecture: the library has no model for {arch.__name__}"
     if folder is None:
         return f"direction: the library's model reads {'forwards' if backwards else 'backwards'}"

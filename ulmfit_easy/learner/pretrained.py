@@ -74,8 +74,8 @@ def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
 
 
 def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:
-    """Return the AWD-LSTM that comes with the library for a language and direction, with its tokenizer, or None."""
-    folder = shipped_folder("AWD_LSTM", bool(backwards), lang)
+    """Return the model that comes with the library for a language and direction, with its tokenizer, or None."""
+    folder = shipped_folder(bool(backwards), lang)
     return None if folder is None else read_lm(folder)
 
 

@@ -249,10 +249,11 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
     refuse_unknown(kwargs, language_model_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=True)
     train_in = chosen(precision, dls.device)  # decided before anything random
-    found = _found(pretrained, pretrained_fnames, get_arch(arch), config, dls, kwargs)
-    config = with_sizes(found and found.model["config"], config, get_arch(arch).lm_config)
+    arch = get_arch(arch)
+    found = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
+    config = with_sizes(found and found.model["config"], config, arch.lm_config)
     options = {"config": config, **checked(language_model.SETTINGS, drop_mult=drop_mult, softmax=softmax)}
-    settings = {"kind": "language_model", "arch": get_arch(arch).__name__, "model": options}
+    settings = {"kind": "language_model", "arch": arch.__name__, "model": options}
     model = get_language_model(arch, len(dls.text_vocab), pad_idx=dls.text_vocab.pad_id, **options)
     kwargs = {"loss_func": TASKS[dls.task].loss(None), "splitter": text_split, **kwargs}
     learn = LMLearner(dls, model, settings=settings, **kwargs)
@@ -301,12 +302,13 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     task, train_in = TASKS[dls.task], chosen(precision, dls.device, bf16_if_fast=False)
     head = task.head if head is None else head
     max_len = max_len if task.target.per == "text" else None  # each token needs an answer
-    found = _found(pretrained, pretrained_fnames, get_arch(arch), config, dls, kwargs)
-    config = with_sizes(found and found.model["config"], config, get_arch(arch).clas_config)
+    arch = get_arch(arch)
+    found = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
+    config = with_sizes(found and found.model["config"], config, arch.clas_config)
     options = {"config": config, **checked(
         classifier.SETTINGS, seq_len=seq_len, drop_mult=drop_mult, lin_ftrs=lin_ftrs, ps=ps, max_len=max_len,
         y_range=y_range, pool_words=pool_words, n_class=_outputs(dls, n_out), head=getattr(head, "__name__", head))}
-    settings = {"kind": "classifier", "arch": get_arch(arch).__name__, "model": options}
+    settings = {"kind": "classifier", "arch": arch.__name__, "model": options}
     model = get_text_classifier(arch, len(dls.text_vocab), pad_idx=dls.text_vocab.pad_id, **options)
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": task.loss(weights), "splitter": text_split, **kwargs}

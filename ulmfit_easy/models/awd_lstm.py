@@ -27,8 +27,8 @@ awd_lstm_clas_config = dict(
 class AWDEncoder(Encoder):
     """An embedding and a stack of recurrent layers, widths emb -> n_hid -> ... -> emb, with five kinds of dropout.
 
-    The last layer is not dropped here: output dropout belongs to the head. A subclass says what a layer is, in
-    `make_rnn`, how wide the tensors of its state are, in `state_sizes`, and which weight tells `n_hid`, in `hidden_of`.
+    The last layer is not dropped here: output dropout belongs to the head. A subclass makes the layers, in `make_rnn`,
+    and names a weight of theirs and its number of gates, in `gates`.
 
     Args:
         vocab_sz, emb_sz, n_hid, n_layers: sizes; the last layer is `emb_sz` wide, to tie a decoder to it.
@@ -40,6 +40,7 @@ class AWDEncoder(Encoder):
     """
 
     streams = True
+    gates: tuple[str, int]  # a weight has a row for each gate and each of the H numbers of a layer
 
     def __init__(self, vocab_sz: int, emb_sz: int, n_hid: int, n_layers: int, pad_token: int = 1,
                  hidden_p: float = 0.2, input_p: float = 0.6, embed_p: float = 0.1, weight_p: float = 0.5,
@@ -59,11 +60,7 @@ class AWDEncoder(Encoder):
         self.hidden_dps = nn.ModuleList(RNNDropout(hidden_p) for _ in range(n_layers - 1))
 
     def make_rnn(self, layer: int, n_in: int, n_out: int, weight_p: float) -> nn.Module:
-        """Layer number `layer`: `rnn(x (B, T, n_in), state) -> (B, T, n_out), state`."""
-        raise NotImplementedError
-
-    def state_sizes(self, rnn: nn.Module) -> tuple[int, ...]:
-        """The width of each tensor of a layer's state."""
+        """Make layer number `layer`: `rnn(x (B, T, n_in), state) -> (B, T, n_out), state`, with its `state_sizes`."""
         raise NotImplementedError
 
     @property
@@ -80,7 +77,7 @@ class AWDEncoder(Encoder):
         for layer, rnn in enumerate(self.rnns):
             if layer > 0:
                 x = self.hidden_dps[layer - 1](x)
-            state = tuple(s.unsqueeze(0) for s in islice(before, len(self.state_sizes(rnn))))  # (1, B, H) each
+            state = tuple(s.unsqueeze(0) for s in islice(before, len(rnn.state_sizes)))  # (1, B, H) each
             x, state = rnn(x, state)  # (B, T, H), (1, B, H) each
             layers.append(x)
             after += [s.squeeze(0) for s in state]
@@ -88,7 +85,7 @@ class AWDEncoder(Encoder):
 
     def init_memory(self, bs: int) -> Memory:
         """Return a memory of zeros for `bs` rows, on the device and of the type of the weights."""
-        return Memory(self.encoder.weight.new_zeros(bs, size) for rnn in self.rnns for size in self.state_sizes(rnn))
+        return Memory(self.encoder.weight.new_zeros(bs, size) for rnn in self.rnns for size in rnn.state_sizes)
 
     def groups(self) -> Groups:
         """Return the layer groups [embedding], [rnn 1], .., [rnn L]."""
@@ -97,33 +94,23 @@ class AWDEncoder(Encoder):
     @classmethod
     def sizes_of(cls, shapes: Mapping[str, torch.Size]) -> dict:
         """See `Encoder.sizes_of`."""
+        name, n_gates = cls.gates
         try:
-            (vocab_sz, emb_sz), n_hid = shapes["encoder.weight"], cls.hidden_of(shapes)
+            (vocab_sz, emb_sz), n_hid = shapes["encoder.weight"], shapes[f"rnns.0.{name}"][0] // n_gates
         except (LookupError, ValueError):
             return {}
         n_layers = len({name.split(".")[1] for name in shapes if name.startswith("rnns.")})
         return {"vocab_sz": vocab_sz, "emb_sz": emb_sz, "n_hid": n_hid, "n_layers": n_layers}
-
-    @classmethod
-    def hidden_of(cls, shapes: Mapping[str, torch.Size]) -> int:
-        """Return the width of the first layer, or raise LookupError."""
-        raise NotImplementedError
 
 
 class AWD_LSTM(AWDEncoder):
     """The encoder made of LSTMs whose recurrent weights are dropped."""
 
     lm_config, clas_config = awd_lstm_lm_config, awd_lstm_clas_config
+    gates = "weight_hh_l0_raw", 4
 
     def make_rnn(self, layer: int, n_in: int, n_out: int, weight_p: float) -> WeightDropout:
         return WeightDropout(nn.LSTM(n_in, n_out, batch_first=True), weight_p)
-
-    def state_sizes(self, rnn: WeightDropout) -> tuple[int, int]:
-        return rnn.hidden_size, rnn.hidden_size
-
-    @classmethod
-    def hidden_of(cls, shapes: Mapping[str, torch.Size]) -> int:
-        return shapes["rnns.0.weight_hh_l0_raw"][1]  # (4H, H)
 
 
 awd_lstm_lm_split = awd_lstm_clas_split = text_split  # fastai's names

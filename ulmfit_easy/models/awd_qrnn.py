@@ -3,10 +3,6 @@
 Source: Eisenschlos et al. 2019 (MultiFiT, arXiv 1909.04761); sizes and dropouts as fastai shipped them.
 """
 
-from collections.abc import Mapping
-
-import torch
-
 from ulmfit_easy.models.awd_lstm import AWDEncoder, awd_lstm_clas_config, awd_lstm_lm_config
 from ulmfit_easy.models.qrnn import QRNN
 
@@ -18,13 +14,7 @@ class AWD_QRNN(AWDEncoder):
     """The encoder made of QRNNs, all of whose weights are dropped; the first layer looks at pairs of tokens."""
 
     lm_config, clas_config = awd_qrnn_lm_config, awd_qrnn_clas_config
+    gates = "layers.0.linear.weight_raw", 3
 
     def make_rnn(self, layer: int, n_in: int, n_out: int, weight_p: float) -> QRNN:
         return QRNN(n_in, n_out, weight_p, window=2 if layer == 0 else 1)
-
-    def state_sizes(self, rnn: QRNN) -> tuple[int, ...]:
-        return rnn.state_sizes
-
-    @classmethod
-    def hidden_of(cls, shapes: Mapping[str, torch.Size]) -> int:
-        return shapes["rnns.0.layers.0.linear.weight_raw"][0] // 3  # (3H, window * E)

@@ -96,6 +96,7 @@ class WeightDropout(nn.Module):
             raise TrainingError("E502", received=f"{module}", expected="a batch-first LSTM of one layer and direction",
                                 fix="make it with nn.LSTM(5, 7, batch_first=True)")
         self.input_size, self.hidden_size, self.weight_p = module.input_size, module.hidden_size, weight_p
+        self.state_sizes = (self.hidden_size, self.hidden_size)  # of h and c
         self.weight_hh_l0_raw = module.weight_hh_l0  # (4H, H), gates i, f, g, o
         kept = ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")  # (4H, E), (4H,), (4H,)
         self.module = nn.ParameterDict([(name, getattr(module, name)) for name in kept])

@@ -59,13 +59,9 @@ class QRNN(nn.Module):
         super().__init__()
         assert window in (1, 2)
         self.input_size, self.hidden_size, self.window = input_size, hidden_size, window
+        self.state_sizes = (hidden_size, input_size)[:window]  # of c and, for a window of 2, of the last x
         linear = DroppedLinear(window * input_size, 3 * hidden_size, weight_p)
         self.layers = nn.ModuleList([nn.ModuleDict({"linear": linear})])  # published names: "layers.0.linear..."
-
-    @property
-    def state_sizes(self) -> tuple[int, ...]:
-        """The width of each tensor of the state."""
-        return (self.hidden_size, self.input_size)[:self.window]
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         seen = x  # (B, T, E)

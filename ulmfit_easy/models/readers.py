@@ -28,7 +28,9 @@ def kept(lengths: Tensor, n_steps: int, seq_len: int, max_len: int | None) -> Te
     """
     position, lengths = torch.arange(n_steps, device=lengths.device), lengths.unsqueeze(1)  # (T,), (B, 1)
     keep = position < lengths
-    return keep if max_len is None else keep & (position // seq_len * seq_len >= lengths - max_len)
+    if max_len is None or n_steps <= max_len:
+        return keep
+    return keep & (position // seq_len * seq_len >= lengths - max_len)
 
 
 class Whole(nn.Module):

@@ -7,7 +7,6 @@ from ulmfit_easy.learner.pretrained import with_sizes
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text import LMLearner, TextLearner, text_classifier_learner
 from ulmfit_easy.models.archs import get_arch
-from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import get_preset
 
@@ -37,7 +36,7 @@ def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) 
         kwargs: passed on to `text_classifier_learner`.
     """
     p = get_preset(preset)
-    arch, theirs = (AWD_LSTM, p.config) if lm is None else (lm.settings["arch"], lm.settings["model"]["config"])
+    arch, theirs = (p.arch, p.config) if lm is None else (lm.settings["arch"], lm.settings["model"]["config"])
     config = with_sizes(theirs, p.clas_config, get_arch(arch).clas_config)
     kwargs = {"metrics": TASKS[dls.task].metrics, "pool_words": p.pool_words, **kwargs}
     learn = text_classifier_learner(dls, arch, seq_len=p.seq_len, max_len=p.max_len, config=config,

@@ -155,7 +155,7 @@ def _is_written(run: Path, out: Path) -> bool:
 
 
 def _learner(plan, start, dls, run):
-    arch, config = (start.arch, None) if start else (plan.arch.upper(), plan.config)
+    arch, config = (start.arch, None) if start else (plan.arch, plan.config)
     learn = language_model_learner(dls, arch, config=config, drop_mult=plan.drop_mult, pretrained=start or False,
                                    softmax=plan.softmax, precision=plan.precision, path=run, wd=WD,
                                    opt_func=partial(Adam, eps=EPS), metrics=[accuracy, Perplexity()], verbose=False)
@@ -218,8 +218,8 @@ def _model_facts(learn, plan) -> dict:
     config = {**get_arch(arch).lm_config, **options["config"]}
     n_params = sum(p.numel() for p in learn.model.parameters())
     tokens = "words" if learn.dls.tokenizer.itos is None else "pieces of SentencePiece"
-    return {"size": f"{arch}, embedding {config['emb_sz']}, hidden {config['n_hid']}, "
-                    f"{config['n_layers']} layers, {n_params:,} parameters",
+    sizes = [f"{name} {size}" for name, size in config.items() if type(size) is int and name != "pad_token"]
+    return {"size": f"{', '.join([arch, *sizes])}, {n_params:,} parameters",
             "vocabulary": f"{len(learn.dls.vocab):,} {tokens}"}
 
 

@@ -24,7 +24,7 @@ class Plan:
         lang: of the tokenizer.
         max_vocab, min_freq: of a vocabulary of words.
         subword: instead, the size of a vocabulary of SentencePiece's pieces.
-        arch: "awd_lstm" or "awd_qrnn"; `emb`, `hid` and `layers` change its sizes.
+        arch: name of the encoder; `emb`, `hid` and `layers` change its sizes.
         drop_mult: factor on every dropout; .1, since a text that is read once or twice cannot be learned by heart.
         softmax, precision: see `language_model_learner`; "sampled", as a corpus has many words, and "auto", which the
             plan of a run then names.
@@ -73,6 +73,7 @@ class Plan:
     def __post_init__(self):
         from ulmfit_easy.data.random_state import checked_seed
         from ulmfit_easy.models.archs import get_arch, resolve_config  # torch, which a command's --help does not need
+        from ulmfit_easy.models.encoder import needs_memory
         from ulmfit_easy.models.precision import PRECISIONS
         from ulmfit_easy.models.softmax import SOFTMAX
 
@@ -92,7 +93,8 @@ class Plan:
             raise TrainingError("E502", received=f"{some(map(Path, pipes))}, no regular file",
                                 expected="files, to be read twice", fix="write the texts to a file first")
         # what follows is checked before hours of work: it would be found after tokenizing
-        resolve_config(get_arch(self.arch.upper()).lm_config, self.config, self.drop_mult)
+        needs_memory(arch := get_arch(self.arch), "pretraining on streams of text")
+        resolve_config(arch.lm_config, self.config, self.drop_mult)
         if twice := sorted(file for file, n in Counter(self.corpus + self.valid).items() if n > 1):
             raise TrainingError("E502", received=f"{some(map(Path, twice))} more than once in corpus and valid",
                                 expected="each file once", fix="name it once")

@@ -35,6 +35,7 @@ class Preset:
 
     Attributes:
         source: where the numbers are from.
+        arch: name of the encoder, if nothing pretrained brings one.
         config: sizes of the model, where nothing pretrained fixes them.
         lm_config, clas_config: dropouts of the two models, before `*_drop_mult`.
         pool_words: whether the head also reads the mean of the words' own rows.
@@ -52,6 +53,7 @@ class Preset:
     pretrain: tuple[Phase, ...]
     lm: tuple[Phase, ...]
     clas: tuple[Phase, ...]
+    arch: str = "AWD_LSTM"
     config: dict = field(default_factory=dict)
     lm_config: dict = field(default_factory=dict)
     clas_config: dict = field(default_factory=dict)

@@ -7,7 +7,6 @@ from ulmfit_easy.data.prepare import given_tokenizer
 from ulmfit_easy.learner.pretrained import read_lm
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text import LMLearner, language_model_learner
-from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import get_preset
 from ulmfit_easy.text.given import several_texts
@@ -49,7 +48,7 @@ def new_lm(dls, preset="laptop", pretrained=None, **kwargs) -> LMLearner:
     p = get_preset(preset)
     kwargs = {"metrics": TASKS[dls.task].metrics, **kwargs}
     if not pretrained:
-        return language_model_learner(dls, AWD_LSTM, config={**p.config, **p.lm_config},
+        return language_model_learner(dls, p.arch, config={**p.config, **p.lm_config},
                                       drop_mult=p.pretrain_drop_mult, pretrained=False, **kwargs)
     found = read_lm(pretrained)
     kwargs = {"softmax": found.model.get("softmax", "full"), **kwargs}
