@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ulmfit_easy.data.checks import shown_share
 from ulmfit_easy.data.doctor import doctor, doctor_of
 from ulmfit_easy.data.languages import COMMON, guess_language
 from ulmfit_easy.data.loaders import TextDataLoaders
@@ -125,6 +126,11 @@ def test_rare_words_are_counted_for_the_vocabulary_to_come():
 def test_hardly_any_data_is_no_reason_to_fail(n):
     checkup = doctor(reviews().iloc[:n])
     assert not checkup.ok and repr(checkup) and checkup._repr_html_()
+
+
+@pytest.mark.parametrize("rate, shown", [(0, ""), (0.0004, ""), (0.0005, "0.1%"), (0.1234, "12.3%"), (1, "100.0%")])
+def test_a_share_that_would_be_shown_as_0_is_left_out(rate, shown):
+    assert shown_share(rate) == shown
 
 
 def test_an_unknown_column_is_named():
