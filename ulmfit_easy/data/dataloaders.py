@@ -13,9 +13,13 @@ from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.on_device import OnDevice, size_of
 from ulmfit_easy.data.order import EpochOrder, first_batch
 from ulmfit_easy.data.prepare import Preparation
-from ulmfit_easy.data.targets import Target
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.reprs import described, slashed
+
+
+def _of_prepare(name: str, doc: str, default=None) -> property:
+    """Return a property that the loaders' `Preparation` answers; `default` for plain loaders."""
+    return property(lambda self: getattr(self.prepare, name, default), doc=doc)
 
 
 class DataLoaders(TellsAbsent):
@@ -114,15 +118,13 @@ class DataLoaders(TellsAbsent):
         """The rows of a training batch."""
         return getattr(self.train, "bs", None) or getattr(self.prepare, "bs", None)
 
-    @property
-    def task(self) -> str | None:
-        """The name of the target: "lm", "single", "multi", "regression"; None for plain loaders."""
-        return getattr(self.prepare, "task", None)
-
-    @property
-    def text_vocab(self):
-        """The `Vocab`, whatever the task."""
-        return getattr(self.prepare, "vocab", None)
+    target = _of_prepare("target", "What is learned about a text; it knows the classes too. None for plain loaders.")
+    task = _of_prepare("task", 'The name of the target: "lm", "single", "multi", "regression"; None for plain loaders.')
+    text_vocab = _of_prepare("vocab", "The `Vocab`, whatever the task.")
+    vocab = _of_prepare("vocabs", "The `Vocab` for a language model; `(Vocab, classes)` for a classifier.")
+    tokenizer = _of_prepare("tokenizer", "The `Tokenizer` of the texts.")
+    seq_len = _of_prepare("seq_len", "Tokens of each row that are read before the gradient is cut.")
+    backwards = _of_prepare("backwards", "True if each text is read from its end.", False)
 
     @property
     def classes(self) -> list | None:
@@ -130,33 +132,9 @@ class DataLoaders(TellsAbsent):
         return getattr(self.target, "classes", None)
 
     @property
-    def vocab(self):
-        """The `Vocab` for a language model; `(Vocab, classes)` for a classifier."""
-        return getattr(self.prepare, "vocabs", None)
-
-    @property
     def c(self) -> int | None:
         """The number of outputs: of words for a language model, else of classes or numbers."""
         return None if self.target is None else self.target.c if self.target.labelled else len(self.text_vocab)
-
-    @property
-    def tokenizer(self):
-        return getattr(self.prepare, "tokenizer", None)
-
-    @property
-    def seq_len(self) -> int | None:
-        """Tokens of each row that are read before the gradient is cut."""
-        return getattr(self.prepare, "seq_len", None)
-
-    @property
-    def backwards(self) -> bool:
-        """True where each text is read from its end."""
-        return getattr(self.prepare, "backwards", False)
-
-    @property
-    def target(self) -> Target | None:
-        """What the texts are to be told about, which also knows the classes; None for plain loaders."""
-        return getattr(self.prepare, "target", None)
 
     def config(self) -> dict:
         """All that is needed, beside the vocabulary, to prepare new texts elsewhere; JSON can hold it."""

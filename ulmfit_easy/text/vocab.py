@@ -89,7 +89,8 @@ class Vocab(TellsAbsent, Sequence):
 
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
         """The ids of tokens, (T,) int32; a token outside the vocabulary gets `unk_id`."""
-        return np.fromiter((self.stoi.get(token, self.unk_id) for token in tokens), np.int32)
+        get, unknown = self.stoi.get, self.unk_id
+        return np.fromiter((get(token, unknown) for token in tokens), np.int32)
 
     def config(self) -> list | dict:
         """Return what `from_config` needs, as JSON: the tokens, with their roles if they are not the classic ones."""

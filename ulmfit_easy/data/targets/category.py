@@ -83,12 +83,7 @@ class CategoryTarget(Target):
 
     def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None,
                argument: str = "labels") -> np.ndarray:
-        """Class numbers, (N,) int64; a label that is no class is E203 or, where `unseen` is given, that.
-
-        Args:
-            rows: the row numbers that an error shall name, (N,).
-            argument: the one that takes every class, for the error.
-        """
+        """Return class numbers, (N,) int64; see `Target.encode`."""
         labels = plain_labels(labels)
         if self.add_na:
             labels = [label if label in self.o2i else NA for label in labels]
