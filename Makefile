@@ -7,8 +7,9 @@ FASTAI := .venv-fastai
 TALLIES := $(CURDIR)/$(VENV)/tallies.jsonl
 NBS := nbs
 DEMO_DATA := demo-data/vaderSentiment-2.5.tar.gz
+LESSONS ?= $(wildcard nbs/*.ipynb)
 
-.PHONY: help setup lab demo test test-slow faults lint bench bench-lm clean
+.PHONY: help setup lab notebooks demo test test-slow faults lint bench bench-lm clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +36,9 @@ $(VENV)/.lab: $(STAMP)
 
 lab: $(VENV)/.lab ## Open JupyterLab on the lessons; pass it options with LAB="--no-browser --port=8899"
 	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=$(NBS) $(LAB)
+
+notebooks: $(STAMP) $(DEMO_DATA) ## Run the lessons and store them with their outputs (about 8 minutes; LESSONS=nbs/01*.ipynb for one)
+	$(BIN)/python nbs/execute.py $(LESSONS)
 
 test: $(STAMP) ## Run the tests, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadfile
