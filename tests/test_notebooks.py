@@ -69,7 +69,7 @@ def test_lesson_01_ends_with_a_classifier_that_can_be_kept(run):
     lesson = run("01_quickstart")
     read, train, test = (set(lesson[name]["text"]) for name in ("unlabelled", "train", "test"))
     assert not test & (read | train), "no test sentence is read"
-    highest = lesson["learn"].phases[-1]["highest rate"]
+    highest = max(lesson["learn"].recorder.lrs)
     assert highest == pytest.approx(lesson["rate"], rel=0.1), "what lr_find suggests is used"
     assert len(lesson["ours"]) == len(lesson["theirs"]) == len(lesson["test"]) == 32
     text = lesson["test"]["text"].iloc[0]
