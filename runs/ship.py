@@ -18,7 +18,7 @@ from ulmfit_easy.all import Corpus, evaluate_lm, load_learner
 from ulmfit_easy.bundle.artefact import save_weights
 from ulmfit_easy.bundle.card import versions
 from ulmfit_easy.bundle.shipped import WEIGHTS
-from ulmfit_easy.files import write_json
+from ulmfit_easy.files import read_json, write_json
 from ulmfit_easy.text.corpus import lines_of
 from ulmfit_easy.text.vectors import read_vectors
 
@@ -93,16 +93,14 @@ Apache-2.0, as the library; see NOTICE for the texts that it learned from, which
 
 
 def facts(run: Path) -> dict:
-    """What the card of one run tells."""
-    card = (run / "README.md").read_text(encoding="utf-8")
+    """What one run tells of itself."""
+    told = read_json(run / "training.json")
     schedule = r"one cycle, ([\d,]+) steps of (\d+) x (\d+) tokens .*? rate ([\d.e-]+)"
-    steps, bs, seq_len, rate = re.search(schedule, card).groups()
-    files = re.findall(r"\| ([\d,]+) \| ([\d,]+) \|", card)
+    steps, bs, seq_len, rate = re.search(schedule, told["training"]["schedule"]).groups()
     return {"tokens": int(steps.replace(",", "")) * int(bs) * int(seq_len), "rate": rate,
-            "seconds": int(re.search(r"time: ([\d,]+) seconds", card)[1].replace(",", "")),
-            "perplexity": re.search(r"perplexity: ([\d.]+)", card)[1],
-            "files": [[int(n.replace(",", "")) for n in row] for row in files],
-            "size": re.search(r"size: (.*)", card)[1]}
+            "seconds": int(told["training"]["time"].split()[0].replace(",", "")),
+            "perplexity": told["scores"]["perplexity"], "size": told["model"]["size"],
+            "files": [[file["documents"], file["tokens"]] for file in told["data"]["file"]]}
 
 
 def ship(runs: list[Path], args):

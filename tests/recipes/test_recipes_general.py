@@ -101,11 +101,13 @@ def test_the_card_tells_what_was_done(unbroken, corpus):
     card = (out / "README.md").read_text()
     data = data_of(corpus=corpus, **TINY)
     for name, n_docs, n_tokens in data.files:
-        assert f"| `{name}` | {n_docs} | {n_tokens:,} |" in card
+        assert f"name {name}, documents {n_docs}, tokens {n_tokens:,}\n" in card
     assert [n for _, n, _ in data.files] == [80, 40] and sum(n for *_, n in data.files) == data.dls.train.ids.n_tokens
     for fact in (f"perplexity: {score.perplexity:.2f}", f"bits per character: {score.bits_per_char:.4f}",
                  "AWD_LSTM, emb_sz 8, n_hid 12, n_layers 2", "12 documents of the corpus, kept aside",
-                 f"{len(data.dls.vocab)} words", "highest rate 0.02", "= 0.9", "torch 2", "forwards"):
+                 f"{len(data.dls.vocab)} words", "highest rate 0.02", "= 0.9", "torch 2", "forwards",
+                 "started from: random weights", "\nulmfit train reviews.csv --pretrained lm\n",
+                 "licence: to be filled"):
         assert fact in card, fact
 
 
@@ -128,7 +130,7 @@ def test_a_model_learns_on_with_its_own_words_and_sizes(corpus, tmp_path, settin
     assert a.dls.tokenizer.fingerprint == b.dls.tokenizer.fingerprint
     assert evaluate_lm(b, Corpus(corpus[0])).perplexity < first.perplexity * 1.2  # nothing was forgotten
     card = (tmp_path / "more" / "README.md").read_text()
-    assert "trained from `first`" in card and "random weights" not in card
+    assert "* started from: first\n" in card
 
 
 def test_a_model_that_learns_on_begins_where_it_was(unbroken, corpus):
@@ -267,11 +269,11 @@ def test_a_run_that_was_interrupted_before_its_first_checkpoint_starts_its_plan_
 
 
 def test_a_bundle_is_there_whole_or_not_at_all(unbroken, corpus, tmp_path, monkeypatch):
-    def full(**kwargs):
+    def full(*args):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(general, "model_card", full)
+        patch.setattr(general, "write_record", full)
         with pytest.raises(OSError, match="No space"):
             pretrain_corpus(corpus, tmp_path / "lm", **TINY)
     assert [p.name for p in tmp_path.iterdir()] == ["lm.run"]
@@ -364,7 +366,7 @@ def test_documents_to_validate_with_can_be_named(corpus, tmp_path, capsys):
     valid = corpus[0].replace("a.txt", "valid.txt")
     score = pretrain_corpus(corpus, tmp_path / "lm", valid=valid, epochs=0.1, **TINY)
     assert evaluate_lm(load_learner(tmp_path / "lm"), Corpus(valid)) == score
-    assert "On valid.txt:" in (tmp_path / "lm" / "README.md").read_text()
+    assert "* measured on: valid.txt\n" in (tmp_path / "lm" / "README.md").read_text()
     data = data_of(corpus=corpus, valid=valid, **TINY)
     assert data.dls.train.n_rows == 120 and data.dls.valid.n_rows == 20 and len(data.names) == 2
 

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ulmfit_easy.bundle.card import as_line, versions
-from ulmfit_easy.bundle.record import is_record, shown, write_record
+from ulmfit_easy.bundle.card import versions
+from ulmfit_easy.bundle.record import is_record, write_record
 from ulmfit_easy.bundle.settings import check_settings
 from ulmfit_easy.bundle.tensors import not_finite, raw_bytes, read_tensors
 from ulmfit_easy.errors import FileError, TrainingError, some
@@ -180,11 +180,7 @@ def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *,
         save_weights(tmp / FILES[0], weights, half=half, vocab_sha256=vocab.sha256,
                      config_sha256=_config_sha256(read_json(tmp / FILES[2])))
         if record:
-            use = f"from ulmfit_easy.all import load_learner; load_learner({as_line(path.name)!r}).predict(texts)"
-            if record["kind"] == "language_model":
-                backwards = ["--backwards"] if config["data"]["backwards"] else []
-                use = shown("ulmfit train", "reviews.csv", "--pretrained", path.name, *backwards)
-            write_record(tmp, path.name, record, use)
+            write_record(tmp, path.name, record)
     return path
 
 

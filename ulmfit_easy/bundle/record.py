@@ -33,14 +33,15 @@ this card. Nobody has checked it.
 """
 
 
-def write_record(folder: Path, name: str, record: Mapping, use: str):
+def write_record(folder: Path, name: str, record: Mapping, use: str | None = None):
     """Write both files into the folder of a model.
 
     Args:
         name: of the model.
         record: facts that JSON can hold: `kind`, `language`, and sections of facts by their names.
-        use: a line of code that shows how to use the model.
+        use: a line of code that shows how to use the model; None for the one that its kind asks for.
     """
+    use = use or _use(name, record)
     write_json(folder / JSON, {"written_by": "ulmfit_easy", **record})
     sections = [f"## {title.capitalize()}\n\n{_facts(facts)}" for title, facts in record.items()
                 if isinstance(facts, Mapping)]
@@ -63,6 +64,13 @@ def is_record(file: Path) -> bool:
         return file.name == JSON and read_json(file).get("written_by") == "ulmfit_easy"
     except (FileError, AttributeError):
         return False
+
+
+def _use(name: str, record: Mapping) -> str:
+    if record["kind"] != "language_model":
+        return f"from ulmfit_easy.all import load_learner; load_learner({as_line(name)!r}).predict(texts)"
+    backwards = ["--backwards"] if record["model"]["reads"] == "backwards" else []
+    return shown("ulmfit train", "reviews.csv", "--pretrained", name, *backwards)
 
 
 def shown(program: str, *words) -> str:

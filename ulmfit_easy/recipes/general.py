@@ -12,7 +12,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from ulmfit_easy.bundle.artefact import FILES
-from ulmfit_easy.bundle.card import model_card
+from ulmfit_easy.bundle.record import write_record
 from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.files import atomic_folder, read_json, sha256_file, write_json
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
@@ -21,6 +21,7 @@ from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.metrics import Perplexity, accuracy
 from ulmfit_easy.learner.optim import Adam
+from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.models.archs import get_arch
@@ -135,8 +136,7 @@ def _run(plan, out, run, resume, minutes) -> LMScore:
         return score
     with atomic_folder(out) as tmp:
         learn.export(tmp)
-        card = _card(out.name, learn, plan, data, score, seconds)
-        (tmp / "README.md").write_bytes(card.encode("utf-8", "replace"))  # a name can be anything
+        write_record(tmp, out.name, _record(learn, plan, data, score, seconds))
         columns = ["step", *learn.recorder.metric_names[1:-1]]
         rows = ([i, *values] for i, values in zip(learn.recorder.iters, learn.recorder.values, strict=True))
         pd.DataFrame(rows, columns=columns).to_csv(tmp / "history.csv", index=False)
@@ -223,10 +223,21 @@ def _model_facts(learn, plan) -> dict:
             "vocabulary": f"{len(learn.dls.vocab):,} {tokens}"}
 
 
-def _card(name, learn, plan, data, score, seconds) -> str:
-    dls, steps = learn.dls, plan.n_epoch * plan.n_batches
-    results = {"perplexity": f"{score.perplexity:.2f}", "bits per character": f"{score.bits_per_char:.4f}",
-               "unknown tokens": f"{score.unknown:.2%}", "tokens": f"{score.n_tokens:,}"}
+LIMITS = {
+    "meant for": "the start of a classifier, or of a language model, for texts of its language",
+    "not checked": "what it writes is neither true nor checked; it repeats the biases of its corpus and may recite it",
+    "compare": "bits per character; perplexities compare only if the vocabulary is the same",
+    "licence": "to be filled in by whoever publishes the weights; the terms of the corpus may bind them too",
+}
+
+
+def _record(learn, plan, data, score, seconds) -> dict:
+    """The facts of a finished run, for its card and its `training.json`."""
+    dls, steps, record = learn.dls, plan.n_epoch * plan.n_batches, record_of(learn)
+    scores = {"measured on": names(plan.valid) or f"{dls.valid.n_rows:,} documents of the corpus, kept aside",
+              "perplexity": f"{score.perplexity:.2f}", "bits per character": f"{score.bits_per_char:.4f}",
+              "unknown tokens": f"{score.unknown:.2%}", "tokens": score.n_tokens}
+    model = {"started from": Path(plan.pretrained).name if plan.pretrained else "random weights"}
     training = {
         "schedule": f"one cycle, {steps:,} steps of {dls.bs} x {plan.seq_len} tokens = "
                     f"{steps / dls.train.pass_len:.2f} passes, highest rate {plan.lr:g}, weight decay {WD:g}, "
@@ -236,9 +247,6 @@ def _card(name, learn, plan, data, score, seconds) -> str:
         **({"word vectors": Path(plan.vectors).name} if plan.vectors else {}),
         "time": f"{seconds:,.0f} seconds, validations included",
     }
-    n_aside = f"{dls.valid.n_rows:,} documents of the corpus, kept aside"
-    held_out = names(plan.valid) or n_aside
-    lang = dls.tokenizer.config()["tok"]["params"].get("lang", plan.lang)
-    start = Path(plan.pretrained).name if plan.pretrained else None
-    return model_card(name=name, lang=lang, start=start, backwards=plan.backwards, held_out=held_out, results=results,
-                      model=_model_facts(learn, plan), files=data.files, training=training)
+    files = [{"name": name, "documents": n_docs, "tokens": n_tokens} for name, n_docs, n_tokens in data.files]
+    return {**record, "scores": scores, "model": {**record["model"], **_model_facts(learn, plan), **model},
+            "data": {"file": files}, "training": {**training, **record["training"]}, "use and limits": LIMITS}
