@@ -1,4 +1,7 @@
-"""Files from the network: whole and the right ones, or not there at all. Nothing is fetched unless it is asked for."""
+"""Files from the network: whole and the right ones, or not there at all. Nothing is fetched unless it is asked for.
+
+The package `pooch` checks hashes too, but neither goes on with half a file, nor bounds its size, nor keeps to https.
+"""
 
 import errno
 import http.client

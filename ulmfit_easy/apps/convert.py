@@ -5,6 +5,8 @@ from pathlib import Path
 from ulmfit_easy.apps.flags import next_line
 from ulmfit_easy.terminal import say
 
+WAYS = {True: "backwards", False: "forwards"}
+
 
 def add_parser(commands):
     """Add the command to those of the command line."""
@@ -21,12 +23,12 @@ def add_parser(commands):
 
 
 def run_convert(args):
-    """Write the bundle, with a README.md that says where it came from."""
+    """Write the bundle, with a card that says where it came from."""
     from ulmfit_easy.bundle.artefact import save_bundle
     from ulmfit_easy.bundle.foreign import find_weights, load_foreign
     from ulmfit_easy.data.prepare import Preparation
     from ulmfit_easy.errors import FileError
-    from ulmfit_easy.files import atomic_folder, free_place, sha256_file
+    from ulmfit_easy.files import free_place, sha256_file
     from ulmfit_easy.text.tokenizers import Tokenizer
 
     free_place(args.out)
@@ -40,11 +42,15 @@ def run_convert(args):
     tokenizer = Tokenizer.from_config(known) if known else Tokenizer(lang=args.lang)
     data = Preparation(tokenizer, vocab, backwards=backwards).config()
     file = find_weights(args.source)
-    with atomic_folder(args.out) as tmp:
-        save_bundle(tmp, weights, vocab, {**config, "data": data})
-        card = _card(file.name, sha256_file(file), config, vocab, backwards)
-        (tmp / "README.md").write_bytes(card.encode("utf-8", "replace"))  # a name can be anything
-    say(f"{len(vocab):,} words, {'backwards' if backwards else 'forwards'}. Saved to {args.out}. Next: "
+    sizes = ", ".join(f"{key} {value}" for key, value in config["model"]["config"].items())
+    record = {"kind": config["kind"], "language": data["tokenizer"]["tok"]["params"].get("lang"),
+              "model": {"architecture": f"{config['arch']}, {sizes}", "reads": WAYS[backwards],
+                        "vocabulary": f"{len(vocab):,} words; control tokens that the original lacks start from the "
+                                      "mean of its rows"},
+              "origin": {"converted from": file.name, "SHA-256": sha256_file(file),
+                         "licence": "it is the work of whoever trained the original, whose licence applies to it"}}
+    save_bundle(args.out, weights, vocab, {**config, "data": data}, record=record)
+    say(f"{len(vocab):,} words, {WAYS[backwards]}. Saved to {args.out}. Next: "
         + next_line("train", "FILE", "--pretrained", args.out, *["--backwards"] * backwards))
 
 
@@ -60,22 +66,3 @@ def _direction(told: bool | None, args) -> bool:
         raise TrainingError("E502", received=f"{words[args.backwards]} for {args.source}",
                             expected=f"{words[told]}, as its name says", fix=f"leave out {words[args.backwards]}")
     return args.backwards if told is None else told
-
-
-CARD = """# {name}
-
-A language model, converted by `ulmfit convert` from `{name}`
-(SHA-256 `{sha256}`).
-
-* Architecture: {arch}, {sizes}.
-* Vocabulary: {words:,} words; control tokens that the original lacks start from the mean of its rows.
-* Direction: {direction}.
-
-It is the work of whoever trained the original, and the original's licence applies to it.
-"""
-
-
-def _card(name, sha256, config, vocab, backwards) -> str:
-    sizes = ", ".join(f"{key} {value}" for key, value in config["model"]["config"].items())
-    return CARD.format(name=name, sha256=sha256, arch=config["arch"], sizes=sizes, words=len(vocab),
-                       direction="backwards" if backwards else "forwards")

@@ -1,7 +1,8 @@
 """Texts to ids in pieces, in this process or in several others: the same ids, in the same order.
 
 A worker is a plain subprocess that speaks pickle with its parent through two pipes. It never runs the user's script,
-so that scripts need no guard; it ends when its parent does, however that ends.
+so that scripts need no guard; it ends when its parent does, however that ends. joblib's workers do not: 70 seconds
+after their parent was killed they still ran and held its output open. Those of `multiprocessing` run the script.
 """
 
 import os
