@@ -40,7 +40,7 @@ CLAIMS = read(*(p for p in TESTS.rglob("test_*.py") if p != Path(__file__)))
 
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_is_raised_tested_and_explained(code):
-    raised = rf'(?:{CLASSES[code[1]].__name__}|AbsentError)\(\s*"{code}"|\w*Error\(code|warn\(\s*f?"\[{code}\]'
+    raised = rf'(?:{CLASSES[code[1]].__name__}|AbsentError)\(\s*"{code}"|\w*Error\(code|warn_user\(\s*f?"\[{code}\]'
     assert re.search(raised, SOURCE), code
     assert code in CLAIMS, f"no test names {code}"
     assert f"### {code}: {CODES[code]}\n" in DOCS

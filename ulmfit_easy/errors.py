@@ -8,14 +8,12 @@ function, and the command line (`apps/flags.py`) writes the rest as flags. No me
 import difflib
 import inspect
 import re
-import sys
-import sysconfig
-import traceback
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from pathlib import PurePath
 
 from ulmfit_easy.terminal import printable
+from ulmfit_easy.user_code import lines_of_the_user
 
 # a call with its arguments, which are its own affair; or an argument, and its value if there is one
 ARGUMENT = re.compile(r"""[\w.]+\((?:[^()]|\([^()]*\))*\)|(?<![\w.])([a-z]\w*)=(?!=)("[^"]*"|'[^']*'|[^\s,;:]*)""")
@@ -151,17 +149,6 @@ def did_you_mean(name, known: Iterable, otherwise: str, cutoff: float = 0.5) -> 
     """How to fix a name that is not known: the known one that is most like it, or `otherwise` where none is."""
     near = difflib.get_close_matches(str(name), [short(k) for k in known], n=1, cutoff=cutoff)
     return f"did you mean {near[0]!r}?" if near else otherwise
-
-
-def lines_of_the_user(tb) -> list[str]:
-    """Return the lines of a traceback that stand neither in this library nor in an installed one, ten at most."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    cell_of = getattr(getattr(shell, "compile", None), "format_code_name", lambda file: None)
-    libraries = (str(PurePath(__file__).parent), sysconfig.get_path("stdlib"))
-    own = [frame for frame in traceback.extract_tb(tb) if frame.line and not frame.filename.startswith(libraries)
-           and not {"site-packages", "dist-packages"} & set(PurePath(frame.filename).parts)]
-    return [f"{' '.join(cell_of(frame.filename) or ['File', frame.filename])}, line {frame.lineno}: {frame.line}"
-            for frame in own[-10:]]
 
 
 def some(values, limit: int = 5) -> str:

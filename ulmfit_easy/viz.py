@@ -5,13 +5,13 @@ import re
 import shutil
 import sys
 import textwrap
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import groupby, product
 
 from ulmfit_easy import terminal
 from ulmfit_easy.terminal import say
+from ulmfit_easy.user_code import warn_user
 
 CELL_LINES = 6  # lines of a terminal that one cell may take
 
@@ -162,8 +162,8 @@ def _font_with(letters: str) -> str | None:
         if has > most and "lastresort" not in path.lower():  # macOS's font of boxes
             best, most = path, has
     if most < len(letters):
-        warnings.warn("no installed font has all the letters of these class names: some are drawn as boxes. Fix: "
-                      "install the package fonts-nanum (Korean) or fonts-noto-cjk (Chinese, Japanese)", stacklevel=2)
+        warn_user("no installed font has all the letters of these class names: some are drawn as boxes. Fix: "
+                  "install the package fonts-nanum (Korean) or fonts-noto-cjk (Chinese, Japanese)")
     if best is None:
         return None
     font_manager.fontManager.addfont(best)

@@ -149,8 +149,9 @@ def test_a_cache_that_cannot_be_written_to_is_told_and_a_temporary_one_does(tmp_
     (tmp_path / "file").touch()
     monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "file" / "cache"))
     expected = build(cache_dir=tmp_path / "cache")[0]
-    with pytest.warns(UserWarning, match="^[^\n]*cannot be written to[^\n]*ULMFIT_EASY_CACHE$"):
+    with pytest.warns(UserWarning, match="^[^\n]*cannot be written to[^\n]*ULMFIT_EASY_CACHE$") as told:
         store = build()[0]
+    assert told[0].filename == __file__
     assert store.path.name == expected.path.name and store.count() == expected.count()
     path = store.path
     del store

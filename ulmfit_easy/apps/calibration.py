@@ -1,6 +1,5 @@
 """How sure to be: probabilities that are right as often as they say, and the threshold that a purpose needs."""
 
-import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.learner import inference
 from ulmfit_easy.learner.losses import BCELossFlat, activation_of, decodes_of
 from ulmfit_easy.learner.weights import model_file, weights_sha256
+from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.viz import plot_reliability
 
 COLDEST, HOTTEST = 1 / 20, 20.0  # temperatures beyond these say that the texts cannot tell
@@ -235,8 +235,8 @@ def best_temperature(logits: Tensor, targs: Tensor) -> float:
 
     low, high = 1 / HOTTEST, 1 / COLDEST
     if not len(z) or slope(low) >= 0 or slope(high) <= 0:
-        warnings.warn(f"these {len(z):,} texts cannot tell how sure to be: the model is right (or wrong) with nearly "
-                      "all of them; probabilities stay as they are. More texts would help", stacklevel=3)
+        warn_user(f"these {len(z):,} texts cannot tell how sure to be: the model is right (or wrong) with nearly "
+                  "all of them; probabilities stay as they are. More texts would help")
         return 1.0
     return 1 / brentq(slope, low, high)
 

@@ -2,7 +2,6 @@
 
 import math
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -13,6 +12,7 @@ import numpy as np
 from ulmfit_easy.data.languages import NAMES, language_name, other_language
 from ulmfit_easy.data.targets import twins
 from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.user_code import warn_user
 
 TOLD = 0.9  # of these texts hold the name of their own label: from here on it looks like a leak
 FAR = 10  # from 0: a mean that many steps of a usual rate do not reach
@@ -50,9 +50,9 @@ def warn_of_duplicates(keys: np.ndarray, train: np.ndarray, valid: np.ndarray, r
     """
     both = valid[np.isin(keys[valid], keys[train])]
     if len(both):
-        _warn(f"{len(both):,} validation texts are training texts too, rows {some(sorted(rows[both]), 3)}: "
-              "their scores tell nothing about new texts; drop the duplicates, or split so that they stay "
-              "together")
+        warn_user(f"{len(both):,} validation texts are training texts too, rows {some(sorted(rows[both]), 3)}: "
+                  "their scores tell nothing about new texts; drop the duplicates, or split so that they stay "
+                  "together")
     if labels is None:
         return
     first, torn = {}, []
@@ -60,8 +60,8 @@ def warn_of_duplicates(keys: np.ndarray, train: np.ndarray, valid: np.ndarray, r
         if first.setdefault(key, label) != label:
             torn.append(row)
     if torn:
-        _warn(f"{len(torn):,} texts have another label than an equal text before them, rows {some(torn, 3)}: "
-              "no model can get both right; check the labels")
+        warn_user(f"{len(torn):,} texts have another label than an equal text before them, rows {some(torn, 3)}: "
+                  "no model can get both right; check the labels")
 
 
 def warn_of_told_labels(texts: Sequence, labels: Sequence):
@@ -81,14 +81,14 @@ def warn_of_told_labels(texts: Sequence, labels: Sequence):
         return
     mixed = sum(any(words[name].search(text) for name in names - {label}) for text, label in pairs)
     if mixed < (1 - TOLD) * len(pairs):
-        _warn(f"{told:,} of the first {len(pairs):,} texts hold the name of their own label: is the "
-              "answer part of the text?")
+        warn_user(f"{told:,} of the first {len(pairs):,} texts hold the name of their own label: is the "
+                  "answer part of the text?")
 
 
 def warn_of_unequal(labels: Iterable):
     """Warn if the largest class has more than ten times the training texts of the smallest."""
     if what := unequal(Counter(labels)):
-        _warn(f"{what}. {UNEQUAL_ADVICE}")
+        warn_user(f"{what}. {UNEQUAL_ADVICE}")
 
 
 def unequal(counts: Counter) -> str:
@@ -107,8 +107,8 @@ def shown_share(rate: float) -> str:
 def warn_of_twins(classes: Sequence):
     """Warn of classes whose names are the same, blanks and letter case aside."""
     if groups := twins(classes):
-        _warn(f"labels that look alike: {some(map(repr, chain(*groups)))}; each is a class of its own. Give each class "
-              "one spelling")
+        warn_user(f"labels that look alike: {some(map(repr, chain(*groups)))}; each is a class of its own. Give "
+                  "each class one spelling")
 
 
 def warn_of_language(texts: Iterable, tokenizer):
@@ -121,15 +121,15 @@ def warn_of_language(texts: Iterable, tokenizer):
         seem, fix = f"{guess.capitalize()} letters", "lang= with the code of their language"
         if guess in NAMES:
             seem, fix = f"{NAMES[guess]}", f'lang="{guess}"'
-        _warn(f"the texts seem to be in {seem}, but are read as {language_name(lang)}: pass {fix}, and no pretrained "
-              "model of another language")
+        warn_user(f"the texts seem to be in {seem}, but are read as {language_name(lang)}: pass {fix}, and no "
+                  "pretrained model of another language")
 
 
 def warn_of_unknown(ids, rows: np.ndarray):
     """Warn where more than a fifth of the tokens are not in the vocabulary."""
     if (rate := ids.unk_rate(rows)) > UNKNOWN:
-        _warn(f"{rate:.0%} of the training tokens are not in the vocabulary: is it of this language and made "
-              "with this tokenizer? TextDataLoaders keep more words with a lower min_freq")
+        warn_user(f"{rate:.0%} of the training tokens are not in the vocabulary: is it of this language and made "
+                  "with this tokenizer? TextDataLoaders keep more words with a lower min_freq")
 
 
 def warn_of_far_targets(targets):
@@ -139,9 +139,5 @@ def warn_of_far_targets(targets):
     low, high, mean = float(targets.min()), float(targets.max()), float(targets.float().mean())
     if abs(mean) > FAR:
         room = (high - low or abs(high)) / 10
-        _warn(f"the numbers to predict have the mean {mean:,.6g}, but a new model begins near 0 and may never get "
-              f"there: pass y_range=({low - room:.6g}, {high + room:.6g})")
-
-
-def _warn(message: str):
-    warnings.warn(message, UserWarning, stacklevel=5)  # the line that called TextDataLoaders.from_...
+        warn_user(f"the numbers to predict have the mean {mean:,.6g}, but a new model begins near 0 and may never get "
+                  f"there: pass y_range=({low - room:.6g}, {high + room:.6g})")

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-import warnings
 from collections.abc import Callable, Iterable
 from itertools import islice, takewhile
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.errors import some
+from ulmfit_easy.user_code import warn_user
 
 HEAD = 1 << 16  # characters in which the form of a table is looked for
 SAMPLE = 20  # rows that must all have as many fields for a delimiter to be believed
@@ -71,9 +71,8 @@ def warn_of_quotes(df: pd.DataFrame, options: dict, misquoted: Callable[[], bool
     joined = [[isinstance(v, str) and "\n" in v and sep in v for v in df.iloc[:, i]] for i in range(df.shape[1])]
     rows = first + np.flatnonzero(np.any(joined, axis=0))
     if len(rows) and (sep == "\t" or misquoted()):
-        warnings.warn(f"line ends and {NAMES.get(sep, repr(sep))} between quotes, in rows {some(rows)}: if \" is an "
-                      "ordinary character here, lines were joined; pass quoting=csv.QUOTE_NONE",
-                      stacklevel=3)
+        warn_user(f"line ends and {NAMES.get(sep, repr(sep))} between quotes, in rows {some(rows)}: if \" is an "
+                  "ordinary character here, lines were joined; pass quoting=csv.QUOTE_NONE")
 
 
 def is_misquoted(lines: Iterable[str], delimiter: str) -> bool:

@@ -1,11 +1,11 @@
 """Folders of texts: which files are read, the class of each, and a word about the files that are left out."""
 
-import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ulmfit_easy.data.sources import get_text_files, walked
 from ulmfit_easy.errors import LabelError, TextError, some
+from ulmfit_easy.user_code import warn_user
 
 PARTS = ("train", "valid", "test", "val", "dev")  # what data sets call them
 
@@ -26,7 +26,7 @@ def folder_texts(path, folders: Sequence[str] | None = None, extensions: Sequenc
                         fix=f"check the folder; rename the files, if they hold plain text, to end in {extensions[0]}; "
                         "pass extensions=")
     if others:
-        warnings.warn(f"{told}, and were left out: {named}", stacklevel=3)
+        warn_user(f"{told}, and were left out: {named}")
     return files
 
 
@@ -58,6 +58,6 @@ def classes_of_files(path, files: Sequence[Path], parts: Collection[str] = ()) -
                          expected="a folder for each class", fix=f"name one of them, such as {Path(path) / 'train'}; "
                          "TextDataLoaders.from_folder(path, train=, valid=) reads two")
     if len(kept) < len(files):
-        warnings.warn(f"{len(files) - len(kept):,} texts in {path} are in no folder of a class, and were left out: "
-                      f"{loose}", stacklevel=3)
+        warn_user(f"{len(files) - len(kept):,} texts in {path} are in no folder of a class, and were left out: "
+                  f"{loose}")
     return taken, classes

@@ -1,7 +1,6 @@
 """Batches for a language model: the corpus as `bs` long streams that are read side by side."""
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor
 from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.order import EpochOrder
 from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.user_code import warn_user
 
 SHORT, SHORTEST = 0.05, 5  # the share of batches of half the length; tokens of the shortest; both with `bptt_jitter`
 
@@ -65,8 +65,8 @@ class LMDataLoader(EpochOrder):
                             expected="two or more, one to read and one to predict", fix="give more text")
         self.bs = bs
         if self.bs < bs and shuffle:
-            warnings.warn(f"{self.n_tokens:,} tokens are too few for {bs} rows of {seq_len} tokens: training with "
-                          f"bs={self.bs}", stacklevel=2)
+            warn_user(f"{self.n_tokens:,} tokens are too few for {bs} rows of {seq_len} tokens: training with "
+                      f"bs={self.bs}")
 
     @property
     def bs(self) -> int:

@@ -1,7 +1,6 @@
 """From tables and folders to loaders: source -> splitter -> text -> target, in one function for all."""
 
 import csv
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +40,7 @@ from ulmfit_easy.text.special import CLASSIC
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab, add_words, make_vocab
+from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.values import checked, each, name
 
 
@@ -196,8 +196,7 @@ class TextDataLoaders(DataLoaders):
         names = {"text_cols": column_names(text_series), "label_cols": column_names(series),
                  "label_delim": label_delim}
         if shared := set(names["text_cols"]) & set(names["label_cols"]):
-            warnings.warn(f"column {min(map(str, shared))!r} is both text and label; pass text_col= and "
-                          "label_col=", stacklevel=2)
+            warn_user(f"column {min(map(str, shared))!r} is both text and label; pass text_col= and label_col=")
         target, targets = NextToken, None
         if not is_lm:
             target, targets = read_labels(series, delim=label_delim, y_block=y_block, rows=kept)

@@ -1,7 +1,6 @@
 """Tables and folders of texts, read so that text stays text and nothing is lost without a word."""
 
 import os
-import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ulmfit_easy.data.tables import read_table as read_table
 from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import FileError, TextError, TrainingError, did_you_mean, some
 from ulmfit_easy.files import existing
+from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.values import plain
 
 
@@ -143,7 +143,7 @@ def accepted(table: pd.DataFrame, columns: Sequence[pd.Series]) -> np.ndarray | 
     if not len(rows):
         raise TextError("E104", received=f"{told} with the answer reject or ignore", expected="rows with accept",
                         fix="rename the column 'answer', if it means something else")
-    warnings.warn(f"{told} were left out: their answer is reject or ignore", stacklevel=3)
+    warn_user(f"{told} were left out: their answer is reject or ignore")
     return rows
 
 

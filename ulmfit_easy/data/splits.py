@@ -1,6 +1,5 @@
 """Functions that give splitters: functions from items to the rows to train on and to validate with."""
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import LabelError, TrainingError, some
+from ulmfit_easy.user_code import warn_user
 
 __all__ = ["ColSplitter", "EndSplitter", "FileSplitter", "FuncSplitter", "GrandparentSplitter", "IndexSplitter",
            "MaskSplitter", "RandomSplitter", "RandomSubsetSplitter", "StratifiedSplitter", "TrainTestSplitter"]
@@ -78,9 +78,8 @@ def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2,
         if len(items) < STRATIFY_BELOW or {labels[i] for i in train} != set(labels):
             train, valid = StratifiedSplitter(labels, valid_pct, seed_)(items)
         if once := [label for label, n in Counter(labels).items() if n == 1]:
-            warnings.warn(f"{len(once)} classes have one example each, which goes to training: "
-                          f"{some(f'{str(label):.30}' for label in once)}",
-                          stacklevel=2)
+            warn_user(f"{len(once)} classes have one example each, which goes to training: "
+                      f"{some(f'{str(label):.30}' for label in once)}")
         return train, valid
     return split
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from ulmfit_easy.data.look import Look
 from ulmfit_easy.decoding import decoded
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.extras import optional_package
+from ulmfit_easy.user_code import warn_user
 
 
 def read_table(path, *, encoding: str = "utf-8", header: int | str | None = "infer",
@@ -203,7 +203,7 @@ def _first_sheet(path, file) -> pd.DataFrame:
         raise FileError("E407", received=f"{path}, a workbook that openpyxl cannot read ({e})", expected="a workbook",
                         fix="save it as CSV (UTF-8)") from e
     if len(sheets) > 1:
-        warnings.warn(f"{path} has {len(sheets)} sheets ({some(sheets, 3)}): only the first is read", stacklevel=4)
+        warn_user(f"{path} has {len(sheets)} sheets ({some(sheets, 3)}): only the first is read")
     return next(iter(sheets.values())).fillna("")
 
 

@@ -5,13 +5,13 @@ has one event more, `cleanup_*`, which runs whatever happened inside: an error, 
 """
 
 import difflib
-import warnings
 import weakref
 from types import MethodType, SimpleNamespace
 
 from ulmfit_easy._fastcore import camel2snake
 from ulmfit_easy.absent import no_attribute
 from ulmfit_easy.errors import AbsentError, TrainingError, did_you_mean
+from ulmfit_easy.user_code import warn_user
 
 __all__ = ["Callback", "CancelBackwardException", "CancelBatchException", "CancelEpochException", "CancelFitException",
            "CancelStepException", "CancelTrainException", "CancelValidException", "event"]
@@ -97,8 +97,8 @@ class Callback:
         super().__init_subclass__(**kwargs)
         for name, value in vars(cls).items():
             if callable(value) and (near := _misspelt(name)):
-                warnings.warn(f"{cls.__name__}.{name}: training never calls it, for {name!r} is no event. Fix: rename "
-                              f"it {near!r}; let the name of a helper of your own begin with _.", stacklevel=2)
+                warn_user(f"{cls.__name__}.{name}: training never calls it, for {name!r} is no event. Fix: rename "
+                          f"it {near!r}; let the name of a helper of your own begin with _.")
 
     @property
     def learn(self):
@@ -132,8 +132,8 @@ class Callback:
 
     def __setattr__(self, attr, value):
         if self.learn is not None and attr in vars(self.learn) and attr not in vars(self):
-            warnings.warn(f"{type(self).__name__} sets its own {attr!r}, which hides the learner's and does not change "
-                          f"it. Fix: write self.learn.{attr} = ..., or choose another name.", stacklevel=2)
+            warn_user(f"{type(self).__name__} sets its own {attr!r}, which hides the learner's and does not change "
+                      f"it. Fix: write self.learn.{attr} = ..., or choose another name.")
         super().__setattr__(attr, value)
 
     def __call__(self, event: str):

@@ -2,7 +2,6 @@
 
 import copy
 import unicodedata
-import warnings
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -22,6 +21,7 @@ from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.learner.metric import as_metric
 from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.reprs import described
+from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.viz import escape, html_table
 
 
@@ -159,8 +159,8 @@ def warn_of_no_words(dl):
     itos, special = dl.prepare.vocab.itos, {*dl.prepare.vocab.specials.values()}
     if rows := [i for i, ids in enumerate(dl.ids.docs) if not any(_is_word(itos[j], special) for j in ids)]:
         texts = "a text" if len(rows) == 1 else f"{len(rows):,} texts"
-        warnings.warn(f"{texts} without a known word ({'row' if len(rows) == 1 else 'rows'} {some(rows)}): the "
-                      "prediction is no more than a guess", stacklevel=4)
+        warn_user(f"{texts} without a known word ({'row' if len(rows) == 1 else 'rows'} {some(rows)}): the "
+                  "prediction is no more than a guess")
 
 
 def _is_word(token: str, special: set[str]) -> bool:

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import warnings
 from collections import namedtuple
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from ulmfit_easy.learner.contexts import trying
 from ulmfit_easy.learner.events import CancelFitException, CancelValidException
 from ulmfit_easy.learner.schedule import ParamScheduler
 from ulmfit_easy.learner.turns import turn_to_fit
+from ulmfit_easy.user_code import warn_user
 
 
 def valley(lrs, losses) -> float:
@@ -126,8 +126,8 @@ def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100
     learn.recorder.lrs, learn.recorder.losses = lrs, losses
     first, last = num_it // 10, len(lrs) - 5
     if last - first < 2:  # too few points to leave any out
-        warnings.warn(f"[E504] lr_find made {len(lrs)} steps, too few for a curve: suggestions are rough. "
-                      "Fix: raise num_it; if the loss diverged, lower start_lr.", stacklevel=3)
+        warn_user(f"[E504] lr_find made {len(lrs)} steps, too few for a curve: suggestions are rough. "
+                  "Fix: raise num_it; if the loss diverged, lower start_lr.")
         first, last = 0, len(lrs)
     names = [getattr(f, "__name__", type(f).__name__) for f in suggest_funcs]
     SuggestedLRs = namedtuple("SuggestedLRs", names, rename=True)  # a lambda has no name: it is `_0`

@@ -1,7 +1,6 @@
 """Torch's optimizers over layer groups, each group with its own rate, momentum and decay."""
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from torch import nn
 from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.reprs import described
+from ulmfit_easy.user_code import warn_user
 
 NORMS = (nn.BatchNorm1d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -136,7 +136,7 @@ class Optimizer(TellsAbsent):
         """Train the groups from the n-th on (negative counts from the end); forget gradients and moments."""
         self.frozen_idx = n if n >= 0 else max(0, len(self.param_groups) + n)
         if self.frozen_idx >= len(self.param_groups):
-            warnings.warn(f"freeze_to({n}) freezes all {len(self.param_groups)} layer groups", stacklevel=3)
+            warn_user(f"freeze_to({n}) freezes all {len(self.param_groups)} layer groups")
         for i, group in enumerate(self.param_groups):
             for p in group:
                 p.requires_grad_(i >= self.frozen_idx or id(p) in self._always)

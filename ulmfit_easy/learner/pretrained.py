@@ -1,7 +1,6 @@
 """Pretrained language models: where their weights come from, and how a learner takes them over."""
 
 import re
-import warnings
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from ulmfit_easy.terminal import say
 from ulmfit_easy.text.special import FAKE
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.words import SpacyTokenizer
+from ulmfit_easy.user_code import warn_user
 
 NO_WEIGHTS = ("no pretrained weights were loaded, for the library has none that fit ({}): the model starts from random "
               "ones, and nothing was frozen. To start from some, pass pretrained= the folder of an exported language "
@@ -164,7 +164,7 @@ def start_from(learn, found: PretrainedLM | None, warn: bool = False):
         arch, config = get_arch(learn.settings["arch"]), learn.settings["model"]["config"]
         message = NO_WEIGHTS.format(misfit(arch, config, learn.dls.backwards, learn.dls.tokenizer.config()))
         if learn.settings["kind"] == "language_model":
-            warnings.warn(message, stacklevel=3)
+            warn_user(message)
         else:
             learn.warning = message
     return learn
@@ -209,8 +209,8 @@ def _tell(learn, vocab: Vocab, source):
     if (share := sum(count[word] for word in new) / max(1, count.total())) > UNKNOWN:
         lang = getattr(getattr(learn.dls.tokenizer, "tok", None), "lang", None)
         question = f"is it {language_name(lang)}" if lang else "is it of their language"
-        warnings.warn(f"{len(new):,} of the {len(count):,} different {unit} in your texts ({share:.0%} of all of them) "
-                      f"are unknown to this model: {question}?", stacklevel=4)
+        warn_user(f"{len(new):,} of the {len(count):,} different {unit} in your texts ({share:.0%} of all of them) "
+                  f"are unknown to this model: {question}?")
 
 
 def words_of(dls) -> Counter:

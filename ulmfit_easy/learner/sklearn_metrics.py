@@ -7,7 +7,6 @@ probabilities ignore it. All other arguments are scikit-learn's, with fastai's d
 """
 
 import math
-import warnings
 from collections.abc import Callable
 from inspect import Parameter, Signature
 
@@ -16,6 +15,7 @@ import numpy as np
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.metric import AccumMetric
 from ulmfit_easy.models.softmax import IGNORE
+from ulmfit_easy.user_code import warn_user
 
 __all__ = ["APScoreBinary", "APScoreMulti", "BalancedAccuracy", "BrierScore", "BrierScoreMulti", "CohenKappa",
            "F1Score", "F1ScoreMulti", "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard",
@@ -69,7 +69,7 @@ def sklearn_function(name: str) -> Callable:
         try:
             return getattr(metrics, name)(targs, preds, **kwargs)
         except ValueError as error:
-            warnings.warn(f"{name} cannot be computed here and is nan: {error}", stacklevel=2)
+            warn_user(f"{name} cannot be computed here and is nan: {error}")
             return math.nan
 
     func.__name__ = name

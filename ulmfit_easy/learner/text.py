@@ -1,6 +1,5 @@
 """Learners for text: a language model, a classifier, and how one passes on to the other what it has learned."""
 
-import warnings
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
@@ -41,6 +40,7 @@ from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
+from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.values import checked, plain
 
 __all__ = ["LMLearner", "TextLearner", "language_model_learner", "load_learner", "text_classifier_learner"]
@@ -69,7 +69,7 @@ class TextLearner(Learner):
     def fit(self, *args, **kwargs):
         """As `Learner.fit`; the first one warns if pretrained weights were asked for and none were loaded."""
         if self.warning:
-            warnings.warn(self.warning, stacklevel=2)
+            warn_user(self.warning)
             self.warning = None
         super().fit(*args, **kwargs)
         self.phases = [*self.phases, phase_of(self)]

@@ -1,7 +1,6 @@
 """Text from a language model, one step a token: sampled, or the likeliest that a beam search finds."""
 
 import heapq
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
@@ -14,6 +13,7 @@ from ulmfit_easy.models.encoder import Memory, needs_memory
 from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.models.language_model import LanguageModel
 from ulmfit_easy.models.softmax import LMOutput
+from ulmfit_easy.user_code import warn_user
 
 WINDOW = 4096  # tokens of a prompt that are read at once
 
@@ -146,7 +146,7 @@ def _filter(probs: Tensor, temperature: float = 1.0, min_p: float | None = None,
         enough = probs >= min_p  # (B, V)
         some = enough.any(1, keepdim=True)  # (B, 1)
         if not some.all():
-            warnings.warn(f"No token reaches min_p={min_p}: try a lower value.", stacklevel=5)
+            warn_user(f"No token reaches min_p={min_p}: try a lower value.")
         probs = probs.where(enough | ~some, 0)
     probs = (probs.log() / temperature).softmax(1)  # p ** (1 / temperature), safe at any temperature
     if top_k is not None:

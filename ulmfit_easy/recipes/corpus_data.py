@@ -1,7 +1,6 @@
 """The texts of a pretraining run, as batches."""
 
 import time
-import warnings
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab, make_vocab
+from ulmfit_easy.user_code import warn_user
 
 
 class CorpusData(NamedTuple):
@@ -74,7 +74,7 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     files = [(file.name, int(b - a), int(store.lengths[a:b].sum()))
              for file, a, b in zip(texts.files, ends, ends[1:], strict=False)]
     if plan.subword and len(vocab) < plan.subword:
-        warnings.warn(f"these texts gave {len(vocab):,} pieces, not {plan.subword:,}", stacklevel=2)
+        warn_user(f"these texts gave {len(vocab):,} pieces, not {plan.subword:,}")
     return CorpusData(dls, held_out, files, tuple({s.path.name: None for s in (store, valid_store)}))
 
 

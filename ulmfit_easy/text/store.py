@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import tempfile
-import warnings
 import weakref
 from array import array
 from collections import Counter, defaultdict
@@ -23,6 +22,7 @@ from ulmfit_easy.text.fingerprint import Undescribed
 from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer, fields_of
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.workers import encode
+from ulmfit_easy.user_code import warn_user
 
 BLOCK = 1 << 20  # tokens that are handled at once
 MEMBERS = ("tokens.bin", "offsets.npy", "lexicon.json")
@@ -86,9 +86,8 @@ class TokenStore:
         try:
             described = tokenizer.describe()
         except Undescribed as e:
-            warnings.warn(f"these tokens are not kept for the next run: {e}, which may change without a trace. Rules "
-                          "that use only functions and plain values are kept; cache_dir=False ends this warning",
-                          stacklevel=4)
+            warn_user(f"these tokens are not kept for the next run: {e}, which may change without a trace. Rules "
+                      "that use only functions and plain values are kept; cache_dir=False ends this warning")
             return cls._temporary("store", texts, tokenizer, progress, n_workers, sha256)
         from filelock import FileLock
 
@@ -100,8 +99,8 @@ class TokenStore:
         except FileError:
             if cache_dir is not None:
                 raise
-            warnings.warn(f"the cache {folder.parent} cannot be written to, so these tokens are kept in a temporary "
-                          "folder: name another place for the cache in ULMFIT_EASY_CACHE", stacklevel=2)
+            warn_user(f"the cache {folder.parent} cannot be written to, so these tokens are kept in a temporary "
+                      "folder: name another place for the cache in ULMFIT_EASY_CACHE")
             return cls._temporary(name, texts, tokenizer, progress, n_workers, digest)
         with FileLock(folder.with_suffix(".lock")):  # two processes: one builds, the other waits and opens
             clear_left(folder.parent, re.escape(name))  # of a build that was killed
@@ -290,6 +289,6 @@ def _intact(folder):
         for name, member in _members(folder).items():
             files.check_sha256(folder / name, member["sha256"])
     except OSError as e:
-        warnings.warn(f"the token cache {folder} is damaged and will be built again: {e}", stacklevel=3)
+        warn_user(f"the token cache {folder} is damaged and will be built again: {e}")
         return False
     return True

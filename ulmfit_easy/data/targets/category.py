@@ -1,6 +1,5 @@
 """One class for each text."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels, unpacked
 from ulmfit_easy.data.targets.target import Target
 from ulmfit_easy.errors import LabelError, some
 from ulmfit_easy.reprs import with_settings
+from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.values import names
 
 
@@ -91,8 +91,8 @@ class CategoryTarget(Target):
         if new and unseen is None:
             raise self._unseen(labels, new, range(len(labels)) if rows is None else rows, argument)
         if new:
-            warnings.warn(f"labels {some(map(repr, in_order(new)))} are none of the classes; their rows "
-                          "count as wrong", stacklevel=3)
+            warn_user(f"labels {some(map(repr, in_order(new)))} are none of the classes; their rows "
+                      "count as wrong")
         return np.array([self.o2i.get(label, unseen) for label in labels], dtype=np.int64)
 
     def _unseen(self, labels, new, rows, argument):

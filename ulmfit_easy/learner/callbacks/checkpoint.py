@@ -4,7 +4,6 @@ import json
 import signal
 import threading
 import time
-import warnings
 from collections import Counter
 from contextlib import suppress
 from functools import partial
@@ -31,6 +30,7 @@ from ulmfit_easy.learner.training_state import (
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.places import Hold, clear_left, file_place
 from ulmfit_easy.terminal import say
+from ulmfit_easy.user_code import warn_user
 
 HYPERS = {"lr", "wd"}  # what a fit sets before it begins
 
@@ -182,8 +182,8 @@ class CheckpointCallback(Callback):
             self._tell("changed for the rest of this fit: " + "; ".join(
                 _change(name, before.get(name), value) for name, value in self.changed.items()))
         if metadata["torch"] != torch.__version__:
-            warnings.warn(f"{self._file()} was written with torch {metadata['torch']}, and this is torch "
-                          f"{torch.__version__}: the fit goes on, but may not end the same to the bit", stacklevel=2)
+            warn_user(f"{self._file()} was written with torch {metadata['torch']}, and this is torch "
+                      f"{torch.__version__}: the fit goes on, but may not end the same to the bit")
         return state
 
     def _keep_precision(self, there: dict):

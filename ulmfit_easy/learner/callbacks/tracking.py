@@ -1,7 +1,6 @@
 """Callbacks that follow one column of the table: save the best weights, stop early, lower the rate."""
 
 import math
-import warnings
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from ulmfit_easy.learner import weights
 from ulmfit_easy.learner.events import Callback, CancelFitException
 from ulmfit_easy.learner.metric import name_of
 from ulmfit_easy.terminal import say
+from ulmfit_easy.user_code import warn_user
 
 __all__ = ["EarlyStoppingCallback", "ReduceLROnPlateau", "SaveModelCallback", "TrackerCallback"]
 
@@ -116,9 +116,9 @@ class SaveModelCallback(TrackerCallback):
             try:
                 weights.load(self.learn, self.fname, with_opt=self.with_opt, sha256=self.last_saved)
             except FileError:
-                warnings.warn(f"{weights.model_file(self.learn, self.fname)} is not what this fit saved: the best "
-                              "weights are not loaded, and those of the last epoch stay. Give each fit an fname= of "
-                              "its own", stacklevel=2)
+                warn_user(f"{weights.model_file(self.learn, self.fname)} is not what this fit saved: the best "
+                          "weights are not loaded, and those of the last epoch stay. Give each fit an fname= of "
+                          "its own")
             self.last_saved = None  # a fit that is over, asked to resume, need not load what may be another's by then
 
 

@@ -1,6 +1,5 @@
 """Callbacks that change how a step is made: modes, clipping, accumulation, precision."""
 
-import warnings
 from dataclasses import replace
 
 import torch
@@ -11,6 +10,7 @@ from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import Callback, CancelBatchException, CancelTrainException, CancelValidException
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.models.softmax import LMOutput
+from ulmfit_easy.user_code import warn_user
 
 __all__ = ["BnFreeze", "GradientAccumulation", "GradientClip", "MixedPrecision", "ShortEpochCallback", "SkipToEpoch",
            "TrainEvalCallback"]
@@ -183,7 +183,7 @@ class MixedPrecision(Callback):
         device, bf16 = self.dls.device.type, self.precision == "bf16"
         on, self.run_valid = bf16 or device != "cpu", device != "cpu"
         if not on:
-            warnings.warn("float16 needs a GPU: going on in float32; learn.to_bf16() works on a CPU", stacklevel=2)
+            warn_user("float16 needs a GPU: going on in float32; learn.to_bf16() works on a CPU")
         self.autocast = torch.autocast(device, torch.bfloat16 if bf16 or not on else torch.float16, enabled=on)
         self.scaler = torch.amp.GradScaler(device) if on and not bf16 else None
         if self.learn.opt is not None:  # None before the first fit

@@ -1,0 +1,33 @@
+"""The lines of the user's own code, for tracebacks and warnings."""
+
+import sys
+import sysconfig
+import traceback
+import warnings
+from pathlib import PurePath
+
+LIBRARIES = PurePath(__file__).parent, PurePath(sysconfig.get_path("stdlib"))
+
+
+def is_library(file: str) -> bool:
+    """Tell if a source file belongs to this library, to an installed one, or to Python."""
+    path = PurePath(file)
+    return (file.startswith("<frozen ") or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+            or any(path.is_relative_to(folder) for folder in LIBRARIES))
+
+
+def lines_of_the_user(tb) -> list[str]:
+    """Return the last ten lines of a traceback that no library has, each with its file or notebook cell."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    cell_of = getattr(getattr(shell, "compile", None), "format_code_name", lambda file: None)
+    own = [frame for frame in traceback.extract_tb(tb) if frame.line and not is_library(frame.filename)]
+    return [f"{' '.join(cell_of(frame.filename) or ['File', frame.filename])}, line {frame.lineno}: {frame.line}"
+            for frame in own[-10:]]
+
+
+def warn_user(message: str):
+    """Show a warning at the innermost line that no library has: the one that the user can change."""
+    frame, stacklevel = sys._getframe(1), 2
+    while frame is not None and is_library(frame.f_code.co_filename):
+        frame, stacklevel = frame.f_back, stacklevel + 1
+    warnings.warn(message, stacklevel=stacklevel)
