@@ -6,6 +6,8 @@ import torch
 from ulmfit_easy.all import AWD_LSTM, TextDataLoaders, language_model_learner, text_classifier_learner, toy_reviews
 from ulmfit_easy.apps.export import inference_module
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.models.heads.head import Head
+from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 
 TINY = dict(emb_sz=8, n_hid=12, n_layers=2)
 DF = toy_reviews(60, seed=0)
@@ -44,6 +46,7 @@ def test_torch_exports_it_for_any_number_of_rows(learn, tmp_path):
     for n in (6, 3, 1):
         expected = module(ids[:n], lengths[:n])
         assert torch.allclose(again(ids[:n], lengths[:n]), expected, atol=1e-6)
+    assert Head.known["PoolingLinearClassifier"] is PoolingLinearClassifier  # torch makes classes of this name
 
 
 def test_a_language_model_is_e506(learn, tmp_path):

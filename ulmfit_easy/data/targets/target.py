@@ -7,7 +7,7 @@ import numpy as np
 from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.errors import LabelError, some
 
-TARGETS: dict[str, type["Target"]] = {}  # by task; every subclass enters itself
+TARGETS: dict[str, type["Target"]] = {}  # by task; a subclass with a `task` of its own enters itself
 
 
 class Target:
@@ -29,8 +29,9 @@ class Target:
     blank = None  # the text of a label that counts as missing, besides None and NaN
 
     def __init_subclass__(cls):
-        cls.kind = cls.__dict__.get("kind", cls.task)
-        TARGETS[cls.task] = cls
+        if "task" in vars(cls):
+            cls.kind = vars(cls).get("kind", cls.task)
+            TARGETS[cls.task] = cls
 
     @classmethod
     def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block, rows) -> list:

@@ -15,12 +15,13 @@ class Head(nn.Module):
         pool_words: True if it reads the tokens' own rows, `read.embedded`, too.
     """
 
-    known: ClassVar[dict[str, type["Head"]]] = {}  # by name, for saved models
+    known: ClassVar[dict[str, type["Head"]]] = {}  # those with an `over` of their own, by name, for saved models
     pool_words = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        Head.known[cls.__name__] = cls
+        if "over" in vars(cls):  # torch.export makes subclasses of the same name, which have none
+            Head.known[cls.__name__] = cls
 
     @classmethod
     def over(cls, encoder: Encoder, n_out: int, output_p: float) -> "Head":
