@@ -222,12 +222,12 @@ def test_reading_a_text_in_one_window_gives_the_classifiers_answer_with_a_gradie
     learn.model.eval()
     ids = torch.randint(9, 30, (2, 34))  # four windows of 10
     lengths = torch.tensor([34, 34])
-    reader = learn.model[0].whole()
-    logits = learn.head(reader(ids, lengths))
+    whole = learn.model.whole()
+    logits = whole(ids, lengths).logits
     torch.testing.assert_close(logits, learn.model(ids, lengths).logits, atol=1e-5, rtol=1e-4)
     embedded = []
     learn.encoder.embedding.register_forward_hook(lambda m, i, out: embedded.append(out) or out.retain_grad())
-    learn.head(reader(ids, lengths))[:, 0].sum().backward()
+    whole(ids, lengths).logits[:, 0].sum().backward()
     assert (embedded[0].grad.abs().sum(2) > 0).all()  # (2, 34)
 
 

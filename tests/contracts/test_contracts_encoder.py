@@ -20,11 +20,11 @@ from ulmfit_easy.all import (
     toy_reviews,
 )
 from ulmfit_easy.apps.export import InferenceModule
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner.score import score_ids
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
-from ulmfit_easy.models.encoder import Memory, text_split
+from ulmfit_easy.models.encoder import Encoder, Memory, text_split
 from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.models.language_model import LanguageModel, get_language_model
 from ulmfit_easy.models.softmax import LMDecoder
@@ -135,7 +135,7 @@ def test_a_classifier_says_the_same_for_any_seq_len(arch):
 @every
 def test_a_classifier_read_whole_says_the_same(arch):
     model, (ids, lengths) = classifier(arch, max_len=14), texts(31, 1, 8, 40)
-    close(InferenceModule(model, torch.nn.Identity())(ids, lengths), model(ids, lengths).logits, atol=1e-5, rtol=1e-4)
+    close(model.whole()(ids, lengths).logits, model(ids, lengths).logits, atol=1e-5, rtol=1e-4)
 
 
 @every
@@ -263,6 +263,13 @@ def test_a_model_is_loaded_as_it_was_saved(arch, tmp_path):
         learn.save("weights")
         other = learn.load("weights")
         assert torch.equal(evaluated(other.model)(*batch).raw, ours)
+
+
+def test_a_model_of_an_encoder_that_is_not_known_says_to_import_it(tmp_path, monkeypatch):
+    folder = text_learner(Transformer, path=tmp_path).export()
+    monkeypatch.delitem(Encoder.known, "transformer")
+    with pytest.raises(FileError, match=r"E401.*'Transformer'.*first import the file that defines it"):
+        load_learner(folder)
 
 
 @streaming

@@ -16,10 +16,10 @@ class InferenceModule(nn.Module):
 
     def __init__(self, model: TextClassifier, activation):
         super().__init__()
-        self.reader, self.head, self.activation = model[0].whole(), model.head, activation
+        self.model, self.activation = model.whole(), activation
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        return self.activation(self.head(self.reader(ids, lengths)))
+        return self.activation(self.model(ids, lengths).logits)
 
 
 def inference_module(learn) -> InferenceModule:

@@ -29,10 +29,10 @@ def integrated_gradients(learn, model, ids: np.ndarray, score: Callable, first: 
         ids, unknown = ids[::-1], unknown[::-1]
     pair = np.stack([ids, unknown]).astype(np.int64)  # (2, T)
     text, start = torch.from_numpy(pair).to(learn.dls.device).split(1)  # (1, T) twice
-    reader = model[0].whole()  # a classifier cuts gradients between its windows
+    whole = model.whole()  # a classifier cuts gradients between its windows
 
     def answer(ids: Tensor) -> Tensor:  # (B, T) -> (B,)
-        return score(model.head(reader(ids, ids.new_full((len(ids),), ids.shape[1]))))
+        return score(whole(ids, ids.new_full((len(ids),), ids.shape[1])).logits)
 
     gradients = captum.LayerIntegratedGradients(answer, model.encoder.embedding)
     shares = gradients.attribute(text, start, n_steps=n_steps, internal_batch_size=bs)  # (1, T, E)

@@ -41,6 +41,11 @@ class TextClassifier(Headed):
         read = self[0](ids, lengths)
         return ClassifierOutput(self[1](read), read.raw, read.mask)
 
+    def whole(self) -> "TextClassifier":
+        """Return a classifier of the same weights and answers that reads each text in one go: gradients reach all."""
+        reader = self[0]
+        return TextClassifier(Whole(reader.seq_len, reader.module, reader.max_len), self.head)
+
 
 def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, seq_len: int = 72,
                         config: dict | None = None, drop_mult: float = 1.0, lin_ftrs: list[int] | None = None,

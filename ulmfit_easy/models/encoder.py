@@ -100,6 +100,8 @@ class Encoder(nn.Module):
 class Headed(nn.Sequential):
     """An encoder (child `0`, which may be inside a reader) under a decoder or a head (child `1`)."""
 
+    decodes: ClassVar[bool] = False  # True if child 1 has a row for each word, as the embedding has
+
     @property
     def encoder(self) -> Encoder:
         """The encoder: what a language model and a classifier share."""
@@ -114,12 +116,12 @@ class Headed(nn.Sequential):
 def text_split(model: Headed) -> Groups:
     """Return the layer groups of an encoder under a decoder or a head, input side first, each parameter once.
 
-    A decoder has a row for each word, as the embedding has: both are one group, the last to change and the first to
-    train. For a classifier the groups are those of the encoder, and the head.
+    A decoder and the embedding are one group, which trains first. For a classifier the groups are those of the
+    encoder, and the head.
     """
     words, *layers = model.encoder.groups()
     head, seen = list(model.head.parameters()), set()
-    groups = [*layers, [*words, *head]] if hasattr(model.head, "decoder") else [words, *layers, head]
+    groups = [*layers, [*words, *head]] if model.decodes else [words, *layers, head]
     return [[p for p in group if not (p in seen or seen.add(p))] for group in groups]
 
 

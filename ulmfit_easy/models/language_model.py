@@ -16,6 +16,8 @@ class LanguageModel(Headed):
     `model(ids, memory=None)` gives an `LMOutput` for ids (B, T); pass its `memory` to go on from there.
     """
 
+    decodes = True
+
     def __init__(self, encoder: Encoder, decoder: LMDecoder):
         super().__init__(encoder, decoder)
 

@@ -58,10 +58,6 @@ class Whole(nn.Module):
         output = self.module(ids, lengths.clamp_min(1))  # an empty row reads one padding token, which is not kept
         return Read(output.raw, ~kept(lengths, ids.shape[1], self.seq_len, self.max_len), output.embedded)
 
-    def whole(self) -> "Whole":
-        """Return a reader that keeps the same tokens and reads each text in one go: gradients reach all of it."""
-        return Whole(self.seq_len, self.module, self.max_len)
-
 
 class Windows(Whole):
     """Reads texts of any length in windows of `seq_len` tokens (BPT3C), with an encoder that streams.
