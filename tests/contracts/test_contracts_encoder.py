@@ -1,5 +1,7 @@
 """What every encoder promises. One of yours is done when it passes: add it, with sizes for a test, to `SIZES`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -142,7 +144,14 @@ def test_a_classifier_read_whole_says_the_same(arch):
 def test_only_the_last_max_len_tokens_are_judged(arch):
     mask = classifier(arch, 7, max_len=14)(*texts(31, 8)).mask
     n_kept = (~mask).sum(1).tolist()
-    assert n_kept == [10, 8] if arch.streams else [14, 8]
+    assert n_kept == ([10, 8] if arch.streams else [14, 8])
+
+
+def test_an_empty_text_is_read_as_one_token_of_padding():
+    model, seen = classifier(Neighbours), []
+    model.encoder.register_forward_pre_hook(lambda module, args: seen.append(args[1].tolist()))
+    model(*texts(3, 0))
+    assert seen == [[3, 1]]
 
 
 @pytest.mark.slow
@@ -203,10 +212,21 @@ def test_a_text_is_continued_as_if_read_anew_for_each_token(arch, monkeypatch):
 
 
 @streaming
+def test_the_texts_of_a_beam_come_in_the_order_of_their_likelihood(arch):
+    model, prompt = language_model(arch), [12, 20, 9, 11]
+    likelihoods = []
+    for added in generate(model, prompt, 4, beam=6, num_samples=6):
+        logp = model(torch.tensor([prompt + added])).logits()[0, len(prompt) - 1:-1].log_softmax(1)
+        likelihoods.append(logp[range(4), added].sum().item())
+    assert likelihoods == sorted(likelihoods, reverse=True) and likelihoods[0] > likelihoods[-1]
+
+
+@streaming
 def test_a_score_is_the_same_for_any_seq_len(arch):
     learn, docs = lm_learner(arch), [np.arange(9, 9 + n) for n in (19, 2, 7)]
     found = []
-    for learn.dls.train.seq_len in (1, 6, 50):
+    for seq_len in (1, 6, 50):
+        learn.dls.prepare = replace(learn.dls.prepare, seq_len=seq_len)
         found.append([score.logprob for score in score_ids(learn, docs)])
     assert found[1] == pytest.approx(found[0], rel=1e-5) and found[2] == pytest.approx(found[0], rel=1e-5)
 
