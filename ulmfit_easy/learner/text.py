@@ -12,7 +12,7 @@ from ulmfit_easy.data.balance import loss_weights
 from ulmfit_easy.data.checks import shown_share, warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, refuse_unknown
-from ulmfit_easy.learner import score
+from ulmfit_easy.learner import score, writing
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
@@ -29,7 +29,6 @@ from ulmfit_easy.learner.pretrained import (
 from ulmfit_easy.learner.record import phase_of, record_of
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.weights import model_file
-from ulmfit_easy.learner.writing import write
 from ulmfit_easy.models import classifier, language_model
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
@@ -191,22 +190,7 @@ class LMLearner(TextLearner):
             self.told_unknown = True
         super().fit(*args, **kwargs)
 
-    def predict(self, text, n_words=1, no_unk=True, temperature=1.0, min_p=None, no_bar=False, decoder=None,
-                only_last_word=False, *, top_k=None, top_p=None, seed=None, num_samples=None, stop=(),
-                beam=None) -> str | list:
-        """`text` and up to `n_words` words after it (before it, for a backwards model); O(n), see `generate`.
-
-        A list of texts gives a list; with `num_samples` there is a list of so many for each. `stop` is a token, or
-        some, at which a text ends; `beam` looks for the likeliest text instead of sampling one. `decoder` makes a
-        string of the tokens, by default the tokenizer's `detokenize`. `no_bar` and `only_last_word` are taken for
-        fastai's signature: there is no bar, and each word is one step with all of the text before it in the state.
-        """
-        return write(self, text, n_words, no_unk, decoder, stop, num_samples, temperature=temperature, min_p=min_p,
-                     top_k=top_k, top_p=top_p, seed=seed, beam=beam)
-
-    def logprob(self, texts, bs=64):
-        """The log-probability and the perplexity of each text, as `TextScore`; streaming, see `score.logprob`."""
-        return score.logprob(self, texts, bs)
+    predict, logprob = writing.predict, score.logprob
 
 
 def _check_data(dls, backwards, is_lm):

@@ -7,14 +7,26 @@ from ulmfit_easy.models.generate import generate
 from ulmfit_easy.text.special import FAKE
 
 
-def write(learn, text, n_words: int, no_unk: bool = True, decoder=None, stop: str | Collection[str] = (),
-          num_samples: int | None = None, **options):
-    """See `LMLearner.predict`; `options` are those of `generate`."""
+def predict(learn, text, n_words=1, no_unk=True, temperature=1.0, min_p=None, no_bar=False, decoder=None,
+            only_last_word=False, *, top_k=None, top_p=None, seed=None, num_samples=None,
+            stop: str | Collection[str] = (), beam=None) -> str | list:
+    """`text` and up to `n_words` words after it (before it, for a backwards model); O(n), see `generate`.
+
+    A list of texts gives a list; with `num_samples` there is a list of so many for each.
+
+    Args:
+        temperature, min_p, top_k, top_p, seed, beam: as for `generate`; `beam` looks for the likeliest text.
+        no_unk: never write an unknown word.
+        decoder: makes a string of the tokens, by default the tokenizer's `detokenize`.
+        stop: a token, or several, at which a text ends.
+        no_bar, only_last_word: Ignored; kept for fastai compatibility.
+    """
     vocab, (texts, alone) = learn.dls.text_vocab, learn.dls.given(text)
     prompts = [_prompt(tokens, learn) for tokens in learn.dls.tokenizer.pipe(texts)]
     never = {vocab.specials["pad"], FAKE} | ({vocab.specials["unk"]} if no_unk else set())
     added = generate(learn.model, prompts, n_words, banned=[i for i, token in enumerate(vocab) if token in never],
-                     stop=_stop_ids(stop, vocab), num_samples=num_samples or 1, **options)
+                     stop=_stop_ids(stop, vocab), num_samples=num_samples or 1, temperature=temperature, min_p=min_p,
+                     top_k=top_k, top_p=top_p, seed=seed, beam=beam)
     decoder = decoder or learn.dls.tokenizer.detokenize
 
     def whole(prompt, new):
