@@ -1,4 +1,4 @@
-"""Cleanup that Ctrl-C cannot skip, and silence that ends with its block."""
+"""Cleanup that Ctrl-C cannot skip, and a block without warnings."""
 
 import threading
 import warnings
@@ -12,7 +12,7 @@ def surely(body: Callable, steps: Callable[[], list[tuple]]):
     All of them run, even if the body or another step fails. A step that Ctrl-C interrupts runs again from its start,
     so it must do no harm twice. Change nothing outside the body: then Ctrl-C at any moment leaves nothing changed.
 
-    A `with` block gives less: Ctrl-C may come when its `__exit__` has begun and has done nothing yet.
+    A `with` block, such as `ending_with`, gives less: Ctrl-C may come before the first line of its `__exit__`.
     """
     done: list = []
     try:
@@ -22,6 +22,18 @@ def surely(body: Callable, steps: Callable[[], list[tuple]]):
             _undo(steps, done)
     finally:
         _undo(steps, done)  # what a Ctrl-C in the lines above has left
+
+
+@contextmanager
+def ending_with(step: Callable[[], None]):
+    """Run `step()` at the end of a `with` block, and again if Ctrl-C came in between: twice must do no harm."""
+    try:
+        try:
+            yield
+        finally:
+            step()
+    finally:
+        step()
 
 
 def _undo(steps, done: list):

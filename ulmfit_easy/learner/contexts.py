@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import torch
 
@@ -77,9 +77,7 @@ def no_logging(learn):
 @contextmanager
 def validation_context(learn, cbs=None, inner: bool = False):
     """The quiet learner, with more callbacks, for the length of a `with` block; `inner` is as in `get_preds`."""
-    with ExitStack() as stack:
-        stack.enter_context(no_logging(learn))
-        stack.enter_context(added_cbs(learn, cbs))
+    with no_logging(learn), added_cbs(learn, cbs):
         yield learn
 
 

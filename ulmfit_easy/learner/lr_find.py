@@ -3,7 +3,7 @@
 import copy
 import math
 from collections import namedtuple
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +17,6 @@ from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.contexts import trying
 from ulmfit_easy.learner.events import CancelFitException, CancelValidException
 from ulmfit_easy.learner.schedule import ParamScheduler
-from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.user_code import warn_user
 
 
@@ -95,7 +94,7 @@ class LRFinder(ParamScheduler):
 
 def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True,
             show_plot: bool = True, suggest_funcs=valley):
-    """Try rising rates and suggest some; weights, optimizer and random state are as before afterwards.
+    """Try rising rates and suggest some. Then put weights, optimizer and random state back.
 
     Suggestions look at the points from `num_it // 10` on, without the last five. If few are left (few steps, or a loss
     that soon was NaN), `lr_find` warns and looks at all of them. If none is left, it suggests `start_lr`.
@@ -111,15 +110,13 @@ def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100
     if not 0 < start_lr < end_lr < math.inf or num_it < 2:
         raise TrainingError("E502", received=f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it}",
                             expected="0 < start_lr < end_lr and at least 2 steps", fix="use the defaults first")
-    put_back: list = []
 
     def look():
-        put_back.append(_restorer(learn))
         learn.remove_cbs([cb for cb in learn.cbs if not cb.in_lr_find])
         finder = LRFinder(start_lr, end_lr, num_it, stop_div)
         learn.fit(num_it // max(1, len(learn.dls.train)) + 1, cbs=[finder, ProgressCallback(table=False)])
 
-    trying(learn, look, (lambda: [undo() for undo in put_back],))
+    on_trial(learn, look)
     lrs, losses = learn.recorder.lrs, learn.recorder.losses
     finite = next((i for i, v in enumerate(losses) if not math.isfinite(v)), len(losses))
     lrs, losses = lrs[:finite], losses[:finite]
@@ -138,32 +135,30 @@ def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100
     return found
 
 
-@contextmanager
-def restored(learn):
-    """Whatever happens in the block: weights, optimizer, loaders and random state are as before, to the bit."""
-    with turn_to_fit():
-        put_back = _restorer(learn)
-        try:
-            try:
-                yield
-            finally:
-                put_back()
-        finally:
-            put_back()  # a Ctrl-C may have broken into the lines above
+def on_trial(learn, body: Callable):
+    """Return what `body()` returns, which trains. Then put the learner back, bit for bit, even after an error.
+
+    That is: weights, optimizer, loaders, callbacks, metrics, `verbose` and random state.
+    """
+    restorers: list = []
+
+    def run():
+        restorers.append(_restorer(learn))
+        return body()
+
+    return trying(learn, run, (lambda: [put_back() for put_back in restorers],))
 
 
-def _restorer(learn):
-    """A function that gives weights, optimizer, loaders and random state the values that they have now."""
+def _restorer(learn) -> Callable[[], None]:
+    """Return a function that gives weights, optimizer, loaders and random state the values that they have now."""
     weights = {k: v.detach().clone() for k, v in learn.model.state_dict().items()}
-    opt, done = learn.opt, []
+    opt = learn.opt
     opt_state = None if opt is None else copy.deepcopy(opt.state_dict())
     loader = learn.dls.train
     loader_state = copy.deepcopy(loader.state_dict()) if hasattr(loader, "state_dict") else None
     was_training, rng, phases = learn.model.training, random_state(), getattr(learn, "phases", None)
 
     def put_back():
-        if done:
-            return
         learn.model.load_state_dict(weights)
         learn.model.train(was_training)
         learn.opt, learn.phases = opt, phases
@@ -172,6 +167,5 @@ def _restorer(learn):
         if loader_state is not None:
             loader.load_state_dict(loader_state)
         set_random_state(rng)
-        done.append(True)
 
     return put_back

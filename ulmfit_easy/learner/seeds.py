@@ -1,4 +1,4 @@
-"""Random numbers that can be had again."""
+"""Seeds: the same random numbers again."""
 
 import random
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from ulmfit_easy.cleanup import ending_with
 from ulmfit_easy.data.random_state import checked_seed, random_state, set_random_state
 from ulmfit_easy.learner.turns import turn_to_fit
 
@@ -22,13 +23,14 @@ def set_seed(s: int, reproducible: bool = False):
 
 @contextmanager
 def no_random(seed: int = 42, reproducible: bool = True):
-    """Random numbers from `seed` for the length of a block; after it they go on as if there had been none.
+    """Draw random numbers from `seed` in a `with` block. After it they continue as if the block had drawn none.
 
     All threads share Python's, numpy's and torch's generators. So the fits and the blocks of other threads wait for
     the end of this one: what is built and trained in such a block is the same, alone or beside other threads.
 
     Args:
-        reproducible: also a deterministic cuDNN for the length of the block.
+        seed: any integer; default 42.
+        reproducible: also make cuDNN deterministic in the block; default True.
     """
     cudnn = torch.backends.cudnn
     with turn_to_fit():
@@ -38,11 +40,6 @@ def no_random(seed: int = 42, reproducible: bool = True):
             set_random_state(before)
             cudnn.deterministic, cudnn.benchmark = flags
 
-        try:
-            try:
-                set_seed(seed, reproducible)
-                yield
-            finally:
-                put_back()
-        finally:
-            put_back()  # a Ctrl-C may have broken into the lines above
+        with ending_with(put_back):
+            set_seed(seed, reproducible)
+            yield

@@ -5,13 +5,14 @@ import threading
 import time
 from contextlib import contextmanager
 
+from ulmfit_easy.cleanup import ending_with
 from ulmfit_easy.errors import TrainingError
 
 
 class Turn:
-    """What one thread has at a time; a thread that has it already goes on in it.
+    """A lock that one thread holds at a time, and may take again while it holds it.
 
-    A copy is another thing, which nobody has, as is that of a forked process.
+    Nobody holds a copy of it, nor the one in a forked process.
     """
 
     def __init__(self):
@@ -22,11 +23,18 @@ class Turn:
 
     @property
     def is_mine(self) -> bool:
-        """Whether this thread has it."""
+        """True if this thread holds it."""
         return self.held.get("by") == _me()
 
     def take(self, training: bool = False):
-        """Wait until no other thread has it; E506 if the other one has it to train."""
+        """Wait until no other thread holds it, then hold it.
+
+        Args:
+            training: True if this thread is going to train; then others are refused instead of waiting.
+
+        Raises:
+            TrainingError: E506 if another thread holds it to train.
+        """
         me = _me()
         while (holder := self.held.setdefault("by", me)) != me:  # one step, in which no other thread can come between
             if holder[0] != me[0]:
@@ -40,7 +48,7 @@ class Turn:
         self.held["training"] = training
 
     def give(self):
-        """Let others have it, if this thread has it."""
+        """Let others take it, if this thread holds it."""
         if self.is_mine:
             self.held.clear()
 
@@ -54,15 +62,10 @@ FITS = Turn()  # fits of one process take turns: they share its random numbers
 
 @contextmanager
 def turn_to_fit():
-    """No other thread draws random numbers for a fit inside."""
+    """Let no other thread train, or draw random numbers for a fit, in a `with` block."""
     if FITS.is_mine:
         yield
         return
-    try:
-        try:
-            FITS.take()
-            yield
-        finally:
-            FITS.give()
-    finally:
-        FITS.give()  # a Ctrl-C may have broken into the line above
+    with ending_with(FITS.give):
+        FITS.take()
+        yield

@@ -1,8 +1,7 @@
-"""How long stages 2 and 3 will take on this machine."""
+"""Estimate how long stages 2 and 3 take on this machine."""
 
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.learner.contexts import replaced
-from ulmfit_easy.learner.lr_find import restored
+from ulmfit_easy.learner.lr_find import on_trial
 from ulmfit_easy.recipes.classify import new_classifier
 from ulmfit_easy.recipes.monitor import step_seconds
 from ulmfit_easy.recipes.presets import Phase, get_preset
@@ -23,9 +22,13 @@ def estimated_seconds(lm, lm_phases: tuple[Phase, ...], dls, preset="laptop") ->
     """
     p = get_preset(preset)
     typical = DataLoaders(dls.train.typical(STEPS), [], device=dls.device, prepare=dls.prepare)
-    with restored(lm), replaced([lm], "verbose", False):
+
+    def measure():
+        lm.verbose = False
         clas = new_classifier(typical, p, lm, verbose=False)
         return _seconds(lm, lm_phases, lm.dls) + _seconds(clas, p.clas, dls)
+
+    return on_trial(lm, measure)
 
 
 def minutes(seconds: float) -> str:
@@ -35,7 +38,7 @@ def minutes(seconds: float) -> str:
 
 
 def _seconds(learn, phases, dls) -> float:
-    """The time of some phases over all of `dls`; a step of validation takes a third, without its backward pass."""
+    """Return the seconds of some phases over all of `dls`. A step of validation takes a third: no backward pass."""
     steps = {}
     for freeze_to in {phase.freeze_to for phase in phases}:
         learn.freeze_to(freeze_to)

@@ -7,7 +7,7 @@ from statistics import median
 
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.events import Callback, CancelFitException, CancelValidException
-from ulmfit_easy.learner.lr_find import restored
+from ulmfit_easy.learner.lr_find import on_trial
 from ulmfit_easy.terminal import say
 
 EVERY = 300  # seconds between two lines of a log file, validations aside
@@ -34,13 +34,14 @@ class Stopwatch(Callback):
 
 
 def step_seconds(learn, cbs=(), n_steps: int = 20, seconds: float = 20.0) -> float:
-    """What one training step takes on this machine, all callbacks included; the learner stays as it is.
+    """Measure the seconds of one training step on this machine. The learner stays as it is.
 
-    The median of `n_steps` real steps, or of those that `seconds` allow.
+    Args:
+        cbs: callbacks that the training will have, beside those of the learner.
+        n_steps, seconds: how many steps to time, and for how long at most. The result is their median.
     """
     watch = Stopwatch(n_steps, seconds)
-    with restored(learn):
-        learn.fit(1, cbs=[watch, *cbs])
+    on_trial(learn, lambda: learn.fit(1, cbs=[watch, *cbs]))
     steps = [b - a for a, b in zip(watch.times, watch.times[1:], strict=False)]
     return median(steps[1:] or steps)  # the first one warms up
 
