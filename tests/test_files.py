@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from ulmfit_easy import files
+from ulmfit_easy import decoding, files
 from ulmfit_easy.archives import extract_archive
 from ulmfit_easy.bundle.artefact import load_weights
 from ulmfit_easy.bundle.foreign import load_any
@@ -229,6 +229,13 @@ def test_other_encodings_are_named_and_guessed(tmp_path, encoding, text, guess):
     assert guess_encoding(data) == guess
     if encoding is not None:
         assert read_text(file, guess) == text
+
+
+@pytest.mark.parametrize("size", [15, 16])
+def test_a_guess_reads_a_sample_that_may_end_within_a_character(size, monkeypatch):
+    monkeypatch.setattr(decoding, "SAMPLE", size)
+    korean = "\uc601\ud654\uac00 \uc7ac\ubbf8\uc788\uc5b4\uc694".encode("cp949")
+    assert guess_encoding(b"text,label\n" * 9 + korean + b"\xff\xff") == "cp949"
 
 
 def test_an_encoding_that_python_does_not_know_is_e502(tmp_path):

@@ -1,5 +1,8 @@
 """Text files as strings; if the encoding is wrong, an error that guesses the right one."""
 
+import codecs
+import re
+
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import regular_file
 
@@ -32,25 +35,23 @@ SCRIPTS = {  # encodings by what a text in them has much of: characters from, to
     "cp932": ("\u3041", "\u30fa", 0.2), "euc_jp": ("\u3041", "\u30fa", 0.2),  # kana
     "cp949": ("\uac00", "\ud7a3", 0.85),  # Hangul
     "gb18030": ("\u4e00", "\u9fff", 0.5), "big5": ("\u4e00", "\u9fff", 0.5)}  # hanzi
+SAMPLE = 1 << 16  # bytes, from the first that is not ASCII on
 COMMON_HANZI = "\u7684\u4e00\u662f\u4e0d\u4e86\u6211\u4eba\u5728\u6709\u5f88"
 
 
 def guess_encoding(data: bytes) -> str:
-    """Guess the encoding of text that is not UTF-8 by its byte-order mark and by the letters that it would have.
+    """Guess an encoding by the byte-order mark or by the letters that the first 64 kB of other bytes than ASCII give.
 
     Bytes of one East Asian encoding are often valid in another one, so that the share of kana, Hangul or hanzi decides.
     Accents of a European text seldom stand side by side, as the two bytes of such a letter do.
     """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
-    texts = {}
-    for encoding in ("utf-8", *SCRIPTS, "cp1252"):
-        try:
-            texts[encoding] = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    if "utf-8" in texts:
+    if _text_of(data, "utf-8", final=True) is not None:
         return "utf-8"
+    data = data[re.search(rb"[\x80-\xff]", data).start():][:SAMPLE]
+    texts = {encoding: text for encoding in (*SCRIPTS, "cp1252")
+             if (text := _text_of(data, encoding)) is not None}
     n_high = sum(byte > 0x7f for byte in data)
     for encoding, (low, high, share) in SCRIPTS.items():
         letters = [c for c in texts.get(encoding, "") if c > "\x7f" and c.isalpha()]
@@ -59,3 +60,11 @@ def guess_encoding(data: bytes) -> str:
                 return encoding
             return max(texts.keys() & {"gb18030", "big5"}, key=lambda e: (sum(map(texts[e].count, COMMON_HANZI)), e))
     return "cp1252" if "cp1252" in texts else "latin-1"
+
+
+def _text_of(data: bytes, encoding: str, final: bool = False) -> str | None:
+    """Return bytes as text, None if they are not in this encoding. Unless `final`, the last character may be cut."""
+    try:
+        return codecs.getincrementaldecoder(encoding)().decode(data, final)
+    except UnicodeDecodeError:
+        return None
