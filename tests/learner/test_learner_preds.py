@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -41,11 +42,13 @@ def language():
 
 
 @pytest.mark.parametrize("text", ["", "qwxz", "...!", None])
-def test_a_text_without_a_known_word_is_told_with_its_prediction(clas, text):
+@pytest.mark.parametrize("ask", ["predict", "predict_with_uncertainty"])
+def test_a_text_without_a_known_word_is_told_with_its_prediction(clas, text, ask):
     known = "the film was good" if text is None else text
+    predict = clas.predict if ask == "predict" else partial(predict_with_uncertainty, clas, n=2, seed=0)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        assert clas.predict(known).label in clas.dls.classes
+        assert predict(known).label in clas.dls.classes
     assert [str(w.message)[:45] for w in told] == ["a text without a known word (row 0): the pred"] * (text is not None)
 
 

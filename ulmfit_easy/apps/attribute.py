@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.apps.gradients import integrated_gradients
+from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.inference import one_answer_a_text, raw_predictions
@@ -96,8 +97,7 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
     one_answer_a_text(learn, "explain")
     _check("method", method, ("occlusion", "gradients"))
     _check("baseline", baseline, ("unknown", "delete"))
-    if window is not None and window < 1:
-        raise TrainingError("E502", received=f"window={window}", expected="1 token or more", fix="leave it out")
+    check_counts(n_steps=n_steps, bs=bs, window=1 if window is None else window)
     texts, alone = given_texts(text, learn.dls.prepare.text_cols)
     if not alone:
         options = dict(method=method, window=window, baseline=baseline, n_steps=n_steps, bs=bs)

@@ -1,13 +1,13 @@
-"""How sure a classifier is: the spread of its predictions when dropout stays on."""
+"""MC dropout: how far predictions spread when dropout stays on."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.learner.callbacks.preds import set_dropout
-from ulmfit_easy.learner.inference import Named, one_answer_a_text, raw_predictions
+from ulmfit_easy.learner.inference import Named, one_answer_a_text, raw_predictions, warn_of_no_words
 from ulmfit_easy.learner.losses import above, activation_of
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.models.evaluated import evaluated
@@ -30,27 +30,28 @@ class UncertainPrediction(Named, _Fields):
 
 
 def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = None):
-    """An `UncertainPrediction` for a text, or a list of these for a list of texts (MC dropout).
+    """Return an `UncertainPrediction` for a text, or a list of these for a list of texts (MC dropout).
 
     Args:
         item: as for `learn.predict`.
-        n: passes with other dropouts, 2 or more; the time grows with it, the error of `std` falls with its root.
-        seed: of the dropouts; with it the same question has the same answer, and no other random numbers change.
+        n: number of passes, each with another dropout; 2 or more, default 10. The time grows with `n`. The error of
+            `std` falls with its square root.
+        seed: an integer gives the same result each time, and leaves all other random numbers as they are. Default
+            None.
 
     Raises:
-        TrainingError: E502 for `n` below 2.
+        TrainingError: E502 unless `n` is a whole number of 2 or more. E506 for a task with an answer per token.
 
     Source: Gal & Ghahramani 2016 (arXiv 1506.02142), section 4.
     """
-    if n < 2:
-        raise TrainingError("E502", received=f"n={n}", expected="2 passes or more, for there to be a spread",
-                            fix="leave it out for 10")
+    check_counts(2, n=n)
     if seed is not None:
         with no_random(seed, reproducible=False):
             return predict_with_uncertainty(learn, item, n)
     one_answer_a_text(learn, "predict_with_uncertainty")
     texts, alone = learn.dls.given(item)
     dl, act = learn.dls.test_dl(texts), activation_of(learn.loss_func)
+    warn_of_no_words(dl)
     model = evaluated(learn.model)
     set_dropout(model, True)
     passes = torch.stack([act(raw_predictions(model, dl)) for _ in range(n)])  # (n, N, C)
