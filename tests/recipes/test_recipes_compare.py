@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ulmfit_easy.recipes.compare import Scores, compare, mcnemar, told, wilson
+from ulmfit_easy.recipes.compare import Scores, compare, in_sentences, mcnemar, wilson
 
 GOOD, BAD = "a lovely film number {}", "an awful film number {}"
 
@@ -51,7 +51,7 @@ def test_numbers_are_labels_too():
     (0.9, 0.7, 0.01, "This model is better than the baseline (McNemar"),
     (0.7, 0.9, 0.01, "This model is worse than the baseline (McNemar")])
 def test_a_difference_within_noise_is_called_that(ours, theirs, p, verdict):
-    text = told(Scores(ours, 0.6, 0.95, 0.5, theirs, 0.4, 0.75, p), (["a", "b"] * 50, ["a"] * 10))
+    text = in_sentences(Scores(ours, 0.6, 0.95, 0.5, theirs, 0.4, 0.75, p), ["a", "b"] * 50, 10)
     assert f"Accuracy on 10 texts kept aside: {ours:.3f} (95% interval 0.600 to 0.950).\n" in text
     assert f"{theirs:.3f} on the same texts; 0.750 in cross-validation on all 100.\n{verdict}" in text
 
@@ -59,7 +59,7 @@ def test_a_difference_within_noise_is_called_that(ours, theirs, p, verdict):
 @pytest.mark.parametrize(("labels", "is_told"), [(["a", "b"] * 9, False), (["a", "a", "b"] * 9, False),
                                                  ([1, 1, 1, 1, 0], True)])
 def test_macro_f1_is_told_if_classes_are_unequal(labels, is_told):
-    text = told(Scores(0.9, 0.8, 0.95, 0.5, 0.9, 0.4, None, 1.0), (labels, ["a"] * 10))
+    text = in_sentences(Scores(0.9, 0.8, 0.95, 0.5, 0.9, 0.4, None, 1.0), labels, 10)
     assert [word in text for word in (", macro-F1 0.500", ", macro-F1 0.400")] == [is_told] * 2
 
 
@@ -67,4 +67,4 @@ def test_texts_without_a_word_have_no_baseline_to_compare_with():
     df = table(10, 10).assign(text="...")
     scores = compare(df, ["neg"] * 4)
     assert scores.baseline_accuracy is scores.p_value is None and scores.accuracy == 0.5
-    assert "has no words to count" in told(scores, (df["label"], df["label"][:4]))
+    assert "has no words to count" in in_sentences(scores, df["label"], 4)

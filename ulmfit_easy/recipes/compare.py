@@ -1,4 +1,4 @@
-"""The scores of a classifier on the texts kept aside, beside the baseline's, and how much chance may do to them."""
+"""Compare a classifier with the baseline on the texts kept aside, and tell if the difference is within noise."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -48,11 +48,11 @@ def compare(df, predicted: Sequence) -> Scores:
     right = predicted == truth  # (N,)
     scores = Scores(float(right.mean()), *wilson(int(right.sum()), len(right)), _macro_f1(truth, predicted))
     try:
-        bar = baseline(texts[~aside], labels[~aside])
-        theirs = bar.predict(texts[aside])
+        tfidf = baseline(texts[~aside], labels[~aside])
+        theirs = tfidf.predict(texts[aside])
         return scores._replace(baseline_accuracy=float((theirs == truth).mean()),
                                baseline_macro_f1=_macro_f1(truth, theirs),
-                               baseline_cv_accuracy=_cross_validated(bar, texts, labels),
+                               baseline_cv_accuracy=_cross_validated(tfidf, texts, labels),
                                p_value=mcnemar(right, theirs == truth))
     except ValueError as e:  # scikit-learn's, if no text has a word to count, or none that is there twice
         if "empty vocabulary" not in str(e) and "no terms remain" not in str(e):
@@ -61,14 +61,17 @@ def compare(df, predicted: Sequence) -> Scores:
 
 
 def wilson(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a share, k of n (Wilson 1927): it holds for few rows, and for none or all of them."""
+    """Return the Wilson interval (low, high) of a share, `k` of `n`, both from 0 to 1 (Wilson 1927).
+
+    It holds for small `n`, and for `k` = 0 and `k` = `n`. The default `z` gives 95 %.
+    """
     share, middle = k / n, (k + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * (share * (1 - share) * n + z * z / 4) ** 0.5
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def mcnemar(right: np.ndarray, theirs: np.ndarray) -> float:
-    """The exact two-sided p-value of McNemar's test (1947) that two classifiers are right equally often.
+    """Return the exact two-sided p-value of McNemar's test (1947): are two classifiers right equally often?
 
     Args:
         right, theirs: (N,) bool, for which of the same N texts each of them is right.
@@ -85,36 +88,36 @@ def _macro_f1(truth, predicted) -> float:
     return float(f1_score(truth, predicted, average="macro", zero_division=0))
 
 
-def _cross_validated(bar, texts, labels) -> float | None:
+def _cross_validated(tfidf, texts, labels) -> float | None:
     from sklearn.model_selection import cross_val_score
 
     folds = min(FOLDS, min(Counter(labels).values()))
     if len(texts) >= CROSS_VALIDATED or folds < 2:
         return None
-    return float(cross_val_score(bar, texts, labels, cv=folds, error_score="raise").mean())  # stratified
+    return float(cross_val_score(tfidf, texts, labels, cv=folds, error_score="raise").mean())  # stratified
 
 
-def told(scores: Scores, labels: Sequence) -> str:
-    """The scores in sentences. Macro-F1 is among them if the classes of the labelled texts are unequal.
+def in_sentences(scores: Scores, labels: Sequence, n_aside: int) -> str:
+    """Return the scores in sentences, with macro-F1 if the largest class has more than twice the texts of the smallest.
 
     Args:
-        labels: of all labelled texts, and of those kept aside, as two sequences.
+        labels: (N,) of all labelled texts.
+        n_aside: how many of these texts were kept aside.
     """
-    everything, aside = labels
-    counts = Counter(map(str, everything)).values()
+    counts = Counter(map(str, labels)).values()
     unequal = max(counts) > UNEQUAL * min(counts)
 
     def with_f1(score, macro_f1):
         return score + (f", macro-F1 {macro_f1:.3f}" if unequal else "")
 
-    first = with_f1(f"Accuracy on {len(aside):,} texts kept aside: {scores.accuracy:.3f} (95% interval "
+    first = with_f1(f"Accuracy on {n_aside:,} texts kept aside: {scores.accuracy:.3f} (95% interval "
                     f"{scores.low:.3f} to {scores.high:.3f})", scores.macro_f1)
     if scores.baseline_accuracy is None:
         return f"{first}.\nTF-IDF with logistic regression has no words to count."
     second = with_f1(f"TF-IDF with logistic regression: {scores.baseline_accuracy:.3f} on the same texts",
                      scores.baseline_macro_f1)
     if scores.baseline_cv_accuracy is not None:
-        second += f"; {scores.baseline_cv_accuracy:.3f} in cross-validation on all {len(everything):,}"
+        second += f"; {scores.baseline_cv_accuracy:.3f} in cross-validation on all {len(labels):,}"
     return f"{first}.\n{second}.\n{verdict(scores)}"
 
 

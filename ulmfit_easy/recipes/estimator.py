@@ -27,7 +27,7 @@ from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.places import members
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
-from ulmfit_easy.recipes.compare import Scores, compare, told, verdict
+from ulmfit_easy.recipes.compare import Scores, compare, in_sentences, verdict
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.finetune import finetune_lm
@@ -174,7 +174,7 @@ class ULMFiT:
         valid = df[df["valid"]]
         predicted = self._probs(valid["text"].tolist(), warn=False).argmax(1)  # the user's rows have other numbers
         self._set_scores(scores := compare(df, self.classes_[predicted]))
-        self._say(told(scores, (df["label"], valid["label"])))
+        self._say(in_sentences(scores, df["label"], len(valid)))
 
     def _set_scores(self, scores: Scores):
         self.scores_, self.accuracy_interval_ = scores, (scores.low, scores.high)
