@@ -45,8 +45,8 @@ CODES = {
     "E409": "there is no room on the disk",
     "E410": "a file could not be fetched",
     "E411": "a place cannot be written to",
-    "E501": "training left the finite numbers",
-    "E502": "an argument has a value that cannot work",
+    "E501": "the loss or a gradient is NaN or infinite",
+    "E502": "invalid argument",
     "E503": "rates do not fit the layer groups",
     "E504": "the learning-rate finder had too few points",
     "E505": "this question would need more memory than any machine has",
@@ -159,6 +159,6 @@ def some(values, limit: int = 5) -> str:
 
 
 def short(value) -> str:
-    """The beginning of a value, 60 characters at most: a name may turn out to be a whole text."""
+    """Return a value as text, cut to 60 characters: a name may turn out to be a whole text."""
     text = str(value)
-    return text if len(text) <= 60 else text[:60] + "\u2026"
+    return text if len(text) <= 60 else text[:59] + "\u2026"

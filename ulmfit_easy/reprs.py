@@ -2,9 +2,8 @@
 
 import inspect
 
+from ulmfit_easy.errors import short
 from ulmfit_easy.terminal import printable
-
-LONGEST = 60  # characters of one value
 
 
 def described(thing, *facts) -> str:
@@ -18,11 +17,6 @@ def with_settings(thing) -> str:
     given = {p.name: repr(vars(thing)[p.name]) for p in parameters if p.name in vars(thing)}
     return described(thing, *(f"{p.name}={short(given[p.name])}" for p in parameters
                               if p.name in given and given[p.name] != repr(p.default)))
-
-
-def short(text: str) -> str:
-    """Return a text, or its beginning and an ellipsis."""
-    return text if len(text) <= LONGEST else f"{text[:LONGEST - 1]}\u2026"
 
 
 def slashed(names, limit: int = 5) -> str:

@@ -87,7 +87,7 @@ class Interpretation:
     def _text(self, i: int, trunc_at: int | None = None) -> str:
         if not isinstance(self.dl, ClassifierDataLoader):
             raise TrainingError("E506", received="a plain loader, which keeps no texts", expected="loaders of texts",
-                                fix="use TextDataLoaders.from_df or one of its sisters; top_losses(k) needs no texts")
+                                fix="use TextDataLoaders.from_df; top_losses(k) needs no texts")
         doc = self.rows[i]
         stop = self.dl.ids.lengths[doc] if trunc_at is None else trunc_at
         return self.learn.dls.words(self.dl.ids.read(doc, 0, stop))

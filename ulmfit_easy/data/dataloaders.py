@@ -209,5 +209,5 @@ class DataLoaders(TellsAbsent):
     def _needs_text(self, call: str) -> Preparation:
         if self.prepare is None:
             raise TrainingError("E506", received=f"{call} on plain loaders", expected="loaders of texts",
-                                fix="use TextDataLoaders.from_df or one of its sisters")
+                                fix="use a method of TextDataLoaders, such as from_df")
         return self.prepare

@@ -208,7 +208,7 @@ def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, *, trunc_at=15
 
     if learn.dls.task is None:
         raise TrainingError("E506", received="show_results() on plain loaders", expected="loaders of texts",
-                            fix="use TextDataLoaders.from_df or one of its sisters")
+                            fix="use a method of TextDataLoaders, such as from_df")
     dl, rng = loader_of(learn, ds_idx, dl), np.random.default_rng(torch.initial_seed() % 2**63)
     if shuffle and isinstance(dl, ClassifierDataLoader):  # the same rows each time, until torch gets another seed
         pick = rng.permutation(dl.n_rows)[:max_n]

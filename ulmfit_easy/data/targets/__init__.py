@@ -36,7 +36,7 @@ def read_labels(columns: Sequence, *, delim: str | None = None, y_block=None,
     kind = getattr(y_block, "kind", y_block) or several.kind
     if not isinstance(kind, str) or kind not in kinds:
         raise LabelError("E207", received=f"y_block={y_block!r}", expected=f"one of {', '.join(kinds)}",
-                         fix="choose one of these, or CategoryBlock() and its sisters")
+                         fix="choose one of these, or CategoryBlock(), MultiCategoryBlock() or RegressionBlock()")
     values = [plain_labels(column) for column in columns]
     if getattr(y_block, "add_na", False):
         values = [[NA if is_missing(v) else v for v in column] for column in values]
