@@ -90,7 +90,7 @@ def extract_archive(archive, dest, *, max_bytes: int | None = None, max_files: i
 
 
 def _is_safe(part: str) -> bool:
-    """Whether a part of a name is a plain name on every system: Windows drops dots and blanks at its end."""
+    """Return True if a part of a path is a plain name on every system. Windows drops dots and blanks at its end."""
     return part == part.rstrip(". ") and not any(c in ":\\" or c < " " or c == "\x7f" for c in part)
 
 

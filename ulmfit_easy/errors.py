@@ -146,7 +146,7 @@ def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Ite
 
 
 def did_you_mean(name, known: Iterable, otherwise: str, cutoff: float = 0.5) -> str:
-    """How to fix a name that is not known: the known one that is most like it, or `otherwise` where none is."""
+    """Return a fix for an unknown name: the known name that is most like it, or `otherwise` if none is."""
     near = difflib.get_close_matches(str(name), [short(k) for k in known], n=1, cutoff=cutoff)
     return f"did you mean {near[0]!r}?" if near else otherwise
 

@@ -18,7 +18,7 @@ from ulmfit_easy.places import OLD, file_place, free_place, hidden_folder, is_de
 
 
 def cache_dir() -> Path:
-    """Where token caches live: `$ULMFIT_EASY_CACHE`, else the user's cache folder."""
+    """Return the folder of the token caches: `$ULMFIT_EASY_CACHE`, else the user's cache folder."""
     from platformdirs import user_cache_dir
 
     return Path(os.environ.get("ULMFIT_EASY_CACHE") or user_cache_dir("ulmfit_easy"))
@@ -65,7 +65,7 @@ def _fsync(path: Path):
 
 
 def _swapped(a: Path, b: Path) -> bool:
-    """Whether two names have been exchanged in one step; only Linux can, and not on every file system."""
+    """Exchange two names in one step. Return False if that cannot be done: only Linux can, on some file systems."""
     if sys.platform != "linux":
         return False
     import ctypes
@@ -111,7 +111,7 @@ def _move(parts: list[tuple[Path, Path]]):
 
 
 def _is_full(error: Exception) -> bool:
-    """Whether an error says that a disk or a quota is full; safetensors writes files itself and tells in words."""
+    """Return True for an error of a full disk or quota. safetensors writes files itself, and tells in words."""
     codes = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
     return getattr(error, "errno", None) in codes or any(f"(os error {code})" in str(error) for code in codes)
 
@@ -199,7 +199,7 @@ def atomic_folder(path, foreign: Callable[[Path], list[str]] | None = None, *, a
 
 
 def _missing(new: Path, path: Path) -> list[tuple[Path, Path]]:
-    """What of a folder is not in another, and where it belongs; E502 if a name stands for something else there."""
+    """Return what of a folder is not in another, and where it belongs; E502 if something else has its name."""
     missing, differ, folders = [], [], [new]
     for folder in folders:
         for part in folder.iterdir():

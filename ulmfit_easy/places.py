@@ -66,7 +66,7 @@ def file_place(path) -> Path:
 
 
 def is_device(path: Path) -> bool:
-    """Whether there is something that is neither a file nor a folder: a device, or a pipe."""
+    """Return True for a device or a pipe: something that is neither a file nor a folder."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 

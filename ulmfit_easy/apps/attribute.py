@@ -70,7 +70,7 @@ class Attribution:
 
 def explain(learn, text, target=None, *, method: str = "occlusion", window: int | None = None,
             baseline: str = "unknown", n_steps: int = 50, bs: int = 64) -> Attribution | list[Attribution]:
-    """What each token of a text adds to the answer of a classifier or a regression, as an `Attribution`.
+    """Attribute the answer of a classifier or a regression to the tokens of a text, as an `Attribution`.
 
     Occlusion hides one window of tokens after another and asks again: it needs no gradient, sees all of a text of
     any length, and costs 1 + T / window readings of T tokens, at most 201 unless `window` says otherwise. Integrated
@@ -173,7 +173,7 @@ def _checked(learn, texts) -> list:
 
 
 def _column(learn, target, answer: Tensor) -> int:
-    """Which of the C outputs of an answer (C,) is in question."""
+    """Return the index of the output to explain, of an answer (C,)."""
     classes = learn.dls.classes
     if target is None:
         return 0 if classes is None else int(answer.argmax())

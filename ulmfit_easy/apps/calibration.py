@@ -1,4 +1,4 @@
-"""How sure to be: probabilities that are right as often as they say, and the threshold that a purpose needs."""
+"""Calibrate probabilities, and find the threshold for a wanted precision or recall."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,7 +106,7 @@ class Calibrated:
 
     @classmethod
     def load(cls, learn, file) -> "Calibrated":
-        """What `save` wrote, around a learner with the same weights, such as `load_learner` gives.
+        """Read what `save` wrote, for a learner with the same weights, such as `load_learner` gives.
 
         Args:
             file: the name it was saved under, or the path of the file.
@@ -146,7 +146,7 @@ class Calibrated:
         return plot_reliability({name: reliability(c.probs, c.targs, n_bins) for name, c in curves.items()}, ax)
 
     def threshold_for(self, label, *, precision: float | None = None, recall: float | None = None) -> Threshold:
-        """From which probability on to call a text `label`, so that one figure is reached and the other is best.
+        """Return the lowest probability at which to choose `label`: one figure is reached, and the other is best.
 
         Args:
             label: the name of a class.
@@ -261,7 +261,7 @@ def reliability(probs, targs, n_bins: int = 10) -> Reliability:
 
 
 def expected_calibration_error(probs, targs, n_bins: int = 15) -> float:
-    """How far what a model claims is from how often it is right, 0 to 1, averaged over its answers in bins.
+    """Return the gap between confidence and accuracy, from 0 to 1, averaged over the answers in bins.
 
     `probs` (N, C) and `targs` as for `reliability`. Source: Guo et al. 2017, equation 3, with their 15 bins.
     """

@@ -55,7 +55,7 @@ def run_convert(args):
 
 
 def _direction(told: bool | None, args) -> bool:
-    """Whether the model reads backwards: what its files tell, or else the user."""
+    """Return True if the model reads backwards, as its files say, or else the user."""
     from ulmfit_easy.errors import TrainingError
 
     words = {True: "--backwards", False: "--forwards"}

@@ -11,7 +11,7 @@ from ulmfit_easy.extras import optional_package
 
 def integrated_gradients(learn, model, ids: np.ndarray, score: Callable, first: int, n_steps: int,
                          bs: int) -> np.ndarray:
-    """What each token adds to `score(logits (B, C)) -> (B,)`, counted from a text of unknown words, (T,).
+    """Return the share (T,) of each token in `score(logits (B, C)) -> (B,)`, against a text of unknown words.
 
     Args:
         model: the learner's, in evaluation mode.

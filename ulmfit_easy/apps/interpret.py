@@ -93,7 +93,7 @@ class Interpretation:
         return self.learn.dls.words(self.dl.ids.read(doc, 0, stop))
 
     def _probability(self, i: int) -> float | list[float]:
-        """How sure the model is of what it decides."""
+        """Return the probability of the decision."""
         chosen = self.preds[i][self.decoded[i]]
         return chosen.item() if chosen.dim() == 0 else chosen.tolist()
 
@@ -127,7 +127,7 @@ class ClassificationInterpretation(Interpretation):
         return self.targs[known].long(), self.decoded[known].long()
 
     def confusion_matrix(self) -> np.ndarray:
-        """How many texts of each class (rows) were given which class (columns): (C, C) int64.
+        """Count the texts of each class (rows) by predicted class (columns), (C, C) int64.
 
         Where a text may have several labels: (C, 2, 2), for each class absent or present and predicted or not.
         """

@@ -13,7 +13,7 @@ JITTER = 0.2, 8  # of its length, and tokens more: how far a drawn row may stray
 
 
 def class_weights(dls) -> Tensor:
-    """What makes each class count alike in the loss, (C,) float32, from the training labels of some loaders.
+    """Return weights (C,) float32 with which each class counts alike in the loss, from the training labels.
 
     For one class each, scikit-learn's "balanced": N / (C x texts of the class), for `CrossEntropyLossFlat(weight=)`;
     a class without a text weighs 1. For several classes each, texts without the class / texts with it, for

@@ -69,7 +69,7 @@ class TextBlock:
         return cls(tok, vocab, is_lm, seq_len, backwards, min_freq, max_vocab, **kwargs)
 
     def is_read_by(self, getter) -> bool:
-        """Whether a getter stands for the columns of this block."""
+        """Return True if a getter stands for the columns of this block."""
         return bool(self.text_cols) and (getter is None or getattr(getter, "cols", None) == [self.tok_text_col])
 
 

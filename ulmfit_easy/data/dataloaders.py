@@ -179,7 +179,7 @@ class DataLoaders(TellsAbsent):
         prepare.show(self.one_batch(), 1 if unique else max_n, trunc_at)
 
     def doctor(self) -> Checkup:
-        """What may be wrong with these texts and labels, before they are learned from."""
+        """Check the texts and labels for what may spoil a training."""
         self._needs_text("doctor()")
         return doctor_of(self)
 

@@ -53,7 +53,7 @@ class Checkup:
 
 
 def doctor(df: pd.DataFrame, text_col=0, label_col=1, *, valid_col=None, label_delim: str | None = None) -> Checkup:
-    """What may be wrong with a table of texts and labels, as a `Checkup`; nothing is changed.
+    """Check a table of texts and labels for what may spoil a training. Return a `Checkup`; change nothing.
 
     Looks for missing, empty, damaged, repeated, very short and very long texts; training texts in the validation set;
     equal texts with different labels; missing, rare, single, unequal and look-alike labels; more than one language (a

@@ -106,7 +106,7 @@ class FromFlags:
 
 
 def values_of(getter: Callable | None, items: Sequence) -> list:
-    """What a getter gives for each item, or for each row of a table; the items themselves without one."""
+    """Return what a getter gives for each item or row of a table. Without a getter, return the items."""
     if isinstance(items, pd.DataFrame):
         items = (row for _, row in items.iterrows())
     return list(items) if getter is None else [getter(item) for item in items]

@@ -117,7 +117,7 @@ class LMDataLoader(EpochOrder):
         return self.rng(i_pass + 1).permutation(self.rows) if self.shuffle else self.rows
 
     def cuts_of(self, i_pass: int) -> np.ndarray:
-        """Where the batches of a pass, counted from 0, begin in each row, and the end, (pass_len + 1,) int64."""
+        """Return where the batches of a pass, counted from 0, begin in each row, and the end, (pass_len + 1,) int64."""
         if not self.bptt_jitter:
             return np.minimum(np.arange(self.pass_len + 1) * self.seq_len, self.row_len)
         rng = np.random.default_rng([self.seed, i_pass + 1, 1])  # not the numbers of `order_of`

@@ -39,7 +39,7 @@ def shuffled_rows(n: int, seed: int | None) -> np.ndarray:
 
 
 def n_valid(n: int, valid_pct: float) -> int:
-    """How many of n rows a fraction is, rounded down, but one where there are two rows to share."""
+    """Return a fraction of n rows, rounded down, but at least one of two rows or more."""
     return max(int(valid_pct * n), int(n > 1 and valid_pct > 0))
 
 
@@ -200,7 +200,7 @@ def IndexSplitter(valid_idx: Sequence[int]) -> Callable[[Sequence], Split]:
 
 
 def checked_split(splitter: Callable[[Sequence], Split], items: Sequence) -> Split:
-    """What the splitter gives, as int64 arrays; E206 for no row, an empty side or a row on both sides."""
+    """Return what the splitter gives as int64 arrays. Raise E206 for no row, an empty side or a row on both sides."""
     train, valid = (np.asarray(list(rows), dtype=np.int64) for rows in splitter(items))
     rows = np.concatenate([train, valid])
     if len(outside := np.unique(rows[(rows < 0) | (rows >= len(items))])):

@@ -68,7 +68,7 @@ class Scan:
 
 
 def figures(scan: Scan) -> dict[str, str]:
-    """What there is, in numbers."""
+    """Return the size of the data in numbers."""
     n_valid = len(scan.valid)
     found = {"texts": f"{len(scan.train):,}" + f" to train, {n_valid:,} to validate with" * (n_valid > 0)}
     if len(scan.sizes):

@@ -120,7 +120,7 @@ def _is_misquoted(path, encoding, delimiter, state) -> bool:
 
 
 def _state(path: Path) -> tuple:
-    """What changes with a file: its place on the disk, its size and its time. Empty if there is no file."""
+    """Return what changes with a file: its place on the disk, its size and its time. Empty if there is no file."""
     try:
         stat = path.stat()
     except OSError:  # reading it tells
@@ -243,7 +243,7 @@ class TableOnDisk:
         return read_pieces(self.path, self.chunksize, **self.options)
 
     def state(self) -> tuple:
-        """What changes with the file; empty if there is none."""
+        """Return what changes with the file; empty if there is none."""
         return _state(self.path)
 
 

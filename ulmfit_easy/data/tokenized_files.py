@@ -180,7 +180,7 @@ def _hash(text: str) -> str:
 
 
 def _free_names(files, names, output_dir) -> list[Path]:
-    """Where in the folder the tokens of each file go; E502 where a place is outside, taken, or not there."""
+    """Return the place in the folder for the tokens of each file; E502 for one outside, taken, or not there."""
     places = [_absolute(output_dir / name) for name in names]
     n = Counter([*places, *(output_dir / own for own in (COUNTER, LENGTHS, MADE_OF))])
     wrong = [str(place) for place in places if n[place] > 1 or output_dir not in place.parents]

@@ -16,7 +16,7 @@ Sched = Callable[[float], float]  # from progress in [0, 1] to a value, or an ar
 
 
 def cos_between(start, end, pos):
-    """From `start` at pos 0 to `end` at pos 1 along half a cosine."""
+    """Go from `start` at pos 0 to `end` at pos 1 along half a cosine."""
     return start + (1 + np.cos(np.pi * (1 - pos))) * (end - start) / 2
 
 
@@ -41,7 +41,7 @@ def SchedExp(start, end) -> Sched:
 
 
 def SchedPoly(start, end, power) -> Sched:
-    """From start to end along `pos ** power`; 1 is a straight line."""
+    """Go from start to end along `pos ** power`; a power of 1 is a straight line."""
     return partial(_power, start, end, power)
 
 

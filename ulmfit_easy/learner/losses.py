@@ -152,12 +152,12 @@ class BCEWithLogitsLossFlat:
         return logits.sigmoid()
 
     def decodes(self, logits: Tensor) -> Tensor:
-        """Which classes are likelier than the threshold (B, C)."""
+        """Return flags (B, C): which classes are likelier than the threshold."""
         return above(logits.sigmoid(), self.thresh)
 
 
 def above(probs: Tensor, thresh) -> Tensor:
-    """Which probabilities (B, C) are above a threshold, one for all classes or a list with one for each."""
+    """Return flags (B, C): which probabilities are above a threshold, one for all classes or a list of C."""
     return probs > torch.as_tensor(thresh, dtype=probs.dtype, device=probs.device)
 
 
@@ -179,7 +179,7 @@ class BCELossFlat:
         return probs
 
     def decodes(self, probs: Tensor) -> Tensor:
-        """Which classes are likelier than the threshold (B, C)."""
+        """Return flags (B, C): which classes are likelier than the threshold."""
         return above(probs, self.thresh)
 
 

@@ -7,10 +7,15 @@ from ulmfit_easy.errors import TrainingError
 
 
 def made(thing, of: type, name: str):
-    """What `thing` makes without arguments, if it is a class of `of`, a function annotated so, or a partial of one.
+    """Return what `thing` makes if it is a class of `of`, a function annotated with one, or a partial of either.
 
-    Anything else comes back as it is. `of=object` takes classes only. E502, before training, for one that wants
-    arguments; `name` is the parameter.
+    Return anything else as it is. `of=object` takes classes only.
+
+    Args:
+        name: the parameter, for the error.
+
+    Raises:
+        TrainingError: E502 if it needs arguments.
     """
     maker = thing.func if isinstance(thing, partial) else thing
     gives = maker if isinstance(maker, type) else getattr(maker, "__annotations__", {}).get("return")

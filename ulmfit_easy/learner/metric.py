@@ -61,7 +61,7 @@ class Metric:
         return described(self, self.name)
 
     def state_dict(self) -> dict:
-        """What was measured so far: the numbers, tensors and lists among its attributes."""
+        """Return what was measured so far: the numbers, tensors and lists among its attributes."""
         return {name: value for name, value in vars(self).items() if isinstance(value, int | float | list | Tensor)}
 
     def load_state_dict(self, state: dict):

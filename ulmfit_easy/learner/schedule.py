@@ -24,7 +24,7 @@ class ParamScheduler(Callback):
         self.hps = defaultdict(list)
 
     def state_dict(self) -> dict:
-        """What was set so far."""
+        """Return what was set so far."""
         return {"hps": {name: list(values) for name, values in self.hps.items()}}
 
     def load_state_dict(self, state: dict):

@@ -12,7 +12,7 @@ from ulmfit_easy.errors import FileError, VocabError, some
 
 
 def model_file(learn, file) -> Path:
-    """Where a name is saved: `path/model_dir/name.safetensors`; a path with that suffix is taken as it is."""
+    """Return the file of a name, `path/model_dir/name.safetensors`. A path with that suffix stays as it is."""
     file = Path(file)
     if file.suffix == ".safetensors" and (file.is_absolute() or file.exists()):
         return file
@@ -33,7 +33,7 @@ def save(learn, file, with_opt=True) -> tuple[Path, str]:
 
 
 def _meaning(dls) -> dict:
-    """What the rows of the weights stand for, where the data know: words, direction, classes."""
+    """Return what the rows of the weights stand for, if the data know: words, direction, classes."""
     if getattr(dls, "text_vocab", None) is None:
         return {}
     classes = None if dls.classes is None else [str(c) for c in dls.classes]

@@ -140,7 +140,7 @@ def _last_logits(output: LMOutput) -> Tensor:
 
 def _filter(probs: Tensor, temperature: float = 1.0, min_p: float | None = None, top_k: int | None = None,
             top_p: float | None = None, banned: Sequence[int] = ()) -> Tensor:
-    """What is left of `probs` (B, V) to choose from: rows of numbers from 0 up, which need not add up to 1."""
+    """Return what is left of `probs` (B, V) to choose from: rows of numbers from 0 up, which need not add up to 1."""
     probs[:, banned] = 0
     if min_p is not None:
         enough = probs >= min_p  # (B, V)

@@ -41,7 +41,7 @@ VALIDATIONS, SHARE, MOST = (10, 50), 0.05, 0.2  # enough to see a curve; about t
 
 
 def run_folder(out: str | Path) -> Path:
-    """Where the state of an unfinished run for `out` is kept: a folder beside it."""
+    """Return the folder beside `out` with the state of an unfinished run."""
     return Path(f"{Path(out).absolute()}.run")
 
 
@@ -172,7 +172,7 @@ def _check_free(run, out):
 
 
 def _has_begun(run, out, corpus) -> bool:
-    """Whether there is a run to resume; if there is none, only a corpus can start one."""
+    """Return True if there is a run to resume; if there is none, only a corpus can start one."""
     if (run / FILE).exists():
         return True
     if (out / "config.json").exists():

@@ -154,7 +154,7 @@ def _bytes(file: Path) -> Iterator[bytes]:
 
 
 def _unzstd(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """What Zstandard frames hold. zstandard's own reader would take a file that is cut short for a whole one."""
+    """Decompress Zstandard frames. zstandard's own reader would take a file that is cut short for a whole one."""
     import zstandard
 
     frame = None

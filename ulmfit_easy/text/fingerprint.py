@@ -192,7 +192,7 @@ class _Describer:
         self.add(object.__getattribute__(obj, "__dict__"))
 
     def named(self, module, name):
-        """What an installed module has under this name, which is another only in another version."""
+        """Add what an installed module has under this name: it differs only in another version."""
         self.put("named", f"{module} {name} {_version(module)}")
 
 
@@ -201,7 +201,7 @@ def _is_ours(module: str) -> bool:
 
 
 def _is_installed(module: str) -> bool:
-    """Whether a module is Python's, or in its place for packages, where nobody edits files."""
+    """Return True if a module is Python's, or in its place for packages, where nobody edits files."""
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return module.partition(".")[0] in sys.stdlib_module_names
@@ -209,7 +209,7 @@ def _is_installed(module: str) -> bool:
 
 
 def _is_named(obj) -> bool:
-    """Whether a function or class is found by its name in a module that its version describes."""
+    """Return True if a function or class is found by its name in a module that its version describes."""
     found = sys.modules.get(obj.__module__)
     for part in obj.__qualname__.split("."):
         found = getattr(found, part, None) if isinstance(found, type | ModuleType) else None

@@ -128,7 +128,7 @@ class TokenStore:
         return self  # nothing in it changes
 
     def span(self, i: int) -> tuple[int, int]:
-        """Where document `i` begins and ends in `ids`; IndexError beyond the last."""
+        """Return where document `i` begins and ends in `ids`; IndexError beyond the last."""
         i = range(len(self))[i]
         return int(self.offsets[i]), int(self.offsets[i + 1])
 
@@ -138,12 +138,12 @@ class TokenStore:
         return [self.lexicon[j] for j in self.ids[start:stop].tolist()]
 
     def count(self, rows: Sequence[int] | None = None) -> Counter:
-        """How often each token occurs in all documents, or in some: a Counter in first-seen order."""
+        """Count each token in all documents, or in the documents `rows`: a Counter in first-seen order."""
         counts, order = self.counts(rows)
         return Counter({self.lexicon[i]: int(counts[i]) for i in order})
 
     def counts(self, rows: Sequence[int] | None = None) -> tuple[np.ndarray, list[int]]:
-        """How often each lexicon id occurs, (len(lexicon),) int64, and those that do, in first-seen order."""
+        """Count each lexicon id, (len(lexicon),) int64. Return also the ids that occur, in first-seen order."""
         counts, order = np.zeros(len(self.lexicon), np.int64), []
         for block in self._blocks(rows):
             new, first = np.unique(block[counts[block] == 0], return_index=True)
@@ -284,7 +284,7 @@ def _members(folder) -> dict:
 
 
 def _intact(folder):
-    """Whether all members of a store have the SHA-256 they were written with; warns if they have not."""
+    """Return True if all files of a store have the SHA-256 they were written with; warn if they have not."""
     try:
         for name, member in _members(folder).items():
             files.check_sha256(folder / name, member["sha256"])

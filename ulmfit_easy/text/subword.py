@@ -160,7 +160,7 @@ SubwordTokenizer = SentencePieceTokenizer
 
 
 def _plain(text: str) -> list[str]:
-    """What stands between the control tokens of a text."""
+    """Return what stands between the control tokens of a text."""
     return _CONTROL.split(text)[::2]
 
 

@@ -175,7 +175,7 @@ class Tokenizer(TellsAbsent):
         return fingerprint(prints)
 
     def config(self) -> dict:
-        """What `from_config` needs, as JSON: our own parts by name, others as `{"custom": name}`."""
+        """Return what `from_config` needs, as JSON: our own parts by name, others as `{"custom": name}`."""
         builtin = self._builtin()
         tok = {"name": builtin, "params": self.tok.params()} if builtin else {"custom": _name(self.tok)}
 

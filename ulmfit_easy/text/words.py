@@ -159,7 +159,7 @@ class _Chunks(dict):
 
 @lru_cache(maxsize=4)  # for all tokenizers of a process: spaCy takes a quarter of a second to set up
 def _chunks(*language) -> _Chunks:
-    """What is known so far of the chunks of a language with its special tokens."""
+    """Return what is known so far of the chunks of a language with its special tokens."""
     return _Chunks(*language)
 
 

@@ -162,7 +162,7 @@ class _Worker:
 
 
 def _how(code: int) -> str:
-    """How a process has ended."""
+    """Tell how a process has ended."""
     return f"with signal {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
 
 

@@ -225,7 +225,7 @@ class CheckpointCallback(Callback):
 
 
 def asked(learn) -> dict:
-    """What may be other when a fit goes on, since a user may want it so: JSON values by name."""
+    """Return what a user may change before resuming a fit: JSON values by name."""
     schedules = [cb.scheds for cb in learn.cbs if isinstance(cb, ParamScheduler)]
     return {
         **{name: [float(hypers[name]) for hypers in learn.opt.hypers] for name in sorted(HYPERS)},
@@ -246,7 +246,7 @@ def _change(name: str, before, now) -> str:
 
 
 def run_id(learn) -> dict:
-    """What two fits must have in common for one to go on from the other's checkpoint: JSON values by name."""
+    """Return what a fit must share with a checkpoint to resume from it: JSON values by name."""
     dls, opt = learn.dls, learn.opt
     settings = getattr(learn, "settings", None)  # dropouts and softmax, which weights do not tell
     weights = [[name, list(t.shape), str(t.dtype)] for name, t in learn.model.state_dict().items()]

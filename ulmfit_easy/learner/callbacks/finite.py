@@ -87,7 +87,7 @@ class TerminateOnNaNCallback(Callback):
 
 
 def is_finite(tensors: list[Tensor]) -> bool:
-    """Whether all numbers are finite and so few of them so large that their norm is finite too."""
+    """Return True if all numbers are finite, and their norm is, too."""
     return bool(torch.isfinite(get_total_norm(tensors)))
 
 

@@ -140,7 +140,7 @@ class GatherPredsCallback(Callback):
             parts.close()
 
     def _of_rows(self) -> dict[str, Tensor]:
-        """What is wanted of a batch of rows (B, ...)."""
+        """Return what is wanted of a batch of rows (B, ...)."""
         found = {}
         if "preds" in self.wanted:
             found["preds"] = (self.act or activation_of(self.loss_func))(self.pred)
@@ -151,7 +151,7 @@ class GatherPredsCallback(Callback):
         return found
 
     def _of_tokens(self) -> dict[str, Tensor]:
-        """What is wanted of a batch of a language model, (B, T, ...), from the logits of some tokens at a time."""
+        """Return what is wanted of a language model's batch, (B, T, ...), from the logits of some tokens at a time."""
         found = {name: [] for name in self.wanted & {"preds", "losses", "decoded"}}
         decoder, shape = self.pred.decoder, self.pred.dropped.shape[:2]  # (B, T)
         size = max(1, CHUNK_FLOATS // len(self.learn.dls.text_vocab))

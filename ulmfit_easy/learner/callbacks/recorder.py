@@ -125,7 +125,7 @@ class Recorder(Callback):
         self.learn.final_record = self.values[-1]
 
     def state_dict(self) -> dict:
-        """What was recorded so far, and the seconds since the epoch began."""
+        """Return what was recorded so far, and the seconds since the epoch began."""
         recorded = {name: list(getattr(self, name)) for name in RECORDED}
         in_training = {"in_training": [m.state_dict() for m in self.in_training]} if self.in_training else {}
         return {**recorded, "count": self.smooth_loss.count, "smooth": self.smooth_loss.smooth,
