@@ -166,7 +166,7 @@ def _is_this_machine(url: str) -> bool:
 
 
 def _shown(url: str) -> str:
-    """An address without what may be secret in it: user, password and query."""
+    """Return an address without what may be secret in it: user, password and query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
 

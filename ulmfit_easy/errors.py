@@ -121,7 +121,7 @@ def door(names: Iterable[str]):
 
 
 def fix_for(fix: str, names: set) -> str:
-    """The alternatives of a fix that need no arguments but these; all of them, if none is left."""
+    """Return the alternatives of a fix that need no arguments but these; all of them, if none is left."""
     kept = [one for one in fix.split("; ") if {m[1] for m in ARGUMENT.finditer(one)} - {None} <= names]
     return "; ".join(kept) or f"in Python, {fix}".replace("in Python, in Python,", "in Python,")
 
@@ -152,7 +152,7 @@ def did_you_mean(name, known: Iterable, otherwise: str, cutoff: float = 0.5) -> 
 
 
 def some(values, limit: int = 5) -> str:
-    """The first few values for a message: `3, 8, 9 (and 12 more)`."""
+    """Return the first few values for a message: `3, 8, 9 (and 12 more)`."""
     values = list(values)
     shown = ", ".join(str(v) if isinstance(v, PurePath) else short(v) for v in values[:limit])
     return shown if len(values) <= limit else f"{shown} (and {len(values) - limit} more)"

@@ -6,7 +6,7 @@ from ulmfit_easy.errors import TrainingError
 
 
 def optional_package(name: str):
-    """The package of that name, imported; E507 with the way to install it if it is missing."""
+    """Return the package of that name, imported; E507 with the way to install it if it is missing."""
     try:
         return import_module(name)
     except ImportError as e:

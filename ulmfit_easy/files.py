@@ -36,7 +36,7 @@ def sha256_file(path) -> str:
 
 
 def check_sha256(path, expected: str) -> Path:
-    """The path, if the file has the expected SHA-256; E404 and E406 otherwise."""
+    """Return the path, if the file has the expected SHA-256; E404 and E406 otherwise."""
     path = existing(path)
     if (got := sha256_file(path)) != expected:
         raise FileError("E406", received=f"{path} with SHA-256 {got}", expected=f"SHA-256 {expected}",
@@ -45,7 +45,7 @@ def check_sha256(path, expected: str) -> Path:
 
 
 def existing(path) -> Path:
-    """The path as a `Path`, if something is there; E404 otherwise."""
+    """Return the path as a `Path`, if something is there; E404 otherwise."""
     path = Path(path)
     if not path.exists():
         raise FileError("E404", received=f"the path {path}, where nothing is", expected="a file or folder",
@@ -259,7 +259,7 @@ def _not_regular(path) -> FileError:
 
 
 def read_bytes(path, max_bytes: int) -> bytes:
-    """The content of a regular file; ValueError if it has more than `max_bytes`, before all of it is read."""
+    """Return the content of a regular file; ValueError if it has more than `max_bytes`, before all of it is read."""
     with regular_file(path) as f:
         if (size := os.fstat(f.fileno()).st_size) > max_bytes or len(data := f.read(max_bytes + 1)) > max_bytes:
             raise ValueError(f"it has {max(size, max_bytes + 1):,} bytes, more than {max_bytes:,}")
@@ -285,7 +285,7 @@ MAX_CONTAINERS = 1_000_000  # lists and objects: empty ones take 60 times their 
 
 
 def json_of(data: bytes, errors: str = "strict"):
-    """The value of some JSON with finite numbers and whole characters; ValueError for anything else."""
+    """Return the value of some JSON with finite numbers and whole characters; ValueError for anything else."""
     if (n := data.count(b"[") + data.count(b"{")) > MAX_CONTAINERS:
         raise ValueError(f"{n:,} lists and objects, more than {MAX_CONTAINERS:,}")
     value = json.loads(data.decode("utf-8"), parse_float=_finite, parse_constant=_finite)

@@ -57,7 +57,7 @@ def writable(path) -> Path:
 
 
 def file_place(path) -> Path:
-    """The path, if a file may be written there; E411 for a folder, and as `writable`."""
+    """Return the path, if a file may be written there; E411 for a folder, and as `writable`."""
     path = writable(path)
     if path.is_dir():
         raise FileError("E411", received=f"{path}, which is a folder", expected="the name of a file",
@@ -101,7 +101,7 @@ class Hold:
 
 
 def members(folder: Path) -> list[Path]:
-    """The files and folders in a folder, sorted, without the hidden folders of this module."""
+    """Return the files and folders in a folder, sorted, without the hidden folders of this module."""
     return sorted(part for part in folder.iterdir() if not _name_of(part))
 
 

@@ -4,7 +4,7 @@ import sys
 
 
 def printable(text: str) -> str:
-    """A text as one line without control characters."""
+    """Return a text as one line without control characters."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 

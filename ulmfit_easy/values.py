@@ -19,12 +19,12 @@ Checks = Mapping[str, Check]
 
 
 def plain(value):
-    """A value as Python has it: a number of another library as `int` or `float`, an array as a list."""
+    """Return a value as Python has it: a number of another library as `int` or `float`, an array as a list."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
 def checked(checks: Checks, **given) -> dict:
-    """The given arguments as plain values; E502 for the first that does not pass its check."""
+    """Return the given arguments as plain values; E502 for the first that does not pass its check."""
     found = {}
     for name, value in given.items():
         try:
@@ -87,7 +87,7 @@ def count(value) -> int:
 
 
 def rows(value) -> int:
-    """The rows of a batch: all are padded to the longest."""
+    """Return the rows of a batch: all are padded to the longest."""
     if count(value) > MOST_ROWS:
         raise ValueError(f"a whole number from 1 to {MOST_ROWS:,}")
     return count(value)
@@ -134,7 +134,7 @@ def names(value) -> list:
 
 
 def language(value) -> str:
-    """The code of a language. spaCy imports a module of this name."""
+    """Return the code of a language. spaCy imports a module of this name."""
     if not (isinstance(value, str) and re.fullmatch("[a-z]{2,3}", value)):
         raise ValueError("the code of a language, such as 'en'")
     return value
@@ -175,7 +175,7 @@ def any_of(*checks: Check) -> Check:
 
 
 def only(checks: Checks) -> Check:
-    """An object with these names and no others."""
+    """Return an object with these names and no others."""
     def check(value) -> dict:
         if not isinstance(value, dict) or value.keys() != checks.keys() or misfits(value, checks):
             raise ValueError(f"an object with {', '.join(checks)}")

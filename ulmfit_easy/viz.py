@@ -62,7 +62,7 @@ class Markup(str):
 
 
 def html_table(rows: Sequence[Sequence], columns: Sequence[str]) -> str:
-    """An HTML table in which every value is plain text: no tags, no entities, no formulas."""
+    """Return an HTML table in which every value is plain text: no tags, no entities, no formulas."""
     def line(values, tag):
         cells = "".join(f'<{tag} style="text-align:left">{escape(value)}</{tag}>' for value in values)
         return f"<tr>{cells}</tr>"
@@ -71,7 +71,7 @@ def html_table(rows: Sequence[Sequence], columns: Sequence[str]) -> str:
 
 
 def escape(value) -> str:
-    """A value as HTML that shows exactly its text.
+    """Return a value as HTML that shows exactly its text.
 
     `$` and a backslash each stand in an element of their own, since formula readers ignore delimiters
     that are split by tags, and entities do not stop them.
@@ -80,7 +80,7 @@ def escape(value) -> str:
 
 
 def printable(value) -> str:
-    """A value as one line without control characters, so that no text can steer a terminal."""
+    """Return a value as one line without control characters, so that no text can steer a terminal."""
     if isinstance(value, list):
         return "; ".join(map(printable, value))
     return terminal.printable(f"{value:.4f}" if isinstance(value, float) else str(value))
@@ -94,7 +94,7 @@ def no_formula(value):
 
 
 def text_table(rows: Sequence[Sequence], columns: Sequence[str], width: int = 110) -> str:
-    """A plain table of at most `width` columns; long cells are wrapped, and cut after a few lines."""
+    """Return a plain table of at most `width` columns; long cells are wrapped, and cut after a few lines."""
     cells = [[printable(value) for value in row] for row in [list(columns), *rows]]
     wide = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     while sum(wide) + 2 * (len(wide) - 1) > width and max(wide) > 8:
@@ -149,7 +149,7 @@ def fonts_with(texts: Sequence[str]) -> list[str]:
 
 @cache
 def _font_with(letters: str) -> str | None:
-    """The installed font that has most of some letters, made known to matplotlib; None if no font has any."""
+    """Return the installed font that has most of some letters, made known to matplotlib; None if no font has any."""
     from matplotlib import font_manager
 
     best, most = None, 0
@@ -183,7 +183,7 @@ def _axes(ax, title: str, xlabel: str, ylabel: str, **figure):
 
 def plot_loss(train: Sequence[float], valid_x: Sequence[float] = (), valid: Sequence[float] = (), *,
               skip_start: int = 0, ax=None):
-    """The axes with the training loss of each batch and the validation loss at the batches `valid_x`.
+    """Return the axes with the training loss of each batch and the validation loss at the batches `valid_x`.
 
     The first `skip_start` batches, whose loss may be far above all others, are left out.
     """
@@ -198,7 +198,7 @@ def plot_loss(train: Sequence[float], valid_x: Sequence[float] = (), valid: Sequ
 
 
 def plot_sched(hypers: Mapping[str, Sequence[float]]):
-    """The axes, one for each hyper-parameter, with its value at each batch."""
+    """Return the axes, one for each hyper-parameter, with its value at each batch."""
     import matplotlib.pyplot as plt
 
     columns = min(2, len(hypers))
@@ -213,7 +213,7 @@ def plot_sched(hypers: Mapping[str, Sequence[float]]):
 
 
 def plot_rates(rates: Sequence[Sequence[float]], names: Sequence[str] | None = None, ax=None):
-    """The axes with the learning rate of each layer group at each batch.
+    """Return the axes with the learning rate of each layer group at each batch.
 
     Args:
         rates: (batches, groups); NaN while a group is frozen.
@@ -231,7 +231,7 @@ def plot_rates(rates: Sequence[Sequence[float]], names: Sequence[str] | None = N
 
 def plot_lr_find(lrs: Sequence[float], losses: Sequence[float],
                  suggestions: Mapping[str, float] | None = None, ax=None):
-    """The axes with the loss at each learning rate; `suggestions` maps names to rates, which are marked."""
+    """Return the axes with the loss at each learning rate; `suggestions` maps names to rates, which are marked."""
     ax = _axes(ax, "Learning-rate finder", "learning rate (log scale)", "loss (smoothed)")
     ax.plot(lrs, losses, color="tab:blue")
     ax.set_xscale("log")
@@ -247,7 +247,7 @@ def plot_lr_find(lrs: Sequence[float], losses: Sequence[float],
 
 def plot_confusion(matrix, names: Sequence, title: str = "Confusion matrix", cmap: str = "Blues", *,
                    normalize: bool = False, norm_dec: int = 2, plot_txt: bool = True, ax=None, **figure):
-    """The axes with a confusion matrix (C, C), rows actual and columns predicted.
+    """Return the axes with a confusion matrix (C, C), rows actual and columns predicted.
 
     Args:
         normalize: colour and number each row as shares of its sum; a row without texts stays 0.
@@ -275,7 +275,7 @@ def plot_confusion(matrix, names: Sequence, title: str = "Confusion matrix", cma
 
 
 def plot_reliability(curves: Mapping[str, tuple], ax=None):
-    """The axes with how often a model is right against how sure it says it is.
+    """Return the axes with how often a model is right against how sure it says it is.
 
     `curves` maps a name to (confidence, accuracy, count), each (K,) for K bins of answers that are about equally
     sure. On the dashed line a model is right as often as it says. A bin's dot grows with its share of the answers.

@@ -48,7 +48,7 @@ class Attribution:
         return f"{printable(self.label)}: probability {1 / (1 + np.exp(-self.evidence)):.3f}"
 
     def top(self, k: int = 10) -> list[tuple[str, float]]:
-        """The k tokens with the largest scores, whatever their sign, with these."""
+        """Return the k tokens with the largest scores, whatever their sign, with these."""
         return [(self.tokens[i], float(self.scores[i])) for i in np.argsort(-abs(self.scores), kind="stable")[:k]]
 
     def show(self):
@@ -140,7 +140,7 @@ def evidence(logits: Tensor, column: int, one_class: bool) -> Tensor:
 
 
 def _logits(learn, outputs: Tensor) -> Tensor:
-    """The model's outputs (B, C) as `evidence` wants them: where they are probabilities, their logits."""
+    """Return the model's outputs (B, C) as `evidence` wants them: where they are probabilities, their logits."""
     if not learn.dls.target.has_classes or not isinstance(learn.loss_func, BCELossFlat):
         return outputs
     return outputs.logit(eps=CERTAIN)

@@ -47,7 +47,7 @@ class Tempered:
         return activation_of(self.loss_func)(logits / self.temperature)
 
     def decodes(self, logits: Tensor) -> Tensor:
-        """The decisions: the likeliest class (B,), which no temperature changes, or flags (B, C)."""
+        """Return the decisions: the likeliest class (B,), which no temperature changes, or flags (B, C)."""
         return decodes_of(self.loss_func)(logits / self.temperature)
 
 
@@ -131,16 +131,16 @@ class Calibrated:
         return cls(learn, kept["temperature"], answers["logits"], answers["targs"])
 
     def on(self, dl=None, ds_idx: int = 1) -> "Calibrated":
-        """The same temperature with other texts at hand, such as a test set, which it was not chosen with."""
+        """Return the same temperature with other texts at hand, such as a test set, which it was not chosen with."""
         logits, targs = _answers(self.learn, ds_idx, dl)
         return replace(self, logits=logits, targs=targs)
 
     def ece(self, n_bins: int = 15) -> float:
-        """The expected calibration error on the texts at hand; see `expected_calibration_error`."""
+        """Return the expected calibration error on the texts at hand; see `expected_calibration_error`."""
         return expected_calibration_error(self.probs, self.targs, n_bins)
 
     def plot_reliability(self, n_bins: int = 10, ax=None):
-        """The axes with how often the model is right against how sure it is, before and after calibration."""
+        """Return the axes with how often the model is right against how sure it is, before and after calibration."""
         curves = {f"before, error {self.uncalibrated.ece():.3f}": self.uncalibrated,
                   f"temperature {self.temperature:.2f}, error {self.ece():.3f}": self}
         return plot_reliability({name: reliability(c.probs, c.targs, n_bins) for name, c in curves.items()}, ax)
@@ -167,7 +167,7 @@ class Calibrated:
 
 
 def calibrate(learn, ds_idx: int = 1, dl=None) -> Calibrated:
-    """A learner's `predict` with probabilities that are right as often as they say, by temperature scaling.
+    """Return a learner's `predict` with probabilities that are right as often as they say, by temperature scaling.
 
     Logits are divided by one number, chosen so that the labels of these texts are the likeliest. It changes no weight
     and, of one class for each text, no decision. Choose with texts that the model was not trained with.
@@ -218,7 +218,7 @@ def _answers(learn, ds_idx, dl) -> tuple[Tensor, Tensor]:
 
 
 def best_temperature(logits: Tensor, targs: Tensor) -> float:
-    """The temperature with the smallest negative log-likelihood of `targs` (N,) or (N, C) given `logits` (N, C).
+    """Return the temperature with the smallest negative log-likelihood of `targs` (N,) or (N, C) given `logits` (N, C).
 
     It is convex in the factor 1 / temperature, so that the zero of its slope is the best. Where the best would be
     beyond 1/20 or 20, these texts cannot tell: a warning, and 1.
@@ -242,7 +242,7 @@ def best_temperature(logits: Tensor, targs: Tensor) -> float:
 
 
 def reliability(probs, targs, n_bins: int = 10) -> Reliability:
-    """The answers in `n_bins` bins of equal width by how sure they are, empty ones left out.
+    """Return the answers in `n_bins` bins of equal width by how sure they are, empty ones left out.
 
     Args:
         probs: (N, C).
@@ -270,7 +270,7 @@ def expected_calibration_error(probs, targs, n_bins: int = 15) -> float:
 
 
 def threshold_for(probs, truth, *, precision: float | None = None, recall: float | None = None) -> Threshold:
-    """The threshold on `probs` (N,) at which one figure is reached and the other is as high as it can be.
+    """Return the threshold on `probs` (N,) at which one figure is reached and the other is as high as it can be.
 
     `truth` (N,) says which texts are of the class. Raises: E502 unless one figure is asked for, or if none reaches it.
     """

@@ -17,7 +17,7 @@ TABLE = "a table (.csv, .tsv, .jsonl or .json, also as .gz; .xlsx; .parquet), or
 
 
 def delimiter(text: str) -> str:
-    """A character between columns, as a shell can pass it."""
+    """Return a character between columns, as a shell can pass it."""
     text = {"tab": "\t", "\\t": "\t"}.get(text, text)
     if len(text) != 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not one character, such as ';', or tab")
@@ -46,7 +46,7 @@ READING = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of all commands."""
+    """Return the arguments of all commands."""
     main = argparse.ArgumentParser(prog="ulmfit", description="Classify texts with few labels: ULMFiT.")
     main.add_argument("--version", action=Version, nargs=0, default=argparse.SUPPRESS, help="show the version and end")
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")

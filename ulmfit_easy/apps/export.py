@@ -23,7 +23,7 @@ class InferenceModule(nn.Module):
 
 
 def inference_module(learn) -> InferenceModule:
-    """A classifier's model as an `InferenceModule` in evaluation mode, which shares its weights.
+    """Return a classifier's model as an `InferenceModule` in evaluation mode, which shares its weights.
 
     To keep it as a file that torch alone can run, for any number of texts of up to T tokens each:
 

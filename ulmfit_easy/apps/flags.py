@@ -9,7 +9,7 @@ SAME = {"text_col": "text", "texts": "text", "label_col": "label", "labels": "la
 
 
 def at_command_line(error: Exception | str, command: argparse.ArgumentParser) -> str:
-    """The message of an error or a warning, with the flags of a command for the arguments that it names."""
+    """Return the message of an error or a warning, with the flags of a command for the arguments that it names."""
     flags = {}
     for action in command._actions:
         if action.option_strings and action.dest != "help":
@@ -26,7 +26,7 @@ def at_command_line(error: Exception | str, command: argparse.ArgumentParser) ->
 
 
 def _flag(actions: list[argparse.Action], value: str) -> str:
-    """One of the flags that set an argument, with its value if it takes one."""
+    """Return one of the flags that set an argument, with its value if it takes one."""
     of_value = {str(action.const): action.option_strings[0] for action in actions if action.nargs == 0}
     if value in of_value:
         return of_value[value]
@@ -47,5 +47,5 @@ def same_flags(args, *names: str) -> list[str]:
 
 
 def next_line(*words) -> str:
-    """A command to type next, of words that a shell takes for one each."""
+    """Return a command to type next, of words that a shell takes for one each."""
     return "ulmfit " + " ".join(word if word == "FILE" else shlex.quote(str(word)) for word in words)

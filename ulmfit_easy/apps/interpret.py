@@ -48,11 +48,11 @@ class Interpretation:
 
     @classmethod
     def from_learner(cls, learn, ds_idx: int = 1, dl=None, act=None):
-        """The interpretation of a learner's training set (0), validation set (1) or any other loader `dl`."""
+        """Return the interpretation of a learner's training set (0), validation set (1) or any other loader `dl`."""
         return cls(learn, loader_of(learn, ds_idx, dl), act)
 
     def top_losses(self, k: int | None = None, largest: bool = True, items: bool = False) -> tuple:
-        """The k largest losses (k,) and the positions of their texts (k,); with `items` the texts as well.
+        """Return the k largest losses (k,) and the positions of their texts (k,); with `items` the texts as well.
 
         Args:
             k: None for all of them.

@@ -35,7 +35,7 @@ def run_predict(args):
 
 
 def form_of(out: Path) -> str:
-    """The form in which a file shall be written, by its ending; CSV for a pipe or a device.
+    """Return the form in which a file shall be written, by its ending; CSV for a pipe or a device.
 
     Raises: E502 for a folder or another ending, E507 for Parquet without pyarrow, E411 as `writable`.
     """
@@ -81,7 +81,7 @@ def write(df, out: Path | None, form: str = ".csv", safe_cells: bool = False):
 
 
 def _each_cell(df, change):
-    """The table with its names and cells changed; whole numbers stay whole."""
+    """Return the table with its names and cells changed; whole numbers stay whole."""
     import pandas as pd
 
     return pd.DataFrame({change(c): pd.Series([change(v) for v in df[c]], df.index, object) for c in df}, df.index)

@@ -84,7 +84,7 @@ def write_weights(path: Path, weights: dict[str, Tensor], metadata: dict, half: 
 
 
 def weights_place(path) -> Path:
-    """The path, if weights may be written there.
+    """Return the path, if weights may be written there.
 
     Raises:
         TrainingError: E502 for a file that this library did not write. FileError: E411 as `file_place`.
@@ -125,7 +125,7 @@ def _halved(tensor: Tensor, name: str) -> Tensor:
 
 
 def _sha256(stored: dict[str, Tensor], about: dict) -> str:
-    """The hash of the metadata, and of each tensor's name, type, shape and bytes, in the order of the names."""
+    """Return the hash of the metadata, and of each tensor's name, type, shape and bytes, in the order of the names."""
     digest = hashlib.sha256(json.dumps(about).encode())
     for name, tensor in sorted(stored.items()):
         digest.update(f"\0{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
@@ -185,7 +185,7 @@ def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *,
 
 
 def _config_sha256(config: dict) -> str:
-    """The hash of what a config says, however it is laid out."""
+    """Return the hash of what a config says, however it is laid out."""
     return sha256_bytes(json.dumps(config, sort_keys=True).encode())
 
 

@@ -8,12 +8,12 @@ from ulmfit_easy import __version__
 
 
 def as_line(value) -> str:
-    """A value that cannot break out of its line, its table or its code span, nor become HTML."""
+    """Return a value that cannot break out of its line, its table or its code span, nor become HTML."""
     return re.sub(r"[`|<>\s\x00-\x1f]+", " ", str(value)).strip()
 
 
 def as_plain(value) -> str:
-    """The same for a place outside of code: no link, no image, no formula, no character by its number."""
+    """Return the same for a place outside of code: no link, no image, no formula, no character by its number."""
     return re.sub(r"([\\\[\]&$])", r"\\\1", as_line(value))
 
 

@@ -49,7 +49,7 @@ _DIRECTION = re.compile(r"(?<![a-z])(fwd|forwards?|bwd|backwards?)(?![a-z])")
 
 
 def load_any(path: str | Path) -> Bundle:
-    """A language model to start from: the bundle at `path`, or what `load_foreign` makes of what is there."""
+    """Return a language model to start from: the bundle at `path`, or what `load_foreign` makes of what is there."""
     path = existing(path)
     is_bundle = any((path / name).exists() for name in FILES)
     return load_bundle(path) if is_bundle else load_foreign(path)
@@ -80,7 +80,7 @@ def load_foreign(path: str | Path, words: str | Path | None = None) -> Bundle:
 
 
 def find_weights(path: str | Path) -> Path:
-    """The file with a language model's weights in a folder, or `path` itself if that is a file.
+    """Return the file with a language model's weights in a folder, or `path` itself if that is a file.
 
     An encoder's file (`*enc*`) counts only where it is alone. Without a file, a sub-folder that has one is
     searched. E404 if there is none, or more than one.
@@ -156,7 +156,7 @@ _ONE_BY_ONE = threading.Lock()  # torch has one list of safe names for all threa
 
 
 def _state_dict(file: Path) -> dict[str, Tensor]:
-    """The plain tensors of a torch file, as float32; of `{"model": ..., "opt": ...}` those of the model."""
+    """Return the plain tensors of a torch file, as float32; of `{"model": ..., "opt": ...}` those of the model."""
     try:
         with regular_file(file) as f, no_warnings(), _ONE_BY_ONE, torch.serialization.safe_globals(_IGNORED):
             size = os.fstat(f.fileno()).st_size
@@ -203,7 +203,7 @@ def _is_ours(key: str) -> bool:
 
 
 def _by_our_names(found: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
-    """The weights of encoder and decoder under our names; a language model's bias is zero where it had none."""
+    """Return the weights of encoder and decoder under our names; a language model's bias is zero where it had none."""
     weights = {key: found[key] for key in DECODER if key in found}
     weights |= {name: tensor for key, tensor in found.items() if (name := _our_name(key))}
     if "0.encoder.weight" not in weights:
@@ -250,7 +250,7 @@ def _backwards(file: Path) -> bool | None:
 
 
 def _tokenizer(file: Path, arch: str) -> dict | None:
-    """The configuration of a tokenizer with the SentencePiece model beside the weights, if there is one."""
+    """Return the configuration of a tokenizer with the SentencePiece model beside the weights, if there is one."""
     for folder in (file.parent, file.parent / "spm", file.parent.parent / "spm"):
         if (model := folder / "spm.model").is_file():
             mark_fields = True if arch == "AWD_QRNN" else None  # MultiFiT reads `xxbos xxfld 1` before each text

@@ -101,5 +101,5 @@ def misfit(arch: type[Encoder], config: dict, backwards: bool, tokenizer: dict) 
 
 
 def _told(tok: dict) -> tuple[str, str | None]:
-    """The name and the language of a tokenizer, for messages."""
+    """Return the name and the language of a tokenizer, for messages."""
     return tok.get("name", tok.get("custom")), tok.get("params", {}).get("lang")

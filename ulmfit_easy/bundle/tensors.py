@@ -19,7 +19,7 @@ TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16
 
 
 def read_tensors(path) -> tuple[dict[str, Tensor], dict]:
-    """The tensors by name, and the metadata.
+    """Return the tensors by name, and the metadata.
 
     Raises: ValueError, LookupError, TypeError or AttributeError for anything else than such a file; FileError as
         `regular_file`.
@@ -41,7 +41,7 @@ def read_tensors(path) -> tuple[dict[str, Tensor], dict]:
 
 
 def raw_bytes(tensor: Tensor) -> memoryview:
-    """The memory of a contiguous tensor that has numbers."""
+    """Return the memory of a contiguous tensor that has numbers."""
     return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
 
 
@@ -62,7 +62,7 @@ def _places(header: dict, size: int) -> list[tuple]:
 
 
 def not_finite(weights: Mapping[str, Tensor]) -> list[str]:
-    """The names of the weights in which a number is NaN or infinite."""
+    """Return the names of the weights in which a number is NaN or infinite."""
     floats = ((name, t) for name, t in weights.items() if t.is_floating_point() and t.numel())
     return [name for name, t in floats if not _all_finite(t.aminmax())]  # NaN is both; no copy, unlike isfinite
 

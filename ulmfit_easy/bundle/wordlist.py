@@ -81,7 +81,7 @@ def _check(program: bytes):
 
 
 def in_our_words(words: Iterable[str]) -> list[str]:
-    """A word list with our names for the control tokens, and every word in it once; length and order stay.
+    """Return a word list with our names for the control tokens, and every word in it once; length and order stay.
 
     Where a word is there twice, text met its last place (fastai's look-up), so the earlier ones become `xxfake`:
     rows that still take their share of the softmax, and that no text can reach.

@@ -35,7 +35,7 @@ def class_weights(dls) -> Tensor:
 
 
 def loss_weights(dls, class_weight, loss_func) -> Tensor | None:
-    """The weights of the classes, (C,), that a learner's `class_weight` asks for, None for none.
+    """Return the weights of the classes, (C,), that a learner's `class_weight` asks for, None for none.
 
     Raises: E502 beside a `loss_func`, for classes that there are not, and for what are no weights.
     """

@@ -54,7 +54,7 @@ class TextBlock:
     def from_df(cls, text_cols, vocab: Sequence | None = None, is_lm: bool = False, seq_len: int = 72,
                 backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *, tok=None,
                 **kwargs) -> "TextBlock":
-        """The block of the texts in one or more columns of a table, which are marked fields of one text.
+        """Return the block of the texts in one or more columns of a table, which are marked fields of one text.
 
         `get_x=ColReader(tok_text_col)` stands for these texts too, whatever their columns are called.
         """
@@ -119,7 +119,7 @@ class DataBlock:
     def dataloaders(self, source, path=".", verbose: bool = False, bs: int = 64, val_bs: int | None = None,
                     shuffle: bool = True, device=None, *, seed: int | None = None, labels: Sequence | None = None,
                     **kwargs) -> TextDataLoaders:
-        """The loaders of a source.
+        """Return the loaders of a source.
 
         Args:
             path: the folder for what a learner saves.
@@ -178,7 +178,7 @@ class DataBlock:
         return Source(texts, items, labels, target, names, rows, self.target, total)
 
     def _label_columns(self, items):
-        """The columns of a table that the labels are in, or None where they come from somewhere else."""
+        """Return the columns of a table that the labels are in, or None where they come from somewhere else."""
         return self.get_y.columns(items) if self.target is not None and isinstance(self.get_y, ColReader) else None
 
     def _texts(self, items):

@@ -6,7 +6,7 @@ NARROW = 0.9  # of the longest row of a bucket: so long are its others, unless t
 
 
 def cut_by_tokens(lengths: np.ndarray, max_tokens: int) -> list[slice]:
-    """The batches of rows in the order of falling lengths (N,): as many rows as fit, one at least."""
+    """Return the batches of rows in the order of falling lengths (N,): as many rows as fit, one at least."""
     batches, start = [], 0
     while start < len(lengths):
         stop = start + max(1, max_tokens // max(1, int(lengths[start])))

@@ -41,12 +41,12 @@ class CategoryMap(list):
         return self.map_ids(i)
 
     def map_objs(self, objs) -> list[int]:
-        """The numbers of some names."""
+        """Return the numbers of some names."""
         o2i = self.o2i
         return [o2i[obj] for obj in objs]
 
     def map_ids(self, ids) -> list:
-        """The names of some numbers."""
+        """Return the names of some numbers."""
         return [self[int(i)] for i in ids]
 
 

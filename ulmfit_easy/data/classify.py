@@ -74,7 +74,7 @@ class ClassifierDataLoader(EpochOrder):
             yield self._batch(positions)
 
     def typical(self, n: int) -> "ClassifierDataLoader":
-        """A loader of the rows of `n` batches, those whose size is nearest to the mean, padding included."""
+        """Return a loader of the rows of `n` batches, those whose size is nearest to the mean, padding included."""
         batches = self._shuffled() if self.shuffle else self._cut(self.order)
         sizes = np.array([len(batch) * self.lengths[batch].max() for batch in batches])
         picked = np.concatenate([batches[i] for i in np.argsort(np.abs(sizes - sizes.mean()), kind="stable")[:n]])

@@ -63,7 +63,7 @@ def opened(path) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def _in_zip(path: Path, archive: zipfile.ZipFile, file: BinaryIO, stack: ExitStack) -> tuple[Path, BinaryIO]:
-    """The name and the bytes of the only file in a zip archive; a workbook is an archive, too."""
+    """Return the name and the bytes of the only file in a zip archive; a workbook is an archive, too."""
     names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
     if "[Content_Types].xml" in names or "mimetype" in names:
         if not any(name.startswith("xl/") for name in names):

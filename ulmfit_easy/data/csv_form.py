@@ -19,7 +19,7 @@ NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
 def csv_options(head: str, name: Path, delimiter: str | None, quoting: int, header) -> dict:
-    """The arguments of `pandas.read_csv` for a table that begins with `head`; the others as for `read_table`."""
+    """Return the arguments of `pandas.read_csv` for a table that begins with `head`; the others as for `read_table`."""
     head = head.removeprefix("\ufeff")
     skip, named = 0, re.match(r"sep=([^\r\n])\r?\n", head, re.IGNORECASE)  # a line that Excel writes and reads
     if named:
@@ -34,7 +34,7 @@ def csv_options(head: str, name: Path, delimiter: str | None, quoting: int, head
 
 
 def _guessed_delimiter(head: str, quoting: int) -> str:
-    """A comma, unless the first row has none and a tab or semicolon gives the first rows as many fields each."""
+    """Return a comma, unless the first row has none and a tab or semicolon gives the first rows as many fields each."""
     for delimiter in ",\t;":
         rows = _records(head, delimiter, quoting, SAMPLE)
         if rows and len(rows[0]) > 1 and (delimiter == "," or len(set(map(len, rows))) == 1):
@@ -43,7 +43,7 @@ def _guessed_delimiter(head: str, quoting: int) -> str:
 
 
 def _records(head: str, delimiter: str, quoting: int, n: int) -> list[list[str]]:
-    """The first n rows that are not blank, without one that may go on behind the head."""
+    """Return the first n rows that are not blank, without one that may go on behind the head."""
     lines = _lines(head)
     whole = lines[:-1] if len(head) >= HEAD - 1 and len(lines) > 1 else lines
     try:

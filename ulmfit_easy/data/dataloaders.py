@@ -137,16 +137,16 @@ class DataLoaders(TellsAbsent):
         return None if self.target is None else self.target.c if self.target.labelled else len(self.text_vocab)
 
     def config(self) -> dict:
-        """All that is needed, beside the vocabulary, to prepare new texts elsewhere; JSON can hold it."""
+        """Return all that is needed, beside the vocabulary, to prepare new texts elsewhere; JSON can hold it."""
         return self._needs_text("config()").config()
 
     def one_batch(self):
-        """The first training batch; the batches of the next epoch stay what they would have been."""
+        """Return the first training batch; the batches of the next epoch stay what they would have been."""
         return first_batch(self.train)
 
     def test_dl(self, items, with_labels: bool = False, bs: int | None = None, *, num_workers: int | None = None,
                 drop_last: bool | None = None, pin_memory: bool | None = None):
-        """A loader of new texts, prepared as in training and never shuffled.
+        """Return a loader of new texts, prepared as in training and never shuffled.
 
         Args:
             items: texts or files in a list, tuple, array, Series or Index; one text; a table or row with the text
@@ -184,7 +184,7 @@ class DataLoaders(TellsAbsent):
         return doctor_of(self)
 
     def words(self, ids) -> str:
-        """The tokens of some ids (T,), with spaces between them."""
+        """Return the tokens of some ids (T,), with spaces between them."""
         return self._needs_text("words()").words(ids)
 
     def is_one_text(self, item) -> bool:
@@ -192,11 +192,11 @@ class DataLoaders(TellsAbsent):
         return self._needs_text("is_one_text()").is_one_text(item)
 
     def given(self, items) -> tuple:
-        """The texts or files that a caller means, and True if it is one alone; see `test_dl`."""
+        """Return the texts or files that a caller means, and True if it is one alone; see `test_dl`."""
         return self._needs_text("given()").given(items)
 
     def decode(self, target):
-        """One target, or one decision of a model, in the user's words.
+        """Return one target, or one decision of a model, in the user's words.
 
         A class; "?" for a label that is none; a list of classes where a text may have several; for
         regression a number, or a list of them.

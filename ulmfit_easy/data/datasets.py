@@ -33,7 +33,7 @@ class URLs:
 
 def untar_data(url, archive=None, data=None, *, base=None, sha256: str | None = None,
                force_extract: bool = False) -> Path:
-    """The folder with the content of an archive, extracted once; fetched only where its SHA-256 is given.
+    """Return the folder with the content of an archive, extracted once; fetched only where its SHA-256 is given.
 
     Args:
         url: an archive (tar or zip) or a folder that you have, or a web address such as one of `URLs`, whose file is

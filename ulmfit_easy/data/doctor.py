@@ -104,7 +104,7 @@ def doctor_of(dls) -> Checkup:
 
 
 def _checkup(scan: Scan, more: dict[str, str], findings) -> Checkup:
-    """All figures and findings, problems first."""
+    """Return all figures and findings, problems first."""
     found = [*findings, *check_texts(scan), *check_languages(scan)]
     if scan.labels is not None:
         found += check_labels(scan)
@@ -125,7 +125,7 @@ def _cells(columns: Sequence) -> Iterator[Finding]:
 
 
 def _labels(columns: Sequence, delim: str | None) -> list | None:
-    """A tuple of labels for each row, None where they are missing; None alone for numbers to predict."""
+    """Return a tuple of labels for each row, None where they are missing; None alone for numbers to predict."""
     rows = list(zip(*map(plain_labels, columns), strict=True))
     if len(columns) > 1:  # zeros and ones, a column for each class
         return [None if any(map(is_missing, row)) else
@@ -138,7 +138,7 @@ def _labels(columns: Sequence, delim: str | None) -> list | None:
 
 
 def _labels_in(value, delim: str | None) -> tuple | None:
-    """The labels of one cell, which may hold a list of them."""
+    """Return the labels of one cell, which may hold a list of them."""
     if isinstance(value, list | tuple | set | np.ndarray):
         return tuple(label if isinstance(label, Hashable) else str(label) for label in plain_labels(value))
     if is_missing(value):

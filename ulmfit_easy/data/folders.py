@@ -11,7 +11,7 @@ PARTS = ("train", "valid", "test", "val", "dev")  # what data sets call them
 
 
 def folder_texts(path, folders: Sequence[str] | None = None, extensions: Sequence[str] = (".txt",)) -> list[Path]:
-    """The text files under `path`, as `get_text_files` finds them, with a warning that counts the other files.
+    """Return the text files under `path`, as `get_text_files` finds them, with a warning that counts the other files.
 
     Raises: E104 for a folder without texts.
     """
@@ -31,7 +31,7 @@ def folder_texts(path, folders: Sequence[str] | None = None, extensions: Sequenc
 
 
 def classes_of_files(path, files: Sequence[Path], parts: Collection[str] = ()) -> tuple[list[Path], list[str]]:
-    """The files that have a class, and these classes: the first folder below `path`, however deep a file lies.
+    """Return the files that have a class, and these classes: the first folder below `path`, however deep a file lies.
 
     Args:
         parts: folders below `path` that are parts of the data, such as `train`: a class is the first folder in them.

@@ -113,7 +113,7 @@ def values_of(getter: Callable | None, items: Sequence) -> list:
 
 
 def fields_in(values: list) -> list[list]:
-    """One list for each field of some texts: of strings one, of tuples as many as the first has."""
+    """Return one list for each field of some texts: of strings one, of tuples as many as the first has."""
     if values and isinstance(values[0], tuple):
         return [list(field) for field in zip(*values, strict=True)]
     return [values]

@@ -94,7 +94,7 @@ class LMDataLoader(EpochOrder):
         return self.pass_len if self.n_batches is None else self.n_batches
 
     def unshuffled(self) -> "LMDataLoader":
-        """A loader of one pass over the corpus in a fixed order, in batches of `seq_len`."""
+        """Return a loader of one pass over the corpus in a fixed order, in batches of `seq_len`."""
         fixed = super().unshuffled()
         fixed.n_batches, fixed.bptt_jitter = None, 0.0
         return fixed
@@ -113,7 +113,7 @@ class LMDataLoader(EpochOrder):
             yield tokens[:, :-1], tokens[:, 1:]
 
     def order_of(self, i_pass: int) -> np.ndarray:
-        """The documents in the order of a pass over the corpus, counted from 0, (N,) int64."""
+        """Return the documents in the order of a pass over the corpus, counted from 0, (N,) int64."""
         return self.rng(i_pass + 1).permutation(self.rows) if self.shuffle else self.rows
 
     def cuts_of(self, i_pass: int) -> np.ndarray:
@@ -128,7 +128,7 @@ class LMDataLoader(EpochOrder):
         return np.arange(self.pass_len + 1) + more
 
     def _read(self, docs: np.ndarray, ends: np.ndarray, start: int, n: int) -> np.ndarray:
-        """The n tokens of the stream from `start` on, (n,) int64."""
+        """Return the n tokens of the stream from `start` on, (n,) int64."""
         out = np.empty(n, dtype=np.int64)
         i, done = int(np.searchsorted(ends, start, side="right")), 0
         while done < n:

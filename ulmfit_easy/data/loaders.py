@@ -66,7 +66,7 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
              balanced: bool = False, weights: Sequence | None = None, max_tokens: int | None = None,
              bptt_jitter: float = 0.0, num_workers: int | None = None, drop_last: bool | None = None,
              pin_memory: bool | None = None):
-    """The loaders of a source: split it, number its labels and words by the training rows, check, batch."""
+    """Return the loaders of a source: split it, number its labels and words by the training rows, check, batch."""
     _check_batching(not source.target.labelled, balanced, weights, max_tokens, bptt_jitter)
     sizes = checked(Preparation.SETTINGS, seq_len=seq_len, backwards=backwards, bs=bs)
     seq_len, backwards, bs = sizes.values()
@@ -280,7 +280,7 @@ class TextDataLoaders(DataLoaders):
 
 
 def classes_of(y_block, columns: Sequence[pd.Series] | None, target: type[Target]) -> list | None:
-    """The classes that are known before any label is read: those of a block, or of a categorical column."""
+    """Return the classes that are known before any label is read: those of a block, or of a categorical column."""
     classes = getattr(y_block, "vocab", None)
     is_one = target.one_class and columns and isinstance(columns[0].dtype, pd.CategoricalDtype)
     if classes is None and is_one:
@@ -289,7 +289,7 @@ def classes_of(y_block, columns: Sequence[pd.Series] | None, target: type[Target
 
 
 def column_names(columns: Sequence[pd.Series]) -> tuple:
-    """The names of some columns as Python values; E102 for names that no file of a model can hold."""
+    """Return the names of some columns as Python values; E102 for names that no file of a model can hold."""
     try:
         return tuple(each(name)([column.name for column in columns]))
     except ValueError as e:

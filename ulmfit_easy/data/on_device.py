@@ -12,7 +12,7 @@ from ulmfit_easy.reprs import described
 
 
 def size_of(dl) -> str:
-    """The rows of a loader, or its batches, or nothing if it knows neither."""
+    """Return the rows of a loader, or its batches, or nothing if it knows neither."""
     if hasattr(dl, "n_rows"):
         return f"{dl.n_rows:,} rows"
     try:
@@ -52,7 +52,7 @@ class OnDevice:
             yield _moved(batch, self.device)
 
     def one_batch(self):
-        """The first batch."""
+        """Return the first batch."""
         return first_batch(self)
 
     def fingerprint(self) -> str | None:
@@ -64,7 +64,7 @@ class OnDevice:
         return self.held[0]
 
     def state_dict(self) -> dict:
-        """The random state in which the last epoch began, and the position in it where it is to go on."""
+        """Return the random state in which the last epoch began, and the position in it where it is to go on."""
         return {"random": self.random, "position": self.position}
 
     def load_state_dict(self, state: dict):

@@ -56,7 +56,7 @@ class EpochOrder(TellsAbsent):
         return getattr(self.prepare, "vocabs", None)
 
     def one_batch(self):
-        """The first batch; the batches of the next epoch stay what they would have been."""
+        """Return the first batch; the batches of the next epoch stay what they would have been."""
         return first_batch(self)
 
     def show_batch(self, max_n: int = 9, trunc_at: int = 150):
@@ -67,7 +67,7 @@ class EpochOrder(TellsAbsent):
         self.prepare.show(self.one_batch(), max_n, trunc_at)
 
     def new(self, *, bs: int | None = None, shuffle: bool | None = None, device=None):
-        """A loader of the same rows with another batch size, order or device; its epochs count from 0."""
+        """Return a loader of the same rows with another batch size, order or device; its epochs count from 0."""
         other = copy.copy(self)
         other.epoch = other.position = 0
         if bs is not None:
@@ -93,7 +93,7 @@ class EpochOrder(TellsAbsent):
         return start
 
     def rng(self, epoch: int) -> np.random.Generator:
-        """The random numbers of an epoch, counted from 1."""
+        """Return the random numbers of an epoch, counted from 1."""
         return np.random.default_rng([self.seed, epoch])
 
     def state_dict(self) -> dict:
@@ -116,7 +116,7 @@ class EpochOrder(TellsAbsent):
         return sha256_bytes(self.rows.tobytes() + lengths.tobytes() + recipe + labels + self._tokens().encode())
 
     def _tokens(self) -> str:
-        """The hash of all tokens: the one that was written with their store, or else of the ids themselves."""
+        """Return the hash of all tokens: the one that was written with their store, or else of the ids themselves."""
         store = getattr(self.ids, "store", None)
         if store is not None:
             return repr(read_json(store.path / "meta.json")["members"])
@@ -128,7 +128,7 @@ class EpochOrder(TellsAbsent):
 
 
 def first_batch(dl):
-    """The first batch of a loader; the batches of its next epoch stay what they would have been."""
+    """Return the first batch of a loader; the batches of its next epoch stay what they would have been."""
     state = dl.state_dict() if hasattr(dl, "state_dict") else None
     if (batch := next(iter(dl), None)) is None:
         raise TrainingError("E506", received="data without a batch, as load_learner gives", expected="texts to show",

@@ -66,7 +66,7 @@ class Preparation:
         return (self.vocab, self.target.classes) if self.target.labelled else self.vocab
 
     def words(self, ids) -> str:
-        """The tokens of some ids (T,), with spaces between them."""
+        """Return the tokens of some ids (T,), with spaces between them."""
         return " ".join(self.vocab[i] for i in ids.tolist())
 
     def show(self, batch, max_n: int = 9, trunc_at: int = 150):
@@ -88,7 +88,7 @@ class Preparation:
 
     @classmethod
     def from_config(cls, config: dict, vocab: Vocab, tokenizer: Tokenizer | None = None) -> "Preparation":
-        """The preparation that `config()` described; `tokenizer` where that cannot be rebuilt from JSON."""
+        """Return the preparation that `config()` described; `tokenizer` where that cannot be rebuilt from JSON."""
         target = TARGETS[config["task"]].from_config(config)
         same = ("label_delim", "seq_len", "backwards", "bs")
         return cls(given_tokenizer(config["tokenizer"], tokenizer), vocab, target,
@@ -96,7 +96,7 @@ class Preparation:
                    encoding=config.get("encoding", "utf-8"))  # older configs have none
 
     def ids(self, items) -> "MemoryIds":
-        """The ids of new texts: all that `given` takes."""
+        """Return the ids of new texts: all that `given` takes."""
         items, _ = self.given(items)
         if len(items) == 0:
             raise TextError("E104", received="no items", expected="one text or more", fix="give texts")
@@ -108,7 +108,7 @@ class Preparation:
         return isinstance(item, str) or (isinstance(item, tuple) and len(self.text_cols) > 1)
 
     def given(self, items) -> tuple[Sequence, bool]:
-        """The texts or files that a caller means, as `given_texts` reads them, and True if it is one alone.
+        """Return the texts or files that a caller means, as `given_texts` reads them, and True if it is one alone.
 
         For a `get_x` items stay what they are, and a row becomes a table of one row.
         """
@@ -156,14 +156,14 @@ class Preparation:
         return self.target.encode(labels, unseen=-100)
 
     def _class_of(self, file: Path) -> str:
-        """The name of the nearest folder of a file that is a class; of the folder it is in if none is."""
+        """Return the name of the nearest folder of a file that is a class; of the folder it is in if none is."""
         folders = [folder.name for folder in file.parents]
         return next((name for name in folders if name in (self.target.classes or ())), folders[0])
 
 
 def given_tokenizer(config: dict, tokenizer: Tokenizer | None, *, fix: str = "pass tokenizer=Tokenizer(...) with the "
                     "rules and the word splitter of training") -> Tokenizer:
-    """The tokenizer of a config, which must be passed if the config holds only the names of its parts.
+    """Return the tokenizer of a config, which must be passed if the config holds only the names of its parts.
 
     `fix` says how, at the door that was used.
 

@@ -10,7 +10,7 @@ from ulmfit_easy.errors import TrainingError
 
 
 def checked_seed(seed) -> int | None:
-    """A seed as Python's int, or None; E502 for what is no whole number from 0 on."""
+    """Return a seed as Python's int, or None; E502 for what is no whole number from 0 on."""
     if seed is None:
         return None
     if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
@@ -20,7 +20,7 @@ def checked_seed(seed) -> int | None:
 
 
 def random_state() -> dict:
-    """The state of every global random generator, as tensors and plain values."""
+    """Return the state of every global random generator, as tensors and plain values."""
     version, words, gauss = random.getstate()
     name, key, pos, has_gauss, cached = np.random.get_state()
     return {"python": {"version": version, "words": torch.tensor(words), "gauss": gauss},

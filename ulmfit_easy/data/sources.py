@@ -18,7 +18,7 @@ from ulmfit_easy.values import plain
 
 
 def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
-    """The column with this name or, for a number that is no name, at this position; E102 if there is none.
+    """Return the column with this name or, for a number that is no name, at this position; E102 if there is none.
 
     Raises: E407 for what is no table.
     """
@@ -39,7 +39,7 @@ def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
 
 
 def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) -> tuple[list, np.ndarray]:
-    """The texts of each row, and the positions of the rows that were kept.
+    """Return the texts of each row, and the positions of the rows that were kept.
 
     Args:
         columns: Series or lists of equal length N, one for each field of a text.
@@ -77,7 +77,7 @@ def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) ->
 
 
 def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: str = "raise"):
-    """The texts in some columns of a table, as `clean_texts` gives them, with the table that is left.
+    """Return the texts in some columns of a table, as `clean_texts` gives them, with the table that is left.
 
     Returns: texts of M rows; (M,) int64 positions of these rows; how many rows there were; the table of the M rows, in
         which the texts of a `TableOnDisk` are empty; the columns of the texts.
@@ -124,7 +124,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
 
 
 def accepted(table: pd.DataFrame, columns: Sequence[pd.Series]) -> np.ndarray | None:
-    """The (M,) int64 positions of the rows that teach their label; None if all of them do.
+    """Return the (M,) int64 positions of the rows that teach their label; None if all of them do.
 
     In Prodigy's tables a column `answer` says "accept", "reject" or "ignore". Only accepted rows count, and a warning
     tells of the others. If it is one of the `columns` with texts and labels, all rows count.
@@ -160,7 +160,7 @@ def is_missing(value) -> bool:
 
 def get_text_files(path, recurse: bool = True, folders: Sequence[str] | None = None, *,
                    extensions: Sequence[str] = (".txt",)) -> list[Path]:
-    """The text files under `path`, in sorted order; `folders` keeps only these folders directly under it."""
+    """Return the text files under `path`, in sorted order; `folders` keeps only these folders directly under it."""
     return get_files(path, extensions, recurse, folders)
 
 
@@ -185,7 +185,7 @@ def walked(root: Path) -> Iterator[Path]:
 
 
 def parent_label(path) -> str:
-    """The name of the folder that the file is in."""
+    """Return the name of the folder that the file is in."""
     return Path(path).parent.name
 
 

@@ -23,7 +23,7 @@ STRATIFY_BELOW = 1000  # rows; a random fifth of fewer rows than this often miss
 
 
 def RandomSplitter(valid_pct: float = 0.2, seed: int | None = None) -> Callable[[Sequence], Split]:
-    """A splitter that draws a fraction of the rows to validate with; with a seed, those that fastai draws."""
+    """Return a splitter that draws a fraction of the rows to validate with; with a seed, those that fastai draws."""
     def split(items) -> Split:
         rows = shuffled_rows(len(items), seed)
         cut = n_valid(len(items), valid_pct)
@@ -32,7 +32,7 @@ def RandomSplitter(valid_pct: float = 0.2, seed: int | None = None) -> Callable[
 
 
 def shuffled_rows(n: int, seed: int | None) -> np.ndarray:
-    """The numbers 0..n-1 in random order, (n,) int64; without a seed from torch's global random state."""
+    """Return the numbers 0..n-1 in random order, (n,) int64; without a seed from torch's global random state."""
     seed = checked_seed(seed)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     return torch.randperm(n, generator=generator).numpy()
@@ -45,7 +45,7 @@ def n_valid(n: int, valid_pct: float) -> int:
 
 def StratifiedSplitter(labels: Sequence, valid_pct: float = 0.2,
                        seed: int | None = None) -> Callable[[Sequence], Split]:
-    """A splitter that draws `valid_pct` of each class; the last row of a class always stays in training."""
+    """Return a splitter that draws `valid_pct` of each class; the last row of a class always stays in training."""
     def split(items) -> Split:
         rows = shuffled_rows(len(items), seed)
         names = {}
@@ -85,7 +85,7 @@ def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2,
 
 
 def ColSplitter(col: int | str = "is_valid", on=None) -> Callable[[Sequence], Split]:
-    """A splitter of a table: rows where `col` is true are for validation; 0 and 1, yes and no also do.
+    """Return a splitter of a table: rows where `col` is true are for validation; 0 and 1, yes and no also do.
 
     `on` is a value, or a list of values, that stands for validation instead.
     """
@@ -110,7 +110,7 @@ def _by_mask(for_valid: Sequence[bool]) -> Split:
 
 
 def MaskSplitter(mask: Sequence[bool]) -> Callable[[Sequence], Split]:
-    """A splitter that validates with the rows where `mask`, (N,), is true."""
+    """Return a splitter that validates with the rows where `mask`, (N,), is true."""
     def split(items) -> Split:
         if len(mask) != len(items):
             raise LabelError("E206", received=f"a mask of {len(mask):,} values for {len(items):,} rows",
@@ -120,7 +120,7 @@ def MaskSplitter(mask: Sequence[bool]) -> Callable[[Sequence], Split]:
 
 
 def FuncSplitter(func: Callable) -> Callable[[Sequence], Split]:
-    """A splitter that validates with the items, or the rows of a table, of which `func` is true."""
+    """Return a splitter that validates with the items, or the rows of a table, of which `func` is true."""
     return lambda items: _by_mask([bool(flag) for flag in values_of(func, items)])
 
 
@@ -133,7 +133,7 @@ def FileSplitter(fname) -> Callable[[Sequence], Split]:
 
 
 def EndSplitter(valid_pct: float = 0.2, valid_last: bool = True) -> Callable[[Sequence], Split]:
-    """A splitter that validates with the last rows, or the first ones: for rows in the order of time."""
+    """Return a splitter that validates with the last rows, or the first ones: for rows in the order of time."""
     def split(items) -> Split:
         n = len(items)
         cut = n_valid(n, valid_pct)
@@ -159,7 +159,7 @@ def RandomSubsetSplitter(train_sz: float, valid_sz: float, seed: int | None = No
 
 
 def GrandparentSplitter(train_name="train", valid_name="valid") -> Callable[[Sequence], Split]:
-    """A splitter of files by the name of the folder two levels up: `train/pos/1.txt`; a list for several names.
+    """Return a splitter of files by the name of the folder two levels up: `train/pos/1.txt`; a list for several names.
 
     The rows are in the order of these names.
     """
@@ -171,7 +171,7 @@ def GrandparentSplitter(train_name="train", valid_name="valid") -> Callable[[Seq
 
 
 def FolderSplitter(path, train: str = "train", valid: str = "valid") -> Callable[[Sequence], Split]:
-    """A splitter of files by the folder directly under `path` that they are in, at any depth."""
+    """Return a splitter of files by the folder directly under `path` that they are in, at any depth."""
     def split(files) -> Split:
         return tuple(np.flatnonzero([Path(f).is_relative_to(Path(path) / name) for f in files])
                      for name in (train, valid))
@@ -181,7 +181,7 @@ def FolderSplitter(path, train: str = "train", valid: str = "valid") -> Callable
 def TrainTestSplitter(test_size: float = 0.2, random_state: int | None = None,
                       stratify: Sequence | None = None, train_size: float | None = None,
                       shuffle: bool = True) -> Callable[[Sequence], Split]:
-    """A splitter that does what scikit-learn's `train_test_split` does."""
+    """Return a splitter that does what scikit-learn's `train_test_split` does."""
     def split(items) -> Split:
         from sklearn.model_selection import train_test_split
 
@@ -192,7 +192,7 @@ def TrainTestSplitter(test_size: float = 0.2, random_state: int | None = None,
 
 
 def IndexSplitter(valid_idx: Sequence[int]) -> Callable[[Sequence], Split]:
-    """A splitter that holds out these rows and trains on the others."""
+    """Return a splitter that holds out these rows and trains on the others."""
     def split(items) -> Split:
         valid = np.asarray(valid_idx, dtype=np.int64)
         return np.setdiff1d(np.arange(len(items)), valid), valid

@@ -59,7 +59,7 @@ class Scan:
         self.damaged = np.array(damaged, dtype=bool)  # (N,)
 
     def finding(self, level: str, what: str, positions, advice: str) -> Finding:
-        """A finding about the texts at some positions."""
+        """Return a finding about the texts at some positions."""
         return Finding(level, what, sorted(int(self.rows[i]) for i in positions), advice)
 
     def counted(self, level: str, what: str, positions, advice: str) -> Finding:
@@ -152,7 +152,7 @@ def check_labels(scan: Scan) -> Iterator[Finding]:
 
 
 def _repeated(scan: Scan, positions: np.ndarray) -> np.ndarray:
-    """The positions whose text, letter case and blanks aside, came before among them."""
+    """Return the positions whose text, letter case and blanks aside, came before among them."""
     positions = positions[scan.sizes[positions] > 0]
     again = np.ones(len(positions), dtype=bool)
     again[np.unique(scan.keys[positions], return_index=True)[1]] = False
@@ -164,12 +164,12 @@ def _counts(scan: Scan, positions: np.ndarray) -> Counter:
 
 
 def _with(scan: Scan, labels: Sequence) -> list[int]:
-    """The positions of the texts with one of these labels."""
+    """Return the positions of the texts with one of these labels."""
     return [i for i, own in enumerate(scan.labels) if own and not set(own).isdisjoint(labels)]
 
 
 def _shares(counts: Counter, limit: int = 5) -> str:
-    """The commonest names with their shares: `pos 60%, neg 40%`."""
+    """Return the commonest names with their shares: `pos 60%, neg 40%`."""
     shown = [f"{_short(name)} {n / counts.total():.0%}" for name, n in counts.most_common(limit)]
     return ", ".join(shown + ["..."] * (len(counts) > limit))
 
@@ -180,5 +180,5 @@ def _names(labels: Iterable, limit: int = 5) -> str:
 
 
 def _short(label) -> str:
-    """A label in at most 30 characters: where the wrong column was named, it may be a text."""
+    """Return a label in at most 30 characters: where the wrong column was named, it may be a text."""
     return printable(label)[:30]

@@ -151,7 +151,7 @@ def _no_table(path, e, delimiter):
 
 
 def _named(path, df, header) -> pd.DataFrame:
-    """The rows below the row `header`, with its values as the names of the columns."""
+    """Return the rows below the row `header`, with its values as the names of the columns."""
     row = 0 if header == "infer" else header
     if not 0 <= row < len(df):
         raise FileError("E407", received=f"header={row} for {path}, which has no such row",
@@ -168,7 +168,7 @@ def _named(path, df, header) -> pd.DataFrame:
 
 
 def _json_table(path, text) -> pd.DataFrame:
-    """One row for each line, or each object of one list; values stay what JSON says they are."""
+    """Return one row for each line, or each object of one list; values stay what JSON says they are."""
     def refuse(where, why):
         return FileError("E407", received=f"{path}, {where} of which is {why}", expected="a JSON object, {...}, for "
                          "each row", fix="write one object a line, or one list of objects")
@@ -193,7 +193,7 @@ def _json_table(path, text) -> pd.DataFrame:
 
 
 def _first_sheet(path, file) -> pd.DataFrame:
-    """The first sheet of a workbook, as strings; E407 without openpyxl."""
+    """Return the first sheet of a workbook, as strings; E407 without openpyxl."""
     if find_spec("openpyxl") is None:
         raise FileError("E407", received=f"{path}, which is a workbook", expected="CSV, JSON lines or Parquet",
                         fix="save it as CSV (UTF-8); or pip install openpyxl")
@@ -239,7 +239,7 @@ class TableOnDisk:
         self.path, self.chunksize, self.options = Path(path), chunksize, options
 
     def pieces(self) -> Iterator[pd.DataFrame]:
-        """The whole table, piece by piece."""
+        """Return the whole table, piece by piece."""
         return read_pieces(self.path, self.chunksize, **self.options)
 
     def state(self) -> tuple:

@@ -17,7 +17,7 @@ from ulmfit_easy.text.workers import encode
 
 def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: Sequence[Callable] | None = None,
                       n_workers: int | None = None, progress: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """The number and the tokens of each text, in order, from several processes, one piece in memory at a time.
+    """Return the number and the tokens of each text, in order, from several processes, one piece in memory at a time.
 
     Args:
         tok: a `Tokenizer`, or what splits a text into words; spaCy's English rules by default. A subword tokenizer
@@ -37,14 +37,14 @@ def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: 
 
 def tokenize_texts(texts: Iterable[str], n_workers: int | None = None, rules: Sequence[Callable] | None = None,
                    tok: Callable | None = None) -> list[list[str]]:
-    """The tokens of each text, in order; arguments as for `parallel_tokenize`."""
+    """Return the tokens of each text, in order; arguments as for `parallel_tokenize`."""
     return [tokens for _, tokens in parallel_tokenize(texts, tok, rules, n_workers)]
 
 
 def tokenize_df(df: pd.DataFrame, text_cols, n_workers: int | None = None, rules: Sequence[Callable] | None = None,
                 mark_fields: bool | None = None, tok: Callable | None = None,
                 tok_text_col: str = "text") -> tuple[pd.DataFrame, Counter]:
-    """The table with tokens in the place of its text columns, and how often each token occurs.
+    """Return the table with tokens in the place of its text columns, and how often each token occurs.
 
     Args:
         mark_fields: as for `Tokenizer`: by default where there are several columns.

@@ -23,7 +23,7 @@ COUNTER, LENGTHS, MADE_OF = "counter.json", "lengths.json", "tokenized.json"
 def tokenize_files(files: Sequence, path, output_dir, output_names: Sequence | None = None,
                    n_workers: int | None = None, rules: Sequence[Callable] | None = None, tok: Callable | None = None,
                    encoding: str = "utf-8") -> Path:
-    """The folder `output_dir`, made anew, with the tokens of each of these files.
+    """Return the folder `output_dir`, made anew, with the tokens of each of these files.
 
     A file has the tokens of one text with spaces between them, in UTF-8. `counter.json` has how often each token
     occurs, `lengths.json` the number of tokens of each text, `tokenized.json` hashes of what all this was made of.
@@ -50,7 +50,7 @@ def tokenize_folder(path, extensions: Sequence[str] | None = None, folders: Sequ
                     output_dir=None, skip_if_exists: bool = True, n_workers: int | None = None,
                     rules: Sequence[Callable] | None = None, tok: Callable | None = None,
                     encoding: str = "utf-8") -> Path:
-    """A folder with the tokens of each text file under `path`, in files of the same names: see `tokenize_files`.
+    """Return a folder with the tokens of each text file under `path`, in files of the same names: see `tokenize_files`.
 
     Args:
         extensions: of the files that are texts, `.txt` by default.

@@ -78,6 +78,6 @@ def has_params(m: nn.Module) -> bool:
 
 
 def total_params(m: nn.Module) -> tuple[int, bool]:
-    """The number of a module's parameters, and True if the first one trains."""
+    """Return the number of a module's parameters, and True if the first one trains."""
     params = list(m.parameters())
     return sum(p.numel() for p in params), bool(params) and params[0].requires_grad

@@ -19,5 +19,5 @@ class Module(nn.Module):
 
 
 def rnn_cbs(alpha: float = 0.0, beta: float = 0.0) -> list[Callback]:
-    """The callbacks of a recurrent model: the hidden state, and the AR and TAR penalties unless both are 0."""
+    """Return the callbacks of a recurrent model: the hidden state, and the AR and TAR penalties unless both are 0."""
     return [HiddenState(), RNNCallback(), *([RNNRegularizer(alpha, beta)] if alpha or beta else [])]

@@ -21,12 +21,12 @@ def cos_between(start, end, pos):
 
 
 def SchedNo(start, end) -> Sched:
-    """A flat curve at `start`."""
+    """Return a flat curve at `start`."""
     return partial(_flat, start)
 
 
 def SchedLin(start, end) -> Sched:
-    """A straight line from start to end."""
+    """Return a straight line from start to end."""
     return partial(_line, start, end)
 
 
@@ -62,7 +62,7 @@ def _power(start, end, power, pos):
 
 
 def combine_scheds(pcts: Sequence[float], scheds: Sequence[Sched]) -> Sched:
-    """One curve after the other, each for its share of the whole, and each seeing progress in [0, 1].
+    """Return one curve after the other, each for its share of the whole, and each seeing progress in [0, 1].
 
     Args:
         pcts: the shares, which add up to 1.
@@ -84,12 +84,12 @@ def _combined(pcts, starts, scheds, pos):
 
 
 def combined_cos(pct: float, start, middle, end) -> Sched:
-    """A cosine from start to middle until `pct`, then one to end."""
+    """Return a cosine from start to middle until `pct`, then one to end."""
     return combine_scheds([pct, 1 - pct], [SchedCos(start, middle), SchedCos(middle, end)])
 
 
 def slanted_triangular(t: int, T: int, lr_max, cut_frac: float = 0.1, ratio: float = 32):
-    r"""The rate at step t of T: a short linear rise, then a long linear decay.
+    r"""Return the rate at step t of T: a short linear rise, then a long linear decay.
 
     $$ p = t / cut \;\text{ if } t < cut \;\text{ else }\; 1 - (t - cut) / (T - cut), \qquad
        \eta_t = \eta_{max} (1 + p (ratio - 1)) / ratio $$

@@ -36,7 +36,7 @@ class NTASGD(Callback):
         self.losses, self.averages, self.count, self.own, self.were_swapped = [], None, 0, None, []
 
     def state_dict(self) -> dict:
-        """The losses so far, and the averages with the number of their steps."""
+        """Return the losses so far, and the averages with the number of their steps."""
         return {"losses": list(self.losses), "averages": self.averages, "count": self.count}
 
     def load_state_dict(self, state: dict):

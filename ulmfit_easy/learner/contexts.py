@@ -58,12 +58,12 @@ def _without(learn, part: str):
 
 
 def no_bar(learn):
-    """The learner without a progress bar, for the length of a `with` block; the table of the epochs stays."""
+    """Return the learner without a progress bar, for the length of a `with` block; the table of the epochs stays."""
     return _without(learn, "with_bar")
 
 
 def no_mbar(learn):
-    """The learner without the table of the epochs, for the length of a `with` block; the bar stays."""
+    """Return the learner without the table of the epochs, for the length of a `with` block; the bar stays."""
     return _without(learn, "with_table")
 
 

@@ -165,7 +165,7 @@ class _Weak:
 
 
 def _misspelt(name: str) -> str | None:
-    """The event that a name is meant to be, if it is none but begins like one or is nearly the same."""
+    """Return the event that a name is meant to be, if it is none but begins like one or is nearly the same."""
     begins_so = name.startswith(("before_", "after_", "begin_"))
     if name.startswith("_") or not begins_so and any(event in name for event in EVENTS) or name in EVENTS:
         return None  # `log_after_batch` is a helper

@@ -8,7 +8,7 @@ from ulmfit_easy.learner.optim import Optimizer, norm_and_bias_params, norm_para
 
 
 def trainable_params(model: nn.Module) -> list:
-    """All parameters as one layer group: the splitter of a model without groups of its own."""
+    """Return all parameters as one layer group: the splitter of a model without groups of its own."""
     return [[p for p in model.parameters() if p.requires_grad]]
 
 

@@ -69,7 +69,7 @@ class Prediction(Named, _Fields):
 
 
 def loader_of(learn, ds_idx, dl):
-    """The loader asked for: `dl`, or the learner's training (0) or validation set (1); never in random order.
+    """Return the loader asked for: `dl`, or the learner's training (0) or validation set (1); never in random order.
 
     Raises:
         TrainingError: E506 where that set is empty, as in a learner from `load_learner`.
@@ -83,7 +83,7 @@ def loader_of(learn, ds_idx, dl):
 
 
 def validate(learn, ds_idx: int = 1, dl=None, cbs=None) -> list[float]:
-    """The loss, then each metric, on the validation set (or another loader).
+    """Return the loss, then each metric, on the validation set (or another loader).
 
     It has a recorder and metrics of its own: those of a fit that is under way stay untouched.
     """
@@ -221,7 +221,7 @@ def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, *, trunc_at=15
 
 @without_gradients
 def _result_rows(learn, model, dl, trunc_at) -> list:
-    """The rows of the first batch in words: text, what comes next or the target, what the model says."""
+    """Return the rows of the first batch in words: text, what comes next or the target, what the model says."""
     dls, rows = learn.dls, []
     for batch in islice(dl, 1):
         xb, yb = batch[: dl.n_inp], batch[dl.n_inp :]

@@ -74,7 +74,7 @@ class CrossEntropyLossFlat:
         return logits.softmax(self.axis)
 
     def decodes(self, logits: Tensor) -> Tensor:
-        """The likeliest class (B,)."""
+        """Return the likeliest class (B,)."""
         return logits.argmax(self.axis)
 
 
@@ -148,7 +148,7 @@ class BCEWithLogitsLossFlat:
                                                   reduction=self.reduction)
 
     def activation(self, logits: Tensor) -> Tensor:
-        """A probability for each class (B, C)."""
+        """Return a probability for each class (B, C)."""
         return logits.sigmoid()
 
     def decodes(self, logits: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ class BCELossFlat:
         return F.binary_cross_entropy(pred.float(), target.float().view_as(pred), weight, reduction=self.reduction)
 
     def activation(self, probs: Tensor) -> Tensor:
-        """The prediction itself."""
+        """Return the prediction itself."""
         return probs
 
     def decodes(self, probs: Tensor) -> Tensor:
@@ -198,7 +198,7 @@ class MSELossFlat:
         return self.function(pred.float().reshape(-1), target.float().reshape(-1), reduction=self.reduction)
 
     def activation(self, pred: Tensor) -> Tensor:
-        """The prediction itself."""
+        """Return the prediction itself."""
         return pred
 
     decodes = activation

@@ -21,7 +21,7 @@ from ulmfit_easy.user_code import warn_user
 
 
 def valley(lrs, losses) -> float:
-    """The rate half-way down the longest fall of the losses: the default suggestion.
+    """Return the rate half-way down the longest fall of the losses: the default suggestion.
 
     The longest fall is the longest strictly decreasing subsequence, found in O(n^2); the rate stands a third and a
     sixth of its length after its start.
@@ -40,18 +40,18 @@ def valley(lrs, losses) -> float:
 
 
 def minimum(lrs, losses) -> float:
-    """A tenth of the rate at which the loss was lowest."""
+    """Return a tenth of the rate at which the loss was lowest."""
     return float(lrs[int(np.argmin(losses))]) / 10
 
 
 def steep(lrs, losses) -> float:
-    """The rate at which the loss fell fastest."""
+    """Return the rate at which the loss fell fastest."""
     slope = np.diff(np.asarray(losses, dtype=float)) / np.diff(np.log(np.asarray(lrs, dtype=float)))
     return float(lrs[int(np.argmin(slope))])
 
 
 def slide(lrs, losses, lr_diff: int = 15, thresh: float = 0.005, adjust_value: float = 1.0) -> float:
-    """The rate at the left end of a window that slides down from the highest rates until the loss is calm in it.
+    """Return the rate at the left end of a window that slides down from the highest rates until the loss is calm in it.
 
     Args:
         lr_diff: points that the window spans; all of them where there are fewer.

@@ -26,7 +26,7 @@ def n_items(learn) -> int:
 
 
 def flat_pair(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as one row of numbers; E502 where there are not as many of one as of the other."""
+    """Return both as one row of numbers; E502 where there are not as many of one as of the other."""
     if pred.numel() != target.numel():
         raise TrainingError("E502", received=f"predictions of shape {list(pred.shape)} and targets of shape "
                             f"{list(target.shape)}", expected="one prediction for each target",
@@ -35,7 +35,7 @@ def flat_pair(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def name_of(func) -> str:
-    """The name of a function, of the one in a partial, or of the class of another callable."""
+    """Return the name of a function, of the one in a partial, or of the class of another callable."""
     func = getattr(func, "func", func)
     return getattr(func, "__name__", type(func).__name__)
 
@@ -77,7 +77,7 @@ class AvgMetric(Metric):
         self.reset()
 
     def measure(self, learn):
-        """The number for one batch."""
+        """Return the number for one batch."""
         return self.func(learn.pred, *learn.yb)
 
     def reset(self):
@@ -135,7 +135,7 @@ class LossMetric(AvgMetric):
 
 
 def LossMetrics(attrs: str | list, nms: str | list | None = None) -> list[LossMetric]:
-    """A `LossMetric` for each of `attrs` (names, or one string with commas); `nms` are names for the columns."""
+    """Return a `LossMetric` for each of `attrs` (names, or one string with commas); `nms` are names for the columns."""
     attrs = attrs.split(",") if isinstance(attrs, str) else attrs
     nms = nms.split(",") if isinstance(nms, str) else nms or attrs
     return [LossMetric(attr, nm) for attr, nm in zip(attrs, nms, strict=True)]
@@ -254,7 +254,7 @@ ACTIVATIONS = {
 
 
 def as_metric(metric) -> Metric:
-    """A `Metric` as it is (a copy of a shared one), what makes one called, a plain function averaged."""
+    """Return a `Metric` as it is (a copy of a shared one), what makes one called, a plain function averaged."""
     metric = made(metric, Metric, "metrics")
     if not isinstance(metric, Metric) and not callable(metric):
         raise TrainingError("E502", received=f"metrics with {metric!r}", expected="metrics, or functions of "

@@ -70,7 +70,7 @@ def accuracy_multi(pred: Tensor, target: Tensor, thresh: float = 0.5, sigmoid: b
 
 def optim_metric(f: Callable, argname: str, bounds: tuple[float, float], tol: float = 0.01, do_neg: bool = True,
                  get_x: bool = False) -> Callable:
-    """The function `f(pred, target, argname=...)` with that argument chosen so that the result is best.
+    """Return the function `f(pred, target, argname=...)` with that argument chosen so that the result is best.
 
     For an `AccumMetric`: the best threshold is one for all rows. The value is the best that was found, so it is higher
     than what new data will give.

@@ -31,7 +31,7 @@ Rate = float | slice | Sequence[float] | discriminative  # what `expand_lr` take
 
 
 def expand_lr(lr: Rate, n_groups: int) -> list[float]:
-    """One value per layer group, input side first.
+    """Return one value per layer group, input side first.
 
     Args:
         lr: a number: the same for all; `slice(a, b)`: geometric from the first group to the last;
@@ -215,11 +215,11 @@ class SGDW(torch.optim.SGD):
 
 
 def norm_params(model: nn.Module) -> list:
-    """The parameters of normalisation layers: they train even in frozen groups."""
+    """Return the parameters of normalisation layers: they train even in frozen groups."""
     return [p for m in model.modules() if isinstance(m, NORMS) for p in m.parameters(recurse=False)]
 
 
 def norm_and_bias_params(model: nn.Module) -> list:
-    """The parameters that weight decay leaves alone: of norms, and every bias, those of an LSTM too."""
+    """Return the parameters that weight decay leaves alone: of norms, and every bias, those of an LSTM too."""
     biases = [p for name, p in model.named_parameters() if name.rpartition(".")[2].startswith("bias")]
     return norm_params(model) + biases

@@ -70,7 +70,7 @@ class OptimWrapper(Optimizer):
 
 
 def hypers_of(group: dict, hp_map: dict) -> dict:
-    """The numbers in a torch group: our name -> (torch's name, as `Optimizer` wants it, value)."""
+    """Return the numbers in a torch group: our name -> (torch's name, as `Optimizer` wants it, value)."""
     found = {}
     for key, value in group.items():
         parts = {f"{key}__{i}": v for i, v in enumerate(value)} if isinstance(value, tuple) else {key: value}

@@ -51,12 +51,12 @@ def average(state: dict, name: str, value: Tensor, keep: float, add: float) -> T
 
 
 def momentum(state: dict, grad: Tensor, group: dict) -> Tensor:
-    """The undamped sum of the gradients, or for an optimizer without momentum the gradient itself."""
+    """Return the undamped sum of the gradients, or for an optimizer without momentum the gradient itself."""
     return average(state, "grad_avg", grad, group["mom"], 1.0) if "mom" in group else grad
 
 
 def mean_square(state: dict, grad: Tensor, group: dict) -> Tensor:
-    """The running mean of the squared gradients."""
+    """Return the running mean of the squared gradients."""
     return average(state, "sqr_avg", grad * grad, group["sqr_mom"], 1 - group["sqr_mom"])
 
 
@@ -118,7 +118,7 @@ class LambRule(Rule):
 
 
 def optimizer(rule: type[Rule], params, kwargs: dict, options: dict, **hypers) -> Optimizer:
-    """An `Optimizer` over layer groups, from a rule, its fixed options, and its hyper-parameters."""
+    """Return an `Optimizer` over layer groups, from a rule, its fixed options, and its hyper-parameters."""
     names = {name: name for name in hypers}
     if rule in (RMSPropRule, LarcRule) and not hypers["mom"]:
         names["mom"] = None  # no momentum, whatever a schedule says

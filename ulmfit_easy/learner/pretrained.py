@@ -48,7 +48,7 @@ class PretrainedLM(NamedTuple):
 
 
 def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
-    """The language model of a place, as `load_any` reads it; one that was read already as it is.
+    """Return the language model of a place, as `load_any` reads it; one that was read already as it is.
 
     Raises: TrainingError E502 for what is no place; FileError E402 for a model of another kind, E401 for one that does
         not tell how it is built; what `load_any` raises.
@@ -81,7 +81,7 @@ def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None
 
 def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Encoder], config: dict | None,
             dls) -> PretrainedLM | None:
-    """The language model that `pretrained` asks for, if there is one, for an architecture and data.
+    """Return the language model that `pretrained` asks for, if there is one, for an architecture and data.
 
     Args:
         pretrained: a bundle's folder, another library's checkpoint, or what `read_lm` made of one; True for the
@@ -115,7 +115,7 @@ def with_sizes(theirs: dict | None, config: dict | None, defaults: dict) -> dict
 
 
 def find_pair(fnames, folder: Path, arch: type[Encoder], dls) -> PretrainedLM:
-    """The language model of `pretrained_fnames`: the names of a weights file and a word list in a folder.
+    """Return the language model of `pretrained_fnames`: the names of a weights file and a word list in a folder.
 
     The weights are what `learn.save` wrote or fastai's `.pth`; the words a list in JSON, or pickled. Suffixes may be
     left out.
@@ -152,7 +152,7 @@ def find_pair(fnames, folder: Path, arch: type[Encoder], dls) -> PretrainedLM:
 
 
 def start_from(learn, found: PretrainedLM | None, warn: bool = False):
-    """The learner with pretrained weights, where there are some.
+    """Return the learner with pretrained weights, where there are some.
 
     Args:
         found: what `find_lm` or `find_pair` gave.

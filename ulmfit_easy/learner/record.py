@@ -10,7 +10,7 @@ MOST = 20  # classes that are named
 
 
 def record_of(learn) -> dict:
-    """The facts of a learner, in sections. What is not known, as in a learner that was loaded, is left out."""
+    """Return the facts of a learner, in sections. What is not known, as in a learner that was loaded, is left out."""
     dls, settings = learn.dls, learn.settings
     tok = getattr(dls.tokenizer, "tok", None)
     names, values = learn.recorder.measures, learn.recorder.values
@@ -34,7 +34,7 @@ def record_of(learn) -> dict:
 
 
 def phase_of(learn) -> dict:
-    """The facts of the fit that has just ended."""
+    """Return the facts of the fit that has just ended."""
     recorder = learn.recorder
     return {"epochs": len(recorder.values), "steps": len(recorder.lrs),
             "highest learning rate": max(recorder.lrs, default=0.0),

@@ -45,7 +45,7 @@ class ParamScheduler(Callback):
 
 
 def _rates(learn, lr):
-    """The highest rate of each group as an array, made ready for `set_hyper`."""
+    """Return the highest rate of each group as an array, made ready for `set_hyper`."""
     if learn.opt is None:
         learn.create_opt()
     rates = np.array(expand_lr(learn.lr if lr is None else lr, len(learn.opt.param_groups)))

@@ -28,7 +28,7 @@ class TextScore(NamedTuple):
 
 
 def logprob(learn, texts, bs: int = 64):
-    """A `TextScore` for each text, in order.
+    """Return a `TextScore` for each text, in order.
 
     Args:
         texts: one text gives one score; a list, tuple, Series or table a list; any other iterable an iterator that
@@ -52,7 +52,7 @@ def _stream(learn, texts: Iterable[str], bs: int) -> Iterator[TextScore]:
 
 @without_gradients
 def score_ids(learn, docs: list[np.ndarray]) -> list[TextScore]:
-    """A `TextScore` for each document of one batch, given as ids (T,) in the order in which the model reads."""
+    """Return a `TextScore` for each document of one batch, given as ids (T,) in the order in which the model reads."""
     needs_memory(learn.encoder, "a score")
     device, seq_len, vocab = learn.dls.device, learn.dls.seq_len, learn.dls.text_vocab
     lengths = torch.tensor([len(d) for d in docs], device=device)  # (B,)

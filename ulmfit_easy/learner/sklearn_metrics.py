@@ -27,7 +27,7 @@ NO_PREDICTION_IS_0 = ("f1_score", "fbeta_score", "precision_score", "recall_scor
 
 def sklearn_metric(func: Callable, is_class: bool = True, thresh: float | None = None, axis: int = -1,
                    activation: str | None = None, **kwargs) -> AccumMetric:
-    """A metric from a function of scikit-learn's form, (targets, predictions) to a number; also `skm_to_fastai`.
+    """Return a metric from a function of scikit-learn's form, (targets, predictions) to a number; also `skm_to_fastai`.
 
     Args:
         is_class: whether the function wants decisions; else it gets what `activation` makes of the predictions.
@@ -48,7 +48,7 @@ skm_to_fastai = sklearn_metric
 
 
 def sklearn_function(name: str) -> Callable:
-    """A function of `sklearn.metrics`, which is imported when it is first called.
+    """Return a function of `sklearn.metrics`, which is imported when it is first called.
 
     Labels that training never saw are no class of their own: their rows are wrong for the class that was said. What
     cannot be computed, such as the ROC of a class that no row has, is nan, with a warning that says why.
@@ -117,7 +117,7 @@ def _hamming_multi(function: str, labels, **kwargs) -> AccumMetric:
 
 
 def _probs(function: str, axis: int = -1, sigmoid: bool | None = None, flatten: bool = False, **kwargs) -> AccumMetric:
-    """A metric of probabilities (N, C); for two classes, of those of the second one (N,)."""
+    """Return a metric of probabilities (N, C); for two classes, of those of the second one (N,)."""
     score = sklearn_function(function)
 
     def func(targs, probs, **kwargs):

@@ -36,7 +36,7 @@ def show_training_loop(learn):
 
 
 def summary(learn) -> Summary:
-    """A table of the model's layers (output shape, parameters, which train); optimizer, loss and callbacks.
+    """Return a table of the model's layers (output shape, parameters, which train); optimizer, loss and callbacks.
 
     The model reads one training batch in evaluation mode; no callback takes part.
     """
@@ -92,7 +92,7 @@ def _shapes_of_a_batch(learn) -> tuple[dict[str, str], str]:
 
 
 def _shape(value) -> str:
-    """The shapes of the tensors in a value, the first of many: `8 x 10 x 400`."""
+    """Return the shapes of the tensors in a value, the first of many: `8 x 10 x 400`."""
     if isinstance(value, Tensor):
         return " x ".join(map(str, value.shape)) or "number"
     return next(filter(None, map(_shape, value)), "") if isinstance(value, list | tuple) else ""

@@ -14,7 +14,7 @@ from ulmfit_easy.learner.weights import check_opt_state
 
 
 def training_state(learn, position: int) -> dict:
-    """All that decides how a fit goes on after `position` batches of its epoch; tensors are not copied.
+    """Return all that decides how a fit goes on after `position` batches of its epoch; tensors are not copied.
 
     Callbacks with `state_dict()` and `load_state_dict()` are asked for theirs: nested dicts with strings as keys,
     lists, tensors and plain values.
@@ -73,7 +73,7 @@ def load_training_state(learn, state: dict, source):
 
 
 def _with_state(learn) -> list:
-    """The callbacks that have a state, each under its name and how many of that name came before."""
+    """Return the callbacks that have a state, each under its name and how many of that name came before."""
     found, seen = [], Counter()
     for cb in learn.cbs:
         if hasattr(type(cb), "state_dict"):
@@ -90,7 +90,7 @@ def write_state(path, state: dict, **metadata) -> Path:
 
 
 def read_state(path) -> tuple[dict, dict]:
-    """The state and the metadata that `write_state` wrote, with lists for tuples; E401 for any other file."""
+    """Return the state and the metadata that `write_state` wrote, with lists for tuples; E401 for any other file."""
     try:
         tensors, metadata = load_weights(path)
         packed = metadata.pop("state")

@@ -75,7 +75,7 @@ def load(learn, file, device=None, with_opt=True, strict=True, sha256: str | Non
 
 
 def weights_sha256(model) -> str:
-    """The hash of a model's weights, the same for the model that an export in 16 bits gives back."""
+    """Return the hash of a model's weights, the same for the model that an export in 16 bits gives back."""
     digest = hashlib.sha256()
     for name, t in sorted(model.state_dict().items()):
         t = t.detach().cpu().contiguous()

@@ -39,7 +39,7 @@ def predict(learn, text, n_words=1, no_unk=True, temperature=1.0, min_p=None, no
 
 
 def _prompt(tokens: list[str], learn) -> list[int]:
-    """The ids of a prompt in the order in which the model reads."""
+    """Return the ids of a prompt in the order in which the model reads."""
     vocab = learn.dls.text_vocab
     if learn.dls.backwards and len(tokens) > 1 and tokens[0] == vocab.specials.get("bos"):
         tokens = tokens[1:]  # read from the end, it would close the text: nothing comes before

@@ -52,7 +52,7 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
                         ps: list[float] | None = None, pad_idx: int = 1, max_len: int | None = 72 * 20,
                         y_range: tuple[float, float] | None = None, *, pool_words: bool = False,
                         head: type[Head] | str = PoolingLinearClassifier) -> TextClassifier:
-    """A fresh classifier with the encoder `arch`.
+    """Return a fresh classifier with the encoder `arch`.
 
     Args:
         vocab_sz, n_class: V and C, the number of outputs.

@@ -14,7 +14,7 @@ from ulmfit_easy.models.precision import autocast
 
 
 def dropout_mask(x: Tensor, size: Sequence[int], p: float) -> Tensor:
-    """A mask of `size`, like `x` in type and device: 0 with probability `p`, else 1 / (1 - p).
+    """Return a mask of `size`, like `x` in type and device: 0 with probability `p`, else 1 / (1 - p).
 
     Each number comes from 16 random bits, so `p` is exact to 1 / 131,072; a quarter of the random numbers that
     `bernoulli_` would draw, which for the recurrent weights of every layer and step is worth it.

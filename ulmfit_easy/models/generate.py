@@ -23,7 +23,7 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
              temperature: float = 1.0, min_p: float | None = None, top_k: int | None = None,
              top_p: float | None = None, seed: int | None = None, banned: Collection[int] = (),
              stop: Collection[int] = (), num_samples: int | None = None, beam: int | None = None) -> list:
-    """The ids of up to `n_words` tokens after the prompt `ids`, without the prompt.
+    """Return the ids of up to `n_words` tokens after the prompt `ids`, without the prompt.
 
     Each prompt is read once and the state kept, so a token costs the same however long the text has become. All texts
     that are sampled go on together, in one batch; a beam search takes the prompts one by one, its beams together.
@@ -92,7 +92,7 @@ def _sample(model, prompts, n_words: int, keep: Callable, stop: set, seed: int |
 
 
 def _beam_search(model, prompt, n_words: int, keep: Callable, stop: list, beam: int) -> list:
-    """The likeliest texts found after a prompt, at most `beam` of them, the likeliest first."""
+    """Return the likeliest texts found after a prompt, at most `beam` of them, the likeliest first."""
     logits, memory = _read(model, [prompt])
     texts, scores, ended = [[]], logits.new_zeros(1, dtype=torch.float64), []  # scores (b,) of texts that go on
     for n in range(1, n_words + 1):
@@ -113,7 +113,7 @@ def _beam_search(model, prompt, n_words: int, keep: Callable, stop: list, beam: 
 
 
 def _read(model, prompts) -> tuple[Tensor, Memory]:
-    """The logits (P, V) after each of P prompts, and the memory; each is read alone, so none needs padding."""
+    """Return the logits (P, V) after each of P prompts, and the memory; each is read alone, so none needs padding."""
     device = next(model.parameters()).device
     outputs = [_read_one(model, torch.as_tensor(prompt, device=device).unsqueeze(0)) for prompt in prompts]
     return torch.cat([_last_logits(output) for output in outputs]), Memory.join(output.memory for output in outputs)
@@ -129,7 +129,7 @@ def _read_one(model, ids: Tensor) -> LMOutput:
 
 
 def _step(model, tokens: list[int], memory: Memory) -> tuple[Tensor, Memory]:
-    """The logits (B, V) and the memory after one more token in each row."""
+    """Return the logits (B, V) and the memory after one more token in each row."""
     output = model(torch.tensor(tokens, device=memory[0].device).unsqueeze(1), memory)  # ids (B, 1)
     return _last_logits(output), output.memory
 

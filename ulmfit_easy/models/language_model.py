@@ -27,7 +27,7 @@ class LanguageModel(Headed):
 
 def get_language_model(arch: type[Encoder] | str, vocab_sz: int, config: dict | None = None,
                        drop_mult: float = 1.0, *, softmax: str = "full", pad_idx: int = 1) -> LanguageModel:
-    """A fresh language model with the encoder `arch`.
+    """Return a fresh language model with the encoder `arch`.
 
     Args:
         vocab_sz: number of words V.

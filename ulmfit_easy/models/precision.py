@@ -12,7 +12,7 @@ FROM_OUTSIDE = "ULMFIT_EASY_PRECISION"  # an environment variable: "fp32", "bf16
 
 
 def autocast(*tensors: Tensor | None) -> list[Tensor | None]:
-    """The tensors in autocast's type where it is on, as they are where it is off; None stays None."""
+    """Return the tensors in autocast's type where it is on, as they are where it is off; None stays None."""
     kind = next(t for t in tensors if t is not None).device.type
     if not torch.is_autocast_enabled(kind):
         return list(tensors)

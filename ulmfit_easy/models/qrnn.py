@@ -75,7 +75,7 @@ class QRNN(nn.Module):
 
 
 def fo_pool(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """The output (B, T, H) and the last c (B, H) for `gates` (B, T, 3H), before tanh and sigmoids, and c (B, H).
+    """Return the output (B, T, H) and the last c (B, H) for `gates` (B, T, 3H), before tanh and sigmoids, and c (B, H).
 
     c is at least float32, whatever the type of the gates: it adds up over the whole text. The output is of their type.
     """
@@ -131,7 +131,7 @@ def _activations(gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _blocks(x: Tensor) -> list[slice]:
-    """The time steps of x (B, T, H) in blocks; on a GPU in one, where launches cost more than memory."""
+    """Return the time steps of x (B, T, H) in blocks; on a GPU in one, where launches cost more than memory."""
     bs, n_steps, size = x.shape
     n = max(1, BLOCK // (bs * size)) if x.device.type == "cpu" else n_steps
     return [slice(start, start + n) for start in range(0, n_steps, n)]

@@ -47,7 +47,7 @@ class WordSampler:
         self.log_q = torch.log1p(1 / torch.arange(1, vocab_sz + 1)).log()  # (V,)
 
     def draw(self, device: torch.device | str = "cpu") -> Sample:
-        """A new sample, from torch's random state."""
+        """Return a new sample, from torch's random state."""
         if self.n == len(self.log_q):
             return Sample(torch.arange(self.n, device=device), torch.zeros(self.n, device=device))
         keys = self.log_q - torch.empty_like(self.log_q).exponential_().log()  # (V,); -log(Exp(1)) is Gumbel
@@ -58,7 +58,7 @@ class WordSampler:
 
 def sampled_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, sample: Sample,
                           chunk: int, ignore: int) -> Tensor:
-    """The estimated mean cross-entropy in nats, with its gradients.
+    """Return the estimated mean cross-entropy in nats, with its gradients.
 
     Args:
         x: (N, E) states.

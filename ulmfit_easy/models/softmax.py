@@ -82,7 +82,7 @@ class LMDecoder(nn.Module):
 
 
 def lm_cross_entropy(output: LMOutput, targets: Tensor, reduction: str = "mean") -> Tensor:
-    """The cross-entropy of `targets` (B, T) in nats per token, from a decoder run in chunks.
+    """Return the cross-entropy of `targets` (B, T) in nats per token, from a decoder run in chunks.
 
     Where gradients are off, it is exact, and `output.stats` is filled on the way, so that metrics need no second
     pass. With sampled softmax it is an estimate in training, see `models/sampled.py`.

@@ -26,7 +26,7 @@ def classifier_data(df, preset="laptop", lm: LMLearner | None = None, **kwargs) 
 
 
 def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) -> TextLearner:
-    """A classifier with the sizes and dropouts of a preset.
+    """Return a classifier with the sizes and dropouts of a preset.
 
     Args:
         dls: labelled data, made with `text_vocab=lm.dls.vocab`.

@@ -94,5 +94,5 @@ def _tokenizer(plan, start, texts) -> Tokenizer:
 
 
 def names(files) -> str:
-    """The names of files without their folders."""
+    """Return the names of files without their folders."""
     return ", ".join(Path(file).name for file in files)

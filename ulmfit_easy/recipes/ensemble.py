@@ -10,7 +10,7 @@ from ulmfit_easy.models.evaluated import evaluated
 
 
 def ensemble(learners, texts, *, warn: bool = True) -> Tensor:
-    """The mean of the models' probabilities for each text, (N, C): of probabilities, not of logits.
+    """Return the mean of the models' probabilities for each text, (N, C): of probabilities, not of logits.
 
     Columns are in the order of the first learner's classes, whatever the order of the others.
 

@@ -133,7 +133,7 @@ class ULMFiT:
         return self
 
     def _directions(self) -> list[tuple]:
-        """The models to train, each as (backwards, pretrained)."""
+        """Return the models to train, each as (backwards, pretrained)."""
         if not self.bidir:
             return [(bool(self.backwards), self.pretrained)]
         pair = self.pretrained
@@ -146,7 +146,7 @@ class ULMFiT:
         return [(False, pair[0]), (True, pair[1])]
 
     def _start(self, backwards, pretrained) -> PretrainedLM | None:
-        """The language model to start from, read before anything slow."""
+        """Return the language model to start from, read before anything slow."""
         if pretrained is True:
             pretrained = shipped_lm(self.lang, backwards)
         found = read_lm(pretrained) if pretrained else None
@@ -182,7 +182,7 @@ class ULMFiT:
 
     @_own_words()
     def predict_proba(self, texts) -> np.ndarray:
-        """The probability of each class for each text, (N, C), columns in the order of `classes_`."""
+        """Return the probability of each class for each text, (N, C), columns in the order of `classes_`."""
         self._check_fitted()
         texts = self._texts_of(texts)
         if not texts:
@@ -194,13 +194,13 @@ class ULMFiT:
         return probs / probs.sum(1, keepdims=True)
 
     def predict(self, texts) -> np.ndarray:
-        """The likeliest class of each text, (N,)."""
+        """Return the likeliest class of each text, (N,)."""
         probs = self.predict_proba(texts)
         return self.classes_[probs.argmax(1)]
 
     @_own_words()
     def score(self, texts, labels) -> float:
-        """The share of texts whose likeliest class is their label; E203 for `1` where training had `"1"`."""
+        """Return the share of texts whose likeliest class is their label; E203 for `1` where training had `"1"`."""
         self._check_fitted()
         if not (texts := self._texts_of(texts)):
             raise TextError("E104", received="no texts", expected="one text or more", fix="give texts and labels")
@@ -267,7 +267,7 @@ class ULMFiT:
 
     @classmethod
     def from_df(cls, df, text_col="text", label_col="label", unlabelled=None, **params) -> "ULMFiT":
-        """A fitted estimator from a table; `params` are the constructor's.
+        """Return a fitted estimator from a table; `params` are the constructor's.
 
         Of a table of Prodigy's only the rows whose `answer` is "accept" are taken.
         """
@@ -279,7 +279,7 @@ class ULMFiT:
     # --- what scikit-learn expects of an estimator, without importing it ------------------------------------------
 
     def get_params(self, deep=True) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **params):

@@ -232,7 +232,7 @@ LIMITS = {
 
 
 def _record(learn, plan, data, score, seconds) -> dict:
-    """The facts of a finished run, for its card and its `training.json`."""
+    """Return the facts of a finished run, for its card and its `training.json`."""
     dls, steps, record = learn.dls, plan.n_epoch * plan.n_batches, record_of(learn)
     scores = {"measured on": names(plan.valid) or f"{dls.valid.n_rows:,} documents of the corpus, kept aside",
               "perplexity": f"{score.perplexity:.2f}", "bits per character": f"{score.bits_per_char:.4f}",

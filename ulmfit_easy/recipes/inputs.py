@@ -12,7 +12,7 @@ from ulmfit_easy.text.given import several_texts
 
 
 def texts_of(given, cols: Sequence = ("text",)) -> list[str]:
-    """The texts of anything that `several_texts` takes, as a list; E101 for other values, with row numbers."""
+    """Return the texts of anything that `several_texts` takes, as a list; E101 for other values, with row numbers."""
     return clean_texts([list(several_texts(given, cols))])[0]
 
 
@@ -45,7 +45,7 @@ def check_shared(labels):
 
 
 def as_array(labels) -> np.ndarray:
-    """An array of these very labels: numpy would turn large numbers into fractions beside small ones."""
+    """Return an array of these very labels: numpy would turn large numbers into fractions beside small ones."""
     found = np.array(labels)
     return found if found.tolist() == list(labels) else np.array(labels, dtype=object)
 
@@ -59,7 +59,7 @@ def check_type(labels, classes):
 
 
 def rows_read(texts: Sequence, labels: Sequence = (), unlabelled: Sequence = ()) -> str:
-    """The line that tells what was read: `60 rows, 2 classes (neg 24, pos 36), 1 without text (row 7)`."""
+    """Return the line that tells what was read: `60 rows, 2 classes (neg 24, pos 36), 1 without text (row 7)`."""
     parts = [f"{len(texts):,} rows"]
     if labels:
         n = Counter(map(str, labels))

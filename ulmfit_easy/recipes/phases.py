@@ -24,7 +24,7 @@ def run_phases(learn, phases: tuple[Phase, ...], *, mom, moms, wd, clip):
 
 
 def rates(learn, phase: Phase):
-    """The highest rate of each layer group in a phase."""
+    """Return the highest rate of each layer group in a phase."""
     if phase.divisors is None:
         return discriminative(phase.lr, phase.factor)
     n, divisors = len(learn.opt.param_groups), phase.divisors

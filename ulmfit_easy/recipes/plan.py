@@ -126,7 +126,7 @@ class Plan:
 
     @classmethod
     def load(cls, folder: Path) -> "Plan":
-        """The plan of a run's folder; E404 if there is none, E401 if it is none of ours."""
+        """Return the plan of a run's folder; E404 if there is none, E401 if it is none of ours."""
         values = read_json(folder / FILE, errors="surrogateescape")
         try:
             hints = get_type_hints(cls)

@@ -75,12 +75,12 @@ class Preset:
     clas_clip: float | None = None
 
     def to_json(self) -> dict:
-        """The preset as plain values that JSON can hold."""
+        """Return the preset as plain values that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict) -> "Preset":
-        """The preset that `to_json` described."""
+        """Return the preset that `to_json` described."""
         phases = {k: tuple(Phase(**_tuples(phase)) for phase in values[k]) for k in ("pretrain", "lm", "clas")}
         return cls(**_tuples(values) | phases)
 
@@ -181,7 +181,7 @@ PRESETS = {p.name: p for p in (PAPER, CODE_2018, FASTAI, LAPTOP)}
 
 
 def get_preset(preset: str | Preset, **changes) -> Preset:
-    """The preset of a name (or the preset itself), with changes: `get_preset("laptop", clas_bs=16)`."""
+    """Return the preset of a name (or the preset itself), with changes: `get_preset("laptop", clas_bs=16)`."""
     if not isinstance(preset, Preset):
         if preset not in PRESETS:
             raise TrainingError("E502", received=f"preset={preset!r}", expected=f"one of {', '.join(PRESETS)}",

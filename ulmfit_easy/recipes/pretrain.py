@@ -37,7 +37,7 @@ def lm_data(texts, preset="laptop", pretrained=None, **kwargs) -> TextDataLoader
 
 
 def new_lm(dls, preset="laptop", pretrained=None, **kwargs) -> LMLearner:
-    """A language model with the sizes and dropouts of a preset.
+    """Return a language model with the sizes and dropouts of a preset.
 
     Args:
         dls: language-model data, `TextDataLoaders.from_df(..., is_lm=True)`.

@@ -18,13 +18,13 @@ WAYS = ["forwards"], ["backwards"], ["forwards", "backwards"]
 
 
 def sealed(settings: dict) -> dict:
-    """The settings with the version that writes them and their hash."""
+    """Return the settings with the version that writes them and their hash."""
     settings = {"format": FORMAT, "made_with": versions(), **settings}
     return {**settings, "sha256": _sha256(settings)}
 
 
 def read_settings(path: Path, known: Collection[str]) -> dict:
-    """The settings that `sealed` gave, or those of the first version.
+    """Return the settings that `sealed` gave, or those of the first version.
 
     Args:
         known: the names of the estimator's parameters.

@@ -28,7 +28,7 @@ def put_vectors(learn, file: str) -> int:
 
 
 def start_of(plan: Plan) -> PretrainedLM | None:
-    """The language model that a plan goes on with, None where it starts anew.
+    """Return the language model that a plan goes on with, None where it starts anew.
 
     Raises: what `read_lm` raises for `plan.pretrained`; FileError E402 if it has no decoder or reads the other
         way; TrainingError E502 for another language.

@@ -222,7 +222,7 @@ def _is_named(obj) -> bool:
 
 
 def _version(module: str) -> str:
-    """The version of a module whose functions can only change with it; Undescribed for any other module."""
+    """Return the version of a module whose functions can only change with it; Undescribed for any other module."""
     top = module.partition(".")[0]
     if _is_ours(module):
         return "ours"  # SCHEMA counts

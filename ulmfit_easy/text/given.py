@@ -6,7 +6,7 @@ from ulmfit_easy.errors import TextError, did_you_mean, some
 
 
 def given_texts(given, cols: Sequence = ("text",)) -> tuple[Iterable, bool]:
-    """The texts that a caller means, and True if it is a single one.
+    """Return the texts that a caller means, and True if it is a single one.
 
     A string is one text, and so is a row: a dict or a Series with the columns `cols`, or a tuple of strings if there
     are several columns. A list, tuple, array, Series, Index or iterator gives several texts, and so do these columns of
@@ -51,7 +51,7 @@ def is_row(given, cols) -> bool:
 
 
 def _columns(names: Iterable, cols: Sequence) -> Sequence:
-    """The names of the text columns among those of a table or row: `cols`, else `text`, else the only one."""
+    """Return the names of the text columns among those of a table or row: `cols`, else `text`, else the only one."""
     names = list(names)
     if len(cols) == 1 and cols[0] not in names and ("text" in names or len(names) == 1):
         cols = ["text"] if "text" in names else names

@@ -33,7 +33,7 @@ def _decode(text: str) -> str:
 
 
 def fix_html(text: str) -> str:
-    """The text with HTML entities and WikiText marks decoded; `<unk>` becomes `xxunk`.
+    """Return the text with HTML entities and WikiText marks decoded; `<unk>` becomes `xxunk`.
 
     Control tokens already in the text stay. What the decoding would forge (`&#120;xpad`) is neutralised.
     """
@@ -47,7 +47,7 @@ _REP = re.compile(r"(\S)\1{2,}+")
 
 
 def replace_rep(text: str) -> str:
-    """The text with a character repeated three times or more counted: `cccc` -> ` xxrep 4 c `."""
+    """Return the text with a character repeated three times or more counted: `cccc` -> ` xxrep 4 c `."""
     return _REP.sub(lambda m: f" {TK_REP} {len(m[0])} {m[1]} ", text)
 
 
@@ -55,7 +55,7 @@ _WREP = re.compile(r"(?:^|\s)(\w+)(?:\s+\1\b){2,}+(\W|$)")  # possessive: five m
 
 
 def replace_wrep(text: str) -> str:
-    """The text with a word repeated three times or more counted: ` no no no ` -> ` xxwrep 3 no  `."""
+    """Return the text with a word repeated three times or more counted: ` no no no ` -> ` xxwrep 3 no  `."""
     return _WREP.sub(lambda m: f" {TK_WREP} {m[0].count(m[1])} {m[1]} {m[2]}", text)
 
 
@@ -63,7 +63,7 @@ _SLASHES = re.compile(r"([/#\\])")
 
 
 def spec_add_spaces(text: str) -> str:
-    """The text with spaces around `/`, `#` and backslash."""
+    """Return the text with spaces around `/`, `#` and backslash."""
     return _SLASHES.sub(r" \1 ", text)
 
 
@@ -71,7 +71,7 @@ _SPACES = re.compile(" {2,}")
 
 
 def rm_useless_spaces(text: str) -> str:
-    """The text with runs of spaces made one."""
+    """Return the text with runs of spaces made one."""
     return _SPACES.sub(" ", text)
 
 
@@ -85,22 +85,22 @@ _CAPITALISED = re.compile(r"(?<!\S)[A-Z][^A-Z\s]*+(?!\S)")
 
 
 def replace_all_caps(text: str) -> str:
-    """The text with words in capitals lowered and marked: `NOT` -> `xxup not`; one letter gets no mark."""
+    """Return the text with words in capitals lowered and marked: `NOT` -> `xxup not`; one letter gets no mark."""
     return _ALL_CAPS.sub(_lower(TK_UP), text)
 
 
 def replace_maj(text: str) -> str:
-    """The text with capitalised words lowered and marked: `Oslo` -> `xxmaj oslo`; one letter gets no mark."""
+    """Return the text with capitalised words lowered and marked: `Oslo` -> `xxmaj oslo`; one letter gets no mark."""
     return _CAPITALISED.sub(_lower(TK_MAJ), text)
 
 
 def lowercase(text: str, add_bos: bool = True, add_eos: bool = False) -> str:
-    """The text stripped and lowered, between `xxbos` (on by default) and `xxeos` (off)."""
+    """Return the text stripped and lowered, between `xxbos` (on by default) and `xxeos` (off)."""
     return (f"{BOS} " if add_bos else "") + text.lower().strip() + (f" {EOS}" if add_eos else "")
 
 
 def replace_space(token: str) -> str:
-    """The token with spaces inside it made `▁`, so that tokens joined by spaces can be split again."""
+    """Return the token with spaces inside it made `▁`, so that tokens joined by spaces can be split again."""
     return token.replace(" ", "▁")
 
 

@@ -23,7 +23,7 @@ _FORGED = re.compile(f"([xX]{{2}})(?={_ENDINGS})")
 
 
 def neutralize(text: str) -> str:
-    """The text, with every control token in it broken by a space: `xxpad` becomes `xx pad`.
+    """Return the text, with every control token in it broken by a space: `xxpad` becomes `xx pad`.
 
     In any case of letters, and inside words too, where a tokenizer may split a control token off an affix.
     Everything else stays as it is. What is broken cannot grow together again: no rule, no tokenizer joins

@@ -60,7 +60,7 @@ class TokenStore:
     @classmethod
     def build(cls, texts: Iterable, tokenizer: Tokenizer, cache_dir: str | Path | bool | None = None,
               progress: bool = False, n_workers: int | None = None, *, sha256: str | None = None) -> "TokenStore":
-        """The store of some texts: opened if it was built before, else built in one pass.
+        """Return the store of some texts: opened if it was built before, else built in one pass.
 
         Args:
             texts: strings or tuples of fields; anything that can be iterated, also more than the memory
@@ -110,7 +110,7 @@ class TokenStore:
 
     @classmethod
     def _temporary(cls, name, texts, tokenizer, progress, n_workers, expected=None):
-        """A store that is deleted with the object; one that a killed process left is deleted first."""
+        """Return a store that is deleted with the object; one that a killed process left is deleted first."""
         with ExitStack() as stack:
             folder = stack.enter_context(hidden_folder(Path(tempfile.gettempdir()) / "ulmfit-tokens")) / name
             _write(folder, texts, tokenizer, progress, n_workers, expected)
@@ -133,7 +133,7 @@ class TokenStore:
         return int(self.offsets[i]), int(self.offsets[i + 1])
 
     def tokens(self, i: int) -> list[str]:
-        """The tokens of document `i`."""
+        """Return the tokens of document `i`."""
         start, stop = self.span(i)
         return [self.lexicon[j] for j in self.ids[start:stop].tolist()]
 
@@ -152,7 +152,7 @@ class TokenStore:
         return counts, order
 
     def numericalize(self, vocab: Vocab) -> "IdStore":
-        """The same documents as ids of a vocabulary, computed when they are read."""
+        """Return the same documents as ids of a vocabulary, computed when they are read."""
         return IdStore(self, vocab)
 
     def _blocks(self, rows):
@@ -199,7 +199,7 @@ class IdStore:
         return self.lut[self.store.ids[first + start:first + stop]]  # (stop - start,)
 
     def unk_rate(self, rows: Sequence[int] | None = None) -> float:
-        """The share of tokens that are unknown, in all documents or in some; 0 where there are no tokens."""
+        """Return the share of tokens that are unknown, in all documents or in some; 0 where there are no tokens."""
         counts, _ = self.store.counts(rows)
         return float(counts[self.lut == self.vocab.unk_id].sum() / max(1, counts.sum()))
 

@@ -184,7 +184,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _sample(items: Iterable, max_chars: int) -> list:
-    """A random choice of items in their order, `max_chars` characters in all; all of them if they are fewer."""
+    """Return a random choice of items in their order, `max_chars` characters in all; all of them if they are fewer."""
     rng, kept, size = random.Random(0), [], 0
 
     def length(item):

@@ -27,7 +27,7 @@ MAX_CHARS = 2_000_000  # of a text, where one must not keep the others waiting
 
 
 def join_fields(fields: Sequence[str], mark_fields: bool | None = None) -> str:
-    """The fields of a row as one text, neutralised: `xxfld 1 <first> xxfld 2 <second>`.
+    """Return the fields of a row as one text, neutralised: `xxfld 1 <first> xxfld 2 <second>`.
 
     `mark_fields=None` marks them when there is more than one; `False` puts a space between them.
     """
@@ -40,7 +40,7 @@ def join_fields(fields: Sequence[str], mark_fields: bool | None = None) -> str:
 
 
 def fields_of(row, i: int) -> tuple[str, ...]:
-    """A row (a string or a tuple of strings) as a tuple of fields; E101, with `i`, if it is anything else."""
+    """Return a row (a string or a tuple of strings) as a tuple of fields; E101, with `i`, if it is anything else."""
     fields = row if isinstance(row, tuple) else (row,)
     for field in fields:
         if not isinstance(field, str):
@@ -85,7 +85,7 @@ class Tokenizer(TellsAbsent):
                          f"{len(self.post_rules)} post_rules")
 
     def __call__(self, text: str | tuple[str, ...]) -> list[str]:
-        """The tokens of one text."""
+        """Return the tokens of one text."""
         [tokens] = self.pipe([text])  # to the end, where a splitter that gives more is found
         return tokens
 
@@ -142,7 +142,7 @@ class Tokenizer(TellsAbsent):
         return itos + [FAKE] * (-len(itos) % 8)
 
     def detokenize(self, tokens: Iterable[str]) -> str:
-        """The text that tokens of this tokenizer stand for, in its own spacing; see `vocab.detokenize`."""
+        """Return the text that tokens of this tokenizer stand for, in its own spacing; see `vocab.detokenize`."""
         words = getattr(self.tok, "words", None)
         if words is not None:
             return detokenize(words(tokens), tighten=False)
@@ -161,7 +161,7 @@ class Tokenizer(TellsAbsent):
             return None
 
     def describe(self) -> str:
-        """The `fingerprint`; Undescribed, with the part and what it uses, if there is none."""
+        """Return the `fingerprint`; Undescribed, with the part and what it uses, if there is none."""
         own = [sha256_file(Path(module.__file__)) for module in (rules_module, special)]
         prints = [SCHEMA, json.dumps(self.config()), version(getattr(self.tok, "package", "spacy")), *own]
         mine = [rule for rule in (*self.rules, *self.post_rules) if _default_name(rule) is None]
@@ -188,7 +188,7 @@ class Tokenizer(TellsAbsent):
     @classmethod
     def from_config(cls, config: dict, rules: Sequence[Callable] | None = None,
                     tok: Callable | None = None) -> "Tokenizer":
-        """The tokenizer that `config()` described; nothing is imported by name.
+        """Return the tokenizer that `config()` described; nothing is imported by name.
 
         Args:
             rules: the custom rules and post-rules among those of the config, in any order.

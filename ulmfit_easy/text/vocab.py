@@ -18,7 +18,7 @@ MAX_REPEAT = 1000  # so that `xxrep 100000000 a` cannot fill the memory
 
 def make_vocab(count: Counter, min_freq: int = 3, max_vocab: int = 60000,
                special_toks: Sequence[str] | None = None) -> list[str]:
-    """The tokens of a vocabulary: the special ones, then the most common, first seen first among equals.
+    """Return the tokens of a vocabulary: the special ones, then the most common, first seen first among equals.
 
     Args:
         min_freq: how often a token must occur (at least).
@@ -43,7 +43,7 @@ def make_vocab(count: Counter, min_freq: int = 3, max_vocab: int = 60000,
 
 
 def add_words(itos: Sequence[str], words: Iterable[str]) -> list[str]:
-    """The tokens of a vocabulary and after them the `words` that it lacks, `xxfake` moved to the end."""
+    """Return the tokens of a vocabulary and after them the `words` that it lacks, `xxfake` moved to the end."""
     known = dict.fromkeys(token for token in (*itos, *words) if token != FAKE)
     return [*known] + [FAKE] * (-len(known) % 8)
 
@@ -88,7 +88,7 @@ class Vocab(TellsAbsent, Sequence):
             object.__setattr__(self, name, value)
 
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
-        """The ids of tokens, (T,) int32; a token outside the vocabulary gets `unk_id`."""
+        """Return the ids of tokens, (T,) int32; a token outside the vocabulary gets `unk_id`."""
         get, unknown = self.stoi.get, self.unk_id
         return np.fromiter((get(token, unknown) for token in tokens), np.int32)
 
@@ -159,11 +159,11 @@ class Numericalize:
         return self
 
     def __call__(self, tokens: Sequence[str]) -> np.ndarray:
-        """The ids, (T,) int32; E301 before `setup`."""
+        """Return the ids, (T,) int32; E301 before `setup`."""
         return self._known().ids(tokens)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """The tokens of some ids."""
+        """Return the tokens of some ids."""
         itos = self._known().itos
         return [itos[int(i)] for i in ids]
 
@@ -180,7 +180,7 @@ _TIGHT = re.compile(r" (?=[.,!?;:)\]%]|n't\b|'(?:s|m|d|re|ve|ll)\b)|(?<=[(\[]) "
 
 
 def detokenize(tokens: Iterable[str], tighten: bool = True) -> str:
-    """The text that words stand for, with capitals, repetitions (1,000 at most) and spaces put back.
+    """Return the text that words stand for, with capitals, repetitions (1,000 at most) and spaces put back.
 
     `xxbos`, `xxeos`, `xxpad` and `xxfake` go; `xxunk` and `xxfld` stay. So goes a control token that has
     nothing to act on. `tighten` takes out the blanks around punctuation that a word tokenizer split off. For

@@ -81,7 +81,7 @@ class SpacyTokenizer:
 
 
     def joined(self, text: str) -> str:
-        """The text without the blanks between characters that were tokens."""
+        """Return the text without the blanks between characters that were tokens."""
         return _BETWEEN.sub("", text) if self.chars else text
 
 
@@ -129,13 +129,13 @@ class _Chunks(dict):
         return tokens
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of a text, put together from those of its chunks where that is sure to be right."""
+        """Return the tokens of a text, put together from those of its chunks where that is sure to be right."""
         if len(text) > BLOCK:
             return list(chain.from_iterable(map(self.of_block, _blocks(text))))
         return self.of_block(text)
 
     def of_block(self, text: str) -> list[str]:
-        """The tokens of a text of moderate length."""
+        """Return the tokens of a text of moderate length."""
         if self.chars:
             return list(chain.from_iterable(map(self.__getitem__, _BY_CHARACTER.findall(text))))
         chunks = _CHUNK.findall(text)

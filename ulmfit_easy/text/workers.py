@@ -29,7 +29,7 @@ Encoded = tuple[list[str], np.ndarray, list[int]]  # distinct tokens in first-se
 
 
 def encoded(tokenizer: Tokenizer, texts: Iterable) -> Encoded:
-    """The tokens of some texts as numbers of the distinct ones in first-seen order."""
+    """Return the tokens of some texts as numbers of the distinct ones in first-seen order."""
     ids_of = defaultdict(count().__next__)  # a new token gets the next number
     ids, lengths = array("I"), []
     for tokens in tokenizer.pipe(texts):
@@ -143,7 +143,7 @@ class _Worker:
             self.process.stdin.flush()
 
     def receive(self) -> Encoded:
-        """The ids of the texts that were sent last."""
+        """Return the ids of the texts that were sent last."""
         try:
             result = pickle.load(self.process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError) as e:

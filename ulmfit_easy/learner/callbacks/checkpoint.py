@@ -267,7 +267,7 @@ def _fingerprints(dls) -> list[str | None]:
 
 
 def _described(loss) -> list:
-    """The name of a loss and what it was made with: JSON values."""
+    """Return the name of a loss and what it was made with: JSON values."""
     loss, given = (loss.func, loss.keywords) if isinstance(loss, partial) else (loss, {})
     if not isinstance(loss, type) and not isroutine(loss):
         made_with = {name for cls in type(loss).__mro__[:-1] if "__init__" in vars(cls)

@@ -112,7 +112,7 @@ def first_in_forward(learn) -> str:
 
 
 def first_in_backward(model: nn.Module) -> str:
-    """The parameter nearest to the loss whose gradient is not finite, or where all are taken together."""
+    """Return the parameter nearest to the loss whose gradient is not finite, or where all are taken together."""
     bad = [name for name, p in model.named_parameters() if p.grad is not None and not is_finite([p.grad])]
     return bad[-1] if bad else "all of them together"
 

@@ -48,7 +48,7 @@ class CSVLogger(Callback):
         write_bytes(self.target, self.text.encode())
 
     def state_dict(self) -> dict:
-        """The text of the log."""
+        """Return the text of the log."""
         return {"text": self.text}
 
     def load_state_dict(self, state: dict):
@@ -61,7 +61,7 @@ class CSVLogger(Callback):
         self._add(self.recorder.log)
 
     def read_log(self):
-        """The log as a DataFrame."""
+        """Return the log as a DataFrame."""
         import pandas as pd
 
         with regular_file(self.target or Path(self.path) / self.fname) as f:
@@ -108,7 +108,7 @@ class RunLogger(Callback):
         self.log({"epoch": self.epoch, **{name: value for name, value in row if value is not None}}, self.step)
 
     def state_dict(self) -> dict:
-        """The batches that were logged."""
+        """Return the batches that were logged."""
         return {"step": self.step}
 
     def load_state_dict(self, state: dict):

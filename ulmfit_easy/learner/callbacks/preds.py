@@ -45,7 +45,7 @@ class Parts:
         self.parts.append(part)
 
     def joined(self, dim: int = 0, order: np.ndarray | None = None) -> Tensor | None:
-        """All of them along `dim`, or None if there were none; with `order` (N,) their rows sorted by it."""
+        """Return all of them along `dim`, or None if there were none; with `order` (N,) their rows sorted by it."""
         if not self.parts:
             return None
         if self.file is None:

@@ -7,7 +7,7 @@ from ulmfit_easy.viz import Live, html_table, in_notebook
 
 
 def format_value(value) -> str:
-    """One cell of the table: floats with four digits, huge ones with an exponent, nothing for None."""
+    """Return one cell of the table: floats with four digits, huge ones with an exponent, nothing for None."""
     if value is None:
         return ""
     if not isinstance(value, float):

@@ -140,7 +140,7 @@ class Recorder(Callback):
             m.load_state_dict(measured)
 
     def value_of(self, name: str):
-        """The last value of a column of the table, e.g. `valid_loss`; of several with one name, of the first."""
+        """Return the last value of a column of the table, e.g. `valid_loss`; of several with one name, of the first."""
         return self.log[self.metric_names.index(name)]
 
     def plot_loss(self, skip_start=5, with_valid=True, log=False, show_epochs=False, ax=None):

@@ -126,7 +126,7 @@ class RNNRegularizer(Callback):
 
 
 def _mean(x, real):
-    """The mean of x (B, T, E) over the positions where `real` (B, T) is True, or over all."""
+    """Return the mean of x (B, T, E) over the positions where `real` (B, T) is True, or over all."""
     if real is None:
         return x.mean()
     weight = real.unsqueeze(-1)  # (B, T, 1)

@@ -49,7 +49,7 @@ class TrackerCallback(Callback):
             self.best, self.new_best = math.inf if self.lower else -math.inf, False
 
     def state_dict(self) -> dict:
-        """The best value so far."""
+        """Return the best value so far."""
         return {"best": self.best}
 
     def load_state_dict(self, state: dict):
@@ -94,7 +94,7 @@ class SaveModelCallback(TrackerCallback):
             weights_place(weights.model_file(self.learn, name))
 
     def state_dict(self) -> dict:
-        """The best value so far, and the hash of the weights that were saved with it."""
+        """Return the best value so far, and the hash of the weights that were saved with it."""
         return {**super().state_dict(), "last_saved": self.last_saved}
 
     def load_state_dict(self, state: dict):
@@ -135,7 +135,7 @@ class PatientCallback(TrackerCallback):
         self.wait = 0
 
     def state_dict(self) -> dict:
-        """The best value so far, and the epochs since."""
+        """Return the best value so far, and the epochs since."""
         return {**super().state_dict(), "wait": self.wait}
 
     def load_state_dict(self, state: dict):

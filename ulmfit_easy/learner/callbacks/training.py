@@ -76,7 +76,7 @@ class GradientAccumulation(Callback):
         self.n_acc, self.count = n_acc, 0
 
     def state_dict(self) -> dict:
-        """The rows whose gradients wait for a step."""
+        """Return the rows whose gradients wait for a step."""
         return {"count": self.count}
 
     def load_state_dict(self, state: dict):

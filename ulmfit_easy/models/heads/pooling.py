@@ -15,7 +15,7 @@ from ulmfit_easy.models.readers import Read
 
 
 def masked_concat_pool(output: Tensor, mask: Tensor, words: Tensor | None = None) -> Tensor:
-    r"""The last, the largest and the mean state of each row, over real tokens only.
+    r"""Return the last, the largest and the mean state of each row, over real tokens only.
 
     $h_c = [h_T, \mathrm{maxpool}(H), \mathrm{meanpool}(H)]$ (Howard & Ruder 2018, section 3.3).
 
