@@ -1,7 +1,9 @@
 """Seeds, and the state of the global random generators as values that a file can hold."""
 
 import random
+from importlib import import_module
 from numbers import Integral
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -39,3 +41,15 @@ def set_random_state(state: dict):
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def imported(name: str) -> ModuleType:
+    """Import a module without a change to Python's random numbers.
+
+    Some modules draw numbers while they are imported. A fit that is the first to need one must come to the same
+    numbers as a fit that finds it imported.
+    """
+    before = random.getstate()
+    module = import_module(name)
+    random.setstate(before)
+    return module
