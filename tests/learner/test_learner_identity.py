@@ -1,8 +1,11 @@
 """What a checkpoint belongs to: texts in their order of words, labels, classes and loss."""
 
+import pickle
+import shutil
+
 import pytest
 import torch
-from learner_toys import TINY, quiet
+from learner_toys import TINY, quiet, same, state
 
 from ulmfit_easy.all import (
     AWD_LSTM,
@@ -38,6 +41,17 @@ def test_a_fit_goes_on_with_its_own_texts_labels_and_loss_only(other, tmp_path):
     with pytest.raises(FileError, match="E408"):
         learner(tmp_path, vocab, **other).fit(1, 1e-2, cbs=CheckpointCallback("run", resume=True))
     learner(tmp_path, vocab).fit(1, 2e-2, cbs=CheckpointCallback("run", resume=True))
+
+
+def test_a_fit_with_unpickled_loaders_is_the_same_fit_without_a_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
+    first = learner(tmp_path)
+    data = pickle.dumps(first.dls)
+    shutil.rmtree(tmp_path / "cache")
+    first.fit(1, 1e-2, cbs=CheckpointCallback("run"))
+    again = text_classifier_learner(pickle.loads(data), AWD_LSTM, config=TINY, path=tmp_path, pretrained=False)
+    quiet(again).fit(1, 1e-2, cbs=CheckpointCallback("run", resume=True))
+    assert same(state(again.model), state(first.model))
 
 
 class Lazy(torch.utils.data.Dataset):

@@ -11,7 +11,7 @@ from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.pairs import TextDataset
 from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.files import read_json, sha256_bytes
+from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.reprs import described
 
 
@@ -119,7 +119,7 @@ class EpochOrder(TellsAbsent):
         """Return the hash of all tokens: the one that was written with their store, or else of the ids themselves."""
         store = getattr(self.ids, "store", None)
         if store is not None:
-            return repr(read_json(store.path / "meta.json")["members"])
+            return repr(store.members)
         if hasattr(self.ids, "__getitem__"):
             documents = (self.ids[int(row)] for row in self.rows)
         else:

@@ -42,6 +42,7 @@ class TokenStore:
         lengths: (N,) int64, tokens per document.
         n_tokens: tokens in all.
         lexicon: list of distinct tokens.
+        members: bytes and SHA-256 of each file, by its name.
 
     Raises: FileError E404 and E406 if a member is missing or has the wrong size, E401 if the folder is no
         store of this version.
@@ -49,7 +50,7 @@ class TokenStore:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        _members(self.path)
+        self.members = _members(self.path)
         self.offsets = np.load(self.path / "offsets.npy")  # (N + 1,)
         self.lengths = np.diff(self.offsets)  # (N,)
         self.n_tokens = int(self.offsets[-1])
