@@ -19,10 +19,10 @@ def with_settings(thing) -> str:
                               if p.name in given and given[p.name] != repr(p.default)))
 
 
-def slashed(names, limit: int = 5) -> str:
-    """Return the first few names and the number of the others, such as `neg/pos` or `1/2/3/4/5 and 15 more`."""
-    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return "/".join(short(str(name)) for name in names[:limit]) + more
+def slashed(names) -> str:
+    """Return the first five names and the number of the others, such as `neg/pos` or `1/2/3/4/5 and 15 more`."""
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return "/".join(map(short, names[:5])) + more
 
 
 def compact(n: int) -> str:

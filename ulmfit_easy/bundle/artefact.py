@@ -189,7 +189,7 @@ def _config_sha256(config: dict) -> str:
     return sha256_bytes(json.dumps(config, sort_keys=True).encode())
 
 
-def load_bundle(path, device="cpu") -> Bundle:
+def load_bundle(path) -> Bundle:
     """Read a bundle folder, and check that its parts belong together.
 
     Raises:
@@ -217,7 +217,7 @@ def load_bundle(path, device="cpu") -> Bundle:
         raise FileError("E401", received=f"{path} in format {config.get('format')!r:.20}, made with "
                         f"{config.get('made_with')!r:.99}", expected=f"format {FORMAT}, as {versions()} writes it",
                         fix="load it with the version of ulmfit_easy that wrote it, or a newer one")
-    weights, metadata = load_weights(path / FILES[0], device)
+    weights, metadata = load_weights(path / FILES[0])
     vocab = Vocab.from_config(read_json(path / FILES[1]))
     if metadata.get("vocab_sha256") != vocab.sha256:
         raise FileError("E402", received=f"{path} with a vocabulary of SHA-256 {vocab.sha256[:12]}",

@@ -11,6 +11,7 @@ import numpy as np
 from ulmfit_easy.data.checks import UNEQUAL_ADVICE, unequal
 from ulmfit_easy.data.languages import guess_language
 from ulmfit_easy.data.targets import twins
+from ulmfit_easy.errors import some
 from ulmfit_easy.text.words import NO_BLANKS
 from ulmfit_easy.viz import printable
 
@@ -131,15 +132,16 @@ def check_labels(scan: Scan) -> Iterator[Finding]:
                            'is it the right column? TextDataLoaders takes y_block="regression" for numbers')
         return  # these may be texts, and are not shown
     if rare := [label for label, n in counts.items() if n < RARE]:
-        yield scan.finding("problem", f"classes with fewer than {RARE} training texts: {_names(rare)}",
+        yield scan.finding("problem", f"classes with fewer than {RARE} training texts: {some(map(_short, rare))}",
                            _with(scan, rare), "find more texts, or join classes")
     if what := unequal(counts):
         yield scan.finding("note", what, _with(scan, [min(counts, key=counts.get)]), UNEQUAL_ADVICE)
     if new := [label for label in _counts(scan, scan.valid) if label not in counts]:
-        yield scan.finding("problem", f"labels that no training text has: {_names(new)}", _with(scan, new),
+        yield scan.finding("problem", f"labels that no training text has: {some(map(_short, new))}", _with(scan, new),
                            "put each class into training too, or leave these rows out")
     if groups := [sorted(group, key=counts.get) for group in twins(counts)]:
-        rarer, shown = [label for group in groups for label in group[:-1]], _names(map(repr, chain(*groups)))
+        rarer = [label for group in groups for label in group[:-1]]
+        shown = some(_short(repr(label)) for label in chain(*groups))
         yield scan.finding("problem", f"labels that look alike: {shown}", _with(scan, rarer),
                            "give each class one spelling; the rows are those of the rarer ones")
     first, torn = {}, []
@@ -168,15 +170,9 @@ def _with(scan: Scan, labels: Sequence) -> list[int]:
     return [i for i, own in enumerate(scan.labels) if own and not set(own).isdisjoint(labels)]
 
 
-def _shares(counts: Counter, limit: int = 5) -> str:
+def _shares(counts: Counter) -> str:
     """Return the commonest names with their shares: `pos 60%, neg 40%`."""
-    shown = [f"{_short(name)} {n / counts.total():.0%}" for name, n in counts.most_common(limit)]
-    return ", ".join(shown + ["..."] * (len(counts) > limit))
-
-
-def _names(labels: Iterable, limit: int = 5) -> str:
-    labels = list(labels)
-    return ", ".join([_short(label) for label in labels[:limit]] + ["..."] * (len(labels) > limit))
+    return some(f"{_short(name)} {n / counts.total():.0%}" for name, n in counts.most_common())
 
 
 def _short(label) -> str:

@@ -60,11 +60,12 @@ def compare(df, predicted: Sequence) -> Scores:
         return scores
 
 
-def wilson(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the Wilson interval (low, high) of a share, `k` of `n`, both from 0 to 1 (Wilson 1927).
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval (low, high) of a share, `k` of `n`, both from 0 to 1 (Wilson 1927).
 
-    It holds for small `n`, and for `k` = 0 and `k` = `n`. The default `z` gives 95 %.
+    It holds for small `n`, and for `k` = 0 and `k` = `n`.
     """
+    z = 1.96  # standard errors
     share, middle = k / n, (k + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * (share * (1 - share) * n + z * z / 4) ** 0.5
     return max(0.0, middle - half), min(1.0, middle + half)
