@@ -1,4 +1,4 @@
-"""Names and attributes of fastai that are not here. `absent.md` has each with its replacement."""
+"""Tell what replaces a name or an attribute of fastai that is not here, by the tables in `absent.md`."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ STAND_INS = ("TextLMDataBunch", "TextClasDataBunch", "TextDataBunch", "TextList"
 
 
 def gone(cls: str, name: str) -> property:
-    """Return a property that raises E510 when it is read, and when it is set: training would not look at it."""
+    """Return a property that raises E510 if it is read or set, because training would not look at it."""
     def fail(*args):
         raise _absent(f"{cls}.{name}", INSTEAD[f"{cls}.{name}"])
 
@@ -25,7 +25,7 @@ def gone(cls: str, name: str) -> property:
 
 
 def no_attribute(thing, name: str) -> AttributeError:
-    """Return the error for an attribute that an object does not have: with a way out if fastai's object has it."""
+    """Return the AttributeError for a missing attribute: E510 with the replacement if fastai's class has it."""
     for cls in type(thing).__mro__:
         if instead := INSTEAD.get(f"{CLASSES.get(cls.__name__, cls.__name__)}.{name}"):
             return _absent(f"{type(thing).__name__}.{name}", instead)

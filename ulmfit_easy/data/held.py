@@ -16,8 +16,9 @@ PLAIN = Number, str, bytes, PurePath, np.generic, type(None)
 def hash_of_held(data) -> str | None:
     """Return a hash of the tensors, arrays, tables, lists and dicts in a dataset, or None if it has none.
 
-    Nothing is loaded: no item is asked for, and no iterator is walked. Of a path only the last part counts, because
-    folders move. Of what a dataset of torch has, single values do not count: they may be counters or times.
+    It loads nothing: it asks for no item, and walks no iterator. Of large data it reads a part, evenly spread: 100,000
+    values of a list, and 256 MB of all arrays. Of a path only the last part counts, because folders move. Single values
+    of a torch dataset do not count, because they may be counters or times.
     """
     held = _Held()
     held.any = isinstance(data, list | tuple)  # batches, all of them, if there are any

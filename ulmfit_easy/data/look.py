@@ -1,4 +1,4 @@
-"""Learn all that loaders need of raw texts in one walk over them, so that tokenizing is the second and last."""
+"""Collect in one pass over raw texts all that loaders need of them. Tokenizing is the second pass, and the last."""
 
 import hashlib
 from array import array
@@ -12,13 +12,13 @@ SAMPLE, MOST = 1000, 10_000_000  # texts that are kept, and how many characters 
 
 
 class Look:
-    """The first walk over N texts. It is itself an iterator over them, for someone who must read them anyway.
+    """Read N texts for the first time. It is an iterator over them, for code that reads them anyway.
 
     Attributes:
-        first: up to 1,000 texts.
-        is_over: True when the last text was read; only then come the other two.
-        keys: (N,) int64, equal for equal texts; of this process only.
-        sha256: the hash under which `TokenStore.build` keeps their tokens.
+        first: the first texts, 1,000 or 10 million characters at most.
+        is_over: True once `finish` was called. Only then are there `keys` and `sha256`.
+        keys: (N,) int64, equal for equal texts, in this process only.
+        sha256: the hash under which `TokenStore.build` keeps their tokens, as hex.
     """
 
     def __init__(self, texts: Iterable):
@@ -38,7 +38,7 @@ class Look:
         return text
 
     def finish(self) -> "Look":
-        """Walk to the end."""
+        """Read the rest of the texts, and return this object."""
         for _ in self:
             pass
         self.is_over, self.keys, self.sha256 = True, np.array(self._keys, dtype=np.int64), self._digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Loaders that are not the library's own, such as those of torch, with their batches on one device."""
+"""Move the batches of other loaders, such as those of torch, to one device."""
 
 from collections.abc import Iterable
 from itertools import islice

@@ -1,4 +1,4 @@
-"""A learner that is otherwise for a while: other callbacks, less on the screen, for one thread alone."""
+"""Change a learner for a while: its callbacks, what it prints, and which thread has it for itself."""
 
 import operator
 from collections.abc import Callable
@@ -18,7 +18,7 @@ LOOP = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad", "traini
 
 @contextmanager
 def added_cbs(learn, cbs):
-    """The learner with more callbacks, for the length of a `with` block; one that is there already acts once."""
+    """Add callbacks in a `with` block. One that the learner has already acts once."""
     new = [made(cb, Callback, "cbs") for cb in listify(cbs) if cb not in learn.cbs]
     try:
         learn.add_cbs(new)
@@ -29,7 +29,7 @@ def added_cbs(learn, cbs):
 
 @contextmanager
 def removed_cbs(learn, cbs):
-    """The learner without some callbacks, for the length of a `with` block."""
+    """Remove callbacks (instances or classes) in a `with` block."""
     before = list(learn.cbs)
     try:
         learn.remove_cbs(cbs)
@@ -40,7 +40,7 @@ def removed_cbs(learn, cbs):
 
 @contextmanager
 def replaced(things, name: str, value):
-    """Each of `things` with another value of its attribute `name`."""
+    """Give the attribute `name` of each of `things` another value in a `with` block."""
     before = [getattr(thing, name) for thing in things]
     try:
         for thing in things:
@@ -58,49 +58,56 @@ def _without(learn, part: str):
 
 
 def no_bar(learn):
-    """Return the learner without a progress bar, for the length of a `with` block; the table of the epochs stays."""
+    """Show no progress bar in a `with` block. The table of the epochs stays."""
     return _without(learn, "with_bar")
 
 
 def no_mbar(learn):
-    """Return the learner without the table of the epochs, for the length of a `with` block; the bar stays."""
+    """Show no table of the epochs in a `with` block. The bar stays."""
     return _without(learn, "with_table")
 
 
 @contextmanager
 def no_logging(learn):
-    """The learner with nothing printed, for the length of a `with` block."""
+    """Print nothing in a `with` block."""
     with replaced([learn], "verbose", False):
         yield learn
 
 
 @contextmanager
 def validation_context(learn, cbs=None, inner: bool = False):
-    """The quiet learner, with more callbacks, for the length of a `with` block; `inner` is as in `get_preds`."""
+    """Print nothing and add callbacks in a `with` block.
+
+    Args:
+        inner: Ignored; kept for fastai compatibility.
+    """
     with no_logging(learn), added_cbs(learn, cbs):
         yield learn
 
 
 def asking(learn, body: Callable):
-    """Return what `body()` returns, a pass over data outside the loop. The learner is then as it was.
+    """Return what `body()` returns, which reads data without training. Then put the learner back as it was.
 
-    Other threads wait for their turn to ask, and are refused while one trains this learner.
+    Other threads wait until it is done.
+
+    Raises:
+        TrainingError: E506 while another thread trains this learner.
     """
     return _alone(learn, body, training=False)
 
 
 def fitting(learn, body: Callable):
-    """Return what `body()` returns, which trains. Then remove the callbacks that it added. Fits take turns."""
+    """Return what `body()` returns, which trains. Then remove the callbacks that it added. Fits wait for each other."""
     return _alone(learn, body, training=True)
 
 
 def trying(learn, body: Callable, *steps: tuple):
-    """Return what `body()` returns, a fit on trial. Then run `steps` as `surely` does, and put the callbacks back."""
+    """Return what `body()` returns, a fit on trial. Then put callbacks back, and run `steps` as `surely` does."""
     return _alone(learn, body, training=True, steps=steps)
 
 
 def _alone(learn, body, training, steps=()):
-    """Ctrl-C at any moment leaves gradients, autocast and callbacks as they were, and the turn to others."""
+    """Run `body` in this thread alone. Even Ctrl-C leaves gradients, autocast and callbacks as they were."""
     before: dict = {}
     gives = [(turn.give,) for turn in ([FITS] if training else []) + [learn.turn] if not turn.is_mine]
 

@@ -1,4 +1,4 @@
-"""Asking a trained model: validation, predictions of a whole loader, predictions of single texts."""
+"""Validate a learner, and predict: a whole loader, or single texts."""
 
 import copy
 import unicodedata
@@ -83,9 +83,17 @@ def loader_of(learn, ds_idx, dl):
 
 
 def validate(learn, ds_idx: int = 1, dl=None, cbs=None) -> list[float]:
-    """Return the loss, then each metric, on the validation set (or another loader).
+    """Return the loss, then each metric, on the validation set or another loader.
 
-    It has a recorder and metrics of its own: those of a fit that is under way stay untouched.
+    A fit that is under way keeps its own recorder and metrics.
+
+    Args:
+        ds_idx: 1 for the validation set (default), 0 for the training set.
+        dl: a loader to use instead.
+        cbs: callbacks for this call only.
+
+    Raises:
+        TrainingError: E506 if there are no such data, or while another thread trains this learner.
     """
     return asking(learn, lambda: _validate(learn, ds_idx, dl, cbs))
 
@@ -102,11 +110,12 @@ def get_preds(learn, ds_idx: int = 1, dl=None, with_input: bool = False, with_de
               with_loss: bool = False, act: Callable | None = None, inner: bool = False, reorder: bool = True,
               cbs=None, save_preds: str | Path | None = None, save_targs: str | Path | None = None,
               with_preds: bool = True, with_targs: bool = True, concat_dim: int = 0) -> tuple:
-    """Predictions and targets of a whole loader, in the order of its rows.
+    """Return the predictions and targets of a whole loader, in the order of its rows.
 
     Args:
-        ds_idx, dl: which data: the training set (0), the validation set (1), or another loader.
-        cbs: callbacks for this question only.
+        ds_idx: 1 for the validation set (default), 0 for the training set.
+        dl: a loader to use instead.
+        cbs: callbacks for this call only.
         inner: Ignored; kept for fastai compatibility.
         with_input, with_decoded, with_loss, act, reorder, save_preds, save_targs, with_preds, with_targs, concat_dim:
             see `GatherPredsCallback`.
@@ -136,9 +145,16 @@ def get_preds(learn, ds_idx: int = 1, dl=None, with_input: bool = False, with_de
 
 
 def predict(learn, item, with_input: bool = False):
-    """`(label, index, probs)` of one text, or a list of these for a list of texts.
+    """Return a `Prediction`, `(label, index, probs)`, for one text, or a list of these for a list of texts.
 
-    No callback takes part, so that it works beside a fit in another thread.
+    No callback takes part, so you can call it while another thread trains this learner.
+
+    Args:
+        item: one text; a list, tuple, array, Series or Index of texts; a table or row with the text columns.
+        with_input: put each text before its prediction: `(text, label, index, probs)`.
+
+    Raises:
+        TextError: E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
     """
     texts, alone = learn.dls.given(item)
     dl = learn.dls.test_dl(texts)

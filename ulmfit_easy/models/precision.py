@@ -1,4 +1,4 @@
-"""The number type that a model computes in: which one, and casts that torch's autocast leaves out."""
+"""Choose the number type that a model computes in, and cast what torch's autocast leaves out."""
 
 import os
 
@@ -12,7 +12,7 @@ FROM_OUTSIDE = "ULMFIT_EASY_PRECISION"  # an environment variable: "fp32", "bf16
 
 
 def autocast(*tensors: Tensor | None) -> list[Tensor | None]:
-    """Return the tensors in autocast's type where it is on, as they are where it is off; None stays None."""
+    """Return the tensors in autocast's type if it is on, else as they are. None stays None."""
     kind = next(t for t in tensors if t is not None).device.type
     if not torch.is_autocast_enabled(kind):
         return list(tensors)
@@ -21,7 +21,7 @@ def autocast(*tensors: Tensor | None) -> list[Tensor | None]:
 
 
 def at_least_float32(x: Tensor) -> torch.dtype:
-    """float32, or the type of `x` where that is wider: what sums and exponentials are computed in."""
+    """Return the type for sums and exponentials: float32, or the type of `x` if that is wider."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
