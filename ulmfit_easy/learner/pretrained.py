@@ -214,7 +214,7 @@ def _tell(learn, vocab: Vocab, source):
 
 
 def words_of(dls) -> Counter:
-    """How often each word is in the texts of a language model's or a classifier's data, control tokens aside.
+    """Count each word in the texts of a language model's or a classifier's data, without control tokens.
 
     For loaders without texts, as of a loaded learner, each word of the vocabulary counts once.
     """
@@ -232,7 +232,7 @@ def _vectors_for(tokenizer) -> WordVectors | None:
 
 
 def direction_error(source, received, expected):
-    """E402 for weights that read the other way than the data."""
+    """Return E402 for weights that read the other way than the data; both are True for backwards."""
     words = {True: "backwards", False: "forwards"}
     return FileError("E402", received=f"{source}, which reads {words.get(received, received)}",
                      expected=f"a model that reads {words[expected]}, as the data does",

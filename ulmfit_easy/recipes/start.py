@@ -1,18 +1,16 @@
-"""What a pretraining run begins with: random weights, or a language model that learns on; with word vectors, or not."""
+"""Start a pretraining run from random weights or a language model, with or without word vectors."""
 
 import torch
 
 from ulmfit_easy.errors import FileError, TrainingError
-from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
 from ulmfit_easy.models.remap import with_vectors
 from ulmfit_easy.recipes.plan import Plan
 from ulmfit_easy.text.vectors import read_vectors
 
-WAYS = {True: "backwards", False: "forwards"}
-
 
 def put_vectors(learn, file: str) -> int:
-    """Put word vectors into the embedding of a language model; how many of its words have one.
+    """Put word vectors into the embedding of a language model. Return how many of its words have one.
 
     Raises: TrainingError E502 for vectors with more numbers than half the embedding has; what `read_vectors` raises.
     """
@@ -28,7 +26,7 @@ def put_vectors(learn, file: str) -> int:
 
 
 def start_of(plan: Plan) -> PretrainedLM | None:
-    """Return the language model that a plan goes on with, None where it starts anew.
+    """Return the language model that a plan continues from, None if it starts from random weights.
 
     Raises: what `read_lm` raises for `plan.pretrained`; FileError E402 if it has no decoder or reads the other
         way; TrainingError E502 for another language.
@@ -40,9 +38,7 @@ def start_of(plan: Plan) -> PretrainedLM | None:
         raise FileError("E402", received=f"{plan.pretrained}, an encoder without a decoder",
                         expected="a language model", fix="name the language model's file")
     if (backwards := found.data.get("backwards")) not in (None, plan.backwards):
-        raise FileError("E402", received=f"{plan.pretrained}, which reads {WAYS[backwards]}",
-                        expected=f"a model that reads {WAYS[plan.backwards]}",
-                        fix="name the other model; " + ("pass backwards=True" if backwards else "leave out backwards="))
+        raise direction_error(plan.pretrained, backwards, plan.backwards)
     lang = (found.data.get("tokenizer") or {"tok": {}})["tok"].get("params", {}).get("lang", plan.lang)
     if plan.lang not in (Plan.lang, lang):
         raise TrainingError("E502", received=f"lang={plan.lang!r} for {plan.pretrained}, whose texts were {lang!r}",
