@@ -28,7 +28,7 @@ BUSY = {408, 425, 429, 500, 502, 503, 504}  # answers of a server that may do be
 
 
 def download(url: str, dest, sha256: str, *, max_bytes: int = 4 << 30, timeout: float = 30.0) -> Path:
-    """The file at a web address as `dest`, once it has this SHA-256; one that is there already is not fetched again.
+    """Fetch the file at a web address as `dest` if it has this SHA-256. Fetch nothing if it is there already.
 
     What has come is kept in a hidden file beside `dest`, `.<name>.<hash>.part`. After a broken connection, and after a
     call that failed, the next one goes on where it ended. Nothing gets the name `dest` before all of it has the right

@@ -13,7 +13,7 @@ OLD = ".old"  # in a hidden folder: what another file or folder replaces
 
 
 def free_place(path, foreign: Callable[[Path], list[str]] | None = None) -> Path:
-    """The path, if a folder may be written there: if nothing is there, or an empty folder, or what may be replaced.
+    """Return the path if a folder may be written there: nothing, an empty folder, or what may be replaced is there.
 
     Args:
         foreign: names what in a folder was not written by this library; if that is nothing, it may be replaced.
@@ -36,7 +36,7 @@ def free_place(path, foreign: Callable[[Path], list[str]] | None = None) -> Path
 
 
 def writable(path) -> Path:
-    """The path as a `Path`, if it can be written to, or its folder, which is made if there is none; E411 otherwise.
+    """Return the path if it, or its folder, can be written to. Make the folder if there is none. E411 otherwise.
 
     Check it before anything slow, so that no result is lost for want of a place.
     """

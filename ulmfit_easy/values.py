@@ -111,7 +111,7 @@ def ascending(value) -> list:
 
 
 def name(value) -> str | int | float:
-    """The name of a class or a column. Files hold no halves of characters, and arrays of numpy drop a final NUL."""
+    """Return a class's or column's name. Files hold no halves of characters, and numpy drops a final NUL."""
     value = plain(value)
     if isinstance(value, str):
         if "\0" in value or re.search("[\ud800-\udfff]", value):

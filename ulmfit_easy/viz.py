@@ -87,7 +87,7 @@ def printable(value) -> str:
 
 
 def no_formula(value):
-    """A cell of a CSV file: text that a spreadsheet would take for a formula has a `'` before it; numbers do not."""
+    """Return a cell of a CSV file, with a `'` before text that a spreadsheet would take for a formula."""
     if not isinstance(value, str) or re.fullmatch(r"[+-]?[\d.,]+(e[+-]?\d+)?", value, re.I | re.A):
         return value
     return f"'{value}" if re.match(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]", value) else value

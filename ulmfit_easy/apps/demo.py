@@ -41,7 +41,7 @@ class DemoTexts(NamedTuple):
 
 
 def demo_texts(archive, seed: int = 0, sha256: str = VADER_SHA256) -> DemoTexts:
-    """The three parts, from the archive that `make demo` fetches; a review counts as labelled from a mean of 1 on."""
+    """Return the three parts of the archive that `make demo` fetches. Reviews with a mean of 1 or more are labelled."""
     movies = read_vader_reviews(archive, sha256=sha256)["movies"].drop_duplicates("text")
     rated = movies[movies["score"].abs() >= 1].sample(frac=1, random_state=seed)
     rated = pd.DataFrame({"text": rated["text"], "label": (rated["score"] > 0).map(NAMES)})

@@ -37,7 +37,7 @@ def _flag(actions: list[argparse.Action], value: str) -> str:
 
 
 def same_flags(args, *names: str) -> list[str]:
-    """The flags of a command that say how to read its file, if they are not the default ones, for the next command."""
+    """Return the flags that say how to read a command's file, unless they are the default, for the next command."""
     found = []
     for name in names:
         action = next(a for a in args.parser._actions if a.dest == name)

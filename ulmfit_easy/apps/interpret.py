@@ -141,7 +141,7 @@ class ClassificationInterpretation(Interpretation):
 
     def plot_confusion_matrix(self, normalize: bool = False, title: str = "Confusion matrix", cmap: str = "Blues",
                               norm_dec: int = 2, plot_txt: bool = True, *, ax=None, **figure):
-        """The axes with the confusion matrix, or a list of them, one for each class of texts with several labels.
+        """Plot the confusion matrix; return the axes, or a list with one per class if texts have several labels.
 
         Args:
             normalize: each row as shares of its class, with `norm_dec` decimals, not as numbers of texts.

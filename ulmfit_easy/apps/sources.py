@@ -6,7 +6,7 @@ from ulmfit_easy.errors import FileError, TextError
 
 
 def read_any(path: Path, columns, args):
-    """A table; or a folder of folders as one: texts and folder names under the names `columns`, and the files."""
+    """Read a table, or a folder of folders as one: texts and folder names in `columns`, and the files."""
     from ulmfit_easy.data.sources import find_column, read_table
     from ulmfit_easy.files import existing
 

@@ -13,7 +13,7 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def shipped_vectors(lang: str | None) -> WordVectors | None:
-    """The word vectors that come with the library for a language, None if it has none: stored in 8 bits a number."""
+    """Return the bundled word vectors of a language, or None. They are stored in 8 bits per number."""
     folder = WEIGHTS / f"vectors-{lang}"
     if not folder.exists():
         return None

@@ -49,7 +49,7 @@ def loss_weights(dls, class_weight, loss_func) -> Tensor | None:
 
 
 def given_weights(class_weight: str | dict | Sequence, known: Sequence) -> Tensor | None:
-    """The weights of the classes `known`, (C,), that were given, None for "balanced"; E502 for what cannot be."""
+    """Return the given weights of the classes `known`, (C,), None for "balanced"; E502 for invalid ones."""
     if isinstance(class_weight, str) and class_weight == "balanced":
         return None
     if isinstance(class_weight, dict) and set(class_weight) <= set(known):
@@ -66,7 +66,7 @@ def given_weights(class_weight: str | dict | Sequence, known: Sequence) -> Tenso
 
 
 def balanced_rows(targets: np.ndarray) -> np.ndarray:
-    """A weight for each row, (N,) float64, with which each class is drawn equally often; E207 if rows have several."""
+    """Return weights (N,) float64 that draw each class equally often; E207 if rows have several classes."""
     if np.ndim(targets) != 1 or not np.issubdtype(targets.dtype, np.integer):
         raise LabelError("E207", received="balanced=True for texts without one class each", expected="one class each",
                          fix="pass weights=[...], a number for each row, or use class_weights(dls) in the loss")

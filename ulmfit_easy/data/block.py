@@ -65,7 +65,7 @@ class TextBlock:
     def from_folder(cls, path, vocab: Sequence | None = None, is_lm: bool = False, seq_len: int = 72,
                     backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *, tok=None,
                     **kwargs) -> "TextBlock":
-        """The block of text files. `path` is taken for fastai's signature: the files are those of `get_items`."""
+        """Return the block of text files, which `get_items` finds. `path` is ignored; kept for fastai compatibility."""
         return cls(tok, vocab, is_lm, seq_len, backwards, min_freq, max_vocab, **kwargs)
 
     def is_read_by(self, getter) -> bool:
@@ -182,7 +182,7 @@ class DataBlock:
         return self.get_y.columns(items) if self.target is not None and isinstance(self.get_y, ColReader) else None
 
     def _texts(self, items):
-        """The texts of the items, (M,) int64 positions of the items that have one, and how to find later texts."""
+        """Return the texts, (M,) int64 positions of the items that have one, and how to find later texts."""
         getter, columns, names = self.get_x, None, {}
         if isinstance(items, pd.DataFrame):
             if self.text.is_read_by(getter):

@@ -38,7 +38,7 @@ class ColReader:
         return f"{self.pref}{value}{self.suff}" if self.pref or self.suff else value
 
     def columns(self, items) -> list[pd.Series] | None:
-        """The columns of a table, E102 if one is not there; None where each value has to be changed, or no table is."""
+        """Return the columns of a table, E102 if one is missing; None without a table, or if values must change."""
         if not isinstance(items, pd.DataFrame) or self.pref or self.suff:
             return None
         return [find_column(items, col) for col in self.cols]

@@ -46,7 +46,7 @@ def other_language(texts: Iterable[str], lang: str) -> str | None:
 
 
 def guess_language(text: str) -> str | None:
-    """A code such as "en", the name of a script such as "cyrillic", or None where a text is too short to tell."""
+    """Guess a language: a code such as "en", a script such as "cyrillic", or None if the text is too short."""
     text = text[:READ]
     scripts = Counter(map(_script, filter(str.isalpha, text)))
     if scripts["HIRAGANA"] + scripts["KATAKANA"] > scripts["CJK"] / 10:

@@ -86,7 +86,7 @@ class EpochOrder(TellsAbsent):
         return fixed
 
     def begin(self) -> int:
-        """The batch at which the iteration starts that begins now: 0, in a new epoch, unless a position was set."""
+        """Return the batch at which this iteration starts: 0, in a new epoch, unless a position was set."""
         start, self.position = self.position, 0
         if not start:
             self.epoch += 1
@@ -97,7 +97,7 @@ class EpochOrder(TellsAbsent):
         return np.random.default_rng([self.seed, epoch])
 
     def state_dict(self) -> dict:
-        """The seed, the number of epochs that have begun, and the position in the last one where it is to go on."""
+        """Return the seed, the number of epochs that have begun, and the position in the last one to go on at."""
         return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict):
@@ -105,7 +105,7 @@ class EpochOrder(TellsAbsent):
         self.seed, self.epoch, self.position = state["seed"], state["epoch"], state.get("position", 0)
 
     def fingerprint(self) -> str:
-        """A hash of the rows, of their tokens in order and of their targets, whatever the seed: data sets differ in it.
+        """Return a hash of the rows, their tokens in order and their targets. The seed does not change it.
 
         So do two ways to make batches of one data set: `recipe` has what a loader does unless left as it is.
         """

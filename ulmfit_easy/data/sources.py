@@ -166,7 +166,7 @@ def get_text_files(path, recurse: bool = True, folders: Sequence[str] | None = N
 
 def get_files(path, extensions: Sequence[str] | None = None, recurse: bool = True,
               folders: Sequence[str] | None = None) -> list[Path]:
-    """The files under `path`, hidden ones left out, in sorted order; `extensions` keeps only those with these ends."""
+    """Return the files under `path`, sorted, without hidden ones; only those that end in `extensions`, if given."""
     path = existing(path)
     roots = [path] if folders is None else [existing(path / folder) for folder in folders]
     files = {p for root in roots for p in (walked(root) if recurse else root.glob("*"))

@@ -125,7 +125,7 @@ def FuncSplitter(func: Callable) -> Callable[[Sequence], Split]:
 
 
 def FileSplitter(fname) -> Callable[[Sequence], Split]:
-    """A splitter that validates with the files whose names are the lines of the file `fname`; E403, E404 for it."""
+    """Return a splitter that validates with the files that the lines of `fname` name; E403, E404 for that file."""
     def split(files) -> Split:
         names = set(read_text(fname).splitlines())
         return _by_mask([Path(file).name in names for file in files])
@@ -142,7 +142,7 @@ def EndSplitter(valid_pct: float = 0.2, valid_last: bool = True) -> Callable[[Se
 
 
 def RandomSubsetSplitter(train_sz: float, valid_sz: float, seed: int | None = None) -> Callable[[Sequence], Split]:
-    """A splitter that draws two fractions of the rows and leaves the rest out; with a seed, those that fastai draws.
+    """Return a splitter that draws two fractions of the rows, with a seed those of fastai, and no others.
 
     Raises: TrainingError E502 for fractions that are not above 0, or above 1 together.
     """

@@ -75,7 +75,7 @@ def tokenize_folder(path, extensions: Sequence[str] | None = None, folders: Sequ
 def tokenize_csv(fname, text_cols, outname=None, n_workers: int = 4, rules: Sequence[Callable] | None = None,
                  mark_fields: bool | None = None, tok: Callable | None = None, header: int | str | None = "infer",
                  chunksize: int = 50_000) -> Path:
-    """The path of a CSV file with `text`, the tokens, and `text_length` in the place of the text columns of another.
+    """Write a CSV file with `text` (the tokens) and `text_length` instead of the text columns; return its path.
 
     Beside it, `<its name>_counter.json` has how often each token occurs. All other fields stay as they were written.
 

@@ -36,7 +36,7 @@ def SchedCos(start, end) -> Sched:
 
 
 def SchedExp(start, end) -> Sched:
-    """An exponential curve from start to end, neither of them 0: a straight line where values are drawn as logs."""
+    """Return an exponential curve from start to end, neither of them 0: a straight line on a log scale."""
     return partial(_exponential, start, end)
 
 

@@ -216,12 +216,12 @@ OF_TORCH = {nn.CrossEntropyLoss: CrossEntropyLossFlat, F.cross_entropy: CrossEnt
 
 
 def activation_of(loss_func):
-    """The loss's own activation, or that of ours in the place of torch's; the identity for another plain function."""
+    """Return the loss's activation, or that of our loss for torch's; the identity for another plain function."""
     return getattr(_telling(loss_func), "activation", nn.Identity())
 
 
 def decodes_of(loss_func):
-    """The loss's own decision rule, or that of ours in the place of torch's; the identity for another function."""
+    """Return the loss's decision rule, or that of our loss for torch's; the identity for another function."""
     return getattr(_telling(loss_func), "decodes", nn.Identity())
 
 

@@ -215,7 +215,7 @@ class AccumMetric(Metric):
         self.targs.append(targs)
 
     def __call__(self, preds: Tensor, targs: Tensor):
-        """The metric of these targets and of predictions that are as `func` wants them: decisions, probabilities."""
+        """Return the metric of these targets and of predictions in the form that `func` takes."""
         alone = copy.copy(self)
         alone.reset()
         alone.accum_values(preds, targs)
@@ -232,7 +232,7 @@ class AccumMetric(Metric):
 
 
 def _by_loss(ability: str, otherwise):
-    """An activation that asks the learner's loss; for a plain function and targets that are classes, `otherwise`."""
+    """Return an activation that asks the learner's loss; `otherwise` for a plain function and class targets."""
 
     def activation(learn, dim):
         own = getattr(learn.loss_func, ability, None)

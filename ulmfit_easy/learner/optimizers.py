@@ -44,7 +44,7 @@ class Rule(torch.optim.Optimizer):
 
 
 def average(state: dict, name: str, value: Tensor, keep: float, add: float) -> Tensor:
-    """The running average `name` of a parameter's state, from 0 on: `keep` of the old one, `add` of the value."""
+    """Return the running average `name` in a parameter's state, from 0 on: `keep` of the old, `add` of the value."""
     if name not in state:
         state[name] = torch.zeros_like(value)
     return state[name].mul_(keep).add_(value, alpha=add)
@@ -61,7 +61,7 @@ def mean_square(state: dict, grad: Tensor, group: dict) -> Tensor:
 
 
 def moments(state: dict, grad: Tensor, group: dict) -> tuple[int, Tensor, Tensor]:
-    """The number of this step, from 1 on, and Adam's means of gradients and squares, free of their start at 0."""
+    """Return the number of this step, from 1 on, and Adam's means of gradients and squares, bias-corrected."""
     state["step"] = state.get("step", torch.zeros(())) + 1
     n, mom, sqr_mom = int(state["step"]), group["mom"], group["sqr_mom"]
     mean = average(state, "grad_avg", grad, mom, 1 - mom)

@@ -226,7 +226,7 @@ def words_of(dls) -> Counter:
 
 
 def _vectors_for(tokenizer) -> WordVectors | None:
-    """The vectors of the words that a tokenizer makes; None for pieces of words and for a function of the user's."""
+    """Return the vectors of a tokenizer's words; None for pieces of words and for a user's function."""
     splitter = getattr(tokenizer, "tok", None)
     return shipped_vectors(splitter.lang) if isinstance(splitter, SpacyTokenizer) else None
 

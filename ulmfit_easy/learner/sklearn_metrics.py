@@ -77,7 +77,7 @@ def sklearn_function(name: str) -> Callable:
 
 
 def _without_unseen(name: str, targs: np.ndarray, preds: np.ndarray, kwargs: dict):
-    """The arrays for `name`, and its `kwargs` changed, so that a label that was never seen is not one more class."""
+    """Return the arrays for `name`, and change its `kwargs`, so that an unseen label is not one more class."""
     if (targs == IGNORE).any() and targs.ndim == 1 and targs.dtype.kind == "i":
         if name == "balanced_accuracy_score":  # of the recall of each class, which such a row does not change
             return targs[targs != IGNORE], preds[targs != IGNORE]

@@ -68,7 +68,7 @@ def summary(learn) -> Summary:
 
 
 def _shapes_of_a_batch(learn) -> tuple[dict[str, str], str]:
-    """The shape of what each part of the model gives back for one batch, by the part's name; and of the batch."""
+    """Return the shape of each part's output for one batch, by the part's name, and that of the batch."""
     if not len(learn.dls.train):
         return {}, ""
     shapes, rng, model = {}, random_state(), evaluated(learn.model)

@@ -102,7 +102,7 @@ def read_state(path) -> tuple[dict, dict]:
 
 
 def _pack(value, name: str, tensors: dict[str, Tensor]):
-    """A nested value as JSON. Tensors go into `tensors`, and floats too: JSON has no NaN and is long for many."""
+    """Return a nested value as JSON. Tensors and floats go into `tensors`: JSON has no NaN, and is long."""
     if isinstance(value, dict):
         return {key: _pack(v, f"{name}/{key}", tensors) for key, v in value.items()}
     value = value.item() if isinstance(value, np.generic) else value

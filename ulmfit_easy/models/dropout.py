@@ -26,7 +26,7 @@ def dropout_mask(x: Tensor, size: Sequence[int], p: float) -> Tensor:
 
 
 def dropped(weight: Tensor, p: float, training: bool) -> Tensor:
-    """A weight with each of its numbers dropped with probability `p` in training (DropConnect), else as it is."""
+    """Return a weight, in training with each number dropped with probability `p` (DropConnect)."""
     return weight * dropout_mask(weight, weight.shape, p) if training and p > 0 else weight
 
 

@@ -11,7 +11,7 @@ from ulmfit_easy.cleanup import surely
 
 
 def evaluated(model: nn.Module) -> nn.Module:
-    """The model in evaluation mode: modules of its own around the weights and buffers of `model`, which stays as it is.
+    """Return the model in evaluation mode: new modules around the weights and buffers of `model`, which stays as it is.
 
     So no question changes the mode of a model that trains in another thread, or that another thread asks. Hooks that
     are added to the view stay in the view.

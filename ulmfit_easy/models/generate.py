@@ -120,7 +120,7 @@ def _read(model, prompts) -> tuple[Tensor, Memory]:
 
 
 def _read_one(model, ids: Tensor) -> LMOutput:
-    """The output for the last window of `ids` (1, T); windows are read in turn, so that memory does not grow with T."""
+    """Return the output for the last window of `ids` (1, T). It reads window by window: memory does not grow with T."""
     memory = None
     for window in ids.split(WINDOW, dim=1):
         output = model(window, memory)

@@ -25,7 +25,7 @@ class WordVectors(NamedTuple):
     vectors: Tensor  # (N, D)
 
     def of(self, words: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The vectors of V words, (V, D), and which words have one, (V,); the rows of the others mean nothing."""
+        """Return the vectors of V words, (V, D), and which words have one, (V,). Ignore the rows of the others."""
         at = torch.tensor([self.stoi.get(word, -1) for word in words])  # (V,)
         return self.vectors[at], at >= 0
 

@@ -103,7 +103,7 @@ def hold_out(lengths: np.ndarray, total: int = HELD_OUT) -> np.ndarray:
 
 
 def lines_of(file: Path) -> Iterator[str]:
-    """The lines of a UTF-8 text file, plain, `.gz` or `.zst`, without their ends; very long ones come in parts."""
+    """Yield the lines of a UTF-8 text file, plain, `.gz` or `.zst`, without line ends; very long ones in parts."""
     return _lines(_characters(file))
 
 

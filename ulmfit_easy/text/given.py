@@ -35,7 +35,7 @@ def given_texts(given, cols: Sequence = ("text",)) -> tuple[Iterable, bool]:
 
 
 def several_texts(given, cols: Sequence = ("text",)) -> Iterable:
-    """The texts that a caller means, for functions that take labels beside them: E101 for one text or row alone."""
+    """Return the texts that a caller means, for functions that also take labels; E101 for one text or row."""
     texts, alone = given_texts(given, cols)
     if alone:
         raise TextError("E101", received=f"one {type(given).__name__}", expected="a list of texts",

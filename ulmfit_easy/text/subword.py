@@ -165,7 +165,7 @@ def _plain(text: str) -> list[str]:
 
 
 def _checked(pieces: list[str]) -> list[str]:
-    """The pieces, those broken up that look like a control token: SentencePiece turns wide letters into plain ones."""
+    """Return the pieces, with those split that look like a control token: SentencePiece makes wide letters plain."""
     if SPECIALS.isdisjoint(pieces):
         return pieces
     return [part for piece in pieces for part in neutralize(piece).split(" ")]

@@ -11,7 +11,7 @@ from ulmfit_easy.text.corpus import lines_of
 
 
 def read_vectors(file: str | Path, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors of some words, (V, D) float32, and which words the file has, (V,) bool; the others' rows are zero.
+    """Return the vectors of words, (V, D) float32, zeros if unknown, and which words the file has, (V,) bool.
 
     Args:
         file: a word and its D numbers on each line, parted by single blanks; a first line with two numbers, as

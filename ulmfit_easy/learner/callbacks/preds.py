@@ -171,7 +171,7 @@ class GatherPredsCallback(Callback):
 
 
 def row_losses(loss_func, pred, target) -> Tensor:
-    """The loss of each row (B,), for a loss that has a `reduction`; of the whole batch for each row otherwise."""
+    """Return the loss of each row (B,) if the loss has a `reduction`; else the batch's for each row."""
     reduction = getattr(loss_func, "reduction", None)
     if reduction is None:
         return loss_func(pred, target).expand(len(target))

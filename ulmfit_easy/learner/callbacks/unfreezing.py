@@ -36,7 +36,7 @@ class GradualUnfreezing(Callback):
 
 def gradual_unfreeze(learn, lr: float = 1e-2, *, epochs: int = 1, last_epochs: int = 2, factor: float = 2.6,
                      schedule: str = "stlr", **fit):
-    """The learner, trained one layer group more at a time, from the last one down, with a schedule for each phase.
+    """Train one layer group more at a time, from the last one down, each phase with a schedule; return the learner.
 
     Args:
         lr: the highest rate of the last group, .01 as in the paper.
