@@ -102,7 +102,7 @@ def _write(member: Member, target: Path):
 
 
 def _members(packed: BinaryIO) -> Iterator[Member]:
-    """The members of an archive, one in memory at a time; what a file is, its first bytes say and not its name."""
+    """Yield the members of an archive, one in memory at a time. Its first bytes tell its kind, not its name."""
     start = packed.read(6)
     packed.seek(0)
     if start.startswith(b"PK"):

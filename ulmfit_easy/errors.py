@@ -131,7 +131,7 @@ class AbsentError(TrainingError, AttributeError):
 
 
 def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Iterable[str] = ()):
-    """An `ArgumentError` for the first keyword argument that neither a function nor `others`, which get them, have.
+    """Raise an `ArgumentError` for the first keyword argument that neither `function` nor `others` have.
 
     Args:
         but: names of theirs that the function gives them itself.

@@ -25,12 +25,12 @@ def cache_dir() -> Path:
 
 
 def sha256_bytes(data: bytes) -> str:
-    """SHA-256 of some bytes, as hex."""
+    """Return the SHA-256 of some bytes, as hex."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path) -> str:
-    """SHA-256 of a whole file, as hex, read in bounded memory."""
+    """Return the SHA-256 of a whole file, as hex, read in bounded memory."""
     with regular_file(path) as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
@@ -126,7 +126,7 @@ def _no_room(path: Path, tmp: Path, error: Exception) -> FileError:
 
 @contextmanager
 def _made_for(path: Path):
-    """A temporary path beside `path`, or in it; after the block what is there is on the disk. E409 if that is full."""
+    """Give a temporary path beside `path`, or in it. After the block it is on the disk; E409 if that is full."""
     with hidden_folder(path) as tmp:
         try:
             new = tmp / path.name
@@ -145,7 +145,7 @@ def _sync_all(new: Path):
 
 @contextmanager
 def atomic_path(path):
-    """A temporary path to write a file to; it takes the place of `path` only if the block succeeds.
+    """Give a temporary path to write a file to; it takes the place of `path` only if the block succeeds.
 
     After a kill, a full disk or an error the old file is still there, whole. A link stays one: what it names is
     replaced. A file that is replaced keeps its permissions. A device or a pipe, such as /dev/stdout, is written to
@@ -168,7 +168,7 @@ def atomic_path(path):
 
 @contextmanager
 def atomic_folder(path, foreign: Callable[[Path], list[str]] | None = None, *, add: bool = False):
-    """A new folder to write to; it becomes the folder `path` only if the block succeeds.
+    """Give a new folder to write to; it becomes the folder `path` only if the block succeeds.
 
     After a kill, a full disk or an error the old folder is still there, whole. One that must stay itself (a mount,
     the working folder, another owner) gets new members instead, which takes a moment: a kill just then can leave it
@@ -235,7 +235,7 @@ def write_json(path, obj):
 
 @contextmanager
 def regular_file(path):
-    """A regular file, open for reading as bytes; every reader of files goes through here.
+    """Give a regular file, open for reading as bytes; every reader of files goes through here.
 
     Raises: FileError E404 if nothing is there. E401 for a folder, and for a pipe or a device, which may never end.
     """

@@ -129,7 +129,7 @@ def clear_left(folder: Path, names: str) -> list[Path]:
 
 @contextmanager
 def hidden_folder(path: Path) -> Iterator[Path]:
-    """A new hidden folder on the disk of `path`, deleted at the end; what killed processes left is deleted first.
+    """Give a new hidden folder on the disk of `path`, deleted at the end; what killed processes left is deleted first.
 
     It is in the folder `path` if there is one that must stay, such as a mount; else it is beside `path`.
     """
@@ -149,7 +149,7 @@ def hidden_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _unless_forked(stack: ExitStack) -> Iterator[ExitStack]:
-    """The stack, which is not unwound in a fork of this process: what it holds is still in use."""
+    """Give the stack, which is not unwound in a fork of this process: what it holds is still in use."""
     pid = os.getpid()
     with stack:
         try:

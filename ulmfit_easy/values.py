@@ -49,7 +49,7 @@ def _passes(check: Check, value) -> bool:
 
 
 def _same(a, b) -> bool:
-    """Equal values of equal types: 1, 1.0 and True differ."""
+    """Return True for equal values of equal types: 1, 1.0 and True differ."""
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(_same, a, b))
     return type(a) is type(b) and a == b

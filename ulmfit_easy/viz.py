@@ -17,7 +17,7 @@ CELL_LINES = 6  # lines of a terminal that one cell may take
 
 
 def in_notebook() -> bool:
-    """True where output is shown by a Jupyter front end."""
+    """Return True where output is shown by a Jupyter front end."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return type(shell).__name__ in ("ZMQInteractiveShell", "Shell")  # Jupyter, Colab
 
@@ -116,7 +116,7 @@ FOR, AGAINST = "31,119,180", "255,127,14"  # blue and orange, which nearly every
 
 
 def html_tokens(tokens: Sequence[str], scores: Sequence[float]) -> str:
-    """Tokens as HTML, blue where a score is above 0 and orange where it is below, the deeper the larger it is."""
+    """Return tokens as HTML: blue for a score above 0, orange for one below, deeper for a larger one."""
     largest = max(map(abs, scores), default=0) or 1.0
     spans = [f'<span title="{score:+.3f}" style="background-color:rgba({FOR if score > 0 else AGAINST},'
              f'{0.8 * abs(score) / largest:.2f});padding:1px 3px;border-radius:3px">{escape(token)}</span>'
@@ -125,7 +125,7 @@ def html_tokens(tokens: Sequence[str], scores: Sequence[float]) -> str:
 
 
 def text_tokens(tokens: Sequence[str], scores: Sequence[float], width: int = 110) -> str:
-    """Tokens as plain text; runs of one score stand in brackets with it where it is a fifth of the largest or more."""
+    """Return tokens as plain text. Runs of one score, at least a fifth of the largest, are in brackets with it."""
     largest = max(map(abs, scores), default=0) or 1.0
     parts = []
     for score, run in groupby(zip(tokens, scores, strict=True), key=lambda pair: pair[1]):

@@ -162,7 +162,7 @@ class Occluded:
 
 
 def _checked(learn, texts) -> list:
-    """Texts as a list; E502 unless each is a string, or a tuple of fields if texts have several."""
+    """Return texts as a list; E502 unless each is a string, or a tuple of fields if texts have several."""
     texts = list(texts)
     if not all(map(learn.dls.is_one_text, texts)):
         columns = learn.dls.prepare.text_cols

@@ -104,7 +104,7 @@ def is_weights(path: Path) -> bool:
 
 
 def foreign_to_bundle(path: Path) -> list[str]:
-    """Names of what in a folder is not of a bundle; all of them if nothing proves that it is one."""
+    """Return the names of what in a folder is not of a bundle; all of them if nothing proves that it is one."""
     names = [part.name for part in members(path) if not is_record(part)]
     if others := [name for name in names if name not in FILES or not (path / name).is_file()]:
         return others

@@ -154,7 +154,7 @@ class DataBlock:
             dls.show_batch()
 
     def read(self, source) -> Source:
-        """Texts and labels of a source; E104 for no items, E101 and E102 for texts, E202 and E207 for labels."""
+        """Read texts and labels of a source; E104 for no items, E101 and E102 for texts, E202 and E207 for labels."""
         items = source if self.get_items is None else self.get_items(source)
         items = items if isinstance(items, pd.DataFrame) else list(items)
         if not len(items):

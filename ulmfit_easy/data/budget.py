@@ -16,7 +16,7 @@ def cut_by_tokens(lengths: np.ndarray, max_tokens: int) -> list[slice]:
 
 
 def buckets(lengths: np.ndarray, max_tokens: int) -> list[tuple[slice, int]]:
-    """Rows of like length, longest first, and into how many batches each bucket goes.
+    """Return rows of like length, longest first, and into how many batches each bucket goes.
 
     Every batch of a bucket, whichever of its rows it gets, is within the budget; so the rows of a bucket can meet
     anew each epoch while the number of batches stays. There are two rows in each batch at least (batch normalisation

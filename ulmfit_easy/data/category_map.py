@@ -51,7 +51,7 @@ class CategoryMap(list):
 
 
 def in_order(labels) -> list:
-    """Labels sorted; of mixed types by type first."""
+    """Return labels sorted; of mixed types by type first."""
     try:
         return sorted(labels)
     except TypeError:

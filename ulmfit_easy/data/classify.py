@@ -95,14 +95,14 @@ class ClassifierDataLoader(EpochOrder):
         return [batches[0]] + [batches[1 + i] for i in rng.permutation(len(batches) - 1)]
 
     def _of_tokens(self, rng) -> list[np.ndarray]:
-        """Batches within the budget, the largest one first."""
+        """Return batches within the budget, the largest one first."""
         batches = [part for rows, n in self._buckets()
                    for part in np.array_split(rng.permutation(self.order[rows]), n)]
         largest = int(np.argmax([len(rows) * self.lengths[rows].max() for rows in batches]))
         return [batches.pop(largest), *batches]
 
     def _of_rows(self, rng) -> list[np.ndarray]:
-        """Batches of `bs` rows, the one with the longest row first."""
+        """Return batches of `bs` rows, the one with the longest row first."""
         rows = self.order
         keys = self.lengths[rows].astype(np.float64)  # (N,) by which rows meet
         if self.weights is not None:

@@ -76,7 +76,7 @@ def warn_of_quotes(df: pd.DataFrame, options: dict, misquoted: Callable[[], bool
 
 
 def is_misquoted(lines: Iterable[str], delimiter: str) -> bool:
-    """True if letters follow the end of a quoted field, as they do after a lone "."""
+    """Return True if letters follow the end of a quoted field, as they do after a lone "."""
     try:
         for _ in csv.reader(lines, delimiter=delimiter, strict=True):
             pass

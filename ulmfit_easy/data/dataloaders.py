@@ -51,13 +51,13 @@ class DataLoaders(TellsAbsent):
 
     @classmethod
     def empty(cls, config: dict, vocab, *, path=".", device=None, tokenizer=None) -> "DataLoaders":
-        """Loaders without data that can prepare new texts as the ones with this `config()` did."""
+        """Return loaders without data that can prepare new texts as the ones with this `config()` did."""
         prepare = Preparation.from_config(config, vocab, tokenizer)
         return cls([], [], path=path, device=device, prepare=prepare)
 
     @classmethod
     def from_dsets(cls, *ds, path=".", bs: int = 64, device=None, **kwargs) -> "DataLoaders":
-        """Loaders of two datasets of torch, the first one for training, and shuffled.
+        """Return loaders of two datasets of torch, the first one for training, and shuffled.
 
         Args:
             kwargs: passed on to `torch.utils.data.DataLoader`, such as `collate_fn`.
@@ -70,16 +70,16 @@ class DataLoaders(TellsAbsent):
         return cls(train, valid, path=path, device=device)
 
     def to(self, device) -> "DataLoaders":
-        """These loaders, with batches on `device` from now on."""
+        """Return these loaders, with batches on `device` from now on."""
         self.device = self.train.device = self.valid.device = torch.device(device)
         return self
 
     def cpu(self) -> "DataLoaders":
-        """These loaders, with batches on the CPU from now on."""
+        """Return these loaders, with batches on the CPU from now on."""
         return self.to("cpu")
 
     def cuda(self) -> "DataLoaders":
-        """These loaders, with batches on the GPU from now on."""
+        """Return these loaders, with batches on the GPU from now on."""
         return self.to("cuda")
 
     def __getitem__(self, i: int):
@@ -188,7 +188,7 @@ class DataLoaders(TellsAbsent):
         return self._needs_text("words()").words(ids)
 
     def is_one_text(self, item) -> bool:
-        """True if an item is a text by itself: a string, or a tuple of fields if texts have several."""
+        """Return True if an item is a text by itself: a string, or a tuple of fields if texts have several."""
         return self._needs_text("is_one_text()").is_one_text(item)
 
     def given(self, items) -> tuple:

@@ -145,7 +145,7 @@ class TextDataLoaders(DataLoaders):
                 shuffle: bool = True, device=None, *, on_missing: str = "raise",
                 splitter: Callable | None = None, labels: Sequence | None = None,
                 **kwargs) -> "TextDataLoaders":
-        """Loaders from a table with a text column and, unless `is_lm`, one or more label columns.
+        """Make loaders from a table with a text column and, unless `is_lm`, one or more label columns.
 
         Of a table of Prodigy's only the rows whose `answer` is "accept" teach their label.
 
@@ -215,7 +215,7 @@ class TextDataLoaders(DataLoaders):
     def from_csv(cls, path, csv_fname: str = "labels.csv", header="infer", delimiter: str | None = None,
                  quoting: int = csv.QUOTE_MINIMAL, *, encoding: str = "utf-8", chunksize: int | None = None,
                  **kwargs) -> "TextDataLoaders":
-        """Loaders from the table `path/csv_fname`, or from the file `path` itself; then as `from_df`.
+        """Make loaders from the table `path/csv_fname`, or from the file `path` itself; then as `from_df`.
 
         All fields of CSV are read as text, labels too: `NA` and `1` are class names. JSON lines (`.jsonl`) and Parquet
         (`.parquet`) are read too, and keep their types; see `read_table`. `from_jsonl` and `from_parquet` are this.
@@ -245,7 +245,7 @@ class TextDataLoaders(DataLoaders):
                     backwards: bool = False, bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
                     device=None, *, extensions: Sequence[str] = (".txt",), encoding: str = "utf-8",
                     **kwargs) -> "TextDataLoaders":
-        """Loaders from text files, `path/train/pos/1.txt`, whose class is the first folder under `train` or `valid`.
+        """Make loaders from text files, `path/train/pos/1.txt`. The first folder under `train` or `valid` is the class.
 
         Texts may lie deeper in that folder. A warning counts the files that are left out: those in no folder of a
         class, and those of other extensions.

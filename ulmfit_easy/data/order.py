@@ -80,7 +80,7 @@ class EpochOrder(TellsAbsent):
         return other
 
     def unshuffled(self):
-        """This loader with its rows in a fixed order, from the first one on."""
+        """Return this loader with its rows in a fixed order, from the first one on."""
         fixed = copy.copy(self)
         fixed.shuffle, fixed.position = False, 0
         return fixed

@@ -29,7 +29,7 @@ class MemoryIds:
         return self.docs[i]
 
     def read(self, doc: int, start: int, stop: int) -> np.ndarray:
-        """Tokens `start` to `stop` of a text."""
+        """Return tokens `start` to `stop` of a text."""
         return self.docs[doc][start:stop]
 
 
@@ -80,7 +80,7 @@ class Preparation:
         return show_table(rows, ["text", "category" if self.target.classes else "target"][:len(rest)])
 
     def config(self) -> dict:
-        """Everything but the vocabulary as plain values that JSON can hold."""
+        """Return everything but the vocabulary as plain values that JSON can hold."""
         return {**self.target.config(), "text_cols": list(self.text_cols),
                 "label_cols": list(self.label_cols), "label_delim": self.label_delim,
                 "seq_len": self.seq_len, "backwards": self.backwards, "bs": self.bs,
@@ -104,7 +104,7 @@ class Preparation:
         return MemoryIds(map(self.vocab.ids, self.tokenizer.pipe(texts)), self.vocab.pad_id)
 
     def is_one_text(self, item) -> bool:
-        """True if an item is a text by itself: a string, or a tuple of fields if texts have several."""
+        """Return True if an item is a text by itself: a string, or a tuple of fields if texts have several."""
         return isinstance(item, str) or (isinstance(item, tuple) and len(self.text_cols) > 1)
 
     def given(self, items) -> tuple[Sequence, bool]:

@@ -154,7 +154,7 @@ def no_table(given) -> FileError:
 
 
 def is_missing(value) -> bool:
-    """True for None, NaN, NaT and NA; False for everything else, lists included."""
+    """Return True for None, NaN, NaT and NA; False for everything else, lists included."""
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
 
 
@@ -176,7 +176,7 @@ def get_files(path, extensions: Sequence[str] | None = None, recurse: bool = Tru
 
 
 def walked(root: Path) -> Iterator[Path]:
-    """The files under a folder, links to folders followed once each."""
+    """Yield the files under a folder, links to folders followed once each."""
     seen = set()
     for folder, below, names in os.walk(root, followlinks=True):
         seen.add(os.path.realpath(folder))

@@ -84,7 +84,7 @@ def figures(scan: Scan) -> dict[str, str]:
 
 
 def check_texts(scan: Scan) -> Iterator[Finding]:
-    """Texts that are empty, damaged, repeated, very short or very long."""
+    """Find texts that are empty, damaged, repeated, very short or very long."""
     if not len(scan.sizes):
         yield scan.finding("problem", "no texts at all", [], "check where they come from")
     if len(empty := np.flatnonzero(scan.sizes == 0)):
@@ -107,7 +107,7 @@ def check_texts(scan: Scan) -> Iterator[Finding]:
 
 
 def check_languages(scan: Scan) -> Iterator[Finding]:
-    """Texts that seem to be in other languages than most."""
+    """Find texts that seem to be in other languages than most."""
     told = Counter(filter(None, scan.languages))
     main = max(told, key=told.get, default=None)
     if main in NO_BLANKS:
@@ -120,7 +120,7 @@ def check_languages(scan: Scan) -> Iterator[Finding]:
 
 
 def check_labels(scan: Scan) -> Iterator[Finding]:
-    """Labels that are missing, alone, rare, unequal, unheard of in training, alike, or torn between equal texts."""
+    """Find labels that are missing, alone, rare, unequal, not in training, alike, or different for equal texts."""
     if missing := [i for i, labels in enumerate(scan.labels) if labels is None]:
         yield scan.counted("problem", "rows without a label", missing, "drop or fill them")
     counts = _counts(scan, scan.train)

@@ -65,7 +65,7 @@ def read_table(path, *, encoding: str = "utf-8", header: int | str | None = "inf
 
 def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | str | None = "infer",
                 delimiter: str | None = None, quoting: int = csv.QUOTE_MINIMAL) -> Iterator[pd.DataFrame]:
-    """The rows of a CSV, TSV or Parquet file as tables of `chunksize` rows each, one in memory at a time.
+    """Yield the rows of a CSV, TSV or Parquet file as tables of `chunksize` rows each, one in memory at a time.
 
     The pieces are larger where the row `header` would not be in the first one.
 

@@ -147,7 +147,7 @@ def _tokenize(files, path, output_dir, names, tokenizer, n_workers, encoding, ke
 
 
 def _foreign(path: Path) -> list[str]:
-    """Names of files in a folder that `tokenize_files` did not write; all of them if nothing proves that it did."""
+    """Return the names of files that `tokenize_files` did not write; all of them if nothing proves that it did."""
     found = [file for part in members(path) for file in (part.rglob("*") if part.is_dir() else [part])]
     names = [file.relative_to(path).as_posix() for file in found if file.is_symlink() or not file.is_dir()]
     try:

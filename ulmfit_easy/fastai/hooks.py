@@ -73,7 +73,7 @@ def _output(module, inputs, output):
 
 
 def has_params(m: nn.Module) -> bool:
-    """True if a module or a module inside it has parameters."""
+    """Return True if a module or a module inside it has parameters."""
     return next(m.parameters(), None) is not None
 
 

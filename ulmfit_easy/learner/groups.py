@@ -13,7 +13,7 @@ def trainable_params(model: nn.Module) -> list:
 
 
 def create_opt(learn):
-    """A new optimizer over the splitter's layer groups, with the same groups frozen as before."""
+    """Make a new optimizer over the splitter's layer groups, with the same groups frozen as before."""
     frozen_idx = 0 if learn.opt is None else learn.opt.frozen_idx
     opt = learn.opt_func(learn.splitter(learn.model), lr=learn.lr)
     if not learn.wd_bn_bias:

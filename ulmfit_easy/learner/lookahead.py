@@ -35,7 +35,7 @@ class Lookahead(Optimizer):
 
     @torch.no_grad()
     def step(self):
-        """A step of the optimizer inside; the k-th one ends a round."""
+        """Make a step of the optimizer inside; the k-th one ends a round."""
         if self.count % self.k == 0:
             self.slow = {i: p.clone() for i, p in enumerate(self._params()) if p.requires_grad}
         super().step()
@@ -55,7 +55,7 @@ class Lookahead(Optimizer):
         self.count, self.slow = 0, {}
 
     def state_dict(self) -> dict:
-        """Everything needed to go on later, in the middle of a round too."""
+        """Return everything needed to go on later, in the middle of a round too."""
         return {**super().state_dict(), "count": self.count, "slow": {str(i): p for i, p in self.slow.items()}}
 
     def load_state_dict(self, sd: dict):

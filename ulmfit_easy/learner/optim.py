@@ -163,7 +163,7 @@ class Optimizer(TellsAbsent):
         self.opt.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict:
-        """Everything needed to go on later: torch's state, our hyper-parameters, the freezing."""
+        """Return everything needed to go on later: torch's state, our hyper-parameters, the freezing."""
         return {"state": self.opt.state_dict()["state"], "hypers": [dict(h) for h in self.hypers],
                 "frozen_idx": self.frozen_idx}
 

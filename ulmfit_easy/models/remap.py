@@ -32,7 +32,7 @@ class WordVectors(NamedTuple):
 
 def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequence[str],
                  new_vocab: Sequence[str], vectors: WordVectors | None = None) -> Matched:
-    """Rows for `new_vocab`: a known word keeps its old row, a new one gets a guess, or the mean of all old rows.
+    """Return rows for `new_vocab`: a known word keeps its old row, a new one gets a guess, or the mean of all old rows.
 
     Words are matched by string, never by position. Where one is there more often, as `xxfake` may be, its
     first row goes to the first, and so on: the same vocabulary gives the same rows.
@@ -106,7 +106,7 @@ def with_vectors(weight: Tensor, vectors: Tensor, known: Tensor, share: float = 
 
 
 def _numbered(vocab: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Each word with the number of times that it came before."""
+    """Yield each word with the number of times that it came before."""
     seen = Counter()
     for word in vocab:
         yield word, seen[word]

@@ -45,7 +45,7 @@ class LMOutput:
     stats: TokenStats | None = None  # left here by `lm_cross_entropy` when no gradient is wanted
 
     def logits(self) -> Tensor:
-        """All logits (B, T, V): for a look at a few texts; losses and metrics do without."""
+        """Return all logits (B, T, V): for a look at a few texts; losses and metrics do without."""
         return self.decoder(self.dropped)
 
 

@@ -331,7 +331,7 @@ class ULMFiT:
 
 
 def foreign_to_estimator(path: Path) -> list[str]:
-    """Names of what in a folder is not of a saved estimator; all of them if nothing proves that it is one."""
+    """Return the names of what in a folder is not of a saved estimator; all if nothing proves that it is one."""
     names = [part.name for part in members(path) if not is_record(part)]
     ways = [name for name in names if name in (_way(False), _way(True)) and (path / name).is_dir()]
     others = [name for name in names if name not in (*ways, PARAMS)]

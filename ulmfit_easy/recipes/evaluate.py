@@ -70,7 +70,7 @@ def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore
 
 
 def _ids(learn, texts) -> Iterator[tuple[np.ndarray, int]]:
-    """Each document as ids (T,) in reading order, with the characters of its unknown tokens but the first."""
+    """Yield each document as ids (T,) in reading order, with the characters of its unknown tokens but the first."""
     vocab, step = learn.dls.text_vocab, -1 if learn.dls.backwards else 1
     for tokens in learn.dls.tokenizer.pipe(texts):
         tokens = tokens[::step]

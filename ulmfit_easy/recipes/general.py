@@ -85,7 +85,7 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
 
 @contextmanager
 def _locked(run):
-    """The folder of a run, for this process alone; it is deleted unless something was left in it to resume."""
+    """Hold the folder of a run, for this process alone; it is deleted unless something was left in it to resume."""
     run.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run / "lock", timeout=0)
     try:

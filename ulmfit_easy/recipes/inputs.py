@@ -72,7 +72,7 @@ def rows_read(texts: Sequence, labels: Sequence = (), unlabelled: Sequence = ())
 
 
 def corpus_of(df, unlabelled) -> list[str]:
-    """Every text that a language model may read, once: none that is kept aside. E206 where none is left."""
+    """Return every text that a language model may read, once: none that is kept aside. E206 where none is left."""
     aside = set(df.loc[df["valid"], "text"])
     corpus = [t for t in dict.fromkeys([*df.loc[~df["valid"], "text"], *unlabelled]) if t not in aside]
     if len(corpus) < 2:

@@ -89,7 +89,7 @@ class Rows:
 
 
 def hold_out(lengths: np.ndarray, total: int = HELD_OUT) -> np.ndarray:
-    """Every k-th of N documents, (M,) row positions, with `total` characters in all, a tenth of a small corpus.
+    """Return every k-th of N documents, (M,) row positions, with `total` characters in all, a tenth of a small corpus.
 
     Raises: TextError E103 for one document alone.
     """
@@ -108,7 +108,7 @@ def lines_of(file: Path) -> Iterator[str]:
 
 
 def _lines(blocks: Iterable[str]) -> Iterator[str]:
-    """The lines of a text that comes in blocks, without their ends; in parts, where they are very long."""
+    """Yield the lines of a text that comes in blocks, without their ends; in parts, where they are very long."""
     rest = ""
     for block in blocks:
         *lines, rest = (rest + block).split("\n")
@@ -130,7 +130,7 @@ def _parts(line: str) -> list[str]:
 
 
 def _characters(file: Path) -> Iterator[str]:
-    """The text of a file, block by block, without a byte-order mark."""
+    """Yield the text of a file, block by block, without a byte-order mark."""
     decoder, read = codecs.getincrementaldecoder("utf-8-sig")(), 0
     for data in chain(_bytes(file), [b""]):
         read += len(data)
@@ -143,7 +143,7 @@ def _characters(file: Path) -> Iterator[str]:
 
 
 def _bytes(file: Path) -> Iterator[bytes]:
-    """The unpacked bytes of a file, none of them empty."""
+    """Yield the unpacked bytes of a file, none of them empty."""
     try:
         with regular_file(file) as packed, gzip.open(packed) if file.suffix == ".gz" else nullcontext(packed) as f:
             blocks = iter(lambda: f.read(BLOCK), b"")

@@ -156,7 +156,7 @@ class _Describer:
                     self.named("." * steps[i - 2].argval + step.argval, "")
 
     def name(self, function, name):
-        """A name in the code of a function: of its module, or one of Python's own."""
+        """Add a name in the code of a function: of its module, or one of Python's own."""
         self.put("name", name)
         builtins = function.__builtins__
         if name in function.__globals__:
@@ -185,7 +185,7 @@ class _Describer:
             self.all("class", [cls.__bases__, own])
 
     def instance(self, kind, obj):
-        """An object of a class of your own, or of one of ours, which has nothing but its attributes."""
+        """Add an object of a class of your own, or of one of ours, which has nothing but its attributes."""
         if any(_is_installed(base.__module__) and not _is_ours(base.__module__) for base in kind.__mro__[:-1]):
             raise Undescribed(f"a {kind.__module__}.{kind.__qualname__}")
         self.add(kind)

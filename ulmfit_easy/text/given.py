@@ -44,7 +44,7 @@ def several_texts(given, cols: Sequence = ("text",)) -> Iterable:
 
 
 def is_row(given, cols) -> bool:
-    """True for a Series with the names of the columns. Numbers would be in the index of any Series of texts."""
+    """Return True for a Series with the names of the columns. Numbers would be in the index of any Series of texts."""
     if not hasattr(given, "iloc") or hasattr(given, "columns") or not all(isinstance(col, str) for col in cols):
         return False
     return set(cols) <= set(given.index) or (len(cols) == 1 and "text" in given.index)

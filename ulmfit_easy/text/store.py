@@ -157,7 +157,7 @@ class TokenStore:
         return IdStore(self, vocab)
 
     def _blocks(self, rows):
-        """The lexicon ids of all documents or of some, at least `BLOCK` at once but for the last."""
+        """Yield the lexicon ids of all documents or of some, at least `BLOCK` at once but for the last."""
         if rows is None:
             yield from (self.ids[i:i + BLOCK] for i in range(0, self.n_tokens, BLOCK))
             return
@@ -194,7 +194,7 @@ class IdStore:
         return self.lut[self.store.ids[start:stop]]  # (T,)
 
     def read(self, doc: int, start: int, stop: int) -> np.ndarray:
-        """Tokens `start` to `stop` of a document, as in `ids[doc][start:stop]`, without reading the rest."""
+        """Return tokens `start` to `stop` of a document, as in `ids[doc][start:stop]`, without reading the rest."""
         first, last = self.store.span(doc)
         start, stop, _ = slice(start, stop).indices(last - first)
         return self.lut[self.store.ids[first + start:first + stop]]  # (stop - start,)
@@ -206,7 +206,7 @@ class IdStore:
 
 
 def _hash_of(texts) -> str:
-    """SHA-256 of all texts with their lengths."""
+    """Return the SHA-256 of all texts with their lengths."""
     digest = hashlib.sha256()
     for _ in hashed(texts, digest):
         pass
@@ -214,7 +214,7 @@ def _hash_of(texts) -> str:
 
 
 def hashed(texts: Iterable, digest) -> Iterator:
-    """The texts, each of them added to a hash before it is used."""
+    """Yield the texts, each of them added to a hash before it is used."""
     for i, row in enumerate(texts):
         fields = [field.encode("utf-8", "surrogatepass") for field in fields_of(row, i)]
         digest.update(repr([len(field) for field in fields]).encode())
@@ -258,7 +258,7 @@ def _write(folder, texts, tokenizer, progress, n_workers, expected=None):
 
 
 def _foreign(folder: Path) -> list[str]:
-    """Names of what in a folder is not of a store."""
+    """Return the names of what in a folder is not of a store."""
     return [part.name for part in members(folder) if part.name not in (*MEMBERS, "meta.json") or not part.is_file()]
 
 

@@ -70,7 +70,7 @@ class SentencePieceTokenizer:
 
     def setup(self, items: Iterable[str | tuple[str, ...]],
               rules: Sequence[Callable] | None = None) -> "SentencePieceTokenizer":
-        """This tokenizer, with pieces learned from some texts where it has none yet; the same for the same texts.
+        """Learn pieces from some texts, if there are none yet; the same for the same texts. Return this tokenizer.
 
         Learns from a random sample of 32 million characters at most, so that memory does not grow with the corpus.
 
@@ -127,7 +127,7 @@ class SentencePieceTokenizer:
 
     @staticmethod
     def words(tokens: Iterable[str]) -> Iterator[str]:
-        """The words that tokens make up, and the control tokens between them."""
+        """Yield the words that tokens make up, and the control tokens between them."""
         word = ""
         for token in chain(tokens, ["▁"]):
             control = token in SPECIALS

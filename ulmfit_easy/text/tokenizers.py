@@ -90,7 +90,7 @@ class Tokenizer(TellsAbsent):
         return tokens
 
     def pipe(self, texts: Iterable[str | tuple[str, ...]], errors: str = "raise") -> Iterator[list[str] | TextError]:
-        """The tokens of each text, in order, one text in memory at a time.
+        """Yield the tokens of each text, in order, one text in memory at a time.
 
         With `errors="collect"` a text that cannot be tokenized does not stop the others: a TextError comes in its
         place, E101 for what is no text, E110 where a rule or the tokenizer fails, or for a text of more than two
@@ -128,7 +128,7 @@ class Tokenizer(TellsAbsent):
         return text
 
     def setup(self, texts: Iterable[str | tuple[str, ...]]) -> "Tokenizer":
-        """This tokenizer, its subword model learned from some texts where it has none yet; see there."""
+        """Return this tokenizer, its subword model learned from some texts where it has none yet; see there."""
         if hasattr(self.tok, "setup"):
             self.tok.setup(map(fields_of, given_texts(texts)[0], count()), rules=[self._of_fields])
         return self
@@ -237,7 +237,7 @@ def _name(function) -> str:
 
 
 def _checked(tok: Callable, texts: Iterator[str]) -> Iterator[list[str]]:
-    """The tokens that a splitter of your own makes of texts; E502 unless they are a list of strings for each."""
+    """Yield the tokens that a splitter of your own makes of texts; E502 unless they are a list of strings for each."""
     n_texts, n_lists, has_begun = 0, 0, False
 
     def counted():

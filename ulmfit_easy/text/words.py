@@ -164,7 +164,7 @@ def _chunks(*language) -> _Chunks:
 
 
 def _blocks(text: str) -> Iterator[str]:
-    """The text in parts of about `BLOCK` characters, each but the first one beginning with a word."""
+    """Yield the text in parts of about `BLOCK` characters, each but the first one beginning with a word."""
     start = 0
     while found := re.compile(r"(?<=\s)\S").search(text, start + BLOCK):
         yield text[start:found.start()]

@@ -76,7 +76,7 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None) 
 
 
 def _pieces(texts) -> Iterator[tuple[int, list]]:
-    """The number of the first row of each piece, and its rows."""
+    """Yield the number of the first row of each piece, and its rows."""
     first, piece, size = 0, [], 0
     for i, row in enumerate(texts):
         piece.append(row)

@@ -118,7 +118,7 @@ def first_in_backward(model: nn.Module) -> str:
 
 
 def _tensors(output) -> Iterator[Tensor]:
-    """The tensors of floats in what a module gives back."""
+    """Yield the tensors of floats in what a module gives back."""
     if isinstance(output, Tensor):
         if output.is_floating_point():
             yield output.float()  # norms of float16 would soon be infinite
