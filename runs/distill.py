@@ -170,8 +170,13 @@ class Distil(Callback):
             self.sums.zero_()
 
 
-def train(folder: Path, plan: Plan, steps: int, sentences: int, weight: float):
-    """Train a plan's language model for `steps` steps on the first `sentences` vectors; write `folder/lm`."""
+def train(folder: Path, plan: Plan, steps: int, sentences: int, weight: float,
+          share: float = 1.0):
+    """Train a plan's language model for `steps` steps on the first `sentences` vectors; write `folder/lm`.
+
+    Its weights are `share` of the trained ones and the rest of those that it started from: the mean of both keeps most
+    of what the teacher taught, with a lower perplexity (docs/LOG.md).
+    """
     start = start_of(plan)
     data = corpus_data(plan, start)
     texts = json.loads((folder / "sentences.json").read_text())
@@ -180,7 +185,7 @@ def train(folder: Path, plan: Plan, steps: int, sentences: int, weight: float):
     set_seed(plan.seed)
     learn = language_model_learner(data.dls, start.arch, drop_mult=plan.drop_mult, pretrained=start, wd=WD,
                                    softmax=plan.softmax, opt_func=partial(Adam, eps=EPS), path=folder, verbose=False)
-    learn.model.map = nn.Linear(3 * learn.encoder.emb_sz, WIDTH)
+    learn.model.map = nn.Linear(3 * learn.encoder.width, WIDTH)
     learn.splitter, learn.opt = with_map(learn.splitter), None
     data.dls.train.n_batches = steps
     learn.unfreeze().fit_one_cycle(1, plan.lr, cbs=[
@@ -188,6 +193,9 @@ def train(folder: Path, plan: Plan, steps: int, sentences: int, weight: float):
         Distil(ids, teacher, weight, plan.seed)])
     save_weights(folder / "map.safetensors", learn.model.map.state_dict())
     del learn.model.map
+    with torch.no_grad():
+        for name, trained in learn.model.named_parameters():
+            trained.lerp_(start.weights[name], 1 - share)
     learn.export("lm")
 
 
@@ -206,6 +214,7 @@ def main():
     parser.add_argument("--steps", type=int, default=512)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--weight", type=float, default=10.0)
+    parser.add_argument("--share", type=float, default=0.5, help="of the trained weights in the result")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pretrained", type=Path, default=WEIGHTS / "awd_lstm-fwd")
     args = parser.parse_args()
@@ -214,7 +223,7 @@ def main():
     else:
         plan = Plan(corpus=args.corpus, valid=args.valid, pretrained=args.pretrained, lr=args.lr, bs=TEXT_BS,
                     seed=args.seed)
-        train(args.folder, plan, args.steps, args.sentences, args.weight)
+        train(args.folder, plan, args.steps, args.sentences, args.weight, args.share)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,8 @@ def test_the_teacher_changes_the_model_and_the_map_stays_out_of_it(distill, plan
     for name in ("sentences.json", "teacher.bin"):
         (tmp_path / name).write_bytes((unbroken / name).read_bytes())
     distill.train(tmp_path, plan, STEPS, N, weight=0.0)
-    alone, taught = weights(tmp_path), weights(unbroken)
-    assert alone.keys() == taught.keys() == load_bundle(plan.pretrained).weights.keys()
+    start, alone, taught = load_bundle(plan.pretrained).weights, weights(tmp_path), weights(unbroken)
+    assert alone.keys() == taught.keys() == start.keys()
     assert not torch.equal(alone["0.encoder.weight"], taught["0.encoder.weight"])
+    distill.train(tmp_path, plan, STEPS, N, weight=0.0, share=0.5)  # the fit is over
+    torch.testing.assert_close(weights(tmp_path), {k: (start[k] + alone[k]) / 2 for k in start})
