@@ -95,6 +95,13 @@ def test_a_fit_after_a_fit_and_lr_find_uses_the_rate_it_is_given():
     assert same(before, state(learn.model))
 
 
+def test_a_few_steps_are_all_looked_at_and_told():
+    learn = regression()
+    with pytest.warns(UserWarning, match="E504"):
+        found = learn.lr_find(num_it=7, stop_div=False, show_plot=False, suggest_funcs=lambda lrs, losses: len(losses))
+    assert found == (7,)
+
+
 def test_the_rates_rise_exponentially_from_start_to_end():
     learn = regression()
     learn.lr_find(1e-6, 1e-2, num_it=21, stop_div=False, show_plot=False)

@@ -96,8 +96,9 @@ def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100
             show_plot: bool = True, suggest_funcs=valley):
     """Try rising rates and suggest some. Then put weights, optimizer and random state back.
 
-    Suggestions look at the points from `num_it // 10` on, without the last five. If few are left (few steps, or a loss
-    that soon was NaN), `lr_find` warns and looks at all of them. If none is left, it suggests `start_lr`.
+    Suggestions look at the points from `num_it // 10` on, without the last five. If fewer than five are left (few
+    steps, or a loss that soon was NaN), `lr_find` warns and looks at all of them. If none is left, it suggests
+    `start_lr`.
 
     Returns:
         A named tuple `SuggestedLRs` with one rate for each function in `suggest_funcs`.
@@ -122,7 +123,7 @@ def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100
     lrs, losses = lrs[:finite], losses[:finite]
     learn.recorder.lrs, learn.recorder.losses = lrs, losses
     first, last = num_it // 10, len(lrs) - 5
-    if last - first < 2:  # too few points to leave any out
+    if last - first < 5:  # too few points to leave any out
         warn_user(f"[E504] lr_find made {len(lrs)} steps, too few for a curve: suggestions are rough. "
                   "Fix: raise num_it; if the loss diverged, lower start_lr.")
         first, last = 0, len(lrs)
