@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FASTAI := .venv-fastai
 TALLIES := $(CURDIR)/$(VENV)/tallies.jsonl
-NBS := nbs
+ROOT := .
 DEMO_DATA := demo-data/vaderSentiment-2.5.tar.gz
 LESSONS ?= $(wildcard nbs/*.ipynb)
 
@@ -19,6 +19,7 @@ setup: $(STAMP) ## Create .venv and install the library with its constraints
 $(STAMP): settings.ini setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 setup"; exit 1; }
+	@echo "Installing into $(VENV). It takes a few minutes, and pip says nothing meanwhile."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,nb]'
 	@touch $(STAMP)
@@ -31,11 +32,12 @@ demo: $(STAMP) $(DEMO_DATA) ## Run the three stages on real movie reviews (about
 	$(BIN)/ulmfit demo --data $(DEMO_DATA) --out demo-output
 
 $(VENV)/.lab: $(STAMP)
+	@echo "Installing JupyterLab. It takes a minute or two."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab]'
 	@touch $@
 
 lab: $(VENV)/.lab ## Open JupyterLab on the lessons; pass it options with LAB="--no-browser --port=8899"
-	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=$(NBS) $(LAB)
+	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=$(ROOT) --LabApp.default_url=/lab/tree/nbs $(LAB)
 
 notebooks: $(STAMP) $(DEMO_DATA) ## Run the lessons and store them with their outputs (about 8 minutes; LESSONS=nbs/01*.ipynb for one)
 	$(BIN)/python nbs/execute.py $(LESSONS)

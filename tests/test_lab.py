@@ -135,15 +135,15 @@ def page(started, tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=spec), tmp_path / "nbs" / "a.ipynb")
     env = {**os.environ, "HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
     command = ["make", "lab", "--assume-old=.venv/.lab", f"BIN={Path(sys.executable).parent}",
-               f"NBS={tmp_path / 'nbs'}",
+               f"ROOT={tmp_path}",
                "LAB=--no-browser --ip=127.0.0.1 --port=0 --allow-root --expose-app-in-browser"]
-    lab = started("lab", command, r"(http://127\.0\.0\.1:\d+/lab\?token=\w+)", env=env, cwd=ROOT)
+    lab = started("lab", command, r"(http://127\.0\.0\.1:\d+/lab/tree/nbs\?token=\w+)", env=env, cwd=ROOT)
     port = started("browser", ["chromedriver", "--port=0"], r"successfully on port (\d+)", env=env)
     driver = f"http://127.0.0.1:{port}/session"
     wanted = {"alwaysMatch": {"goog:chromeOptions": BROWSER}}
     session = f"{driver}/{call(driver, 'POST', capabilities=wanted)['sessionId']}"
     try:
-        yield Page(session, lab.replace("/lab?", "/lab/tree/a.ipynb?"))
+        yield Page(session, lab.replace("/nbs?", "/nbs/a.ipynb?"))
     finally:
         call(session, "DELETE")
 
