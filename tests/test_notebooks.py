@@ -43,6 +43,7 @@ def run(tmp_path, monkeypatch):
     """Run a lesson here on small data, over a tiny language model. Return its names and their values."""
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
+    pytest.importorskip("IPython")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
     sizes = {"emb_sz": 8, "n_hid": 12, "n_layers": 2}
