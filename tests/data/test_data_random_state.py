@@ -3,7 +3,7 @@
 import random
 import sys
 
-from ulmfit_easy.data.random_state import imported
+from ulmfit_easy.data.random_state import python_random_kept
 
 
 def test_a_module_that_draws_while_it_is_imported_changes_no_random_number(tmp_path, monkeypatch):
@@ -11,6 +11,8 @@ def test_a_module_that_draws_while_it_is_imported_changes_no_random_number(tmp_p
     monkeypatch.syspath_prepend(tmp_path)
     random.seed(0)
     try:
-        assert imported("drawing").DRAWN == random.random()
+        with python_random_kept():
+            import drawing
+        assert drawing.DRAWN == random.random()
     finally:
         del sys.modules["drawing"]

@@ -98,7 +98,7 @@ def test_a_field_that_is_dropped_is_noticed(step, place, monkeypatch):
 def test_other_data_and_another_version_of_torch_are_told(place, monkeypatch):
     with pytest.raises(Stop):
         fresh("lm", place).fit(2, cbs=[CheckpointCallback("run", every=1), stop(at=3)])
-    with pytest.raises(FileError, match="E408.*texts"):
+    with pytest.raises(FileError, match="E408.*rows and labels"):
         learn = fresh("lm", place, dls=text_dls(is_lm=True, n=20, seed=1))
         learn.fit(2, cbs=CheckpointCallback("run", resume=True))
     monkeypatch.setattr(checkpoint, "torch", SimpleNamespace(__version__="9.9", Tensor=torch.Tensor))

@@ -147,7 +147,8 @@ def test_a_text_that_is_none_is_named_by_its_row(n_workers):
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
 from ulmfit_easy.text import workers
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
@@ -172,7 +173,10 @@ def test_workers_end_with_their_parent_however_it_ends(how, tmp_path):
         its = [int(pid) for pid in (PROC / f"{parent.pid}/task/{parent.pid}/children").read_text().split()]
         assert len(its) == 2
         os.killpg(parent.pid, signal.Signals[how])  # as Ctrl-C in a terminal does
-        err = parent.communicate(timeout=20)[1]
+        try:
+            err = parent.communicate(timeout=20)[1]
+        finally:
+            parent.kill()
     deadline = time.monotonic() + 10
     while any((PROC / f"{pid}").exists() and "Z" not in (PROC / f"{pid}/stat").read_text() for pid in its):
         assert time.monotonic() < deadline

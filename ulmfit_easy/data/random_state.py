@@ -1,9 +1,8 @@
 """Seeds, and the state of the global random generators as values that a file can hold."""
 
 import random
-from importlib import import_module
+from contextlib import contextmanager
 from numbers import Integral
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -43,13 +42,15 @@ def set_random_state(state: dict):
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def imported(name: str) -> ModuleType:
-    """Import a module without a change to Python's random numbers.
+@contextmanager
+def python_random_kept():
+    """Put Python's random numbers back after a block that imports.
 
     Some modules draw numbers while they are imported. A fit that is the first to need one must come to the same
     numbers as a fit that finds it imported.
     """
     before = random.getstate()
-    module = import_module(name)
-    random.setstate(before)
-    return module
+    try:
+        yield
+    finally:
+        random.setstate(before)

@@ -12,7 +12,7 @@ from inspect import Parameter, Signature
 
 import numpy as np
 
-from ulmfit_easy.data.random_state import imported
+from ulmfit_easy.data.random_state import python_random_kept
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.metric import AccumMetric
 from ulmfit_easy.models.softmax import IGNORE
@@ -58,7 +58,8 @@ def sklearn_function(name: str) -> Callable:
     """
 
     def func(targs, preds, **kwargs):
-        metrics = imported("sklearn.metrics")
+        with python_random_kept():
+            from sklearn import metrics
         if kwargs.get("average") == "binary" and (targs.ndim > 1 or max(targs.max(), preds.max()) > 1):
             raise TrainingError("E502", received=f'{name} with average="binary" for more than two classes',
                                 expected="how to bring the scores of the classes together",
