@@ -443,10 +443,13 @@ def test_every_file_of_unlabelled_texts_is_read(reviews, tmp_path, capsys):
 
 def test_the_line_for_what_comes_next_can_be_typed_and_the_column_is_remembered(tmp_path, capsys):
     source = tmp_path / "r.csv"
-    DF.rename(columns={"text": "review"}).to_csv(source, index=False, sep="|")
-    assert run("train", source, "--delimiter", "|", "--text", "review", "--seed", 0,
+    DF.rename(columns={"text": "review", "label": "stars"}).to_csv(source, index=False, sep="|")
+    assert run("train", source, "--delimiter", "|", "--text", "review", "--label", "stars", "--seed", 0,
                "--out", tmp_path / "my model") == 0
     line = capsys.readouterr().out.split("Next: ulmfit ")[1]
+    for folder in (tmp_path / "my model", tmp_path / "my model" / "forwards"):
+        assert "* text column: review\n* label column: stars\n" in (folder / "README.md").read_text()
+        assert json.loads((folder / "training.json").read_text())["data"]["label column"] == "stars"
     assert run(*shlex.split(line.replace("FILE", str(source)))) == 0
     assert capsys.readouterr().err == "120 rows\n"
 

@@ -31,7 +31,16 @@ from ulmfit_easy.recipes.compare import Scores, compare, in_sentences, verdict
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.finetune import finetune_lm
-from ulmfit_easy.recipes.inputs import as_array, check_shared, check_type, corpus_of, labels_of, rows_read, texts_of
+from ulmfit_easy.recipes.inputs import (
+    as_array,
+    check_shared,
+    check_type,
+    columns_of,
+    corpus_of,
+    labels_of,
+    rows_read,
+    texts_of,
+)
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 from ulmfit_easy.recipes.saved import read_settings, sealed
@@ -104,7 +113,7 @@ class ULMFiT:
         """
         unlabelled, directions = texts_of(() if unlabelled is None else unlabelled), self._directions()
         texts = several_texts(texts)
-        column = getattr(texts, "name", None)  # of a Series, or of a table: a model remembers it
+        columns = columns_of(texts, labels)
         texts = texts_of(texts)
         if not texts:
             raise TextError("E104", received="no texts", expected="texts and their labels", fix="check the data")
@@ -125,7 +134,7 @@ class ULMFiT:
             directions = [(backwards, self._start(backwards, source)) for backwards, source in directions]
             self._say(f"{rows_read(texts, labels, unlabelled)}.")
             fitted = copy.copy(self)  # an estimator is fitted in one step, or not
-            fitted.learners_ = [self._fit_one(df, corpus, *direction, column, left=len(directions) - i)
+            fitted.learners_ = [self._fit_one(df, corpus, *direction, columns, left=len(directions) - i)
                                 for i, direction in enumerate(directions)]
             fitted.classes_ = as_array(fitted.learners_[0].dls.classes)
             fitted._compare(df)
@@ -154,12 +163,12 @@ class ULMFiT:
             raise direction_error(pretrained, not backwards, backwards)
         return found
 
-    def _fit_one(self, df, corpus, backwards, pretrained, column, left):
+    def _fit_one(self, df, corpus, backwards, pretrained, columns, left):
         p = get_preset(self.preset)
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
         lm = new_lm(lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
-        column = column if isinstance(column, str) and column not in df else "text"
-        dls = classifier_data(df.rename(columns={"text": column}), p, lm, text_col=column, valid_col="valid", **common)
+        dls = classifier_data(df.rename(columns=columns), p, lm, text_col=columns["text"], label_col=columns["label"],
+                              valid_col="valid", **common)
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p)
         self._say(f"{len(corpus):,} different texts for the language model, {dls.train.n_rows:,} labelled ones for the "
                   f"classifier{', read from their ends' if backwards else ''}. "

@@ -16,6 +16,13 @@ def texts_of(given, cols: Sequence = ("text",)) -> list[str]:
     return clean_texts([list(several_texts(given, cols))])[0]
 
 
+def columns_of(texts, labels) -> dict[str, str]:
+    """Return the names of the columns "text" and "label", as the user's Series have them: a model remembers them."""
+    names = {own: name if isinstance(name := getattr(given, "name", None), str) else own
+             for own, given in (("text", texts), ("label", labels))}
+    return names if len({*names.values(), "valid"}) == 3 else {"text": "text", "label": "label"}
+
+
 def labels_of(given, n: int) -> list:
     """N labels as Python values; E205 for another number than `n`, E202 for missing ones, E207 for types of no use."""
     if hasattr(given, "columns"):  # a table of one column; of several the check below finds another number
