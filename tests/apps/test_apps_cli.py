@@ -133,7 +133,7 @@ def test_predictions_are_csv_that_reads_back_whatever_the_texts(model, tmp_path,
     out = tmp_path / "out.csv"
     assert run("predict", model, tmp_path / "in.csv", *(["--out", out] if to_file else [])) == 0
     told = capsys.readouterr()
-    read = f"{len(AWKWARD)} rows, 1 without text (row 6)"
+    read = f"{len(AWKWARD)} rows, 1 without text (row 6, counted from 0)"
     assert (told.out if to_file else told.err.splitlines()[-1]).startswith(read)
     assert told.err.splitlines()[0].startswith("ulmfit: ") and "without a known word" in told.err
     source = io.BytesIO(out.read_bytes() if to_file else told.out.encode())
@@ -198,6 +198,39 @@ def test_unlabelled_texts_are_read_from_another_file(reviews, tmp_path, capsys):
     assert run("train", reviews, "--seed", 0, "--unlabelled", tmp_path / "more.csv", "--out", tmp_path / "m") == 0
     n = len(set(DF["text"])) - 12 + 30
     assert f"{n} different texts for the language model" in capsys.readouterr().out
+
+
+@pytest.fixture
+def holes(tmp_path):
+    """A table in which rows 1, 3 and 4 are without text, and row 5 is row 2 with the other label."""
+    rows = DF[:40].to_dict("records")
+    rows[1]["text"], rows[3]["text"], rows[4] = None, " \n", {"text": "", "label": None}
+    rows[5] = {**rows[2], "label": {"neg": "pos", "pos": "neg"}[rows[2]["label"]]}
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path / "r.jsonl"
+
+
+def test_rows_without_text_are_named_and_neither_learned_nor_scored(holes, tmp_path, capsys):
+    assert run("train", holes, "--unlabelled", holes, "--seed", 0, "--out", tmp_path / "m") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("40 rows, 2 classes (")
+    assert ", 3 without text (rows 1, 3, 4, counted from 0), left out, 40 unlabelled" in out.splitlines()[0]
+    assert out.count(" without text") == 1 and "in cross-validation on all 37." in out
+    assert "rows 5: no model" in err
+    data = json.loads((tmp_path / "m" / "training.json").read_text())["data"]
+    assert data["training texts"] + data["validation texts"] == 37
+    assert run("predict", tmp_path / "m", holes, "--out", tmp_path / "p.jsonl") == 0
+    assert capsys.readouterr().out.startswith("40 rows, 3 without text (rows 1, 3, 4, counted from 0). Saved")
+    assert read_table(tmp_path / "p.jsonl")["text"][1] is None and len(read_table(tmp_path / "p.jsonl")) == 40
+
+
+def test_a_language_model_leaves_rows_without_text_out_too(holes, tmp_path, capsys):
+    assert run("lm", holes, "--seed", 0, "--out", tmp_path / "lm") == 0
+    assert capsys.readouterr().out.startswith("40 rows, 3 without text (rows 1, 3, 4, counted from 0), left out.\n")
+    data = json.loads((tmp_path / "lm" / "training.json").read_text())["data"]
+    assert data["training texts"] + data["validation texts"] == 37
+    assert run("lm", table(tmp_path, "text,label\n,a\n"), "--out", tmp_path / "n") == 2
+    assert "[E104] Received a table of 1 rows, none of them with a text" in capsys.readouterr().err
 
 
 def table(tmp_path, text):
@@ -482,7 +515,7 @@ def test_files_of_a_folder_that_are_no_texts_are_counted(model, tmp_path, capsys
     (tmp_path / "a" / "2.md").write_text("good")
     assert run("predict", model, tmp_path / "a", "--out", tmp_path / "p.csv") == 0
     told = capsys.readouterr()
-    assert told.err.startswith("ulmfit: 1 files in") and "2.md" in told.err and told.out.startswith("1 rows.")
+    assert told.err.startswith("ulmfit: 1 files in") and "2.md" in told.err and told.out.startswith("1 row.")
 
 
 def test_the_version_is_told(capsys):

@@ -160,7 +160,9 @@ def complain(message, command=None):
 
 
 def run_train(args):
-    from ulmfit_easy.apps.sources import read_any
+    import pandas as pd
+
+    from ulmfit_easy.apps.sources import read_any, texts_in
     from ulmfit_easy.data.sources import accepted
     from ulmfit_easy.errors import TrainingError
     from ulmfit_easy.files import free_place
@@ -170,7 +172,7 @@ def run_train(args):
     df = read_any(args.file, [args.text, args.label], args)
     if (rows := accepted(df, [df[args.text], df[args.label]])) is not None:
         df = df.iloc[rows]
-    more = [text for file in args.unlabelled for text in read_any(file, [args.text], args)[args.text]]
+    more = [text for file in args.unlabelled for text in texts_in(read_any(file, [args.text], args), args.text)]
     pretrained = True if args.pretrained is None else args.pretrained
     if pretrained and pretrained is not True and not args.bidir:
         if len(pretrained) > 1:
@@ -182,7 +184,8 @@ def run_train(args):
                             fix="leave --backwards out: --bidir trains both directions")
     model = ULMFiT(preset=args.preset, pretrained=pretrained, backwards=args.backwards, bidir=args.bidir,
                    lang=args.lang, class_weight=args.class_weight, seed=args.seed, verbose=not args.quiet)
-    model.fit(df[args.text], df[args.label], more or None)
+    texts = pd.Series(texts_in(df, args.text), name=args.text, dtype=object)
+    model.fit(texts, df[args.label], more or None)
     keep(model.save, args.out)
     if not args.quiet:
         say(f"Saved to {args.out}. Next: " + next_line("predict", args.out, "FILE", *same_flags(
@@ -209,7 +212,7 @@ def run_lm(args):
     from ulmfit_easy.learner.pretrained import shipped_lm
     from ulmfit_easy.learner.seeds import set_seed
     from ulmfit_easy.recipes.finetune import finetune_lm
-    from ulmfit_easy.recipes.inputs import rows_read
+    from ulmfit_easy.recipes.inputs import empty_rows, rows_read
     from ulmfit_easy.recipes.presets import get_preset
     from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 
@@ -217,10 +220,11 @@ def run_lm(args):
     if args.seed is not None:
         set_seed(args.seed)
     p = get_preset(args.preset)
-    texts = read_any(args.file, [args.text], args)[args.text]
+    texts = read_any(args.file, [args.text], args)[args.text].astype(object).reset_index(drop=True)
+    texts.iloc[empty := empty_rows(texts)] = None
     pretrained = shipped_lm(args.lang, args.backwards) if args.pretrained is None else args.pretrained or None
-    say(f"{rows_read(texts)}.")
-    dls = lm_data(texts, p, pretrained, seed=args.seed, backwards=args.backwards, lang=args.lang)
+    say(f"{rows_read(len(texts), empty, note=', left out')}.")
+    dls = lm_data(texts, p, pretrained, on_missing="drop", seed=args.seed, backwards=args.backwards, lang=args.lang)
     learn = new_lm(dls, p, pretrained)
     (finetune_lm if pretrained else pretrain_lm)(learn, p)
     keep(learn.export, args.out.absolute())  # a relative path would be one under learn.path

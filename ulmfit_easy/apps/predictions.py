@@ -12,9 +12,9 @@ FORMS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet"
 
 
 def run_predict(args):
-    from ulmfit_easy.apps.sources import read_any
+    from ulmfit_easy.apps.sources import read_any, texts_in
     from ulmfit_easy.recipes.estimator import PARAMS, ULMFiT
-    from ulmfit_easy.recipes.inputs import rows_read
+    from ulmfit_easy.recipes.inputs import empty_rows, rows_read
 
     out = None if args.out in (Path("-"), Path("/dev/stdout")) else args.out  # a shell may add to that file
     form = ".csv" if out is None else form_of(out)
@@ -28,10 +28,10 @@ def run_predict(args):
     if taken := {"prediction", "probability"} & set(df.columns):
         raise FileError("E407", received=f"{args.file} with a column {min(taken)!r}", expected="no such column yet",
                         fix="rename it, so that it is not overwritten")
-    probs = model.predict_proba(df[text])
+    probs = model.predict_proba(texts := texts_in(df, text))
     df = df.assign(prediction=model.classes_[probs.argmax(1)], probability=probs.max(1).round(4))
     write(df, out, form, args.safe_cells)
-    say(rows_read(df[text]) + (f". Saved to {out}" if out else ""), None if out else sys.stderr)
+    say(rows_read(len(df), empty_rows(texts)) + (f". Saved to {out}" if out else ""), None if out else sys.stderr)
 
 
 def form_of(out: Path) -> str:

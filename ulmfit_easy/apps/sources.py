@@ -26,6 +26,13 @@ def read_any(path: Path, columns, args):
     return df
 
 
+def texts_in(df, column: str) -> list:
+    """Return the cells of a column, with an empty text for each missing one."""
+    from ulmfit_easy.data.sources import is_missing
+
+    return ["" if is_missing(cell) else cell for cell in df[column]]
+
+
 def _folder(path: Path, columns, encoding):
     import pandas as pd
 

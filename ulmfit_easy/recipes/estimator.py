@@ -37,9 +37,11 @@ from ulmfit_easy.recipes.inputs import (
     check_type,
     columns_of,
     corpus_of,
+    empty_rows,
     labels_of,
     rows_read,
     texts_of,
+    without,
 )
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
@@ -105,7 +107,8 @@ class ULMFiT:
         Texts come in a list, tuple, array, Series, Index or table, with the column `text` or only one. One string is
         refused, here and by `predict`, since scikit-learn counts rows: an answer is always an array of them.
 
-        Texts that are kept aside are left out of `unlabelled` too, so that no stage has read them.
+        Rows whose text is empty or blank are left out, and the first line printed names them. Texts that are kept
+        aside are left out of `unlabelled` too, so that no stage has read them.
 
         Raises:
             TextError, LabelError: E1xx, E2xx for texts and labels that cannot be used, with their row numbers.
@@ -115,9 +118,11 @@ class ULMFiT:
         texts = several_texts(texts)
         columns = columns_of(texts, labels)
         texts = texts_of(texts)
-        if not texts:
-            raise TextError("E104", received="no texts", expected="texts and their labels", fix="check the data")
-        labels = labels_of(labels, len(texts))
+        n, empty = len(texts), empty_rows(texts)
+        if len(empty) == n:
+            raise TextError("E104", received=f"{n:,} rows, none of them with a text" if n else "no texts",
+                            expected="texts and their labels", fix="check the data")
+        labels, texts = labels_of(labels, n, empty), without(texts, empty)
         check_shared(labels)
         CategoryTarget.learned(labels)  # two classes or more, before anything slow
         if self.class_weight is not None:
@@ -125,14 +130,15 @@ class ULMFiT:
         if not isinstance(self.valid_pct, Real) or not 0 < self.valid_pct < 1:
             raise TrainingError("E502", received=f"valid_pct={self.valid_pct!r}", expected="a fraction between 0 and 1",
                                 fix="pass valid_pct=0.1 to keep one text in ten aside")
-        df = pd.DataFrame({"text": texts, "label": labels}, dtype=object).assign(valid=False)
+        df = pd.DataFrame({"text": texts, "label": labels}, without(range(n), empty), dtype=object)
         get_preset(self.preset)
         with (turn_to_fit() if self.seed is None else no_random(self.seed, reproducible=False),
               nullcontext() if self.verbose else no_warnings()):
-            df.loc[checked_split(DefaultSplitter(labels, self.valid_pct, self.seed), df)[1], "valid"] = True
+            aside = checked_split(DefaultSplitter(labels, self.valid_pct, self.seed), df)[1]
+            df["valid"] = np.isin(np.arange(len(df)), aside)
             corpus = corpus_of(df, unlabelled)
             directions = [(backwards, self._start(backwards, source)) for backwards, source in directions]
-            self._say(f"{rows_read(texts, labels, unlabelled)}.")
+            self._say(f"{rows_read(n, empty, labels, unlabelled, ', left out')}.")
             fitted = copy.copy(self)  # an estimator is fitted in one step, or not
             fitted.learners_ = [self._fit_one(df, corpus, *direction, columns, left=len(directions) - i)
                                 for i, direction in enumerate(directions)]
@@ -167,8 +173,9 @@ class ULMFiT:
         p = get_preset(self.preset)
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
         lm = new_lm(lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
-        dls = classifier_data(df.rename(columns=columns), p, lm, text_col=columns["text"], label_col=columns["label"],
-                              valid_col="valid", **common)
+        table = df.reindex(range(df.index[-1] + 1)).rename(columns=columns)  # messages count the user's rows
+        dls = classifier_data(table, p, lm, on_missing="drop", text_col=columns["text"],
+                              label_col=columns["label"], valid_col="valid", **common)
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p)
         self._say(f"{len(corpus):,} different texts for the language model, {dls.train.n_rows:,} labelled ones for the "
                   f"classifier{', read from their ends' if backwards else ''}. "

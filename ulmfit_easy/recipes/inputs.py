@@ -1,11 +1,11 @@
 """What an estimator takes: texts and labels, checked before anything slow begins."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ulmfit_easy.data.sources import clean_texts
+from ulmfit_easy.data.sources import clean_texts, is_missing
 from ulmfit_easy.data.targets import SEVERAL, plain_labels, read_labels, unpacked
 from ulmfit_easy.errors import LabelError, short, some
 from ulmfit_easy.text.given import several_texts
@@ -23,8 +23,11 @@ def columns_of(texts, labels) -> dict[str, str]:
     return names if len({*names.values(), "valid"}) == 3 else {"text": "text", "label": "label"}
 
 
-def labels_of(given, n: int) -> list:
-    """N labels as Python values; E205 for another number than `n`, E202 for missing ones, E207 for types of no use."""
+def labels_of(given, n: int, empty: Sequence[int] = ()) -> list:
+    """Return labels as Python values, without those of the `empty` rows.
+
+    Raises: E205 for another number than `n`, E202 for missing ones, E207 for types of no use.
+    """
     if hasattr(given, "columns"):  # a table of one column; of several the check below finds another number
         given = given.iloc[:, 0] if given.shape[1] == 1 else given
     labels = [] if given is None else unpacked(plain_labels(given))
@@ -35,12 +38,24 @@ def labels_of(given, n: int) -> list:
         raise LabelError("E207", received="lists of labels", expected="one label for each text",
                          fix="give the one that counts; TextDataLoaders.from_df and text_classifier_learner "
                              "learn several a text")
-    labels = read_labels([labels])[1]
+    rows = without(range(n), empty)
+    labels = read_labels([without(labels, empty)], rows=rows)[1]
     types = {type(label).__name__ for label in labels}
     if len(types) > 1 or types - {"str", "int", "float", "bool"}:
         raise LabelError("E207", received=f"labels of type {some(sorted(types))}",
                          expected="one class a text, all of one type", fix="turn them into strings first")
     return labels
+
+
+def empty_rows(texts: Iterable) -> list[int]:
+    """Return the numbers of the rows without text: missing, empty or blank."""
+    return [i for i, text in enumerate(texts) if is_missing(text) or not str(text).strip()]
+
+
+def without(values: Sequence, rows: Sequence[int]) -> list:
+    """Return the values of all rows but these."""
+    left_out = set(rows)
+    return [value for i, value in enumerate(values) if i not in left_out]
 
 
 def check_shared(labels):
@@ -65,14 +80,23 @@ def check_type(labels, classes):
                          fix="give labels the type that they had in training")
 
 
-def rows_read(texts: Sequence, labels: Sequence = (), unlabelled: Sequence = ()) -> str:
-    """Return the line that tells what was read: `60 rows, 2 classes (neg 24, pos 36), 1 without text (row 7)`."""
-    parts = [f"{len(texts):,} rows"]
+def rows_read(n: int, empty: Sequence[int], labels: Sequence = (), unlabelled: Sequence = (), note: str = "") -> str:
+    """Return the line that tells what was read.
+
+    For example, `60 rows, 2 classes (neg 24, pos 35), 1 without text (row 7, counted from 0)`.
+
+    Args:
+        n: number of rows.
+        empty: the rows without text.
+        note: tells what becomes of these.
+    """
+    parts = [f"{n:,} row{'s' if n != 1 else ''}"]
     if labels:
         n = Counter(map(str, labels))
         parts.append(f"{len(n):,} classes ({some((f'{short(name)} {n[name]:,}' for name in sorted(n)), 10)})")
-    if empty := [i for i, text in enumerate(texts) if not str(text).strip()]:
-        parts.append(f"{len(empty):,} without text ({'row' if len(empty) == 1 else 'rows'} {some(empty)})")
+    if empty:
+        which = f"{'row' if len(empty) == 1 else 'rows'} {some(empty)}, counted from 0"
+        parts.append(f"{len(empty):,} without text ({which}){note}")
     if unlabelled:
         parts.append(f"{len(unlabelled):,} unlabelled texts")
     return ", ".join(parts)
@@ -81,7 +105,8 @@ def rows_read(texts: Sequence, labels: Sequence = (), unlabelled: Sequence = ())
 def corpus_of(df, unlabelled) -> list[str]:
     """Return every text that a language model may read, once: none that is kept aside. E206 where none is left."""
     aside = set(df.loc[df["valid"], "text"])
-    corpus = [t for t in dict.fromkeys([*df.loc[~df["valid"], "text"], *unlabelled]) if t not in aside]
+    corpus = [t for t in dict.fromkeys([*df.loc[~df["valid"], "text"], *unlabelled])
+              if t not in aside and t.strip()]
     if len(corpus) < 2:
         raise LabelError("E206", received=f"{df['text'].nunique():,} different texts in {len(df):,} rows",
                          expected="two or more that are not among those kept aside", fix="give more texts that differ")
