@@ -158,6 +158,16 @@ def some(values, limit: int = 5) -> str:
     return shown if len(values) <= limit else f"{shown} (and {len(values) - limit} more)"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: `1 text`, `2,000 texts`."""
+    return f"{n:,} {noun}{'s' if n != 1 else ''}"
+
+
+def in_rows(rows, limit: int = 5) -> str:
+    """Return the first few row numbers for a message: `row 18`, or `rows 3, 8, 9 (and 12 more)`."""
+    return f"{'row' if len(rows) == 1 else 'rows'} {some(rows, limit)}"
+
+
 def short(value) -> str:
     """Return a value as text, cut to 60 characters: a name may turn out to be a whole text."""
     text = str(value)

@@ -216,7 +216,8 @@ def test_rows_without_text_are_named_and_neither_learned_nor_scored(holes, tmp_p
     assert out.startswith("40 rows, 2 classes (")
     assert ", 3 without text (rows 1, 3, 4, counted from 0), left out, 40 unlabelled" in out.splitlines()[0]
     assert out.count(" without text") == 1 and "in cross-validation on all 37." in out
-    assert "rows 5: no model" in err
+    assert "1 text has another label than an equal text before it (row 5): no model" in err
+    assert err.count("(rows count from 0)") == 1
     data = json.loads((tmp_path / "m" / "training.json").read_text())["data"]
     assert data["training texts"] + data["validation texts"] == 37
     assert run("predict", tmp_path / "m", holes, "--out", tmp_path / "p.jsonl") == 0
@@ -332,7 +333,7 @@ def test_quotes_may_be_ordinary_characters(model, tmp_path, capsys):
     path = tmp_path / "r.tsv"
     path.write_text('text\tid\n"an open quote\t1\nand no more\t2\nbut a "closed" one"\t3\n')
     assert run("predict", model, path) == 0
-    assert "in rows 0: if \" is an ordinary character here" in capsys.readouterr().err
+    assert "in row 0: if \" is an ordinary character here" in capsys.readouterr().err
     assert run("predict", model, path, "--no-quotes") == 0
     out, said = capsys.readouterr()
     assert pd.read_csv(io.StringIO(out))["id"].tolist() == [1, 2, 3] and said == "3 rows\n"
@@ -381,7 +382,7 @@ def test_warnings_about_the_data_are_one_line_each_and_name_the_flag_that_helps(
     pd.concat([pos[:60], neg[:5], pos[:1].assign(label="neg")]).to_csv(tmp_path / "d.csv", index=False)
     assert run("train", tmp_path / "d.csv", "--seed", 0, "--out", tmp_path / "m") == 0
     out, err = capsys.readouterr()
-    assert err.count("1 texts have another label than an equal text") == 1
+    assert err.count("1 text has another label than an equal text before it (row 65)") == 1
     assert err.count("the classes are unequal: the largest has ") == err.count("With --class-weight balanced ") == 1
     assert all(line.startswith("ulmfit: ") for line in err.splitlines())
     assert out.count(", macro-F1 ") == 2 and " in cross-validation on all 66." in out  # not accuracy alone

@@ -230,8 +230,8 @@ def test_messages_count_the_rows_of_the_table_also_where_some_were_left_out():
     with pytest.warns(UserWarning) as caught:
         TextDataLoaders.from_df(table.assign(label=[*"yxxyyxyxyy"]), **options)
     messages = [str(w.message) for w in caught]
-    assert any("training texts too, rows 9:" in m for m in messages)
-    assert any("than an equal text before them, rows 9:" in m for m in messages)
+    assert any("is a training text too (row 9):" in m for m in messages)
+    assert any("than an equal text before it (row 9):" in m for m in messages)
 
 
 def test_making_loaders_shows_a_bar_in_a_terminal_and_asking_them_shows_none(df, capfd, monkeypatch, own_cache):
@@ -245,13 +245,13 @@ def test_making_loaders_shows_a_bar_in_a_terminal_and_asking_them_shows_none(df,
 
 
 def test_duplicates_over_the_split_and_torn_labels_are_warned_of_without_showing_texts():
-    table = pd.DataFrame({"text": [f"secret text {i}" for i in range(8)] + ["secret text 0", "secret text 1"],
-                          "label": [*"abababab", "b", "b"], "is_valid": [False] * 8 + [True] * 2})
+    table = pd.DataFrame({"text": [f"secret text {i}" for i in range(8)] + ["secret text 0", "secret text 1", "", ""],
+                          "label": [*"abababab", "b", "b", "a", "b"], "is_valid": [False] * 8 + [True] * 3 + [False]})
     with pytest.warns(UserWarning) as caught:
         TextDataLoaders.from_df(table, valid_col="is_valid", min_freq=1)
     messages = [str(w.message) for w in caught]
-    assert any("2 validation texts are training texts too, rows 8, 9" in m for m in messages)
-    assert any("1 texts have another label than an equal text before them, rows 8" in m for m in messages)
+    assert any("2 validation texts are training texts too (rows 8, 9)" in m for m in messages)
+    assert any("1 text has another label than an equal text before it (row 8)" in m for m in messages)
     assert not any("secret" in m for m in messages)
     assert all(w.filename == __file__ for w in caught if "validation" in str(w.message))
 

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -156,7 +157,8 @@ def main(argv=None) -> int:
 def complain(message, command=None):
     """One line on standard error, in the words of the command line."""
     text = str(message) if command is None else at_command_line(message, command)
-    say(" ".join(["ulmfit:", *text.split()]), sys.stderr)
+    rows = ["(rows count from 0)"] if re.search(r"\brows? \d", text) else []
+    say(" ".join(["ulmfit:", *text.split(), *rows]), sys.stderr)
 
 
 def run_train(args):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.errors import some
+from ulmfit_easy.errors import in_rows
 from ulmfit_easy.user_code import warn_user
 
 HEAD = 1 << 16  # characters in which the form of a table is looked for
@@ -71,7 +71,7 @@ def warn_of_quotes(df: pd.DataFrame, options: dict, misquoted: Callable[[], bool
     joined = [[isinstance(v, str) and "\n" in v and sep in v for v in df.iloc[:, i]] for i in range(df.shape[1])]
     rows = first + np.flatnonzero(np.any(joined, axis=0))
     if len(rows) and (sep == "\t" or misquoted()):
-        warn_user(f"line ends and {NAMES.get(sep, repr(sep))} between quotes, in rows {some(rows)}: if \" is an "
+        warn_user(f"line ends and {NAMES.get(sep, repr(sep))} between quotes, in {in_rows(rows)}: if \" is an "
                   "ordinary character here, lines were joined; pass quoting=csv.QUOTE_NONE")
 
 

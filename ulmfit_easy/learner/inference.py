@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.classify import ClassifierDataLoader
-from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.errors import TrainingError, in_rows
 from ulmfit_easy.learner.callbacks.preds import GatherPredsCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.contexts import asking
@@ -175,7 +175,7 @@ def warn_of_no_words(dl):
     itos, special = dl.prepare.vocab.itos, {*dl.prepare.vocab.specials.values()}
     if rows := [i for i, ids in enumerate(dl.ids.docs) if not any(_is_word(itos[j], special) for j in ids)]:
         texts = "a text" if len(rows) == 1 else f"{len(rows):,} texts"
-        warn_user(f"{texts} without a known word ({'row' if len(rows) == 1 else 'rows'} {some(rows)}): the "
+        warn_user(f"{texts} without a known word ({in_rows(rows)}): the "
                   "prediction is no more than a guess")
 
 

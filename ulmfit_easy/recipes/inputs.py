@@ -7,7 +7,7 @@ import numpy as np
 
 from ulmfit_easy.data.sources import clean_texts, is_missing
 from ulmfit_easy.data.targets import SEVERAL, plain_labels, read_labels, unpacked
-from ulmfit_easy.errors import LabelError, short, some
+from ulmfit_easy.errors import LabelError, counted, in_rows, short, some
 from ulmfit_easy.text.given import several_texts
 
 
@@ -90,15 +90,14 @@ def rows_read(n: int, empty: Sequence[int], labels: Sequence = (), unlabelled: S
         empty: the rows without text.
         note: tells what becomes of these.
     """
-    parts = [f"{n:,} row{'s' if n != 1 else ''}"]
+    parts = [counted(n, "row")]
     if labels:
         n = Counter(map(str, labels))
         parts.append(f"{len(n):,} classes ({some((f'{short(name)} {n[name]:,}' for name in sorted(n)), 10)})")
     if empty:
-        which = f"{'row' if len(empty) == 1 else 'rows'} {some(empty)}, counted from 0"
-        parts.append(f"{len(empty):,} without text ({which}){note}")
+        parts.append(f"{len(empty):,} without text ({in_rows(empty)}, counted from 0){note}")
     if unlabelled:
-        parts.append(f"{len(unlabelled):,} unlabelled texts")
+        parts.append(counted(len(unlabelled), "unlabelled text"))
     return ", ".join(parts)
 
 
