@@ -65,8 +65,7 @@ class LMDataLoader(EpochOrder):
                             expected="two or more, one to read and one to predict", fix="give more text")
         self.bs = bs
         if self.bs < bs and shuffle:
-            warn_user(f"{self.n_tokens:,} tokens are too few for {bs} rows of {seq_len} tokens: training with "
-                      f"bs={self.bs}")
+            warn_user(f"few texts ({self.n_tokens:,} tokens): training with smaller batches (bs={self.bs})")
 
     @property
     def bs(self) -> int:
