@@ -177,8 +177,8 @@ class ULMFiT:
         dls = classifier_data(table, p, lm, on_missing="drop", text_col=columns["text"],
                               label_col=columns["label"], valid_col="valid", **common)
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p)
-        self._say(f"{len(corpus):,} different texts for the language model, {dls.train.n_rows:,} labelled ones for the "
-                  f"classifier{', read from their ends' if backwards else ''}. "
+        self._say(f"{len(corpus):,} different texts for the language model ({_parts(lm.dls)}), {len(df):,} labelled "
+                  f"ones for the classifier ({_parts(dls)}){', read from their ends' if backwards else ''}. "
                   f"Training takes {minutes(seconds)} on this machine.")
         self._say("Language model: " + ("fine-tuned on your texts" if pretrained else "learned from your texts alone"))
         (finetune_lm if pretrained else pretrain_lm)(lm, p)
@@ -353,6 +353,10 @@ def foreign_to_estimator(path: Path) -> list[str]:
     others = [name for name in names if name not in (*ways, PARAMS)]
     others += [f"{way}/{name}" for way in ways for name in foreign_to_bundle(path / way)]
     return others or (names if not any(members(path / way) for way in ways) else [])
+
+
+def _parts(dls) -> str:
+    return f"{dls.train.n_rows:,} to train on, {dls.valid.n_rows:,} kept aside"
 
 
 def _way(backwards: bool) -> str:
