@@ -147,8 +147,13 @@ def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Ite
 
 def did_you_mean(name, known: Iterable, otherwise: str, cutoff: float = 0.5) -> str:
     """Return a fix for an unknown name: the known name that is most like it, or `otherwise` if none is."""
-    near = difflib.get_close_matches(str(name), [short(k) for k in known], n=1, cutoff=cutoff)
-    return f"did you mean {near[0]!r}?" if near else otherwise
+    near = nearest(name, map(short, known), cutoff)
+    return f"did you mean {near!r}?" if near else otherwise
+
+
+def nearest(name, known: Iterable, cutoff: float = 0.5) -> str | None:
+    """Return the known name that is most like an unknown one; None if none is."""
+    return next(iter(difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=cutoff)), None)
 
 
 def some(values, limit: int = 5) -> str:

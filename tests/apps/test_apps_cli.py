@@ -218,8 +218,11 @@ def test_rows_without_text_are_named_and_neither_learned_nor_scored(holes, tmp_p
     assert out.count(" without text") == 1 and "in cross-validation on all 37." in out
     assert "1 text has another label than an equal text before it (row 5): no model" in err
     assert err.count("(rows count from 0)") == 1
-    data = json.loads((tmp_path / "m" / "training.json").read_text())["data"]
+    record = json.loads((tmp_path / "m" / "training.json").read_text())
+    data, lm = record["data"], record["language model"]["training texts"]
     assert data["training texts"] + data["validation texts"] == 37
+    assert f" different texts for the language model ({lm} to train on, " in out
+    assert f", 37 labelled ones for the classifier ({data['training texts']} to train on, " in out
     assert run("predict", tmp_path / "m", holes, "--out", tmp_path / "p.jsonl") == 0
     assert capsys.readouterr().out.startswith("40 rows, 3 without text (rows 1, 3, 4, counted from 0). Saved")
     assert read_table(tmp_path / "p.jsonl")["text"][1] is None and len(read_table(tmp_path / "p.jsonl")) == 40
@@ -241,7 +244,9 @@ def table(tmp_path, text):
 
 
 @pytest.mark.parametrize(("content", "code"), [
-    ("text,lable\na,b\n", "E102.*did you mean 'lable'"),
+    ("text,lable\na,b\n", "E102.*Fix: name the column, e.g. --label lable"),
+    ("id,a comment,kind\n1,good film,a\n2,bad film,a\n", "E102.*Fix: name the column, e.g. --text 'a comment'"),
+    ("id,text,kind\n1,good film,a\n2,bad film,a\n", "E102.*Fix: name the column, e.g. --label kind"),
     ("text,label\ncaf\xe9,b\n".encode("latin-1"), "E403.*byte 14.*cp1252"),
     ("text,label\n" + "some words,same\n" * 30, "E201"),
     ("text,label\n" + "some words,a\n" * 10 + "more,\n", "E202.*rows 10"),
@@ -286,7 +291,12 @@ def test_other_mistakes_are_one_coded_line_too(reviews, model, tmp_path, capsys)
               "--out", tmp_path / "m")
     complains(capsys, "E502.*--seed -1.*Fix: try --seed 0", "train", reviews, "--seed", -1, "--out", tmp_path / "m")
     complains(capsys, "E402.*classifier", "train", reviews, "--pretrained", model / "forwards", "--out", tmp_path / "m")
-    complains(capsys, "E102", "predict", model, reviews, "--text", "txt")
+    complains(capsys, "E102.*e.g. --text text", "predict", model, reviews, "--text", "txt")
+    complains(capsys, "E404.*did you mean '.*/reviews.csv'", "train", reviews.with_name("review.csv"), "--out",
+              tmp_path / "m")
+    complains(capsys, "E404.*relative to", "train", reviews.with_name("films.csv"), "--out", tmp_path / "m")
+    complains(capsys, "E502.*Fix: try --out predictions.csv", "predict", model, reviews, "--out", model)
+    complains(capsys, "E502.*Fix: try --out reviews.csv", "toy", "--out", model)
     complains(capsys, "E102", "lm", reviews, "--text", "txt", "--out", tmp_path / "m")
     (tmp_path / "empty").mkdir()
     complains(capsys, "E104", "train", tmp_path / "empty", "--out", tmp_path / "m")

@@ -240,7 +240,7 @@ def run_toy(args):
     from ulmfit_easy.errors import FileError
 
     check_counts(rows=args.rows)
-    form = predictions.form_of(args.out)
+    form = predictions.form_of(args.out, "reviews.csv")
     if args.out.is_file():
         raise FileError("E411", received=f"{args.out}, a file that is there already", expected="the name of a new file",
                         fix="choose another name with --out, or delete the file")

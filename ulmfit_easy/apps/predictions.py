@@ -34,7 +34,7 @@ def run_predict(args):
     say(rows_read(len(df), empty_rows(texts)) + (f". Saved to {out}" if out else ""), None if out else sys.stderr)
 
 
-def form_of(out: Path) -> str:
+def form_of(out: Path, example: str = "predictions.csv") -> str:
     """Return the form in which a file shall be written, by its ending; CSV for a pipe or a device.
 
     Raises: E502 for a folder or another ending, E507 for Parquet without pyarrow, E411 as `writable`.
@@ -44,7 +44,7 @@ def form_of(out: Path) -> str:
 
     if writable(out).is_dir():
         raise TrainingError("E502", received=f"--out {out}, a folder", expected="the name of a file",
-                            fix=f"try --out {out / 'predictions.csv'}")
+                            fix=f"try --out {example}")  # in a model's folder it would stop the next training
     if is_device(out):
         return ".csv"
     form = next((form for form in FORMS if out.name.lower().endswith(form)), None)

@@ -1,8 +1,9 @@
 """What a command reads: a table, or a folder of texts as one."""
 
+import shlex
 from pathlib import Path
 
-from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.errors import FileError, TextError, nearest
 
 
 def read_any(path: Path, columns, args):
@@ -14,8 +15,12 @@ def read_any(path: Path, columns, args):
         return _folder(path, columns, args.encoding)
     try:
         df = read_table(path, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter)
-        for column in columns:
-            find_column(df, column)
+        for column, flag in zip(columns, ("--text", "--label"), strict=False):
+            try:
+                find_column(df, column)
+            except TextError as e:
+                raise TextError(e.code, received=e.received, expected=e.expected,
+                                fix=f"name the column, e.g. {flag} {shlex.quote(_like(column, df, flag))}") from e
     except (FileError, TextError) as e:
         if path.suffix.lower() not in (".txt", ".text", ".md") or e.code not in ("E102", "E104", "E407"):
             raise
@@ -24,6 +29,15 @@ def read_any(path: Path, columns, args):
                         fix=f"make a table of it; or learn from plain text, which `ulmfit pretrain --corpus {path}` "
                         "reads as .txt, and then name that model with --pretrained") from e
     return df
+
+
+def _like(column: str, df, flag: str) -> str:
+    """Return the column of a table that was likely meant: of a similar name, else one that holds texts or labels."""
+    if near := nearest(column, df.columns):
+        return near
+    cells = df.head(100).astype(str)
+    longest = max(cells, key=lambda name: cells[name].str.len().sum(), default="COL")
+    return str(longest if flag == "--text" else min(cells, key=lambda name: cells[name].nunique(), default="COL"))
 
 
 def texts_in(df, column: str) -> list:
