@@ -234,7 +234,7 @@ def test_a_language_model_leaves_rows_without_text_out_too(holes, tmp_path, caps
     data = json.loads((tmp_path / "lm" / "training.json").read_text())["data"]
     assert data["training texts"] + data["validation texts"] == 37
     assert run("lm", table(tmp_path, "text,label\n,a\n"), "--out", tmp_path / "n") == 2
-    assert "[E104] Received a table of 1 rows, none of them with a text" in capsys.readouterr().err
+    assert "[E104] Received a table of 1 row, none of them with a text" in capsys.readouterr().err
 
 
 def table(tmp_path, text):
@@ -249,7 +249,7 @@ def table(tmp_path, text):
     ("id,text,kind\n1,good film,a\n2,bad film,a\n", "E102.*Fix: name the column, e.g. --label kind"),
     ("text,label\ncaf\xe9,b\n".encode("latin-1"), "E403.*byte 14.*cp1252"),
     ("text,label\n" + "some words,same\n" * 30, "E201"),
-    ("text,label\n" + "some words,a\n" * 10 + "more,\n", "E202.*rows 10"),
+    ("text,label\n" + "some words,a\n" * 10 + "more,\n", "E202.*row 10"),
     ("text,label,text\na,b,c\n", "E407"),
     ("", "E407.*is empty"),
     ("text,label\n", "E104"),
@@ -526,7 +526,7 @@ def test_files_of_a_folder_that_are_no_texts_are_counted(model, tmp_path, capsys
     (tmp_path / "a" / "2.md").write_text("good")
     assert run("predict", model, tmp_path / "a", "--out", tmp_path / "p.csv") == 0
     told = capsys.readouterr()
-    assert told.err.startswith("ulmfit: 1 files in") and "2.md" in told.err and told.out.startswith("1 row.")
+    assert told.err.startswith("ulmfit: 1 file in") and "2.md" in told.err and told.out.startswith("1 row.")
 
 
 def test_the_version_is_told(capsys):

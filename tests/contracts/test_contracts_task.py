@@ -138,9 +138,9 @@ def test_a_tagger_resumes_to_the_same_weights(tmp_path):
 
 def test_labels_that_are_not_one_per_token_are_e207_with_their_rows():
     wrong = TABLE.assign(tags=["O", *TABLE["tags"][1:]])
-    with pytest.raises(LabelError, match=r"E207.*rows 0\b"):
+    with pytest.raises(LabelError, match=r"E207.*row 0\b"):
         loaders(wrong)
-    with pytest.raises(LabelError, match=r"E207.*rows 0\b"):
+    with pytest.raises(LabelError, match=r"E207.*row 0\b"):
         loaders().test_dl(wrong, with_labels=True)
     with pytest.raises(LabelError, match=r"E203.*'X'.*rows 1\b"):
         loaders(TABLE.assign(tags=[TABLE["tags"][0], "X X X", *TABLE["tags"][2:]]), labels=["O", "PER", "LOC"])

@@ -125,7 +125,7 @@ def test_labels_by_pattern_are_read_from_later_files_too(folder):
 
 def test_rows_without_text_are_left_out_with_their_labels(df):
     table = df.assign(text=df.text.where(df.index != 2))
-    with pytest.raises(TextError, match="E101.*rows 2"):
+    with pytest.raises(TextError, match="E101.*row 2"):
         block().dataloaders(table)
     dls = DataBlock((text("text", on_missing="drop"), CategoryBlock), get_y=ColReader("label"),
                     splitter=ColSplitter()).dataloaders(table, bs=8)

@@ -50,9 +50,9 @@ JOINED = 'text,label\nfirst,pos\n"open quote,neg\nthird,pos\nfifth "line",pos\ns
 @pytest.mark.parametrize("name, sep", [("t.csv", ","), ("t.tsv", "\t"), ("t.csv", ";")])
 def test_lines_that_a_lone_quote_joins_are_warned_of_by_their_row(tmp_path, name, sep):
     (tmp_path / name).write_text(JOINED.replace(",", sep))
-    with pytest.warns(UserWarning, match="rows 1: .*QUOTE_NONE"):
+    with pytest.warns(UserWarning, match="row 1: .*QUOTE_NONE"):
         read_table(tmp_path / name, delimiter=sep)
-    with pytest.warns(UserWarning, match="rows 1: .*QUOTE_NONE"):
+    with pytest.warns(UserWarning, match="row 1: .*QUOTE_NONE"):
         list(read_pieces(tmp_path / name, 1, delimiter=sep))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

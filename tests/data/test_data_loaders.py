@@ -171,12 +171,12 @@ def test_labels_keep_their_python_type_and_other_targets_work(df):
 def test_label_trouble_is_found_before_training(df):
     with fails(LabelError, "E201"):
         loaders(df.assign(label="same"))
-    with fails(LabelError, "E202", "rows 3"):
+    with fails(LabelError, "E202", "row 3"):
         loaders(df.assign(label=[*"aba", None, *"ab" * 58]))
     alone = df.assign(label=["a", "b"] * 59 + ["c", "a"], is_valid=[False] * 118 + [True] * 2)
     with fails(LabelError, "E203", "'c'"):
         loaders(alone, valid_col="is_valid")
-    with fails(LabelError, "E203", "1 times, rows 118"):
+    with fails(LabelError, "E203", "1 time, row 118"):
         loaders(alone, valid_col="is_valid")
     assert loaders(alone, valid_col="is_valid", labels=["a", "b", "c"]).classes == ["a", "b", "c"]
     with fails(LabelError, "E206"):
@@ -185,7 +185,7 @@ def test_label_trouble_is_found_before_training(df):
 
 def test_text_trouble_is_found_before_training(df):
     holes = df.assign(text=[*df.text[:-1], None])
-    with fails(TextError, "E101", "rows 119"):
+    with fails(TextError, "E101", "row 119"):
         loaders(holes)
     assert sum(dl.n_rows for dl in loaders(holes, on_missing="drop")) == 119
     dls = loaders(holes, on_missing="empty")
@@ -220,12 +220,12 @@ def test_messages_count_the_rows_of_the_table_also_where_some_were_left_out():
     table = pd.DataFrame({"text": [None, *"abcdefgha"], "label": [None, *"xyxyxyxyx"],
                           "v": [False] * 6 + [True] * 4})
     options = {"valid_col": "v", "on_missing": "drop", "min_freq": 1}
-    with fails(LabelError, "E202", "rows 3"):
+    with fails(LabelError, "E202", "row 3"):
         TextDataLoaders.from_df(table.assign(label=[*"yxx", "", *"yxyxyx"]), **options)
-    with fails(LabelError, "E203", "rows 8"):
+    with fails(LabelError, "E203", "row 8"):
         TextDataLoaders.from_df(table.assign(label=[*"yxxyyxyx", "new", "x"]), **options)
     numbers = {**options, "y_block": "regression"}
-    with fails(LabelError, "E204", "rows 5"):
+    with fails(LabelError, "E204", "row 5"):
         TextDataLoaders.from_df(table.assign(label=[0.0] * 5 + [np.nan] + [1.0] * 4), **numbers)
     with pytest.warns(UserWarning) as caught:
         TextDataLoaders.from_df(table.assign(label=[*"yxxyyxyxyy"]), **options)
@@ -326,7 +326,7 @@ def test_a_test_loader_takes_lists_series_tables_and_files(df, tmp_path):
     for items in ([], df[:0], df.text[:0]):
         with fails(TextError, "E104"):
             dls.test_dl(items)
-    with fails(TextError, "E101", "rows 1"):
+    with fails(TextError, "E101", "row 1"):
         dls.test_dl(["a", None])
 
 

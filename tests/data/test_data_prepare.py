@@ -72,5 +72,5 @@ def test_missing_labels_that_training_had_no_class_for_are_refused_later_too():
     df = toy_reviews(40, seed=0).astype(object)
     dls = TextDataLoaders.from_df(df, text_col="text", label_col="label", **COMMON)
     df.loc[3, "label"] = None
-    with pytest.raises(LabelError, match="E202.*rows 3"):
+    with pytest.raises(LabelError, match="E202.*row 3"):
         revived(dls).test_dl(df, with_labels=True)

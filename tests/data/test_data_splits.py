@@ -81,7 +81,7 @@ def test_a_column_of_flags_splits_whatever_its_type(flags):
 
 @pytest.mark.parametrize("flag", ["maybe", "", None, 2, float("nan")])
 def test_a_flag_that_is_neither_true_nor_false_is_named(flag):
-    with pytest.raises(LabelError, match="rows 1") as e:
+    with pytest.raises(LabelError, match="row 1") as e:
         ColSplitter("v")(pd.DataFrame({"v": pd.Series([True, flag], dtype=object)}))
     assert e.value.code == "E206"
 

@@ -166,7 +166,7 @@ def test_texts_are_not_held_in_memory_and_a_missing_one_is_named_by_its_row(tmp_
     texts = ["good", "bad"] * 10 + [None, "worse"]
     table = TableOnDisk(tmp_path / "t.csv", chunksize=3)
     table.pieces = lambda: (pd.DataFrame({"label": ["a", "b"], "text": texts[i:i + 2]}) for i in range(0, 22, 2))
-    with pytest.raises(TextError, match="E101.*rows 20"):
+    with pytest.raises(TextError, match="E101.*row 20"):
         TextDataLoaders.from_df(table, text_col="text", label_col="label")
     seen = []
     dls = TextDataLoaders.from_df(

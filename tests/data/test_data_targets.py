@@ -58,7 +58,7 @@ def test_missing_labels_are_e202_with_their_rows(value, dtype):
 
 
 def test_a_label_that_training_never_saw_is_e203_unless_all_are_given():
-    with fails("E203", "'new'.*1 times, rows 1"):
+    with fails("E203", "'new'.*1 time, row 1"):
         CategoryTarget.learned(["a", "b"]).encode(["a", "new"])
     given = CategoryTarget.learned(["a", "b"], classes=["new", "b", "a"])
     assert given.encode(["a", "new"]).tolist() == [2, 0]
@@ -132,7 +132,7 @@ def test_regression_gives_floats_of_one_or_more_columns():
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), "much", None])
 def test_a_target_that_is_no_finite_number_is_e204_with_its_row(bad):
     for values in ([1.0, bad, 2.0], [(1.0, 1.0), (1.0, bad), (2.0, 2.0)]):
-        with fails("E204", "rows 7"):
+        with fails("E204", "row 7"):
             RegressionTarget.learned(values).encode(values, rows=[6, 7, 8])
 
 

@@ -187,10 +187,12 @@ def test_words_that_a_pretrained_model_knows_are_kept_for_later_texts(tmp_path):
     (TEXTS[:-1], LABELS, "E205"),
     (TEXTS, ["same"] * 120, "E201"),
     ([], [], "E104"),
-    ([*TEXTS[:7], float("nan"), *TEXTS[8:]], LABELS, r"E101.*rows 7\b"),
-    ([*TEXTS[:-1], 5], LABELS, r"E101.*int, rows 119\b"),
-    (TEXTS, [*LABELS[:3], None, *LABELS[4:]], r"E202.*rows 3\b"),
-    (TEXTS, [*LABELS[:3], float("nan"), *LABELS[4:]], r"E202.*rows 3\b"),
+    ([*TEXTS[:7], float("nan"), *TEXTS[8:]], LABELS, r"E101.*row 7\b"),
+    ([*TEXTS[:-1], 5], LABELS, r"E101.*int, row 119\b"),
+    (TEXTS, [*LABELS[:3], None, *LABELS[4:]], r"E202.*row 3\b"),
+    ([*TEXTS[:2], " ", *TEXTS[3:]], [*LABELS[:2], None, None, *LABELS[4:]], r"E202.*1 missing label, row 3\b"),
+    (["", " "] * 60, LABELS, "E104.*120 rows, none of them with a text"),
+    (TEXTS, [*LABELS[:3], float("nan"), *LABELS[4:]], r"E202.*row 3\b"),
     (TEXTS, [0.5, 1.5] * 60, "E207"),
     (TEXTS, [1, "1"] * 60, "E207.*int, str"),
     (TEXTS, [["a"], ["b", "a"]] * 60, "E207.*list"),
@@ -207,7 +209,7 @@ def test_what_cannot_be_learned_from_is_a_coded_error_at_once(no_training, texts
         tiny().fit(texts, labels)
 
 
-@pytest.mark.parametrize(("unlabelled", "code"), [("one text", "E101"), (["fine", None], r"E101.*rows 1\b")])
+@pytest.mark.parametrize(("unlabelled", "code"), [("one text", "E101"), (["fine", None], r"E101.*row 1\b")])
 def test_unlabelled_texts_are_checked_too(no_training, unlabelled, code):
     with pytest.raises(TextError, match=code):
         tiny().fit(TEXTS, LABELS, unlabelled)

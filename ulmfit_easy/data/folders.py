@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ulmfit_easy.data.sources import get_text_files, walked
-from ulmfit_easy.errors import LabelError, TextError, some
+from ulmfit_easy.errors import LabelError, TextError, counted, some
 from ulmfit_easy.user_code import warn_user
 
 PARTS = ("train", "valid", "test", "val", "dev")  # what data sets call them
@@ -18,7 +18,6 @@ def folder_texts(path, folders: Sequence[str] | None = None, extensions: Sequenc
     files = get_text_files(path, folders=folders, extensions=extensions)
     roots = [Path(path)] if folders is None else [Path(path) / folder for folder in folders]
     others = sorted({file for root in roots for file in walked(root)} - {*files})
-    told = f"{len(others):,} files in {path} are hidden or do not end in {', '.join(extensions)}"
     named = some(file.relative_to(path) for file in others)
     if not files:
         raise TextError("E104", received=f"{path} without files ending in {', '.join(extensions)}"
@@ -26,7 +25,8 @@ def folder_texts(path, folders: Sequence[str] | None = None, extensions: Sequenc
                         fix=f"check the folder; rename the files, if they hold plain text, to end in {extensions[0]}; "
                         "pass extensions=")
     if others:
-        warn_user(f"{told}, and were left out: {named}")
+        warn_user(f"{counted(len(others), 'file')} in {path} left out, hidden or without the ending "
+                  f"{', '.join(extensions)}: {named}")
     return files
 
 

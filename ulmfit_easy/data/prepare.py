@@ -10,7 +10,7 @@ import pandas as pd
 from ulmfit_easy.data.getters import fields_in, values_of
 from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column
 from ulmfit_easy.data.targets import TARGETS, NextToken, Target, read_labels
-from ulmfit_easy.errors import FileError, TextError, some
+from ulmfit_easy.errors import FileError, TextError, in_rows, some
 from ulmfit_easy.text.given import given_texts, is_row
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
@@ -132,7 +132,7 @@ class Preparation:
             return [FileTexts(items, self.encoding) if isinstance(first, Path) else items]
         rows, n = list(items), len(self.text_cols)
         if bad := [i for i, row in enumerate(rows) if not (isinstance(row, tuple) and len(row) == n)]:
-            raise TextError("E102", received=f"texts that are not {n} fields, rows {some(bad)}",
+            raise TextError("E102", received=f"texts that are not {n} fields, {in_rows(bad)}",
                             expected=f"tuples of {some(self.text_cols)}, as in training",
                             fix="give tuples, or a table with these columns")
         return [list(column) for column in zip(*rows, strict=True)]

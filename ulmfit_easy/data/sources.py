@@ -11,7 +11,7 @@ from ulmfit_easy.data.look import Look
 from ulmfit_easy.data.tables import TableOnDisk, TextsOnDisk
 from ulmfit_easy.data.tables import read_table as read_table
 from ulmfit_easy.decoding import read_text
-from ulmfit_easy.errors import FileError, TextError, TrainingError, did_you_mean, some
+from ulmfit_easy.errors import FileError, TextError, TrainingError, counted, did_you_mean, in_rows, some
 from ulmfit_easy.files import existing
 from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.values import plain
@@ -63,12 +63,12 @@ def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) ->
                 wrong.add(i)
                 types.add(type(text).__name__)
     if wrong:
-        raise TextError("E101", received=f"{len(wrong):,} texts of type {some(sorted(types))}, rows "
-                        f"{some(first + i for i in sorted(wrong))}", expected="strings",
+        raise TextError("E101", received=f"{counted(len(wrong), 'text')} of type {some(sorted(types))}, "
+                        + in_rows([first + i for i in sorted(wrong)]), expected="strings",
                         fix='turn numbers into text first: df["text"] = df["text"].astype(str)')
     if missing and on_missing == "raise":
-        raise TextError("E101", received=f"{len(missing):,} missing texts, rows "
-                        f"{some(first + i for i in sorted(missing))}", expected="a text in each row",
+        raise TextError("E101", received=f"{counted(len(missing), 'missing text')}, "
+                        + in_rows([first + i for i in sorted(missing)]), expected="a text in each row",
                         fix='drop these rows or fill them with ""; '
                         'TextDataLoaders also takes on_missing="drop" or "empty"')
     kept = [i for i in range(len(rows)) if on_missing != "drop" or i not in missing]
@@ -90,7 +90,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
         columns = [find_column(table, col) for col in cols]
         texts, kept = clean_texts(columns, on_missing)
         if not len(kept):
-            raise TextError("E104", received=f"a table of {len(table):,} rows, none of them with a text",
+            raise TextError("E104", received=f"a table of {counted(len(table), 'row')}, none of them with a text",
                             expected="one or more", fix="look at the table: was it read, or filtered, as you meant?")
         return texts, kept, len(table), table.iloc[kept], columns
     if not hasattr(table, "pieces"):

@@ -12,7 +12,7 @@ from ulmfit_easy.data.getters import values_of
 from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.decoding import read_text
-from ulmfit_easy.errors import LabelError, TrainingError, some
+from ulmfit_easy.errors import LabelError, TrainingError, in_rows, some
 from ulmfit_easy.user_code import warn_user
 
 __all__ = ["ColSplitter", "EndSplitter", "FileSplitter", "FuncSplitter", "GrandparentSplitter", "IndexSplitter",
@@ -98,7 +98,7 @@ def ColSplitter(col: int | str = "is_valid", on=None) -> Callable[[Sequence], Sp
         flags = [words.get(str(value).strip().lower()) for value in find_column(df, col)]
         if bad := [row for row, flag in enumerate(flags) if flag is None]:
             raise LabelError("E206", received=f"{len(bad):,} values in column {col!r} that are neither true "
-                             f"nor false, rows {some(bad)}", expected="true or false in each row",
+                             f"nor false, {in_rows(bad)}", expected="true or false in each row",
                              fix="fill the column; pass valid_pct= instead to TextDataLoaders")
         return _by_mask(flags)
     return split

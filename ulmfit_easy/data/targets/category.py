@@ -7,7 +7,7 @@ import numpy as np
 from ulmfit_easy.data.category_map import NA, CategoryMap, in_order
 from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels, unpacked
 from ulmfit_easy.data.targets.target import Target
-from ulmfit_easy.errors import LabelError, some
+from ulmfit_easy.errors import LabelError, counted, in_rows, some
 from ulmfit_easy.reprs import with_settings
 from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.values import names
@@ -102,7 +102,7 @@ class CategoryTarget(Target):
         if twins:
             fix = f"give labels one type; {some(map(repr, twins))} in training is {type(twins[0]).__name__}"
         return LabelError("E203", received=f"labels that are not classes: {some(map(repr, in_order(new)))} "
-                          f"({len(rows):,} times, rows {some(rows)})",
+                          f"({counted(len(rows), 'time')}, {in_rows(rows)})",
                           expected=f"one of {some(map(repr, self.classes), 20)}", fix=fix)
 
     def decode(self, index: int):

@@ -6,7 +6,7 @@ import numpy as np
 
 from ulmfit_easy.data.targets.category import CategoryBlock
 from ulmfit_easy.data.targets.target import Target
-from ulmfit_easy.errors import LabelError, some
+from ulmfit_easy.errors import LabelError, counted, in_rows
 
 
 class RegressionBlock(CategoryBlock):
@@ -50,8 +50,8 @@ class RegressionTarget(Target):
         values = np.array([_numbers(label) for label in labels], dtype=np.float32).reshape(len(labels), -1)
         if len(bad := np.flatnonzero(~np.isfinite(values).all(1))):
             bad = bad if rows is None else np.asarray(rows)[bad]
-            raise LabelError("E204", received=f"{len(bad):,} targets that are no finite number, rows "
-                             f"{some(bad)}", expected="a finite number in each row",
+            raise LabelError("E204", received=f"{counted(len(bad), 'target')} without a finite number, {in_rows(bad)}",
+                             expected="a finite number in each row",
                              fix="drop or fill these rows")
         return values if self.c > 1 else values[:, 0]
 

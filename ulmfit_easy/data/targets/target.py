@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ulmfit_easy.data.sources import is_missing
-from ulmfit_easy.errors import LabelError, some
+from ulmfit_easy.errors import LabelError, counted, in_rows
 
 TARGETS: dict[str, type["Target"]] = {}  # by task; a subclass with a `task` of its own enters itself
 
@@ -52,7 +52,7 @@ class Target:
                       if is_missing(v) or (isinstance(v, str) and v.strip() == cls.blank)})
         if bad:
             bad = bad if rows is None else np.asarray(rows)[bad]
-            raise LabelError("E202", received=f"{len(bad):,} missing labels, rows {some(bad)}",
+            raise LabelError("E202", received=f"{counted(len(bad), 'missing label')}, {in_rows(bad)}",
                              expected="a label for each text", fix="drop or fill these rows")
 
     @classmethod
@@ -61,8 +61,8 @@ class Target:
         if cls.per != "token":
             return
         if bad := [row for row, each, n in zip(rows, labels, lengths, strict=True) if len(each) != n]:
-            raise LabelError("E207", received=f"{len(bad):,} texts with more or fewer labels than tokens, rows "
-                             f"{some(bad)}", expected="a label for each token", fix="pass the tokenizer that the "
+            raise LabelError("E207", received=f"{counted(len(bad), 'text')} with more or fewer labels than tokens, "
+                             + in_rows(bad), expected="a label for each token", fix="pass the tokenizer that the "
                              "labels were made for: tok_tfm=Tokenizer(BaseTokenizer(), rules=[]) splits at spaces")
 
     @classmethod
