@@ -51,7 +51,7 @@ def test_texts_beside_the_folders_are_counted_and_left_out(tmp_path):
 
 def test_other_files_are_counted(tmp_path):
     root = tree(tmp_path, "pos/1.txt", "pos/2.html", "neg/.3.txt")
-    with pytest.warns(UserWarning, match="2 files in .*do not end in .txt.*neg/.3.txt, pos/2.html"):
+    with pytest.warns(UserWarning, match="2 files in .*without the ending .txt.*neg/.3.txt, pos/2.html"):
         assert [f.name for f in folder_texts(root)] == ["1.txt"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
