@@ -246,6 +246,7 @@ def table(tmp_path, text):
 @pytest.mark.parametrize(("content", "code"), [
     ("text,lable\na,b\n", "E102.*Fix: name the column, e.g. --label lable"),
     ("id,a comment,kind\n1,good film,a\n2,bad film,a\n", "E102.*Fix: name the column, e.g. --text 'a comment'"),
+    ("so long a text that it can be no name " * 5 + ",a\nanother text,b\n", "E102.*e.g. --text COL"),  # no header
     ("id,text,kind\n1,good film,a\n2,bad film,a\n", "E102.*Fix: name the column, e.g. --label kind"),
     ("text,label\ncaf\xe9,b\n".encode("latin-1"), "E403.*byte 14.*cp1252"),
     ("text,label\n" + "some words,same\n" * 30, "E201"),

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from ulmfit_easy.errors import FileError, TextError, nearest
+from ulmfit_easy.errors import FileError, TextError, nearest, short
 
 
 def read_any(path: Path, columns, args):
@@ -32,12 +32,16 @@ def read_any(path: Path, columns, args):
 
 
 def _like(column: str, df, flag: str) -> str:
-    """Return the column of a table that was likely meant: of a similar name, else one that holds texts or labels."""
+    """Return the column of a table that was likely meant: of a similar name, else one that holds texts or labels.
+
+    A name that nobody would type is "COL" here: it is a text, because the header is missing.
+    """
     if near := nearest(column, df.columns):
         return near
     cells = df.head(100).astype(str)
     longest = max(cells, key=lambda name: cells[name].str.len().sum(), default="COL")
-    return str(longest if flag == "--text" else min(cells, key=lambda name: cells[name].nunique(), default="COL"))
+    name = str(longest if flag == "--text" else min(cells, key=lambda name: cells[name].nunique(), default="COL"))
+    return name if name.isprintable() and short(name) == name else "COL"
 
 
 def texts_in(df, column: str) -> list:
