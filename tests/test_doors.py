@@ -80,6 +80,8 @@ def test_the_door_has_every_name_that_a_lesson_uses(path):
     source = "\n".join("".join(c["source"]) for c in cells)
     tree = ast.parse(re.sub(r"^( *)%.*", r"\1pass", source, flags=re.MULTILINE))  # no magic of IPython
     made = {alias.asname or alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
+    made |= {alias.name for n in ast.walk(tree)
+             if isinstance(n, ast.ImportFrom) and not n.module.startswith("ulmfit_easy") for alias in n.names}
     made |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     made |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     made |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
