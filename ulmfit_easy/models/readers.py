@@ -17,20 +17,18 @@ class Read(NamedTuple):
     embedded: Tensor | None = None  # (B, K, E), the tokens' own rows, if they are kept
 
 
-def kept(lengths: Tensor, n_steps: int, seq_len: int, max_len: int | None) -> Tensor:
-    """Return which tokens a head sees, (B, T) bool: those of the windows that begin within a row's last `max_len`.
+def kept(lengths: Tensor, position: Tensor, seq_len: int, max_len: int | None) -> Tensor:
+    """Return which tokens a head sees, (B, t) bool: those of the windows that begin within a row's last `max_len`.
 
     Args:
         lengths: (B,) real tokens per row.
-        n_steps: T.
+        position: (t,) of the tokens, from 0.
         seq_len: tokens per window; 1 for an encoder that reads texts whole.
         max_len: None keeps all.
     """
-    position, lengths = torch.arange(n_steps, device=lengths.device), lengths.unsqueeze(1)  # (T,), (B, 1)
+    lengths = lengths.unsqueeze(1)  # (B, 1)
     keep = position < lengths
-    if max_len is None or n_steps <= max_len:
-        return keep
-    return keep & (position // seq_len * seq_len >= lengths - max_len)
+    return keep if max_len is None else keep & (position // seq_len * seq_len >= lengths - max_len)
 
 
 class Whole(nn.Module):
@@ -56,7 +54,8 @@ class Whole(nn.Module):
     def forward(self, ids: Tensor, lengths: Tensor) -> Read:
         """Return the states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens."""
         output = self.module(ids, lengths.clamp_min(1))  # an empty row reads one padding token, which is not kept
-        return Read(output.raw, ~kept(lengths, ids.shape[1], self.seq_len, self.max_len), output.embedded)
+        position = torch.arange(ids.shape[1], device=ids.device)  # (T,)
+        return Read(output.raw, ~kept(lengths, position, self.seq_len, self.max_len), output.embedded)
 
 
 class Windows(Whole):
@@ -73,8 +72,9 @@ class Windows(Whole):
         """Return the kept states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens."""
         order = lengths.argsort(descending=True, stable=True)  # (B,), longest first: the last rows end first
         sizes = lengths[order].clamp_min(1).tolist()  # an empty row reads one padding token, kept masked
-        keep = kept(lengths, sizes[0], self.seq_len, self.max_len)  # (B, T)
-        wanted = keep[:, ::self.seq_len].any(0).tolist()  # which windows some row keeps
+        max_len = None if sizes[0] <= (self.max_len or 0) else self.max_len  # short texts keep all
+        starts = torch.arange(0, sizes[0], self.seq_len, device=ids.device)  # (W,), of the windows
+        wanted = kept(lengths, starts, self.seq_len, max_len).any(0).tolist()  # which windows some row keeps
         wanted[-1] = True  # the only window of a batch of empty rows
         memory, outputs, masks = None, [], []
         for start, is_wanted in zip(range(0, sizes[0], self.seq_len), wanted, strict=True):
@@ -85,7 +85,7 @@ class Windows(Whole):
             memory = output.memory.rows(slice(sum(size > stop for size in sizes))).detach()
             if is_wanted:
                 outputs.append((alive, output.raw, output.embedded if self.keep_words else None))
-                masks.append(~keep[:, start:stop])
+                masks.append(~kept(lengths, torch.arange(start, stop, device=ids.device), self.seq_len, max_len))
         rows, raw, embedded = zip(*outputs, strict=True)
         embedded = _joined(rows, embedded, len(ids)) if self.keep_words else None
         return Read(_joined(rows, raw, len(ids)), torch.cat(masks, 1), embedded)
