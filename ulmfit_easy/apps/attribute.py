@@ -26,7 +26,7 @@ CERTAIN = 1e-6  # probabilities nearer to 0 or 1 have the log-odds of this one
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Attribution:
-    """What each token of a text adds to one answer: above 0 it speaks for it, below 0 against it.
+    """The share of each token in one answer: above 0 it speaks for the answer, below 0 against it.
 
     Attributes:
         tokens: as the tokenizer splits the text; the model may know some of them as `xxunk` only.

@@ -1,4 +1,4 @@
-"""Where a classifier goes wrong: the worst losses and the classes it takes for each other, from one inference pass."""
+"""Find the errors of a classifier: the largest losses and the classes that it confuses, from one inference pass."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ from ulmfit_easy.viz import plot_confusion, printable, show_table
 
 
 class Interpretation:
-    """What a learner says about every text of a labelled loader, and how far off it is.
+    """The predictions of a learner for every text of a labelled loader, with their losses.
 
     The loader is read once, here; all that follows looks at what came of it, as the model was then.
 

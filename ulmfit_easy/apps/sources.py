@@ -1,4 +1,4 @@
-"""What a command reads: a table, or a folder of texts as one."""
+"""Read the input of a command: a table, or a folder of texts as one."""
 
 import shlex
 from pathlib import Path

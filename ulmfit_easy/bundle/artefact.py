@@ -36,7 +36,7 @@ FIRST = {"format", "aliases", "vocab_sha256"}
 
 
 class Bundle(NamedTuple):
-    """What `load_bundle` gives back: settings, vocabulary and weights."""
+    """The result of `load_bundle`: settings, vocabulary and weights."""
 
     config: dict
     vocab: Vocab

@@ -18,7 +18,7 @@ def as_plain(value) -> str:
 
 
 def versions() -> str:
-    """What made a model: the library's version and those of the packages that decide its numbers."""
+    """Return the library's version and those of the packages that decide a model's numbers."""
     found = [f"ulmfit_easy {__version__}", f"Python {platform.python_version()}"]
     for package in ("torch", "spacy", "sentencepiece"):
         try:

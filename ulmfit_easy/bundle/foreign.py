@@ -138,7 +138,7 @@ def _load(file: Path, words: str | Path | None) -> Bundle:
 
 
 class _Ignored:
-    """What an optimiser's state holds beside tensors: nothing of it is kept."""
+    """A stand-in for all that an optimiser's state holds beside tensors: nothing of it is kept."""
 
     def __init__(self, *_):
         pass

@@ -1,4 +1,4 @@
-"""What a bundle's config.json may say: each value of its type, nothing imported by name, sizes those of the weights."""
+"""Check a bundle's config.json: each value of its type, nothing imported by name, sizes those of the weights."""
 
 from collections.abc import Mapping
 
