@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import fields
 
 import pytest
@@ -140,16 +141,28 @@ def test_a_run_killed_at_20_random_moments_ends_as_one_that_was_not(files, tmp_p
     def command(out, *more):
         return [sys.executable, "-m", "ulmfit_easy", "pretrain", "--out", tmp_path / out, "--minutes", "0.002", *more]
 
+    def written():
+        with suppress(FileNotFoundError):  # replaced meanwhile by the next one
+            return {file.stat().st_mtime_ns for file in (tmp_path / "killed.run").glob("checkpoint-*")}
+        return set()
+
     given, rng, checkpoints = ["--corpus", *files, "--epochs", "40", *SIZES], random.Random(0), set()
-    subprocess.run(command("whole", *given), check=True, stdout=subprocess.DEVNULL)
     started, more = "steps of", given
-    for _ in range(20):
+    with subprocess.Popen(command("whole", *given), stdout=subprocess.PIPE, text=True) as whole:
+        next(line for line in whole.stdout if started in line)
+        begun = time.monotonic()
+        whole.stdout.read()  # until it ends
+    assert whole.returncode == 0
+    life = (time.monotonic() - begun) / 30  # so short that no run comes to its end, however fast the machine
+    for kills in range(20):
         with subprocess.Popen(command("killed", *more), stdout=subprocess.PIPE, text=True) as victim:
             next(line for line in victim.stdout if started in line)
-            time.sleep(rng.uniform(0.5, 2.5))
+            while kills % 2 and written() <= checkpoints and victim.poll() is None:  # each second run writes one
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, life))
             victim.kill()
         assert victim.returncode == -signal.SIGKILL and not (tmp_path / "killed").exists()
-        checkpoints |= {file.stat().st_mtime_ns for file in (tmp_path / "killed.run").glob("checkpoint-*")}
+        checkpoints |= written()
         started, more = "in the vocabulary", ["--resume"]
     subprocess.run(command("killed", *more), check=True, stdout=subprocess.DEVNULL)
     one, two = (load_bundle(tmp_path / name) for name in ("whole", "killed"))
