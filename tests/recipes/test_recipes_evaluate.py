@@ -57,6 +57,7 @@ def test_figures_are_those_of_a_hand_computed_example():
     assert two.perplexity == pytest.approx(2 ** (8 / 4))
     assert two.bits_per_char == pytest.approx((8 + 2 * math.log2(5)) / 8) and two.n_tokens == 4
     assert str(score) == "perplexity 4.00, bits per character 1.6667, unknown 33.33 %, tokens 3"
+    assert str(score._replace(unknown=0.0)) == "perplexity 4.00, bits per character 1.6667, tokens 3"
 
 
 def test_words_and_characters_that_cost_the_same_bits_compare_in_bits_per_character_alone():

@@ -24,8 +24,9 @@ class LMScore(NamedTuple):
     n_tokens: int
 
     def __str__(self):
-        return (f"perplexity {self.perplexity:.2f}, bits per character {self.bits_per_char:.4f}, "
-                f"unknown {100 * self.unknown:.2f} %, tokens {self.n_tokens}")
+        unknown = f"unknown {100 * self.unknown:.2f} %, " if self.unknown else ""
+        return (f"perplexity {self.perplexity:.2f}, bits per character {self.bits_per_char:.4f}, {unknown}"
+                f"tokens {self.n_tokens}")
 
 
 def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore:
