@@ -42,7 +42,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
     parser.add_argument("models", type=Path, nargs="*",
-                        default=[f for f in (shipped_folder(way) for way in (False, True)) if f])
+                        default=[f for f in (shipped_folder("en", way) for way in (False, True)) if f])
     args = parser.parse_args()
     for model in args.models:
         score = evaluate_lm(load_learner(model), articles(args.file))

@@ -80,5 +80,5 @@ def test_other_languages_have_none():
     (Tokenizer(SpacyTokenizer(special_toks=["xxmine"])), "tokenizer: other options than those of the library's model")])
 def test_texts_in_another_language_or_split_otherwise_are_told(tok, why):
     config = {"emb_sz": 256, "n_hid": 1024, "n_layers": 2}
-    assert shipped.misfit(get_arch(AWD_LSTM), config, False, Tokenizer().config()) == ""
-    assert shipped.misfit(get_arch(AWD_LSTM), config, False, tok.config()) == why
+    assert shipped.fitting(get_arch(AWD_LSTM), config, False, Tokenizer().config())[1] == ""
+    assert shipped.fitting(get_arch(AWD_LSTM), config, False, tok.config()) == (None, why)

@@ -61,7 +61,7 @@ def test_pretrain_then_evaluate_then_fine_tune(files, tmp_path, capsys):
 
 def test_the_librarys_own_model_is_evaluated_by_default(files, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
-    complains(capsys, "E404.*--model DIR", "evaluate-lm", files[1])
+    complains(capsys, "E404.*the language 'en'", "evaluate-lm", files[1])
     for name, way in (("awd_lstm-fwd", []), ("awd_lstm-bwd", ["--backwards"])):
         assert run("pretrain", "--corpus", files[0], "--out", tmp_path / name, *way, "--epochs", 0.2, *SIZES) == 0
         capsys.readouterr()

@@ -1,6 +1,10 @@
-"""The language models that come with the library: found by what their configs say, not by the names of folders."""
+"""Installed language models: found by what their configs say, in the library and in wheels."""
 
 import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,12 +16,18 @@ from ulmfit_easy.all import (
     Tokenizer,
     ULMFiT,
     language_model_learner,
+    read_lm,
     shipped_lm,
 )
 from ulmfit_easy.bundle import shipped
-from ulmfit_easy.files import read_json
+from ulmfit_easy.bundle.artefact import load_bundle
+from ulmfit_easy.errors import FileError
+from ulmfit_easy.files import read_json, write_json
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.recipes.presets import LAPTOP, Phase, get_preset
+
+sys.path.append(str(Path(__file__).parents[2] / "packages"))
+from wheel import build
 
 GOOD, BAD = "정말 재미있는 영화 배우들의 연기가 훌륭하다", "너무 지루한 영화 시간이 아깝고 돈도 아깝다"
 
@@ -35,32 +45,111 @@ def korean(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def wheel(korean, tmp_path, monkeypatch):
+    """A function that unpacks a wheel of that model, as pip does, where Python looks for modules."""
+    def install(name, folder=korean / "m1", **files):
+        site = tmp_path / "site"
+        with zipfile.ZipFile(build(name, "0.1", [folder], tmp_path)) as packed:
+            packed.extractall(site)
+        package = name.replace("-", "_")
+        for file, text in ({"__init__.py": "raise RuntimeError('imported')"} | files).items():
+            (site / package / file).write_text(text)
+        monkeypatch.setattr(sys, "path", [str(site), *(p for p in sys.path if p != str(site))])
+        return site / package
+    return install
+
+
 def test_a_model_is_found_by_language_direction_and_architecture(korean, monkeypatch):
     monkeypatch.setattr(shipped, "WEIGHTS", korean)
     assert shipped_lm("ko").name == "the Korean model that comes with ulmfit_easy (m1)"
-    assert shipped.shipped_folder(False, "ko") == korean / "m1"
+    assert shipped.shipped_folder("ko") == shipped.shipped_folder("m1") == korean / "m1"
     assert shipped_lm("ko", backwards=True) is shipped_lm("en") is None
-    assert shipped.shipped_folder(True, "ko") is None
+    assert shipped.shipped_folder("ko", True) is None
 
 
 def test_a_config_is_read_once_and_again_only_after_a_change(korean, monkeypatch):
     read, config = [], korean / "m1" / "config.json"
     monkeypatch.setattr(shipped, "WEIGHTS", korean)
-    monkeypatch.setattr(shipped, "read_json", lambda file: read.append(file) or read_json(file))
-    wanted = get_arch(AWD_LSTM), {}, False, Tokenizer(lang="ko").config()
+    monkeypatch.setattr(shipped, "read_json", lambda file, most: read.append(file) or read_json(file, most))
     os.utime(config, ns=(1, 1))
-    assert shipped.shipped(*wanted) is None and "tokenizer" in shipped.misfit(*wanted)
-    assert shipped.shipped_name(korean / "m1").endswith("(m1)") and read == [config]
+    folder, why = shipped.fitting(get_arch(AWD_LSTM), {}, False, Tokenizer(lang="ko").config())
+    assert folder is None
+    assert why.startswith("tokenizer: SpacyTokenizer (the library's model has Sentence")
+    assert shipped.shipped_name(korean / "m1").endswith("(m1)")
+    assert read == [config]
     os.utime(config, ns=(2, 2))
-    assert shipped.shipped_folder(lang="ko") == config.parent and read == [config] * 2
+    assert shipped.shipped_folder("ko") == config.parent
+    assert read == [config] * 2
 
 
-def test_an_estimator_for_a_language_starts_from_its_model_and_tokenizer(korean, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["ko", "toy-ko", "toy_ko", "toy-ko/m1"])
+def test_a_model_of_a_wheel_is_found_and_nothing_of_it_imported(wheel, name):
+    folder = wheel("toy-ko")
+    found = read_lm(name)
+    assert found.name == "the Korean model of toy-ko (m1)"
+    assert found.vocab == load_bundle(folder / "m1").vocab
+    assert "toy_ko" not in sys.modules
+
+
+def test_of_two_wheels_the_first_by_name_is_taken_unless_another_is_named(wheel, korean, monkeypatch):
+    second, first = wheel("b-ko"), wheel("a-ko")
+    assert shipped.shipped_folder("ko") == first / "m1"
+    assert shipped.shipped_folder("b-ko") == second / "m1"
     monkeypatch.setattr(shipped, "WEIGHTS", korean)
+    assert shipped.shipped_folder("ko") == korean / "m1"
+
+
+def test_the_one_that_splits_as_the_texts_are_split_is_taken(wheel, korean, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(korean / "m1", other)
+    config = read_json(other / "config.json")
+    tokenizer = config["data"]["tokenizer"] | {"rules": []}
+    write_json(other / "config.json", config | {"data": config["data"] | {"tokenizer": tokenizer}})
+    wheel("a-ko", other), wheel("b-ko")
+    for taken, wanted in ("other", tokenizer), ("m1", read_json(korean / "m1/config.json")["data"]["tokenizer"]):
+        folder, why = shipped.fitting(get_arch(AWD_LSTM), {}, False, wanted)
+        assert (folder.name, why) == (taken, "")
+
+
+BROKEN = {"[]": "list indices", "{": "cannot be read as JSON", "{}": "'kind'",
+          '{"kind": "language_model", "arch": 1, "data": {"tokenizer": {"tok": {}}, "backwards": 0}, '
+          '"model": {"config": {}}}': "no strings"}
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_wheel_that_cannot_be_read_is_told_and_others_are_found(wheel, text):
+    folder = wheel("a-ko", **{"config.json": text})
+    wheel("b-ko")
+    shutil.rmtree(folder / "m1")
+    with pytest.warns(UserWarning, match=rf"E404.*of a-ko.*{BROKEN[text]}.*the other models are used"):
+        assert shipped.shipped_folder("ko").parent.name == "b_ko"
+
+
+@pytest.mark.parametrize("value", ["gone", "../a_ko", "a_ko:m1", ""])
+def test_an_entry_point_to_no_folder_is_told(wheel, value):
+    folder = wheel("a-ko")
+    wheel("b-ko")
+    points = next(folder.parent.glob("a_ko*.dist-info")) / "entry_points.txt"
+    points.write_text(f"[ulmfit_easy.weights]\nko = {value}\n")
+    with pytest.warns(UserWarning, match="E404.*the wheel a-ko"):
+        assert shipped.shipped_folder("ko").parent.name == "b_ko"
+
+
+def test_a_language_without_a_model_is_told_with_those_that_have_one(wheel):
+    wheel("toy-ko")
+    with pytest.raises(FileError, match=r"E404.*'th'.*one of ko \(forwards\).*install a wheel"):
+        read_lm("th")
+    with pytest.raises(FileError, match="E404.*'ko'.*reads backwards"):
+        read_lm("ko", backwards=True)
+
+
+def test_an_estimator_for_a_language_starts_from_its_model_and_tokenizer(wheel, capsys):
+    wheel("toy-ko")
     tiny = get_preset(LAPTOP, lm=(Phase(1, 1e-2),), clas=(Phase(1, 1e-2),), lm_bs=8, clas_bs=8)
     model = ULMFiT(lang="ko", preset=tiny, seed=0).fit(
         [f"{text} {i}" for i in range(20) for text in (GOOD, BAD)], ["좋음", "나쁨"] * 20)
-    assert "Starts from the Korean model" in capsys.readouterr().out
+    assert "Starts from the Korean model of toy-ko (m1)" in capsys.readouterr().out
     dls = model.learners_[0].dls
     assert isinstance(dls.tokenizer.tok, SentencePieceTokenizer) and dls.text_vocab == shipped_lm("ko").vocab
     assert set(model.predict([GOOD, BAD])) <= {"좋음", "나쁨"}

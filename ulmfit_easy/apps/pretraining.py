@@ -63,7 +63,7 @@ def add_parser(commands):
         "character, with unknown words spelled out, compare all models.")
     evaluate.add_argument("files", nargs="+", metavar="FILE", help="UTF-8 text, also as .gz or .zst")
     evaluate.add_argument("--model", type=Path, metavar="DIR",
-                          help="an exported language model, or the name of one that comes with the library: "
+                          help="an exported language model, or the language or name of an installed one: ko, "
                           "awd_lstm-fwd (the default) or awd_lstm-bwd")
     evaluate.add_argument("--backwards", action="store_true", help="without --model: take awd_lstm-bwd")
     evaluate.add_argument("--headings", action="store_true", help="keep lines such as `= Title =`")
@@ -92,7 +92,7 @@ def run_pretrain(args):
 
 
 def run_evaluate(args):
-    from ulmfit_easy.bundle import shipped
+    from ulmfit_easy.bundle.shipped import named_folder
     from ulmfit_easy.errors import FileError, TrainingError
     from ulmfit_easy.learner.text import load_learner
     from ulmfit_easy.recipes.estimator import PARAMS
@@ -102,12 +102,7 @@ def run_evaluate(args):
     if args.model and args.backwards:
         raise TrainingError("E502", received=f"--model {args.model} and --backwards", expected="one of the two",
                             fix="leave --backwards out: a model knows which way it reads")
-    model = args.model or shipped.shipped_folder(args.backwards)
-    if model is None:
-        raise FileError("E404", received="no --model", expected="the language model that comes with the library",
-                        fix="install one that has it, or name a folder: --model DIR")
-    if not model.exists() and model.name == str(model) and (shipped.WEIGHTS / model).exists():
-        model = shipped.WEIGHTS / model
+    model = named_folder(args.model or "en", args.backwards)
     learn = None if (model / PARAMS).exists() else load_learner(model, cpu=False)
     if learn is None or learn.dls.target.labelled:
         raise FileError("E402", received=f"{model}, a classifier", expected="a language model",

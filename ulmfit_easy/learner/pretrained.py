@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights
 from ulmfit_easy.bundle.foreign import load_any, load_foreign
-from ulmfit_easy.bundle.shipped import misfit, shipped, shipped_folder, shipped_name, shipped_vectors
+from ulmfit_easy.bundle.shipped import fitting, named_folder, shipped_folder, shipped_name, shipped_vectors
 from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.data.checks import UNKNOWN
 from ulmfit_easy.data.languages import language_name
@@ -47,8 +47,12 @@ class PretrainedLM(NamedTuple):
         return sha256_bytes("".join(parts).encode())
 
 
-def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
-    """Return the language model of a place, as `load_any` reads it; one that was read already as it is.
+def read_lm(source: str | Path | PretrainedLM, backwards: bool = False) -> PretrainedLM:
+    """Return the language model of a place, as `load_any` reads it. One that was read already is returned as it is.
+
+    Args:
+        source: a path, or the language ("ko") or the name of an installed model, see `shipped_folder`.
+        backwards: the direction, if `source` is a language.
 
     Raises: TrainingError E502 for what is no place; FileError E402 for a model of another kind, E401 for one that does
         not tell how it is built; what `load_any` raises.
@@ -58,6 +62,7 @@ def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
     if not isinstance(source, str | Path):
         raise TrainingError("E502", received=f"pretrained={source!r}", expected="a folder or a checkpoint",
                             fix="pass its path")
+    source = named_folder(source, backwards)
     config, vocab, weights = load_any(source)
     if (kind := config.get("kind")) != "language_model":
         raise FileError("E402", received=f"{source}, a {kind}", expected="a language model",
@@ -70,12 +75,15 @@ def read_lm(source: str | Path | PretrainedLM) -> PretrainedLM:
                         expected="the folder of an exported language model",
                         fix="pass the folder that learn.export wrote") from e
     weights = {name: t.float() for name, t in weights.items()}  # they may be stored in 16 bits
-    return PretrainedLM(shipped_name(Path(source)), arch, model, data, vocab, weights)
+    return PretrainedLM(shipped_name(source), arch, model, data, vocab, weights)
 
 
 def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:
-    """Return the model that comes with the library for a language and direction, with its tokenizer, or None."""
-    folder = shipped_folder(bool(backwards), lang)
+    """Return the installed model for a language and direction, with its tokenizer, or None.
+
+    It comes with the library or with a wheel of weights.
+    """
+    folder = shipped_folder(lang, bool(backwards))
     return None if folder is None else read_lm(folder)
 
 
@@ -84,17 +92,16 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Enco
     """Return the language model that `pretrained` asks for, if there is one, for an architecture and data.
 
     Args:
-        pretrained: a bundle's folder, another library's checkpoint, or what `read_lm` made of one; True for the
-            model that comes with the library, if it fits; False or None for none.
-        config: sizes that the model that comes with the library must have to fit.
+        pretrained: what `read_lm` takes; True for the first installed model that fits; False or None for none.
+        config: sizes that an installed model must have to fit.
 
     Raises: FileError E402 if it has another architecture or reads the other way; what `read_lm` raises.
     """
     if pretrained is True:
-        pretrained = shipped(arch, config or {}, dls.backwards, dls.tokenizer.config())
+        pretrained, _ = fitting(arch, config or {}, dls.backwards, dls.tokenizer.config())
     if pretrained is False or pretrained is None:
         return None
-    found = read_lm(pretrained)
+    found = read_lm(pretrained, dls.backwards)
     if found.arch != arch.__name__:
         raise FileError("E402", received=f"{found.name}, an {found.arch}", expected=f"an {arch.__name__}",
                         fix=f"pass {found.arch} as the architecture, or another model")
@@ -162,7 +169,8 @@ def start_from(learn, found: PretrainedLM | None, warn: bool = False):
         return learn.load_pretrained(found.weights, found.vocab, found.name)
     if warn:
         arch, config = get_arch(learn.settings["arch"]), learn.settings["model"]["config"]
-        message = NO_WEIGHTS.format(misfit(arch, config, learn.dls.backwards, learn.dls.tokenizer.config()))
+        _, why = fitting(arch, config, learn.dls.backwards, learn.dls.tokenizer.config())
+        message = NO_WEIGHTS.format(why)
         if learn.settings["kind"] == "language_model":
             warn_user(message)
         else:

@@ -164,7 +164,7 @@ class ULMFiT:
         """Return the language model to start from, read before anything slow."""
         if pretrained is True:
             pretrained = shipped_lm(self.lang, backwards)
-        found = read_lm(pretrained) if pretrained else None
+        found = read_lm(pretrained, backwards) if pretrained else None
         if found and found.data.get("backwards") not in (None, backwards):
             raise direction_error(pretrained, not backwards, backwards)
         return found

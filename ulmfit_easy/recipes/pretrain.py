@@ -19,13 +19,13 @@ def lm_data(texts, preset="laptop", pretrained=None, **kwargs) -> TextDataLoader
         texts: any iterable of strings, or a table with the column `text` or only one.
         preset: a name or a `Preset`.
         pretrained: the language model that `new_lm` will start from. Its tokenizer is taken, and its words are added
-            to those of the texts, for later texts may use them. A folder, a checkpoint, or, to read it only once, what
-            `read_lm` or `shipped_lm` gave.
+            to those of the texts, because later texts may use them. What `read_lm` takes or, to read it only once,
+            what `read_lm` or `shipped_lm` gave.
         kwargs: passed on to `TextDataLoaders.from_df`.
     """
     p = get_preset(preset)
     if pretrained:
-        source = read_lm(pretrained)
+        source = read_lm(pretrained, kwargs.get("backwards", False))
         known = source.data.get("tokenizer")
         if known and "tok_tfm" not in kwargs:
             kwargs["tok_tfm"] = given_tokenizer(known, None, fix="pass tok_tfm=Tokenizer(...) with the rules and the "
@@ -50,7 +50,7 @@ def new_lm(dls, preset="laptop", pretrained=None, **kwargs) -> LMLearner:
     if not pretrained:
         return language_model_learner(dls, p.arch, config={**p.config, **p.lm_config},
                                       drop_mult=p.pretrain_drop_mult, pretrained=False, **kwargs)
-    found = read_lm(pretrained)
+    found = read_lm(pretrained, dls.backwards)
     kwargs = {"softmax": found.model.get("softmax", "full"), **kwargs}
     return language_model_learner(dls, found.arch, config=p.lm_config, drop_mult=p.lm_drop_mult,
                                   pretrained=found, **kwargs)

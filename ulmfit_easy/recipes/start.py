@@ -33,7 +33,7 @@ def start_of(plan: Plan) -> PretrainedLM | None:
     """
     if plan.pretrained is None:
         return None
-    found = read_lm(plan.pretrained)
+    found = read_lm(plan.pretrained, plan.backwards)
     if not any(name.startswith("1.decoder.") for name in found.weights):
         raise FileError("E402", received=f"{plan.pretrained}, an encoder without a decoder",
                         expected="a language model", fix="name the language model's file")
