@@ -21,6 +21,7 @@ from ulmfit_easy.data.splits import FileSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_table
 from ulmfit_easy.decoding import guess_encoding, read_text
 from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.fastai.loggers import CSVLogger
 from ulmfit_easy.files import (
     atomic_folder,
     atomic_path,
@@ -32,7 +33,6 @@ from ulmfit_easy.files import (
     write_bytes,
     write_json,
 )
-from ulmfit_easy.learner.callbacks.loggers import CSVLogger
 from ulmfit_easy.text.corpus import Corpus
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.vectors import read_vectors

@@ -14,32 +14,37 @@ from ulmfit_easy.apps.export import inference_module
 from ulmfit_easy.apps.interpret import ClassificationInterpretation, Interpretation
 from ulmfit_easy.bundle.artefact import load_bundle, save_bundle
 from ulmfit_easy.data.balance import class_weights
-from ulmfit_easy.data.block import DataBlock, TextBlock
 from ulmfit_easy.data.category_map import CategoryMap
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.datasets import URLs, read_vader_reviews, untar_data
 from ulmfit_easy.data.doctor import doctor
-from ulmfit_easy.data.getters import AttrGetter, ColReader, ItemGetter, RegexLabeller
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.sources import get_files, get_text_files, parent_label, read_table
 from ulmfit_easy.data.splits import *
 from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock, RegressionBlock
-from ulmfit_easy.data.tokenized import parallel_tokenize, tokenize_df, tokenize_texts
-from ulmfit_easy.data.tokenized_files import tokenize_csv, tokenize_files, tokenize_folder
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
+from ulmfit_easy.fastai.block import DataBlock, TextBlock
+from ulmfit_easy.fastai.bleu import CorpusBLEUMetric
+from ulmfit_easy.fastai.callbacks import *
+from ulmfit_easy.fastai.getters import AttrGetter, ColReader, ItemGetter, RegexLabeller
 from ulmfit_easy.fastai.hooks import Hook, Hooks, has_params, hook_output, hook_outputs, total_params
+from ulmfit_easy.fastai.loggers import CSVLogger, MLflowCallback, TensorBoardCallback, WandbCallback
+from ulmfit_easy.fastai.lookahead import Lookahead, ranger
+from ulmfit_easy.fastai.metrics import *
 from ulmfit_easy.fastai.names import Module, rnn_cbs
-from ulmfit_easy.learner.anneal import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds
-from ulmfit_easy.learner.averaging import NTASGD
+from ulmfit_easy.fastai.optim_wrapper import OptimWrapper
+from ulmfit_easy.fastai.optimizers import Lamb, Larc, QHAdam, RAdam, RMSProp
+from ulmfit_easy.fastai.tokenized import parallel_tokenize, tokenize_df, tokenize_texts
+from ulmfit_easy.fastai.tokenized_files import tokenize_csv, tokenize_files, tokenize_folder
+from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
-from ulmfit_easy.learner.callbacks.loggers import CSVLogger, MLflowCallback, TensorBoardCallback, WandbCallback
 from ulmfit_easy.learner.callbacks.preds import *
-from ulmfit_easy.learner.callbacks.progress import ProgressCallback, ShowGraphCallback
+from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import RateRecorder, Recorder
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, ModelResetter, RateBySeqLen, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.callbacks.tracking import *
@@ -48,15 +53,16 @@ from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, gradual_
 from ulmfit_easy.learner.events import *
 from ulmfit_easy.learner.inference import Prediction
 from ulmfit_easy.learner.learner import Learner, trainable_params
-from ulmfit_easy.learner.lookahead import Lookahead, ranger
 from ulmfit_easy.learner.losses import *
 from ulmfit_easy.learner.lr_find import SuggestionMethod, minimum, slide, steep, valley
-from ulmfit_easy.learner.metrics import *
-from ulmfit_easy.learner.optim import Adam, Optimizer, SGD, discriminative
-from ulmfit_easy.learner.optim_wrapper import OptimWrapper
-from ulmfit_easy.learner.optimizers import Lamb, Larc, QHAdam, RAdam, RMSProp
+from ulmfit_easy.learner.metrics.common import *
+from ulmfit_easy.learner.metrics.metric import *
+from ulmfit_easy.learner.metrics.sklearn_metric import *
+from ulmfit_easy.learner.optim.anneal import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds
+from ulmfit_easy.learner.optim.anneal import combined_cos, slanted_triangular
+from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, SGD, discriminative
+from ulmfit_easy.learner.optim.schedule import ParamScheduler
 from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
-from ulmfit_easy.learner.schedule import ParamScheduler, combined_cos, slanted_triangular
 from ulmfit_easy.learner.score import TextScore
 from ulmfit_easy.learner.seeds import no_random, set_seed
 from ulmfit_easy.learner.text import *

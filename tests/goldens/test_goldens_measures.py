@@ -7,7 +7,8 @@ import torch
 from golden_reading import assert_close, golden
 from torch import nn
 
-from ulmfit_easy.learner import losses, metrics
+import ulmfit_easy.all as metrics
+from ulmfit_easy.learner import losses
 
 
 def name_of(case):

@@ -11,7 +11,7 @@ from torch import nn
 
 
 def test_cosine_schedules_are_fastais():
-    from ulmfit_easy.learner.schedule import combined_cos
+    from ulmfit_easy.learner.optim.schedule import combined_cos
 
     positions = golden("schedules")["positions"]
     for case in golden("schedules")["combined_cos"]:
@@ -20,7 +20,7 @@ def test_cosine_schedules_are_fastais():
 
 
 def test_slanted_triangles_follow_the_plain_reference():
-    from ulmfit_easy.learner.schedule import slanted_triangular
+    from ulmfit_easy.learner.optim.schedule import slanted_triangular
 
     for case in golden("schedules")["slanted"]:
         values = [slanted_triangular(t, case["T"], case["lr_max"]) for t in range(case["T"])]
@@ -29,7 +29,7 @@ def test_slanted_triangles_follow_the_plain_reference():
 
 
 def test_slices_spread_over_groups_as_in_fastai():
-    from ulmfit_easy.learner.optim import expand_lr
+    from ulmfit_easy.learner.optim.optimizer import expand_lr
 
     for case in golden("slices")["cases"]:
         assert_close(expand_lr(unnamed(case["value"]), case["n_groups"]), case["lrs"], 1e-9)
@@ -79,7 +79,7 @@ def test_real_runs_set_fastais_rates_and_momenta(run, tmp_path):
 
 
 def test_adam_moves_parameters_as_fastai():
-    from ulmfit_easy.learner.optim import Adam
+    from ulmfit_easy.learner.optim.optimizer import Adam
 
     case = golden("adam")
     assert Adam([[nn.Parameter(torch.zeros(1))]], 0.1).hypers[0] == case["hypers"]

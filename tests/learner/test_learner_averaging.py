@@ -8,12 +8,12 @@ import torch
 from checkpoint_toys import fresh, outcome
 from learner_toys import At, raises, regression, same, state
 
-from ulmfit_easy.learner.averaging import NTASGD
+from ulmfit_easy.fastai.lookahead import Lookahead
+from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback, SaveModelCallback
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.learner.lookahead import Lookahead
-from ulmfit_easy.learner.optim import SGD
+from ulmfit_easy.learner.optim.optimizer import SGD
 
 
 class Losses(Callback):

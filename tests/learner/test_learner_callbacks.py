@@ -12,22 +12,18 @@ import torch
 from learner_toys import At, classifier, lm, regression, same, state, three_classes
 from torch import nn
 
+import ulmfit_easy.all as m
 from ulmfit_easy.bundle import artefact
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner import metrics as m
+from ulmfit_easy.fastai.callbacks import ShortEpochCallback
+from ulmfit_easy.fastai.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
-from ulmfit_easy.learner.callbacks.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.progress import format_value
 from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback, SaveModelCallback, TrackerCallback
-from ulmfit_easy.learner.callbacks.training import (
-    GradientAccumulation,
-    GradientClip,
-    MixedPrecision,
-    ShortEpochCallback,
-)
+from ulmfit_easy.learner.callbacks.training import GradientAccumulation, GradientClip, MixedPrecision
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat
-from ulmfit_easy.learner.optim import SGD
-from ulmfit_easy.learner.schedule import ParamScheduler
+from ulmfit_easy.learner.optim.optimizer import SGD
+from ulmfit_easy.learner.optim.schedule import ParamScheduler
 from ulmfit_easy.learner.text import load_learner
 
 

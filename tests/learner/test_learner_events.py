@@ -12,7 +12,7 @@ import torch
 from learner_toys import At, Log, classifier, lm, raises, regression, same, state, three_classes
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.callbacks.loggers import CSVLogger
+from ulmfit_easy.fastai.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.events import (
@@ -26,7 +26,8 @@ from ulmfit_easy.learner.events import (
     CancelValidException,
 )
 from ulmfit_easy.learner.learner import Learner
-from ulmfit_easy.learner.metrics import F1Score, accuracy
+from ulmfit_easy.learner.metrics.common import accuracy
+from ulmfit_easy.learner.metrics.sklearn_metric import F1Score
 
 BATCH = "before_batch after_pred after_loss before_backward after_backward before_step after_step after_batch " \
         "cleanup_batch"
@@ -218,7 +219,7 @@ def test_show_training_loop_names_who_acts_when(capsys):
 
 def test_a_question_asked_by_a_callback_does_not_disturb_the_fit(tmp_path):
     def run(*cbs):
-        from ulmfit_easy.learner.callbacks.loggers import CSVLogger
+        from ulmfit_easy.fastai.loggers import CSVLogger
 
         learn = regression(path=tmp_path, cbs=[CSVLogger()])
         torch.manual_seed(3)

@@ -14,9 +14,11 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.fastai.metrics import RocAuc
 from ulmfit_easy.learner.contexts import replaced
 from ulmfit_easy.learner.inference import Prediction
-from ulmfit_easy.learner.metrics import F1Score, RocAuc, accuracy
+from ulmfit_easy.learner.metrics.common import accuracy
+from ulmfit_easy.learner.metrics.sklearn_metric import F1Score
 
 WORDS = "the film was good bad and very boring lovely".split()
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from learner_toys import At, classifier, lm, raises, regression, same, state, text_dls
 
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.fastai.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
-from ulmfit_easy.learner.callbacks.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback, SaveModelCallback
 from ulmfit_easy.learner.events import CancelBatchException
 from ulmfit_easy.learner.lr_find import SuggestionMethod, minimum, slide, steep, valley

@@ -10,10 +10,10 @@ from scipy import stats
 from sklearn import metrics as sk
 from torch import nn
 
+import ulmfit_easy.all as m
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner import metrics as m
 from ulmfit_easy.learner.losses import MSELossFlat
-from ulmfit_easy.learner.metric import as_metric
+from ulmfit_easy.learner.metrics.metric import as_metric
 
 GEN = torch.Generator().manual_seed(0)
 TWO, Y2 = torch.randn(60, 2, generator=GEN), torch.randint(2, (60,), generator=GEN)

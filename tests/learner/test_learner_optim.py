@@ -10,7 +10,7 @@ from learner_toys import TINY, classifier, lm, regression
 from torch import nn
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.optim import SGD, Adam, discriminative, expand_lr
+from ulmfit_easy.learner.optim.optimizer import SGD, Adam, discriminative, expand_lr
 
 RATES = st.floats(1e-6, 10)
 

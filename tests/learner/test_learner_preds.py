@@ -14,14 +14,12 @@ from learner_toys import At, classifier, lm, raises, regression, same, state, te
 
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.fastai.callbacks import ShortEpochCallback
 from ulmfit_easy.learner.callbacks.preds import (
-    CollectDataCallback,
-    FetchPredsCallback,
     GatherPredsCallback,
     MCDropoutCallback,
     Parts,
 )
-from ulmfit_easy.learner.callbacks.training import ShortEpochCallback
 from ulmfit_easy.learner.uncertainty import UncertainPrediction, predict_with_uncertainty
 from ulmfit_easy.models import softmax
 from ulmfit_easy.models.softmax import LMOutput
@@ -121,25 +119,6 @@ def test_gathered_predictions_stay_with_the_callback():
     preds, targets, losses = learn.get_preds(with_loss=True)
     assert torch.equal(gather.preds, preds) and torch.equal(gather.targets, targets)
     assert torch.equal(gather.losses, losses) and len(gather.inputs) == 48
-
-
-def test_fetched_predictions_are_those_after_each_epoch():
-    fetch, seen = FetchPredsCallback(with_decoded=True), []
-    learn = three_classes(cbs=fetch)
-    learn.fit(2, 0.1, cbs=At("after_epoch", lambda: seen.append(fetch.preds)))
-    now = learn.get_preds(with_decoded=True)
-    assert all(torch.equal(a, b) for a, b in zip(seen[1], now, strict=True))
-    assert not torch.equal(seen[0][0], seen[1][0])
-
-
-def test_collected_data_is_every_batch_of_the_fit():
-    collect = CollectDataCallback()
-    learn = three_classes(n=32, bs=16)
-    learn.fit(1, 0.1, cbs=collect)
-    assert len(collect.data) == 4 and learn.recorder.values[0][1] == pytest.approx(
-        np.mean([float(loss) for *_, loss in collect.data[2:]]))
-    (x,), (y,), pred, loss = collect.data[0]
-    assert x.shape == (16, 4) and y.shape == (16,) and pred.shape == (16, 3) and not loss.requires_grad
 
 
 # --- language models --------------------------------------------------------------------------------------------

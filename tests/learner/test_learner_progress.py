@@ -9,7 +9,7 @@ import pytest
 from learner_toys import regression
 
 from ulmfit_easy.bars import progress_bar
-from ulmfit_easy.data.tokenized import parallel_tokenize
+from ulmfit_easy.fastai.tokenized import parallel_tokenize
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer

@@ -6,11 +6,11 @@ import torch
 from checkpoint_toys import fresh, outcome
 from learner_toys import At, classifier, lm, raises, regression, three_classes
 
-from ulmfit_easy.learner import metrics as m
+import ulmfit_easy.all as m
+from ulmfit_easy.fastai.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
-from ulmfit_easy.learner.callbacks.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.recorder import RateRecorder, Recorder
-from ulmfit_easy.learner.metric import n_items
+from ulmfit_easy.learner.metrics.metric import n_items
 
 COLUMNS = {
     (False, True): ["train_loss", "valid_loss", "mse", "mae"],

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from learner_toys import At, lm, regression
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.anneal import (
+from ulmfit_easy.learner.optim.anneal import (
     SchedCos,
     SchedExp,
     SchedLin,
@@ -17,8 +17,8 @@ from ulmfit_easy.learner.anneal import (
     combined_cos,
     slanted_triangular,
 )
-from ulmfit_easy.learner.optim import discriminative, expand_lr
-from ulmfit_easy.learner.schedule import ParamScheduler
+from ulmfit_easy.learner.optim.optimizer import discriminative, expand_lr
+from ulmfit_easy.learner.optim.schedule import ParamScheduler
 
 
 def stlr(T, **kwargs):

@@ -27,7 +27,7 @@ from ulmfit_easy.bundle.artefact import load_bundle, load_weights, save_bundle, 
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.files import sha256_file
-from ulmfit_easy.learner.metrics import Perplexity, accuracy
+from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.pretrained import NO_WEIGHTS
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.models.softmax import SOFTMAX, lm_cross_entropy

@@ -8,7 +8,7 @@ from learner_toys import At, classifier, raises
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, gradual_unfreeze
-from ulmfit_easy.learner.optim import discriminative, expand_lr
+from ulmfit_easy.learner.optim.optimizer import discriminative, expand_lr
 
 
 def moved(before, after) -> list[bool]:

@@ -7,7 +7,7 @@ import pytest
 from recipes_tiny import TINY
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.optim import expand_lr
+from ulmfit_easy.learner.optim.optimizer import expand_lr
 from ulmfit_easy.models.awd_lstm import awd_lstm_clas_config, awd_lstm_lm_config
 from ulmfit_easy.recipes.phases import rates
 from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset

@@ -21,7 +21,7 @@ from ulmfit_easy.all import (
     no_random,
 )
 from ulmfit_easy.data.random_state import random_state
-from ulmfit_easy.learner.averaging import NTASGD
+from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.turns import FITS
 
 

@@ -26,10 +26,10 @@ from ulmfit_easy.all import (
 )
 from ulmfit_easy.apps import cli
 from ulmfit_easy.archives import extract_archive
-from ulmfit_easy.data.tokenized_files import tokenize_csv, tokenize_folder
 from ulmfit_easy.data.toy import toy_texts
 from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import UlmfitError
+from ulmfit_easy.fastai.tokenized_files import tokenize_csv, tokenize_folder
 from ulmfit_easy.files import atomic_folder, write_bytes
 from ulmfit_easy.recipes.general import pretrain_corpus
 from ulmfit_easy.text.store import TokenStore

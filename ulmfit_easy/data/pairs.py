@@ -1,8 +1,5 @@
 """Rows of a loader one by one, as the model would read them: for looking at data and for other people's loops."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -31,11 +28,3 @@ def of_tokens(target: Tensor, n: int, backwards: bool) -> Tensor:
     if target.ndim != 1 or target.is_floating_point():
         return target
     return target[:n].flip(0) if backwards else target[:n]
-
-
-class Datasets(NamedTuple):
-    """Training and validation texts, and the vocabulary of `dls.vocab`."""
-
-    train: TextDataset
-    valid: TextDataset
-    vocab: Sequence

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.data.getters import fields_in, values_of
-from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column
+from ulmfit_easy.data.sources import FileTexts, clean_texts, fields_in, find_column, values_of
 from ulmfit_easy.data.targets import TARGETS, NextToken, Target, read_labels
 from ulmfit_easy.errors import FileError, TextError, in_rows, some
 from ulmfit_easy.text.given import given_texts, is_row

@@ -1,7 +1,7 @@
 """Tables and folders of texts, read so that text stays text and nothing is lost without a word."""
 
 import os
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +203,17 @@ class FileTexts:
 
     def __iter__(self) -> Iterator[str]:
         return (read_text(file, self.encoding) for file in self.files)
+
+
+def values_of(getter: Callable | None, items: Sequence) -> list:
+    """Return what a getter gives for each item or row of a table. Without a getter, return the items."""
+    if isinstance(items, pd.DataFrame):
+        items = (row for _, row in items.iterrows())
+    return list(items) if getter is None else [getter(item) for item in items]
+
+
+def fields_in(values: list) -> list[list]:
+    """Return one list for each field of some texts: of strings one, of tuples as many as the first has."""
+    if values and isinstance(values[0], tuple):
+        return [list(field) for field in zip(*values, strict=True)]
+    return [values]

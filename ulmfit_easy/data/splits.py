@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from ulmfit_easy._fastcore import listify
-from ulmfit_easy.data.getters import values_of
 from ulmfit_easy.data.random_state import checked_seed
-from ulmfit_easy.data.sources import find_column
+from ulmfit_easy.data.sources import find_column, values_of
 from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import LabelError, TrainingError, in_rows, some
 from ulmfit_easy.user_code import warn_user

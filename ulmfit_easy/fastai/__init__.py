@@ -1,1 +1,1 @@
-"""What only a user of fastai looks for. Nothing in the library needs it."""
+"""A wing: what only a user of fastai looks for. Nothing else in the library imports it, but the notebook's door."""

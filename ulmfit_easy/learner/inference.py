@@ -18,7 +18,7 @@ from ulmfit_easy.learner.callbacks.preds import GatherPredsCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.contexts import asking
 from ulmfit_easy.learner.losses import activation_of, decodes_of
-from ulmfit_easy.learner.metric import as_metric
+from ulmfit_easy.learner.metrics.metric import as_metric
 from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.reprs import described
 from ulmfit_easy.user_code import warn_user

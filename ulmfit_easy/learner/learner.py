@@ -12,16 +12,17 @@ from ulmfit_easy.absent import TellsAbsent, gone
 from ulmfit_easy.cleanup import surely
 from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner import contexts, groups, inference, schedule, summary, weights
+from ulmfit_easy.learner import contexts, inference, summary, weights
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.callbacks.training import MixedPrecision, TrainEvalCallback
 from ulmfit_easy.learner.events import CANCEL, EVENTS, Callback
-from ulmfit_easy.learner.groups import trainable_params
 from ulmfit_easy.learner.lr_find import lr_find
 from ulmfit_easy.learner.made import made
-from ulmfit_easy.learner.metric import as_metric
-from ulmfit_easy.learner.optim import Adam, Rate
+from ulmfit_easy.learner.metrics.metric import as_metric
+from ulmfit_easy.learner.optim import groups, schedule
+from ulmfit_easy.learner.optim.groups import trainable_params
+from ulmfit_easy.learner.optim.optimizer import Adam, Rate
 from ulmfit_easy.learner.summary import one_line
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.turns import Turn

@@ -12,11 +12,11 @@ from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.anneal import SchedExp
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.contexts import trying
 from ulmfit_easy.learner.events import CancelFitException, CancelValidException
-from ulmfit_easy.learner.schedule import ParamScheduler
+from ulmfit_easy.learner.optim.anneal import SchedExp
+from ulmfit_easy.learner.optim.schedule import ParamScheduler
 from ulmfit_easy.user_code import warn_user
 
 

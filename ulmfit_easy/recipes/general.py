@@ -19,8 +19,8 @@ from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.callbacks.training import GradientClip
-from ulmfit_easy.learner.metrics import Perplexity, accuracy
-from ulmfit_easy.learner.optim import Adam
+from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
+from ulmfit_easy.learner.optim.optimizer import Adam
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text import language_model_learner

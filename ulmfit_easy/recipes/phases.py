@@ -3,7 +3,7 @@
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.training import GradientClip
-from ulmfit_easy.learner.optim import discriminative
+from ulmfit_easy.learner.optim.optimizer import discriminative
 from ulmfit_easy.recipes.presets import Phase
 
 

@@ -18,8 +18,8 @@ from ulmfit_easy.bundle.artefact import is_weights, weights_place
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.learner.metric import name_of
-from ulmfit_easy.learner.schedule import ParamScheduler
+from ulmfit_easy.learner.metrics.metric import name_of
+from ulmfit_easy.learner.optim.schedule import ParamScheduler
 from ulmfit_easy.learner.training_state import (
     check_training_state,
     load_training_state,

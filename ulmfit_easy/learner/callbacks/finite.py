@@ -10,7 +10,7 @@ from torch.nn.utils import get_total_norm
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.learner.metric import name_of
+from ulmfit_easy.learner.metrics.metric import name_of
 from ulmfit_easy.models.evaluated import evaluated
 
 WILD = 1e6  # times as large as before, or as 1: no step that teaches does that to a weight

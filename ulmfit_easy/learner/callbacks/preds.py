@@ -1,4 +1,4 @@
-"""Callbacks about predictions: gather those of a validation, fetch some after each epoch, predict with dropout."""
+"""Callbacks about predictions: gather those of a validation, predict with dropout."""
 
 import copy
 import os
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ulmfit_easy._fastcore import listify
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.files import atomic_path
 from ulmfit_easy.learner.events import Callback
@@ -17,7 +16,7 @@ from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.models.softmax import CHUNK_FLOATS, LMOutput
 from ulmfit_easy.places import file_place, hidden_folder
 
-__all__ = ["CollectDataCallback", "FetchPredsCallback", "GatherPredsCallback", "MCDropoutCallback"]
+__all__ = ["GatherPredsCallback", "MCDropoutCallback"]
 
 
 class Parts:
@@ -180,22 +179,6 @@ def row_losses(loss_func, pred, target) -> Tensor:
     return of_rows(pred, target).reshape(len(target), -1).mean(1)
 
 
-class FetchPredsCallback(Callback):
-    """Keeps, as `preds`, what `learn.get_preds` gives after each validation; the arguments are its own."""
-
-    remove_on_fetch, in_lr_find = True, False
-
-    def __init__(self, ds_idx: int = 1, dl=None, with_input: bool = False, with_decoded: bool = False, cbs=None,
-                 reorder: bool = True):
-        self.asked = {"ds_idx": ds_idx, "dl": dl, "with_input": with_input, "with_decoded": with_decoded,
-                      "cbs": listify(cbs), "reorder": reorder}
-        self.preds = None
-
-    def after_validate(self):
-        with self.learn.removed_cbs([cb for cb in self.learn.cbs if cb.remove_on_fetch]):
-            self.preds = self.learn.get_preds(**self.asked)
-
-
 class MCDropoutCallback(Callback):
     """Leaves every dropout on in validation, weights' and words' too; batch norm stays as in validation.
 
@@ -215,24 +198,3 @@ def set_dropout(model: nn.Module, on: bool):
     for module in model.modules():
         if "drop" in type(module).__name__.lower():
             module.training = on
-
-
-class CollectDataCallback(Callback):
-    """Collects `(xb, yb, pred, loss)` of each batch of a fit in `data`, on the CPU and without gradients.
-
-    The prediction of a language model is left out (None): it is no tensor.
-    """
-
-    in_lr_find = False
-
-    def before_fit(self):
-        self.data = []
-
-    def after_batch(self):
-        self.data.append(tuple(_plain(v) for v in (self.xb, self.yb, self.pred, self.loss)))
-
-
-def _plain(value):
-    if isinstance(value, tuple | list):
-        return tuple(_plain(v) for v in value)
-    return value.detach().cpu() if isinstance(value, Tensor) else None

@@ -92,29 +92,3 @@ class ProgressCallback(Callback):
         if self.bar is not None:
             self.bar.close()
             self.bar = None
-
-
-class ShowGraphCallback(Callback):
-    """Draws the losses of training and validation after each epoch; in a notebook into one plot that grows.
-
-    Attributes:
-        ax: the axes of the last plot.
-    """
-
-    order, in_lr_find = 65, False  # after the recorder
-
-    def before_fit(self):
-        self.ax, self.output = None, Live()
-
-    def after_epoch(self):
-        if self.ax is not None:
-            self.ax.clear()
-        self.ax = self.recorder.plot_loss(skip_start=0, ax=self.ax)
-        if in_notebook() and self.verbose:
-            self.output.show(self.ax.figure)
-
-    def after_fit(self):
-        if self.ax is not None and in_notebook():
-            import matplotlib.pyplot as plt
-
-            plt.close(self.ax.figure)  # else the notebook shows it once more

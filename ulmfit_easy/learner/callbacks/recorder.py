@@ -10,7 +10,7 @@ from ulmfit_easy import viz
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.checks import check_numbers
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.learner.metric import AvgLoss, AvgSmoothLoss, as_metric
+from ulmfit_easy.learner.metrics.metric import AvgLoss, AvgSmoothLoss, as_metric
 
 RECORDED = ("losses", "lrs", "iters", "values", "valid_values", "log")  # what a resumed fit goes on with
 

@@ -9,7 +9,7 @@ from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner import weights
 from ulmfit_easy.learner.events import Callback, CancelFitException
-from ulmfit_easy.learner.metric import name_of
+from ulmfit_easy.learner.metrics.metric import name_of
 from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import warn_user
 

@@ -3,17 +3,15 @@
 from dataclasses import replace
 
 import torch
-from torch import nn
 
 from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.events import Callback, CancelBatchException, CancelTrainException, CancelValidException
+from ulmfit_easy.learner.events import Callback, CancelBatchException
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.models.softmax import LMOutput
 from ulmfit_easy.user_code import warn_user
 
-__all__ = ["BnFreeze", "GradientAccumulation", "GradientClip", "MixedPrecision", "ShortEpochCallback", "SkipToEpoch",
-           "TrainEvalCallback"]
+__all__ = ["GradientAccumulation", "GradientClip", "MixedPrecision", "TrainEvalCallback"]
 
 
 class TrainEvalCallback(Callback):
@@ -96,52 +94,6 @@ class GradientAccumulation(Callback):
         if self.count < self.n_acc and self.iter < self.n_iter - 1:
             raise CancelBatchException  # keep the gradients, make no step
         self.count = 0
-
-
-class ShortEpochCallback(Callback):
-    """Ends training, and validation with `short_valid`, after the first `pct` of the batches, one at least.
-
-    A quick look at whether everything runs; the schedule goes on as if the epochs were whole.
-    """
-
-    order, in_lr_find = 900, False  # after all that counts or records the batch
-
-    def __init__(self, pct: float = 0.01, short_valid: bool = True):
-        check_numbers(0, 1, pct=pct)
-        self.pct, self.short_valid = pct, short_valid
-
-    def after_batch(self):
-        if (self.iter + 1) / self.n_iter < self.pct:
-            return
-        if self.training:
-            raise CancelTrainException
-        if self.short_valid:
-            raise CancelValidException
-
-
-class SkipToEpoch(Callback):
-    """Starts a fit at an epoch, counted from 0, where its schedule would be by then; as `fit(start_epoch=...)`."""
-
-    order, in_lr_find = 70, False  # before a checkpoint, which knows better
-
-    def __init__(self, epoch: int):
-        check_counts(0, epoch=epoch)
-        self.first = epoch
-
-    def before_fit(self):
-        self.learn.start_epoch = max(self.learn.start_epoch, self.first)
-
-
-class BnFreeze(Callback):
-    """Leaves the running statistics of frozen batch norms as they are: those whose weights do not train.
-
-    By default norms train in frozen layer groups too; build the learner with `train_bn=False` to freeze them.
-    """
-
-    def before_train(self):
-        for m in self.model.modules():
-            if isinstance(m, nn.modules.batchnorm._BatchNorm) and not (m.affine and m.weight.requires_grad):
-                m.eval()
 
 
 class MixedPrecision(Callback):

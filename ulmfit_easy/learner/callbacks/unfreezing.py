@@ -5,7 +5,7 @@ Source: Howard & Ruder 2018, section 3.3.
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.learner.optim import discriminative
+from ulmfit_easy.learner.optim.optimizer import discriminative
 
 SCHEDULES = {"stlr": "fit_stlr", "one_cycle": "fit_one_cycle", "flat": "fit"}
 

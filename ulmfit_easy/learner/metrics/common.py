@@ -1,22 +1,15 @@
-"""All metrics: those of classes and words are made here, the others come from the modules beside this one."""
+"""Metrics that a recipe, an app or the row of a task uses, or that most texts and numbers are judged by."""
 
 import math
-from collections.abc import Callable
-from functools import wraps
 
 import torch
 from torch import Tensor
 
-from ulmfit_easy.learner import metric, regression_metrics, sklearn_metrics
-from ulmfit_easy.learner.bleu import CorpusBLEUMetric
-from ulmfit_easy.learner.metric import *
-from ulmfit_easy.learner.metric import AvgLoss, flat_pair
-from ulmfit_easy.learner.regression_metrics import *
-from ulmfit_easy.learner.sklearn_metrics import *
+from ulmfit_easy.learner.metrics.metric import AccumMetric, AvgLoss, flat_pair
 from ulmfit_easy.models.softmax import IGNORE, LMOutput, token_stats
 
-__all__ = ["CorpusBLEUMetric", "Perplexity", "accuracy", "accuracy_multi", "error_rate", "optim_metric", "perplexity",
-           "top_k_accuracy", *metric.__all__, *regression_metrics.__all__, *sklearn_metrics.__all__]
+__all__ = ["Perplexity", "accuracy", "accuracy_multi", "error_rate", "mae", "mse", "perplexity", "rmse",
+           "top_k_accuracy"]
 
 
 class Perplexity(AvgLoss):
@@ -68,27 +61,22 @@ def accuracy_multi(pred: Tensor, target: Tensor, thresh: float = 0.5, sigmoid: b
     return ((pred > thresh) == target.bool()).float().mean().item()
 
 
-def optim_metric(f: Callable, argname: str, bounds: tuple[float, float], tol: float = 0.01, do_neg: bool = True,
-                 get_x: bool = False) -> Callable:
-    """Return the function `f(pred, target, argname=...)` with that argument chosen so that the result is best.
+def mse(pred: Tensor, target: Tensor) -> float:
+    """Mean squared error."""
+    pred, target = flat_pair(pred, target)
+    return (pred - target).pow(2).mean().item()
 
-    For an `AccumMetric`: the best threshold is one for all rows. The value is the best that was found, so it is higher
-    than what new data will give.
 
-    Args:
-        bounds, tol: the lowest and highest value of the argument that is looked at, and how exactly it is found.
-        do_neg: whether higher is better.
-        get_x: give (value, argument) instead of the value alone.
-    """
+def mae(pred: Tensor, target: Tensor) -> float:
+    """Mean absolute error."""
+    pred, target = flat_pair(pred, target)
+    return (pred - target).abs().mean().item()
 
-    @wraps(f)
-    def best(pred, target):
-        from scipy.optimize import minimize_scalar
 
-        sign = -1 if do_neg else 1
-        found = minimize_scalar(lambda x: sign * float(f(pred, target, **{argname: x})), bounds=bounds,
-                                method="bounded", options={"xatol": tol})
-        value = sign * found.fun
-        return (value, found.x) if get_x else value
+def _rmse(pred: Tensor, target: Tensor) -> float:
+    return mse(pred, target) ** 0.5
 
-    return best
+
+# Roots do not add up over batches: this keeps all predictions.
+rmse = AccumMetric(_rmse, name="rmse")  # root of the mean squared error
+rmse.shared = True

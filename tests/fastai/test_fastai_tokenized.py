@@ -5,8 +5,8 @@ from types import GeneratorType
 import pandas as pd
 import pytest
 
-from ulmfit_easy.data.tokenized import parallel_tokenize, tokenize_df, tokenize_texts
 from ulmfit_easy.errors import TextError
+from ulmfit_easy.fastai.tokenized import parallel_tokenize, tokenize_df, tokenize_texts
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 
 TEXTS = ["Good film", "", "a  b"]

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 
 from ulmfit_easy.data.checks import check_counts, check_numbers
-from ulmfit_easy.learner.optim import Adam, Optimizer, Rate
-from ulmfit_easy.learner.optimizers import RAdam
+from ulmfit_easy.fastai.optimizers import RAdam
+from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, Rate
 
 
 class Lookahead(Optimizer):

@@ -11,8 +11,8 @@ from pathlib import Path
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column, get_text_files
 from ulmfit_easy.data.tables import TableOnDisk
-from ulmfit_easy.data.tokenized import parallel_tokenize
 from ulmfit_easy.errors import FileError, TextError, TrainingError, some
+from ulmfit_easy.fastai.tokenized import parallel_tokenize
 from ulmfit_easy.files import atomic_folder, atomic_path, existing, read_json, sha256_bytes, write_json
 from ulmfit_easy.places import file_place, free_place, members
 from ulmfit_easy.text.tokenizers import Tokenizer

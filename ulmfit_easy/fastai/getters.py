@@ -103,17 +103,3 @@ class FromFlags:
             raise LabelError("E207", received=f"{len(flags)} zeros and ones", expected=f"{len(self.classes)}, one for "
                              "each class", fix="let get_y give as many as vocab= has names")
         return [name for name, flag in zip(self.classes, flags, strict=True) if int(flag)]
-
-
-def values_of(getter: Callable | None, items: Sequence) -> list:
-    """Return what a getter gives for each item or row of a table. Without a getter, return the items."""
-    if isinstance(items, pd.DataFrame):
-        items = (row for _, row in items.iterrows())
-    return list(items) if getter is None else [getter(item) for item in items]
-
-
-def fields_in(values: list) -> list[list]:
-    """Return one list for each field of some texts: of strings one, of tuples as many as the first has."""
-    if values and isinstance(values[0], tuple):
-        return [list(field) for field in zip(*values, strict=True)]
-    return [values]

@@ -14,8 +14,8 @@ from scipy import stats
 from sklearn import metrics as sk
 from torch import nn
 
+import ulmfit_easy.all as m
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner import metrics as m
 from ulmfit_easy.learner.callbacks.tracking import TrackerCallback
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, FocalLossFlat
 

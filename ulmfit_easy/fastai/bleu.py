@@ -5,7 +5,7 @@ from collections import Counter
 
 import torch
 
-from ulmfit_easy.learner.metric import Metric
+from ulmfit_easy.learner.metrics.metric import Metric
 from ulmfit_easy.models.softmax import LMOutput
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ulmfit_easy.data.getters import AttrGetter, ColReader, FromFlags, ItemGetter, RegexLabeller, fields_in, values_of
+from ulmfit_easy.data.sources import fields_in, values_of
 from ulmfit_easy.errors import LabelError, TextError
+from ulmfit_easy.fastai.getters import AttrGetter, ColReader, FromFlags, ItemGetter, RegexLabeller
 
 Row = namedtuple("Row", "name text label")
 ROW = {"name": "a", "text": "Some text", "label": "x;y"}

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ulmfit_easy._fastcore import delegates, listify
-from ulmfit_easy.data.getters import ColReader, FromFlags, fields_in, values_of
 from ulmfit_easy.data.loaders import Source, TextDataLoaders, assemble, classes_of, column_names
-from ulmfit_easy.data.pairs import Datasets
-from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column
+from ulmfit_easy.data.pairs import TextDataset
+from ulmfit_easy.data.sources import FileTexts, clean_texts, fields_in, find_column, values_of
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
-from ulmfit_easy.data.summary import show_rows, show_source
 from ulmfit_easy.data.targets import read_labels
 from ulmfit_easy.errors import LabelError, TextError, TrainingError, refuse_unknown
+from ulmfit_easy.fastai.getters import ColReader, FromFlags
+from ulmfit_easy.fastai.summary import show_rows, show_source
 from ulmfit_easy.reprs import described, slashed
 
 
@@ -71,6 +72,14 @@ class TextBlock:
     def is_read_by(self, getter) -> bool:
         """Return True if a getter stands for the columns of this block."""
         return bool(self.text_cols) and (getter is None or getattr(getter, "cols", None) == [self.tok_text_col])
+
+
+class Datasets(NamedTuple):
+    """Training and validation texts, and the vocabulary of `dls.vocab`."""
+
+    train: TextDataset
+    valid: TextDataset
+    vocab: Sequence
 
 
 class DataBlock:

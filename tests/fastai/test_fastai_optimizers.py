@@ -13,12 +13,12 @@ from learner_toys import At, lm, raises, regression, text_dls
 from torch import nn
 
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.fastai.lookahead import Lookahead, ranger
+from ulmfit_easy.fastai.optim_wrapper import OptimWrapper
+from ulmfit_easy.fastai.optimizers import Lamb, Larc, QHAdam, RAdam, RMSProp
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
-from ulmfit_easy.learner.lookahead import Lookahead, ranger
-from ulmfit_easy.learner.optim import SGD, Adam, norm_and_bias_params
-from ulmfit_easy.learner.optim_wrapper import OptimWrapper
-from ulmfit_easy.learner.optimizers import Lamb, Larc, QHAdam, RAdam, RMSProp
+from ulmfit_easy.learner.optim.optimizer import SGD, Adam, norm_and_bias_params
 
 OURS = {
     "SGD": SGD, "SGD with momentum": partial(SGD, mom=0.9), "RMSProp": RMSProp, "RAdam": partial(RAdam, wd=0.01),

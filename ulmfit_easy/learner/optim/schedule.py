@@ -7,9 +7,9 @@ import numpy as np
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.anneal import SchedCos, combine_scheds, combined_cos, slanted_triangular
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.learner.optim import Rate, expand_lr
+from ulmfit_easy.learner.optim.anneal import SchedCos, combine_scheds, combined_cos, slanted_triangular
+from ulmfit_easy.learner.optim.optimizer import Rate, expand_lr
 
 
 class ParamScheduler(Callback):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from ulmfit_easy.learner.optim import Optimizer, norm_and_bias_params, norm_params
+from ulmfit_easy.learner.optim.optimizer import Optimizer, norm_and_bias_params, norm_params
 
 
 def trainable_params(model: nn.Module) -> list:

@@ -8,8 +8,8 @@ import torch
 from learner_toys import At, classifier, raises
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.callbacks.loggers import MLflowCallback, TensorBoardCallback, WandbCallback
-from ulmfit_easy.learner.metrics import accuracy
+from ulmfit_easy.fastai.loggers import MLflowCallback, TensorBoardCallback, WandbCallback
+from ulmfit_easy.learner.metrics.common import accuracy
 
 
 class Writer:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit_easy.data import tokenized_files
 from ulmfit_easy.data.tables import read_table
-from ulmfit_easy.data.tokenized import parallel_tokenize, tokenize_texts
-from ulmfit_easy.data.tokenized_files import tokenize_csv, tokenize_files, tokenize_folder
 from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.fastai import tokenized_files
+from ulmfit_easy.fastai.tokenized import parallel_tokenize, tokenize_texts
+from ulmfit_easy.fastai.tokenized_files import tokenize_csv, tokenize_files, tokenize_folder
 from ulmfit_easy.text.rules import replace_maj
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 

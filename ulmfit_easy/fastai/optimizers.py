@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ulmfit_easy.learner.optim import Optimizer, Rate
+from ulmfit_easy.learner.optim.optimizer import Optimizer, Rate
 
 
 class Rule(torch.optim.Optimizer):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.optim import Optimizer, Rate, expand_lr
+from ulmfit_easy.learner.optim.optimizer import Optimizer, Rate, expand_lr
 
 # From torch's names to ours, as fastai has them; `betas__0` is the first of a tuple. Others keep their name.
 pytorch_hp_map = {"momentum": "mom", "weight_decay": "wd", "alpha": "sqr_mom", "betas__0": "mom", "betas__1": "sqr_mom"}

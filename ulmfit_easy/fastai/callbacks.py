@@ -1,0 +1,120 @@
+"""Callbacks of fastai that no recipe and no app uses: quick looks, epochs skipped, what a fit has seen."""
+
+from torch import Tensor, nn
+
+from ulmfit_easy._fastcore import listify
+from ulmfit_easy.data.checks import check_counts, check_numbers
+from ulmfit_easy.learner.events import Callback, CancelTrainException, CancelValidException
+from ulmfit_easy.viz import Live, in_notebook
+
+__all__ = ["BnFreeze", "CollectDataCallback", "FetchPredsCallback", "ShortEpochCallback", "ShowGraphCallback",
+           "SkipToEpoch"]
+
+
+class ShortEpochCallback(Callback):
+    """Ends training, and validation with `short_valid`, after the first `pct` of the batches, one at least.
+
+    A quick look at whether everything runs; the schedule goes on as if the epochs were whole.
+    """
+
+    order, in_lr_find = 900, False  # after all that counts or records the batch
+
+    def __init__(self, pct: float = 0.01, short_valid: bool = True):
+        check_numbers(0, 1, pct=pct)
+        self.pct, self.short_valid = pct, short_valid
+
+    def after_batch(self):
+        if (self.iter + 1) / self.n_iter < self.pct:
+            return
+        if self.training:
+            raise CancelTrainException
+        if self.short_valid:
+            raise CancelValidException
+
+
+class SkipToEpoch(Callback):
+    """Starts a fit at an epoch, counted from 0, where its schedule would be by then; as `fit(start_epoch=...)`."""
+
+    order, in_lr_find = 70, False  # before a checkpoint, which knows better
+
+    def __init__(self, epoch: int):
+        check_counts(0, epoch=epoch)
+        self.first = epoch
+
+    def before_fit(self):
+        self.learn.start_epoch = max(self.learn.start_epoch, self.first)
+
+
+class BnFreeze(Callback):
+    """Leaves the running statistics of frozen batch norms as they are: those whose weights do not train.
+
+    By default norms train in frozen layer groups too; build the learner with `train_bn=False` to freeze them.
+    """
+
+    def before_train(self):
+        for m in self.model.modules():
+            if isinstance(m, nn.modules.batchnorm._BatchNorm) and not (m.affine and m.weight.requires_grad):
+                m.eval()
+
+
+class FetchPredsCallback(Callback):
+    """Keeps, as `preds`, what `learn.get_preds` gives after each validation; the arguments are its own."""
+
+    remove_on_fetch, in_lr_find = True, False
+
+    def __init__(self, ds_idx: int = 1, dl=None, with_input: bool = False, with_decoded: bool = False, cbs=None,
+                 reorder: bool = True):
+        self.asked = {"ds_idx": ds_idx, "dl": dl, "with_input": with_input, "with_decoded": with_decoded,
+                      "cbs": listify(cbs), "reorder": reorder}
+        self.preds = None
+
+    def after_validate(self):
+        with self.learn.removed_cbs([cb for cb in self.learn.cbs if cb.remove_on_fetch]):
+            self.preds = self.learn.get_preds(**self.asked)
+
+
+class CollectDataCallback(Callback):
+    """Collects `(xb, yb, pred, loss)` of each batch of a fit in `data`, on the CPU and without gradients.
+
+    The prediction of a language model is left out (None): it is no tensor.
+    """
+
+    in_lr_find = False
+
+    def before_fit(self):
+        self.data = []
+
+    def after_batch(self):
+        self.data.append(tuple(_plain(v) for v in (self.xb, self.yb, self.pred, self.loss)))
+
+
+def _plain(value):
+    if isinstance(value, tuple | list):
+        return tuple(_plain(v) for v in value)
+    return value.detach().cpu() if isinstance(value, Tensor) else None
+
+
+class ShowGraphCallback(Callback):
+    """Draws the losses of training and validation after each epoch; in a notebook into one plot that grows.
+
+    Attributes:
+        ax: the axes of the last plot.
+    """
+
+    order, in_lr_find = 65, False  # after the recorder
+
+    def before_fit(self):
+        self.ax, self.output = None, Live()
+
+    def after_epoch(self):
+        if self.ax is not None:
+            self.ax.clear()
+        self.ax = self.recorder.plot_loss(skip_start=0, ax=self.ax)
+        if in_notebook() and self.verbose:
+            self.output.show(self.ax.figure)
+
+    def after_fit(self):
+        if self.ax is not None and in_notebook():
+            import matplotlib.pyplot as plt
+
+            plt.close(self.ax.figure)  # else the notebook shows it once more

@@ -1,0 +1,184 @@
+"""The long tail of metrics: what recipes and apps do not use and few texts need. The common ones are the learner's.
+
+They follow `learner.metrics.sklearn_metric`: metrics of decisions take those of the learner's loss, metrics of
+probabilities its probabilities and ignore `axis`.
+"""
+
+from collections.abc import Callable
+from functools import partial, wraps
+from inspect import Parameter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulmfit_easy._fastcore import delegates
+from ulmfit_easy.learner.metrics.common import mse
+from ulmfit_easy.learner.metrics.metric import AccumMetric
+from ulmfit_easy.learner.metrics.sklearn_metric import (
+    EACH,
+    MANY,
+    ONE,
+    by_name,
+    of_decisions,
+    of_labels,
+    sklearn_function,
+    sklearn_metric,
+)
+
+__all__ = ["APScoreBinary", "APScoreMulti", "BalancedAccuracy", "BrierScore", "BrierScoreMulti", "CohenKappa",
+           "ExplainedVariance", "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard", "JaccardMulti",
+           "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "PearsonCorrCoef", "R2Score", "RocAuc", "RocAucBinary",
+           "RocAucMulti", "SpearmanCorrCoef", "exp_rmspe", "msle", "optim_metric"]
+
+NEEDED = Parameter.empty
+
+
+def _flat_labels(function: str, **kwargs) -> AccumMetric:
+    return of_labels(function, flatten=True, **kwargs)
+
+
+def _hamming_labels(function: str, labels, **kwargs) -> AccumMetric:
+    """Count all labels, or those at the positions `labels`."""
+    score, labels = sklearn_function(function), slice(None) if labels is None else labels
+
+    def func(targs, preds, **kwargs):
+        return score(targs[:, labels], preds[:, labels], **kwargs)
+
+    metric = of_labels(function, **kwargs)
+    metric.func = func
+    return metric
+
+
+def _probs(function: str, axis: int = -1, sigmoid: bool | None = None, flatten: bool = False, **kwargs) -> AccumMetric:
+    """Return a metric of probabilities (N, C); for two classes, of those of the second one (N,)."""
+    score = sklearn_function(function)
+
+    def func(targs, probs, **kwargs):
+        two_classes = probs.ndim == 2 and probs.shape[1] == 2 and targs.ndim == 1
+        if function == "brier_score_loss" and probs.ndim == 2 and not two_classes:
+            kwargs["labels"] = np.arange(probs.shape[1])  # a class may have no row
+        return score(targs, probs[:, 1] if two_classes else probs, **kwargs)
+
+    activation = {None: "probs", True: "sigmoid", False: "no"}[sigmoid]
+    return sklearn_metric(func, is_class=False, activation=activation, flatten=flatten, name=function, **kwargs)
+
+
+def _flat_probs(function: str, **kwargs) -> AccumMetric:
+    return _probs(function, flatten=True, **kwargs)
+
+
+FBeta = by_name("FBeta", "scikit-learn's F-beta score: recall counts `beta` times as much as precision.",
+                of_decisions, "fbeta_score", beta=NEEDED, **ONE)
+Jaccard = by_name("Jaccard", "scikit-learn's Jaccard score: right ones among all that are predicted or should be.",
+                  of_decisions, "jaccard_score", **ONE)
+BalancedAccuracy = by_name("BalancedAccuracy", "scikit-learn's balanced accuracy: the mean recall of the classes.",
+                           of_decisions, "balanced_accuracy_score", axis=-1, sample_weight=None, adjusted=False)
+CohenKappa = by_name("CohenKappa", "scikit-learn's Cohen's kappa: agreement beyond chance.",
+                     of_decisions, "cohen_kappa_score", axis=-1, labels=None, weights=None, sample_weight=None)
+HammingLoss = by_name("HammingLoss", "scikit-learn's Hamming loss: the share of wrong decisions; lower is better.",
+                      of_decisions, "hamming_loss", axis=-1, sample_weight=None)
+
+FBetaMulti = by_name("FBetaMulti", EACH.format("F-beta score"), of_labels, "fbeta_score", beta=NEEDED, **MANY)
+JaccardMulti = by_name("JaccardMulti", EACH.format("Jaccard score"), of_labels, "jaccard_score", **MANY)
+HammingLossMulti = by_name("HammingLossMulti", "`HammingLoss` of all labels, or of those at the positions `labels`.",
+                           _hamming_labels, "hamming_loss", thresh=0.5, sigmoid=True, labels=None, sample_weight=None)
+MatthewsCorrCoefMulti = by_name("MatthewsCorrCoefMulti", "`MatthewsCorrCoef` of all decisions together.",
+                                _flat_labels, "matthews_corrcoef", thresh=0.5, sigmoid=True, sample_weight=None)
+
+RocAuc = by_name("RocAuc", "scikit-learn's area under the ROC curve: of the second class, or each class against the "
+                 "rest.", _probs, "roc_auc_score", axis=-1, average="macro", sample_weight=None, max_fpr=None,
+                 multi_class="ovr")
+RocAucBinary = by_name("RocAucBinary", "`RocAuc` of two classes.", _probs, "roc_auc_score", axis=-1, average="macro",
+                       sample_weight=None, max_fpr=None, multi_class="raise")
+RocAucMulti = by_name("RocAucMulti", EACH.format("area under the ROC curve"), _probs, "roc_auc_score", sigmoid=True,
+                      average="macro", sample_weight=None, max_fpr=None)
+APScoreBinary = by_name("APScoreBinary", "scikit-learn's average precision of the second of two classes.",
+                        _probs, "average_precision_score", axis=-1, average="macro", pos_label=1, sample_weight=None)
+APScoreMulti = by_name("APScoreMulti", EACH.format("average precision"), _probs, "average_precision_score",
+                       sigmoid=True, average="macro", pos_label=1, sample_weight=None)
+BrierScore = by_name("BrierScore", "scikit-learn's Brier score: the mean squared error of the probabilities, lower is "
+                     "better. (fastai's is that of the decisions, which is the error rate.)",
+                     _probs, "brier_score_loss", axis=-1, sample_weight=None, pos_label=None)
+BrierScoreMulti = by_name("BrierScoreMulti", "The Brier score of all yes-or-no probabilities together.",
+                          _flat_probs, "brier_score_loss", sigmoid=True, sample_weight=None, pos_label=None)
+
+
+def MatthewsCorrCoef(sample_weight=None, **kwargs) -> AccumMetric:
+    """scikit-learn's Matthews correlation coefficient; `kwargs` are those of `sklearn_metric`."""
+    return sklearn_metric(sklearn_function("matthews_corrcoef"), sample_weight=sample_weight, **kwargs)
+
+
+def msle(pred: Tensor, target: Tensor) -> float:
+    """Mean squared error of log(1 + x), for numbers above -1."""
+    return mse(torch.log1p(pred), torch.log1p(target))
+
+
+def _exp_rmspe(pred: Tensor, target: Tensor) -> float:
+    pred, target = pred.exp(), target.exp()
+    return (1 - pred / target).pow(2).mean().sqrt().item()
+
+
+exp_rmspe = AccumMetric(_exp_rmspe, name="exp_rmspe")  # root of the mean squared relative error, of logarithms
+exp_rmspe.shared = True
+
+
+def R2Score(sample_weight=None) -> AccumMetric:
+    """scikit-learn's R squared: the share of the variance that is predicted."""
+    return sklearn_metric(sklearn_function("r2_score"), is_class=False, sample_weight=sample_weight)
+
+
+def ExplainedVariance(sample_weight=None) -> AccumMetric:
+    """scikit-learn's explained variance: R squared for predictions freed of a constant error."""
+    return sklearn_metric(sklearn_function("explained_variance_score"), is_class=False, sample_weight=sample_weight)
+
+
+def _pearsonr(pred: Tensor, target: Tensor) -> float:
+    from scipy.stats import pearsonr
+
+    return pearsonr(pred.numpy(), target.numpy())[0]
+
+
+def _spearmanr(pred: Tensor, target: Tensor, axis, nan_policy) -> float:
+    from scipy.stats import spearmanr
+
+    return spearmanr(pred.numpy(), target.numpy(), axis=axis, nan_policy=nan_policy)[0]
+
+
+@delegates(AccumMetric)
+def PearsonCorrCoef(dim_argmax=None, **kwargs) -> AccumMetric:
+    """Pearson's correlation of predictions and targets; the arguments are those of `AccumMetric`."""
+    return AccumMetric(_pearsonr, dim_argmax, **{"name": "pearsonr", **kwargs})
+
+
+@delegates(AccumMetric)
+def SpearmanCorrCoef(dim_argmax=None, axis=0, nan_policy="propagate", **kwargs) -> AccumMetric:
+    """Spearman's correlation of ranks; `axis` and `nan_policy` are scipy's, the others those of `AccumMetric`."""
+    func = partial(_spearmanr, axis=axis, nan_policy=nan_policy)
+    return AccumMetric(func, dim_argmax, **{"name": "spearmanr", **kwargs})
+
+
+def optim_metric(f: Callable, argname: str, bounds: tuple[float, float], tol: float = 0.01, do_neg: bool = True,
+                 get_x: bool = False) -> Callable:
+    """Return the function `f(pred, target, argname=...)` with that argument chosen so that the result is best.
+
+    For an `AccumMetric`: the best threshold is one for all rows. The value is the best that was found, so it is higher
+    than what new data will give.
+
+    Args:
+        bounds, tol: the lowest and highest value of the argument that is looked at, and how exactly it is found.
+        do_neg: whether higher is better.
+        get_x: give (value, argument) instead of the value alone.
+    """
+
+    @wraps(f)
+    def best(pred, target):
+        from scipy.optimize import minimize_scalar
+
+        sign = -1 if do_neg else 1
+        found = minimize_scalar(lambda x: sign * float(f(pred, target, **{argname: x})), bounds=bounds,
+                                method="bounded", options={"xatol": tol})
+        value = sign * found.fun
+        return (value, found.x) if get_x else value
+
+    return best

@@ -1,0 +1,1 @@
+"""Optimizers over layer groups, and the curves that their rates follow."""
