@@ -66,6 +66,7 @@ from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
 from ulmfit_easy.learner.score import TextScore
 from ulmfit_easy.learner.seeds import no_random, set_seed
 from ulmfit_easy.learner.text import *
+from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.learner.uncertainty import predict_with_uncertainty
 from ulmfit_easy.models.awd_lstm import *
 from ulmfit_easy.models.awd_qrnn import AWD_QRNN, awd_qrnn_clas_config, awd_qrnn_lm_config

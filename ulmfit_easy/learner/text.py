@@ -1,4 +1,4 @@
-"""Learners for text: a language model, a classifier, and how one passes on to the other what it has learned."""
+"""Build a learner for text: a language model, a classifier, or what `export` wrote of one."""
 
 from collections.abc import Sequence
 from numbers import Real
@@ -6,191 +6,29 @@ from pathlib import Path
 
 import torch
 
-from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
-from ulmfit_easy.bundle.settings import check_kinds, check_settings
+from ulmfit_easy.bundle.artefact import load_bundle, load_state
 from ulmfit_easy.data.balance import loss_weights
-from ulmfit_easy.data.checks import shown_share, warn_of_far_targets
+from ulmfit_easy.data.checks import warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError, refuse_unknown
-from ulmfit_easy.learner import score, writing
-from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
+from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, refuse_unknown
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
-from ulmfit_easy.learner.memory import is_full, too_large
-from ulmfit_easy.learner.pretrained import (
-    PretrainedLM,
-    direction_error,
-    find_lm,
-    find_pair,
-    start_from,
-    take_over,
-    with_sizes,
-)
-from ulmfit_easy.learner.record import phase_of, record_of
+from ulmfit_easy.learner.pretrained import PretrainedLM, find_lm, find_pair, start_from, with_sizes
 from ulmfit_easy.learner.tasks import TASKS
-from ulmfit_easy.learner.weights import model_file
+from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models import classifier, language_model
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
-from ulmfit_easy.models.encoder import Encoder, needs_memory, text_split
+from ulmfit_easy.models.encoder import Encoder, text_split
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import chosen
-from ulmfit_easy.terminal import say
 from ulmfit_easy.text.tokenizers import Tokenizer
-from ulmfit_easy.text.vocab import Vocab
-from ulmfit_easy.user_code import warn_user
-from ulmfit_easy.values import checked, plain
+from ulmfit_easy.values import checked
 
-__all__ = ["LMLearner", "TextLearner", "language_model_learner", "load_learner", "text_classifier_learner"]
+__all__ = ["language_model_learner", "load_learner", "text_classifier_learner"]
 
 GIVEN = ("model", "settings")  # what the functions below give a learner themselves
-
-
-class TextLearner(Learner):
-    """A learner whose model is an encoder under a decoder or a head.
-
-    Args:
-        settings: what `export` needs to build the model again: kind, arch, and the arguments of its builder.
-        alpha, beta: weights of activation and temporal activation regularisation (Merity et al. 2017).
-        moms: of `fit_one_cycle`; .8, .7, .8 as in fastai, near the paper's beta1 of .7.
-        kwargs: passed on to `Learner`.
-    """
-
-    def __init__(self, dls, model, alpha=2.0, beta=1.0, moms=(0.8, 0.7, 0.8), *, settings: dict, **kwargs):
-        super().__init__(dls, model, moms=moms, **kwargs)
-        self.settings, self.warning = settings, None
-        self.phases, self.started_from, self.encoder_record = [], None, None  # for the card of a saved model
-        if dls.prepare is not None:
-            self._check_exportable()
-        self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta)])
-
-    def fit(self, *args, **kwargs):
-        """As `Learner.fit`; the first one warns if pretrained weights were asked for and none were loaded."""
-        if self.warning:
-            warn_user(self.warning)
-            self.warning = None
-        super().fit(*args, **kwargs)
-        self.phases = [*self.phases, phase_of(self)]
-
-    def _do_batch(self):
-        try:
-            return super()._do_batch()
-        except (RuntimeError, MemoryError) as e:
-            if not (self.training and is_full(e)):
-                raise
-            why = str(e).partition("\n")[0]
-        raise too_large(self, why)  # here, so that the error does not hold what the batch has computed
-
-    @property
-    def encoder(self):
-        """The encoder: what the language model and the classifier share."""
-        return self.model.encoder
-
-    @property
-    def head(self):
-        """The decoder of a language model, or the head of a classifier."""
-        return self.model.head
-
-    def save_encoder(self, file):
-        """Write the encoder's weights and its vocabulary's hash to `path/model_dir/file.safetensors`."""
-        save_weights(model_file(self, file), self.encoder.state_dict(), arch=self.settings["arch"],
-                     vocab_sha256=self.dls.text_vocab.sha256, backwards=self.dls.backwards)
-        return self
-
-    def load_encoder(self, file, device=None):
-        """Read an encoder from `save_encoder`, freeze all but the last layer group, return the learner.
-
-        Raises:
-            VocabError: E302 if it was trained with another vocabulary.
-            FileError: E402 if its sizes or direction differ.
-        """
-        path = model_file(self, file)
-        weights, metadata = load_weights(path, device or self.dls.device)
-        return self._set_encoder(weights, metadata.get("vocab_sha256"), metadata.get("backwards"), path)
-
-    def take_encoder(self, other: "TextLearner"):
-        """As `load_encoder`, straight from another learner in memory."""
-        weights = {k: v.clone() for k, v in other.encoder.state_dict().items()}
-        self._set_encoder(weights, other.dls.text_vocab.sha256, other.dls.backwards, "the encoder")
-        self.started_from, self.encoder_record = other.started_from, record_of(other)
-        return self
-
-    def _set_encoder(self, weights, vocab_sha256, backwards, source):
-        own = self.dls.text_vocab.sha256
-        if vocab_sha256 is None or any(name.startswith("model.") for name in weights):  # as `save` names them
-            raise VocabError("E302", received=f"{source}, which is no encoder with its vocabulary's hash",
-                             expected="what learn.save_encoder wrote",
-                             fix="write it with learn.save_encoder; learn.save is for learn.load")
-        if vocab_sha256 != own:
-            raise VocabError("E302", received=f"{source}, trained with the vocabulary {vocab_sha256}",
-                             expected=f"the vocabulary of this learner's data, {own}",
-                             fix="build the classifier's data with text_vocab=dls_lm.vocab")
-        if backwards != self.dls.backwards:
-            raise direction_error(source, backwards, self.dls.backwards)
-        load_state(self.encoder, weights, source)
-        self.warning = None
-        return self.freeze()
-
-    def load_pretrained(self, weights: dict, vocab: Vocab, source="pretrained weights"):
-        """Take over the weights of a language model with another vocabulary; returns the learner, frozen.
-
-        Words of both vocabularies keep their rows; new ones start from rows guessed from the word vectors that the
-        library has for their language, or from the mean row (and the mean bias). Names that this model lacks are left
-        out: a classifier takes the encoder only. See `learner.pretrained`. Both may also be names of files, as those of
-        `pretrained_fnames`.
-        """
-        if isinstance(weights, str | Path):
-            found = find_pair((weights, vocab), self.path / self.model_dir, get_arch(self.settings["arch"]), self.dls)
-            weights, vocab, source = found.weights, found.vocab, found.name
-        return take_over(self, weights, vocab, source)
-
-    def export(self, fname="export", *, half: bool = False) -> Path:
-        """Write a bundle folder, `path/fname`, from which `load_learner` builds this learner for inference.
-
-        Of the loss, only what its kind decides (probabilities or numbers) and its `thresh` are kept. `half` stores
-        weights in 16 bits: half the size, and probabilities that differ by about a thousandth of themselves.
-        An older bundle is replaced; E502 for a folder with anything else in it.
-        """
-        weights = self.model.state_dict()
-        return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half,
-                           record=record_of(self))
-
-    def _check_exportable(self, weights=None) -> dict:
-        """The settings of a bundle; E502 if they, or the `weights`, are none that `load_learner` would take."""
-        config = {**self.settings, "thresh": plain(getattr(self.loss_func, "thresh", None)),
-                  "takes_probabilities": isinstance(self.loss_func, BCELossFlat), "precision": self.precision,
-                  "data": self.dls.config()}
-        try:
-            if weights is None:
-                check_kinds(config, "this learner")
-            else:
-                check_settings(config, self.dls.text_vocab, weights, "this learner")
-        except FileError as e:
-            raise TrainingError("E502", received=e.received, expected="a learner that load_learner can build again",
-                                fix="make the learner from other values, or train the model by code of your own") from e
-        return config
-
-
-class LMLearner(TextLearner):
-    """A learner whose model guesses each next word."""
-
-    def __init__(self, dls, model, *args, **kwargs):
-        needs_memory(model.encoder, "a language model on streams of text")
-        super().__init__(dls, model, *args, **kwargs)
-        self.add_cbs(HiddenState())
-        self.told_unknown = False
-
-    def fit(self, *args, **kwargs):
-        """As `TextLearner.fit`; the first one tells how many tokens a perplexity counts as `xxunk`."""
-        valid = self.dls.valid
-        if self.verbose and not self.told_unknown and len(valid):
-            if share := shown_share(valid.ids.unk_rate(valid.rows)):
-                say(f"{share} of the validation tokens are out of vocabulary. Perplexity counts each as xxunk.")
-            self.told_unknown = True
-        super().fit(*args, **kwargs)
-
-    predict, logprob = writing.predict, score.logprob
 
 
 def _check_data(dls, backwards, is_lm):

@@ -5,7 +5,8 @@ from dataclasses import replace
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.learner.pretrained import with_sizes
 from ulmfit_easy.learner.tasks import TASKS
-from ulmfit_easy.learner.text import LMLearner, TextLearner, text_classifier_learner
+from ulmfit_easy.learner.text import text_classifier_learner
+from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import get_preset

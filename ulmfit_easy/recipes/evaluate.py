@@ -8,7 +8,7 @@ import numpy as np
 
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.learner.score import score_ids
-from ulmfit_easy.learner.text import LMLearner
+from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.text.given import given_texts
 
 WINDOW = 1 << 19  # tokens that are sorted by length and batched together

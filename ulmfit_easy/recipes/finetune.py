@@ -1,6 +1,6 @@
 """Stage 2: learn how the target texts are written."""
 
-from ulmfit_easy.learner.text import LMLearner
+from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import get_preset
 

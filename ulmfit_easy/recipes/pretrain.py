@@ -6,7 +6,8 @@ from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.prepare import given_tokenizer
 from ulmfit_easy.learner.pretrained import read_lm
 from ulmfit_easy.learner.tasks import TASKS
-from ulmfit_easy.learner.text import LMLearner, language_model_learner
+from ulmfit_easy.learner.text import language_model_learner
+from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import get_preset
 from ulmfit_easy.text.given import several_texts
