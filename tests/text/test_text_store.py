@@ -18,6 +18,7 @@ import pytest
 from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.text import store as store_module
 from ulmfit_easy.text import workers
+from ulmfit_easy.text.look import EMPTY
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.store import MEMBERS, TokenStore
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
@@ -52,6 +53,15 @@ def test_the_store_gives_back_the_tokens_of_every_document(tmp_path):
     assert store.n_tokens == sum(map(len, expected)) and store.ids.dtype == np.uint32
     with pytest.raises(IndexError):
         store.tokens(5)
+
+
+@pytest.mark.parametrize("given", [list, iter], ids=["texts", "iterator"])
+def test_the_store_keeps_a_hash_of_each_text(tmp_path, given):
+    texts = ["a b", "", "a b", "ab", ("a", "b"), ("ab", ""), "a  b"]
+    hashes = TokenStore.build(given(texts), SPLIT, tmp_path).hashes.tolist()
+    assert hashes[0] == hashes[2] == -5998592601911901439  # in every process
+    assert hashes[1] == EMPTY
+    assert len(set(hashes)) == 6
 
 
 @pytest.mark.parametrize("block", [1, 2, 1 << 20])

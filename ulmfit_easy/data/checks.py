@@ -12,6 +12,7 @@ import numpy as np
 from ulmfit_easy.data.languages import NAMES, language_name, other_language
 from ulmfit_easy.data.targets import twins
 from ulmfit_easy.errors import TrainingError, counted, in_rows, some
+from ulmfit_easy.text.look import EMPTY
 from ulmfit_easy.user_code import warn_user
 
 TOLD = 0.9  # of these texts hold the name of their own label: from here on it looks like a leak
@@ -19,7 +20,6 @@ FAR = 10  # from 0: a mean that many steps of a usual rate do not reach
 UNEQUAL = 10  # times the texts of the smallest class
 UNEQUAL_ADVICE = ('Accuracy hides how the rare ones fare: look at macro-F1 too. With class_weight="balanced" they '
                   "count as much as the others")
-EMPTY = hash("")  # the key of an empty text, which is no duplicate
 UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on it hardly fits
 
 
@@ -41,15 +41,15 @@ def check_numbers(lowest: float, highest: float = math.inf, /, *, without: Seque
                                 f"{but}", fix=f"leave out {name}= for its default")
 
 
-def warn_of_duplicates(keys: np.ndarray, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,
+def warn_of_duplicates(hashes: np.ndarray, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,
                        labels: Sequence | None = None):
     """Warn of validation texts that are training texts too, and of equal texts with different labels; empty ones aside.
 
     Args:
-        keys: (N,), equal for equal texts.
+        hashes: (N,) int64, equal for equal texts.
         rows: (N,) row numbers that a warning shall name.
     """
-    both = valid[np.isin(keys[valid], keys[train]) & (keys[valid] != EMPTY)]
+    both = valid[np.isin(hashes[valid], hashes[train]) & (hashes[valid] != EMPTY)]
     if len(both):
         what = "is a training text" if len(both) == 1 else "are training texts"
         warn_user(f"{counted(len(both), 'validation text')} {what} too ({in_rows(sorted(rows[both]), 3)}): "
@@ -58,8 +58,8 @@ def warn_of_duplicates(keys: np.ndarray, train: np.ndarray, valid: np.ndarray, r
     if labels is None:
         return
     first, torn = {}, []
-    for row, key, label in zip(rows.tolist(), keys.tolist(), labels, strict=True):
-        if key != EMPTY and first.setdefault(key, label) != label:
+    for row, text, label in zip(rows.tolist(), hashes.tolist(), labels, strict=True):
+        if text != EMPTY and first.setdefault(text, label) != label:
             torn.append(row)
     if torn:
         have, them = ("has", "it") if len(torn) == 1 else ("have", "them")

@@ -24,7 +24,6 @@ from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.folders import PARTS, classes_of_files, folder_texts
 from ulmfit_easy.data.lm import LMDataLoader
-from ulmfit_easy.data.look import Look
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.sources import (
     FileTexts,
@@ -36,6 +35,7 @@ from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_table
 from ulmfit_easy.data.targets import CategoryTarget, NextToken, Target, read_labels
 from ulmfit_easy.errors import FileError, TextError, TrainingError, refuse_unknown, some
+from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.text.special import CLASSIC
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
@@ -84,20 +84,20 @@ def assemble(cls, source: Source, splitter: Callable, *, path, labels, text_voca
     tokenizer = tok_tfm
     if not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer(tok_tfm, rules, lang=lang, mark_fields=mark_fields)
-    look = getattr(source.texts, "look", None) or Look(source.texts)  # the first: its labels were read with it
+    look = getattr(source.texts, "look", None) or Look(source.texts, SAMPLE)  # the first: its labels were read with it
     if text_vocab is None:  # pieces learned here would not be those of a vocabulary from elsewhere
         is_train = np.isin(np.arange(len(source.texts)), train)
         tokenizer.setup(compress(source.texts if look.is_over else look, is_train))
         warn_of_language(look.finish().first, tokenizer)
     look.finish()
-    store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True, n_workers=n_workers, sha256=look.sha256)
+    store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True, n_workers=n_workers, look=look)
     if text_vocab is None:
         text_vocab = tokenizer.itos or _vocab_of(store.count(train), min_freq, max_vocab, more_words)
     vocab = text_vocab if isinstance(text_vocab, Vocab) else Vocab(text_vocab)
     ids = store.numericalize(vocab)
     if target.labelled:
         target.check_tokens(source.labels, ids.lengths, rows)
-    warn_of_duplicates(look.keys, train, valid, rows, source.labels)
+    warn_of_duplicates(store.hashes, train, valid, rows, source.labels)
     if source.target.one_class:
         warn_of_told_labels(look.first, source.labels)
     warn_of_unknown(ids, train)

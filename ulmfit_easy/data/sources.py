@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.data.look import Look
 from ulmfit_easy.data.tables import TableOnDisk, TextsOnDisk
 from ulmfit_easy.data.tables import read_table as read_table
 from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import FileError, TextError, TrainingError, counted, did_you_mean, in_rows, some
 from ulmfit_easy.files import existing
+from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.values import plain
 
@@ -110,7 +110,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
             n += len(piece)
             yield from texts
 
-    look = Look(walked()).finish()
+    look = Look(walked(), SAMPLE).finish()
     if not n:
         raise TextError("E104", received=f"{table.path} without rows", expected="one or more", fix="check the file")
     kept = np.concatenate(kept)

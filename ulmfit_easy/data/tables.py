@@ -15,10 +15,10 @@ import pandas as pd
 
 from ulmfit_easy.data.containers import opened
 from ulmfit_easy.data.csv_form import HEAD, csv_options, is_misquoted, warn_of_quotes
-from ulmfit_easy.data.look import Look
 from ulmfit_easy.decoding import decoded
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.extras import optional_package
+from ulmfit_easy.text.look import Look
 from ulmfit_easy.user_code import warn_user
 
 

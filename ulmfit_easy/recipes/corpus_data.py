@@ -11,13 +11,13 @@ import numpy as np
 from ulmfit_easy.data.checks import shown_share, warn_of_language
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
-from ulmfit_easy.data.look import Look
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.recipes.plan import Plan
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.corpus import Corpus, Rows, hold_out
+from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
@@ -42,7 +42,7 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     """
     texts = Corpus(plan.corpus, plan.headings)
     per_file = [array("q") for _ in texts.files]  # characters of each document
-    look = Look(_walked(texts, per_file)).finish()
+    look = Look(_walked(texts, per_file), SAMPLE).finish()
     n_chars = np.concatenate(per_file)  # (N,)
     rows = np.arange(len(n_chars))
     if plan.valid:
@@ -56,7 +56,7 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     started = time.perf_counter()
     tokenizer = _tokenizer(plan, start, texts if plan.valid else Rows(texts, train))
     warn_of_language(look.first, tokenizer)
-    store = TokenStore.build(texts, tokenizer, progress=True, sha256=look.sha256)
+    store = TokenStore.build(texts, tokenizer, progress=True, look=look)
     valid_store, valid = (TokenStore.build(held_out, tokenizer), None) if plan.valid else (store, valid)
     vocab = start.vocab if start else Vocab(
         tokenizer.itos or make_vocab(store.count(train), plan.min_freq, plan.max_vocab))

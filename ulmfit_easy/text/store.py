@@ -1,13 +1,12 @@
 """A tokenized corpus on disk: built in bounded memory, read through a memory map, found by its content."""
 
-import hashlib
 import json
 import re
 import tempfile
 import weakref
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
@@ -19,13 +18,14 @@ from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.places import clear_left, hidden_folder, members, writable
 from ulmfit_easy.text.fingerprint import Undescribed
-from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer, fields_of
+from ulmfit_easy.text.look import Look
+from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.workers import encode
 from ulmfit_easy.user_code import warn_user
 
 BLOCK = 1 << 20  # tokens that are handled at once
-MEMBERS = ("tokens.bin", "offsets.npy", "lexicon.json")
+MEMBERS = ("tokens.bin", "offsets.npy", "hashes.npy", "lexicon.json")
 
 
 class TokenStore:
@@ -33,13 +33,14 @@ class TokenStore:
 
     Tokens are kept as ids of a *lexicon* of all distinct tokens in first-seen order, so that the corpus
     does not depend on a vocabulary; it may exceed the memory. The folder holds `tokens.bin` (uint32,
-    little-endian, all documents end to end), `offsets.npy` (N + 1, int64), `lexicon.json`, and `meta.json`
-    with the SHA-256 of the others. A pickle holds the tokens and needs no folder.
+    little-endian, all documents end to end), `offsets.npy` (N + 1, int64), `hashes.npy` (N, int64), `lexicon.json`,
+    and `meta.json` with the SHA-256 of the others. A pickle holds the tokens and needs no folder.
 
     Attributes:
         path: the folder; None for a store out of a pickle.
         offsets: (N + 1,) int64, where each document begins in `tokens.bin`.
         lengths: (N,) int64, tokens per document.
+        hashes: (N,) int64, equal for equal texts.
         n_tokens: tokens in all.
         lexicon: list of distinct tokens.
         members: bytes and SHA-256 of each file, by its name.
@@ -53,6 +54,7 @@ class TokenStore:
         self.members = _members(self.path)
         self.offsets = np.load(self.path / "offsets.npy")  # (N + 1,)
         self.lengths = np.diff(self.offsets)  # (N,)
+        self.hashes = np.load(self.path / "hashes.npy")  # (N,)
         self.n_tokens = int(self.offsets[-1])
         self.lexicon = json.loads((self.path / "lexicon.json").read_text())
         mapped = np.memmap(self.path / "tokens.bin", "<u4", "r") if self.n_tokens else np.empty(0, "<u4")
@@ -60,7 +62,7 @@ class TokenStore:
 
     @classmethod
     def build(cls, texts: Iterable, tokenizer: Tokenizer, cache_dir: str | Path | bool | None = None,
-              progress: bool = False, n_workers: int | None = None, *, sha256: str | None = None) -> "TokenStore":
+              progress: bool = False, n_workers: int | None = None, *, look: Look | None = None) -> "TokenStore":
         """Return the store of some texts: opened if it was built before, else built in one pass.
 
         Args:
@@ -74,7 +76,7 @@ class TokenStore:
             progress: show a bar, in a terminal or a notebook but not in a log file.
             n_workers: processes that tokenize, 0 for this one alone; the store is the same, byte for byte. By default
                 this one for little text, one for each processor for much; see `workers.encode`.
-            sha256: the hash of the texts, if they were hashed before.
+            look: what was collected of the texts, if they were read before.
 
         Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none; FileError E406
             for texts that change while they are read, E411 for a `cache_dir` that cannot be written to; TrainingError
@@ -83,17 +85,17 @@ class TokenStore:
         if isinstance(texts, str):
             raise TextError("E101", received="one string", expected="texts", fix="pass a list: [text]")
         if cache_dir is False or iter(texts) is texts:
-            return cls._temporary("store", texts, tokenizer, progress, n_workers, sha256)
+            return cls._temporary("store", texts, tokenizer, progress, n_workers, look)
         try:
             described = tokenizer.describe()
         except Undescribed as e:
             warn_user(f"these tokens are not kept for the next run: {e}, which may change without a trace. Rules "
                       "that use only functions and plain values are kept; cache_dir=False ends this warning")
-            return cls._temporary("store", texts, tokenizer, progress, n_workers, sha256)
+            return cls._temporary("store", texts, tokenizer, progress, n_workers, look)
         from filelock import FileLock
 
-        digest = sha256 or _hash_of(texts)
-        name = files.sha256_bytes(json.dumps([SCHEMA, described, digest]).encode())
+        look = look or Look(texts).finish()
+        name = files.sha256_bytes(json.dumps([SCHEMA, described, look.sha256]).encode())
         folder = (files.cache_dir() / "tokens" if cache_dir is None else Path(cache_dir)) / name
         try:
             writable(folder)
@@ -102,19 +104,19 @@ class TokenStore:
                 raise
             warn_user(f"the cache {folder.parent} cannot be written to, so these tokens are kept in a temporary "
                       "folder: name another place for the cache in ULMFIT_EASY_CACHE")
-            return cls._temporary(name, texts, tokenizer, progress, n_workers, digest)
+            return cls._temporary(name, texts, tokenizer, progress, n_workers, look)
         with FileLock(folder.with_suffix(".lock")):  # two processes: one builds, the other waits and opens
             clear_left(folder.parent, re.escape(name))  # of a build that was killed
             if not (folder.exists() and _intact(folder)):
-                _write(folder, texts, tokenizer, progress, n_workers, digest)
+                _write(folder, texts, tokenizer, progress, n_workers, look)
             return cls(folder)
 
     @classmethod
-    def _temporary(cls, name, texts, tokenizer, progress, n_workers, expected=None):
+    def _temporary(cls, name, texts, tokenizer, progress, n_workers, look):
         """Return a store that is deleted with the object; one that a killed process left is deleted first."""
         with ExitStack() as stack:
             folder = stack.enter_context(hidden_folder(Path(tempfile.gettempdir()) / "ulmfit-tokens")) / name
-            _write(folder, texts, tokenizer, progress, n_workers, expected)
+            _write(folder, texts, tokenizer, progress, n_workers, look)
             store = cls(folder)
             weakref.finalize(store, stack.pop_all().close)
             return store
@@ -205,36 +207,17 @@ class IdStore:
         return float(counts[self.lut == self.vocab.unk_id].sum() / max(1, counts.sum()))
 
 
-def _hash_of(texts) -> str:
-    """Return the SHA-256 of all texts with their lengths."""
-    digest = hashlib.sha256()
-    for _ in hashed(texts, digest):
-        pass
-    return digest.hexdigest()
-
-
-def hashed(texts: Iterable, digest) -> Iterator:
-    """Yield the texts, each of them added to a hash before it is used."""
-    for i, row in enumerate(texts):
-        fields = [field.encode("utf-8", "surrogatepass") for field in fields_of(row, i)]
-        digest.update(repr([len(field) for field in fields]).encode())
-        digest.update(b"".join(fields))
-        yield row
-
-
-def _write(folder, texts, tokenizer, progress, n_workers, expected=None):
+def _write(folder, texts, tokenizer, progress, n_workers, look: Look | None):
     """Tokenize the texts into a new folder that is there whole or not at all.
 
     Args:
-        expected: the hash that the texts must have: files may change after they were hashed; E406 if they did.
+        look: what was collected of the texts before, if they were read. Files may have changed since: E406 if they did.
     """
-    if isinstance(texts, list | tuple):
-        expected = None  # they are in memory
+    again, in_memory = None, isinstance(texts, list | tuple)
     if progress:
         texts = progress_bar(texts, desc="tokenizing", unit=" texts")
-    digest = hashlib.sha256()
-    if expected is not None:
-        texts = hashed(texts, digest)
+    if not (look and in_memory):
+        again = texts = Look(texts)
     ids_of = defaultdict(count().__next__)  # a new token gets the next id
     lengths = array("q", [0])
     with files.atomic_folder(folder, _foreign) as tmp:
@@ -243,7 +226,7 @@ def _write(folder, texts, tokenizer, progress, n_workers, expected=None):
                 lut = np.fromiter(map(ids_of.__getitem__, lexicon), "<u4", len(lexicon))
                 out.write(lut[ids].tobytes())
                 lengths.extend(n_tokens)
-        if expected not in (None, digest.hexdigest()):
+        if again and look and again.finish().sha256 != look.sha256:
             raise FileError("E406", received="texts that have changed while they were read",
                             expected="the same texts from first to last",
                             fix="wait until nothing writes to their files, then call this again")
@@ -251,6 +234,7 @@ def _write(folder, texts, tokenizer, progress, n_workers, expected=None):
             raise TextError("E104", received="no texts at all", expected="at least one",
                             fix="check where they come from")
         np.save(tmp / "offsets.npy", np.cumsum(lengths, dtype=np.int64))
+        np.save(tmp / "hashes.npy", (look or again.finish()).hashes)
         (tmp / "lexicon.json").write_text(json.dumps(list(ids_of)))
         members = {name: {"bytes": (tmp / name).stat().st_size, "sha256": files.sha256_file(tmp / name)}
                    for name in MEMBERS}

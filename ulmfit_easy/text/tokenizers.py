@@ -21,7 +21,7 @@ from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.vocab import detokenize
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
 
-SCHEMA = 2  # raised when the same text, rules and tokenizer come to give other tokens or another file format
+SCHEMA = 3  # raised when the same text, rules and tokenizer come to give other tokens or another file format
 PARTS = ("tok", "rules", "post_rules", "mark_fields")  # of a tokenizer
 MAX_CHARS = 2_000_000  # of a text, where one must not keep the others waiting
 

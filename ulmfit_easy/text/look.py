@@ -1,0 +1,58 @@
+"""Collect in one pass over raw texts all that is needed of them. Tokenizing is the second pass, and the last."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from ulmfit_easy.text.tokenizers import fields_of
+
+SAMPLE, MOST = 1000, 10_000_000  # texts that loaders look at, and the most characters of them
+
+
+class Look:
+    """Read N texts for the first time. It is an iterator over them, for code that reads them anyway.
+
+    Args:
+        n_first: how many of the first texts to keep, 10 million characters at most.
+
+    Attributes:
+        first: these texts.
+        is_over: True once `finish` was called. Only then are there `hashes` and `sha256`.
+        hashes: (N,) int64, equal for equal texts.
+        sha256: the hash of all texts, as hex. `TokenStore.build` keeps their tokens under it.
+    """
+
+    def __init__(self, texts: Iterable, n_first: int = 0):
+        self.first, self.is_over = [], False
+        self._texts, self._n_first, self._room = enumerate(texts), n_first, MOST
+        self._all, self._hashes = hashlib.sha256(), bytearray()
+
+    def __iter__(self) -> Iterator:
+        return self
+
+    def __next__(self):
+        i, text = next(self._texts)
+        digest = _digest(fields_of(text, i))
+        self._all.update(digest)
+        self._hashes += digest[:8]
+        if len(self.first) < self._n_first and self._room > 0:
+            self.first.append(text)
+            self._room -= len(text) if isinstance(text, str) else sum(map(len, text))
+        return text
+
+    def finish(self) -> "Look":
+        """Read the rest of the texts, and return this object."""
+        for _ in self:
+            pass
+        self.is_over, self.sha256 = True, self._all.hexdigest()
+        self.hashes = np.frombuffer(bytes(self._hashes), dtype="<i8")
+        return self
+
+
+def _digest(fields) -> bytes:
+    data = [field.encode("utf-8", "surrogatepass") for field in fields]
+    return hashlib.sha256(repr([*map(len, data)]).encode() + b"".join(data)).digest()
+
+
+EMPTY = int.from_bytes(_digest([""])[:8], "little", signed=True)  # the hash of an empty text, which is no duplicate
