@@ -14,6 +14,7 @@ import ulmfit_easy
 from ulmfit_easy.errors import (
     CODES,
     ArgumentError,
+    ArgumentTypeError,
     FileError,
     LabelError,
     TextError,
@@ -26,7 +27,7 @@ from ulmfit_easy.errors import (
 
 PACKAGE, TESTS = Path(ulmfit_easy.__file__).parent, Path(__file__).parent
 DOCS = (PACKAGE.parent / "docs" / "ERRORS.md").read_text(encoding="utf-8")
-CLASSES = {"1": TextError, "2": LabelError, "3": VocabError, "4": FileError, "5": TrainingError}
+CLASSES = {"1": TextError, "2": LabelError, "3": VocabError, "4": FileError, "5": TrainingError, "6": ArgumentError}
 PARTS = {"received": "2 rows", "expected": "3", "fix": "add one"}
 
 
@@ -40,19 +41,19 @@ CLAIMS = read(*(p for p in TESTS.rglob("test_*.py") if p != Path(__file__)))
 
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_is_raised_tested_and_explained(code):
-    raised = rf'(?:{CLASSES[code[1]].__name__}|AbsentError)\(\s*"{code}"|\w*Error\(code|warn_user\(\s*f?"\[{code}\]'
-    assert re.search(raised, SOURCE), code
+    classes = f"{CLASSES[code[1]].__name__}|AbsentError|ArgumentTypeError"
+    assert re.search(rf'(?:{classes})\(\s*"{code}"|\w*Error\(code|warn_user\(\s*f?"\[{code}\]', SOURCE), code
     assert code in CLAIMS, f"no test names {code}"
     assert f"### {code}: {CODES[code]}\n" in DOCS
 
 
 def test_no_unknown_code_is_used_or_explained():
-    assert set(re.findall(r"\bE[1-5]\d\d\b", SOURCE + DOCS)) <= CODES.keys()
+    assert set(re.findall(r"\bE[1-6]\d\d\b", SOURCE + DOCS)) <= CODES.keys()
     assert re.findall(r"^### (E\d+)", DOCS, re.M) == list(CODES) == sorted(CODES)
 
 
 def test_codes_are_raised_by_the_class_of_their_area():
-    used = re.findall(r'\b(TextError|LabelError|VocabError|FileError|TrainingError)\(\s*"(E\d+)"', SOURCE)
+    used = re.findall(r'\b(TextError|LabelError|VocabError|FileError|TrainingError|ArgumentError)\(\s*"(E\d+)"', SOURCE)
     assert len(used) > 60
     assert [(name, code) for name, code in used if CLASSES[code[1]].__name__ != name] == []
 
@@ -68,7 +69,8 @@ def test_a_message_has_three_parts_and_survives_pickling(code):
 
 @pytest.mark.parametrize(("cls", "builtin"), [(TextError, ValueError), (LabelError, ValueError),
                                               (VocabError, ValueError), (FileError, OSError),
-                                              (TrainingError, RuntimeError)])
+                                              (TrainingError, RuntimeError), (ArgumentError, ValueError),
+                                              (ArgumentTypeError, TypeError)])
 def test_errors_are_pythons_too(cls, builtin):
     assert issubclass(cls, UlmfitError) and issubclass(cls, builtin)
 
@@ -85,10 +87,10 @@ def test_an_unknown_argument_is_refused_with_the_one_that_is_near_and_is_pythons
 
     refuse_unknown({"second": 1, "third": 2}, outer, inner)
     for name, fix in (("sceond", "did you mean 'second'?"), ("thrid", "did you mean 'third'?"), ("x", "leave it out")):
-        with pytest.raises(TypeError, match=f"E502.*{name}= for .*outer.*Fix: {re.escape(fix)}") as e:
+        with pytest.raises(TypeError, match=f"E604.*{name}= for .*outer.*Fix: {re.escape(fix)}") as e:
             refuse_unknown({"second": 1, name: 2}, outer, inner)
-        assert isinstance(e.value, TrainingError)
-        assert type(pickle.loads(pickle.dumps(e.value))) is ArgumentError
+        assert isinstance(e.value, ArgumentError)
+        assert type(pickle.loads(pickle.dumps(e.value))) is ArgumentTypeError
     for name in ("kwargs", "third"):  # no argument, and one that the function gives itself
         with pytest.raises(ArgumentError, match=f"Received {name}= .*leave it out; it has first, second"):
             refuse_unknown({name: 1}, outer, inner, but=["third"])
@@ -118,9 +120,9 @@ def test_a_notebook_shows_the_users_lines_and_the_message_without_frames_of_the_
     assert error._render_traceback_() == [
         "File /home/me/mine.py, line 4: mine()",
         "File /home/me/mine.py, line 2: refuse_unknown({'x': 1}, mine)",
-        f"ArgumentError: {error}", "", "To see every frame: import traceback; traceback.print_last()"]
+        f"ArgumentTypeError: {error}", "", "To see every frame: import traceback; traceback.print_last()"]
     inside = error_of(source, "/venv/lib/python3/site-packages/other/file.py")
-    assert inside._render_traceback_()[0] == f"ArgumentError: {inside}"
+    assert inside._render_traceback_()[0] == f"ArgumentTypeError: {inside}"
 
 
 @pytest.mark.slow
@@ -132,5 +134,5 @@ def test_ipython_shows_a_coded_error_in_short_and_keeps_every_frame(tmp_path):
     run = subprocess.run([sys.executable, "-m", "IPython", "--colors=nocolor", "--no-banner"], input=code, text=True,
                          capture_output=True, env={**os.environ, "IPYTHONDIR": str(tmp_path)}, timeout=100)
     short = run.stdout.split("To see every frame")[0]
-    assert "line 2: refuse_unknown({'x': 1}, print)\nArgumentError: [E502] Received x= for print" in short
-    assert "raise ArgumentError" not in short and "raise ArgumentError" in run.stdout + run.stderr
+    assert "line 2: refuse_unknown({'x': 1}, print)\nArgumentTypeError: [E604] Received x= for print" in short
+    assert "raise ArgumentTypeError" not in short and "raise ArgumentTypeError" in run.stdout + run.stderr

@@ -1,6 +1,6 @@
 """Coded errors in three parts: what was received, what was expected, how to fix it.
 
-Codes: E1xx text, E2xx labels, E3xx vocabulary, E4xx files, E5xx training. `docs/ERRORS.md` explains each.
+Codes: E1xx text, E2xx labels, E3xx vocabulary, E4xx files, E5xx training, E6xx arguments; see `docs/ERRORS.md`.
 A fix names an argument as `name=`, and has semicolons between alternatives: `door` leaves out those that need another
 function, and the command line (`apps/flags.py`) writes the rest as flags. No message below `apps` names a flag.
 """
@@ -55,6 +55,10 @@ CODES = {
     "E508": "a worker process has died",
     "E509": "a batch does not fit into memory",
     "E510": "a name of fastai is not here",
+    "E601": "an argument has the wrong type",
+    "E602": "an argument has a value that is not allowed",
+    "E603": "two arguments do not go together",
+    "E604": "there is no argument or choice of this name",
 }
 
 
@@ -106,8 +110,12 @@ class TrainingError(UlmfitError, RuntimeError):
     """E5xx: training or inference cannot go on as asked."""
 
 
-class ArgumentError(TrainingError, TypeError, ValueError):
-    """E502 for an argument that a function does not have: Python's `TypeError`, and scikit-learn's `ValueError`."""
+class ArgumentError(UlmfitError, ValueError):
+    """E6xx: an argument cannot be used as it was given."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """E601 and E604 for what Python has a `TypeError`: a value of another type, an argument that no function has."""
 
 
 @contextmanager
@@ -131,7 +139,7 @@ class AbsentError(TrainingError, AttributeError):
 
 
 def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Iterable[str] = ()):
-    """Raise an `ArgumentError` for the first keyword argument that neither `function` nor `others` have.
+    """Raise E604 for the first keyword argument that neither `function` nor `others` have.
 
     Args:
         but: names of theirs that the function gives them itself.
@@ -140,9 +148,9 @@ def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Ite
     known = dict.fromkeys(p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in but)
     for name in kwargs:
         if name not in known:
-            raise ArgumentError("E502", received=f"{name}= for {function.__qualname__}",
-                                expected="an argument that it has",
-                                fix=did_you_mean(name, known, f"leave it out; it has {', '.join(known)}", 0.6))
+            raise ArgumentTypeError("E604", received=f"{name}= for {function.__qualname__}",
+                                    expected="an argument that it has",
+                                    fix=did_you_mean(name, known, f"leave it out; it has {', '.join(known)}", 0.6))
 
 
 def did_you_mean(name, known: Iterable, otherwise: str, cutoff: float = 0.5) -> str:

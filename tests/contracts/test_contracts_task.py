@@ -29,7 +29,7 @@ from ulmfit_easy.all import (
     text_classifier_learner,
     top_k_accuracy,
 )
-from ulmfit_easy.errors import LabelError, TrainingError
+from ulmfit_easy.errors import ArgumentError, LabelError, TrainingError
 from ulmfit_easy.learner.tasks import TASKS, Task
 
 
@@ -154,7 +154,7 @@ def test_what_needs_one_answer_a_text_is_refused(trained, ask):
 
 
 def test_arguments_of_another_head_are_refused():
-    with pytest.raises(TrainingError, match="E502.*lin_ftrs"):
+    with pytest.raises(ArgumentError, match="E604.*lin_ftrs"):
         tagger(lin_ftrs=[4])
 
 

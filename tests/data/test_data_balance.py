@@ -16,7 +16,7 @@ from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.tables import TableOnDisk
 from ulmfit_easy.data.targets import TARGETS, CategoryBlock
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import LabelError, TrainingError
+from ulmfit_easy.errors import ArgumentError, LabelError, TrainingError
 from ulmfit_easy.fastai.block import DataBlock, TextBlock
 from ulmfit_easy.fastai.getters import ColReader
 
@@ -163,25 +163,25 @@ def test_weights_are_those_of_the_rows_of_the_table_also_where_some_are_dropped(
     for door, source in [(from_df, table), (from_df, in_pieces), (block.dataloaders, table)]:
         dls = door(source, bs=8, seed=0, min_freq=1, weights=only)
         assert (torch.cat([y for *_, y in dls.train]) == 0).all()
-        with pytest.raises(TrainingError, match=f"E502.*{len(df)} numbers"):
+        with pytest.raises(ArgumentError, match=f"E602.*{len(df)} numbers"):
             door(source, weights=only[:-1])
 
 
 @pytest.mark.parametrize("kwargs", [{"weights": [1, 2]}, {"weights": [-1.0] * 3}, {"weights": [0] * 3},
                                     {"weights": [1, np.nan, 1]}, {"weights": [1] * 3, "max_tokens": 9}])
-def test_weights_that_are_none_are_e502(kwargs):
-    with pytest.raises(TrainingError, match="E502"):
+def test_weights_that_are_none_are_refused(kwargs):
+    with pytest.raises(ArgumentError, match="E60[23]"):
         loader([1, 2, 3], **kwargs)
-    with pytest.raises(TrainingError, match="E502.*shuffle=False"):
+    with pytest.raises(ArgumentError, match="E603.*shuffle=False"):
         ClassifierDataLoader(Ids([1, 2]), range(2), weights=[1, 1])
 
 
 def test_what_a_loader_does_not_have_is_refused_at_the_door(df):
-    def fails(**kwargs):
-        with pytest.raises(TrainingError, match="E502"):
+    def fails(code="E603", **kwargs):
+        with pytest.raises(ArgumentError, match=code):
             TextDataLoaders.from_df(df, min_freq=1, **kwargs)
     fails(balanced=True, weights=[1] * len(df))
-    fails(weights=[1, 2])
+    fails("E602", weights=[1, 2])
     fails(is_lm=True, balanced=True)
     fails(is_lm=True, max_tokens=9)
     fails(bptt_jitter=5)

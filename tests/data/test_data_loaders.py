@@ -11,7 +11,7 @@ import torch
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
-from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, VocabError
+from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError, VocabError
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 from ulmfit_easy.text.vocab import Vocab
@@ -209,10 +209,10 @@ def test_text_trouble_is_found_before_training(df):
             loaders(no_table)
 
 
-@pytest.mark.parametrize("bs", [0, -3, 8.5, "8"])
+@pytest.mark.parametrize(("bs", "code"), [(0, "E602"), (-3, "E602"), (8.5, "E602"), ("8", "E601")])
 @pytest.mark.parametrize("is_lm", [True, False])
-def test_a_batch_of_no_whole_number_of_rows_is_e502_where_it_is_asked_for(df, is_lm, bs):
-    with fails(TrainingError, "E502", f"bs={bs!r}.*whole number, 1 or more"):
+def test_a_batch_of_no_whole_number_of_rows_is_refused_where_it_is_asked_for(df, is_lm, bs, code):
+    with fails(ArgumentError, code, f"bs={bs!r}.*whole number from 1 to 65,536"):
         loaders(df, bs=bs, is_lm=is_lm)
 
 
@@ -456,7 +456,7 @@ def test_the_doors_show_every_option_and_keep_the_order_of_fastai():
 
 
 def test_an_option_that_does_not_exist_is_refused(df):
-    with pytest.raises(TypeError, match="E502.*min_frequency= for TextDataLoaders.from_df.*did you mean 'min_freq'"):
+    with pytest.raises(TypeError, match="E604.*min_frequency= for TextDataLoaders.from_df.*did you mean 'min_freq'"):
         loaders(df, min_frequency=2)
     with pytest.raises(TypeError, match="delimeter= for TextDataLoaders.from_csv.*did you mean 'delimiter'"):
         TextDataLoaders.from_csv("no.csv", delimeter=";")

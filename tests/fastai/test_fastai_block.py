@@ -186,9 +186,9 @@ def test_a_summary_shows_how_far_it_came_before_an_error(df, capsys):
 
 def test_an_argument_that_loaders_do_not_have_is_named_with_the_one_that_was_meant(df):
     block = DataBlock((TextBlock.from_df("text"), CategoryBlock), get_y=ColReader("label"))
-    with pytest.raises(TypeError, match="E502.*balance= for DataBlock.dataloaders.*did you mean 'balanced'?"):
+    with pytest.raises(TypeError, match="E604.*balance= for DataBlock.dataloaders.*did you mean 'balanced'?"):
         block.dataloaders(df, balance=True)
-    with pytest.raises(TypeError, match="E502.*splitter= for DataBlock.dataloaders"):
+    with pytest.raises(TypeError, match="E604.*splitter= for DataBlock.dataloaders"):
         block.dataloaders(df, splitter=None)
 
 

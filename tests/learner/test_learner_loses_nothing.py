@@ -21,7 +21,7 @@ from ulmfit_easy.all import (
     text_classifier_learner,
     toy_reviews,
 )
-from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError
+from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError, UlmfitError
 
 DF = toy_reviews(24, seed=0)
 NUMBERS = [0, 1, 2, 20, -1, 0.5, 20.0, 2.5, float("nan"), float("inf"), True, None, "20", np.int64(20), np.float32(0.5),
@@ -110,11 +110,11 @@ def test_columns_of_two_levels_are_refused_before_anything_slow():
         data(two, text_col=[("r", "text")], label_col=[("r", "label")])
 
 
-@pytest.mark.parametrize("name, value, code", [("n_out", 5, "E502.*n_out=5.*2"), ("y_range", (5, 0), "E502.*lower one"),
-                                               ("max_len", 0.5, "E502.*max_len=0.5.*whole number"),
-                                               ("config", {"emb_sz": "8"}, "E502.*emb_sz='8'")])
+@pytest.mark.parametrize("name, value, code", [("n_out", 5, "E603.*n_out=5.*2"), ("y_range", (5, 0), "E602.*lower one"),
+                                               ("max_len", 0.5, "E602.*max_len=0.5.*whole number"),
+                                               ("config", {"emb_sz": "8"}, "E601.*emb_sz='8'")])
 def test_what_a_learner_refuses_is_named(dls, name, value, code):
-    with pytest.raises(TrainingError, match=code):
+    with pytest.raises(ArgumentError, match=code):
         classifier(dls, **{name: value})
 
 

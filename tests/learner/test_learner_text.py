@@ -25,7 +25,7 @@ from ulmfit_easy.all import (
 )
 from ulmfit_easy.bundle.artefact import load_bundle, load_weights, save_bundle, save_weights
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, VocabError
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.files import sha256_file
 from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.pretrained import NO_WEIGHTS
@@ -135,8 +135,8 @@ def test_an_argument_that_a_learner_does_not_have_is_named_with_the_one_that_was
                       ("aplha", "did you mean 'alpha'?"), ("zzz", "leave it out; it has dls, arch, ")]:
         with pytest.raises(TypeError) as e:
             build(dls, AWD_LSTM, config=TINY, **{name: 1})
-        assert isinstance(e.value, TrainingError)
-        assert str(e.value).startswith(f"[E502] Received {name}= for {build.__name__}. Expected an argument that")
+        assert isinstance(e.value, ArgumentError)
+        assert str(e.value).startswith(f"[E604] Received {name}= for {build.__name__}. Expected an argument that")
         assert f"Fix: {fix}" in str(e.value) and "?." not in str(e.value)
 
 
@@ -555,7 +555,7 @@ def test_a_model_with_a_softmax_that_is_gone_is_refused_by_its_name(lm_dls, tmp_
     config = {**bundle.config, "model": {**bundle.config["model"], "softmax": "adaptive"}}
     with pytest.raises(FileError, match="E401.*softmax='adaptive'"):
         load_learner(save_bundle(tmp_path / "old", bundle.weights, bundle.vocab, config))
-    with pytest.raises(TrainingError, match="E502.*softmax='adaptive'.*sampled"):
+    with pytest.raises(ArgumentError, match="E602.*softmax='adaptive'.*sampled"):
         lm(lm_dls, softmax="adaptive")
 
 
@@ -598,9 +598,9 @@ def test_class_weight_balanced_lets_rare_classes_count_alike():
     assert classifier(dls, class_weight={"pos": 3}).loss_func.weight.tolist() == [1, 3]
     assert classifier(dls).loss_func.weight is None
     for wrong in ("even", [1, 2, 3], {"positive": 2}):
-        with pytest.raises(TrainingError, match="E502.*class_weight"):
+        with pytest.raises(ArgumentError, match="E602.*class_weight"):
             classifier(dls, class_weight=wrong)
-    with pytest.raises(TrainingError, match="E502.*one of the two"):
+    with pytest.raises(ArgumentError, match="E603.*one of the two"):
         classifier(dls, class_weight="balanced", loss_func=CrossEntropyLossFlat())
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.awd_lstm import AWD_LSTM, awd_lstm_clas_config, awd_lstm_lm_config
 from ulmfit_easy.models.classifier import get_text_classifier
@@ -15,7 +15,7 @@ def test_an_architecture_is_found_by_class_and_by_name():
 
 @pytest.mark.parametrize("arch", ["os.system", dict])
 def test_an_unknown_architecture_is_refused_and_never_imported(arch):
-    with pytest.raises(TrainingError, match="E502.*AWD_LSTM"):
+    with pytest.raises(ArgumentError, match="E604.*AWD_LSTM"):
         get_arch(arch)
 
 
@@ -46,11 +46,11 @@ def test_drop_mult_scales_the_first_dropout_of_the_head_and_not_the_given_ones()
 
 
 @pytest.mark.parametrize("config, drop_mult, said", [
-    (dict(n_hidden=5), 1, "n_hidden"),
-    (dict(input_p=0.6), 2, "input_p"),
-    (dict(bidir=True), 1, "backwards=True")])
+    (dict(n_hidden=5), 1, "E604.*n_hidden"),
+    (dict(input_p=0.6), 2, "E602.*input_p"),
+    (dict(bidir=True), 1, "E602.*backwards=True")])
 def test_a_config_that_cannot_work_is_refused_by_name(config, drop_mult, said):
-    with pytest.raises(TrainingError, match=f"E502.*{said}"):
+    with pytest.raises(ArgumentError, match=said):
         get_text_classifier(AWD_LSTM, 11, 2, config=config, drop_mult=drop_mult)
 
 

@@ -83,7 +83,7 @@ def test_errors_are_scikit_learns_and_ours():
     with pytest.raises(NotFittedError, match="E506") as e:
         tiny().predict(["a"])
     assert isinstance(e.value, TrainingError) and str(pickle.loads(pickle.dumps(e.value))) == str(e.value)
-    with pytest.raises(ValueError, match="E502.*'epochs'"):
+    with pytest.raises(ValueError, match="E604.*'epochs'"):
         tiny().set_params(epochs=3)
     with pytest.raises(TextError, match="E104"):
         tiny(verbose=False).fit(TEXTS[:60], LABELS[:60]).score([], [])

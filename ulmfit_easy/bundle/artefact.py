@@ -25,8 +25,8 @@ from ulmfit_easy.files import atomic_folder, atomic_path, existing, json_of, rea
 from ulmfit_easy.models.archs import sizes_of
 from ulmfit_easy.places import file_place, members
 from ulmfit_easy.reprs import compact, described
+from ulmfit_easy.schema import plain
 from ulmfit_easy.text.vocab import Vocab
-from ulmfit_easy.values import plain
 
 FORMAT = 1
 FILES = ("model.safetensors", "vocab.json", "config.json")

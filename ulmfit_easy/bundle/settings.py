@@ -15,8 +15,8 @@ from ulmfit_easy.models.archs import get_arch, plain_config
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import PRECISIONS
+from ulmfit_easy.schema import MOST, any_of, flag, language, list_of, misfits, none, one_of, only, optional, share, text
 from ulmfit_easy.text.vocab import Vocab
-from ulmfit_easy.values import MOST, any_of, each, flag, language, misfits, one_of, only, or_none, share, text
 
 BUILDERS = {"language_model": get_language_model, "classifier": get_text_classifier}
 
@@ -24,29 +24,29 @@ MOST_LAYERS = 100  # of an encoder
 MOST_RULES, MOST_BUILT_IN = 100, 20  # each is a walk over the text; the built-in ones cost a file a word each
 
 _CUSTOM = only({"custom": text})  # a function that the user must pass in again
-_WORDS = {"lang": language, "special_toks": each(text, MOST)}
+_WORDS = {"lang": language, "special_toks": list_of(text, MOST)}
 _SPLITTERS = [
     ("SpacyTokenizer", _WORDS), ("SpacyTokenizer", _WORDS | {"chars": flag}),
-    ("BaseTokenizer", {"split_char": or_none(text)}),
-    ("SentencePieceTokenizer", {"lang": language, "base64": or_none(text)}),
+    ("BaseTokenizer", {"split_char": optional(text)}),
+    ("SentencePieceTokenizer", {"lang": language, "base64": optional(text)}),
 ]
 
 
 def _rules(value) -> list:
-    rules = each(any_of(text, _CUSTOM), MOST_RULES)(value)
+    rules = list_of(any_of(text, _CUSTOM), MOST_RULES)(value)
     if sum(isinstance(rule, str) for rule in rules) > MOST_BUILT_IN:
         raise ValueError(f"at most {MOST_BUILT_IN} rules of the library")
     return rules
 
 
 _TOKENIZER = only({
-    "tok": any_of(_CUSTOM, *(only({"name": one_of(splitter), "params": only(params)})
+    "tok": any_of(_CUSTOM, *(only({"name": one_of((splitter,)), "params": only(params)})
                              for splitter, params in _SPLITTERS)),
-    "rules": _rules, "post_rules": _rules, "mark_fields": or_none(flag)})
+    "rules": _rules, "post_rules": _rules, "mark_fields": optional(flag)})
 _MODEL = {**language_model.SETTINGS, **classifier.SETTINGS}
-_DATA = {**Preparation.SETTINGS, "backwards": or_none(flag), "tokenizer": or_none(_TOKENIZER)}
-_REST = {"thresh": any_of(or_none(share), each(share)), "takes_probabilities": flag,  # one for all classes, or for each
-         "precision": one_of(*PRECISIONS)}
+_DATA = {**Preparation.SETTINGS, "backwards": optional(flag), "tokenizer": optional(_TOKENIZER)}
+_REST = {"thresh": any_of(none, share, list_of(share)), "takes_probabilities": flag,  # one for all classes, or for each
+         "precision": one_of(PRECISIONS)}
 
 
 def check_kinds(config: dict, source):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit_easy.errors import LabelError, TrainingError, some
+from ulmfit_easy.errors import ArgumentError, LabelError, TrainingError, some
 
 SMALL = 1e-20
 JITTER = 0.2, 8  # of its length, and tokens more: how far a drawn row may stray, so that no row fills a batch
@@ -37,29 +37,29 @@ def class_weights(dls) -> Tensor:
 def loss_weights(dls, class_weight, loss_func) -> Tensor | None:
     """Return the weights of the classes, (C,), that a learner's `class_weight` asks for, None for none.
 
-    Raises: E502 beside a `loss_func`, for classes that there are not, and for what are no weights.
+    Raises: E603 beside a `loss_func`, E602 for unknown classes and invalid weights.
     """
     if class_weight is None:
         return None
     if loss_func is not None:
-        raise TrainingError("E502", received="class_weight= with loss_func=", expected="one of the two",
+        raise ArgumentError("E603", received="class_weight= with loss_func=", expected="one of the two",
                             fix="give the loss its weights: CrossEntropyLossFlat(weight=class_weights(dls))")
     given = given_weights(class_weight, dls.classes or [])
     return class_weights(dls) if given is None else given
 
 
 def given_weights(class_weight: str | dict | Sequence, known: Sequence) -> Tensor | None:
-    """Return the given weights of the classes `known`, (C,), None for "balanced"; E502 for invalid ones."""
+    """Return the given weights of the classes `known`, (C,), None for "balanced"; E602 for invalid ones."""
     if isinstance(class_weight, str) and class_weight == "balanced":
         return None
     if isinstance(class_weight, dict) and set(class_weight) <= set(known):
         class_weight = [class_weight.get(name, 1.0) for name in known]
     if isinstance(class_weight, str | dict) or len(class_weight) != len(known):
-        raise TrainingError("E502", received=f"class_weight={class_weight!r} for the classes {some(known)}",
+        raise ArgumentError("E602", received=f"class_weight={class_weight!r} for the classes {some(known)}",
                             expected='"balanced", or a number for each class', fix="name the classes as they are")
     weights = torch.as_tensor(class_weight, dtype=torch.float32)
     if not (weights >= 0).all() or not SMALL <= weights.max() <= 1 / SMALL:  # beyond it float32 has no mean of them
-        raise TrainingError("E502", received=f"class_weight={class_weight}",
+        raise ArgumentError("E602", received=f"class_weight={class_weight}",
                             expected=f"numbers of 0 or more, the largest from {SMALL} to {1 / SMALL:g}",
                             fix='"balanced" lets each class count alike')
     return weights
@@ -74,10 +74,10 @@ def balanced_rows(targets: np.ndarray) -> np.ndarray:
 
 
 def checked_weights(weights: Sequence, n: int) -> np.ndarray:
-    """Weights of n rows, (n,) float64; E502 unless they are finite, none below 0, and not all of them 0."""
+    """Weights of n rows, (n,) float64; E602 unless they are finite, none below 0, and not all of them 0."""
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise TrainingError("E502", received=f"weights of shape {weights.shape}", expected=f"{n:,} numbers from 0 on, "
+        raise ArgumentError("E602", received=f"weights of shape {weights.shape}", expected=f"{n:,} numbers from 0 on, "
                             "not all of them 0", fix="give one weight for each row of the table")
     return weights
 

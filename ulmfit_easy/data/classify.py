@@ -11,7 +11,7 @@ from ulmfit_easy.data.budget import buckets, cut_by_tokens
 from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.order import EpochOrder
 from ulmfit_easy.data.pairs import of_tokens
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.files import sha256_bytes
 
 POOL = 50  # batches whose rows are sorted together: alike in length, yet new company each epoch
@@ -50,7 +50,7 @@ class ClassifierDataLoader(EpochOrder):
         self.bs, self.backwards, self.max_tokens = bs, backwards, max_tokens
         self.weights = None if weights is None else checked_weights(weights, self.n_rows)
         if weights is not None and (max_tokens or not shuffle):
-            raise TrainingError("E502", received=f"weights with shuffle={shuffle}, max_tokens={max_tokens}",
+            raise ArgumentError("E603", received=f"weights with shuffle={shuffle}, max_tokens={max_tokens}",
                                 expected="weights for shuffled batches of bs rows",
                                 fix="leave max_tokens out, or use class_weights(dls) in the loss instead of weights")
         if max_tokens:

@@ -34,14 +34,14 @@ from ulmfit_easy.data.sources import (
 from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter, checked_split
 from ulmfit_easy.data.tables import TableOnDisk, read_table
 from ulmfit_easy.data.targets import CategoryTarget, NextToken, Target, read_labels
-from ulmfit_easy.errors import FileError, TextError, TrainingError, refuse_unknown, some
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, refuse_unknown, some
+from ulmfit_easy.schema import checked, list_of, name
 from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.text.special import CLASSIC
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab, add_words, make_vocab
 from ulmfit_easy.user_code import warn_user
-from ulmfit_easy.values import checked, each, name
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,12 @@ def _vocab_of(count: Counter, min_freq: int, max_vocab: int, more_words: Sequenc
 
 
 def _check_batching(is_lm, balanced, weights, max_tokens, bptt_jitter):
-    """E502 for what only classifiers have, or only language models, or for weights twice."""
+    """E603 for what only classifiers have, or only language models, or for weights twice."""
     for_clas = {"balanced": balanced, "weights": weights is not None, "max_tokens": max_tokens is not None}
     wrong = [name for name, given in for_clas.items() if given] if is_lm else ["bptt_jitter"] if bptt_jitter else []
     if wrong or (balanced and weights is not None):
         whose = "a language model" if is_lm else "a classifier"
-        raise TrainingError("E502", received=f"{' and '.join(wrong) or 'balanced and weights'} for {whose}",
+        raise ArgumentError("E603", received=f"{' and '.join(wrong) or 'balanced and weights'} for {whose}",
                             expected="bptt_jitter for a language model; balanced or weights, and max_tokens, for a "
                             "classifier", fix="leave it out")
 
@@ -291,7 +291,7 @@ def classes_of(y_block, columns: Sequence[pd.Series] | None, target: type[Target
 def column_names(columns: Sequence[pd.Series]) -> tuple:
     """Return the names of some columns as Python values; E102 for names that no file of a model can hold."""
     try:
-        return tuple(each(name)([column.name for column in columns]))
-    except ValueError as e:
+        return tuple(list_of(name)([column.name for column in columns]))
+    except (TypeError, ValueError) as e:
         raise TextError("E102", received=f"columns named {some(repr(column.name) for column in columns)}",
                         expected=f"as a name {e}", fix="rename them: df.columns = [str(name) for name in df]") from e

@@ -10,10 +10,10 @@ import pandas as pd
 from ulmfit_easy.data.sources import FileTexts, clean_texts, fields_in, find_column, values_of
 from ulmfit_easy.data.targets import TARGETS, NextToken, Target, read_labels
 from ulmfit_easy.errors import FileError, TextError, in_rows, some
+from ulmfit_easy.schema import MOST, MOST_ROWS, flag, list_of, name, names, one_of, optional, text, whole
 from ulmfit_easy.text.given import given_texts, is_row
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
-from ulmfit_easy.values import MOST, count, each, flag, name, names, one_of, or_none, rows, text
 from ulmfit_easy.viz import show_table
 
 
@@ -50,9 +50,9 @@ class Preparation:
     encoding: str = "utf-8"  # of text files
 
     SETTINGS = {  # of what `config()` gives, but for the tokenizer
-        "task": lambda task: one_of(*TARGETS)(task), "classes": or_none(names), "n_out": or_none(count),
-        "text_cols": each(name, MOST), "label_cols": each(name, MOST), "label_delim": or_none(text), "seq_len": count,
-        "backwards": flag, "bs": rows, "encoding": text}
+        "task": one_of(TARGETS), "classes": optional(names), "n_out": optional(whole()),
+        "text_cols": list_of(name, MOST), "label_cols": list_of(name, MOST), "label_delim": optional(text),
+        "seq_len": whole(), "backwards": flag, "bs": whole(1, MOST_ROWS), "encoding": text}
 
     @property
     def task(self) -> str:

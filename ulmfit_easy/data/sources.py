@@ -12,9 +12,9 @@ from ulmfit_easy.data.tables import read_table as read_table
 from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import FileError, TextError, TrainingError, counted, did_you_mean, in_rows, some
 from ulmfit_easy.files import existing
+from ulmfit_easy.schema import plain
 from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.user_code import warn_user
-from ulmfit_easy.values import plain
 
 
 def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:

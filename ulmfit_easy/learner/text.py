@@ -10,7 +10,7 @@ from ulmfit_easy.bundle.artefact import load_bundle, load_state
 from ulmfit_easy.data.balance import loss_weights
 from ulmfit_easy.data.checks import warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.errors import FileError, TrainingError, UlmfitError, refuse_unknown
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, UlmfitError, refuse_unknown
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.pretrained import PretrainedLM, find_lm, find_pair, start_from, with_sizes
@@ -23,8 +23,8 @@ from ulmfit_easy.models.encoder import Encoder, text_split
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import chosen
+from ulmfit_easy.schema import checked
 from ulmfit_easy.text.tokenizers import Tokenizer
-from ulmfit_easy.values import checked
 
 __all__ = ["language_model_learner", "load_learner", "text_classifier_learner"]
 
@@ -144,7 +144,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
 def _outputs(dls: DataLoaders, n_out) -> int:
     """The number of outputs that the labels need, which `n_out` may repeat."""
     if n_out is not None and not (isinstance(n_out, Real) and n_out == dls.c):
-        raise TrainingError("E502", received=f"n_out={n_out!r}", expected=f"{dls.c}, which the labels need",
+        raise ArgumentError("E603", received=f"n_out={n_out!r}", expected=f"{dls.c}, which the labels need",
                             fix="leave n_out out; classes that no row has go into the data")
     return dls.c
 

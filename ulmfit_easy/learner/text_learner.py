@@ -16,10 +16,10 @@ from ulmfit_easy.learner.record import phase_of, record_of
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.encoder import needs_memory
+from ulmfit_easy.schema import plain
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.user_code import warn_user
-from ulmfit_easy.values import plain
 
 
 class TextLearner(Learner):

@@ -12,9 +12,9 @@ from pkgutil import iter_modules
 from torch import Tensor
 
 from ulmfit_easy import models
-from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.models.encoder import Encoder
-from ulmfit_easy.values import checked, count, flag, number
+from ulmfit_easy.schema import checked, flag, number, whole
 
 
 def encoders() -> dict[str, type[Encoder]]:
@@ -25,12 +25,12 @@ def encoders() -> dict[str, type[Encoder]]:
 
 
 def get_arch(arch: type[Encoder] | str) -> type[Encoder]:
-    """Return an encoder's class, given itself or its name in any case. Raises E502 for anything else."""
+    """Return an encoder's class, given itself or its name in any case. Raises E604 for anything else."""
     if isinstance(arch, type) and issubclass(arch, Encoder):
         return arch
     known = encoders()
     if not isinstance(arch, str) or arch.lower() not in known:
-        raise TrainingError("E502", received=f"the architecture {arch!r}",
+        raise ArgumentError("E604", received=f"the architecture {arch!r}",
                             expected=f"a subclass of Encoder, or one of {some(e.__name__ for e in known.values())}",
                             fix="pass one of these; to load a model with an encoder of yours, first import the file "
                             "that defines it")
@@ -48,11 +48,14 @@ def sizes_of(weights: Mapping[str, Tensor]) -> dict:
 
 
 def plain_config(config: dict, defaults: dict) -> dict:
-    """Return `config` with plain values, each of the kind of its default; E502 for another kind or an unknown name."""
+    """Return `config` with plain values, each of the kind of its default.
+
+    Raises: E601 or E602 for another kind, E604 for an unknown name.
+    """
     if unknown := sorted(map(str, config.keys() - defaults.keys())):
-        raise TrainingError("E502", received=f"config with {some(unknown)}",
+        raise ArgumentError("E604", received=f"config with {some(unknown)}",
                             expected=f"only {some(sorted(defaults), 20)}", fix="remove or rename these keys")
-    checks = {name: flag if isinstance(value, bool) else count if isinstance(value, int) else number
+    checks = {name: flag if isinstance(value, bool) else whole() if isinstance(value, int) else number()
               for name, value in defaults.items()}
     return checked(checks, **config)
 
@@ -60,12 +63,12 @@ def plain_config(config: dict, defaults: dict) -> dict:
 def resolve_config(defaults: dict, config: dict | None, drop_mult: float, pad_idx: int = 1) -> dict:
     """Return `defaults` updated by `pad_idx` and `config`, with every dropout (`*_p`) multiplied by `drop_mult`.
 
-    Raises E502 on a name that is not in `defaults`, or a dropout outside 0-1.
+    Raises E604 for a name that is not in `defaults`, E602 for a dropout outside 0-1.
     """
     merged = {**defaults, "pad_token": pad_idx, **plain_config(config or {}, defaults)}
     merged = {k: v * drop_mult if k.endswith("_p") else v for k, v in merged.items()}
     if wrong := {k: v for k, v in merged.items() if k.endswith("_p") and not 0 <= v < 1}:
-        raise TrainingError("E502", received=f"dropouts {wrong} after drop_mult={drop_mult}",
+        raise ArgumentError("E602", received=f"dropouts {wrong} after drop_mult={drop_mult}",
                             expected="probabilities from 0 to below 1",
                             fix="lower drop_mult or the values in config")
     return merged

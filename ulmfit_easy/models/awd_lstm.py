@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 import torch
 from torch import Tensor, nn
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.dropout import EmbeddingDropout, RNNDropout, WeightDropout
 from ulmfit_easy.models.encoder import Encoded, Encoder, Groups, Memory, text_split
 
@@ -36,7 +36,7 @@ class AWDEncoder(Encoder):
         hidden_p, input_p, embed_p, weight_p: dropout probabilities 0-1 between layers, on the embedded
             input, on whole words, on weights. Defaults as in fastai; train with the configs of the architecture.
         bidir: Kept for fastai compatibility; only False works.
-    Raises: E502 for `bidir=True`.
+    Raises: E602 for `bidir=True`.
     """
 
     streams = True
@@ -46,7 +46,7 @@ class AWDEncoder(Encoder):
                  hidden_p: float = 0.2, input_p: float = 0.6, embed_p: float = 0.1, weight_p: float = 0.5,
                  bidir: bool = False):
         if bidir:
-            raise TrainingError("E502", received="bidir=True", expected="a model that reads in one direction",
+            raise ArgumentError("E602", received="bidir=True", expected="a model that reads in one direction",
                                 fix="train a second model with backwards=True and average the two")
         super().__init__()
         self.width = emb_sz

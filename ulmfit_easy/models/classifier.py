@@ -10,7 +10,7 @@ from ulmfit_easy.models.encoder import Encoder, Headed
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.readers import Whole, reader
-from ulmfit_easy.values import ascending, count, each, flag, number, one_of, or_none, share
+from ulmfit_easy.schema import ascending, flag, list_of, number, one_of, optional, share, whole
 
 
 class ClassifierOutput(NamedTuple):
@@ -23,9 +23,9 @@ class ClassifierOutput(NamedTuple):
 
 MOST_LAYERS = 100  # of a head
 SETTINGS = {  # of what `get_text_classifier` takes, beside `config`
-    "n_class": count, "seq_len": count, "drop_mult": number, "lin_ftrs": or_none(each(count, MOST_LAYERS)),
-    "ps": or_none(each(share, MOST_LAYERS)), "max_len": or_none(count), "y_range": or_none(ascending),
-    "pool_words": flag, "head": lambda name: one_of(*Head.known)(name)}
+    "n_class": whole(), "seq_len": whole(), "drop_mult": number(), "lin_ftrs": optional(list_of(whole(), MOST_LAYERS)),
+    "ps": optional(list_of(share, MOST_LAYERS)), "max_len": optional(whole()), "y_range": optional(ascending),
+    "pool_words": flag, "head": one_of(Head.known)}
 
 
 class TextClassifier(Headed):

@@ -5,9 +5,9 @@ from torch import Tensor
 from ulmfit_easy.models.archs import get_arch, resolve_config
 from ulmfit_easy.models.encoder import Encoder, Headed, Memory, needs_memory
 from ulmfit_easy.models.softmax import SOFTMAX, LMDecoder, LMOutput
-from ulmfit_easy.values import number, one_of
+from ulmfit_easy.schema import number, one_of
 
-SETTINGS = {"drop_mult": number, "softmax": one_of(*SOFTMAX)}  # of what `get_language_model` takes, beside `config`
+SETTINGS = {"drop_mult": number(), "softmax": one_of(SOFTMAX)}  # of what `get_language_model` takes, beside `config`
 
 
 class LanguageModel(Headed):

@@ -17,7 +17,7 @@ from ulmfit_easy.data.balance import given_weights
 from ulmfit_easy.data.sources import accepted, find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
-from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, door
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, did_you_mean, door
 from ulmfit_easy.files import atomic_folder, existing, write_json
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm, shipped_lm
 from ulmfit_easy.learner.record import record_of
@@ -302,8 +302,9 @@ class ULMFiT:
         """Change constructor arguments; returns the estimator."""
         for name, value in params.items():
             if name not in self.get_params():
-                raise ArgumentError("E502", received=f"the parameter {name!r}",
-                                    expected=f"one of {', '.join(self.get_params())}", fix="check the spelling")
+                raise ArgumentError("E604", received=f"the parameter {name!r}",
+                                    expected=f"one of {', '.join(self.get_params())}",
+                                    fix=did_you_mean(name, self.get_params(), "name one of these"))
             setattr(self, name, value)
         return self
 

@@ -9,8 +9,8 @@ from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels, unpacked
 from ulmfit_easy.data.targets.target import Target
 from ulmfit_easy.errors import LabelError, counted, in_rows, some
 from ulmfit_easy.reprs import with_settings
+from ulmfit_easy.schema import names
 from ulmfit_easy.user_code import warn_user
-from ulmfit_easy.values import names
 
 
 class CategoryBlock:
@@ -119,7 +119,7 @@ def all_classes(seen: dict, classes: Sequence | None, block) -> list:
     classes = plain_labels(classes)
     try:
         classes = na + [label for label in names(classes) if label not in na]
-    except ValueError as e:
+    except (TypeError, ValueError) as e:
         once = len(set(map(repr, classes))) == len(classes)
         raise LabelError("E207", received=f"the classes {some(f'{label!r:.40}' for label in classes)}",
                          expected=f"as a class {e}", fix="turn labels into names first, as astype(str) does" if once

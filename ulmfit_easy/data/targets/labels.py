@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ulmfit_easy.values import plain
+from ulmfit_easy.schema import plain
 
 SEVERAL = (list, tuple, set, frozenset)  # of labels, or of numbers, in one cell
 

@@ -1,0 +1,241 @@
+"""Declare what each argument may be, in one table, and check by it what Python gives and what a file says.
+
+A table has a check for each name. It stands beside the function or class that takes these arguments:
+
+    SETTINGS = {"bs": whole(1), "alpha": number(0, 1), "ps": optional(list_of(share))}
+
+    @takes(SETTINGS)                     # raises an ArgumentError that names the argument and what is allowed
+    def __init__(self, bs=64, ...): ...  # gets plain values: a number of numpy as int or float, a tuple as a list
+
+* `takes(table)` checks the arguments that a call gives, by position or by name. Defaults are not checked.
+* `checked(table, **given)` is the same as a function, for values that come in another way: a dict of plain values.
+* `misfits(values, table)` lists what is wrong in a dict read from JSON. A file must hold the plain values themselves.
+* `only(table)` is a check too: a dict of JSON with these names and no others.
+
+A check is a function. It returns the plain value, or raises TypeError (E601) or ValueError (E602) with what is allowed.
+Write one of your own in the same way. True and False are no numbers, NaN is none, and infinity
+is one only if it is named as `most`.
+"""
+
+import inspect
+import math
+import re
+import reprlib
+import sys
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
+
+from ulmfit_easy.errors import ArgumentError, ArgumentTypeError, some
+
+MOST = 1000  # columns of a table, layers of a head, special tokens
+MOST_ROWS = 1 << 16  # of a batch
+LARGEST = (1 << 31) - 1  # size or count
+FINITE = sys.float_info.max
+
+Check = Callable[[object], object]
+Checks = Mapping[str, Check]
+
+
+def takes(table: Checks):
+    """Return a decorator that checks the arguments in `table` before a call, and passes them on as plain values."""
+    def decorate(function):
+        parameters = inspect.signature(function).parameters.values()
+        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        if unread := table.keys() - {p.name for p in parameters}:
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                raise KeyError(f"{function.__qualname__} has no arguments {some(unread)}")
+
+        @wraps(function)
+        def check_first(*args, **kwargs):
+            plain = [_passed(table, name, value) for name, value in zip(names, args, strict=False)]
+            return function(*plain, *args[len(names):], **{k: _passed(table, k, v) for k, v in kwargs.items()})
+        return check_first
+    return decorate
+
+
+def checked(table: Checks, **given) -> dict:
+    """Return the given arguments as plain values.
+
+    Raises: ArgumentError E601 or E602 for the first that does not pass its check.
+    """
+    return {name: _passed(table, name, value) for name, value in given.items()}
+
+
+def _passed(table: Checks, name: str, value):
+    if name not in table:
+        return value
+    try:
+        return table[name](value)
+    except (TypeError, ValueError) as e:
+        parts = {"received": f"{name}={reprlib.repr(value)}", "expected": str(e),
+                 "fix": f"leave out {name}= for its default"}
+        if isinstance(e, TypeError):
+            raise ArgumentTypeError("E601", **parts) from None
+        raise ArgumentError("E602", **parts) from None
+
+
+def misfits(values: Mapping, table: Checks) -> list[str]:
+    """Return `name=value` for each value of a file that differs from what its check gives; other names pass."""
+    return [f"{name}={reprlib.repr(values[name])}" for name, check in table.items()
+            if name in values and not _passes(check, values[name])]
+
+
+def _passes(check: Check, value) -> bool:
+    try:
+        return _same(check(value), value)
+    except (TypeError, ValueError):
+        return False
+
+
+def _same(a, b) -> bool:
+    """Return True for equal values of equal types: 1, 1.0 and True differ."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return type(a) is type(b) and a == b
+
+
+def plain(value):
+    """Return a value as Python has it: a number of another library as `int` or `float`, an array as a list."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def number(least: float = -FINITE, most: float = FINITE, *, without: Collection[float] = (), kind=float) -> Check:
+    """Return a check for numbers from `least` to `most`; infinity is one of them only if it is named.
+
+    Args:
+        kind: int for whole numbers only, of which 2.0 is one.
+    """
+    noun = "a whole number" if kind is int else "a number"
+    allowed = f"{noun}{_span(least, most)}{f', but not {some(without)}' if without else ''}"
+
+    def check(value) -> int | float:
+        value = plain(value)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise TypeError(allowed)
+        if not least <= value <= most or value in without or (kind is int and value != int(value)):
+            raise ValueError(allowed)
+        return int(value) if isinstance(value, int) else kind(value)  # no subclass, such as an IntEnum
+    return check
+
+
+def whole(least: int = 1, most: int = LARGEST) -> Check:
+    return number(least, most, kind=int)
+
+
+def _span(least, most) -> str:
+    if abs(least) < FINITE and most < LARGEST:
+        return f" from {least:,} to {most:,}"
+    return f", {least:,} or more" if abs(least) < FINITE else " that is finite" if most < math.inf else ""
+
+
+share = number(0, 1)
+
+
+def flag(value) -> bool:
+    value = plain(value)
+    if not isinstance(value, int) or value not in (0, 1):
+        raise TypeError("True or False")
+    return bool(value)
+
+
+def text(value) -> str:
+    """Return a string that a file can hold: not empty, and without halves of characters or NUL."""
+    if not isinstance(value, str):
+        raise TypeError("a string")
+    if not value or "\0" in value or re.search("[\ud800-\udfff]", value):
+        raise ValueError("a string that is not empty, without NUL and without halves of characters")
+    return str(value)
+
+
+def name(value) -> str | int | float:
+    """Return a class's or column's name. Files hold no halves of characters, and numpy drops a final NUL."""
+    value = plain(value)
+    return value if isinstance(value, bool) or value == "" else any_of(text, number())(value)
+
+
+def names(value) -> list:
+    """Different names."""
+    value = list_of(name)(value)
+    if len(set(value)) < len(value):
+        raise ValueError("names that differ")
+    return value
+
+
+def ascending(value) -> list:
+    """Two numbers, the lower one first."""
+    try:
+        low, high = list_of(number())(value)
+    except ValueError:
+        low = high = 0
+    if not low < high:
+        raise ValueError("two finite numbers, the lower one first")
+    return [low, high]
+
+
+def language(value) -> str:
+    """Return the code of a language. spaCy imports a module of this name."""
+    if not re.fullmatch("[a-z]{2,3}", text(value)):
+        raise ValueError("the code of a language, such as 'en'")
+    return str(value)
+
+
+def function(value) -> Callable:
+    if not callable(value):
+        raise TypeError("a function")
+    return value
+
+
+def optional(check: Check) -> Check:
+    return any_of(check, none)
+
+
+def none(value) -> None:
+    if value is not None:
+        raise TypeError("None")
+
+
+def list_of(check: Check, most: int | None = None) -> Check:
+    """Return a check for lists; a tuple or an array becomes one."""
+    def check_all(value) -> list:
+        value = plain(value)
+        if not isinstance(value, list | tuple):
+            raise TypeError("a list")
+        if most is not None and len(value) > most:
+            raise ValueError(f"at most {most:,} values")
+        return [check(v) for v in value]
+    return check_all
+
+
+def one_of(known: Collection[str]) -> Check:
+    """Return a check for the strings in `known`, as they are when it is asked: a table of parts may grow."""
+    def check(value) -> str:
+        allowed = f"one of {', '.join(known)}"
+        if not isinstance(value, str):
+            raise TypeError(allowed)
+        if value not in known:
+            raise ValueError(allowed)
+        return str(value)
+    return check
+
+
+def any_of(*checks: Check) -> Check:
+    """Return a check for what passes one of these, the first that it passes."""
+    def check(value):
+        problems = []
+        for one in checks:
+            try:
+                return one(value)
+            except (TypeError, ValueError) as e:
+                problems.append(e)
+        kind = TypeError if all(isinstance(e, TypeError) for e in problems) else ValueError
+        raise kind(" or ".join(map(str, problems)))
+    return check
+
+
+def only(checks: Checks) -> Check:
+    """Return a check for a dict of JSON with these names and no others."""
+    def check(value) -> dict:
+        if not isinstance(value, dict) or value.keys() != checks.keys() or misfits(value, checks):
+            raise ValueError(f"an object with {', '.join(checks)}")
+        return value
+    return check
