@@ -51,7 +51,6 @@ from ulmfit_easy.learner.callbacks.tracking import *
 from ulmfit_easy.learner.callbacks.training import *
 from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, gradual_unfreeze
 from ulmfit_easy.learner.events import *
-from ulmfit_easy.learner.inference import Prediction
 from ulmfit_easy.learner.learner import Learner, trainable_params
 from ulmfit_easy.learner.losses import *
 from ulmfit_easy.learner.lr_find import SuggestionMethod, minimum, slide, steep, valley
@@ -62,6 +61,7 @@ from ulmfit_easy.learner.optim.anneal import SchedCos, SchedExp, SchedLin, Sched
 from ulmfit_easy.learner.optim.anneal import combined_cos, slanted_triangular
 from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, SGD, discriminative
 from ulmfit_easy.learner.optim.schedule import ParamScheduler
+from ulmfit_easy.learner.predictor import Prediction, Predictor
 from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
 from ulmfit_easy.learner.score import TextScore
 from ulmfit_easy.learner.seeds import no_random, set_seed

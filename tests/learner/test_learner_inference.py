@@ -16,9 +16,9 @@ from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TextError, TrainingError
 from ulmfit_easy.fastai.metrics import RocAuc
 from ulmfit_easy.learner.contexts import replaced
-from ulmfit_easy.learner.inference import Prediction
 from ulmfit_easy.learner.metrics.common import accuracy
 from ulmfit_easy.learner.metrics.sklearn_metric import F1Score
+from ulmfit_easy.learner.predictor import Prediction
 
 WORDS = "the film was good bad and very boring lovely".split()
 

@@ -29,8 +29,8 @@ from ulmfit_easy.all import (
     discriminative,
 )
 from ulmfit_easy.bundle.artefact import Bundle
-from ulmfit_easy.learner.inference import Prediction
 from ulmfit_easy.learner.metrics.metric import as_metric
+from ulmfit_easy.learner.predictor import Prediction
 from ulmfit_easy.learner.uncertainty import UncertainPrediction
 from ulmfit_easy.reprs import compact, slashed, with_settings
 from ulmfit_easy.text.special import SPECIAL_TOKENS

@@ -1,8 +1,7 @@
 """Which words of a text decide: what an answer loses when some of them are hidden."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,14 +9,11 @@ from torch import Tensor
 
 from ulmfit_easy.apps.gradients import integrated_gradients
 from ulmfit_easy.data.checks import check_counts
-from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError, some
-from ulmfit_easy.learner.inference import one_answer_a_text, raw_predictions
+from ulmfit_easy.learner.inference import one_answer_a_text
 from ulmfit_easy.learner.losses import BCELossFlat
-from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import given_texts
-from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.viz import escape, html_tokens, in_notebook, printable, text_tokens
 
 READINGS = 200  # of a text, at most, unless the caller names a window
@@ -109,10 +105,10 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
     window = window or max(1, -(-len(ids) // READINGS))
     starts = range(first, len(ids), window) if method == "occlusion" else ()
     spans = [(0, 0), *((i, min(i + window, len(ids))) for i in starts)]  # the whole text, then N windows
-    variants = ClassifierDataLoader(Occluded(ids, spans, vocab, baseline == "delete"), range(len(spans)), bs=bs,
-                                    backwards=learn.dls.backwards, device=learn.dls.device)
-    model = evaluated(learn.model)
-    outputs = raw_predictions(model, variants).double()  # (1 + N, C)
+    ask = replace(learn.predictor, bs=bs, max_tokens=None)
+    batches = (spans[i:i + bs] for i in range(0, len(spans), bs))  # all of the variants might fill the memory
+    outputs = torch.cat([ask.logits([_hidden(ids, *span, vocab.unk_id, baseline) for span in batch])
+                         for batch in batches]).double()  # (1 + N, C)
     column = _column(learn, target, outputs[0])
 
     def score(outputs: Tensor) -> Tensor:  # (B, C) -> (B,)
@@ -124,7 +120,7 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
         for span, rest in zip(spans[1:], without, strict=True):
             scores[slice(*span)] = said - rest
     else:
-        scores = integrated_gradients(learn, model, ids, score, first, n_steps, bs)
+        scores = integrated_gradients(learn, ask.model, ids, score, first, n_steps, bs)
     return Attribution(tokens, scores, learn.dls.classes and learn.dls.classes[column], said)
 
 
@@ -146,19 +142,10 @@ def _logits(learn, outputs: Tensor) -> Tensor:
     return outputs.logit(eps=CERTAIN)
 
 
-class Occluded:
-    """One text with one span of it hidden after another: N variants, made when read, for a `ClassifierDataLoader`."""
-
-    def __init__(self, ids: np.ndarray, spans: Sequence[tuple[int, int]], vocab: Vocab, delete: bool = False):
-        self.ids, self.spans, self.delete = ids, spans, delete
-        self.pad_id, self.unk_id = vocab.pad_id, vocab.unk_id
-        sizes = np.array([stop - start for start, stop in spans], dtype=np.int64)  # (N,)
-        self.lengths = len(ids) - sizes * delete  # (N,)
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        start, stop = self.spans[i]
-        hidden = np.full(0 if self.delete else stop - start, self.unk_id, dtype=self.ids.dtype)
-        return np.concatenate([self.ids[:start], hidden, self.ids[stop:]])
+def _hidden(ids: np.ndarray, start: int, stop: int, unk_id: int, baseline: str) -> np.ndarray:
+    """Return a text with the tokens of a span unknown, or without them."""
+    unknown = np.full(stop - start if baseline == "unknown" else 0, unk_id, dtype=ids.dtype)
+    return np.concatenate([ids[:start], unknown, ids[stop:]])
 
 
 def _checked(learn, texts) -> list:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ulmfit_easy.bundle.artefact import load_weights, save_weights
 from ulmfit_easy.errors import FileError, TrainingError, some
-from ulmfit_easy.learner import inference
-from ulmfit_easy.learner.losses import BCELossFlat, activation_of, decodes_of
+from ulmfit_easy.learner.losses import BCELossFlat
+from ulmfit_easy.learner.predictor import Predictor
 from ulmfit_easy.learner.weights import model_file, weights_sha256
 from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.viz import plot_reliability
@@ -36,21 +36,6 @@ class Threshold(NamedTuple):
     n: int  # texts chosen
 
 
-class Tempered:
-    """A loss whose activation and decision divide the logits by a temperature; the weights know nothing of it."""
-
-    def __init__(self, loss_func, temperature: float):
-        self.loss_func, self.temperature = loss_func, temperature
-
-    def activation(self, logits: Tensor) -> Tensor:
-        """Probabilities (B, C)."""
-        return activation_of(self.loss_func)(logits / self.temperature)
-
-    def decodes(self, logits: Tensor) -> Tensor:
-        """Return the decisions: the likeliest class (B,), which no temperature changes, or flags (B, C)."""
-        return decodes_of(self.loss_func)(logits / self.temperature)
-
-
 @dataclass(frozen=True, eq=False)
 class Calibrated:
     """A classifier with a temperature, and how well its probabilities fit some labelled texts; see `calibrate`.
@@ -67,25 +52,14 @@ class Calibrated:
     targs: Tensor = field(repr=False)
 
     @property
-    def dls(self):
-        return self.learn.dls
-
-    @property
-    def task(self):
-        return self.learn.task
-
-    @property
-    def model(self) -> nn.Module:
-        return self.learn.model
-
-    @property
-    def loss_func(self) -> Tempered:
-        return Tempered(self.learn.loss_func, self.temperature)
+    def predictor(self) -> Predictor:
+        """The learner's `Predictor` with this temperature."""
+        return replace(self.learn.predictor, temperature=self.temperature)
 
     @property
     def probs(self) -> Tensor:
         """The calibrated probabilities of the texts at hand, (N, C)."""
-        return self.loss_func.activation(self.logits)
+        return self.predictor.activation(self.logits / self.temperature)
 
     @property
     def uncalibrated(self) -> "Calibrated":
@@ -94,7 +68,7 @@ class Calibrated:
 
     def predict(self, item, with_input: bool = False):
         """As `learn.predict`, `(label, index, probs)` or a list of these, with calibrated probabilities."""
-        return inference.predict(self, item, with_input)
+        return self.predictor.predict(item, with_input)
 
     def save(self, file) -> Path:
         """Write the temperature and the texts at hand, as logits and labels, to `path/model_dir/file.safetensors`.
@@ -156,7 +130,7 @@ class Calibrated:
         What is reached on N texts is reached on new ones about as well; few texts promise little, and a test set,
         `calibrated.on(dl)`, tells what held. Raises: E502 for an unknown class, or a precision that none reaches.
         """
-        classes = list(range(self.logits.shape[1])) if self.dls.classes is None else self.dls.classes
+        classes = list(range(self.logits.shape[1])) if self.learn.dls.classes is None else self.learn.dls.classes
         if label not in classes:
             raise TrainingError("E502", received=f"the class {label!r}",
                                 expected=f"one of {some(map(repr, classes), 20)}",

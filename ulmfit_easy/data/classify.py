@@ -13,6 +13,7 @@ from ulmfit_easy.data.order import EpochOrder
 from ulmfit_easy.data.pairs import of_tokens
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.files import sha256_bytes
+from ulmfit_easy.text.vocab import padded
 
 POOL = 50  # batches whose rows are sorted together: alike in length, yet new company each epoch
 
@@ -118,12 +119,9 @@ class ClassifierDataLoader(EpochOrder):
         return batches
 
     def _batch(self, positions: np.ndarray) -> tuple[Tensor, ...]:
-        lengths = self.lengths[positions]  # (B,)
-        ids = np.full((len(positions), max(1, lengths.max())), self.ids.pad_id, dtype=np.int64)  # (B, T)
-        for row, (position, n) in enumerate(zip(positions, lengths, strict=True)):
-            doc = self.ids[self.rows[position]]  # (n,)
-            ids[row, :n] = doc[::-1] if self.backwards else doc
-        batch = torch.from_numpy(ids), torch.from_numpy(lengths.astype(np.int64))
+        docs = [self.ids[row] for row in self.rows[positions]]
+        ids, lengths = padded(docs, self.ids.pad_id, self.backwards)  # (B, T), (B,)
+        batch = torch.from_numpy(ids), torch.from_numpy(lengths)
         if self.targets is not None:
             y = self.targets[torch.from_numpy(positions)]  # (B, ...)
             if y.ndim == 2 and not y.is_floating_point():

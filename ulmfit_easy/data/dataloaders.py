@@ -138,7 +138,7 @@ class DataLoaders(TellsAbsent):
 
     def config(self) -> dict:
         """Return all that is needed, beside the vocabulary, to prepare new texts elsewhere; JSON can hold it."""
-        return self._needs_text("config()").config()
+        return self.needs_text("config()").config()
 
     def one_batch(self):
         """Return the first training batch; the batches of the next epoch stay what they would have been."""
@@ -157,7 +157,7 @@ class DataLoaders(TellsAbsent):
 
         Raises: E101, E102 and E104 for the texts; E202 and E204 for the labels; E506 for plain loaders.
         """
-        prepare = self._needs_text("test_dl()")
+        prepare = self.needs_text("test_dl()")
         ids = prepare.ids(items)
         common = {"bs": bs or self.bs, "backwards": self.backwards, "device": self.device}
         rows = np.arange(len(ids.lengths))
@@ -175,25 +175,25 @@ class DataLoaders(TellsAbsent):
 
         `unique` shows the first of them only. (In fastai, `max_n` times: its images differ each time.)
         """
-        prepare = self._needs_text("show_batch()")
+        prepare = self.needs_text("show_batch()")
         prepare.show(self.one_batch(), 1 if unique else max_n, trunc_at)
 
     def doctor(self) -> Checkup:
         """Check the texts and labels for what may spoil a training."""
-        self._needs_text("doctor()")
+        self.needs_text("doctor()")
         return doctor_of(self)
 
     def words(self, ids) -> str:
         """Return the tokens of some ids (T,), with spaces between them."""
-        return self._needs_text("words()").words(ids)
+        return self.needs_text("words()").words(ids)
 
     def is_one_text(self, item) -> bool:
         """Return True if an item is a text by itself: a string, or a tuple of fields if texts have several."""
-        return self._needs_text("is_one_text()").is_one_text(item)
+        return self.needs_text("is_one_text()").is_one_text(item)
 
     def given(self, items) -> tuple:
         """Return the texts or files that a caller means, and True if it is one alone; see `test_dl`."""
-        return self._needs_text("given()").given(items)
+        return self.needs_text("given()").given(items)
 
     def decode(self, target):
         """Return one target, or one decision of a model, in the user's words.
@@ -206,7 +206,8 @@ class DataLoaders(TellsAbsent):
                                 expected="loaders of a classifier", fix="use words() for the ids of a text")
         return self.target.decode(target.cpu())
 
-    def _needs_text(self, call: str) -> Preparation:
+    def needs_text(self, call: str) -> Preparation:
+        """Return how texts became batches; E506 for plain loaders, which `call` cannot use."""
         if self.prepare is None:
             raise TrainingError("E506", received=f"{call} on plain loaders", expected="loaders of texts",
                                 fix="use a method of TextDataLoaders, such as from_df")

@@ -96,11 +96,14 @@ class Preparation:
 
     def ids(self, items) -> "MemoryIds":
         """Return the ids of new texts: all that `given` takes."""
-        items, _ = self.given(items)
+        texts = self.texts(self.given(items)[0])
+        return MemoryIds(map(self.vocab.ids, self.tokenizer.pipe(texts)), self.vocab.pad_id)
+
+    def texts(self, items: Sequence) -> list:
+        """Return the strings of new texts, or tuples of fields, of what `given` returned; E101 for what is no text."""
         if len(items) == 0:
             raise TextError("E104", received="no items", expected="one text or more", fix="give texts")
-        texts, _ = clean_texts(self._text_columns(items))
-        return MemoryIds(map(self.vocab.ids, self.tokenizer.pipe(texts)), self.vocab.pad_id)
+        return clean_texts(self._text_columns(items))[0]
 
     def is_one_text(self, item) -> bool:
         """Return True if an item is a text by itself: a string, or a tuple of fields if texts have several."""

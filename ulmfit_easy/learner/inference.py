@@ -1,71 +1,23 @@
 """Validate a learner, and predict: a whole loader, or single texts."""
 
 import copy
-import unicodedata
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.classify import ClassifierDataLoader
-from ulmfit_easy.errors import TrainingError, in_rows
+from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.preds import GatherPredsCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.contexts import asking
 from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.learner.metrics.metric import as_metric
+from ulmfit_easy.learner.predictor import Predictor
 from ulmfit_easy.models.evaluated import evaluated, without_gradients
-from ulmfit_easy.reprs import described
-from ulmfit_easy.user_code import warn_user
-from ulmfit_easy.viz import escape, html_table
-
-
-class Named:
-    """Shows the probabilities of a prediction with the names of their classes, the five most likely ones first."""
-
-    classes = None  # None: unknown, or a regression; not a part of the tuple
-
-    def of(self, classes):
-        """Return this prediction, which now knows the names of its classes."""
-        self.classes = classes if classes and len(classes) == self.probs.numel() else None
-        return self
-
-    def _ranked(self) -> list[tuple]:
-        pairs = zip(self.classes, self.probs.tolist(), strict=True)
-        return [(name, round(p, 4)) for name, p in sorted(pairs, key=lambda pair: -pair[1])]
-
-    def __repr__(self) -> str:
-        shown = {name: value.tolist() if isinstance(value, Tensor) else value for name, value in self._asdict().items()}
-        if self.classes:
-            shown["probs"] = dict(self._ranked()[:5])
-        more = f"and {len(self.classes) - 5} classes more" if len(self.classes or ()) > 5 else ""
-        return described(self, *(f"{name}={value!r}" for name, value in shown.items()), more)
-
-    def _repr_html_(self) -> str:
-        if not self.classes:
-            return escape(repr(self))
-        return f"<b>{escape(self.label)}</b>{html_table(self._ranked()[:5], ['class', 'probability'])}"
-
-
-class _Fields(NamedTuple):
-    label: object
-    index: Tensor
-    probs: Tensor
-
-
-class Prediction(Named, _Fields):
-    """The prediction for one text; unpacks as `label, index, probs`.
-
-    Attributes:
-        label: the class's name; a list of names for several labels; a number (or list) for regression.
-        index: the class's position in `learn.dls.classes`; a boolean for each class for several labels.
-        probs: (C,) the probability of each class; for regression the number again.
-    """
 
 
 def loader_of(learn, ds_idx, dl):
@@ -144,6 +96,14 @@ def get_preds(learn, ds_idx: int = 1, dl=None, with_input: bool = False, with_de
     return tuple(getattr(found, name) for name in names if name in always | found.wanted)
 
 
+def predictor(learn) -> Predictor:
+    """The `Predictor` of this learner: it shares the weights, and answers while another thread trains them."""
+    dls, loss_func = learn.dls, learn.loss_func
+    return Predictor(dls.needs_text("predict()"), evaluated(learn.model), activation_of(loss_func),
+                     decodes_of(loss_func), learn.task.prediction, dls.device, bs=dls.bs,
+                     max_tokens=getattr(dls.train, "max_tokens", None))
+
+
 def predict(learn, item, with_input: bool = False):
     """Return a `Prediction`, `(label, index, probs)`, for one text, or a list of these for a list of texts.
 
@@ -156,55 +116,7 @@ def predict(learn, item, with_input: bool = False):
     Raises:
         TextError: E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
     """
-    texts, alone = learn.dls.given(item)
-    dl = learn.dls.test_dl(texts)
-    warn_of_no_words(dl)
-    raw = raw_predictions(evaluated(learn.model), dl)
-    act, decide = activation_of(learn.loss_func), decodes_of(learn.loss_func)
-    probs, decided = (list(map(f, raw)) if isinstance(raw, list) else f(raw) for f in (act, decide))
-    found = [learn.task.prediction(learn.dls.decode(d), d, p).of(learn.dls.classes)
-             for d, p in zip(decided, probs, strict=True)]
-    if with_input:
-        texts = texts.itertuples(index=False) if hasattr(texts, "itertuples") else texts
-        found = [(text, *p) for text, p in zip(texts, found, strict=True)]
-    return found[0] if alone else found
-
-
-def warn_of_no_words(dl):
-    """Warn of the texts of a loader without a word that the model knows: empty ones too."""
-    itos, special = dl.prepare.vocab.itos, {*dl.prepare.vocab.specials.values()}
-    if rows := [i for i, ids in enumerate(dl.ids.docs) if not any(_is_word(itos[j], special) for j in ids)]:
-        texts = "a text" if len(rows) == 1 else f"{len(rows):,} texts"
-        warn_user(f"{texts} without a known word ({in_rows(rows)}): the "
-                  "prediction is no more than a guess")
-
-
-def _is_word(token: str, special: set[str]) -> bool:
-    """Tell a word, a number or a symbol from special tokens, punctuation and the mark of a blank."""
-    return token not in special and not all(unicodedata.category(c)[0] == "P" for c in token.strip("\u2581"))
-
-
-@without_gradients
-def raw_predictions(model, dl) -> Tensor | list[Tensor]:
-    """Return a model's outputs for a loader of texts, in the order of the texts, on the CPU.
-
-    Outputs for a text are (N, C). Outputs for each token are a list of N tensors (T, C).
-    """
-    parts, order = [(_logits(model(*batch[: dl.n_inp])), batch[1]) for batch in dl], np.argsort(dl.order)
-    if parts[0][0].ndim < 3:
-        return torch.cat([logits for logits, _ in parts]).float().cpu()[torch.from_numpy(order)]
-    raw = [row for part in parts for row in _of_tokens(*part, dl.backwards)]
-    return [raw[i].float().cpu() for i in order]
-
-
-def _logits(output):
-    return getattr(output, "logits", output)
-
-
-def _of_tokens(x: Tensor, lengths: Tensor, backwards: bool) -> list[Tensor]:
-    """Return the rows of a batch (B, T, ...) without padding, in the order in which the text was written."""
-    rows = [row[:n] for row, n in zip(x, lengths.tolist(), strict=True)]
-    return [row.flip(0) for row in rows] if backwards else rows
+    return predictor(learn).predict(item, with_input)
 
 
 def one_answer_a_text(learn, call: str):
@@ -247,7 +159,7 @@ def _result_rows(learn, model, dl, trunc_at) -> list:
             guesses = [output.decoder(states).argmax(-1) for states in output.dropped[:, :n]]  # (n,) of (n, E)
             rows = [[dls.words(t[:n]) for t in row] for row in zip(xb[0], yb[0], guesses, strict=True)]
         else:
-            decided = decodes_of(learn.loss_func)(_logits(output).float().cpu())  # (B, ...)
+            decided = decodes_of(learn.loss_func)(getattr(output, "logits", output).float().cpu())  # (B, ...)
             lengths = xb[1].tolist()
             if dls.target.per != "text":
                 decided = [d[:n] for d, n in zip(decided, lengths, strict=True)]

@@ -222,6 +222,7 @@ class Learner(TellsAbsent):
     fit_stlr, fine_tune, lr_find = schedule.fit_stlr, schedule.fine_tune, lr_find
     validate, get_preds = inference.validate, inference.get_preds
     predict, show_results = inference.predict, inference.show_results
+    predictor = property(inference.predictor)
 
     def save(self, file: str | Path, with_opt: bool = True) -> Path:
         """Write weights (and the optimizer's state) to `path/model_dir/file.safetensors`."""

@@ -12,6 +12,7 @@ from ulmfit_easy.models.encoder import needs_memory
 from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.models.softmax import lm_cross_entropy
 from ulmfit_easy.text.given import given_texts
+from ulmfit_easy.text.vocab import padded
 
 
 class TextScore(NamedTuple):
@@ -55,10 +56,7 @@ def score_ids(learn, docs: list[np.ndarray]) -> list[TextScore]:
     """Return a `TextScore` for each document of one batch, given as ids (T,) in the order in which the model reads."""
     needs_memory(learn.encoder, "a score")
     device, seq_len, vocab = learn.dls.device, learn.dls.seq_len, learn.dls.text_vocab
-    lengths = torch.tensor([len(d) for d in docs], device=device)  # (B,)
-    ids = torch.full((len(docs), int(lengths.max())), vocab.pad_id, device=device)  # (B, T)
-    for row, doc in zip(ids, docs, strict=True):
-        row[: len(doc)] = torch.from_numpy(doc)
+    ids, lengths = (torch.from_numpy(each).to(device) for each in padded(docs, vocab.pad_id))  # (B, T), (B,)
     total, memory, model = torch.zeros(len(docs), dtype=torch.float64, device=device), None, evaluated(learn.model)
     for start in range(0, ids.shape[1] - 1, seq_len):
         xb, yb = ids[:, start : start + seq_len], ids[:, start + 1 : start + 1 + seq_len]

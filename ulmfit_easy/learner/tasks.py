@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from ulmfit_easy.data.targets import CategoryTarget, MultiCategoryTarget, NextToken, RegressionTarget, Target
-from ulmfit_easy.learner.inference import Prediction
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.metrics.metric import rows_or_tokens
+from ulmfit_easy.learner.predictor import Prediction
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.softmax import LMDecoder
 

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.learner.callbacks.preds import set_dropout
-from ulmfit_easy.learner.inference import Named, one_answer_a_text, raw_predictions, warn_of_no_words
-from ulmfit_easy.learner.losses import above, activation_of
+from ulmfit_easy.learner.inference import one_answer_a_text
+from ulmfit_easy.learner.losses import above
+from ulmfit_easy.learner.predictor import Named
 from ulmfit_easy.learner.seeds import no_random
-from ulmfit_easy.models.evaluated import evaluated
 
 
 class _Fields(NamedTuple):
@@ -49,12 +49,11 @@ def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = Non
         with no_random(seed, reproducible=False):
             return predict_with_uncertainty(learn, item, n)
     one_answer_a_text(learn, "predict_with_uncertainty")
-    texts, alone = learn.dls.given(item)
-    dl, act = learn.dls.test_dl(texts), activation_of(learn.loss_func)
-    warn_of_no_words(dl)
-    model = evaluated(learn.model)
-    set_dropout(model, True)
-    passes = torch.stack([act(raw_predictions(model, dl)) for _ in range(n)])  # (n, N, C)
+    ask = learn.predictor
+    _, docs, alone = ask.read(item)
+    ask.warn_of_no_words(docs)
+    set_dropout(ask.model, True)
+    passes = torch.stack([ask.activation(ask.logits(docs)) for _ in range(n)])  # (n, N, C)
     probs, std = passes.mean(0), passes.std(0)  # (N, C) each
     target, decided = learn.dls.target, probs
     if target.has_classes:

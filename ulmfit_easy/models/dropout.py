@@ -105,7 +105,9 @@ class WeightDropout(nn.Module):
         weight_hh = dropped(self.weight_hh_l0_raw, self.weight_p, self.training)
         rest = self.module
         weights = [rest["weight_ih_l0"], weight_hh, rest["bias_ih_l0"], rest["bias_hh_l0"]]
-        x, h, c, *weights = autocast(x, *state, *weights)  # torch's own autocast has no rule for an LSTM on a CPU
+        h, c = state
+        if torch.is_autocast_enabled(x.device.type):  # torch's own has no rule for an LSTM on a CPU
+            x, h, c, *weights = autocast(x, h, c, *weights)
         # "train" only keeps what a backward pass needs, so that gradients in eval mode work on every device.
         x, h, c = torch.lstm(x, (h, c), weights, has_biases=True, num_layers=1, dropout=0.0,
                              train=torch.is_grad_enabled(), bidirectional=False, batch_first=True)

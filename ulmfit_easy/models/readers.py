@@ -82,7 +82,9 @@ class Windows(Whole):
             alive = order[:sum(size > start for size in sizes)]  # (b,), rows of the batch
             with torch.set_grad_enabled(is_wanted and torch.is_grad_enabled()):
                 output = self.module(ids[alive, start:stop], memory=memory)
-            memory = output.memory.rows(slice(sum(size > stop for size in sizes))).detach()
+            if n_left := sum(size > stop for size in sizes):
+                memory = output.memory if n_left == len(alive) else output.memory.rows(slice(n_left))
+                memory = memory.detach() if torch.is_grad_enabled() else memory
             if is_wanted:
                 outputs.append((alive, output.raw, output.embedded if self.keep_words else None))
                 masks.append(~kept(lengths, torch.arange(start, stop, device=ids.device), self.seq_len, max_len))

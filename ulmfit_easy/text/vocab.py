@@ -138,6 +138,19 @@ class Vocab(TellsAbsent, Sequence):
         return self.itos == tuple(other) if isinstance(other, list | tuple) else NotImplemented
 
 
+def padded(docs: Sequence[np.ndarray], pad_id: int, backwards: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return documents (T,) as one batch, (B, T) int64, padded on the right, and their lengths, (B,) int64.
+
+    Args:
+        backwards: read each document from its end.
+    """
+    lengths = np.array([len(doc) for doc in docs], dtype=np.int64)
+    ids = np.full((len(docs), max(1, lengths.max())), pad_id, dtype=np.int64)
+    for row, doc, n in zip(ids, docs, lengths, strict=True):
+        row[:n] = doc[::-1] if backwards else doc
+    return ids, lengths
+
+
 class Numericalize:
     """Tokens to ids (int32) and back; a token outside the vocabulary gets its `unk_id`.
 

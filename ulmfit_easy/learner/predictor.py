@@ -1,0 +1,175 @@
+"""Answer for texts with a trained model. There is no optimizer, no callback and no loop here."""
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ulmfit_easy.data.budget import cut_by_tokens
+from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.errors import TrainingError, in_rows
+from ulmfit_easy.reprs import described
+from ulmfit_easy.text.vocab import padded
+from ulmfit_easy.user_code import warn_user
+from ulmfit_easy.viz import escape, html_table
+
+
+class Named:
+    """Shows the probabilities of a prediction with the names of their classes, the five most likely ones first."""
+
+    classes = None  # None: unknown, or a regression; not a part of the tuple
+
+    def of(self, classes):
+        """Return this prediction, which now knows the names of its classes."""
+        self.classes = classes if classes and len(classes) == self.probs.numel() else None
+        return self
+
+    def _ranked(self) -> list[tuple]:
+        pairs = zip(self.classes, self.probs.tolist(), strict=True)
+        return [(name, round(p, 4)) for name, p in sorted(pairs, key=lambda pair: -pair[1])]
+
+    def __repr__(self) -> str:
+        shown = {name: value.tolist() if isinstance(value, Tensor) else value for name, value in self._asdict().items()}
+        if self.classes:
+            shown["probs"] = dict(self._ranked()[:5])
+        more = f"and {len(self.classes) - 5} classes more" if len(self.classes or ()) > 5 else ""
+        return described(self, *(f"{name}={value!r}" for name, value in shown.items()), more)
+
+    def _repr_html_(self) -> str:
+        if not self.classes:
+            return escape(repr(self))
+        return f"<b>{escape(self.label)}</b>{html_table(self._ranked()[:5], ['class', 'probability'])}"
+
+
+class _Fields(NamedTuple):
+    label: object
+    index: Tensor
+    probs: Tensor
+
+
+class Prediction(Named, _Fields):
+    """The prediction for one text; unpacks as `label, index, probs`.
+
+    Attributes:
+        label: the class's name; a list of names for several labels; a number (or list) for regression.
+        index: the class's position in `learn.dls.classes`; a boolean for each class for several labels.
+        probs: (C,) the probability of each class; for regression the number again.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A trained classifier (or regression) that answers for texts. `load_predictor` and `learn.predictor` make one.
+
+    Any number of threads may ask it at once: it changes nothing in itself. Texts of like length are read together, and
+    no answer depends on the texts beside it. `dataclasses.replace` gives another one, such as one with a temperature.
+
+    Attributes:
+        prepare: tokenizer, vocabulary and target.
+        model: from `(ids (B, T), lengths (B,))` to logits, in evaluation mode.
+        activation, decodes: from logits to probabilities, and to decisions.
+        prediction: what it returns for a text, made of a label, its number and probabilities.
+        temperature: divides the logits; see `calibrate`.
+        bs: texts per batch.
+        max_tokens: of a batch, padding included, instead of `bs` rows.
+
+    Raises:
+        TrainingError: E506 for a language model.
+    """
+
+    prepare: Preparation
+    model: nn.Module
+    activation: Callable
+    decodes: Callable
+    prediction: type = Prediction
+    device: torch.device = torch.device("cpu")
+    temperature: float = 1.0
+    bs: int = 64
+    max_tokens: int | None = None
+
+    def __post_init__(self):
+        if not self.prepare.target.labelled:
+            raise TrainingError("E506", received="a predictor of a language model", expected="a classifier or a "
+                                "regression", fix="see learn.predict(text) to write, and learn.logprob(texts)")
+
+    def __repr__(self) -> str:
+        return described(self, self.prepare.task, self.classes and f"{len(self.classes)} classes",
+                         f"{len(self.prepare.vocab):,} words", self.temperature != 1 and f"{self.temperature=}")
+
+    @property
+    def classes(self) -> list | None:
+        """The class names; None for a regression."""
+        return self.prepare.target.classes
+
+    def predict(self, item, with_input: bool = False):
+        """Return a `Prediction`, `(label, index, probs)`, for one text, or a list of these for a list of texts.
+
+        Args:
+            item: one text; a list, tuple, array, Series or Index of texts; a table or row with the text columns.
+            with_input: put each text before its prediction: `(text, label, index, probs)`.
+
+        Raises:
+            TextError: E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
+        """
+        texts, docs, alone = self.read(item)
+        self.warn_of_no_words(docs)
+        raw, target = self.logits(docs), self.prepare.target
+        probs, decided = (list(map(f, raw)) if isinstance(raw, list) else f(raw)
+                          for f in (self.activation, self.decodes))
+        found = [self.prediction(target.decode(d), d, p).of(target.classes)
+                 for d, p in zip(decided, probs, strict=True)]
+        if with_input:
+            texts = texts.itertuples(index=False) if hasattr(texts, "itertuples") else texts
+            found = [(text, *p) for text, p in zip(texts, found, strict=True)]
+        return found[0] if alone else found
+
+    def read(self, item) -> tuple[Sequence, list[np.ndarray], bool]:
+        """Return the N texts of `item`, as `predict` takes it, their ids (T,), and True if it is one text alone."""
+        if isinstance(item, str) and len(self.prepare.text_cols) == 1:
+            texts, given, alone = [item], [item], True
+        else:
+            given, alone = self.prepare.given(item)
+            texts = self.prepare.texts(given)
+        return given, list(map(self.prepare.vocab.ids, self.prepare.tokenizer.pipe(texts))), alone
+
+    def logits(self, docs: Sequence[np.ndarray]) -> Tensor | list[Tensor]:
+        """Return the model's outputs for texts, given as ids, over the temperature, on the CPU.
+
+        Outputs for a text are (N, C). Outputs for each token are a list of N tensors (T, C).
+        """
+        order = sorted(range(len(docs)), key=lambda i: -len(docs[i]))  # the longest first
+        cuts = cut_by_tokens([len(docs[i]) for i in order], self.max_tokens) if self.max_tokens else [
+            slice(start, start + self.bs) for start in range(0, len(docs), self.bs)]
+        with torch.inference_mode():
+            parts = [self._outputs([docs[i] for i in order[cut]]) for cut in cuts]
+        back = sorted(range(len(docs)), key=order.__getitem__)
+        if isinstance(parts[0], Tensor):
+            return torch.cat(parts)[back] / self.temperature
+        rows = [row / self.temperature for part in parts for row in part]
+        return [rows[i] for i in back]
+
+    def _outputs(self, docs: list[np.ndarray]) -> Tensor | list[Tensor]:
+        """Return a model's outputs for one batch, (B, C). Those for each token are B tensors (T, C)."""
+        ids, lengths = padded(docs, self.prepare.vocab.pad_id, self.prepare.backwards)
+        output = self.model(*(torch.from_numpy(each).to(self.device) for each in (ids, lengths)))
+        logits = getattr(output, "logits", output).float().cpu()
+        if logits.ndim < 3:
+            return logits
+        rows = [row[:n] for row, n in zip(logits, lengths, strict=True)]
+        return [row.flip(0) for row in rows] if self.prepare.backwards else rows  # in the order of writing
+
+    def warn_of_no_words(self, docs: Sequence[np.ndarray]):
+        """Warn of the texts, given as ids, without a word that the model knows: empty ones too."""
+        itos, special = self.prepare.vocab.itos, {*self.prepare.vocab.specials.values()}
+        if rows := [i for i, ids in enumerate(docs) if not any(_is_word(itos[j], special) for j in ids)]:
+            texts = "a text" if len(rows) == 1 else f"{len(rows):,} texts"
+            warn_user(f"{texts} without a known word ({in_rows(rows)}): the prediction is no more than a guess")
+
+
+def _is_word(token: str, special: set[str]) -> bool:
+    """Tell a word, a number or a symbol from special tokens, punctuation and the mark of a blank."""
+    return token not in special and not all(unicodedata.category(c)[0] == "P" for c in token.strip("\u2581"))
