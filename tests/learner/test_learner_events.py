@@ -15,7 +15,9 @@ from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.fastai.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
+from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback
 from ulmfit_easy.learner.events import (
+    REPORT,
     Callback,
     CancelBackwardException,
     CancelBatchException,
@@ -154,6 +156,15 @@ def test_callbacks_run_by_order_then_as_they_were_added():
 
     regression().fit(1, cbs=[cb("c", 5), cb("a", -20), cb("d", 5), cb("b", 0)])
     assert ran == ["a", "b", "c", "d"]
+
+
+def test_whoever_reports_sees_the_epoch_that_stops_the_fit():
+    told = []
+    report = At("after_epoch", lambda: told.append(learn.recorder.log[0]))
+    report.order = REPORT
+    learn = regression(metrics=lambda pred, target: 1.0)
+    learn.fit(9, 0.0, cbs=[EarlyStoppingCallback("<lambda>", patience=2), report])
+    assert told == [0, 1, 2]
 
 
 def test_no_callback_takes_the_place_of_the_model_or_a_method():

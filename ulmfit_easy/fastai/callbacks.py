@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.checks import check_counts, check_numbers
-from ulmfit_easy.learner.events import Callback, CancelTrainException, CancelValidException
+from ulmfit_easy.learner.events import REPORT, SCHEDULE, STOP, Callback, CancelTrainException, CancelValidException
 from ulmfit_easy.viz import Live, in_notebook
 
 __all__ = ["BnFreeze", "CollectDataCallback", "FetchPredsCallback", "ShortEpochCallback", "ShowGraphCallback",
@@ -17,7 +17,7 @@ class ShortEpochCallback(Callback):
     A quick look at whether everything runs; the schedule goes on as if the epochs were whole.
     """
 
-    order, in_lr_find = 900, False  # after all that counts or records the batch
+    order, in_lr_find = STOP, False
 
     def __init__(self, pct: float = 0.01, short_valid: bool = True):
         check_numbers(0, 1, pct=pct)
@@ -35,7 +35,7 @@ class ShortEpochCallback(Callback):
 class SkipToEpoch(Callback):
     """Starts a fit at an epoch, counted from 0, where its schedule would be by then; as `fit(start_epoch=...)`."""
 
-    order, in_lr_find = 70, False  # before a checkpoint, which knows better
+    order, in_lr_find = SCHEDULE, False
 
     def __init__(self, epoch: int):
         check_counts(0, epoch=epoch)
@@ -69,7 +69,7 @@ class FetchPredsCallback(Callback):
         self.preds = None
 
     def after_validate(self):
-        with self.learn.removed_cbs([cb for cb in self.learn.cbs if cb.remove_on_fetch]):
+        with self.learn.removed_cbs([cb for cb in self.learn.cbs if getattr(cb, "remove_on_fetch", False)]):
             self.preds = self.learn.get_preds(**self.asked)
 
 
@@ -101,7 +101,7 @@ class ShowGraphCallback(Callback):
         ax: the axes of the last plot.
     """
 
-    order, in_lr_find = 65, False  # after the recorder
+    order, in_lr_find = REPORT, False
 
     def before_fit(self):
         self.ax, self.output = None, Live()

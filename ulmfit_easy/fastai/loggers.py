@@ -8,7 +8,7 @@ from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import regular_file, write_bytes
-from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.events import REPORT, Callback
 from ulmfit_easy.places import file_place
 
 
@@ -20,7 +20,7 @@ class CSVLogger(Callback):
     Raises: Before training, E411 for a folder, and E502 for a file that is no such log.
     """
 
-    order, in_lr_find = 60, False
+    order, in_lr_find = REPORT, False
 
     def __init__(self, fname="history.csv", append=False):
         self.fname, self.append, self.text, self.target = fname, append, None, None
@@ -76,7 +76,7 @@ class RunLogger(Callback):
     fit, to `log` numbers by name at a step, and to `close` the run.
     """
 
-    order, run_valid, in_lr_find = 70, False, False  # after the recorder
+    order, run_valid, in_lr_find = REPORT, False, False
 
     def open(self, settings: dict):
         raise NotImplementedError

@@ -13,6 +13,22 @@ from ulmfit_easy.absent import no_attribute
 from ulmfit_easy.errors import AbsentError, TrainingError, did_you_mean
 from ulmfit_easy.user_code import warn_user
 
+# The bands of `Callback.order`, first to last. In a band, callbacks run in the order in which they were added.
+# The numbers are near fastai's, so that a callback written for it keeps its place.
+FIRST = -10  # the model's mode, which layers train, watches for numbers that are not finite
+MODEL = 0  # what goes into the model and what comes out of it: the default
+PENALTY = 1  # adds to `loss_grad`
+ACCUMULATE = 6  # takes a share of the whole `loss_grad`, or keeps gradients, still scaled, for a later step
+PRECISION = 10  # ends autocast when the loss is whole, scales it, unscales gradients
+CLIP = 11  # sees gradients as they are
+RECORD = 50  # measures losses and metrics
+AVERAGE = 55  # puts other weights into the model, knowing the losses of this epoch
+SCHEDULE = 60  # sets rates and momenta
+REPORT = 65  # shows or stores what was recorded
+TRACK = 70  # follows a measure: saves the best weights, lowers the rate
+STOP = 900  # ends an epoch or a fit, once all above have had their turn
+SAVE = 1000  # the state that all others leave
+
 __all__ = ["Callback", "CancelBackwardException", "CancelBatchException", "CancelEpochException", "CancelFitException",
            "CancelStepException", "CancelTrainException", "CancelValidException", "event"]
 
@@ -67,7 +83,8 @@ class Callback:
     """Something that acts at named moments of training: write a method named as the event.
 
     Reading an attribute falls through to the learner (`self.loss` is `self.learn.loss`); to change one, write
-    `self.learn.loss = ...`. Callbacks run by `order`, then in the order in which they were added.
+    `self.learn.loss = ...`. Callbacks run by `order`, one of the bands of this module such as `RECORD`, then in the
+    order in which they were added.
 
     Args:
         events: functions of the callback by the names of events, for one that is not worth a class:
@@ -77,10 +94,9 @@ class Callback:
         TrainingError: E502 for a name that is no event.
     """
 
-    order = 0
+    order = MODEL
     run = True  # False switches the callback off until the end of the fit
     run_train, run_valid = True, True  # whether the events of a batch run in training, in validation
-    remove_on_fetch = False  # True leaves it out of the predictions that `FetchPredsCallback` asks for
     in_lr_find = True  # False leaves it out of `lr_find`: it is about real fits
     _learner = None
 

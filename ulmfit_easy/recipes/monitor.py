@@ -6,7 +6,7 @@ import time
 from statistics import median
 
 from ulmfit_easy.learner.callbacks.recorder import format_time
-from ulmfit_easy.learner.events import Callback, CancelFitException, CancelValidException
+from ulmfit_easy.learner.events import REPORT, STOP, Callback, CancelFitException, CancelValidException
 from ulmfit_easy.learner.lr_find import on_trial
 from ulmfit_easy.terminal import say
 
@@ -16,7 +16,7 @@ EVERY = 300  # seconds between two lines of a log file, validations aside
 class Stopwatch(Callback):
     """Times the first steps of a fit, then stops it; nothing is validated."""
 
-    order = 70
+    order = STOP
 
     def __init__(self, n_steps: int, seconds: float):
         self.n_steps, self.seconds, self.times = n_steps, seconds, []
@@ -53,7 +53,7 @@ class RunProgress(Callback):
     (not for a sampled softmax, whose loss is an estimate) and of the last validation.
     """
 
-    order = 65  # after the recorder
+    order = REPORT
 
     def __init__(self):
         self.before = 0.0  # seconds of the run before an interruption

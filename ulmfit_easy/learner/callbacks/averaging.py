@@ -3,7 +3,7 @@
 import math
 
 from ulmfit_easy.data.checks import check_counts
-from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.events import AVERAGE, Callback
 
 
 class NTASGD(Callback):
@@ -25,7 +25,7 @@ class NTASGD(Callback):
         monitor: the column of the table that should fall.
     """
 
-    order, in_lr_find = 55, False  # after the recorder, which has the losses; before what saves an epoch's weights
+    order, in_lr_find = AVERAGE, False
 
     def __init__(self, n: int = 5, monitor: str = "valid_loss"):
         check_counts(0, n=n)

@@ -17,7 +17,7 @@ import torch
 from ulmfit_easy.bundle.artefact import is_weights, weights_place
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import sha256_bytes
-from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.events import SAVE, Callback
 from ulmfit_easy.learner.metrics.metric import name_of
 from ulmfit_easy.learner.optim.schedule import ParamScheduler
 from ulmfit_easy.learner.training_state import (
@@ -74,7 +74,7 @@ class CheckpointCallback(Callback):
             E401 if it cannot be read, and what `weights_place` raises.
     """
 
-    order, run_valid = 1000, False  # after all others: it saves what they leave, and restores what they reset
+    order, run_valid = SAVE, False  # it also restores what the others reset
     in_lr_find = False
 
     def __init__(self, path, minutes: float = 5.0, *, every: int | None = None, resume: bool = False):

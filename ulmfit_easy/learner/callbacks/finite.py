@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.events import FIRST, Callback
 from ulmfit_easy.learner.metrics.metric import name_of
 from ulmfit_easy.models.evaluated import evaluated
 
@@ -30,7 +30,7 @@ class TerminateOnNaNCallback(Callback):
     In float16 the scaler is left to skip steps whose gradients overflowed, as it should.
     """
 
-    order, run_valid, in_lr_find = -9, False, False
+    order, run_valid, in_lr_find = FIRST, False, False
     norm, echo, weights, state, averages = None, None, {}, None, ()
 
     def before_fit(self):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.files import atomic_path
-from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.events import REPORT, Callback
 from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.models.softmax import CHUNK_FLOATS, LMOutput
 from ulmfit_easy.places import file_place, hidden_folder
@@ -93,7 +93,7 @@ class GatherPredsCallback(Callback):
             each of the loader's B streams; its `preds` without `act` are the log-probability of the token that came.
     """
 
-    order, run_train, in_lr_find = 70, False, False
+    order, run_train, in_lr_find = REPORT, False, False
 
     def __init__(self, with_input: bool = False, with_loss: bool = False, save_preds: str | Path | None = None,
                  save_targs: str | Path | None = None, with_preds: bool = True, with_targs: bool = True,

@@ -1,7 +1,7 @@
 """A bar for the batches and a table for the epochs, in a terminal, a notebook or a log file."""
 
 from ulmfit_easy.bars import progress_bar
-from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.events import REPORT, Callback
 from ulmfit_easy.terminal import say
 from ulmfit_easy.viz import Live, html_table, in_notebook
 
@@ -47,7 +47,7 @@ class MetricsTable:
 class ProgressCallback(Callback):
     """Shows a bar over the batches (not in a log file, where it would only be noise) and the table of the epochs."""
 
-    order, in_lr_find = 60, False
+    order, in_lr_find = REPORT, False
 
     def __init__(self, table: bool = True, bar: bool = True):
         self.with_table, self.with_bar, self.bar, self.table = table, bar, None, None

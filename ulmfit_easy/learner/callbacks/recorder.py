@@ -9,7 +9,7 @@ import torch
 from ulmfit_easy import viz
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.checks import check_numbers
-from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.events import RECORD, Callback
 from ulmfit_easy.learner.metrics.metric import AvgLoss, AvgSmoothLoss, as_metric
 
 RECORDED = ("losses", "lrs", "iters", "values", "valid_values", "log")  # what a resumed fit goes on with
@@ -43,7 +43,7 @@ class Recorder(Callback):
         beta: how slowly the smoothed loss follows, 0-1.
     """
 
-    order = 50
+    order = RECORD
 
     def __init__(self, add_time: bool = True, train_metrics: bool = False, valid_metrics: bool = True,
                  beta: float = 0.98):

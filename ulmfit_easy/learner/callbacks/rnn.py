@@ -1,7 +1,7 @@
 """Callbacks of recurrent models: the hidden state, what the model returns, and the AR and TAR penalties."""
 
 from ulmfit_easy.data.checks import check_numbers
-from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.events import PENALTY, SCHEDULE, Callback
 from ulmfit_easy.models.classifier import ClassifierOutput
 from ulmfit_easy.models.encoder import Memory
 from ulmfit_easy.models.softmax import LMOutput
@@ -85,7 +85,7 @@ class RateBySeqLen(Callback):
     Source: AWD-LSTM (Merity et al. 2017, section 4.1).
     """
 
-    order, run_valid = 65, False  # after every schedule
+    order, run_valid = SCHEDULE, False
 
     def before_step(self):
         self.rates = [hypers["lr"] for hypers in self.opt.hypers]
@@ -105,7 +105,7 @@ class RNNRegularizer(Callback):
     (arXiv 1708.02182), section 4.
     """
 
-    order, run_valid = 1, False  # after RNNCallback
+    order, run_valid = PENALTY, False
 
     def __init__(self, alpha: float = 0.0, beta: float = 0.0):
         check_numbers(0, alpha=alpha, beta=beta)

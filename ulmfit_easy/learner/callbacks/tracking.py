@@ -8,7 +8,7 @@ from ulmfit_easy.bundle.artefact import weights_place
 from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner import weights
-from ulmfit_easy.learner.events import Callback, CancelFitException
+from ulmfit_easy.learner.events import STOP, TRACK, Callback, CancelFitException
 from ulmfit_easy.learner.metrics.metric import name_of
 from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import warn_user
@@ -28,7 +28,7 @@ class TrackerCallback(Callback):
         reset_on_fit: whether each fit has a best of its own.
     """
 
-    order, in_lr_find = 60, False
+    order, in_lr_find = TRACK, False
 
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, reset_on_fit=True):
         if comp is not None and not isinstance(comp(0, 1), bool | np.bool_):
@@ -77,8 +77,6 @@ class SaveModelCallback(TrackerCallback):
         at_end: save the last weights instead, after training.
         with_opt: save the optimizer's state too.
     """
-
-    order = 61
 
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, fname="model", every_epoch=False,
                  at_end=False, with_opt=False, reset_on_fit=True):
@@ -151,7 +149,7 @@ class PatientCallback(TrackerCallback):
 class EarlyStoppingCallback(PatientCallback):
     """Stops the fit when the monitored value has not improved for `patience` epochs."""
 
-    order = 63
+    order = STOP
 
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1, reset_on_fit=True):
         super().__init__(monitor, comp, min_delta, patience, reset_on_fit)
@@ -175,7 +173,7 @@ class ReduceLROnPlateau(PatientCallback):
         min_lr: no rate goes below it.
     """
 
-    order = 62
+    order = TRACK + 1  # after SaveModelCallback, which keeps the rate of the epoch
 
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1, factor=10.0, min_lr=0,
                  reset_on_fit=True):

@@ -6,7 +6,7 @@ import torch
 
 from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.events import Callback, CancelBatchException
+from ulmfit_easy.learner.events import ACCUMULATE, CLIP, FIRST, PRECISION, Callback, CancelBatchException
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.models.softmax import LMOutput
 from ulmfit_easy.user_code import warn_user
@@ -17,7 +17,7 @@ __all__ = ["GradientAccumulation", "GradientClip", "MixedPrecision", "TrainEvalC
 class TrainEvalCallback(Callback):
     """Switches the model between training and evaluation, and keeps count of progress."""
 
-    order = -10
+    order = FIRST
 
     def before_fit(self):
         self.learn.train_iter, self.learn.pct_train = 0, 0.0
@@ -50,7 +50,7 @@ class TrainEvalCallback(Callback):
 class GradientClip(Callback):
     """Scales all gradients down together where their norm is above `max_norm`."""
 
-    order, run_valid = 11, False  # after MixedPrecision, which unscales the gradients
+    order, run_valid = CLIP, False
 
     def __init__(self, max_norm: float = 1.0, norm_type: float = 2.0):
         check_numbers(0, without=[0], max_norm=max_norm, norm_type=norm_type)
@@ -67,7 +67,7 @@ class GradientAccumulation(Callback):
     the rows that still wait for a step are dropped.
     """
 
-    order, run_valid = 6, False
+    order, run_valid = ACCUMULATE, False
 
     def __init__(self, n_acc: int = 32):
         check_counts(n_acc=n_acc)
@@ -110,7 +110,7 @@ class MixedPrecision(Callback):
         TrainingError: E502 for another `dtype`.
     """
 
-    order = 10
+    order = PRECISION
     autocast, scaler, inside = None, None, False
 
     def __init__(self, dtype: str | None = None):

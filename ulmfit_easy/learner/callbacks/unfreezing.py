@@ -4,7 +4,7 @@ Source: Howard & Ruder 2018, section 3.3.
 """
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.events import FIRST, Callback
 from ulmfit_easy.learner.optim.optimizer import discriminative
 
 SCHEDULES = {"stlr": "fit_stlr", "one_cycle": "fit_one_cycle", "flat": "fit"}
@@ -20,7 +20,7 @@ class GradualUnfreezing(Callback):
         epochs: how long each phase is.
     """
 
-    order, in_lr_find = -5, False
+    order, in_lr_find = FIRST, False
 
     def __init__(self, epochs: int = 1):
         self.epochs = _at_least_one("epochs", epochs)

@@ -7,7 +7,7 @@ import numpy as np
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.events import SCHEDULE, Callback
 from ulmfit_easy.learner.optim.anneal import SchedCos, combine_scheds, combined_cos, slanted_triangular
 from ulmfit_easy.learner.optim.optimizer import Rate, expand_lr
 
@@ -15,7 +15,7 @@ from ulmfit_easy.learner.optim.optimizer import Rate, expand_lr
 class ParamScheduler(Callback):
     """Sets hyper-parameters before each training batch: `{"lr": f, "mom": g}`, functions of progress in [0, 1]."""
 
-    order, run_valid = 60, False
+    order, run_valid = SCHEDULE, False
 
     def __init__(self, scheds: dict):
         self.scheds = scheds
