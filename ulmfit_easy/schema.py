@@ -226,9 +226,9 @@ def any_of(*checks: Check) -> Check:
             try:
                 return one(value)
             except (TypeError, ValueError) as e:
-                problems.append(e)
-        kind = TypeError if all(isinstance(e, TypeError) for e in problems) else ValueError
-        raise kind(" or ".join(map(str, problems)))
+                problems.append((type(e), str(e)))  # an error in a list would keep all that calls this from being freed
+        kind = TypeError if all(issubclass(cls, TypeError) for cls, _ in problems) else ValueError
+        raise kind(" or ".join(said for _, said in problems))
     return check
 
 
