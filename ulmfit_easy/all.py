@@ -14,7 +14,6 @@ from ulmfit_easy.apps.export import inference_module
 from ulmfit_easy.apps.interpret import ClassificationInterpretation, Interpretation
 from ulmfit_easy.bundle.artefact import load_bundle, save_bundle
 from ulmfit_easy.data.balance import class_weights
-from ulmfit_easy.data.category_map import CategoryMap
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.datasets import URLs, read_vader_reviews, untar_data
@@ -23,7 +22,7 @@ from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.sources import get_files, get_text_files, parent_label, read_table
 from ulmfit_easy.data.splits import *
-from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock, RegressionBlock
+from ulmfit_easy.data.targets import CategoryBlock, CategoryMap, MultiCategoryBlock, RegressionBlock
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError

@@ -4,6 +4,8 @@ Predictions are logits (B, C) unless a loss says otherwise; `reduction` is "mean
 for each row. A learner's `get_preds`, `predict` and metrics ask the loss what its predictions mean.
 """
 
+from collections.abc import Callable
+from functools import cached_property, partial
 from inspect import isroutine
 
 import torch
@@ -69,13 +71,15 @@ class CrossEntropyLossFlat:
         return F.cross_entropy(logits, target, weight, ignore_index=self.ignore_index, reduction=self.reduction,
                                label_smoothing=self.label_smoothing)
 
-    def activation(self, logits: Tensor) -> Tensor:
-        """Probabilities (B, C)."""
-        return logits.softmax(self.axis)
+    @cached_property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        """From logits to probabilities (B, C)."""
+        return partial(torch.softmax, dim=self.axis)
 
-    def decodes(self, logits: Tensor) -> Tensor:
-        """Return the likeliest class (B,)."""
-        return logits.argmax(self.axis)
+    @cached_property
+    def decodes(self) -> Callable[[Tensor], Tensor]:
+        """From logits to the likeliest class (B,)."""
+        return partial(torch.argmax, dim=self.axis)
 
 
 class LabelSmoothingCrossEntropyFlat(CrossEntropyLossFlat):

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from ulmfit_easy.data.category_map import NA
 from ulmfit_easy.data.sources import is_missing
-from ulmfit_easy.data.targets.category import CategoryBlock, CategoryTarget
+from ulmfit_easy.data.targets.category import NA, CategoryBlock, CategoryMap, CategoryTarget
 from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels, twins, unpacked
 from ulmfit_easy.data.targets.multi import MultiCategoryBlock, MultiCategoryTarget
 from ulmfit_easy.data.targets.regression import RegressionBlock, RegressionTarget
@@ -12,8 +11,8 @@ from ulmfit_easy.data.targets.target import TARGETS, NextToken, Target
 from ulmfit_easy.errors import LabelError
 
 __all__ = [
-    "SEVERAL", "TARGETS", "CategoryBlock", "CategoryTarget", "MultiCategoryBlock", "MultiCategoryTarget", "NextToken",
-    "RegressionBlock", "RegressionTarget", "Target", "plain_labels", "read_labels", "twins", "unpacked",
+    "SEVERAL", "TARGETS", "CategoryBlock", "CategoryMap", "CategoryTarget", "MultiCategoryBlock", "MultiCategoryTarget",
+    "NextToken", "RegressionBlock", "RegressionTarget", "Target", "plain_labels", "read_labels", "twins", "unpacked",
 ]  # fmt: skip
 
 

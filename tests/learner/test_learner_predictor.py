@@ -1,0 +1,105 @@
+"""A predictor answers as its learner does, in any number of threads, and without what trains."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+import torch
+from learner_toys import classifier, lm, raises, text_dls
+
+from ulmfit_easy.data.toy import toy_reviews
+from ulmfit_easy.errors import TrainingError
+
+TEXTS = [*toy_reviews(n=20, seed=3)["text"], "so so", "the film " * 40]
+
+
+@pytest.fixture(scope="module")
+def learn():
+    learn = classifier(text_dls(n=60))
+    learn.fit(1, 1e-2)
+    return learn
+
+
+@pytest.fixture(scope="module")
+def predictor(learn):
+    return learn.predictor
+
+
+@pytest.fixture
+def often():
+    """Threads that take turns a hundred times as often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("n", [4, pytest.param(200, marks=pytest.mark.slow)])
+def test_sixteen_threads_get_the_answers_of_one(predictor, often, n):
+    want = [predictor.predict(text).probs for text in TEXTS]
+
+    def asked(thread):
+        picked = [(thread + i) % len(TEXTS) for i in range(n)]
+        return [torch.equal(predictor.predict(TEXTS[i]).probs, want[i]) for i in picked]
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(asked, range(16)))
+    assert [len(answers) for answers in found] == [n] * 16
+    assert all(map(all, found))
+
+
+def test_a_predictor_gives_the_learners_answers(learn, predictor):
+    for mine, theirs in zip(predictor.predict(TEXTS), learn.predict(TEXTS), strict=True):
+        assert mine.label == theirs.label
+        assert torch.equal(mine.probs, theirs.probs)
+
+
+def test_a_predictor_follows_the_weights_of_its_learner_and_asks_no_callback(learn, monkeypatch):
+    predictor, before = learn.predictor, learn.predict(TEXTS[0]).probs
+    monkeypatch.setattr(learn, "cbs", raises(RuntimeError()))
+    with torch.no_grad():
+        bias = next(p for name, p in learn.model.named_parameters() if name.endswith("bias"))
+        bias += 1
+        after = predictor.predict(TEXTS[0]).probs
+        bias -= 1
+    assert not torch.equal(before, after)
+    assert torch.allclose(predictor.predict(TEXTS[0]).probs, before, atol=1e-5)
+
+
+def test_a_predictor_is_frozen_and_another_one_has_a_temperature(predictor):
+    with pytest.raises(FrozenInstanceError):
+        predictor.temperature = 2.0
+    hot, plain = replace(predictor, temperature=2.0).predict(TEXTS), predictor.predict(TEXTS)
+    for a, b in zip(hot, plain, strict=True):
+        torch.testing.assert_close(a.probs, (b.probs.log() / 2).softmax(0))
+
+
+@pytest.mark.parametrize("limits", [{"bs": 1}, {"bs": 3}, {"bs": 64}, {"max_tokens": 1}, {"max_tokens": 50}], ids=str)
+def test_no_batch_changes_an_answer_or_the_order(predictor, limits):
+    sizes, want = [], predictor.predict(TEXTS)
+    model = torch.nn.Module()
+    model.forward = lambda ids, lengths: (sizes.append(ids.shape), predictor.model(ids, lengths))[1]
+    for found, expected in zip(replace(predictor, model=model, **limits).predict(TEXTS), want, strict=True):
+        torch.testing.assert_close(found.probs, expected.probs)
+    rows, longest = zip(*sizes, strict=True)
+    assert sum(rows) == len(TEXTS)
+    assert longest == tuple(sorted(longest, reverse=True))
+    assert max(rows) <= limits.get("bs", 64)
+    assert all(n == 1 or n * t <= limits.get("max_tokens", 10**6) for n, t in sizes)
+
+
+def test_answers_are_tensors_that_gradients_can_use(predictor):
+    factor = torch.ones(2, requires_grad=True)
+    (predictor.predict(TEXTS[0]).probs * factor).sum().backward()
+    assert factor.grad is not None
+
+
+def test_a_language_model_has_no_predictor():
+    with pytest.raises(TrainingError, match=r"E506.*learn\.logprob"):
+        _ = lm().predictor
+
+
+def test_a_predictor_says_what_it_is(predictor):
+    assert repr(predictor).startswith("Predictor(single, 2 classes, ")
+    assert "temperature=2.0" in repr(replace(predictor, temperature=2.0))
