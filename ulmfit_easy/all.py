@@ -42,6 +42,7 @@ from ulmfit_easy.fastai.tokenized_files import tokenize_csv, tokenize_files, tok
 from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
+from ulmfit_easy.learner.callbacks.precision import MixedPrecision
 from ulmfit_easy.learner.callbacks.preds import *
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import RateRecorder, Recorder

@@ -18,9 +18,10 @@ from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.fastai.callbacks import ShortEpochCallback
 from ulmfit_easy.fastai.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
+from ulmfit_easy.learner.callbacks.precision import MixedPrecision
 from ulmfit_easy.learner.callbacks.progress import format_value
 from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback, SaveModelCallback, TrackerCallback
-from ulmfit_easy.learner.callbacks.training import GradientAccumulation, GradientClip, MixedPrecision
+from ulmfit_easy.learner.callbacks.training import GradientAccumulation, GradientClip
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat
 from ulmfit_easy.learner.optim.optimizer import SGD
 from ulmfit_easy.learner.optim.schedule import ParamScheduler

@@ -13,9 +13,10 @@ from ulmfit_easy.cleanup import surely
 from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner import contexts, inference, summary, weights
+from ulmfit_easy.learner.callbacks import precision
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
-from ulmfit_easy.learner.callbacks.training import MixedPrecision, TrainEvalCallback
+from ulmfit_easy.learner.callbacks.training import TrainEvalCallback
 from ulmfit_easy.learner.events import CANCEL, EVENTS, Callback
 from ulmfit_easy.learner.lr_find import lr_find
 from ulmfit_easy.learner.made import made
@@ -85,6 +86,10 @@ class Learner(TellsAbsent):
     y = property(lambda self: self.yb[0] if len(self.yb) == 1 else self.yb, doc="The target; a tuple of several.")
     crit = gone("Learner", "crit")
 
+    def _split(self, batch) -> tuple[tuple, tuple]:
+        n_inp = ifnone(self.dls.n_inp, max(1, len(batch) - 1))
+        return tuple(batch[:n_inp]), tuple(batch[n_inp:])
+
     # --- the loop -----------------------------------------------------------------------------------------------
 
     def fit(self, n_epoch: int, lr: Rate | None = None, wd: float | None = None, cbs=None, reset_opt: bool = False,
@@ -127,10 +132,6 @@ class Learner(TellsAbsent):
             self.pred = self.loss = self.loss_grad = None  # a batch that is cancelled has none, not the last one's
             self._with_events("batch", self._do_batch)
 
-    def _split(self, batch) -> tuple[tuple, tuple]:
-        n_inp = ifnone(self.dls.n_inp, max(1, len(batch) - 1))
-        return tuple(batch[:n_inp]), tuple(batch[n_inp:])
-
     def _do_batch(self):
         self.pred = self.model(*self.xb)
         self("after_pred")
@@ -143,16 +144,16 @@ class Learner(TellsAbsent):
             self._with_events("step", self.opt.step)
             self.opt.zero_grad()
 
-    def _with_events(self, name, f, *args):
-        """Run `f` between `before_x` and `after_x`; a Cancel exception of x goes to `after_cancel_x`."""
+    def _with_events(self, name: str, f: Callable[[], None]):
+        """Run `f` between `before_x` and `after_x`. A Cancel exception of x goes to `after_cancel_x`."""
         cleanup = f"cleanup_{name}"
-        surely(lambda: self._between(name, f, *args),
+        surely(lambda: self._between(name, f),
                lambda: [(cb, cleanup) for cb in reversed(self._sorted_cbs())] if cleanup in EVENTS else [])
 
-    def _between(self, name, f, *args):
+    def _between(self, name, f):
         try:
             self(f"before_{name}")
-            f(*args)
+            f()
         except CANCEL[name]:
             self(f"after_cancel_{name}")
         self(f"after_{name}")
@@ -193,70 +194,18 @@ class Learner(TellsAbsent):
 
     add_cb, remove_cb = add_cbs, remove_cbs
 
+    # --- methods that live elsewhere ------------------------------------------------------------------------------
+
     added_cbs, removed_cbs, validation_context = contexts.added_cbs, contexts.removed_cbs, contexts.validation_context
     no_bar, no_mbar, no_logging = contexts.no_bar, contexts.no_mbar, contexts.no_logging
-    show_training_loop, summary = summary.show_training_loop, summary.summary
-
-    # --- optimizer and layer groups -----------------------------------------------------------------------------
-
-    create_opt = groups.create_opt
-
-    def freeze_to(self, n: int):
-        """Train the layer groups from the n-th on only; -2 is the last two. Dropout stays on in frozen groups."""
-        if self.opt is None:
-            self.create_opt()
-        self.opt.freeze_to(n)
-        return self
-
-    def freeze(self):
-        """Train the last layer group only."""
-        return self.freeze_to(-1)
-
-    def unfreeze(self):
-        """Train all layer groups."""
-        return self.freeze_to(0)
-
-    # --- what users call ------------------------------------------------------------------------------------------
-
+    create_opt, freeze_to = groups.create_opt, groups.freeze_to
+    freeze, unfreeze = groups.freeze, groups.unfreeze
     fit_one_cycle, fit_flat_cos, fit_sgdr = schedule.fit_one_cycle, schedule.fit_flat_cos, schedule.fit_sgdr
     fit_stlr, fine_tune, lr_find = schedule.fit_stlr, schedule.fine_tune, lr_find
     validate, get_preds = inference.validate, inference.get_preds
     predict, show_results = inference.predict, inference.show_results
     predictor = property(inference.predictor)
-
-    def save(self, file: str | Path, with_opt: bool = True) -> Path:
-        """Write weights (and the optimizer's state) to `path/model_dir/file.safetensors`."""
-        return weights.save(self, file, with_opt)[0]
-
-    def load(self, file: str | Path, device=None, with_opt: bool = True, strict: bool = True):
-        """Read what `save` wrote, by name; E302 for other words, direction or classes, unless `strict=False`."""
-        return weights.load(self, file, device, with_opt, strict)
-
-    @property
-    def precision(self) -> str:
-        """The precision that a fit trains in: "fp32", "bf16" or "fp16"."""
-        return next((cb.precision for cb in reversed(self.cbs) if isinstance(cb, MixedPrecision)), "fp32")
-
-    def to_precision(self, precision: str, chosen_by_library: bool = False):
-        """Compute in "fp32", "bf16" or "fp16" from now on. Return the learner.
-
-        Args:
-            chosen_by_library: True lets a checkpoint of the other precision overrule it, see `CheckpointCallback`.
-        """
-        self.precision_was_chosen = chosen_by_library
-        theirs = [cb for cb in self.cbs if isinstance(cb, MixedPrecision)]
-        for cb in theirs:
-            cb.dtype = precision
-        return self if theirs else self.add_cbs(MixedPrecision(precision))
-
-    def to_bf16(self):
-        """Compute in bfloat16 where that is safe, with weights kept in float32. On a CPU too."""
-        return self.to_precision("bf16")
-
-    def to_fp16(self):
-        """Compute in float16 where that is safe, with a scaled loss. Needs a GPU."""
-        return self.to_precision("fp16")
-
-    def to_fp32(self):
-        """Compute in float32 again."""
-        return self.to_precision("fp32")
+    save, load = weights.save, weights.load
+    show_training_loop, summary = summary.show_training_loop, summary.summary
+    to_precision, to_bf16, to_fp16 = precision.to_precision, precision.to_bf16, precision.to_fp16
+    to_fp32, precision = precision.to_fp32, property(precision.precision_of)

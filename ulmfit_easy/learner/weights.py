@@ -19,8 +19,13 @@ def model_file(learn, file) -> Path:
     return learn.path / learn.model_dir / f"{str(file).removesuffix('.safetensors')}.safetensors"
 
 
-def save(learn, file, with_opt=True) -> tuple[Path, str]:
-    """See `Learner.save`. Return the file and the SHA-256 of its content."""
+def save(learn, file: str | Path, with_opt: bool = True) -> Path:
+    """Write weights (and the optimizer's state) to `path/model_dir/file.safetensors`. Return the file."""
+    return written(learn, file, with_opt)[0]
+
+
+def written(learn, file, with_opt) -> tuple[Path, str]:
+    """Do what `save` does. Return the file and the SHA-256 of its content."""
     tensors = {f"model.{k}": v for k, v in learn.model.state_dict().items()}
     opt = None
     if with_opt and learn.opt is not None:
@@ -40,12 +45,15 @@ def _meaning(dls) -> dict:
     return {"vocab_sha256": dls.text_vocab.sha256, "backwards": dls.backwards, "classes": classes}
 
 
-def load(learn, file, device=None, with_opt=True, strict=True, sha256: str | None = None):
-    """See `Learner.load`. Without a saved optimizer, or with `with_opt=False`, the learner's own stays as it is.
+def load(learn, file: str | Path, device=None, with_opt: bool = True, strict: bool = True, *,
+         sha256: str | None = None):
+    """Read what `save` wrote, by name. Return the learner.
+
+    Without a saved optimizer, or with `with_opt=False`, the learner's own stays as it is.
 
     Raises:
         VocabError: E302 for weights of another vocabulary, direction or other classes, unless `strict` is False.
-        FileError: E402 for a file that does not have the content with this `sha256`.
+        FileError: E402 for a file whose content has another hash than `sha256`.
     """
     path = model_file(learn, file)
     tensors, metadata = load_weights(path, device or learn.dls.device)

@@ -105,7 +105,7 @@ class SaveModelCallback(TrackerCallback):
         if self.every_epoch and self.epoch % self.every_epoch == 0:
             self.learn.save(f"{self.fname}_{self.epoch}", with_opt=self.with_opt)
         elif self.new_best and not (self.every_epoch or self.at_end):
-            _, self.last_saved = weights.save(self.learn, self.fname, self.with_opt)
+            _, self.last_saved = weights.written(self.learn, self.fname, self.with_opt)
 
     def after_fit(self):
         if self.at_end:

@@ -1,4 +1,4 @@
-"""Layer groups: the parameters that share a rate, and the optimizer over them."""
+"""Layer groups, the parameters that share a rate: the optimizer over them, and which of them train."""
 
 from collections.abc import Iterable
 
@@ -25,6 +25,24 @@ def create_opt(learn):
     if frozen_idx:
         opt.freeze_to(frozen_idx)
     learn.opt = opt  # whole, or the one before
+
+
+def freeze_to(learn, n: int):
+    """Train the layer groups from the n-th on only; -2 is the last two. Dropout stays on in frozen groups."""
+    if learn.opt is None:
+        learn.create_opt()
+    learn.opt.freeze_to(n)
+    return learn
+
+
+def freeze(learn):
+    """Train the last layer group only."""
+    return learn.freeze_to(-1)
+
+
+def unfreeze(learn):
+    """Train all layer groups."""
+    return learn.freeze_to(0)
 
 
 def spare_from_decay(opt: Optimizer, params: Iterable):
