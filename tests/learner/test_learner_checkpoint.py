@@ -15,6 +15,7 @@ from learner_toys import At, raises, same, state, text_dls
 
 from ulmfit_easy.all import (
     SGD,
+    Callback,
     CheckpointCallback,
     CSVLogger,
     DataLoaders,
@@ -158,6 +159,45 @@ def test_every_field_is_among_those_that_were_left_out(stopped):
     split = {k: v for k, v in parts.items() if isinstance(v, dict) and k not in ("model", "grads", "scaler")}
     fields = {f"{k}/{sub}" for k, v in split.items() for sub in v} | parts.keys() - split.keys()
     assert fields - ELSEWHERE == set(FIELDS)
+
+
+class Tally(Callback):
+    """A stateful callback as a user may write one: it changes how the fit goes on, by batches begun and done."""
+
+    def before_fit(self):
+        self.begun = self.done = 0
+
+    def before_batch(self):
+        self.begun += 1
+
+    def before_step(self):
+        self.opt.set_hyper("wd", 0.01 * self.begun)
+
+    def after_batch(self):
+        self.done += 1
+
+    def state_dict(self):
+        return {"begun": self.begun, "done": self.done}
+
+    def load_state_dict(self, state):
+        vars(self).update(state)
+
+
+@pytest.mark.parametrize(("kind", "event", "every"), [("lm", "after_backward", 3), ("classifier", "after_pred", 1)])
+def test_a_users_stateful_callback_survives_a_batch_out_of_memory(kind, event, every, tmp_path):
+    tally, full = Tally(), torch.OutOfMemoryError("CUDA out of memory")
+
+    def fit(learn, cbs):
+        learn.fit(2, 1e-2, cbs=[tally, *cbs])
+
+    unbroken = whole(kind, tmp_path, fit)
+    expected = tally.state_dict()
+    learn = fresh(kind, tmp_path)
+    with pytest.raises(TrainingError, match="E509"):
+        fit(learn, [CheckpointCallback("run", every=every), At(event, raises(full), 4)])
+    assert tally.done == learn.train_iter == 4  # what counts batches that are done stands before this one
+    assert resumed(kind, tmp_path, [], fit, every=every) == unbroken  # and what counts earlier goes on from there
+    assert tally.state_dict() == expected
 
 
 def test_the_time_of_an_epoch_counts_what_came_before_the_crash(tmp_path, monkeypatch):
