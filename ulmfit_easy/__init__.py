@@ -3,6 +3,8 @@
 Importing the package itself loads nothing heavy; each name below is loaded when it is first used.
 """
 
+from typing import Any
+
 _HOME = {
     "ULMFiT": "recipes.estimator",
     "TextDataLoaders": "data.loaders",
@@ -15,7 +17,7 @@ _HOME = {
 __all__ = [*_HOME, "__version__"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 

@@ -7,7 +7,7 @@ from fastcore.meta import delegates
 __all__ = ["camel2snake", "delegates", "ifnone", "listify"]
 
 
-def listify(o=None) -> list:
+def listify(o: object = None) -> list:
     """One value or several as a list; an array, an Index and a Series give plain values, and a set sorted ones."""
     if isinstance(o, set | frozenset):
         return sorted(o, key=str)

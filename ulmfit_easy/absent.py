@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import NoReturn
 
 from ulmfit_easy.errors import AbsentError
 
@@ -18,13 +19,13 @@ STAND_INS = ("TextLMDataBunch", "TextClasDataBunch", "TextDataBunch", "TextList"
 
 def gone(cls: str, name: str) -> property:
     """Return a property that raises E510 if it is read or set, because training would not look at it."""
-    def fail(*args):
+    def fail(*args: object) -> NoReturn:
         raise _absent(f"{cls}.{name}", INSTEAD[f"{cls}.{name}"])
 
     return property(fail, fail)
 
 
-def no_attribute(thing, name: str) -> AttributeError:
+def no_attribute(thing: object, name: str) -> AttributeError:
     """Return the AttributeError for a missing attribute: E510 with the replacement if fastai's class has it."""
     for cls in type(thing).__mro__:
         if instead := INSTEAD.get(f"{CLASSES.get(cls.__name__, cls.__name__)}.{name}"):
@@ -37,7 +38,7 @@ class TellsAbsent:
 
     __slots__ = ()
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> NoReturn:
         raise no_attribute(self, name)
 
 
@@ -47,12 +48,12 @@ class StandIn:
     def __init__(self, name: str, instead: str | None = None):
         self.__dict__["_error"] = _absent(name, instead or INSTEAD[name])
 
-    def _raise(self, *args, **kwargs):
+    def _raise(self, *args: object, **kwargs: object) -> NoReturn:
         raise self.__dict__["_error"].with_traceback(None)
 
     __call__ = __iter__ = __len__ = __getitem__ = __setattr__ = __or__ = __mro_entries__ = _raise
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):  # inspect, copy and the like ask for these
             raise AttributeError(name)
         self._raise()
@@ -61,5 +62,5 @@ class StandIn:
         return str(self.__dict__["_error"])
 
 
-def _absent(name, instead):
+def _absent(name: str, instead: str) -> AbsentError:
     return AbsentError("E510", received=f"{name}, a name of fastai", expected="a name of this library", fix=instead)

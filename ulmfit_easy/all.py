@@ -98,7 +98,7 @@ from ulmfit_easy.viz import plot_rates, plot_scores, show_table
 __all__ = [name for name in dir() if not name.startswith("_")] + list(_absent.STAND_INS)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     """Stand for a name of fastai that is not here: a star import asks for each name of `__all__`."""
     if name in _absent.INSTEAD:
         return _absent.StandIn(name)

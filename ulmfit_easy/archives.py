@@ -11,10 +11,10 @@ import tarfile
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import atomic_folder, regular_file
@@ -24,7 +24,9 @@ MAX_FILES = 200_000  # the largest known set of texts has 100,000
 MAX_DEPTH = 100  # folders in each other
 MAX_READ = 1 << 18  # bytes at once; the headers of a tar, which are read whole, have a few hundred
 
-_PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+
+_PACKED: dict[bytes, Callable[[BinaryIO], AbstractContextManager]] = {
+    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE}
 
 
@@ -35,10 +37,11 @@ class Member(NamedTuple):
     size: int  # bytes, as the archive claims; no more are read
     is_file: bool
     is_folder: bool
-    open: Callable[[], BinaryIO]
+    open: Callable[[], IO[bytes]]
 
 
-def extract_archive(archive, dest, *, max_bytes: int | None = None, max_files: int = MAX_FILES) -> Path:
+def extract_archive(archive: str | Path, dest: str | Path, *, max_bytes: int | None = None,
+                    max_files: int = MAX_FILES) -> Path:
     """Extract a tar (also .gz, .bz2, .xz) or a zip into the folder `dest`: all of it, or nothing.
 
     What is in `dest` already stays as it is; files that are the same are no hindrance.
@@ -56,13 +59,13 @@ def extract_archive(archive, dest, *, max_bytes: int | None = None, max_files: i
     """
     dest = Path(dest)
 
-    def refused(why):
+    def refused(why: str) -> FileError:
         return FileError("E405", received=f"{archive}, {why}", expected="plain files inside one folder",
                          fix="do not use this archive")
 
     with regular_file(archive) as packed, atomic_folder(dest, add=True) as tmp:
         limit = max(SMALL, RATIO * os.fstat(packed.fileno()).st_size) if max_bytes is None else max_bytes
-        total, files, folders = 0, set(), set()
+        total, files, folders = 0, set[str](), set[str]()
         try:
             for n, member in enumerate(_members(packed)):
                 total += member.size
@@ -94,7 +97,7 @@ def _is_safe(part: str) -> bool:
     return part == part.rstrip(". ") and not any(c in ":\\" or c < " " or c == "\x7f" for c in part)
 
 
-def _write(member: Member, target: Path):
+def _write(member: Member, target: Path) -> None:
     (target if member.is_folder else target.parent).mkdir(parents=True, exist_ok=True)
     if member.is_file:
         with member.open() as source, open(target, "xb") as out:
@@ -113,11 +116,11 @@ def _members(packed: BinaryIO) -> Iterator[Member]:
                              is_folder and kind in (0, stat.S_IFDIR), partial(whole.open, info))
         return
     unpack = next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), nullcontext)
-    with unpack(packed) as f, tarfile.open(fileobj=_Guarded(f), mode="r:") as whole:
-        while (info := whole.next()) is not None:
-            whole.members.clear()  # it would keep all of them
-            yield Member(info.name, info.size, info.isreg(), info.isdir(), partial(whole.extractfile, info))
-        f.seek(whole.offset)
+    with unpack(packed) as f, tarfile.open(fileobj=_Guarded(f), mode="r:") as tar:  # type: ignore[call-overload] # reads
+        while (entry := tar.next()) is not None:
+            tar.members.clear()  # it would keep all of them
+            yield Member(entry.name, entry.size, entry.isreg(), entry.isdir(), partial(tar.extractfile, entry))
+        f.seek(tar.offset)
         rest = f.read(MAX_READ)  # to the end: only there gzip compares its checksum
         if len(rest) < tarfile.BLOCKSIZE or len(rest) == MAX_READ or any(rest[:tarfile.BLOCKSIZE]):
             raise tarfile.ReadError("its end is missing, or not the end")

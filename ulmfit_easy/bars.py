@@ -11,7 +11,7 @@ LINE = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]
 
 
 def progress_bar(iterable: Iterable | None = None, *, desc: str, show: Callable[[str], None] | None = None,
-                 **options) -> tqdm:
+                 **options: object) -> tqdm:
     """Return a bar that disappears when it is closed.
 
     Args:
@@ -29,12 +29,12 @@ class HTMLBar(tqdm):
 
     monitor_interval = 0  # no thread that redraws slow bars: what it shows may land below another cell
 
-    def __init__(self, iterable=None, *, show: Callable[[str], None], **options):
+    def __init__(self, iterable: Iterable | None = None, *, show: Callable[[str], None], **options: object):
         self.show = show
         super().__init__(iterable, gui=True, **{"mininterval": 0.2, "miniters": 1, **options})
         self.display()
 
-    def display(self, msg=None, pos=None):
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         line = self.format_meter(**{**self.format_dict, "bar_format": LINE})
         value = f' value="{self.n}" max="{self.total}"' if self.total else ""
         self.show(f'<div><progress{value}></progress> {escape(line)}</div>')

@@ -2,11 +2,14 @@
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def surely(body: Callable, steps: Callable[[], list[tuple]]):
+def surely(body: Callable[[], T], steps: Callable[[], list[tuple]]) -> T:
     """Return what `body()` returns. Then run each of `steps()`, a function and its arguments, the last one first.
 
     All of them run, even if the body or another step fails. A step that Ctrl-C interrupts runs again from its start,
@@ -25,7 +28,7 @@ def surely(body: Callable, steps: Callable[[], list[tuple]]):
 
 
 @contextmanager
-def ending_with(step: Callable[[], None]):
+def ending_with(step: Callable[[], None]) -> Iterator[None]:
     """Run `step()` at the end of a `with` block, and again if Ctrl-C came in between: twice must do no harm."""
     try:
         try:
@@ -36,7 +39,7 @@ def ending_with(step: Callable[[], None]):
         step()
 
 
-def _undo(steps, done: list):
+def _undo(steps: Callable[[], list[tuple]], done: list) -> None:
     if None in done:
         return
     with ExitStack() as stack:
@@ -46,7 +49,7 @@ def _undo(steps, done: list):
     done.append(None)
 
 
-def _once(step: tuple, done: list):
+def _once(step: tuple, done: list) -> None:
     try:
         step[0](*step[1:])
     except Exception:
@@ -56,7 +59,7 @@ def _once(step: tuple, done: list):
 
 
 @contextmanager
-def no_warnings():
+def no_warnings() -> Iterator[None]:
     """Show no warnings in a block. Only the main thread can: all threads share the filters, and would mix them up."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -2,18 +2,19 @@
 
 import codecs
 import re
+from pathlib import Path
 
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import regular_file
 
 
-def read_text(path, encoding: str = "utf-8") -> str:
+def read_text(path: str | Path, encoding: str = "utf-8") -> str:
     """Read a text file as a string; errors as of `decoded`."""
     with regular_file(path) as f:
         return decoded(f.read(), path, encoding)
 
 
-def decoded(data: bytes, path, encoding: str = "utf-8") -> str:
+def decoded(data: bytes, path: str | Path, encoding: str = "utf-8") -> str:
     """Return the content of the file `path` as a string, without a byte-order mark.
 
     Raises:
@@ -49,7 +50,7 @@ def guess_encoding(data: bytes) -> str:
         return "utf-16"
     if _text_of(data, "utf-8", final=True) is not None:
         return "utf-8"
-    data = data[re.search(rb"[\x80-\xff]", data).start():][:SAMPLE]
+    data = re.sub(rb"\A[\0-\x7f]+", b"", data)[:SAMPLE]
     texts = {encoding: text for encoding in (*SCRIPTS, "cp1252")
              if (text := _text_of(data, encoding)) is not None}
     n_high = sum(byte > 0x7f for byte in data)

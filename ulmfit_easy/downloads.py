@@ -13,7 +13,9 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from http.client import HTTPMessage
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from ulmfit_easy.errors import FileError, TrainingError
@@ -27,7 +29,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 BUSY = {408, 425, 429, 500, 502, 503, 504}  # answers of a server that may do better later
 
 
-def download(url: str, dest, sha256: str, *, max_bytes: int = 4 << 30, timeout: float = 30.0) -> Path:
+def download(url: str, dest: str | Path, sha256: str, *, max_bytes: int = 4 << 30, timeout: float = 30.0) -> Path:
     """Fetch the file at a web address as `dest` if it has this SHA-256. Fetch nothing if it is there already.
 
     What has come is kept in a hidden file beside `dest`, `.<name>.<hash>.part`. After a broken connection, and after a
@@ -69,7 +71,7 @@ def download(url: str, dest, sha256: str, *, max_bytes: int = 4 << 30, timeout: 
     return check_sha256(dest, sha256)
 
 
-def _fetch(url: str, part: Path, sha256: str, max_bytes: int, timeout: float):
+def _fetch(url: str, part: Path, sha256: str, max_bytes: int, timeout: float) -> None:
     """Fill `part`; once more from nothing if it was put together from several answers, of which one was of another."""
     for _ in range(2):
         is_joined = _receive_all(url, part, max_bytes, timeout)
@@ -145,12 +147,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     max_redirections = 5
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
+    def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage,
+                         newurl: str) -> urllib.request.Request | None:
         _check_address(newurl, came_from=req.full_url)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _check_address(url: str, came_from: str):
+def _check_address(url: str, came_from: str) -> None:
     is_https = urlsplit(url).scheme == "https" and urlsplit(url).hostname
     if not is_https and not (urlsplit(url).scheme == "http" and _is_this_machine(url) and _is_this_machine(came_from)):
         raise _failed(came_from, "was not asked" if url == came_from else f"leads to {_shown(url)}",

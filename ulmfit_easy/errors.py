@@ -8,7 +8,7 @@ function, and the command line (`apps/flags.py`) writes the rest as flags. No me
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
 
@@ -86,7 +86,7 @@ class UlmfitError(Exception):
         return _rebuild, (type(self), self.code, parts)
 
 
-def _rebuild(cls, code, parts):
+def _rebuild(cls: type[UlmfitError], code: str, parts: dict[str, str]) -> UlmfitError:
     return cls(code, **parts)
 
 
@@ -119,7 +119,7 @@ class ArgumentTypeError(ArgumentError, TypeError):
 
 
 @contextmanager
-def door(names: Iterable[str]):
+def door(names: Iterable[str]) -> Iterator[None]:
     """Leave out of each error's fix what needs an argument that is not one of these `names`."""
     try:
         yield
@@ -128,7 +128,7 @@ def door(names: Iterable[str]):
         raise
 
 
-def fix_for(fix: str, names: set) -> str:
+def fix_for(fix: str, names: set[str]) -> str:
     """Return the alternatives of a fix that need no arguments but these; all of them, if none is left."""
     kept = [one for one in fix.split("; ") if {m[1] for m in ARGUMENT.finditer(one)} - {None} <= names]
     return "; ".join(kept) or f"in Python, {fix}".replace("in Python, in Python,", "in Python,")
@@ -138,7 +138,7 @@ class AbsentError(TrainingError, AttributeError):
     """E510 for a name of fastai that this library does not have; an `AttributeError` too, so that `hasattr` works."""
 
 
-def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Iterable[str] = ()):
+def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Iterable[str] = ()) -> None:
     """Raise E604 for the first keyword argument that neither `function` nor `others` have.
 
     Args:
@@ -153,18 +153,18 @@ def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Ite
                                     fix=did_you_mean(name, known, f"leave it out; it has {', '.join(known)}", 0.6))
 
 
-def did_you_mean(name, known: Iterable, otherwise: str, cutoff: float = 0.5) -> str:
+def did_you_mean(name: object, known: Iterable, otherwise: str, cutoff: float = 0.5) -> str:
     """Return a fix for an unknown name: the known name that is most like it, or `otherwise` if none is."""
     near = nearest(name, map(short, known), cutoff)
     return f"did you mean {near!r}?" if near else otherwise
 
 
-def nearest(name, known: Iterable, cutoff: float = 0.5) -> str | None:
+def nearest(name: object, known: Iterable, cutoff: float = 0.5) -> str | None:
     """Return the known name that is most like an unknown one; None if none is."""
     return next(iter(difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=cutoff)), None)
 
 
-def some(values, limit: int = 5) -> str:
+def some(values: Iterable, limit: int = 5) -> str:
     """Return the first few values for a message: `3, 8, 9 (and 12 more)`."""
     values = list(values)
     shown = ", ".join(str(v) if isinstance(v, PurePath) else short(v) for v in values[:limit])
@@ -176,12 +176,12 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' if n != 1 else ''}"
 
 
-def in_rows(rows, limit: int = 5) -> str:
+def in_rows(rows: Sequence, limit: int = 5) -> str:
     """Return the first few row numbers for a message: `row 18`, or `rows 3, 8, 9 (and 12 more)`."""
     return f"{'row' if len(rows) == 1 else 'rows'} {some(rows, limit)}"
 
 
-def short(value) -> str:
+def short(value: object) -> str:
     """Return a value as text, cut to 60 characters: a name may turn out to be a whole text."""
     text = str(value)
     return text if len(text) <= 60 else text[:59] + "\u2026"

@@ -1,11 +1,12 @@
 """Packages that only some users need; in a clone, `pip install -e '.[NAME]'` brings those of an extra."""
 
 from importlib import import_module
+from types import ModuleType
 
 from ulmfit_easy.errors import TrainingError
 
 
-def optional_package(name: str):
+def optional_package(name: str) -> ModuleType:
     """Return the package of that name, imported; E507 with the way to install it if it is missing."""
     try:
         return import_module(name)

@@ -9,10 +9,12 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from ulmfit_easy.errors import FileError, TrainingError, nearest, some
 from ulmfit_easy.places import OLD, file_place, free_place, hidden_folder, is_device, members, writable
@@ -30,13 +32,13 @@ def sha256_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def sha256_file(path) -> str:
+def sha256_file(path: str | Path) -> str:
     """Return the SHA-256 of a whole file, as hex, read in bounded memory."""
     with regular_file(path) as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def check_sha256(path, expected: str) -> Path:
+def check_sha256(path: str | Path, expected: str) -> Path:
     """Return the path, if the file has the expected SHA-256; E404 and E406 otherwise."""
     path = existing(path)
     if (got := sha256_file(path)) != expected:
@@ -45,7 +47,7 @@ def check_sha256(path, expected: str) -> Path:
     return path
 
 
-def existing(path) -> Path:
+def existing(path: str | Path) -> Path:
     """Return the path as a `Path`, if something is there; E404 otherwise."""
     path = Path(path)
     if not path.exists():
@@ -65,7 +67,7 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def _fsync(path: Path):
+def _fsync(path: Path) -> None:
     """Wait until a file, or the list of names in a folder, is on the disk."""
     if path.is_dir() and os.name != "posix":
         return
@@ -86,7 +88,7 @@ def _swapped(a: Path, b: Path) -> bool:
     return rename is not None and rename(-100, os.fsencode(a), -100, os.fsencode(b), 2) == 0
 
 
-def _put(new: Path, path: Path):
+def _put(new: Path, path: Path) -> None:
     """Let `new` take the place of `path`; a folder that cannot be exchanged stays, with other members."""
     if not path.is_dir():
         try:
@@ -107,7 +109,7 @@ def _last_file_last(folder: Path) -> list[Path]:
     return sorted(folder.iterdir(), key=lambda part: (part.is_file(), part.name))
 
 
-def _move(parts: list[tuple[Path, Path]]):
+def _move(parts: list[tuple[Path, Path]]) -> None:
     """Move files and folders, each into a folder; all of them or none."""
     moves = [(part, folder / part.name) for part, folder in parts]
     try:
@@ -137,7 +139,7 @@ def _no_room(path: Path, tmp: Path, error: Exception) -> FileError:
 
 
 @contextmanager
-def _made_for(path: Path):
+def _made_for(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, or in it. After the block it is on the disk; E409 if that is full."""
     with hidden_folder(path) as tmp:
         try:
@@ -150,13 +152,13 @@ def _made_for(path: Path):
             raise
 
 
-def _sync_all(new: Path):
+def _sync_all(new: Path) -> None:
     for part in sorted([new, *new.rglob("*")], reverse=True):  # what is in a folder, then its list of names
         _fsync(part)
 
 
 @contextmanager
-def atomic_path(path):
+def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path to write a file to; it takes the place of `path` only if the block succeeds.
 
     After a kill, a full disk or an error the old file is still there, whole. A link stays one: what it names is
@@ -179,7 +181,8 @@ def atomic_path(path):
 
 
 @contextmanager
-def atomic_folder(path, foreign: Callable[[Path], list[str]] | None = None, *, add: bool = False):
+def atomic_folder(path: str | Path, foreign: Callable[[Path], list[str]] | None = None, *,
+                  add: bool = False) -> Iterator[Path]:
     """Give a new folder to write to; it becomes the folder `path` only if the block succeeds.
 
     After a kill, a full disk or an error the old folder is still there, whole. One that must stay itself (a mount,
@@ -194,7 +197,7 @@ def atomic_folder(path, foreign: Callable[[Path], list[str]] | None = None, *, a
         FileError: E409 if the disk is full, E411 for a place that cannot be written to. TrainingError: E502 for a
             folder with something in it that may not be replaced, before the block or after it.
     """
-    def free(path):
+    def free(path: str | Path) -> Path:
         return writable(path) if add and Path(path).is_dir() else free_place(path, foreign)
 
     path = Path(os.path.realpath(free(path)))
@@ -229,13 +232,13 @@ def _missing(new: Path, path: Path) -> list[tuple[Path, Path]]:
     return missing
 
 
-def write_bytes(path, data: bytes):
+def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a file atomically."""
     with atomic_path(path) as tmp:
         tmp.write_bytes(data)
 
 
-def write_json(path, obj):
+def write_json(path: str | Path, obj: object) -> None:
     """Write JSON atomically, readable by a person, with no NaN in it."""
     text = json.dumps(obj, indent=1, ensure_ascii=False, allow_nan=False)
     try:
@@ -246,7 +249,7 @@ def write_json(path, obj):
 
 
 @contextmanager
-def regular_file(path):
+def regular_file(path: str | Path) -> Iterator[BufferedReader]:
     """Give a regular file, open for reading as bytes; every reader of files goes through here.
 
     Raises: FileError E404 if nothing is there. E401 for a folder, and for a pipe or a device, which may never end.
@@ -260,17 +263,17 @@ def regular_file(path):
         yield f
 
 
-def _without_waiting(path, flags: int) -> int:
+def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
 
 
-def _not_regular(path) -> FileError:
+def _not_regular(path: Path) -> FileError:
     kind, fix = (("a folder", "name a file in it") if path.is_dir() else
                  ("a pipe or a device", "write what it gives to a file first, and name that file"))
     return FileError("E401", received=f"{path}, {kind}", expected="a regular file", fix=fix)
 
 
-def read_bytes(path, max_bytes: int) -> bytes:
+def read_bytes(path: str | Path, max_bytes: int) -> bytes:
     """Return the content of a regular file; ValueError if it has more than `max_bytes`, before all of it is read."""
     with regular_file(path) as f:
         if (size := os.fstat(f.fileno()).st_size) > max_bytes or len(data := f.read(max_bytes + 1)) > max_bytes:
@@ -278,7 +281,7 @@ def read_bytes(path, max_bytes: int) -> bytes:
     return data
 
 
-def read_json(path, max_bytes: int = 64 << 20, *, errors: str = "strict"):
+def read_json(path: str | Path, max_bytes: int = 64 << 20, *, errors: str = "strict") -> Any:
     """Read a JSON file of bounded size and with finite numbers; E401 if it is something else.
 
     Args:
@@ -296,7 +299,7 @@ def read_json(path, max_bytes: int = 64 << 20, *, errors: str = "strict"):
 MAX_CONTAINERS = 1_000_000  # lists and objects: empty ones take 60 times their two bytes
 
 
-def json_of(data: bytes, errors: str = "strict"):
+def json_of(data: bytes, errors: str = "strict") -> Any:
     """Return the value of some JSON with finite numbers and whole characters; ValueError for anything else."""
     if (n := data.count(b"[") + data.count(b"{")) > MAX_CONTAINERS:
         raise ValueError(f"{n:,} lists and objects, more than {MAX_CONTAINERS:,}")

@@ -12,7 +12,7 @@ from ulmfit_easy.errors import FileError, TrainingError, some
 OLD = ".old"  # in a hidden folder: what another file or folder replaces
 
 
-def free_place(path, foreign: Callable[[Path], list[str]] | None = None) -> Path:
+def free_place(path: str | Path, foreign: Callable[[Path], list[str]] | None = None) -> Path:
     """Return the path if a folder may be written there: nothing, an empty folder, or what may be replaced is there.
 
     Args:
@@ -35,7 +35,7 @@ def free_place(path, foreign: Callable[[Path], list[str]] | None = None) -> Path
     return path
 
 
-def writable(path) -> Path:
+def writable(path: str | Path) -> Path:
     """Return the path if it, or its folder, can be written to. Make the folder if there is none. E411 otherwise.
 
     Check it before anything slow, so that no result is lost for want of a place.
@@ -56,7 +56,7 @@ def writable(path) -> Path:
     return path
 
 
-def file_place(path) -> Path:
+def file_place(path: str | Path) -> Path:
     """Return the path, if a file may be written there; E411 for a folder, and as `writable`."""
     path = writable(path)
     if path.is_dir():
@@ -77,7 +77,7 @@ class Hold:
         BlockingIOError: Someone else holds it.
     """
 
-    fd = None
+    fd: int | None = None
 
     def __init__(self, folder: Path):
         self.is_known = False
@@ -95,7 +95,7 @@ class Hold:
     def release(self):
         """Let it go; once more does no harm."""
         if self.fd is not None:
-            self.fd = os.close(self.fd)  # None, in the same line: Ctrl-C may come between two
+            self.fd = os.close(self.fd)  # type: ignore[func-returns-value]  # None, and no Ctrl-C between two lines
 
     __del__ = release
 

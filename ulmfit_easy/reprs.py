@@ -1,17 +1,18 @@
 """Short descriptions of objects, for their `__repr__`: one line, without control characters."""
 
 import inspect
+from collections.abc import Sequence
 
 from ulmfit_easy.errors import short
 from ulmfit_easy.terminal import printable
 
 
-def described(thing, *facts) -> str:
+def described(thing: object, *facts: object) -> str:
     """Return `Name(fact, fact)`, without the empty facts."""
     return f"{type(thing).__name__}({', '.join(printable(str(fact)) for fact in facts if fact)})"
 
 
-def with_settings(thing) -> str:
+def with_settings(thing: object) -> str:
     """Return `Name(a=1)` with those arguments of its class that are not the defaults, read from its attributes."""
     parameters = inspect.signature(type(thing)).parameters.values()
     given = {p.name: repr(vars(thing)[p.name]) for p in parameters if p.name in vars(thing)}
@@ -19,7 +20,7 @@ def with_settings(thing) -> str:
                               if p.name in given and given[p.name] != repr(p.default)))
 
 
-def slashed(names) -> str:
+def slashed(names: Sequence) -> str:
     """Return the first five names and the number of the others, such as `neg/pos` or `1/2/3/4/5 and 15 more`."""
     more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
     return "/".join(map(short, names[:5])) + more

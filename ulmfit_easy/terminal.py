@@ -1,6 +1,7 @@
 """The one way to a terminal: no character of a text steers it, and nobody has to read it."""
 
 import sys
+from typing import TextIO
 
 
 def printable(text: str) -> str:
@@ -8,7 +9,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 
-def say(text="", file=None):
+def say(text: object = "", file: TextIO | None = None) -> None:
     """Write lines at once to standard output or another stream, in the characters that it has; none if it is closed."""
     stream = sys.stdout if file is None else file
     if stream is None or getattr(stream, "closed", False):

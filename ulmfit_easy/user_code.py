@@ -5,6 +5,7 @@ import sysconfig
 import traceback
 import warnings
 from pathlib import PurePath
+from types import FrameType, TracebackType
 
 LIBRARIES = PurePath(__file__).parent, PurePath(sysconfig.get_path("stdlib"))
 
@@ -16,7 +17,7 @@ def is_library(file: str) -> bool:
             or any(path.is_relative_to(folder) for folder in LIBRARIES))
 
 
-def lines_of_the_user(tb) -> list[str]:
+def lines_of_the_user(tb: TracebackType | None) -> list[str]:
     """Return the last ten lines of a traceback that no library has, each with its file or notebook cell."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     cell_of = getattr(getattr(shell, "compile", None), "format_code_name", lambda file: None)
@@ -25,9 +26,10 @@ def lines_of_the_user(tb) -> list[str]:
             for frame in own[-10:]]
 
 
-def warn_user(message: str):
+def warn_user(message: str) -> None:
     """Show a warning at the innermost line that no library has: the one that the user can change."""
-    frame, stacklevel = sys._getframe(1), 2
+    frame: FrameType | None = sys._getframe(1)
+    stacklevel = 2
     while frame is not None and is_library(frame.f_code.co_filename):
         frame, stacklevel = frame.f_back, stacklevel + 1
     warnings.warn(message, stacklevel=stacklevel)

@@ -8,10 +8,15 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import groupby, product
+from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy import terminal
 from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import warn_user
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
 
 CELL_LINES = 6  # lines of a terminal that one cell may take
 
@@ -38,7 +43,7 @@ class Live:
     def __init__(self):
         self.handle = None
 
-    def show(self, thing):
+    def show(self, thing: object) -> None:
         from IPython.display import display
 
         if self.handle is None:
@@ -46,7 +51,7 @@ class Live:
         else:
             self.handle.update(thing)
 
-    def show_html(self, markup: str):
+    def show_html(self, markup: str) -> None:
         """Show this HTML, whose text must be escaped."""
         self.show(Markup(markup))
 
@@ -63,14 +68,14 @@ class Markup(str):
 
 def html_table(rows: Sequence[Sequence], columns: Sequence[str]) -> str:
     """Return an HTML table in which every value is plain text: no tags, no entities, no formulas."""
-    def line(values, tag):
+    def line(values: Sequence, tag: str) -> str:
         cells = "".join(f'<{tag} style="text-align:left">{escape(value)}</{tag}>' for value in values)
         return f"<tr>{cells}</tr>"
     body = "\n".join(line(row, "td") for row in rows)
     return f'<table class="tex2jax_ignore mathjax_ignore">\n{line(columns, "th")}\n{body}\n</table>'
 
 
-def escape(value) -> str:
+def escape(value: object) -> str:
     """Return a value as HTML that shows exactly its text.
 
     `$` and a backslash each stand in an element of their own, since formula readers ignore delimiters
@@ -79,14 +84,14 @@ def escape(value) -> str:
     return re.sub(r"[$\\]", lambda m: f"<span>{m[0]}</span>", html.escape(printable(value)))
 
 
-def printable(value) -> str:
+def printable(value: object) -> str:
     """Return a value as one line without control characters, so that no text can steer a terminal."""
     if isinstance(value, list):
         return "; ".join(map(printable, value))
     return terminal.printable(f"{value:.4f}" if isinstance(value, float) else str(value))
 
 
-def no_formula(value):
+def no_formula(value: object) -> object:
     """Return a cell of a CSV file, with a `'` before text that a spreadsheet would take for a formula."""
     if not isinstance(value, str) or re.fullmatch(r"[+-]?[\d.,]+(e[+-]?\d+)?", value, re.I | re.A):
         return value
@@ -170,7 +175,7 @@ def _font_with(letters: str) -> str | None:
     return font_manager.get_font(best).family_name
 
 
-def _axes(ax, title: str, xlabel: str, ylabel: str, **figure):
+def _axes(ax: "Axes | None", title: str, xlabel: str, ylabel: str, **figure: Any) -> "Axes":
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -182,7 +187,7 @@ def _axes(ax, title: str, xlabel: str, ylabel: str, **figure):
 
 
 def plot_loss(train: Sequence[float], valid_x: Sequence[float] = (), valid: Sequence[float] = (), *,
-              skip_start: int = 0, ax=None):
+              skip_start: int = 0, ax: "Axes | None" = None) -> "Axes":
     """Return the axes with the training loss of each batch and the validation loss at the batches `valid_x`.
 
     The first `skip_start` batches, whose loss may be far above all others, are left out.
@@ -197,7 +202,7 @@ def plot_loss(train: Sequence[float], valid_x: Sequence[float] = (), valid: Sequ
     return ax
 
 
-def plot_sched(hypers: Mapping[str, Sequence[float]]):
+def plot_sched(hypers: Mapping[str, Sequence[float]]) -> "Sequence[Axes]":
     """Return the axes, one for each hyper-parameter, with its value at each batch."""
     import matplotlib.pyplot as plt
 
@@ -209,10 +214,11 @@ def plot_sched(hypers: Mapping[str, Sequence[float]]):
         _axes(ax, name, "batch", name).plot(range(1, len(values) + 1), values, color="tab:blue")
     for ax in axes.flat[len(hypers):]:
         ax.remove()
-    return axes.flat[:len(hypers)]
+    return list(axes.flat[:len(hypers)])
 
 
-def plot_rates(rates: Sequence[Sequence[float]], names: Sequence[str] | None = None, ax=None):
+def plot_rates(rates: Sequence[Sequence[float]], names: Sequence[str] | None = None,
+               ax: "Axes | None" = None) -> "Axes":
     """Return the axes with the learning rate of each layer group at each batch.
 
     Args:
@@ -230,7 +236,7 @@ def plot_rates(rates: Sequence[Sequence[float]], names: Sequence[str] | None = N
 
 
 def plot_lr_find(lrs: Sequence[float], losses: Sequence[float],
-                 suggestions: Mapping[str, float] | None = None, ax=None):
+                 suggestions: Mapping[str, float] | None = None, ax: "Axes | None" = None) -> "Axes":
     """Return the axes with the loss at each learning rate; `suggestions` maps names to rates, which are marked."""
     ax = _axes(ax, "Learning-rate finder", "learning rate (log scale)", "loss (smoothed)")
     ax.plot(lrs, losses, color="tab:blue")
@@ -245,8 +251,9 @@ def plot_lr_find(lrs: Sequence[float], losses: Sequence[float],
     return ax
 
 
-def plot_confusion(matrix, names: Sequence, title: str = "Confusion matrix", cmap: str = "Blues", *,
-                   normalize: bool = False, norm_dec: int = 2, plot_txt: bool = True, ax=None, **figure):
+def plot_confusion(matrix: "np.ndarray", names: Sequence, title: str = "Confusion matrix", cmap: str = "Blues", *,
+                   normalize: bool = False, norm_dec: int = 2, plot_txt: bool = True, ax: "Axes | None" = None,
+                   **figure: Any) -> "Axes":
     """Return the axes with a confusion matrix (C, C), rows actual and columns predicted.
 
     Args:
@@ -261,9 +268,9 @@ def plot_confusion(matrix, names: Sequence, title: str = "Confusion matrix", cma
     ax.grid(False)
     ax.imshow(shown, cmap=cmap, vmin=0, vmax=1 if normalize else None)
     labels = [printable(name)[:30] for name in names]
-    ax.title.set_family(fonts_with([title]))
+    ax.title.set_fontfamily(fonts_with([title]))
     family = fonts_with(labels)
-    slanted = {"rotation": 45, "ha": "right"} if sum(map(len, labels)) > 40 else {}
+    slanted: dict = {"rotation": 45, "ha": "right"} if sum(map(len, labels)) > 40 else {}
     ax.set_xticks(range(len(labels)), labels, parse_math=False, family=family, **slanted)
     ax.set_yticks(range(len(labels)), labels, parse_math=False, family=family)
     if plot_txt:
@@ -274,7 +281,7 @@ def plot_confusion(matrix, names: Sequence, title: str = "Confusion matrix", cma
     return ax
 
 
-def plot_reliability(curves: Mapping[str, tuple], ax=None):
+def plot_reliability(curves: Mapping[str, tuple], ax: "Axes | None" = None) -> "Axes":
     """Return the axes with how often a model is right against how sure it says it is.
 
     `curves` maps a name to (confidence, accuracy, count), each (K,) for K bins of answers that are about equally
@@ -289,7 +296,8 @@ def plot_reliability(curves: Mapping[str, tuple], ax=None):
     return ax
 
 
-def plot_scores(scores: Mapping[str, tuple[float, float, float]], xlabel: str = "accuracy", ax=None):
+def plot_scores(scores: Mapping[str, tuple[float, float, float]], xlabel: str = "accuracy",
+                ax: "Axes | None" = None) -> "Axes":
     """Draw a bar per score with a line for its interval; return the axes.
 
     Args:

@@ -131,8 +131,8 @@ def test_without_gradients_the_loss_leaves_the_sums_behind():
     torch.testing.assert_close(loss.double(), plain(output, targets).detach(), rtol=1e-6, atol=0)
     guesses = output.logits().argmax(-1)
     assert output.stats.correct == (guesses == targets).sum()
-    assert output.stats.count == B * T - 2
-    assert torch.equal(output.stats.nll / output.stats.count, loss)
+    assert output.stats.n == B * T - 2
+    assert torch.equal(output.stats.nll / output.stats.n, loss)
     assert token_stats(output, targets) == output.stats
 
 

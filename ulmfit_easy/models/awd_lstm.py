@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import ArgumentError
-from ulmfit_easy.models.dropout import EmbeddingDropout, RNNDropout, WeightDropout
+from ulmfit_easy.models.dropout import EmbeddingDropout, Recurrent, RNNDropout, WeightDropout
 from ulmfit_easy.models.encoder import Encoded, Encoder, Groups, Memory, text_split
 
 __all__ = ["AWD_LSTM", "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split"]
@@ -54,17 +54,17 @@ class AWDEncoder(Encoder):
         nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
         self.encoder_dp = EmbeddingDropout(self.encoder, embed_p)
         widths = [emb_sz, *[n_hid] * (n_layers - 1), emb_sz]
-        self.rnns = nn.ModuleList(self.make_rnn(layer, n_in, n_out, weight_p)
-                                  for layer, (n_in, n_out) in enumerate(pairwise(widths)))
+        rnns = [self.make_rnn(layer, n_in, n_out, weight_p) for layer, (n_in, n_out) in enumerate(pairwise(widths))]
+        self.rnns, self.state_sizes = nn.ModuleList(rnns), [rnn.state_sizes for rnn in rnns]
         self.input_dp = RNNDropout(input_p)
         self.hidden_dps = nn.ModuleList(RNNDropout(hidden_p) for _ in range(n_layers - 1))
 
-    def make_rnn(self, layer: int, n_in: int, n_out: int, weight_p: float) -> nn.Module:
-        """Make layer number `layer`: `rnn(x (B, T, n_in), state) -> (B, T, n_out), state`, with its `state_sizes`."""
+    def make_rnn(self, layer: int, n_in: int, n_out: int, weight_p: float) -> Recurrent:
+        """Make layer number `layer`, from `n_in` to `n_out` numbers a token."""
         raise NotImplementedError
 
     @property
-    def embedding(self) -> nn.Embedding:
+    def embedding(self) -> nn.Embedding:  # type: ignore[override]  # two attributes would be two weights in a file
         """The embedding; `encoder` is its published name."""
         return self.encoder
 
@@ -74,10 +74,10 @@ class AWDEncoder(Encoder):
         embedded = self.encoder_dp(ids)  # (B, T, E)
         x = self.input_dp(embedded)
         layers, after = [], []
-        for layer, rnn in enumerate(self.rnns):
+        for layer, (rnn, sizes) in enumerate(zip(self.rnns, self.state_sizes, strict=True)):
             if layer > 0:
                 x = self.hidden_dps[layer - 1](x)
-            state = tuple(s.unsqueeze(0) for s in islice(before, len(rnn.state_sizes)))  # (1, B, H) each
+            state = tuple(s.unsqueeze(0) for s in islice(before, len(sizes)))  # (1, B, H) each
             x, state = rnn(x, state)  # (B, T, H), (1, B, H) each
             layers.append(x)
             after += [s.squeeze(0) for s in state]
@@ -85,7 +85,7 @@ class AWDEncoder(Encoder):
 
     def init_memory(self, bs: int) -> Memory:
         """Return a memory of zeros for `bs` rows, on the device and of the type of the weights."""
-        return Memory(self.encoder.weight.new_zeros(bs, size) for rnn in self.rnns for size in rnn.state_sizes)
+        return Memory(self.encoder.weight.new_zeros(bs, size) for sizes in self.state_sizes for size in sizes)
 
     def groups(self) -> Groups:
         """Return the layer groups [embedding], [rnn 1], .., [rnn L]."""

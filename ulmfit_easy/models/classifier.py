@@ -37,14 +37,15 @@ class TextClassifier(Headed):
     def __init__(self, encoder: Whole, head: Head):
         super().__init__(encoder, head)
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:
+    def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:  # type: ignore[override]  # two inputs
         read = self[0](ids, lengths)
         return ClassifierOutput(self[1](read), read.raw, read.mask)
 
     def whole(self) -> "TextClassifier":
         """Return a classifier of the same weights and answers that reads each text in one go: gradients reach all."""
-        reader = self[0]
-        return TextClassifier(Whole(reader.seq_len, reader.module, reader.max_len), self.head)
+        reader, head = self
+        assert isinstance(reader, Whole) and isinstance(head, Head)
+        return TextClassifier(Whole(reader.seq_len, reader.module, reader.max_len), head)
 
 
 def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, seq_len: int = 72,
@@ -75,8 +76,8 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
     output_p = config.pop("output_p")
     settings = {"lin_ftrs": lin_ftrs, "ps": ps, "y_range": y_range, "pool_words": pool_words or None}
     settings = {name: value for name, value in settings.items() if value is not None}
-    head = Head.known[head] if isinstance(head, str) else head
-    refuse_unknown(settings, head.over)
+    kind = Head.known[head] if isinstance(head, str) else head
+    refuse_unknown(settings, kind.over)
     encoder = known(vocab_sz, **config)
-    head = head.over(encoder, n_class, output_p, **settings)
-    return TextClassifier(reader(encoder, seq_len, max_len, keep_words=head.pool_words), head)
+    over = kind.over(encoder, n_class, output_p, **settings)
+    return TextClassifier(reader(encoder, seq_len, max_len, keep_words=over.pool_words), over)

@@ -77,7 +77,13 @@ class EmbeddingDropout(nn.Module):
         return f"embed_p={self.embed_p}"
 
 
-class WeightDropout(nn.Module):
+class Recurrent(nn.Module):
+    """A layer `rnn(x (B, T, E), state) -> (B, T, H), state`; the states, (1, B, size) each, have its `state_sizes`."""
+
+    state_sizes: tuple[int, ...]
+
+
+class WeightDropout(Recurrent):
     r"""A one-layer LSTM whose recurrent weights are dropped anew at each training forward.
 
     $h_t = \mathrm{LSTM}(x_t, h_{t-1}; W_{hh} \odot m)$ with one mask $m$ for all time steps and rows
@@ -97,7 +103,7 @@ class WeightDropout(nn.Module):
                                 fix="make it with nn.LSTM(5, 7, batch_first=True)")
         self.input_size, self.hidden_size, self.weight_p = module.input_size, module.hidden_size, weight_p
         self.state_sizes = (self.hidden_size, self.hidden_size)  # of h and c
-        self.weight_hh_l0_raw = module.weight_hh_l0  # (4H, H), gates i, f, g, o
+        self.weight_hh_l0_raw: nn.Parameter = module.get_parameter("weight_hh_l0")  # (4H, H), gates i, f, g, o
         kept = ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")  # (4H, E), (4H,), (4H,)
         self.module = nn.ParameterDict([(name, getattr(module, name)) for name in kept])
 

@@ -15,7 +15,7 @@ from ulmfit_easy.errors import TrainingError
 Groups = list[list[nn.Parameter]]  # input side first
 
 
-class Memory(tuple):
+class Memory(tuple[Tensor, ...]):
     """What a causal encoder carries from one window to the next: tensors (B, ...) that only the encoder reads."""
 
     @property
@@ -31,7 +31,7 @@ class Memory(tuple):
         """Return the same numbers without their gradient."""
         return Memory(t.detach() for t in self)
 
-    def to(self, device) -> "Memory":
+    def to(self, device: torch.device | str) -> "Memory":
         """Return the memory on a device."""
         return Memory(t.to(device) for t in self)
 
@@ -73,7 +73,7 @@ class Encoder(nn.Module):
     width: int
     embedding: nn.Embedding
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "clas_config" in vars(cls):
             Encoder.known[cls.__name__.lower()] = cls
@@ -105,7 +105,7 @@ class Headed(nn.Sequential):
     @property
     def encoder(self) -> Encoder:
         """The encoder: what a language model and a classifier share."""
-        return self[0] if isinstance(self[0], Encoder) else self[0].module
+        return next(part for part in self[0].modules() if isinstance(part, Encoder))
 
     @property
     def head(self) -> nn.Module:
@@ -120,12 +120,13 @@ def text_split(model: Headed) -> Groups:
     encoder, and the head.
     """
     words, *layers = model.encoder.groups()
-    head, seen = list(model.head.parameters()), set()
+    head = list(model.head.parameters())
     groups = [*layers, [*words, *head]] if model.decodes else [words, *layers, head]
-    return [[p for p in group if not (p in seen or seen.add(p))] for group in groups]
+    first = {p: i for i, group in reversed([*enumerate(groups)]) for p in group}  # a tied weight is in several
+    return [[p for p in dict.fromkeys(group) if first[p] == i] for i, group in enumerate(groups)]
 
 
-def needs_memory(encoder: Encoder | type[Encoder], what: str):
+def needs_memory(encoder: Encoder | type[Encoder], what: str) -> None:
     """Raise E502 if an encoder has no memory: what is read in windows would be wrong without a sign."""
     if not encoder.streams:
         name = getattr(encoder, "__name__", type(encoder).__name__)

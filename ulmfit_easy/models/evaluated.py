@@ -3,25 +3,28 @@
 from collections.abc import Callable
 from functools import wraps
 from types import MethodType
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
 
 from ulmfit_easy.cleanup import surely
 
+M = TypeVar("M", bound=nn.Module)
 
-def evaluated(model: nn.Module) -> nn.Module:
+
+def evaluated(model: M) -> M:
     """Return the model in evaluation mode: new modules around the weights and buffers of `model`, which stays as it is.
 
     So no question changes the mode of a model that trains in another thread, or that another thread asks. Hooks that
     are added to the view stay in the view.
     """
-    return _twin(model, {})
+    return cast(M, _twin(model, {}))
 
 
-def _twin(module: nn.Module, made: dict) -> nn.Module:
+def _twin(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
     if id(module) not in made:
-        twin = made[id(module)] = module.__new__(type(module))
+        twin = made[id(module)] = type(module).__new__(type(module))
         for name, value in vars(module).items():
             bound = isinstance(value, MethodType) and value.__self__ is module  # a method of this object alone
             vars(twin)[name] = MethodType(value.__func__, twin) if bound else value
@@ -35,7 +38,7 @@ def without_gradients(function: Callable) -> Callable:
     """Decorate a function that needs no gradients. Unlike `torch.no_grad`, Ctrl-C cannot leave them switched off."""
 
     @wraps(function)
-    def call(*args, **kwargs):
+    def call(*args: object, **kwargs: object) -> object:
         was_enabled = torch.is_grad_enabled()
 
         def body():

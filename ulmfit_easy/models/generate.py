@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
     """
     needs_memory(model.encoder, "generation")
     alone = len(ids) == 0 or np.ndim(ids[0]) == 0
-    prompts = [ids] if alone else ids
+    prompts = cast(Sequence[Sequence[int]], [ids] if alone else ids)
     if any(len(prompt) == 0 for prompt in prompts):
         raise TrainingError("E502", received="an empty prompt", expected="at least one token",
                             fix="begin with xxbos, as every text does")
@@ -61,26 +62,28 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
         raise TrainingError("E502", received=f"beam={beam} for {num_samples or 1} texts", expected="a beam for each",
                             fix="raise beam= or lower num_samples=")
     keep = partial(_filter, temperature=temperature, min_p=min_p, top_k=top_k, top_p=top_p, banned=list(banned))
-    stop, model = set(stop), evaluated(model)
+    model = evaluated(model)
     if beam is None:
-        found = _sample(model, prompts, n_words, keep, stop, seed, num_samples or 1)
+        found = _sample(model, prompts, n_words, keep, set(stop), seed, num_samples or 1)
     else:
         found = [_beam_search(model, prompt, n_words, keep, sorted(stop), beam) for prompt in prompts]
-    found = [texts[:num_samples] if num_samples else texts[0] for texts in found]
-    return found[0] if alone else found
+    wanted = [texts[:num_samples] if num_samples else texts[0] for texts in found]
+    return wanted[0] if alone else wanted
 
 
-def _sample(model, prompts, n_words: int, keep: Callable, stop: set, seed: int | None, each: int) -> list:
+def _sample(model: LanguageModel, prompts: Sequence[Sequence[int]], n_words: int, keep: Callable, stop: set[int],
+            seed: int | None, each: int) -> list[list[list[int]]]:
     """`each` sampled texts for each prompt; those that have stopped leave the batch."""
     logits, memory = _read(model, prompts)
     rows = [i for i in range(len(prompts)) for _ in range(each)]  # the prompt of each text
     logits, memory = logits[rows], memory.rows(rows)  # (B, V)
     seed = int(torch.randint(2**31, ())) if seed is None else seed
     rngs = [torch.Generator(logits.device).manual_seed(seed + i) for i in range(len(rows))]
-    texts, alive = [[] for _ in rows], list(range(len(rows)))
+    texts: list[list[int]] = [[] for _ in rows]
+    alive = list(range(len(rows)))
     for n in range(1, n_words + 1):
         probs = keep(logits.softmax(1))  # (B, V)
-        drawn = [torch.multinomial(p, 1, generator=rngs[i]).item() for i, p in zip(alive, probs, strict=True)]
+        drawn = [int(torch.multinomial(p, 1, generator=rngs[i])) for i, p in zip(alive, probs, strict=True)]
         going = [row for row, token in enumerate(drawn) if token not in stop]
         alive, drawn = [alive[row] for row in going], [drawn[row] for row in going]
         for i, token in zip(alive, drawn, strict=True):
@@ -91,10 +94,12 @@ def _sample(model, prompts, n_words: int, keep: Callable, stop: set, seed: int |
     return [texts[i:i + each] for i in range(0, len(texts), each)]
 
 
-def _beam_search(model, prompt, n_words: int, keep: Callable, stop: list, beam: int) -> list:
+def _beam_search(model: LanguageModel, prompt: Sequence[int], n_words: int, keep: Callable, stop: list[int],
+                 beam: int) -> list[list[int]]:
     """Return the likeliest texts found after a prompt, at most `beam` of them, the likeliest first."""
     logits, memory = _read(model, [prompt])
-    texts, scores, ended = [[]], logits.new_zeros(1, dtype=torch.float64), []  # scores (b,) of texts that go on
+    texts, ended = [list[int]()], list[tuple[float, list[int]]]()
+    scores = logits.new_zeros(1, dtype=torch.float64)  # (b,), of texts that go on
     for n in range(1, n_words + 1):
         probs = keep(logits.softmax(1)).double()  # (b, V)
         total = scores.unsqueeze(1) + (probs / probs.sum(1, keepdim=True)).log()  # (b, V)
@@ -112,14 +117,15 @@ def _beam_search(model, prompt, n_words: int, keep: Callable, stop: list, beam: 
     return [text for _, text in heapq.nlargest(beam, [*ended, *zip(scores.tolist(), texts, strict=True)])]
 
 
-def _read(model, prompts) -> tuple[Tensor, Memory]:
+def _read(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Memory]:
     """Return the logits (P, V) after each of P prompts, and the memory; each is read alone, so none needs padding."""
     device = next(model.parameters()).device
     outputs = [_read_one(model, torch.as_tensor(prompt, device=device).unsqueeze(0)) for prompt in prompts]
-    return torch.cat([_last_logits(output) for output in outputs]), Memory.join(output.memory for output in outputs)
+    memory = Memory.join(output.memory for output in outputs if output.memory)  # each has one
+    return torch.cat([_last_logits(output) for output in outputs]), memory
 
 
-def _read_one(model, ids: Tensor) -> LMOutput:
+def _read_one(model: LanguageModel, ids: Tensor) -> LMOutput:
     """Return the output for the last window of `ids` (1, T). It reads window by window: memory does not grow with T."""
     memory = None
     for window in ids.split(WINDOW, dim=1):
@@ -128,7 +134,7 @@ def _read_one(model, ids: Tensor) -> LMOutput:
     return output
 
 
-def _step(model, tokens: list[int], memory: Memory) -> tuple[Tensor, Memory]:
+def _step(model: LanguageModel, tokens: list[int], memory: Memory) -> tuple[Tensor, Memory]:
     """Return the logits (B, V) and the memory after one more token in each row."""
     output = model(torch.tensor(tokens, device=memory[0].device).unsqueeze(1), memory)  # ids (B, 1)
     return _last_logits(output), output.memory

@@ -11,13 +11,13 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 FROM_OUTSIDE = "ULMFIT_EASY_PRECISION"  # an environment variable: "fp32", "bf16" or "auto"
 
 
-def autocast(*tensors: Tensor | None) -> list[Tensor | None]:
-    """Return the tensors in autocast's type if it is on, else as they are. None stays None."""
-    kind = next(t for t in tensors if t is not None).device.type
+def autocast(*tensors: Tensor) -> list[Tensor]:
+    """Return the tensors in autocast's type if it is on, else as they are."""
+    kind = tensors[0].device.type
     if not torch.is_autocast_enabled(kind):
         return list(tensors)
     dtype = torch.get_autocast_dtype(kind)
-    return [None if t is None else t.to(dtype) for t in tensors]
+    return [t.to(dtype) for t in tensors]
 
 
 def at_least_float32(x: Tensor) -> torch.dtype:
@@ -56,5 +56,5 @@ def cpu_has_fast_bf16() -> bool:
     Those with amx do, and AMD's with avx512_bf16. Intel's with avx512_bf16 and no amx take up to twice as long as in
     float32 (measured, docs/PERFORMANCE.md), and others have to imitate it.
     """
-    has = getattr(torch.cpu, "get_capabilities", dict)()
+    has: dict = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(has.get("amx_bf16") or (has.get("avx512_bf16") and "Intel" not in has.get("cpu_name", "")))

@@ -4,12 +4,14 @@ Source: Bradbury et al. 2016 (arXiv 1611.01576), with "fo-pooling", in the form 
 the forget gate weighs the new value and not the old one.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ulmfit_easy.models.dropout import dropped
+from ulmfit_easy.models.dropout import Recurrent, dropped
 from ulmfit_easy.models.precision import at_least_float32
 
 BLOCK = 2**17  # numbers a gate has in one block of time steps: half a megabyte, so that a block stays in the cache
@@ -40,7 +42,7 @@ class DroppedLinear(nn.Module):
         return f"{n_in}, {n_out}, weight_p={self.weight_p}"
 
 
-class QRNN(nn.Module):
+class QRNN(Recurrent):
     r"""One quasi-recurrent layer.
 
     $$ z, f, o = \tanh, \sigma, \sigma (W [x_t, x_{t-1}] + b), \quad
@@ -68,7 +70,7 @@ class QRNN(nn.Module):
         if self.window == 2:
             before = torch.cat([state[1].transpose(0, 1).to(x.dtype), x[:, :-1]], 1)  # (B, T, E), one step late
             seen = torch.cat([x, before], 2)  # (B, T, 2E)
-        gates = self.layers[0]["linear"](seen)  # (B, T, 3H)
+        gates = self.layers[0]["linear"](seen)  # type: ignore[index]  # (B, T, 3H); the list has one ModuleDict
         out, c = fo_pool(gates, state[0][0])
         after = (c,) if self.window == 1 else (c, x[:, -1].clone())  # a copy, or the state would keep all of x alive
         return out, tuple(s.unsqueeze(0) for s in after)  # (B, T, H), (1, B, H) and perhaps (1, B, E)
@@ -91,7 +93,7 @@ class _FoPool(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, gates: Tensor, c0: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, gates: Tensor, c0: Tensor) -> tuple[Tensor, Tensor]:
         bs, n_steps, _ = gates.shape
         out = gates.new_empty(bs, n_steps, c0.shape[1])  # (B, T, H)
         c, last = torch.empty_like(out, dtype=c0.dtype), c0
@@ -105,7 +107,7 @@ class _FoPool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dout: Tensor, dlast: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, dout: Tensor, dlast: Tensor) -> tuple[Tensor, Tensor]:
         gates, c = ctx.saved_tensors  # (B, T, 3H), (B, T, H)
         dgates, later = torch.empty_like(gates), dlast  # later (B, H): the gradient of c that comes from later steps
         for steps in reversed(_blocks(c)):

@@ -1,5 +1,6 @@
 """Readers: how texts of any length go through an encoder, and which of their tokens a head sees."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -89,8 +90,8 @@ class Windows(Whole):
                 outputs.append((alive, output.raw, output.embedded if self.keep_words else None))
                 masks.append(~kept(lengths, torch.arange(start, stop, device=ids.device), self.seq_len, max_len))
         rows, raw, embedded = zip(*outputs, strict=True)
-        embedded = _joined(rows, embedded, len(ids)) if self.keep_words else None
-        return Read(_joined(rows, raw, len(ids)), torch.cat(masks, 1), embedded)
+        words = _joined(rows, embedded, len(ids)) if self.keep_words else None
+        return Read(_joined(rows, raw, len(ids)), torch.cat(masks, 1), words)
 
 
 SentenceEncoder = Windows  # fastai's name
@@ -103,7 +104,7 @@ def reader(encoder: Encoder, seq_len: int, max_len: int | None, keep_words: bool
     return Whole(1, encoder, max_len, keep_words)
 
 
-def _joined(rows, windows, bs: int) -> Tensor:
+def _joined(rows: Sequence[Tensor], windows: Sequence[Tensor], bs: int) -> Tensor:
     """Return (B, K, E) of windows (b, t, E) with their rows (b,) of a batch of `bs`, zeros elsewhere."""
     return torch.cat([x.new_zeros(bs, *x.shape[1:]).index_copy_(0, at, x)
                       for at, x in zip(rows, windows, strict=True)], dim=1)

@@ -107,7 +107,7 @@ def with_vectors(weight: Tensor, vectors: Tensor, known: Tensor, share: float = 
 
 def _numbered(vocab: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Yield each word with the number of times that it came before."""
-    seen = Counter()
+    seen: Counter[str] = Counter()
     for word in vocab:
         yield word, seen[word]
         seen[word] += 1

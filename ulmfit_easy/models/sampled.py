@@ -13,7 +13,7 @@ Sources: Bengio & Senecal 2008 (importance sampling); Duffield, Lund & Thorup 20
 sums of a sample without repetition); Jean et al. 2015, arXiv 1412.2007 (one sample for a batch).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -73,7 +73,8 @@ class _SampledCrossEntropy(torch.autograd.Function):
     """Takes the gradients while a chunk's logits are alive, as the exact loss does, then lets them go."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias, targets, ids, log_p, chunk, ignore):
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, ids: Tensor, log_p: Tensor,
+                chunk: int, ignore: int) -> Tensor:
         counts = targets != ignore  # (N,)
         y = targets.masked_fill(~counts, 0)  # (N,)
         offset = -log_p if bias is None else bias[ids] - log_p  # (S,)
@@ -108,7 +109,7 @@ class _SampledCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, ids, dx, dtarget, ddrawn, doffset, count = ctx.saved_tensors
         scale, dweight, dbias = grad / count, None, None
         if ctx.needs_input_grad[1]:

@@ -8,7 +8,7 @@ fewer logits and validates exactly.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,11 +26,11 @@ CHUNK_FLOATS = 2**23  # logits alive at once: 32 MB
 
 
 class TokenStats(NamedTuple):
-    """Sums over the tokens of a batch: divide by `count`, or add up batches first."""
+    """Sums over the tokens of a batch: divide by `n`, or add up batches first."""
 
     nll: Tensor  # (), nats
     correct: Tensor  # (), tokens whose likeliest word is the target
-    count: Tensor  # (), tokens
+    n: Tensor  # (), tokens
 
 
 @dataclass(eq=False)
@@ -104,7 +104,7 @@ def lm_cross_entropy(output: LMOutput, targets: Tensor, reduction: str = "mean")
             return sampled_cross_entropy(x, decoder.weight, decoder.bias, y, sample, CHUNK_FLOATS, IGNORE)
         return _LinearCrossEntropy.apply(x, decoder.weight, decoder.bias, y)
     output.stats = token_stats(output, targets)
-    return output.stats.nll / output.stats.count
+    return output.stats.nll / output.stats.n
 
 
 @torch.no_grad()
@@ -126,28 +126,28 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
         need_x, need_weight, need_bias, _ = ctx.needs_input_grad
         dx = torch.empty_like(x, dtype=at_least_float32(x)) if need_x else None  # (N, E)
         dweight = torch.zeros_like(weight) if need_weight else None  # (V, E)
-        dbias = torch.zeros_like(bias) if need_bias else None  # (V,)
-        x, weight, bias = autocast(x, weight, bias)
+        dbias = torch.zeros_like(bias) if bias is not None and need_bias else None  # (V,)
+        x, weight = autocast(x, weight)
         nll = x.new_zeros((), dtype=at_least_float32(x))
         for rows in _chunks(len(x), len(weight)):
             y = targets[rows]  # (n,)
             logp = _log_probs(x[rows], weight, bias)  # (n, V)
             nll += F.nll_loss(logp, y, reduction="sum")
-            if not (need_x or need_weight or need_bias):
+            if dx is None and dweight is None and dbias is None:
                 continue
             counts = (y != IGNORE).unsqueeze(1)  # (n, 1)
             dlogits = logp.exp_().scatter_add_(1, y.clamp_min(0).unsqueeze(1), -counts.to(logp.dtype))
             dlogits = dlogits.mul_(counts)  # (n, V) = p - y, 0 where ignored
-            if need_bias:
+            if dbias is not None:
                 dbias += dlogits.sum(0)
             dlogits = dlogits.to(x.dtype)
-            if need_x:
+            if dx is not None:
                 dx[rows] = (dlogits @ weight).to(dx.dtype)
-            if need_weight:
+            if dweight is not None:
                 _add_matmul(dweight, dlogits.T, x[rows])
         ctx.count = (targets != IGNORE).sum()
         ctx.save_for_backward(dx, dweight, dbias)
@@ -155,7 +155,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         scale = grad / ctx.count
         return *(None if d is None else d * scale for d in ctx.saved_tensors), None
 
@@ -171,12 +171,13 @@ def _add_matmul(total: Tensor, a: Tensor, b: Tensor) -> None:
 def _log_prob_chunks(output: LMOutput, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Log-probabilities (n, V) and targets (n,), chunk after chunk."""
     decoder, x, y = output.decoder, output.dropped.flatten(0, 1), targets.flatten()  # (B * T, E), (B * T,)
-    x, weight, bias = autocast(x, decoder.weight, decoder.bias)
+    x, weight = autocast(x, decoder.weight)
     for rows in _chunks(len(x), len(weight)):
-        yield _log_probs(x[rows], weight, bias), y[rows]
+        yield _log_probs(x[rows], weight, decoder.bias), y[rows]
 
 
 def _log_probs(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    bias = None if bias is None else bias.to(x.dtype)
     return F.linear(x, weight, bias).to(at_least_float32(x)).log_softmax(1)  # (n, V)
 
 

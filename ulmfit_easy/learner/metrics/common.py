@@ -33,7 +33,7 @@ def accuracy(pred: Tensor | LMOutput, target: Tensor, axis: int = -1) -> float:
     """Share of the rows (of the tokens, for a language model) whose likeliest class is the target."""
     if isinstance(pred, LMOutput):
         stats = pred.stats or token_stats(pred, target)
-        return float(stats.correct) / max(1, float(stats.count))
+        return float(stats.correct) / max(1, float(stats.n))
     real = slice(None) if target.ndim < 2 else target.flatten() != IGNORE  # padding of targets per token does not count
     pred, target = flat_pair(pred.argmax(axis), target)  # (N,), (N,)
     return (pred == target)[real].float().mean().item()

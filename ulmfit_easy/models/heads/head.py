@@ -18,7 +18,7 @@ class Head(nn.Module):
     known: ClassVar[dict[str, type["Head"]]] = {}  # those with an `over` of their own, by name, for saved models
     pool_words = False
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "over" in vars(cls):  # torch.export makes subclasses of the same name, which have none
             Head.known[cls.__name__] = cls

@@ -83,9 +83,8 @@ class PoolingLinearClassifier(Head):
         blocks = [nn.Sequential(RowNorm(n_in), nn.Dropout(p), nn.Linear(n_in, n_out, bias=False), nn.ReLU())
                   for n_in, n_out, p in zip(dims[:-1], dims[1:], ps, strict=True)]
         del blocks[-1][3]
-        if y_range is not None:
-            blocks.append(SigmoidRange(*y_range))
-        self.layers, self.pool_words = nn.Sequential(*blocks), pool_words
+        bounded = [] if y_range is None else [SigmoidRange(*y_range)]
+        self.layers, self.pool_words = nn.Sequential(*blocks, *bounded), pool_words
 
     @classmethod
     def over(cls, encoder: Encoder, n_out: int, output_p: float, lin_ftrs: Sequence[int] = (50,),
