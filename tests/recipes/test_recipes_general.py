@@ -442,7 +442,7 @@ def test_a_run_has_one_budget():
 
 
 def test_a_plan_comes_back_as_it_was_saved(tmp_path):
-    plan = Plan(corpus=["a", "b"], valid="v", hours=1.5, tokenizer={"tok": 1}, data=["x"], n_epoch=3)
+    plan = Plan(corpus=["a", "b"], valid="v", hours=1.5, tokenizer={"tok": 1}, data=["x"], n_epoch=3, n_batches=4)
     plan.save(tmp_path)
     assert Plan.load(tmp_path) == plan and plan.valid == (str(Path("v").absolute()),) and plan.data == ("x",)
     (tmp_path / "plan.json").write_text('{"corpus": ["a"], "colour": "red"}')

@@ -1,9 +1,15 @@
 """The bar that every classifier here has to clear: word counts and logistic regression."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from ulmfit_easy.recipes.inputs import texts_of
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
-def baseline(texts, labels):
+
+def baseline(texts: Iterable, labels: Iterable) -> "Pipeline":
     """TF-IDF over words and pairs of words with logistic regression, fitted: a scikit-learn pipeline.
 
     On long reviews it is hard to beat with few labels, and it takes a second. Every table of this library shows it.

@@ -1,7 +1,11 @@
 """Stage 3: learn the labels, from the top layer down."""
 
 from dataclasses import replace
+from typing import Any
 
+import pandas as pd
+
+from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.learner.pretrained import with_sizes
 from ulmfit_easy.learner.tasks import TASKS
@@ -9,10 +13,11 @@ from ulmfit_easy.learner.text import text_classifier_learner
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.recipes.phases import run_phases
-from ulmfit_easy.recipes.presets import get_preset
+from ulmfit_easy.recipes.presets import Preset, get_preset
 
 
-def classifier_data(df, preset="laptop", lm: LMLearner | None = None, **kwargs) -> TextDataLoaders:
+def classifier_data(df: pd.DataFrame, preset: str | Preset = "laptop", lm: LMLearner | None = None,
+                    **kwargs: Any) -> TextDataLoaders:
     """Labelled data with the sizes of a preset, with the tokenizer and vocabulary of `lm` (None: its own).
 
     Args:
@@ -26,7 +31,8 @@ def classifier_data(df, preset="laptop", lm: LMLearner | None = None, **kwargs) 
     return TextDataLoaders.from_df(df, **{"text_col": "text", "label_col": "label", **words, **sizes, **kwargs})
 
 
-def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) -> TextLearner:
+def new_classifier(dls: DataLoaders, preset: str | Preset = "laptop", lm: LMLearner | None = None,
+                   **kwargs: Any) -> TextLearner:
     """Return a classifier with the sizes and dropouts of a preset.
 
     Args:
@@ -45,7 +51,7 @@ def new_classifier(dls, preset="laptop", lm: LMLearner | None = None, **kwargs) 
     return learn if lm is None else learn.take_encoder(lm)
 
 
-def finetune_classifier(learn: TextLearner, preset="laptop", gradual: bool = True) -> TextLearner:
+def finetune_classifier(learn: TextLearner, preset: str | Preset = "laptop", gradual: bool = True) -> TextLearner:
     """Stage 3: train a classifier from the top layer down, as the preset says (section 3.3); returns the learner.
 
     Args:

@@ -2,11 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ulmfit_easy.recipes.baseline import baseline
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 CROSS_VALIDATED = 1000  # labelled texts below which the few that are kept aside say little about the baseline
 FOLDS = 5
@@ -36,7 +40,7 @@ class Scores(NamedTuple):
     p_value: float | None = None
 
 
-def compare(df, predicted: Sequence) -> Scores:
+def compare(df: pd.DataFrame, predicted: Sequence) -> Scores:
     """Score predictions beside the baseline, which is fitted on the same training texts.
 
     Args:
@@ -44,9 +48,9 @@ def compare(df, predicted: Sequence) -> Scores:
         predicted: (N,) the classes that the model gave them.
     """
     texts, labels, aside = df["text"], df["label"].astype(str), df["valid"].astype(bool)
-    truth, predicted = labels[aside].to_numpy(), np.array([str(label) for label in predicted])
-    right = predicted == truth  # (N,)
-    scores = Scores(float(right.mean()), *wilson(int(right.sum()), len(right)), _macro_f1(truth, predicted))
+    truth, ours = labels[aside].to_numpy(), np.array([str(label) for label in predicted])  # (N,) each
+    right = ours == truth  # (N,)
+    scores = Scores(float(right.mean()), *wilson(int(right.sum()), len(right)), _macro_f1(truth, ours))
     try:
         tfidf = baseline(texts[~aside], labels[~aside])
         theirs = tfidf.predict(texts[aside])
@@ -83,13 +87,13 @@ def mcnemar(right: np.ndarray, theirs: np.ndarray) -> float:
     return float(binomtest(ahead, ahead + behind).pvalue) if ahead + behind else 1.0
 
 
-def _macro_f1(truth, predicted) -> float:
+def _macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     from sklearn.metrics import f1_score
 
     return float(f1_score(truth, predicted, average="macro", zero_division=0))
 
 
-def _cross_validated(tfidf, texts, labels) -> float | None:
+def _cross_validated(tfidf: "Pipeline", texts: pd.Series, labels: pd.Series) -> float | None:
     from sklearn.model_selection import cross_val_score
 
     folds = min(FOLDS, min(Counter(labels).values()))
@@ -108,7 +112,7 @@ def in_sentences(scores: Scores, labels: Sequence, n_aside: int) -> str:
     counts = Counter(map(str, labels)).values()
     unequal = max(counts) > UNEQUAL * min(counts)
 
-    def with_f1(score, macro_f1):
+    def with_f1(score: str, macro_f1: float | None) -> str:
         return score + (f", macro-F1 {macro_f1:.3f}" if unequal else "")
 
     first = with_f1(f"Accuracy on {n_aside:,} texts kept aside: {scores.accuracy:.3f} (95% interval "
@@ -124,6 +128,7 @@ def in_sentences(scores: Scores, labels: Sequence, n_aside: int) -> str:
 
 def verdict(scores: Scores) -> str:
     """Return a sentence about the model and the baseline: which is better, or that chance may have decided."""
+    assert scores.p_value is not None and scores.baseline_accuracy is not None
     test = f"(McNemar's exact test, p = {scores.p_value:.2g})"
     if scores.p_value >= SIGNIFICANT:
         return (f"The difference between the two is within noise {test}. To tell which is better, test both on more "

@@ -45,6 +45,7 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     look = Look(_walked(texts, per_file), SAMPLE).finish()
     n_chars = np.concatenate(per_file)  # (N,)
     rows = np.arange(len(n_chars))
+    held_out: Corpus | Rows
     if plan.valid:
         train, held_out = rows, Corpus(plan.valid, plan.headings)
     else:
@@ -57,16 +58,17 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     tokenizer = _tokenizer(plan, start, texts if plan.valid else Rows(texts, train))
     warn_of_language(look.first, tokenizer)
     store = TokenStore.build(texts, tokenizer, progress=True, look=look)
-    valid_store, valid = (TokenStore.build(held_out, tokenizer), None) if plan.valid else (store, valid)
+    valid_store = TokenStore.build(held_out, tokenizer) if plan.valid else store
     vocab = start.vocab if start else Vocab(
         tokenizer.itos or make_vocab(store.count(train), plan.min_freq, plan.max_vocab))
     ids = store.numericalize(vocab)
     valid_ids = ids if valid_store is store else valid_store.numericalize(vocab)
-    valid = np.arange(len(valid_store)) if plan.valid else valid
+    if plan.valid:
+        valid = np.arange(len(valid_store))
     unknown = shown_share(valid_ids.unk_rate(valid))
     say(f"{store.n_tokens:,} tokens in {format_time(time.perf_counter() - started)}, {len(store.lexicon):,} distinct; "
         f"{len(vocab):,} in the vocabulary" + (f"; {unknown} unknown in validation" if unknown else ""))
-    sizes = {"bs": plan.bs, "backwards": plan.backwards}
+    sizes: dict = {"bs": plan.bs, "backwards": plan.backwards}
     prepare = Preparation(tokenizer, vocab, seq_len=plan.seq_len, **sizes)
     dls = TextDataLoaders(LMDataLoader(ids, train, seq_len=plan.seq_len, shuffle=True, seed=plan.seed, **sizes),
                           LMDataLoader(valid_ids, valid, seq_len=plan.seq_len, **sizes), prepare=prepare)
@@ -86,13 +88,13 @@ def _walked(texts: Corpus, per_file: list[array]) -> Iterator[str]:
             yield document
 
 
-def _tokenizer(plan, start, texts) -> Tokenizer:
+def _tokenizer(plan: Plan, start: PretrainedLM | None, texts: Iterable[str]) -> Tokenizer:
     if known := plan.tokenizer or (start and start.data.get("tokenizer")):
         return Tokenizer.from_config(known)
     tok = SentencePieceTokenizer(plan.lang, vocab_sz=plan.subword) if plan.subword else None
     return Tokenizer(tok, lang=plan.lang).setup(texts)
 
 
-def names(files) -> str:
+def names(files: Iterable[str]) -> str:
     """Return the names of files without their folders."""
     return ", ".join(Path(file).name for file in files)

@@ -1,15 +1,17 @@
 """Several models as one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from ulmfit_easy.data.prepare import MemoryIds
 from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.predictor import Predictor
 
 
-def ensemble(models: Iterable, texts, *, warn: bool = True) -> Tensor:
+def ensemble(models: Iterable[Learner | Predictor], texts: Iterable, *, warn: bool = True) -> Tensor:
     """Return the mean of the models' probabilities for each text, (N, C): of probabilities, not of logits.
 
     Columns are in the order of the first model's classes, whatever the order of the others.
@@ -37,6 +39,6 @@ def ensemble(models: Iterable, texts, *, warn: bool = True) -> Tensor:
     return torch.stack([_probs(each, docs, first.classes) for each, docs in zip(predictors, read, strict=True)]).mean(0)
 
 
-def _probs(predictor: Predictor, docs, classes) -> Tensor:
+def _probs(predictor: Predictor, docs: MemoryIds, classes: Sequence | None) -> Tensor:
     probs = predictor.activation(predictor.logits(docs))  # (N, C)
     return probs if classes is None else probs[:, [predictor.classes.index(c) for c in classes]]

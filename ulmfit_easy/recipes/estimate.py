@@ -1,15 +1,20 @@
 """Estimate how long stages 2 and 3 take on this machine."""
 
+from collections.abc import Sequence
+
 from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.lr_find import on_trial
+from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.recipes.classify import new_classifier
 from ulmfit_easy.recipes.monitor import step_seconds
-from ulmfit_easy.recipes.presets import Phase, get_preset
+from ulmfit_easy.recipes.presets import Phase, Preset, get_preset
 
 STEPS, SECONDS = 4, 2.0  # that are timed, at most
 
 
-def estimated_seconds(lm, lm_phases: tuple[Phase, ...], dls, preset="laptop") -> float:
+def estimated_seconds(lm: LMLearner, lm_phases: tuple[Phase, ...], dls: DataLoaders,
+                      preset: str | Preset = "laptop") -> float:
     """Estimate the training time of both stages from a few real steps of each. Nothing changes.
 
     Batches of a classifier differ in size. So those that are timed have about the mean size, padding included.
@@ -37,9 +42,9 @@ def minutes(seconds: float) -> str:
     return "less than a minute" if seconds < 40 else "about a minute" if n < 2 else f"about {n:,} minutes"
 
 
-def _seconds(learn, phases, dls) -> float:
+def _seconds(learn: Learner, phases: Sequence[Phase], dls: DataLoaders) -> float:
     """Return the seconds of some phases over all of `dls`. A step of validation takes a third: no backward pass."""
-    steps = {}
+    steps: dict[int, float] = {}
     for freeze_to in {phase.freeze_to for phase in phases}:
         learn.freeze_to(freeze_to)
         steps[freeze_to] = step_seconds(learn, n_steps=STEPS, seconds=SECONDS)

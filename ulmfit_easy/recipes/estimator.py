@@ -3,9 +3,11 @@
 import copy
 import inspect
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from ulmfit_easy.bundle.artefact import foreign_to_bundle
 from ulmfit_easy.bundle.record import is_record, shown, write_record
 from ulmfit_easy.cleanup import no_warnings
 from ulmfit_easy.data.balance import given_weights
+from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.sources import accepted, find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
@@ -23,6 +26,7 @@ from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_l
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text import load_learner
+from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.places import members
@@ -53,7 +57,7 @@ PARAMS = "estimator.json"  # the file of a saved model that holds its parameters
 
 
 @contextmanager
-def _own_words():
+def _own_words() -> Iterator[None]:
     """Errors inside name no argument that the estimator does not have."""
     with door((*inspect.signature(ULMFiT).parameters, "texts", "labels", "unlabelled")):
         yield
@@ -93,15 +97,21 @@ class ULMFiT:
         array(['pos'])
     """
 
-    def __init__(self, *, preset: str | Preset = "laptop", pretrained=True, backwards: bool = False,
-                 bidir: bool = False, lang: str = "en", class_weight: str | dict | None = None,
+    classes_: np.ndarray
+    learners_: list[TextLearner]
+    scores_: Scores
+    accuracy_: float
+    baseline_accuracy_: float | None
+
+    def __init__(self, *, preset: str | Preset = "laptop", pretrained: bool | str | Path | Sequence | None = True,
+                 backwards: bool = False, bidir: bool = False, lang: str = "en", class_weight: str | dict | None = None,
                  valid_pct: float = 0.1, seed: int | None = None, verbose: bool = True):
         self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
         self.lang, self.class_weight, self.valid_pct, self.seed = lang, class_weight, valid_pct, seed
         self.verbose = verbose
 
     @_own_words()
-    def fit(self, texts, labels, unlabelled=None):
+    def fit(self, texts: Iterable, labels: Iterable, unlabelled: Iterable | None = None) -> "ULMFiT":
         """Learn from N texts and their N labels, and from any number of texts without labels; returns the estimator.
 
         Texts come in a list, tuple, array, Series, Index or table, with the column `text` or only one. One string is
@@ -160,16 +170,16 @@ class ULMFiT:
                                 fix="name two models with pretrained=; leave out bidir=")
         return [(False, pair[0]), (True, pair[1])]
 
-    def _start(self, backwards, pretrained) -> PretrainedLM | None:
+    def _start(self, backwards: bool, pretrained: bool | str | Path | None) -> PretrainedLM | None:
         """Return the language model to start from, read before anything slow."""
-        if pretrained is True:
-            pretrained = shipped_lm(self.lang, backwards)
-        found = read_lm(pretrained, backwards) if pretrained else None
+        source = shipped_lm(self.lang, backwards) if pretrained is True else pretrained
+        found = read_lm(source, backwards) if source else None
         if found and found.data.get("backwards") not in (None, backwards):
-            raise direction_error(pretrained, not backwards, backwards)
+            raise direction_error(source, not backwards, backwards)
         return found
 
-    def _fit_one(self, df, corpus, backwards, pretrained, columns, left):
+    def _fit_one(self, df: pd.DataFrame, corpus: list[str], backwards: bool, pretrained: PretrainedLM | None,
+                 columns: dict[str, str], left: int) -> TextLearner:
         p = get_preset(self.preset)
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
         lm = new_lm(lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
@@ -186,18 +196,18 @@ class ULMFiT:
         learn = new_classifier(dls, p, lm, class_weight=self.class_weight, verbose=self.verbose)
         return finetune_classifier(learn, p)
 
-    def _compare(self, df):
+    def _compare(self, df: pd.DataFrame) -> None:
         valid = df[df["valid"]]
         predicted = self._probs(valid["text"].tolist(), warn=False).argmax(1)  # the user's rows have other numbers
         self._set_scores(scores := compare(df, self.classes_[predicted]))
         self._say(in_sentences(scores, df["label"], len(valid)))
 
-    def _set_scores(self, scores: Scores):
+    def _set_scores(self, scores: Scores) -> None:
         self.scores_, self.accuracy_interval_ = scores, (scores.low, scores.high)
         vars(self).update({f"{name}_": getattr(scores, name) for name in Scores._fields if name not in ("low", "high")})
 
     @_own_words()
-    def predict_proba(self, texts) -> np.ndarray:
+    def predict_proba(self, texts: Iterable) -> np.ndarray:
         """Return the probability of each class for each text, (N, C), columns in the order of `classes_`."""
         self._check_fitted()
         texts = self._texts_of(texts)
@@ -205,17 +215,17 @@ class ULMFiT:
             return np.zeros((0, len(self.classes_)))
         return self._probs(texts)
 
-    def _probs(self, texts, warn=True) -> np.ndarray:
+    def _probs(self, texts: list[str], warn: bool = True) -> np.ndarray:
         probs = ensemble(self.learners_, texts, warn=warn).double().numpy()
         return probs / probs.sum(1, keepdims=True)
 
-    def predict(self, texts) -> np.ndarray:
+    def predict(self, texts: Iterable) -> np.ndarray:
         """Return the likeliest class of each text, (N,)."""
         probs = self.predict_proba(texts)
         return self.classes_[probs.argmax(1)]
 
     @_own_words()
-    def score(self, texts, labels) -> float:
+    def score(self, texts: Iterable, labels: Iterable) -> float:
         """Return the share of texts whose likeliest class is their label; E203 for `1` where training had `"1"`."""
         self._check_fitted()
         if not (texts := self._texts_of(texts)):
@@ -224,7 +234,7 @@ class ULMFiT:
         check_type(labels, self.classes_.tolist())
         return float(np.mean(self.predict(texts) == as_array(labels)))
 
-    def save(self, path) -> Path:
+    def save(self, path: str | Path) -> Path:
         """Write the fitted estimator as a folder of safetensors and JSON, atomically.
 
         An older estimator is replaced; E502 for a folder with anything else in it.
@@ -247,7 +257,7 @@ class ULMFiT:
         return Path(path)
 
     @classmethod
-    def load(cls, path) -> "ULMFiT":
+    def load(cls, path: str | Path) -> "ULMFiT":
         """Read what `save` wrote; no code in it is ever run.
 
         Raises:
@@ -282,7 +292,8 @@ class ULMFiT:
         return model
 
     @classmethod
-    def from_df(cls, df, text_col="text", label_col="label", unlabelled=None, **params) -> "ULMFiT":
+    def from_df(cls, df: pd.DataFrame, text_col: str | int = "text", label_col: str | int = "label",
+                unlabelled: Iterable | None = None, **params: Any) -> "ULMFiT":
         """Return a fitted estimator from a table; `params` are the constructor's.
 
         Of a table of Prodigy's only the rows whose `answer` is "accept" are taken.
@@ -294,11 +305,11 @@ class ULMFiT:
 
     # --- what scikit-learn expects of an estimator, without importing it ------------------------------------------
 
-    def get_params(self, deep=True) -> dict:
+    def get_params(self, deep: bool = True) -> dict:
         """Return the constructor's arguments."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> "ULMFiT":
         """Change constructor arguments; returns the estimator."""
         for name, value in params.items():
             if name not in self.get_params():
@@ -321,7 +332,7 @@ class ULMFiT:
     def __repr__(self):
         return f"ULMFiT({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
 
-    def _texts_of(self, given) -> list[str]:
+    def _texts_of(self, given: Iterable) -> list[str]:
         """Texts; of a table the column that the model learned from."""
         return texts_of(given, self.learners_[0].dls.prepare.text_cols)
 
@@ -342,7 +353,7 @@ class ULMFiT:
                   "difference": None if found.p_value is None else verdict(found)}
         return {**record, "scores": {name: value for name, value in scores.items() if value is not None}}
 
-    def _say(self, text):
+    def _say(self, text: str) -> None:
         if self.verbose:
             say(text)
 
@@ -356,7 +367,7 @@ def foreign_to_estimator(path: Path) -> list[str]:
     return others or (names if not any(members(path / way) for way in ways) else [])
 
 
-def _parts(dls) -> str:
+def _parts(dls: DataLoaders) -> str:
     return f"{dls.train.n_rows:,} to train on, {dls.valid.n_rows:,} kept aside"
 
 

@@ -49,9 +49,9 @@ def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore
 
     Raises: TextError E103 if no token is predicted.
     """
-    n_chars, alphabet = 0, set()
+    n_chars, alphabet = 0, set[str]()
 
-    def seen():
+    def seen() -> Iterator[str]:
         nonlocal n_chars
         for text in given_texts(texts, learn.dls.prepare.text_cols)[0]:
             n_chars += len(text)
@@ -70,7 +70,7 @@ def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore
     return LMScore(math.exp(min(nll / n_tokens, 700)), bits / n_chars, n_unknown / n_tokens, n_tokens)
 
 
-def _ids(learn, texts) -> Iterator[tuple[np.ndarray, int]]:
+def _ids(learn: LMLearner, texts: Iterable[str]) -> Iterator[tuple[np.ndarray, int]]:
     """Yield each document as ids (T,) in reading order, with the characters of its unknown tokens but the first."""
     vocab, step = learn.dls.text_vocab, -1 if learn.dls.backwards else 1
     for tokens in learn.dls.tokenizer.pipe(texts):
@@ -91,8 +91,8 @@ def _batches(docs: Iterable[tuple[np.ndarray, int]], bs: int) -> Iterator[list[t
     yield from _of_like_length(window, bs)
 
 
-def _of_like_length(window, bs):
-    batch = []
+def _of_like_length(window: list[tuple[np.ndarray, int]], bs: int) -> Iterator[list[tuple[np.ndarray, int]]]:
+    batch: list[tuple[np.ndarray, int]] = []
     for doc in sorted(window, key=lambda doc: -len(doc[0])):
         if batch and (len(batch) == bs or (len(batch) + 1) * len(batch[0][0]) > PADDED):
             yield batch

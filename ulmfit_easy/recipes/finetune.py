@@ -2,10 +2,10 @@
 
 from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.recipes.phases import run_phases
-from ulmfit_easy.recipes.presets import get_preset
+from ulmfit_easy.recipes.presets import Preset, get_preset
 
 
-def finetune_lm(learn: LMLearner, preset="laptop") -> LMLearner:
+def finetune_lm(learn: LMLearner, preset: str | Preset = "laptop") -> LMLearner:
     """Stage 2: go on with a pretrained language model on the target text (section 3.2 of the paper).
 
     The learner is one made with `pretrained=`, over the target text and its own vocabulary. Runs the preset's `lm`

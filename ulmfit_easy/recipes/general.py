@@ -2,17 +2,19 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
 
 from ulmfit_easy.bundle.artefact import FILES
 from ulmfit_easy.bundle.record import write_record
+from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, some
 from ulmfit_easy.files import atomic_folder, read_json, sha256_file, write_json
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
@@ -21,13 +23,15 @@ from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.optim.optimizer import Adam
+from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text import language_model_learner
+from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.places import clear_left, free_place, members
-from ulmfit_easy.recipes.corpus_data import corpus_data, names
+from ulmfit_easy.recipes.corpus_data import CorpusData, corpus_data, names
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
 from ulmfit_easy.recipes.plan import FILE, Plan
@@ -46,7 +50,7 @@ def run_folder(out: str | Path) -> Path:
 
 
 def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit-lm", *, resume: bool = False,
-                    minutes: float = 5.0, **settings) -> LMScore:
+                    minutes: float = 5.0, **settings: Any) -> LMScore:
     """Stage 1: train a language model on text files, write it as a bundle with a model card, tell its figures.
 
     One cycle of rates spans the whole budget. The corpus is tokenized once, into the user's cache, and read from
@@ -84,7 +88,7 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
 
 
 @contextmanager
-def _locked(run):
+def _locked(run: Path) -> Iterator[None]:
     """Hold the folder of a run, for this process alone; it is deleted unless something was left in it to resume."""
     run.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run / "lock", timeout=0)
@@ -103,7 +107,7 @@ def _locked(run):
             run.rmdir()
 
 
-def _run(plan, out, run, resume, minutes) -> LMScore:
+def _run(plan: Plan, out: Path, run: Path, resume: bool, minutes: float) -> LMScore:
     started = time.perf_counter()
     set_seed(plan.seed)
     start = start_of(plan)
@@ -154,7 +158,7 @@ def _is_written(run: Path, out: Path) -> bool:
     return are_there and read_json(run / WRITTEN) == _hashes(out)
 
 
-def _learner(plan, start, dls, run):
+def _learner(plan: Plan, start: PretrainedLM | None, dls: DataLoaders, run: Path) -> LMLearner:
     arch, config = (start.arch, None) if start else (plan.arch, plan.config)
     learn = language_model_learner(dls, arch, config=config, drop_mult=plan.drop_mult, pretrained=start or False,
                                    softmax=plan.softmax, precision=plan.precision, path=run, wd=WD,
@@ -162,7 +166,7 @@ def _learner(plan, start, dls, run):
     return learn.unfreeze()
 
 
-def _check_free(run, out):
+def _check_free(run: Path, out: Path) -> None:
     """E502 where a new run would replace something."""
     free_place(out)
     if left := [part.name for part in members(run) if part.name != "lock"]:
@@ -171,7 +175,7 @@ def _check_free(run, out):
                             fix="to go on with it, pass resume=True; or delete that folder")
 
 
-def _has_begun(run, out, corpus) -> bool:
+def _has_begun(run: Path, out: Path, corpus: Sequence[str | Path]) -> bool:
     """Return True if there is a run to resume; if there is none, only a corpus can start one."""
     if (run / FILE).exists():
         return True
@@ -184,7 +188,7 @@ def _has_begun(run, out, corpus) -> bool:
     return False
 
 
-def schedule(plan: Plan, dls, step: float, spent: float = 0.0) -> tuple[int, int]:
+def schedule(plan: Plan, dls: DataLoaders, step: float, spent: float = 0.0) -> tuple[int, int]:
     """How many validations there are, and how many steps before each, for the budget of a plan.
 
     Args:
@@ -195,7 +199,7 @@ def schedule(plan: Plan, dls, step: float, spent: float = 0.0) -> tuple[int, int
     check = len(dls.valid) / 3  # steps that a validation is worth
     low, high = VALIDATIONS
 
-    def n_valid(steps, low):
+    def n_valid(steps: float, low: int) -> int:
         return min(high, max(low, int(SHARE * steps / check)))
 
     if plan.hours is None:
@@ -213,7 +217,7 @@ def schedule(plan: Plan, dls, step: float, spent: float = 0.0) -> tuple[int, int
     return n_epoch, steps // n_epoch
 
 
-def _model_facts(learn, plan) -> dict:
+def _model_facts(learn: LMLearner, plan: Plan) -> dict:
     arch, options = learn.settings["arch"], learn.settings["model"]
     config = {**get_arch(arch).lm_config, **options["config"]}
     n_params = sum(p.numel() for p in learn.model.parameters())
@@ -231,7 +235,7 @@ LIMITS = {
 }
 
 
-def _record(learn, plan, data, score, seconds) -> dict:
+def _record(learn: LMLearner, plan: Plan, data: CorpusData, score: LMScore, seconds: float) -> dict:
     """Return the facts of a finished run, for its card and its `training.json`."""
     dls, steps, record = learn.dls, plan.n_epoch * plan.n_batches, record_of(learn)
     scores = {"measured on": names(plan.valid) or f"{dls.valid.n_rows:,} documents of the corpus, kept aside",

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from ulmfit_easy.data.sources import clean_texts, is_missing
 from ulmfit_easy.data.targets import SEVERAL, plain_labels, read_labels, unpacked
@@ -11,25 +12,25 @@ from ulmfit_easy.errors import LabelError, counted, in_rows, short, some
 from ulmfit_easy.text.given import several_texts
 
 
-def texts_of(given, cols: Sequence = ("text",)) -> list[str]:
+def texts_of(given: Iterable, cols: Sequence = ("text",)) -> list[str]:
     """Return the texts of anything that `several_texts` takes, as a list; E101 for other values, with row numbers."""
     return clean_texts([list(several_texts(given, cols))])[0]
 
 
-def columns_of(texts, labels) -> dict[str, str]:
+def columns_of(texts: Iterable, labels: Iterable) -> dict[str, str]:
     """Return the names of the columns "text" and "label", as the user's Series have them: a model remembers them."""
     names = {own: name if isinstance(name := getattr(given, "name", None), str) else own
              for own, given in (("text", texts), ("label", labels))}
     return names if len({*names.values(), "valid"}) == 3 else {"text": "text", "label": "label"}
 
 
-def labels_of(given, n: int, empty: Sequence[int] = ()) -> list:
+def labels_of(given: Iterable | None, n: int, empty: Sequence[int] = ()) -> list:
     """Return labels as Python values, without those of the `empty` rows.
 
     Raises: E205 for another number than `n`, E202 for missing ones, E207 for types of no use.
     """
-    if hasattr(given, "columns"):  # a table of one column; of several the check below finds another number
-        given = given.iloc[:, 0] if given.shape[1] == 1 else given
+    if isinstance(given, pd.DataFrame) and given.shape[1] == 1:  # of several the check below finds another number
+        given = given.iloc[:, 0]
     labels = [] if given is None else unpacked(plain_labels(given))
     if len(labels) != n:
         raise LabelError("E205", received=f"{n:,} texts and {len(labels):,} labels", expected="one label a text",
@@ -58,7 +59,7 @@ def without(values: Sequence, rows: Sequence[int]) -> list:
     return [value for i, value in enumerate(values) if i not in left_out]
 
 
-def check_shared(labels):
+def check_shared(labels: Sequence) -> None:
     """E207 if no two texts share a label, as where the labels are numbers of rows."""
     if len(set(labels)) == len(labels) > 2:
         raise LabelError("E207", received=f"{len(labels):,} texts, each with a label of its own, such as "
@@ -66,13 +67,13 @@ def check_shared(labels):
                          fix="name the classes with labels=, not numbers of rows")
 
 
-def as_array(labels) -> np.ndarray:
+def as_array(labels: Sequence) -> np.ndarray:
     """Return an array of these very labels: numpy would turn large numbers into fractions beside small ones."""
     found = np.array(labels)
     return found if found.tolist() == list(labels) else np.array(labels, dtype=object)
 
 
-def check_type(labels, classes):
+def check_type(labels: Sequence, classes: Sequence) -> None:
     """E203 for labels that are the classes but for their type: `1` for `"1"` would count as wrong."""
     if labels and type(labels[0]) is not type(classes[0]) and {*map(str, labels)} & {*map(str, classes)}:
         raise LabelError("E203", received=f"labels of type {type(labels[0]).__name__}, such as {labels[0]!r}",
@@ -92,8 +93,8 @@ def rows_read(n: int, empty: Sequence[int], labels: Sequence = (), unlabelled: S
     """
     parts = [counted(n, "row")]
     if labels:
-        n = Counter(map(str, labels))
-        parts.append(f"{len(n):,} classes ({some((f'{short(name)} {n[name]:,}' for name in sorted(n)), 10)})")
+        of = Counter(map(str, labels))
+        parts.append(f"{len(of):,} classes ({some((f'{short(name)} {of[name]:,}' for name in sorted(of)), 10)})")
     if empty:
         parts.append(f"{len(empty):,} without text ({in_rows(empty)}, counted from 0){note}")
     if unlabelled:
@@ -101,7 +102,7 @@ def rows_read(n: int, empty: Sequence[int], labels: Sequence = (), unlabelled: S
     return ", ".join(parts)
 
 
-def corpus_of(df, unlabelled) -> list[str]:
+def corpus_of(df: pd.DataFrame, unlabelled: Iterable[str]) -> list[str]:
     """Return every text that a language model may read, once: none that is kept aside. E206 where none is left."""
     aside = set(df.loc[df["valid"], "text"])
     corpus = [t for t in dict.fromkeys([*df.loc[~df["valid"], "text"], *unlabelled])

@@ -3,10 +3,14 @@
 import math
 import sys
 import time
+from collections.abc import Iterable
 from statistics import median
+
+from tqdm import tqdm
 
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.events import REPORT, STOP, Callback, CancelFitException, CancelValidException
+from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.lr_find import on_trial
 from ulmfit_easy.terminal import say
 
@@ -19,7 +23,7 @@ class Stopwatch(Callback):
     order = STOP
 
     def __init__(self, n_steps: int, seconds: float):
-        self.n_steps, self.seconds, self.times = n_steps, seconds, []
+        self.n_steps, self.seconds, self.times = n_steps, seconds, list[float]()
 
     def before_train(self):
         self.times.append(time.perf_counter())
@@ -33,7 +37,7 @@ class Stopwatch(Callback):
         raise CancelValidException
 
 
-def step_seconds(learn, cbs=(), n_steps: int = 20, seconds: float = 20.0) -> float:
+def step_seconds(learn: Learner, cbs: Iterable[Callback] = (), n_steps: int = 20, seconds: float = 20.0) -> float:
     """Measure the seconds of one training step on this machine. The learner stays as it is.
 
     Args:
@@ -66,7 +70,7 @@ class RunProgress(Callback):
     def state_dict(self) -> dict:
         return {"seconds": self.seconds, "valid": self.valid}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         self.before, self.valid = state["seconds"], state["valid"]
 
     def before_fit(self):
@@ -77,28 +81,25 @@ class RunProgress(Callback):
         if not self.training:
             return
         self.tokens += self.yb[0].numel()
-        if self.bar is None:  # only now is it known where an interrupted run goes on
-            self._open(self.train_iter - 1)
-        if not self.bar.disable:
-            self.bar.set_postfix_str(", ".join(self._words()), refresh=False)
-            self.bar.update(self.train_iter - self.bar.n)
+        bar = self.bar or self._opened(self.train_iter - 1)  # only now is it known where an interrupted run goes on
+        if not bar.disable:
+            bar.set_postfix_str(", ".join(self._words()), refresh=False)
+            bar.update(self.train_iter - bar.n)
         elif time.perf_counter() - self.told > EVERY:
-            self._tell()
+            self._tell(bar)
 
-    def _open(self, first):
-        from tqdm import tqdm
-
+    def _opened(self, first: int) -> tqdm:
         self.first, self.total = first, self.n_epoch * len(self.dls.train)
         if first:
             say(f"going on after step {first:,} of {self.total:,}")
         self.bar = tqdm(total=self.total, initial=self.first, unit="step", disable=None, file=sys.stderr)
+        return self.bar
 
     def after_epoch(self):
-        if self.bar is None:  # it was interrupted just before
-            self._open(self.train_iter)
+        bar = self.bar or self._opened(self.train_iter)  # it was interrupted just before
         loss = self.recorder.valid_values[0]
         self.valid = f"valid perplexity {math.exp(min(loss, 700)):.2f}"
-        self._tell()
+        self._tell(bar)
 
     def cleanup_fit(self):
         if self.bar is not None:
@@ -110,12 +111,12 @@ class RunProgress(Callback):
         words = [f"perplexity {math.exp(min(loss, 700)):.1f}" if exact else f"sampled loss {loss:.3f}"]
         return words + ([self.valid] if self.valid else []) + [f"{speed:,.0f} tokens/s"]
 
-    def _tell(self):
+    def _tell(self, bar: tqdm) -> None:
         self.told, done = time.perf_counter(), self.train_iter
         left = (self.told - self.start) / max(1, done - self.first) * (self.total - done)
         line = [f"step {done:,} of {self.total:,} ({done / self.total:.0%})", *self._words(),
                 f"{format_time(left)} left"]
-        if self.bar.disable:
+        if bar.disable:
             say("  ".join(line))
         else:
-            self.bar.write("  ".join(line))
+            bar.write("  ".join(line))

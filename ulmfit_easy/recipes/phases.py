@@ -1,13 +1,18 @@
 """Run the phases of a preset."""
 
+from typing import TypeVar
+
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.training import GradientClip
-from ulmfit_easy.learner.optim.optimizer import discriminative
+from ulmfit_easy.learner.learner import Learner, Moms
+from ulmfit_easy.learner.optim.optimizer import Rate, discriminative
 from ulmfit_easy.recipes.presets import Phase
 
+L = TypeVar("L", bound=Learner)
 
-def run_phases(learn, phases: tuple[Phase, ...], *, mom, moms, wd, clip):
+
+def run_phases(learn: L, phases: tuple[Phase, ...], *, mom: float, moms: Moms, wd: float, clip: float | None) -> L:
     """Fit once for each phase, with its layer groups, rates and schedule; returns the learner."""
     for phase in phases:
         learn.freeze_to(phase.freeze_to)
@@ -23,7 +28,7 @@ def run_phases(learn, phases: tuple[Phase, ...], *, mom, moms, wd, clip):
     return learn
 
 
-def rates(learn, phase: Phase):
+def rates(learn: Learner, phase: Phase) -> Rate:
     """Return the highest rate of each layer group in a phase."""
     if phase.divisors is None:
         return discriminative(phase.lr, phase.factor)

@@ -65,8 +65,8 @@ class Plan:
     hours: float | None = None
     epochs: float | None = None
     seed: int = 0
-    n_epoch: int | None = None
-    n_batches: int | None = None
+    n_epoch: int = 0
+    n_batches: int = 0
     tokenizer: dict | None = None
     data: tuple[str, ...] = ()
 
@@ -120,7 +120,7 @@ class Plan:
         sizes = {"emb_sz": self.emb, "n_hid": self.hid, "n_layers": self.layers}
         return {k: v for k, v in sizes.items() if v is not None}
 
-    def save(self, folder: Path):
+    def save(self, folder: Path) -> None:
         """Write the plan to a run's folder."""
         write_json(folder / FILE, asdict(self))
 
@@ -132,14 +132,14 @@ class Plan:
             hints = get_type_hints(cls)
             if wrong := [name for name, value in values.items() if not _is_a(value, hints[name])]:
                 raise ValueError(f"values of the wrong kind: {some(wrong)}")
-            if not all(n is None or 0 < n < 1 << 40 for n in (values.get("n_epoch"), values.get("n_batches"))):
+            if not all(0 < values.get(name, 1) < 1 << 40 for name in ("n_epoch", "n_batches")):
                 raise ValueError("a schedule that cannot be")
             return cls(**values)
         except (TypeError, ValueError, LookupError, AttributeError, TrainingError) as e:
             raise FileError("E401", received=f"{folder / FILE}, which is no plan ({e})", expected="a plan",
                             fix=f"delete {folder} and start anew") from e
 
-    def check_same(self, given: dict, where: Path):
+    def check_same(self, given: dict, where: Path) -> None:
         """E502 where settings that were given again are not the plan's."""
         now = Plan(**{"corpus": self.corpus, **given})
         other = {k: getattr(now, k) for k in given if getattr(now, k) != getattr(self, k)}
@@ -152,7 +152,7 @@ class Plan:
                                 fix=f"leave them out, or delete {where} to start anew")
 
 
-def _is_a(value, hint) -> bool:
+def _is_a(value: object, hint: object) -> bool:
     """Tell if a value of JSON is one for a field with this type."""
     if get_origin(hint) is tuple:
         return isinstance(value, list) and all(isinstance(v, str) for v in value)

@@ -1,6 +1,7 @@
 """Numbers for the three stages, each set with its source. A preset is data: the recipes read it, and so can you."""
 
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from ulmfit_easy.errors import TrainingError
 
@@ -89,7 +90,7 @@ def _tuples(values: dict) -> dict:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
-def _stlr(epochs, lr, **kwargs):
+def _stlr(epochs: int, lr: float, **kwargs: Any) -> Phase:
     return Phase(epochs, lr, schedule="stlr", **kwargs)
 
 
@@ -180,7 +181,7 @@ LAPTOP = Preset(
 PRESETS = {p.name: p for p in (PAPER, CODE_2018, FASTAI, LAPTOP)}
 
 
-def get_preset(preset: str | Preset, **changes) -> Preset:
+def get_preset(preset: str | Preset, **changes: Any) -> Preset:
     """Return the preset of a name (or the preset itself), with changes: `get_preset("laptop", clas_bs=16)`."""
     if not isinstance(preset, Preset):
         if preset not in PRESETS:

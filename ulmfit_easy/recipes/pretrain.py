@@ -1,19 +1,25 @@
 """Stage 1: learn a language from general text."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
+from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.prepare import given_tokenizer
-from ulmfit_easy.learner.pretrained import read_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.recipes.phases import run_phases
-from ulmfit_easy.recipes.presets import get_preset
+from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.text.given import several_texts
 
 
-def lm_data(texts, preset="laptop", pretrained=None, **kwargs) -> TextDataLoaders:
+def lm_data(texts: Iterable, preset: str | Preset = "laptop", pretrained: str | Path | PretrainedLM | None = None,
+            **kwargs: Any) -> TextDataLoaders:
     """Language-model data with the sizes of a preset, one text in ten to validate with.
 
     Args:
@@ -37,7 +43,8 @@ def lm_data(texts, preset="laptop", pretrained=None, **kwargs) -> TextDataLoader
     return TextDataLoaders.from_df(df, text_col="text", is_lm=True, **{"valid_pct": 0.1, **sizes, **kwargs})
 
 
-def new_lm(dls, preset="laptop", pretrained=None, **kwargs) -> LMLearner:
+def new_lm(dls: DataLoaders, preset: str | Preset = "laptop", pretrained: str | Path | PretrainedLM | None = None,
+           **kwargs: Any) -> LMLearner:
     """Return a language model with the sizes and dropouts of a preset.
 
     Args:
@@ -57,7 +64,7 @@ def new_lm(dls, preset="laptop", pretrained=None, **kwargs) -> LMLearner:
                                   pretrained=found, **kwargs)
 
 
-def pretrain_lm(learn: LMLearner, preset="laptop") -> LMLearner:
+def pretrain_lm(learn: LMLearner, preset: str | Preset = "laptop") -> LMLearner:
     """Stage 1: train a language model from random weights on general text (section 3.1 of the paper).
 
     Runs the preset's `pretrain` phases, all layers at once; returns the learner.

@@ -1,7 +1,6 @@
 """The settings file of a saved `ULMFiT`: its version, its hash, and the models that it belongs to."""
 
 import json
-import math
 from collections.abc import Collection
 from pathlib import Path
 
@@ -56,14 +55,13 @@ def read_settings(path: Path, known: Collection[str]) -> dict:
     return settings
 
 
-def _is_share(value) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value is None or (is_number and math.isfinite(value) and 0 <= value <= 1)
+def _is_share(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1)
 
 
 def _sha256(settings: dict) -> str:
     return sha256_bytes(json.dumps(settings, sort_keys=True).encode())
 
 
-def _wrong(path, what: str) -> FileError:
+def _wrong(path: Path, what: str) -> FileError:
     return FileError("E401", received=f"{path} {what}", expected="what ULMFiT.save wrote", fix="save the model again")

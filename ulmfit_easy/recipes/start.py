@@ -4,12 +4,13 @@ import torch
 
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
+from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.models.remap import with_vectors
 from ulmfit_easy.recipes.plan import Plan
 from ulmfit_easy.text.vectors import read_vectors
 
 
-def put_vectors(learn, file: str) -> int:
+def put_vectors(learn: LMLearner, file: str) -> int:
     """Put word vectors into the embedding of a language model. Return how many of its words have one.
 
     Raises: TrainingError E502 for vectors with more numbers than half the embedding has; what `read_vectors` raises.
