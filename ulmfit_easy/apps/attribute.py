@@ -1,6 +1,7 @@
 """Which words of a text decide: what an answer loses when some of them are hidden."""
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,9 @@ from ulmfit_easy.apps.gradients import integrated_gradients
 from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.inference import one_answer_a_text
+from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
+from ulmfit_easy.models.classifier import TextClassifier
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.viz import escape, html_tokens, in_notebook, printable, text_tokens
@@ -64,8 +67,9 @@ class Attribution:
         return f"<b>{escape(self.title)}</b>{html_tokens(self.tokens, self.scores.tolist())}"
 
 
-def explain(learn, text, target=None, *, method: str = "occlusion", window: int | None = None,
-            baseline: str = "unknown", n_steps: int = 50, bs: int = 64) -> Attribution | list[Attribution]:
+def explain(learn: Learner, text: Iterable, target: object = None, *, method: str = "occlusion",
+            window: int | None = None, baseline: str = "unknown", n_steps: int = 50,
+            bs: int = 64) -> Attribution | list[Attribution]:
     """Attribute the answer of a classifier or a regression to the tokens of a text, as an `Attribution`.
 
     Occlusion hides one window of tokens after another and asks again: it needs no gradient, sees all of a text of
@@ -95,10 +99,12 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
     _check("baseline", baseline, ("unknown", "delete"))
     check_counts(n_steps=n_steps, bs=bs, window=1 if window is None else window)
     texts, alone = given_texts(text, learn.dls.prepare.text_cols)
-    if not alone:
-        options = dict(method=method, window=window, baseline=baseline, n_steps=n_steps, bs=bs)
-        return [explain(learn, one, target, **options) for one in _checked(learn, texts)]
-    text, = _checked(learn, texts)
+    found = [_explained(learn, one, target, method, window, baseline, n_steps, bs) for one in _checked(learn, texts)]
+    return found[0] if alone else found
+
+
+def _explained(learn: Learner, text: str | tuple, target: object, method: str, window: int | None, baseline: str,
+               n_steps: int, bs: int) -> Attribution:
     tokens, ids = learn.dls.tokenizer(text), learn.dls.prepare.ids([text])[0]  # T strings, (T,)
     vocab = learn.dls.text_vocab
     first = int(tokens[:1] == [vocab.specials.get("bos")])
@@ -120,6 +126,7 @@ def explain(learn, text, target=None, *, method: str = "occlusion", window: int 
         for span, rest in zip(spans[1:], without, strict=True):
             scores[slice(*span)] = said - rest
     else:
+        assert isinstance(ask.model, TextClassifier)
         scores = integrated_gradients(learn, ask.model, ids, score, first, n_steps, bs)
     return Attribution(tokens, scores, learn.dls.classes and learn.dls.classes[column], said)
 
@@ -135,7 +142,7 @@ def evidence(logits: Tensor, column: int, one_class: bool) -> Tensor:
     return logits[:, column] - others.logsumexp(1)
 
 
-def _logits(learn, outputs: Tensor) -> Tensor:
+def _logits(learn: Learner, outputs: Tensor) -> Tensor:
     """Return the model's outputs (B, C) as `evidence` wants them: where they are probabilities, their logits."""
     if not learn.dls.target.has_classes or not isinstance(learn.loss_func, BCELossFlat):
         return outputs
@@ -148,7 +155,7 @@ def _hidden(ids: np.ndarray, start: int, stop: int, unk_id: int, baseline: str) 
     return np.concatenate([ids[:start], unknown, ids[stop:]])
 
 
-def _checked(learn, texts) -> list:
+def _checked(learn: Learner, texts: Iterable) -> list:
     """Return texts as a list; E502 unless each is a string, or a tuple of fields if texts have several."""
     texts = list(texts)
     if not all(map(learn.dls.is_one_text, texts)):
@@ -159,7 +166,7 @@ def _checked(learn, texts) -> list:
     return texts
 
 
-def _column(learn, target, answer: Tensor) -> int:
+def _column(learn: Learner, target: object, answer: Tensor) -> int:
     """Return the index of the output to explain, of an answer (C,)."""
     classes = learn.dls.classes
     if target is None:
@@ -171,7 +178,7 @@ def _column(learn, target, answer: Tensor) -> int:
     return known.index(target)
 
 
-def _check(name: str, value, known: tuple):
+def _check(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise TrainingError("E502", received=f"{name}={value!r}", expected=f"one of {', '.join(known)}",
                             fix="leave it out for the first of them")

@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ulmfit_easy.apps import convert, predictions, pretraining
@@ -28,7 +29,7 @@ def delimiter(text: str) -> str:
 # the options of several commands, and how they read a file
 FILE = {"file": {"type": Path, "metavar": "FILE", "help": f"{TABLE} of .txt files"}}
 COLUMN = {"--text": {"default": "text", "metavar": "COL", "help": "column with the texts"}}
-TRAINING = {
+TRAINING: dict[str, dict] = {
     "--preset": {"default": "laptop", "metavar": "NAME", "help": "laptop, fastai, paper or code_2018: how to train"},
     "--backwards": {"action": "store_true", "help": "read texts from their end"},
     "--lang": {"default": "en", "metavar": "CODE", "help": "language of the tokenizer"},
@@ -37,7 +38,7 @@ TRAINING = {
 }
 START = {"--from-scratch": {"dest": "pretrained", "action": "store_const", "const": False,
                             "help": "start from random weights: learn the language from these texts alone"}}
-READING = {
+READING: dict[str, dict] = {
     "--encoding": {"default": "utf-8", "metavar": "NAME", "help": "of the texts"},
     "--delimiter": {"type": delimiter, "metavar": "CHAR",
                     "help": "between the columns of a table: one character, or tab (default: as the file has it)"},
@@ -101,7 +102,8 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
-def add(commands, name, run, what, options, one_of=None):
+def add(commands: "argparse._SubParsersAction", name: str, run: Callable[[argparse.Namespace], None], what: str,
+        options: dict[str, dict], one_of: dict[str, dict] | None = None) -> None:
     """Add a command with its options, each told with its default; of `one_of` a user may choose one."""
     command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
     command.set_defaults(run=run)
@@ -116,14 +118,14 @@ def add(commands, name, run, what, options, one_of=None):
 class Version(argparse.Action):
     """Show the version of the package, which is looked up only for this."""
 
-    def __call__(self, parser, *_):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         import ulmfit_easy
 
         say(f"ulmfit {ulmfit_easy.__version__}")
         parser.exit()
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; an error in what the user gave is one line on standard error and exit status 2.
 
     Ctrl-C gives 130, and a reader of the output that stopped reading 1. A stream that is closed is none to write to.
@@ -154,14 +156,14 @@ def main(argv=None) -> int:
     return 0
 
 
-def complain(message, command=None):
+def complain(message: Exception | str, command: argparse.ArgumentParser | None = None) -> None:
     """One line on standard error, in the words of the command line."""
     text = str(message) if command is None else at_command_line(message, command)
     rows = ["(rows count from 0)"] if re.search(r"\brows? \d", text) else []
     say(" ".join(["ulmfit:", *text.split(), *rows]), sys.stderr)
 
 
-def run_train(args):
+def run_train(args: argparse.Namespace) -> None:
     import pandas as pd
 
     from ulmfit_easy.apps.sources import read_any, texts_in
@@ -194,7 +196,7 @@ def run_train(args):
             args, "encoding", "delimiter", "quoting")))
 
 
-def keep(save, out: Path):
+def keep(save: Callable[[Path], object], out: Path) -> None:
     """Save what was trained; in a temporary folder, with E411 that names it, if its own place is no longer free."""
     from ulmfit_easy.errors import FileError
 
@@ -208,7 +210,7 @@ def keep(save, out: Path):
                         fix=f"move the model from {spare}, where it was saved instead") from e
 
 
-def run_lm(args):
+def run_lm(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.sources import read_any
     from ulmfit_easy.files import free_place
     from ulmfit_easy.learner.pretrained import shipped_lm
@@ -234,7 +236,7 @@ def run_lm(args):
         args, "text", "backwards", "encoding", "delimiter", "quoting")))
 
 
-def run_toy(args):
+def run_toy(args: argparse.Namespace) -> None:
     from ulmfit_easy.data.checks import check_counts
     from ulmfit_easy.data.toy import toy_reviews
     from ulmfit_easy.errors import FileError
@@ -248,7 +250,7 @@ def run_toy(args):
     say(f"Saved {args.rows:,} reviews to {args.out}. Next: " + next_line("train", args.out))
 
 
-def run_demo_command(args):
+def run_demo_command(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.demo import run_demo
     from ulmfit_easy.errors import FileError
 

@@ -1,5 +1,6 @@
 """`ulmfit convert`: a model folder of this library from a checkpoint of another one."""
 
+import argparse
 from pathlib import Path
 
 from ulmfit_easy.apps.flags import next_line
@@ -8,7 +9,7 @@ from ulmfit_easy.terminal import say
 WAYS = {True: "backwards", False: "forwards"}
 
 
-def add_parser(commands):
+def add_parser(commands: "argparse._SubParsersAction") -> None:
     """Add the command to those of the command line."""
     convert = commands.add_parser("convert", help="make a model folder of a fastai or MultiFiT checkpoint")
     convert.add_argument("source", type=Path, metavar="SRC", help="weights (*.pth, *.h5), their folder, or a .tgz")
@@ -22,7 +23,7 @@ def add_parser(commands):
     convert.set_defaults(run=run_convert)
 
 
-def run_convert(args):
+def run_convert(args: argparse.Namespace) -> None:
     """Write the bundle, with a card that says where it came from."""
     from ulmfit_easy.bundle.artefact import save_bundle
     from ulmfit_easy.bundle.foreign import find_weights, load_foreign
@@ -54,7 +55,7 @@ def run_convert(args):
         + next_line("train", "FILE", "--pretrained", args.out, *["--backwards"] * backwards))
 
 
-def _direction(told: bool | None, args) -> bool:
+def _direction(told: bool | None, args: argparse.Namespace) -> bool:
     """Return True if the model reads backwards, as its files say, or else the user."""
     from ulmfit_easy.errors import TrainingError
 
@@ -62,7 +63,7 @@ def _direction(told: bool | None, args) -> bool:
     if told is None and args.backwards is None:
         raise TrainingError("E502", received=f"{args.source}, whose names do not tell which way it reads",
                             expected="--forwards or --backwards", fix="add --forwards, as most models read")
-    if None not in (told, args.backwards) and told != args.backwards:
+    if told is not None and args.backwards not in (None, told):
         raise TrainingError("E502", received=f"{words[args.backwards]} for {args.source}",
                             expected=f"{words[told]}, as its name says", fix=f"leave out {words[args.backwards]}")
     return args.backwards if told is None else told

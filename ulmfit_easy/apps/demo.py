@@ -17,13 +17,14 @@ from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.lr_find import minimum, valley
 from ulmfit_easy.learner.pretrained import shipped_lm, with_sizes
 from ulmfit_easy.learner.seeds import set_seed
+from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.places import file_place, writable
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.compare import compare, verdict, wilson
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.finetune import finetune_lm
-from ulmfit_easy.recipes.presets import get_preset
+from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm
 from ulmfit_easy.terminal import say
 
@@ -40,7 +41,7 @@ class DemoTexts(NamedTuple):
     test: pd.DataFrame
 
 
-def demo_texts(archive, seed: int = 0, sha256: str = VADER_SHA256) -> DemoTexts:
+def demo_texts(archive: str | Path, seed: int = 0, sha256: str = VADER_SHA256) -> DemoTexts:
     """Return the three parts of the archive that `make demo` fetches. Reviews with a mean of 1 or more are labelled."""
     movies = read_vader_reviews(archive, sha256=sha256)["movies"].drop_duplicates("text")
     rated = movies[movies["score"].abs() >= 1].sample(frac=1, random_state=seed)
@@ -51,7 +52,8 @@ def demo_texts(archive, seed: int = 0, sha256: str = VADER_SHA256) -> DemoTexts:
                      test.reset_index(drop=True))
 
 
-def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: str = VADER_SHA256) -> dict:
+def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Preset = "laptop", seed: int = 0,
+             sha256: str = VADER_SHA256) -> dict:
     """Run the demo, print its tables, write its plots to `out`; returns the figures of the last line.
 
     Args:
@@ -126,15 +128,15 @@ def run_demo(data, out="demo-output", preset="laptop", seed: int = 0, sha256: st
             "seconds": seconds}
 
 
-def _title(text):
+def _title(text: str) -> None:
     say(f"\n{text}\n{'-' * len(text)}")
 
 
-def _write(lm):
+def _write(lm: LMLearner) -> None:
     say(f"It writes: {lm.predict('This movie is', n_words=20, temperature=0.7, seed=0)}")
 
 
-def _save_plot(name, out):
+def _save_plot(name: str, out: Path) -> None:
     import matplotlib.pyplot as plt
 
     plt.savefig(out / name, dpi=120, metadata={"Software": SIGN.decode()})

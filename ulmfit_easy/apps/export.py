@@ -1,8 +1,11 @@
 """A classifier as one pure function of tensors, for `torch.export` and for programs without this library."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import activation_of
 from ulmfit_easy.models.classifier import TextClassifier
 
@@ -14,7 +17,7 @@ class InferenceModule(nn.Module):
     on the data, so it exports, and memory grows with T. For regression the numbers (B, n) that were learned.
     """
 
-    def __init__(self, model: TextClassifier, activation):
+    def __init__(self, model: TextClassifier, activation: Callable[[Tensor], Tensor]):
         super().__init__()
         self.model, self.activation = model.whole(), activation
 
@@ -22,7 +25,7 @@ class InferenceModule(nn.Module):
         return self.activation(self.model(ids, lengths).logits)
 
 
-def inference_module(learn) -> InferenceModule:
+def inference_module(learn: Learner) -> InferenceModule:
     """Return a classifier's model as an `InferenceModule` in evaluation mode, which shares its weights.
 
     To keep it as a file that torch alone can run, for any number of texts of up to T tokens each:
@@ -38,7 +41,7 @@ def inference_module(learn) -> InferenceModule:
 
     Raises: TrainingError E506 for a language model.
     """
-    if getattr(learn, "settings", {}).get("kind") != "classifier":
+    if not isinstance(learn.model, TextClassifier):
         raise TrainingError("E506", received="inference_module() of a learner that is no text classifier",
                             expected="a classifier", fix="pass the learner that text_classifier_learner gave")
     return InferenceModule(learn.model, activation_of(learn.loss_func)).eval()

@@ -10,13 +10,13 @@ SAME = {"text_col": "text", "texts": "text", "label_col": "label", "labels": "la
 
 def at_command_line(error: Exception | str, command: argparse.ArgumentParser) -> str:
     """Return the message of an error or a warning, with the flags of a command for the arguments that it names."""
-    flags = {}
+    flags: dict[str, list[argparse.Action]] = {}
     for action in command._actions:
         if action.option_strings and action.dest != "help":
             flags.setdefault(action.dest, []).append(action)
     flags.update({name: flags[own] for name, own in SAME.items() if own in flags})
 
-    def in_flags(text):
+    def in_flags(text: str) -> str:
         return ARGUMENT.sub(lambda m: _flag(flags[m[1]], m[2]) if m[1] in flags else m[0], text)
 
     if not isinstance(error, UlmfitError):
@@ -36,7 +36,7 @@ def _flag(actions: list[argparse.Action], value: str) -> str:
     return f"{flag} {shlex.quote(value.strip(chr(34) + chr(39))) if value else actions[0].metavar or ''}".rstrip()
 
 
-def same_flags(args, *names: str) -> list[str]:
+def same_flags(args: argparse.Namespace, *names: str) -> list[str]:
     """Return the flags that say how to read a command's file, unless they are the default, for the next command."""
     found = []
     for name in names:
@@ -46,6 +46,6 @@ def same_flags(args, *names: str) -> list[str]:
     return found
 
 
-def next_line(*words) -> str:
+def next_line(*words: object) -> str:
     """Return a command to type next, of words that a shell takes for one each."""
     return "ulmfit " + " ".join(word if word == "FILE" else shlex.quote(str(word)) for word in words)

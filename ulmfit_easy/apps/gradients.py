@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.extras import optional_package
+from ulmfit_easy.learner.learner import Learner
+from ulmfit_easy.models.classifier import TextClassifier
 
 
-def integrated_gradients(learn, model, ids: np.ndarray, score: Callable, first: int, n_steps: int,
-                         bs: int) -> np.ndarray:
+def integrated_gradients(learn: Learner, model: TextClassifier, ids: np.ndarray, score: Callable, first: int,
+                         n_steps: int, bs: int) -> np.ndarray:
     """Return the share (T,) of each token in `score(logits (B, C)) -> (B,)`, against a text of unknown words.
 
     Args:

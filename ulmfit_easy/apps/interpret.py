@@ -1,6 +1,7 @@
 """Find the errors of a classifier: the largest losses and the classes that it confuses, from one inference pass."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -9,8 +10,12 @@ from torch import Tensor
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.inference import loader_of
+from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.terminal import say
 from ulmfit_easy.viz import plot_confusion, printable, show_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Interpretation:
@@ -34,7 +39,7 @@ class Interpretation:
         texts, where these are asked for.
     """
 
-    def __init__(self, learn, dl=None, act=None):
+    def __init__(self, learn: Learner, dl: Iterable | None = None, act: Callable | None = None):
         if learn.dls.target is not None and not learn.dls.target.labelled:
             raise TrainingError("E506", received="a language model", expected="a learner that answers for a whole text",
                                 fix="see learn.logprob(texts) for how likely it finds them")
@@ -47,7 +52,8 @@ class Interpretation:
         self.rows = np.asarray(getattr(self.dl, "rows", range(len(self.preds))))
 
     @classmethod
-    def from_learner(cls, learn, ds_idx: int = 1, dl=None, act=None):
+    def from_learner(cls, learn: Learner, ds_idx: int = 1, dl: Iterable | None = None,
+                     act: Callable | None = None) -> "Interpretation":
         """Return the interpretation of a learner's training set (0), validation set (1) or any other loader `dl`."""
         return cls(learn, loader_of(learn, ds_idx, dl), act)
 
@@ -63,7 +69,7 @@ class Interpretation:
         losses, idxs = self.losses.topk(k, largest=largest)
         return (losses, idxs, [self._text(i) for i in idxs.tolist()]) if items else (losses, idxs)
 
-    def plot_top_losses(self, k: int, largest: bool = True, *, trunc_at: int = 150):
+    def plot_top_losses(self, k: int, largest: bool = True, *, trunc_at: int = 150) -> None:
         """Show the k texts that the model is furthest off with, `trunc_at` tokens of each at most.
 
         `row` counts the texts of the data from 0: with a table, `df.iloc[row]`, rows that were dropped aside.
@@ -76,7 +82,7 @@ class Interpretation:
             rows.append([*self._shown(i, trunc_at), *probability, self.losses[i].item()])
         show_table(rows, columns)
 
-    def show_results(self, idxs: Iterable[int], *, trunc_at: int = 150):
+    def show_results(self, idxs: Iterable[int], *, trunc_at: int = 150) -> None:
         """Show text, target and prediction at some positions, such as those of `top_losses`."""
         show_table([self._shown(int(i), trunc_at) for i in idxs], ["row", "text", "target", "predicted"])
 
@@ -107,7 +113,7 @@ class ClassificationInterpretation(Interpretation):
     Raises: E502 for a regression; E506, once it is asked, where no label is a class.
     """
 
-    def __init__(self, learn, dl=None, act=None):
+    def __init__(self, learn: Learner, dl: Iterable | None = None, act: Callable | None = None):
         super().__init__(learn, dl, act)
         if self.learn.dls.target is not None and not self.learn.dls.target.has_classes:
             raise TrainingError("E502", received="a regression", expected="classes to tell apart",
@@ -140,7 +146,8 @@ class ClassificationInterpretation(Interpretation):
         return confusion_matrix(targs, decoded, labels=range(len(self.vocab)))
 
     def plot_confusion_matrix(self, normalize: bool = False, title: str = "Confusion matrix", cmap: str = "Blues",
-                              norm_dec: int = 2, plot_txt: bool = True, *, ax=None, **figure):
+                              norm_dec: int = 2, plot_txt: bool = True, *, ax: Any = None,
+                              **figure: Any) -> "Axes | list[Axes]":
         """Plot the confusion matrix; return the axes, or a list with one per class if texts have several labels.
 
         Args:

@@ -9,7 +9,7 @@ from ulmfit_easy.recipes.plan import Plan
 from ulmfit_easy.terminal import say
 
 
-def add_parser(commands):
+def add_parser(commands: "argparse._SubParsersAction") -> None:
     """Add the two commands to those of the command line."""
     pretrain = commands.add_parser(
         "pretrain", help="learn a language from text files of any size", argument_default=argparse.SUPPRESS,
@@ -70,7 +70,7 @@ def add_parser(commands):
     evaluate.set_defaults(run=run_evaluate)
 
 
-def run_pretrain(args):
+def run_pretrain(args: argparse.Namespace) -> None:
     from ulmfit_easy.errors import TrainingError
     from ulmfit_easy.files import read_json
     from ulmfit_easy.recipes.general import pretrain_corpus, run_folder
@@ -91,10 +91,11 @@ def run_pretrain(args):
     say(f"{score}\nSaved to {out}. Next: " + next_line("train", "FILE", "--pretrained", out, *backwards))
 
 
-def run_evaluate(args):
+def run_evaluate(args: argparse.Namespace) -> None:
     from ulmfit_easy.bundle.shipped import named_folder
     from ulmfit_easy.errors import FileError, TrainingError
     from ulmfit_easy.learner.text import load_learner
+    from ulmfit_easy.learner.text_learner import LMLearner
     from ulmfit_easy.recipes.estimator import PARAMS
     from ulmfit_easy.recipes.evaluate import evaluate_lm
     from ulmfit_easy.text.corpus import Corpus
@@ -104,7 +105,7 @@ def run_evaluate(args):
                             fix="leave --backwards out: a model knows which way it reads")
     model = named_folder(args.model or "en", args.backwards)
     learn = None if (model / PARAMS).exists() else load_learner(model, cpu=False)
-    if learn is None or learn.dls.target.labelled:
+    if not isinstance(learn, LMLearner):
         raise FileError("E402", received=f"{model}, a classifier", expected="a language model",
                         fix="name the folder that `ulmfit pretrain` or `ulmfit lm` wrote, or leave --model out for the "
                         "one that comes with the library")

@@ -1,12 +1,18 @@
 """Read the input of a command: a table, or a folder of texts as one."""
 
+import argparse
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ulmfit_easy.errors import FileError, TextError, nearest, short
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def read_any(path: Path, columns, args):
+
+def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace) -> "pd.DataFrame":
     """Read a table, or a folder of folders as one: texts and folder names in `columns`, and the files."""
     from ulmfit_easy.data.sources import find_column, read_table
     from ulmfit_easy.files import existing
@@ -31,7 +37,7 @@ def read_any(path: Path, columns, args):
     return df
 
 
-def _like(column: str, df, flag: str) -> str:
+def _like(column: str, df: "pd.DataFrame", flag: str) -> str:
     """Return the column of a table that was likely meant: of a similar name, else one that holds texts or labels.
 
     A name that nobody would type is "COL" here: it is a text, because the header is missing.
@@ -44,14 +50,14 @@ def _like(column: str, df, flag: str) -> str:
     return name if name.isprintable() and short(name) == name else "COL"
 
 
-def texts_in(df, column: str) -> list:
+def texts_in(df: "pd.DataFrame", column: str) -> list:
     """Return the cells of a column, with an empty text for each missing one."""
     from ulmfit_easy.data.sources import is_missing
 
     return ["" if is_missing(cell) else cell for cell in df[column]]
 
 
-def _folder(path: Path, columns, encoding):
+def _folder(path: Path, columns: Sequence[str], encoding: str) -> "pd.DataFrame":
     import pandas as pd
 
     from ulmfit_easy.data.folders import classes_of_files, folder_texts

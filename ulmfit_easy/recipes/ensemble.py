@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit_easy.data.prepare import MemoryIds
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.predictor import Predictor
@@ -39,6 +39,6 @@ def ensemble(models: Iterable[Learner | Predictor], texts: Iterable, *, warn: bo
     return torch.stack([_probs(each, docs, first.classes) for each, docs in zip(predictors, read, strict=True)]).mean(0)
 
 
-def _probs(predictor: Predictor, docs: MemoryIds, classes: Sequence | None) -> Tensor:
+def _probs(predictor: Predictor, docs: Sequence[np.ndarray], classes: Sequence | None) -> Tensor:
     probs = predictor.activation(predictor.logits(docs))  # (N, C)
     return probs if classes is None else probs[:, [predictor.classes.index(c) for c in classes]]
