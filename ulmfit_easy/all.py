@@ -27,7 +27,6 @@ from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.fastai.block import DataBlock, TextBlock
-from ulmfit_easy.fastai.bleu import CorpusBLEUMetric
 from ulmfit_easy.fastai.callbacks import *
 from ulmfit_easy.fastai.getters import AttrGetter, ColReader, ItemGetter, RegexLabeller
 from ulmfit_easy.fastai.hooks import Hook, Hooks, has_params, hook_output, hook_outputs, total_params

@@ -4,6 +4,8 @@ They follow `learner.metrics.sklearn_metric`: metrics of decisions take those of
 probabilities its probabilities and ignore `axis`.
 """
 
+import math
+from collections import Counter
 from collections.abc import Callable
 from functools import partial, wraps
 from inspect import Parameter
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from ulmfit_easy._fastcore import delegates
 from ulmfit_easy.learner.metrics.common import mse
-from ulmfit_easy.learner.metrics.metric import AccumMetric
+from ulmfit_easy.learner.metrics.metric import AccumMetric, Metric
 from ulmfit_easy.learner.metrics.sklearn_metric import (
     EACH,
     MANY,
@@ -25,17 +27,14 @@ from ulmfit_easy.learner.metrics.sklearn_metric import (
     sklearn_function,
     sklearn_metric,
 )
+from ulmfit_easy.models.softmax import LMOutput
 
 __all__ = ["APScoreBinary", "APScoreMulti", "BalancedAccuracy", "BrierScore", "BrierScoreMulti", "CohenKappa",
-           "ExplainedVariance", "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard", "JaccardMulti",
-           "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "PearsonCorrCoef", "R2Score", "RocAuc", "RocAucBinary",
-           "RocAucMulti", "SpearmanCorrCoef", "exp_rmspe", "msle", "optim_metric"]
+           "CorpusBLEUMetric", "ExplainedVariance", "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard",
+           "JaccardMulti", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "PearsonCorrCoef", "R2Score", "RocAuc",
+           "RocAucBinary", "RocAucMulti", "SpearmanCorrCoef", "exp_rmspe", "msle", "optim_metric"]
 
 NEEDED = Parameter.empty
-
-
-def _flat_labels(function: str, **kwargs) -> AccumMetric:
-    return of_labels(function, flatten=True, **kwargs)
 
 
 def _hamming_labels(function: str, labels, **kwargs) -> AccumMetric:
@@ -64,10 +63,6 @@ def _probs(function: str, axis: int = -1, sigmoid: bool | None = None, flatten: 
     return sklearn_metric(func, is_class=False, activation=activation, flatten=flatten, name=function, **kwargs)
 
 
-def _flat_probs(function: str, **kwargs) -> AccumMetric:
-    return _probs(function, flatten=True, **kwargs)
-
-
 FBeta = by_name("FBeta", "scikit-learn's F-beta score: recall counts `beta` times as much as precision.",
                 of_decisions, "fbeta_score", beta=NEEDED, **ONE)
 Jaccard = by_name("Jaccard", "scikit-learn's Jaccard score: right ones among all that are predicted or should be.",
@@ -84,7 +79,8 @@ JaccardMulti = by_name("JaccardMulti", EACH.format("Jaccard score"), of_labels, 
 HammingLossMulti = by_name("HammingLossMulti", "`HammingLoss` of all labels, or of those at the positions `labels`.",
                            _hamming_labels, "hamming_loss", thresh=0.5, sigmoid=True, labels=None, sample_weight=None)
 MatthewsCorrCoefMulti = by_name("MatthewsCorrCoefMulti", "`MatthewsCorrCoef` of all decisions together.",
-                                _flat_labels, "matthews_corrcoef", thresh=0.5, sigmoid=True, sample_weight=None)
+                                partial(of_labels, flatten=True), "matthews_corrcoef", thresh=0.5, sigmoid=True,
+                                sample_weight=None)
 
 RocAuc = by_name("RocAuc", "scikit-learn's area under the ROC curve: of the second class, or each class against the "
                  "rest.", _probs, "roc_auc_score", axis=-1, average="macro", sample_weight=None, max_fpr=None,
@@ -101,7 +97,8 @@ BrierScore = by_name("BrierScore", "scikit-learn's Brier score: the mean squared
                      "better. (fastai's is that of the decisions, which is the error rate.)",
                      _probs, "brier_score_loss", axis=-1, sample_weight=None, pos_label=None)
 BrierScoreMulti = by_name("BrierScoreMulti", "The Brier score of all yes-or-no probabilities together.",
-                          _flat_probs, "brier_score_loss", sigmoid=True, sample_weight=None, pos_label=None)
+                          partial(_probs, flatten=True), "brier_score_loss", sigmoid=True, sample_weight=None,
+                          pos_label=None)
 
 
 def MatthewsCorrCoef(sample_weight=None, **kwargs) -> AccumMetric:
@@ -156,6 +153,51 @@ def SpearmanCorrCoef(dim_argmax=None, axis=0, nan_policy="propagate", **kwargs) 
     """Spearman's correlation of ranks; `axis` and `nan_policy` are scipy's, the others those of `AccumMetric`."""
     func = partial(_spearmanr, axis=axis, nan_policy=nan_policy)
     return AccumMetric(func, dim_argmax, **{"name": "spearmanr", **kwargs})
+
+
+class CorpusBLEUMetric(Metric):
+    """The BLEU score, 0-1, of the likeliest word at each place against the word that is there.
+
+    Runs of 1 to 4 words are counted over the whole validation set; of a text that shares none of a length, 1/2, then
+    1/4, ... counts instead (Papineni et al. 2002; smoothing as in NIST's mteval). Padding counts as words do.
+
+    Args:
+        vocab_sz: not needed, as fastai's: any vocabulary fits.
+        axis: where the classes of a prediction (B, T, V) are.
+    """
+
+    def __init__(self, vocab_sz: int = 5000, axis: int = -1):
+        self.axis, self._name = axis, "corpus_bleu"
+        self.reset()
+
+    def reset(self):
+        self.shared, self.said, self.pred_len, self.targ_len = [0.0] * 4, [0] * 4, 0, 0
+
+    @torch.no_grad()
+    def accumulate(self, learn):
+        if isinstance(learn.pred, LMOutput):  # the logits of one row at a time, (T, V)
+            guesses = [learn.pred.decoder(row).argmax(-1).tolist() for row in learn.pred.dropped]
+        else:
+            guesses = learn.pred.argmax(self.axis).tolist()  # (B, T)
+        for guess, target in zip(guesses, learn.yb[0].tolist(), strict=True):
+            self._add(guess, target)
+
+    def _add(self, guess: list, target: list):
+        self.pred_len, self.targ_len, small = self.pred_len + len(guess), self.targ_len + len(target), 1.0
+        for n in range(4):
+            ours, theirs = (Counter(zip(*(ids[i:] for i in range(n + 1)), strict=False)) for ids in (guess, target))
+            shared = (ours & theirs).total()
+            if shared == 0:
+                small /= 2
+            self.shared[n] += shared or small
+            self.said[n] += ours.total()
+
+    @property
+    def value(self):
+        if 0 in self.said:
+            return None
+        precision = math.prod(a / b for a, b in zip(self.shared, self.said, strict=True)) ** 0.25
+        return precision * min(1.0, math.exp(1 - self.targ_len / self.pred_len))
 
 
 def optim_metric(f: Callable, argname: str, bounds: tuple[float, float], tol: float = 0.01, do_neg: bool = True,
