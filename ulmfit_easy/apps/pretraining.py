@@ -96,8 +96,8 @@ def run_evaluate(args: argparse.Namespace) -> None:
     from ulmfit_easy.errors import FileError, TrainingError
     from ulmfit_easy.learner.text import load_learner
     from ulmfit_easy.learner.text_learner import LMLearner
-    from ulmfit_easy.recipes.estimator import PARAMS
     from ulmfit_easy.recipes.evaluate import evaluate_lm
+    from ulmfit_easy.recipes.saved import PARAMS
     from ulmfit_easy.text.corpus import Corpus
 
     if args.model and args.backwards:

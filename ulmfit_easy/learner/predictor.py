@@ -105,6 +105,11 @@ class Predictor:
         """The class names; None for a regression."""
         return self.prepare.target.classes
 
+    @property
+    def predictor(self) -> "Predictor":
+        """This predictor, so that functions take it in place of a learner."""
+        return self
+
     def predict(self, item, with_input: bool = False):
         """Return a `Prediction`, `(label, index, probs)`, for one text, or a list of these for a list of texts.
 

@@ -26,7 +26,7 @@ def ensemble(models: Iterable[Learner | Predictor], texts: Iterable, *, warn: bo
 
     Source: Howard & Ruder 2018, section 3.3: a forward and a backward model, 0.5 to 0.7 points better than one.
     """
-    first, *others = predictors = [m if isinstance(m, Predictor) else m.predictor for m in models]
+    first, *others = predictors = [model.predictor for model in models]
     for theirs in (each.classes or [] for each in others):
         if sorted(map(repr, theirs)) != sorted(map(repr, first.classes or [])):
             raise TrainingError("E502", received=f"models of other classes: {some(theirs or ['none'])}",
@@ -42,3 +42,9 @@ def ensemble(models: Iterable[Learner | Predictor], texts: Iterable, *, warn: bo
 def _probs(predictor: Predictor, docs: Sequence[np.ndarray], classes: Sequence | None) -> Tensor:
     probs = predictor.activation(predictor.logits(docs))  # (N, C)
     return probs if classes is None else probs[:, [predictor.classes.index(c) for c in classes]]
+
+
+def probabilities(models: Iterable, texts, *, warn: bool = True) -> np.ndarray:
+    """Return what `ensemble` does in float64, (N, C), each row with the sum 1."""
+    probs = ensemble(models, texts, warn=warn).double().numpy()
+    return probs / probs.sum(1, keepdims=True)

@@ -21,7 +21,7 @@ from ulmfit_easy.data.sources import accepted, find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, did_you_mean, door
-from ulmfit_easy.files import atomic_folder, existing, write_json
+from ulmfit_easy.files import atomic_folder, write_json
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm, shipped_lm
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import no_random
@@ -32,7 +32,7 @@ from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.places import members
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.compare import Scores, compare, in_sentences, verdict
-from ulmfit_easy.recipes.ensemble import ensemble
+from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.inputs import (
@@ -49,11 +49,9 @@ from ulmfit_easy.recipes.inputs import (
 )
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
-from ulmfit_easy.recipes.saved import read_settings, sealed
+from ulmfit_easy.recipes.saved import PARAMS, load_saved, sealed, way
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import several_texts
-
-PARAMS = "estimator.json"  # the file of a saved model that holds its parameters
 
 
 @contextmanager
@@ -197,8 +195,8 @@ class ULMFiT:
         return finetune_classifier(learn, p)
 
     def _compare(self, df: pd.DataFrame) -> None:
-        valid = df[df["valid"]]
-        predicted = self._probs(valid["text"].tolist(), warn=False).argmax(1)  # the user's rows have other numbers
+        valid = df[df["valid"]]  # no warning: the user's rows have other numbers
+        predicted = probabilities(self.learners_, valid["text"].tolist(), warn=False).argmax(1)
         self._set_scores(scores := compare(df, self.classes_[predicted]))
         self._say(in_sentences(scores, df["label"], len(valid)))
 
@@ -213,11 +211,7 @@ class ULMFiT:
         texts = self._texts_of(texts)
         if not texts:
             return np.zeros((0, len(self.classes_)))
-        return self._probs(texts)
-
-    def _probs(self, texts: list[str], warn: bool = True) -> np.ndarray:
-        probs = ensemble(self.learners_, texts, warn=warn).double().numpy()
-        return probs / probs.sum(1, keepdims=True)
+        return probabilities(self.learners_, texts)
 
     def predict(self, texts: Iterable) -> np.ndarray:
         """Return the likeliest class of each text, (N,)."""
@@ -247,10 +241,10 @@ class ULMFiT:
         params = json.loads(json.dumps(params, default=lambda v: v.item() if hasattr(v, "item") else str(v)))
         with atomic_folder(path, foreign_to_estimator) as tmp:
             for learn in self.learners_:
-                learn.export(tmp.absolute() / _way(learn.dls.backwards))
+                learn.export(tmp.absolute() / way(learn.dls.backwards))
             found = {"accuracy": self.accuracy_, "baseline_accuracy": self.baseline_accuracy_,
                      "scores": self.scores_._asdict(),
-                     "ways": [_way(learn.dls.backwards) for learn in self.learners_],
+                     "ways": [way(learn.dls.backwards) for learn in self.learners_],
                      "weights": [weights_sha256(learn.model) for learn in self.learners_]}
             write_json(tmp / PARAMS, sealed({"params": params, **found}))
             write_record(tmp, Path(path).name, self._record(), shown("ulmfit predict", Path(path).name, "new.csv"))
@@ -263,8 +257,7 @@ class ULMFiT:
         Raises:
             FileError: E401, E402, E404 for anything that is not a whole, unchanged model.
         """
-        path = existing(path)
-        settings = read_settings(path / PARAMS, inspect.signature(cls).parameters)
+        settings, learners = load_saved(path, load_learner, inspect.signature(cls).parameters)
         try:
             model = cls(**settings["params"])
             if isinstance(model.preset, dict):
@@ -272,23 +265,11 @@ class ULMFiT:
             if isinstance(model.class_weight, list) and all(isinstance(pair, list) for pair in model.class_weight):
                 model.class_weight = dict(model.class_weight)
             model._set_scores(Scores(**settings["scores"]))
-            ways = [_way(backwards) for backwards, _ in model._directions()]
-            ways = settings.get("ways", ways)  # parameters may have been set since the fit
+            model._directions()  # parameters that no fit can use are refused
         except (KeyError, TypeError, ValueError, AttributeError, TrainingError) as e:
-            raise FileError("E401", received=f"{path / PARAMS} with wrong settings ({e})",
+            raise FileError("E401", received=f"{Path(path) / PARAMS} with wrong settings ({e})",
                             expected="what ULMFiT.save wrote", fix="save the model again") from e
-        model.learners_ = [load_learner(path / way) for way in ways]
-        dls = model.learners_[0].dls
-        if any(not learn.dls.target.one_class or learn.dls.classes != dls.classes for learn in model.learners_):
-            raise FileError("E402", received=f"{path}, whose models do not tell the same classes apart",
-                            expected="classifiers that were trained together",
-                            fix="keep the folder as ULMFiT.save wrote it")
-        found = [weights_sha256(learn.model) for learn in model.learners_]
-        if settings.get("weights", found) != found:
-            raise FileError("E402", received=f"{path} with a model of another estimator in it",
-                            expected=f"the {' and '.join(ways)} model that it was saved with",
-                            fix="keep the folder as ULMFiT.save wrote it")
-        model.classes_ = as_array(dls.classes)
+        model.learners_, model.classes_ = learners, as_array(learners[0].dls.classes)
         return model
 
     @classmethod
@@ -361,7 +342,7 @@ class ULMFiT:
 def foreign_to_estimator(path: Path) -> list[str]:
     """Return the names of what in a folder is not of a saved estimator; all if nothing proves that it is one."""
     names = [part.name for part in members(path) if not is_record(part)]
-    ways = [name for name in names if name in (_way(False), _way(True)) and (path / name).is_dir()]
+    ways = [name for name in names if name in (way(False), way(True)) and (path / name).is_dir()]
     others = [name for name in names if name not in (*ways, PARAMS)]
     others += [f"{way}/{name}" for way in ways for name in foreign_to_bundle(path / way)]
     return others or (names if not any(members(path / way) for way in ways) else [])
@@ -369,7 +350,3 @@ def foreign_to_estimator(path: Path) -> list[str]:
 
 def _parts(dls: DataLoaders) -> str:
     return f"{dls.train.n_rows:,} to train on, {dls.valid.n_rows:,} kept aside"
-
-
-def _way(backwards: bool) -> str:
-    return "backwards" if backwards else "forwards"

@@ -1,14 +1,16 @@
-"""The settings file of a saved `ULMFiT`: its version, its hash, and the models that it belongs to."""
+"""The folder of a saved `ULMFiT`: its settings file, and the models that this belongs to."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ulmfit_easy.bundle.card import versions
 from ulmfit_easy.errors import FileError, some
-from ulmfit_easy.files import read_json, sha256_bytes
+from ulmfit_easy.files import existing, read_json, sha256_bytes
+from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.recipes.compare import Scores
 
+PARAMS = "estimator.json"  # the file of a saved model that holds its parameters
 FORMAT = 2
 # All that the first files said. Every later one has `format` and `sha256` too, or, if a bit of these names is wrong,
 # keys that nobody knows. So no such bit turns the check of the hash off.
@@ -22,11 +24,44 @@ def sealed(settings: dict) -> dict:
     return {**settings, "sha256": _sha256(settings)}
 
 
-def read_settings(path: Path, known: Collection[str]) -> dict:
+def way(backwards: bool) -> str:
+    """Return the folder of a model, by its direction."""
+    return "backwards" if backwards else "forwards"
+
+
+def load_saved(path, load: Callable, known: Collection[str] | None = None) -> tuple[dict, list]:
+    """Return the settings of a saved estimator, and its models, each as `load(folder)` gives it.
+
+    Args:
+        load: `load_learner` or `load_predictor`.
+        known: the names of the estimator's parameters; None takes any.
+
+    Raises: as `read_settings`. FileError E402 for models that were not trained together, or not saved with these
+        settings.
+    """
+    path = existing(path)
+    settings = read_settings(path / PARAMS, known)
+    params = settings["params"]  # of the fit, or set since
+    ways = settings.get("ways") or ([*WAYS[2]] if params.get("bidir") else [way(params.get("backwards"))])
+    models = [load(path / name) for name in ways]
+    predictors = [model.predictor for model in models]
+    if any(not each.prepare.target.one_class or each.classes != predictors[0].classes for each in predictors):
+        raise FileError("E402", received=f"{path}, whose models do not tell the same classes apart",
+                        expected="classifiers that were trained together",
+                        fix="keep the folder as ULMFiT.save wrote it")
+    found = [weights_sha256(each.model) for each in predictors]
+    if settings.get("weights", found) != found:
+        raise FileError("E402", received=f"{path} with a model of another estimator in it",
+                        expected=f"the {' and '.join(ways)} model that it was saved with",
+                        fix="keep the folder as ULMFiT.save wrote it")
+    return settings, models
+
+
+def read_settings(path: Path, known: Collection[str] | None) -> dict:
     """Return the settings that `sealed` gave, or those of the first version.
 
     Args:
-        known: the names of the estimator's parameters.
+        known: the names of the estimator's parameters; None takes any.
 
     Raises: FileError E401 for settings of a newer version or of the wrong kind. E406 for settings that were changed.
     """
@@ -34,7 +69,7 @@ def read_settings(path: Path, known: Collection[str]) -> dict:
     if not isinstance(settings, dict) or not isinstance(settings.get("params"), dict):
         raise _wrong(path, "without parameters")
     made_with = str(settings.get("made_with", "an unknown version"))[:99]
-    new = settings["params"].keys() - known
+    new = settings["params"].keys() - (settings["params"] if known is None else known)
     if (form := settings.get("format", 1)) != FORMAT and form != 1 or type(form) is not int:
         new = {f"format {form!r:.20}"}
     if new:
