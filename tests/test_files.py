@@ -20,7 +20,7 @@ from ulmfit_easy.data.sources import FileTexts
 from ulmfit_easy.data.splits import FileSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_table
 from ulmfit_easy.decoding import guess_encoding, read_text
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.fastai.loggers import CSVLogger
 from ulmfit_easy.files import (
     atomic_folder,
@@ -241,7 +241,7 @@ def test_a_guess_reads_a_sample_that_may_end_within_a_character(size, monkeypatc
 def test_an_encoding_that_python_does_not_know_is_e502(tmp_path):
     (tmp_path / "x").write_text("hello")
     for encoding in ("utf-9", "hex"):
-        with pytest.raises(TrainingError, match=f"E502.*'{encoding}'"):
+        with pytest.raises(ArgumentError, match=f"E602.*'{encoding}'"):
             read_text(tmp_path / "x", encoding)
 
 

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from ulmfit_easy import files, places
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import atomic_folder, atomic_path, read_json, write_bytes, write_json
 from ulmfit_easy.places import Hold, clear_left, free_place, hidden_folder
 
@@ -33,15 +33,15 @@ def test_only_what_is_proven_ours_may_be_replaced(tmp_path):
     (tmp_path / "ours").touch()
     assert free_place(tmp_path, foreign) == tmp_path
     for path, options in ((tmp_path, []), (tmp_path / "ours", [foreign])):
-        with pytest.raises(TrainingError, match="E502.*something is: ours"):
+        with pytest.raises(FileError, match="E412.*something is: ours"):
             free_place(path, *options)
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(TrainingError, match="E502.*something is: thesis.txt"):
+    with pytest.raises(FileError, match="E412.*something is: thesis.txt"):
         free_place(tmp_path, foreign)
 
 
 def test_what_came_while_it_was_written_is_not_replaced(tmp_path):
-    with pytest.raises(TrainingError, match="E502.*thesis.txt"), atomic_folder(tmp_path / "x") as tmp:
+    with pytest.raises(FileError, match="E412.*thesis.txt"), atomic_folder(tmp_path / "x") as tmp:
         (tmp / "new").touch()
         (tmp_path / "x").mkdir()
         (tmp_path / "x" / "thesis.txt").write_text("mine")
@@ -65,11 +65,11 @@ def test_adding_to_a_folder_keeps_what_is_there(tmp_path):
     expected = {"mine": "mine", "inner/mine": "mine", "a": "new", "inner/b": "new"}
     assert tree(tmp_path / "x") == expected
     write_folder(tmp_path / "x", "new", add=True)  # the same once more is no hindrance
-    with pytest.raises(TrainingError, match="E502.*a, inner/b differs"):
+    with pytest.raises(FileError, match="E412.*a, inner/b differs"):
         write_folder(tmp_path / "x", "newer", add=True)
     (tmp_path / "x" / "a").unlink()
     (tmp_path / "x" / "a").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(TrainingError, match="E502.*a differs"):
+    with pytest.raises(FileError, match="E412.*a differs"):
         write_folder(tmp_path / "x", "new", add=True)
     assert tree(tmp_path) == {"x/" + name: text for name, text in expected.items() if name != "a"}
 

@@ -54,7 +54,7 @@ def extract_archive(archive: str | Path, dest: str | Path, *, max_bytes: int | N
         max_files: members, folders included.
 
     Raises: E404 where nothing is; E401 for a folder, a pipe or a device; E405 for anything that could escape the
-        folder or fill the disk, and for damage; E502 for a file in `dest` that has the name of another one in the
+        folder or fill the disk, and for damage; E412 for a file in `dest` that has the name of another one in the
         archive.
     """
     dest = Path(dest)

@@ -4,7 +4,7 @@ import codecs
 import re
 from pathlib import Path
 
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.files import regular_file
 
 
@@ -19,7 +19,7 @@ def decoded(data: bytes, path: str | Path, encoding: str = "utf-8") -> str:
 
     Raises:
         FileError: E403, with the byte and a guess of the encoding, if it is not in this one.
-        TrainingError: E502 for an encoding that Python does not know.
+        ArgumentError: E602 for an encoding that Python does not know.
     """
     try:
         return data.decode(encoding).removeprefix("\ufeff")
@@ -28,7 +28,7 @@ def decoded(data: bytes, path: str | Path, encoding: str = "utf-8") -> str:
                         expected=f"{e.encoding} text",
                         fix=f'save it as UTF-8; pass encoding="{guess_encoding(data)}" if that is what it is') from e
     except (LookupError, UnicodeError) as e:  # the second: of one that cannot be used, such as punycode
-        raise TrainingError("E502", received=f"encoding={encoding!r}", expected="a text encoding that Python knows",
+        raise ArgumentError("E602", received=f"encoding={encoding!r}", expected="a text encoding that Python knows",
                             fix='leave out encoding= for UTF-8; pass a name such as encoding="cp1252"') from e
 
 

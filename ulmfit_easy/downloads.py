@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.files import atomic_path, check_sha256, sha256_file
 from ulmfit_easy.places import file_place
 
@@ -47,13 +47,13 @@ def download(url: str, dest: str | Path, sha256: str, *, max_bytes: int = 4 << 3
         FileError: E406 where the file that is there, or the one that came, is another; E410 for an address that is not
             allowed, a server that has no such file or does not answer, and where `ULMFIT_EASY_OFFLINE` is set; E411 for
             a folder, and a place that cannot be written to.
-        TrainingError: E502 for what is no SHA-256.
+        ArgumentError: E602 for what is no SHA-256.
     """
     from filelock import FileLock
 
     dest, sha256 = Path(dest), sha256.lower()
     if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise TrainingError("E502", received=f"sha256={sha256!r:.80}", expected="64 hexadecimal digits",
+        raise ArgumentError("E602", received=f"sha256={sha256!r:.80}", expected="64 hexadecimal digits",
                             fix="give the SHA-256 of the whole file: sha256sum FILE")
     if dest.is_file():
         return check_sha256(dest, sha256)

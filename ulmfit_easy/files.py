@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ulmfit_easy.errors import FileError, TrainingError, nearest, some
+from ulmfit_easy.errors import FileError, nearest, some
 from ulmfit_easy.places import OLD, file_place, free_place, hidden_folder, is_device, members, writable
 
 
@@ -191,11 +191,11 @@ def atomic_folder(path: str | Path, foreign: Callable[[Path], list[str]] | None 
 
     Args:
         foreign: as for `free_place`: only what the library wrote is replaced.
-        add: keep what is there, and add what is not; E502 if a file differs from one that is there.
+        add: keep what is there, and add what is not; E412 if a file differs from one that is there.
 
     Raises:
-        FileError: E409 if the disk is full, E411 for a place that cannot be written to. TrainingError: E502 for a
-            folder with something in it that may not be replaced, before the block or after it.
+        FileError: E409 if the disk is full, E411 for a place that cannot be written to, E412 for a folder with
+            something in it that may not be replaced, before the block or after it.
     """
     def free(path: str | Path) -> Path:
         return writable(path) if add and Path(path).is_dir() else free_place(path, foreign)
@@ -214,7 +214,7 @@ def atomic_folder(path: str | Path, foreign: Callable[[Path], list[str]] | None 
 
 
 def _missing(new: Path, path: Path) -> list[tuple[Path, Path]]:
-    """Return what of a folder is not in another, and where it belongs; E502 if something else has its name."""
+    """Return what of a folder is not in another, and where it belongs; E412 if something else has its name."""
     missing, differ, folders = [], [], [new]
     for folder in folders:
         for part in folder.iterdir():
@@ -226,9 +226,9 @@ def _missing(new: Path, path: Path) -> list[tuple[Path, Path]]:
             elif not (part.is_file() and there.is_file() and filecmp.cmp(part, there, shallow=False)):
                 differ.append(str(part.relative_to(new)))
     if differ:
-        raise TrainingError("E502", received=f"{path}, where {some(differ)} differs from what would be written",
-                            expected="a new or empty folder, or one in which files of these names are the same",
-                            fix="choose another folder, or move these files away")
+        raise FileError("E412", received=f"{path}, where {some(differ)} differs from what would be written",
+                        expected="a new or empty folder, or one in which files of these names are the same",
+                        fix="choose another folder, or move these files away")
     return missing
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ulmfit_easy.errors import FileError, TrainingError, some
+from ulmfit_easy.errors import FileError, some
 
 OLD = ".old"  # in a hidden folder: what another file or folder replaces
 
@@ -19,7 +19,7 @@ def free_place(path: str | Path, foreign: Callable[[Path], list[str]] | None = N
         foreign: names what in a folder was not written by this library; if that is nothing, it may be replaced.
 
     Raises:
-        TrainingError: E502 for anything else, since it would be lost. FileError: E411 as `writable`.
+        FileError: E412 for anything else, since it would be lost; E411 as `writable`.
     """
     path = writable(path)
     if path.is_dir():
@@ -29,9 +29,9 @@ def free_place(path: str | Path, foreign: Callable[[Path], list[str]] | None = N
         there = [path.name] if os.path.lexists(os.path.realpath(path)) else []
     if there:
         older = ", or an older one of this kind with nothing else in it" if foreign else ""
-        raise TrainingError("E502", received=f"{path}, where something is: {some(there)}",
-                            expected=f"a new or empty folder{older}",
-                            fix="choose another name, or move what is there away")
+        raise FileError("E412", received=f"{path}, where something is: {some(there)}",
+                        expected=f"a new or empty folder{older}",
+                        fix="choose another name, or move what is there away")
     return path
 
 

@@ -18,7 +18,6 @@ is one only if it is named as `most`.
 """
 
 import inspect
-import math
 import re
 import reprlib
 import sys
@@ -103,10 +102,11 @@ def number(least: float = -FINITE, most: float = FINITE, *, without: Collection[
     """Return a check for numbers from `least` to `most`; infinity is one of them only if it is named.
 
     Args:
+        without: ends that do not belong to it.
         kind: int for whole numbers only, of which 2.0 is one.
     """
-    noun = "a whole number" if kind is int else "a number"
-    allowed = f"{noun}{_span(least, most)}{f', but not {some(without)}' if without else ''}"
+    noun = "a whole number" if kind is int else "a finite number" if most == FINITE else "a number"
+    allowed = noun + _span(least, most, without)
 
     def check(value) -> int | float:
         value = plain(value)
@@ -122,13 +122,18 @@ def whole(least: int = 1, most: int = LARGEST) -> Check:
     return number(least, most, kind=int)
 
 
-def _span(least, most) -> str:
-    if abs(least) < FINITE and most < LARGEST:
-        return f" from {least:,} to {most:,}"
-    return f", {least:,} or more" if abs(least) < FINITE else " that is finite" if most < math.inf else ""
+def _span(least, most, without) -> str:
+    if least == -FINITE:
+        return ""
+    over = f" above {least:,}" if least in without else f" from {least:,}"
+    if most < LARGEST:
+        return f"{over} to {'below ' if most in without else ''}{most:,}"
+    return over if least in without else f", {least:,} or more"
 
 
 share = number(0, 1)
+positive = number(0, without=[0])
+fraction = number(0, 1, without=[0, 1])
 
 
 def flag(value) -> bool:
@@ -206,6 +211,10 @@ def list_of(check: Check, most: int | None = None) -> Check:
     return check_all
 
 
+def tuple_of(check: Check) -> Check:
+    return lambda value: tuple(list_of(check)(value))
+
+
 def one_of(known: Collection[str]) -> Check:
     """Return a check for the strings in `known`, as they are when it is asked: a table of parts may grow."""
     def check(value) -> str:
@@ -230,6 +239,9 @@ def any_of(*checks: Check) -> Check:
         kind = TypeError if all(issubclass(cls, TypeError) for cls, _ in problems) else ValueError
         raise kind(" or ".join(said for _, said in problems))
     return check
+
+
+random_seed = optional(whole(0, (1 << 63) - 1))
 
 
 def only(checks: Checks) -> Check:

@@ -12,7 +12,7 @@ from interpret_toys import classifier, counted, data, several_labels
 from ulmfit_easy import viz
 from ulmfit_easy.apps.attribute import READINGS, Attribution, evidence, explain
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError, TextError, TrainingError
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
@@ -151,7 +151,7 @@ def test_a_number_between_0_and_1_stays_the_number():
 
 def test_tables_and_rows_are_read_as_their_texts(learn):
     df = pd.DataFrame({"text": [TEXT, "awful"], "label": ["pos", "neg"]})
-    with pytest.raises(TrainingError, match=r'E502.*df\["text"\]'):
+    with pytest.raises(TextError, match=r'E101.*df\["text"\]'):
         explain(learn, [TEXT, None])
     n = [len(explain(learn, text).tokens) for text in df["text"]]
     for several in (df, df[["text"]], df["text"], df["text"].to_numpy(), tuple(df["text"]), pd.Index(df["text"])):
@@ -162,7 +162,7 @@ def test_tables_and_rows_are_read_as_their_texts(learn):
 
 @pytest.mark.parametrize("window", [0, -1])
 def test_a_window_hides_one_token_or_more(learn, window):
-    with pytest.raises(TrainingError, match=f"E502.*window={window}"):
+    with pytest.raises(ArgumentError, match=f"E602.*window={window}"):
         explain(learn, TEXT, window=window)
 
 
@@ -176,7 +176,7 @@ def test_the_model_keeps_its_mode_and_its_weights(learn):
 
 @pytest.mark.parametrize("options", [dict(target="good"), dict(method="magic"), dict(baseline="zero")])
 def test_unknown_words_are_refused_with_those_that_are_known(learn, options):
-    with pytest.raises(TrainingError, match="E502.*one of"):
+    with pytest.raises(ArgumentError, match="E60.*one of"):
         explain(learn, TEXT, **options)
 
 

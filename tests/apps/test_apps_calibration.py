@@ -17,7 +17,7 @@ from ulmfit_easy.apps.calibration import (
 )
 from ulmfit_easy.bundle.artefact import save_weights
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.text import load_learner
 
@@ -120,7 +120,7 @@ def test_several_labels_are_calibrated_each_for_itself():
 
 def test_a_regression_or_texts_without_labels_cannot_be_calibrated(learn):
     stars = toy_reviews(60, seed=0).assign(label=[i / 7 for i in range(60)])
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(TrainingError, match="E506"):
         calibrate(classifier(data(stars, y_block="regression")))
     with pytest.raises(TrainingError, match="E506"):
         calibrate(learn, dl=learn.dls.test_dl(TEXTS))
@@ -128,7 +128,7 @@ def test_a_regression_or_texts_without_labels_cannot_be_calibrated(learn):
 
 def test_a_model_of_probabilities_has_no_logits_to_divide():
     learn = classifier(data(several_labels(), label_delim=";"), y_range=(0, 1), loss_func=BCELossFlat())
-    with pytest.raises(TrainingError, match="E502.*BCELossFlat"):
+    with pytest.raises(TrainingError, match="E506.*BCELossFlat"):
         calibrate(learn)
 
 
@@ -235,7 +235,7 @@ def test_a_threshold_reaches_what_was_asked_and_no_other_does_so_with_more_of_th
     wanted, other = (0, 1) if figure == "precision" else (1, 0)
     able = [way for way in ways if way[wanted] >= least]
     if not able:
-        with pytest.raises(TrainingError, match="E502"):
+        with pytest.raises(ArgumentError, match="E60"):
             threshold_for(probs, truth, **{figure: least})
         return
     found = threshold_for(probs, truth, **{figure: least})
@@ -248,7 +248,7 @@ def test_a_threshold_reaches_what_was_asked_and_no_other_does_so_with_more_of_th
 @pytest.mark.parametrize("figure", ["precision", "recall"])
 @pytest.mark.filterwarnings("error")
 def test_a_class_that_no_text_is_of_has_no_threshold(n, figure):
-    with pytest.raises(TrainingError, match="E502.*at most 0.000"):
+    with pytest.raises(ArgumentError, match="E602.*at most 0.000"):
         threshold_for(np.linspace(0, 1, n), [False] * n, **{figure: 0.5})
 
 
@@ -264,11 +264,11 @@ def test_a_threshold_belongs_to_one_class_and_its_calibrated_probability(learn):
     probs, truth = calibrated.probs[:, i].numpy(), (calibrated.targs == i).numpy()
     found = calibrated.threshold_for("neg", recall=0.8)
     assert at_threshold(probs, truth, found.threshold) == pytest.approx((found.precision, found.recall, found.n))
-    with pytest.raises(TrainingError, match="E502.*'neg'"):
+    with pytest.raises(ArgumentError, match="E604.*'neg'"):
         calibrated.threshold_for("bad", recall=0.8)
 
 
 @pytest.mark.parametrize("options", [dict(), dict(precision=0.9, recall=0.9)])
 def test_one_figure_must_be_named(options):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E603"):
         threshold_for([0.5], [True], **options)

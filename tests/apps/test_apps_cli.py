@@ -186,7 +186,7 @@ def test_lm_then_train_on_it_in_both_directions(reviews, tmp_path, capsys):
     assert run("lm", reviews, "--seed", 0, "--out", two, "--backwards") == 0
     assert run("lm", reviews, "--seed", 0, "--out", tmp_path / "more", "--pretrained", one) == 0
     assert "different words in your texts" in capsys.readouterr().out
-    assert run("lm", reviews, "--out", one, "--pretrained", one) == 2 and "E502" in capsys.readouterr().err
+    assert run("lm", reviews, "--out", one, "--pretrained", one) == 2 and "E412" in capsys.readouterr().err
     assert run("train", reviews, "--seed", 0, "--quiet", "--pretrained", one, "--out", tmp_path / "m") == 0
     assert run("train", reviews, "--seed", 0, "--quiet", "--bidir", "--pretrained", one, "--pretrained", two, "--out",
                tmp_path / "pair") == 0
@@ -283,21 +283,21 @@ def test_other_mistakes_are_one_coded_line_too(reviews, model, tmp_path, capsys)
     complains(capsys, "E404", "predict", tmp_path / "no", reviews)
     complains(capsys, "E404", "predict", tmp_path, reviews)
     complains(capsys, "E404", "demo", "--data", tmp_path / "no.tar.gz", "--out", tmp_path / "demo")
-    complains(capsys, "E502.*nonsense", "train", reviews, "--preset", "nonsense", "--out", tmp_path / "m")
-    complains(capsys, "E502.*two language models", "train", reviews, "--bidir", "--pretrained", model / "forwards",
+    complains(capsys, "E604.*nonsense", "train", reviews, "--preset", "nonsense", "--out", tmp_path / "m")
+    complains(capsys, "E603.*two language models", "train", reviews, "--bidir", "--pretrained", model / "forwards",
               "--out", tmp_path / "m")
-    complains(capsys, "E502.*--pretrained twice.*--bidir", "train", reviews, *["--pretrained", model] * 2,
+    complains(capsys, "E603.*--pretrained twice.*--bidir", "train", reviews, *["--pretrained", model] * 2,
               "--out", tmp_path / "m")
-    complains(capsys, "E502.*--bidir and --backwards", "train", reviews, "--bidir", "--backwards",
+    complains(capsys, "E603.*--bidir and --backwards", "train", reviews, "--bidir", "--backwards",
               "--out", tmp_path / "m")
-    complains(capsys, "E502.*--seed -1.*Fix: try --seed 0", "train", reviews, "--seed", -1, "--out", tmp_path / "m")
+    complains(capsys, "E602.*--seed -1.*Fix: try --seed 0", "train", reviews, "--seed", -1, "--out", tmp_path / "m")
     complains(capsys, "E402.*classifier", "train", reviews, "--pretrained", model / "forwards", "--out", tmp_path / "m")
     complains(capsys, "E102.*e.g. --text text", "predict", model, reviews, "--text", "txt")
     complains(capsys, "E404.*did you mean '.*/reviews.csv'", "train", reviews.with_name("review.csv"), "--out",
               tmp_path / "m")
     complains(capsys, "E404.*relative to", "train", reviews.with_name("films.csv"), "--out", tmp_path / "m")
-    complains(capsys, "E502.*Fix: try --out predictions.csv", "predict", model, reviews, "--out", model)
-    complains(capsys, "E502.*Fix: try --out reviews.csv", "toy", "--out", model)
+    complains(capsys, "E602.*Fix: try --out predictions.csv", "predict", model, reviews, "--out", model)
+    complains(capsys, "E602.*Fix: try --out reviews.csv", "toy", "--out", model)
     complains(capsys, "E102", "lm", reviews, "--text", "txt", "--out", tmp_path / "m")
     (tmp_path / "empty").mkdir()
     complains(capsys, "E104", "train", tmp_path / "empty", "--out", tmp_path / "m")
@@ -306,7 +306,7 @@ def test_other_mistakes_are_one_coded_line_too(reviews, model, tmp_path, capsys)
 @pytest.mark.parametrize("command", ["train", "lm", "predict"])
 def test_out_never_replaces_a_folder_of_something_else(command, reviews, model, tmp_path, capsys):
     (tmp_path / "photo.jpg").write_text("precious")
-    complains(capsys, "E502", command, *([model] if command == "predict" else []), reviews, "--out", tmp_path)
+    complains(capsys, "E602", command, *([model] if command == "predict" else []), reviews, "--out", tmp_path)
     assert (tmp_path / "photo.jpg").read_text() == "precious"
 
 
@@ -463,7 +463,7 @@ def test_the_ending_of_out_decides_what_is_written(model, tmp_path, end, capsys)
 
 @pytest.mark.parametrize("out", ["p.xlsx", "p", "p.csv.zip", "p.json"])
 def test_another_ending_is_refused_before_anything_is_read(tmp_path, capsys, out):
-    complains(capsys, rf"E502.*--out .*{re.escape(out)}.*\.csv, .*Fix: try --out .*\.csv\.", "predict", tmp_path / "no",
+    complains(capsys, rf"E602.*--out .*{re.escape(out)}.*\.csv, .*Fix: try --out .*\.csv\.", "predict", tmp_path / "no",
               tmp_path / "none.csv", "--out", tmp_path / out)
 
 
@@ -512,7 +512,7 @@ def test_a_part_of_a_model_is_no_model(model, reviews, capsys):
 @pytest.mark.parametrize("encoding", ["punycode", "undefined", "nonsense"])
 def test_an_encoding_that_cannot_be_used_is_named_with_its_flag(tmp_path, capsys, encoding):
     source = table(tmp_path, "text,label\ngood,a\n")
-    complains(capsys, f"E502.*--encoding {encoding}.*Fix: leave out --encoding", "train", source,
+    complains(capsys, f"E602.*--encoding {encoding}.*Fix: leave out --encoding", "train", source,
               "--encoding", encoding, "--out", tmp_path / "m")
 
 

@@ -13,7 +13,7 @@ from ulmfit_easy.apps import convert
 from ulmfit_easy.bundle.artefact import load_bundle
 from ulmfit_easy.bundle.foreign import load_foreign
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.files import sha256_file
 
 SIZES = {"emb_sz": 6, "n_hid": 10, "n_layers": 3}
@@ -78,9 +78,9 @@ def test_a_card_tells_where_it_came_from(files, tmp_path):
 def test_the_direction_comes_from_names_or_from_the_user_but_never_from_a_guess(files, tmp_path, capsys):
     files.fastai_1_early(tmp_path / "unknown")
     files.fastai_1(tmp_path / "known", "lstm_bwd.pth")
-    with pytest.raises(TrainingError, match="E502.*--forwards"):
+    with pytest.raises(ArgumentError, match="E603.*--forwards"):
         run(tmp_path / "unknown", tmp_path / "x")
-    with pytest.raises(TrainingError, match="E502.*--backwards, as its name says"):
+    with pytest.raises(ArgumentError, match="E603.*--backwards, as its name says"):
         run(tmp_path / "known", tmp_path / "x", "--forwards")
     assert not (tmp_path / "x").exists()
     for i, (source, flags) in enumerate([("unknown", ["--backwards"]), ("known", []), ("known", ["--backwards"])]):
@@ -124,6 +124,6 @@ def test_an_encoder_alone_is_no_language_model(files, tmp_path):
 
 def test_nothing_else_is_overwritten(files, tmp_path):
     file = files.fastai_1(tmp_path / "theirs")
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(FileError, match="E412"):
         run(file.path, tmp_path / "theirs")
     assert file.path.exists() and len(list((tmp_path / "theirs").iterdir())) == 2

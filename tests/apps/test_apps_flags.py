@@ -14,7 +14,7 @@ import pytest
 import ulmfit_easy
 from ulmfit_easy.apps import cli
 from ulmfit_easy.apps.flags import at_command_line
-from ulmfit_easy.errors import ARGUMENT, TrainingError, UlmfitError, door, fix_for
+from ulmfit_easy.errors import ARGUMENT, ArgumentError, UlmfitError, door, fix_for
 from ulmfit_easy.recipes.estimator import ULMFiT
 
 PACKAGE = Path(ulmfit_easy.__file__).parent
@@ -103,7 +103,7 @@ def test_at_a_command_each_fix_names_its_flags_or_says_that_it_is_for_python(nam
     for place, fix in fixes():
         if place.startswith("apps/"):
             continue
-        told = at_command_line(TrainingError("E502", received="x", expected="y", fix=fix), COMMANDS[name])
+        told = at_command_line(ArgumentError("E602", received="x", expected="y", fix=fix), COMMANDS[name])
         told = told.split("Fix: ")[1]
         if not told.startswith("in Python, "):
             assert not {m[1] for m in ARGUMENT.finditer(told)} - {None}, (place, told)
@@ -119,7 +119,7 @@ def test_at_the_estimator_each_fix_names_its_parameters_or_says_that_it_is_for_p
 
 def test_alternatives_that_need_another_function_are_left_out():
     with pytest.raises(UlmfitError) as e, door({"seed"}):
-        raise TrainingError("E502", received="1", expected="2", fix="drop the rows; pass on_missing=; pass seed=0")
+        raise ArgumentError("E602", received="1", expected="2", fix="drop the rows; pass on_missing=; pass seed=0")
     assert str(e.value).endswith("Fix: drop the rows; pass seed=0.")
 
 

@@ -166,7 +166,7 @@ def test_texts_with_several_labels_have_a_small_matrix_for_each_class(shown, cap
     assert [ax.get_title() for ax in interp.plot_confusion_matrix()] == learn.dls.classes
     interp.plot_top_losses(1), interp.print_classification_report()
     assert isinstance(shown[0][0][0][4], list) and "samples avg" in capsys.readouterr().out
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(TrainingError, match="E506"):
         interp.most_confused()
 
 
@@ -178,7 +178,7 @@ def test_a_regression_has_losses_but_no_classes(shown):
     i = int(interp.top_losses(1)[1])
     assert shown[0][1] == ["row", "text", "target", "predicted", "loss"]
     assert shown[0][0][0][4] == pytest.approx((interp.preds[i] - interp.targs[i]).pow(2).item())
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(TrainingError, match="E506"):
         ClassificationInterpretation.from_learner(learn)
 
 

@@ -70,7 +70,7 @@ def test_the_librarys_own_model_is_evaluated_by_default(files, tmp_path, capsys,
         for model in (tmp_path / name, name):
             assert run("evaluate-lm", files[1], "--model", model) == 0
             assert capsys.readouterr().out == figures
-    complains(capsys, "E502.*--model awd_lstm-fwd and --backwards", "evaluate-lm", files[1], "--model", "awd_lstm-fwd",
+    complains(capsys, "E603.*--model awd_lstm-fwd and --backwards", "evaluate-lm", files[1], "--model", "awd_lstm-fwd",
               "--backwards")
 
 
@@ -95,12 +95,12 @@ def test_headings_are_read_where_they_are_asked_for(files, tmp_path, capsys):
 
 
 def test_mistakes_are_one_coded_line(files, tmp_path, capsys):
-    complains(capsys, "E502.*--corpus", "pretrain", "--out", tmp_path / "lm")
+    complains(capsys, "E603.*--corpus", "pretrain", "--out", tmp_path / "lm")
     complains(capsys, "E404", "pretrain", "--corpus", tmp_path / "no.txt", "--out", tmp_path / "lm")
     complains(capsys, "E404.*plan", "pretrain", "--resume", "--out", tmp_path / "lm")
     for flag in ("--lr", "--epochs", "--hours"):
         for number in ("inf", "nan", -1):
-            complains(capsys, f"E502.*{flag} {number}.*above zero.*leave out {flag}", "pretrain", "--corpus", files[0],
+            complains(capsys, f"E602.*{flag} {number}.*leave out {flag}", "pretrain", "--corpus", files[0],
                       flag, number, "--out", tmp_path / "lm")
     complains(capsys, "E404", "evaluate-lm", files[0], "--model", tmp_path / "no")
     assert list(tmp_path.iterdir()) == []

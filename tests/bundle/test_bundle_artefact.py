@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.vocab import Vocab
 
@@ -41,12 +41,12 @@ def test_a_bundle_may_have_any_name_and_replaces_only_an_older_one(tmp_path):
             (tmp_path / "full" / "vocab.json").unlink()
             (tmp_path / "full" / "vocab.json").mkdir()
         (tmp_path / "full" / name).write_text("mine")
-        with pytest.raises(TrainingError, match=f"E502.*something is: {name.split('/')[0]}"):
+        with pytest.raises(FileError, match=f"E412.*something is: {name.split('/')[0]}"):
             save_bundle(tmp_path / "full", weights, VOCAB, {})
         assert (tmp_path / "full" / name).read_text() == "mine"
         shutil.rmtree(tmp_path / "full")
     save_file(weights, path / "model.safetensors", {"format": "pt"})  # another library's
-    with pytest.raises(TrainingError, match="E502.*something is: config.json, model.safetensors"):
+    with pytest.raises(FileError, match="E412.*something is: config.json, model.safetensors"):
         save_bundle(path, weights, VOCAB, {})
 
 
@@ -126,7 +126,7 @@ def test_weights_can_be_read_by_others(tmp_path):
 
 
 def test_a_weight_that_16_bits_cannot_hold_is_not_made_infinite(tmp_path):
-    with pytest.raises(TrainingError, match="E502.*big with 70000.*half=False"):
+    with pytest.raises(ArgumentError, match="E603.*big with 70000.*half=False"):
         save_weights(tmp_path / "w.safetensors", {"big": torch.tensor([1.0, -7e4])}, half=True)
     assert not list(tmp_path.iterdir())
 

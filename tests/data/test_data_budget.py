@@ -7,7 +7,7 @@ from ulmfit_easy.data.budget import buckets
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 
 
 class Ids:
@@ -85,7 +85,7 @@ def test_an_epoch_goes_on_at_any_batch():
 
 
 def test_a_budget_below_one_token_is_e502():
-    with pytest.raises(TrainingError, match="E502.*max_tokens=0"):
+    with pytest.raises(ArgumentError, match="E602.*max_tokens=0"):
         loader([1], 0)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit_easy.data.lm import LMDataLoader
-from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, TextError
 
 
 class Ids:
@@ -150,7 +150,7 @@ def test_an_unshuffled_copy_is_one_pass_and_leaves_the_virtual_epochs_alone():
 
 @pytest.mark.parametrize("options", [{"n_batches": 0}, {"seq_len": 0}, {"seq_len": -5}, {"bs": 0}])
 def test_an_epoch_without_batches_is_e502(options):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E602"):
         loader([7] * 20, **options)
 
 
@@ -241,5 +241,5 @@ def test_an_epoch_of_varying_batches_goes_on_anywhere_and_validation_does_not_va
 
 @pytest.mark.parametrize("jitter", [-1, float("nan")])
 def test_a_jitter_below_zero_is_e502(jitter):
-    with pytest.raises(TrainingError, match="E502.*bptt_jitter"):
+    with pytest.raises(ArgumentError, match="E602.*bptt_jitter"):
         loader([30], bptt_jitter=jitter)

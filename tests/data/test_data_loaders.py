@@ -190,9 +190,9 @@ def test_text_trouble_is_found_before_training(df):
     assert sum(dl.n_rows for dl in loaders(holes, on_missing="drop")) == 119
     dls = loaders(holes, on_missing="empty")
     assert "xxbos" in texts_of(dls, dls.train) + texts_of(dls, dls.valid)
-    with fails(TrainingError, "E502", "on_missing='skip'"):
+    with fails(ArgumentError, "E602", "on_missing='skip'"):
         loaders(df, on_missing="skip")
-    with fails(TrainingError, "E502", "lang='english'"):
+    with fails(ArgumentError, "E602", "lang='english'"):
         loaders(df, lang="english")
     with fails(TextError, "E102", "did you mean 'text'"):
         loaders(df, text_col="txt")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from ulmfit_easy.data.sources import clean_texts, find_column, get_text_files, read_table
-from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TextError
 
 
 def written(tmp_path, data, name="t.csv"):
@@ -73,7 +73,7 @@ def test_other_encodings_are_named_with_the_byte_and_can_be_asked_for(tmp_path, 
 
 
 def test_an_encoding_that_python_does_not_know_is_e502(tmp_path):
-    with pytest.raises(TrainingError, match="E502.*'utf-9'"):
+    with pytest.raises(ArgumentError, match="E602.*'utf-9'"):
         read_table(written(tmp_path, b"text,label\n"), encoding="utf-9")
 
 
@@ -139,7 +139,7 @@ def test_what_is_no_text_is_never_made_one(value, on_missing):
 
 
 def test_a_policy_that_does_not_exist_is_an_error_even_where_nothing_is_missing():
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E602"):
         clean_texts([["a"]], "skip")
 
 

@@ -23,7 +23,7 @@ from ulmfit_easy.data.splits import (
     TrainTestSplitter,
     checked_split,
 )
-from ulmfit_easy.errors import LabelError, TrainingError
+from ulmfit_easy.errors import ArgumentError, LabelError
 
 
 def test_a_seed_gives_the_rows_that_fastai_draws():
@@ -139,7 +139,7 @@ def test_a_random_subset_leaves_rows_out_and_a_seed_gives_those_that_fastai_draw
     train, valid = RandomSubsetSplitter(0.5, 0.2)(range(10))
     assert len({*train, *valid}) == 7
     for sizes in ((0, 0.5), (0.6, 0.6), (0.5, -0.1)):
-        with pytest.raises(TrainingError, match="E502"):
+        with pytest.raises(ArgumentError, match="E60"):
             RandomSubsetSplitter(*sizes)
 
 

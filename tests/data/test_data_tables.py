@@ -11,7 +11,7 @@ from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.splits import IndexSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_pieces, read_table
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
 from ulmfit_easy.text.tokenizers import BaseTokenizer
 
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.filterwarnings("ignore")]
@@ -109,13 +109,13 @@ def test_pieces_have_no_byte_order_mark(tmp_path):
 def test_pieces_that_cannot_be_read_are_named(tmp_path):
     def fails(code, content, **options):
         (tmp_path / "t.csv").write_bytes(content)
-        with pytest.raises((FileError, TrainingError), match=code):
+        with pytest.raises((FileError, ArgumentError), match=code):
             list(read_pieces(tmp_path / "t.csv", 2, **options))
     fails("E403", b"text,label\n\xff,b\n")
     fails("E407", b"text,label\na,b\na,b,c,d\n")
     fails("E407", b"")
     fails("E407.*'a'", b"a,a\n1,2\n")
-    fails("E502", b"a,b\n", encoding="nonsense")
+    fails("E602", b"a,b\n", encoding="nonsense")
     (tmp_path / "t.jsonl").write_text("{}")
     with pytest.raises(FileError, match="E407.*chunksize"):
         list(read_pieces(tmp_path / "t.jsonl", 2))

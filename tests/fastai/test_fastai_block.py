@@ -10,7 +10,7 @@ from ulmfit_easy.data.sources import get_text_files, parent_label
 from ulmfit_easy.data.splits import ColSplitter, GrandparentSplitter, IndexSplitter, RandomSplitter
 from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock, RegressionBlock
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import LabelError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, LabelError, TextError
 from ulmfit_easy.fastai.block import DataBlock, TextBlock
 from ulmfit_easy.fastai.getters import ColReader, ItemGetter, RegexLabeller
 from ulmfit_easy.text.tokenizers import BaseTokenizer
@@ -194,7 +194,7 @@ def test_an_argument_that_loaders_do_not_have_is_named_with_the_one_that_was_mea
 
 @pytest.mark.parametrize("given", ["dl_type", "n_inp", "item_tfms", "batch_tfms"])
 def test_what_texts_have_no_use_for_is_refused(given):
-    with pytest.raises(TrainingError, match=rf"\[E502\] Received {given}="):
+    with pytest.raises(ArgumentError, match=rf"\[E602\] Received {given}="):
         DataBlock((TextBlock.from_df("text"), CategoryBlock), **{given: [3]})
 
 
@@ -202,7 +202,7 @@ def test_what_texts_have_no_use_for_is_refused(given):
                                     (TextBlock.from_df("a"), TextBlock.from_df("b")), ("text", "category"),
                                     (TextBlock.from_df("text", is_lm=True), CategoryBlock)])
 def test_blocks_that_are_not_a_text_and_its_target_are_refused(blocks):
-    with pytest.raises(TrainingError, match=r"\[E502\] Received blocks"):
+    with pytest.raises(ArgumentError, match=r"\[E602\] Received blocks"):
         DataBlock(blocks)
 
 

@@ -15,7 +15,7 @@ from sklearn import metrics as sk
 from torch import nn
 
 import ulmfit_easy.all as m
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.callbacks.tracking import TrackerCallback
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, FocalLossFlat
 
@@ -140,9 +140,9 @@ def test_any_function_of_scikit_learns_form_is_a_metric():
 @pytest.mark.parametrize("metric", [m.F1Score(), m.FBeta(2), m.Precision(), m.Recall(), m.Jaccard()])
 def test_one_score_of_more_than_two_classes_wants_an_average(metric):
     for preds, targets in [(THREE.argmax(1), Y3), (YS[:, :3], YS[:, :3])]:
-        with pytest.raises(TrainingError, match='E502.*_score.*average="macro"'):
+        with pytest.raises(ArgumentError, match='E603.*_score.*average="macro"'):
             metric(preds, targets)
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E603"):
         three_classes(metrics=metric).fit(1, 0.1)
 
 
@@ -159,9 +159,9 @@ def test_top_k_accuracy_looks_for_the_target_among_the_k_likeliest(k, n_classes)
 
 def test_targets_in_a_column_pair_up_with_their_rows():
     assert m.accuracy(THREE, Y3.unsqueeze(1)) == m.accuracy(THREE, Y3)
-    with pytest.raises(TrainingError, match="E502.*60, 3"):
+    with pytest.raises(ArgumentError, match="E603.*60, 3"):
         m.accuracy_multi(THREE, Y3)
-    with pytest.raises(TrainingError, match="E502.*F1ScoreMulti"):
+    with pytest.raises(ArgumentError, match="E603.*F1ScoreMulti"):
         m.accuracy(SEVERAL, YS)
 
 

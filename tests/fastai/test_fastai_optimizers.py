@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from learner_toys import At, lm, raises, regression, text_dls
 from torch import nn
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.fastai.lookahead import Lookahead, ranger
 from ulmfit_easy.fastai.optim_wrapper import OptimWrapper
 from ulmfit_easy.fastai.optimizers import Lamb, Larc, QHAdam, RAdam, RMSProp
@@ -307,7 +307,7 @@ def test_an_optimizer_that_is_there_keeps_its_groups_and_rates():
 @pytest.mark.parametrize("wrong", [{"params": [[nn.Parameter(torch.ones(1))]]}, {}, {
     "params": [], "opt": torch.optim.SGD([nn.Parameter(torch.ones(1))], 0.1)}])
 def test_parameters_without_an_optimizer_or_with_two_are_e502(wrong):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E60"):
         OptimWrapper(**wrong)
 
 

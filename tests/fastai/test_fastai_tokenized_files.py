@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit_easy.data.tables import read_table
-from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TextError
 from ulmfit_easy.fastai import tokenized_files
 from ulmfit_easy.fastai.tokenized import parallel_tokenize, tokenize_texts
 from ulmfit_easy.fastai.tokenized_files import tokenize_csv, tokenize_files, tokenize_folder
@@ -99,7 +99,7 @@ def test_a_file_of_the_user_in_the_folder_of_tokens_is_not_lost(folder):
     out = tokenize_folder(folder, **HERE)
     (out / "pos" / "notes.txt").write_text("mine")
     for skip in (True, False):
-        with pytest.raises(TrainingError, match="E502.*something is: pos/notes.txt"):
+        with pytest.raises(FileError, match="E412.*something is: pos/notes.txt"):
             tokenize_folder(folder, skip_if_exists=skip, **HERE)
     assert (out / "pos" / "notes.txt").read_text() == "mine"
     (out / "pos" / "notes.txt").unlink()
@@ -152,7 +152,7 @@ def test_a_folder_with_other_things_in_it_is_never_replaced(folder, tmp_path):
     (tmp_path / "mine/thesis.txt").write_text("years")
     for place in (tmp_path / "mine", folder, tmp_path):
         before = tree(tmp_path)
-        with pytest.raises(TrainingError, match="E502"):
+        with pytest.raises(FileError, match="E412"):
             tokenize_folder(folder, output_dir=place, **HERE)
         assert tree(tmp_path) == before
 
@@ -179,13 +179,13 @@ def test_files_go_where_their_names_say(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize("names", [["x", "x"], ["x", "a/../x"], ["x", "../y"], ["x", "/y"], ["x"],
                                    ["x", "counter.json"]])
 def test_a_file_without_a_place_of_its_own_is_e502(folder, tmp_path, names):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E602"):
         tokenize_files([folder / "pos/1.txt", folder / "neg/1.txt"], folder, tmp_path / "out", names, **HERE)
     assert not (tmp_path / "out").exists()
 
 
 def test_files_that_are_elsewhere_or_nowhere_are_refused(folder, tmp_path):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E602"):
         tokenize_files([folder / "pos/1.txt"], folder / "neg", tmp_path / "out", **HERE)
     with pytest.raises(FileError, match="E404"):
         tokenize_files([folder / "none.txt"], folder, tmp_path / "out", **HERE)

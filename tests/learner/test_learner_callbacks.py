@@ -14,7 +14,7 @@ from torch import nn
 
 import ulmfit_easy.all as m
 from ulmfit_easy.bundle import artefact
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.fastai.callbacks import ShortEpochCallback
 from ulmfit_easy.fastai.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
@@ -97,10 +97,10 @@ def test_precision_comes_from_argument_environment_or_processor(monkeypatch, fas
 
 @pytest.mark.parametrize("make", [lm, classifier])
 def test_a_precision_that_does_not_exist_is_e502(make, monkeypatch):
-    with pytest.raises(TrainingError, match="E502.*'fp8'.*auto.*fp16"):
+    with pytest.raises(ArgumentError, match="E602.*'fp8'.*auto.*fp16"):
         make(precision="fp8")
     monkeypatch.setenv("ULMFIT_EASY_PRECISION", "half")
-    with pytest.raises(TrainingError, match="E502.*ULMFIT_EASY_PRECISION=half.*bf16"):
+    with pytest.raises(ArgumentError, match="E602.*ULMFIT_EASY_PRECISION=half.*bf16"):
         make()
 
 
@@ -132,7 +132,7 @@ def test_fp16_on_a_cpu_warns_and_trains_in_float32():
 
 
 def test_an_unknown_precision_is_e502():
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E60"):
         MixedPrecision("fp8")
 
 
@@ -268,7 +268,7 @@ def test_whether_lower_is_better_follows_from_the_name(monitor, lower):
 
 
 def test_a_column_that_is_not_there_is_e502():
-    with pytest.raises(TrainingError, match="E502.*valid_loss"):
+    with pytest.raises(ArgumentError, match="E604.*valid_loss"):
         regression().fit(1, cbs=SaveModelCallback("acuracy"))
 
 
@@ -277,7 +277,7 @@ def test_every_measure_of_a_table_without_times_can_be_followed():
     learn.recorder.add_time = False
     learn.fit(2, 0.1, cbs=[tracker := TrackerCallback("accuracy")])
     assert tracker.best == max(row[-1] for row in learn.recorder.values)
-    with pytest.raises(TrainingError, match="E502.*train_loss, valid_loss, accuracy"):
+    with pytest.raises(ArgumentError, match="E604.*train_loss, valid_loss, accuracy"):
         learn.fit(1, cbs=TrackerCallback("epoch"))
 
 
@@ -407,7 +407,7 @@ def test_sklearn_metrics_take_the_likeliest_class_of_a_plain_loss_and_refuse_a_l
     learn = three_classes(loss_func=nn.CrossEntropyLoss(), metrics=[m.F1Score(average="macro"), m.accuracy])
     ours = three_classes(metrics=[m.F1Score(average="macro"), m.accuracy])
     assert learn.validate()[1:] == ours.validate()[1:]
-    with pytest.raises(TrainingError, match="E502.*Perplexity"):
+    with pytest.raises(ArgumentError, match="E603.*Perplexity"):
         lm(metrics=[m.F1Score()]).validate()
 
 

@@ -24,7 +24,7 @@ from ulmfit_easy.all import (
     SaveModelCallback,
 )
 from ulmfit_easy.bundle.artefact import load_weights, save_weights
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
 from ulmfit_easy.learner.callbacks import checkpoint
 from ulmfit_easy.learner.training_state import read_state, write_state
 from ulmfit_easy.models.sampled import WordSampler
@@ -271,7 +271,7 @@ def test_weights_of_other_programs_are_not_replaced(tmp_path):
     for i in (1, 2):
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / f"checkpoint-{i}.safetensors").write_bytes(b"theirs")
-    with pytest.raises(TrainingError, match="E502.*did not write"):
+    with pytest.raises(FileError, match="E412.*did not write"):
         learn.fit(1, cbs=CheckpointCallback("run"))
     (tmp_path / "run" / "checkpoint-1.safetensors").unlink()
     learn.fit(1, cbs=CheckpointCallback("run", every=1))
@@ -286,7 +286,7 @@ def test_one_file_is_there_and_nothing_else(tmp_path):
 
 @pytest.mark.parametrize("wrong", [{"minutes": -1}, {"every": 0}, {"minutes": float("nan")}])
 def test_intervals_that_cannot_be_are_e502(wrong):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E602"):
         CheckpointCallback("run", **wrong)
 
 

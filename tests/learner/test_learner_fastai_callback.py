@@ -13,7 +13,7 @@ from ulmfit_easy.all import (
     CancelTrainException,
     CancelValidException,
 )
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.events import EVENTS, event
 
 
@@ -126,7 +126,7 @@ def test_a_callback_may_be_made_of_functions():
     cb = Callback(after_epoch=lambda self: seen.append((self.epoch, self.train_iter)))
     regression().fit(2, cbs=cb)
     assert seen == [(0, 4), (1, 8)]
-    with pytest.raises(TrainingError, match="E502.*after_epock.*Fix: did you mean 'after_epoch'"):
+    with pytest.raises(ArgumentError, match="E604.*after_epock.*Fix: did you mean 'after_epoch'"):
         Callback(after_epock=print)
 
 

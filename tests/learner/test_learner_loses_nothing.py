@@ -132,7 +132,7 @@ def test_a_threshold_for_each_class_is_used_and_kept(tmp_path):
     assert learn.predict("film").label == again.predict("film").label == ["a"]
     for wrong in ([0.5], 2, "high", [0.5, None]):
         learn.loss_func.thresh = wrong
-        with pytest.raises(TrainingError, match="E502"):
+        with pytest.raises(TrainingError, match="E506"):
             learn.export(tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
@@ -140,7 +140,7 @@ def test_a_threshold_for_each_class_is_used_and_kept(tmp_path):
 def test_a_changed_model_is_refused_by_export_and_not_by_load_learner(dls, tmp_path):
     learn = classifier(dls)
     learn.model[1].layers.add_module("more", torch.nn.Linear(2, 2))
-    with pytest.raises(TrainingError, match="E502.*unknown"):
+    with pytest.raises(TrainingError, match="E506.*unknown"):
         learn.export(tmp_path / "m")
     assert not (tmp_path / "m").exists()
 

@@ -10,7 +10,7 @@ from learner_toys import classifier, lm, three_classes
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.targets import RegressionBlock
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner import losses as ls
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.text.words import BaseTokenizer
@@ -152,7 +152,7 @@ def test_a_regression_of_texts_learns_from_absolute_errors_and_survives_export(t
 @pytest.mark.parametrize("loss", [ls.FocalLossFlat(), ls.LabelSmoothingCrossEntropyFlat(), ls.CrossEntropyLossFlat(
     torch.ones(280)), ls.CrossEntropyLossFlat(ignore_index=1)])
 def test_a_language_model_takes_plain_cross_entropy_only(loss, lm_dls):
-    with pytest.raises(TrainingError, match="E502.*perplexity"):
+    with pytest.raises(ArgumentError, match="E603.*perplexity"):
         lm(lm_dls, loss_func=loss).validate()
 
 

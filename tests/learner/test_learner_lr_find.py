@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learner_toys import At, classifier, lm, raises, regression, same, state, text_dls
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.fastai.loggers import CSVLogger
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback, SaveModelCallback
@@ -182,7 +182,7 @@ def test_one_batch_an_epoch_is_enough():
 
 @pytest.mark.parametrize("wrong", [{"start_lr": 0}, {"start_lr": 1, "end_lr": 0.1}, {"num_it": 1}])
 def test_arguments_that_cannot_work_are_e502(wrong):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E60"):
         regression().lr_find(**wrong, show_plot=False)
 
 

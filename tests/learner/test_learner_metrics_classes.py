@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 from torch import nn
 
 import ulmfit_easy.all as m
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.losses import MSELossFlat
 from ulmfit_easy.learner.metrics.metric import as_metric
 
@@ -90,7 +90,7 @@ def test_the_order_of_targets_and_further_arguments_reach_the_function():
         return a.float().mean() * times
 
     assert m.AccumMetric(first_mean, invert_arg=True, times=2)(TWO[:, 0], Y2) == pytest.approx(2 * Y2.float().mean())
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E60"):
         m.AccumMetric(first_mean, activation="tanh")
 
 
@@ -106,7 +106,7 @@ def test_what_cannot_be_computed_is_nan_and_does_not_end_a_fit():
 
 
 def test_two_classes_of_three_are_not_a_binary_task():
-    with pytest.raises(TrainingError, match='E502.*average="macro"'):
+    with pytest.raises(ArgumentError, match='E603.*average="macro"'):
         m.F1Score()(torch.tensor([0, 2]), torch.tensor([2, 2]))
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from learner_toys import TINY, classifier, lm, regression
 from torch import nn
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.learner.optim.optimizer import SGD, Adam, discriminative, expand_lr
 
 RATES = st.floats(1e-6, 10)
@@ -86,7 +86,7 @@ def test_wrong_hypers_are_refused(lr):
     opt = Adam(by_layer(two_layers()), lr=1e-3)
     with pytest.raises(TrainingError, match="E503"):
         opt.set_hyper("lr", lr)
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E604"):
         opt.set_hyper("momentum", 0.9)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from learner_toys import At, classifier, lm, raises, regression, same, state, text_dls, three_classes
 
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.fastai.callbacks import ShortEpochCallback
 from ulmfit_easy.learner.callbacks.preds import (
     GatherPredsCallback,
@@ -227,7 +227,7 @@ def test_uncertainty_with_a_seed_leaves_all_other_random_numbers_alone(clas):
     torch.manual_seed(5)
     predict_with_uncertainty(clas, "good film", n=2, seed=0)
     assert torch.equal(torch.rand(3), expected)
-    with pytest.raises(TrainingError, match="E502.*n=1"):
+    with pytest.raises(ArgumentError, match="E602.*n=1"):
         predict_with_uncertainty(clas, "good film", n=1)
 
 

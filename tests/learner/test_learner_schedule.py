@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learner_toys import At, lm, regression
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.optim.anneal import (
     SchedCos,
     SchedExp,
@@ -117,7 +117,7 @@ def test_combined_curves_each_see_their_share_from_0_to_1(parts, data):
 
 @pytest.mark.parametrize(("pcts", "n"), [([0.5, 0.4], 2), ([0.5, 0.5], 3), ([1.5, -0.5], 2), ([], 0)])
 def test_shares_that_are_not_shares_are_e502(pcts, n):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E60"):
         combine_scheds(pcts, [SchedNo(1, 1)] * n)
 
 
@@ -144,7 +144,7 @@ def test_sgdr_restarts_at_the_top_of_each_longer_cycle(n_cycles, cycle_len, cycl
 
 @pytest.mark.parametrize("wrong", [(0, 1), (1, 0), (2, 0.5), (2, 1, None, 0)])
 def test_cycles_that_cannot_be_are_e502(wrong):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E60"):
         regression().fit_sgdr(*wrong)
 
 

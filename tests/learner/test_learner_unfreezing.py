@@ -5,7 +5,7 @@ import torch
 from checkpoint_toys import fresh, outcome
 from learner_toys import At, classifier, raises
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, gradual_unfreeze
 from ulmfit_easy.learner.optim.optimizer import discriminative, expand_lr
@@ -95,7 +95,7 @@ def test_a_run_that_was_stopped_goes_on_in_its_phase(fit, again, tmp_path):
 
 @pytest.mark.parametrize("wrong", [{"schedule": "cosine"}, {"epochs": 0}, {"last_epochs": 0}])
 def test_what_cannot_be_is_e502(wrong):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E602"):
         gradual_unfreeze(classifier(), **wrong)
-    with pytest.raises(TrainingError, match="E502.*epochs=0"):
+    with pytest.raises(ArgumentError, match="E602.*epochs=0"):
         GradualUnfreezing(0)

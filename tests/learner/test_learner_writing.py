@@ -4,7 +4,7 @@ import pytest
 import torch
 from learner_toys import lm, text_dls
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.text.special import FAKE, PAD, UNK
 
 TEXT = "The plot was"
@@ -51,7 +51,7 @@ def test_a_stop_token_ends_the_text_and_is_left_out(learn):
 
 
 def test_a_stop_that_is_no_token_is_refused(learn):
-    with pytest.raises(TrainingError, match="E502.*'no such token'"):
+    with pytest.raises(ArgumentError, match="E604.*'no such token'"):
         learn.predict(TEXT, 3, stop="no such token")
 
 

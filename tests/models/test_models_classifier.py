@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier, masked_concat_pool
@@ -207,10 +207,10 @@ def test_a_classifier_can_be_copied_after_training():
 
 
 def test_max_len_below_one_window_is_refused():
-    with pytest.raises(TrainingError, match="E502.*max_len=10"):
+    with pytest.raises(ArgumentError, match="E603.*max_len=10"):
         classifier(max_len=10)
 
 
 def test_a_head_with_the_wrong_number_of_dropouts_is_refused():
-    with pytest.raises(TrainingError, match="E502.*3 dropouts"):
+    with pytest.raises(ArgumentError, match="E603.*3 dropouts"):
         classifier(ps=[0.1, 0.1])

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.models.awd_qrnn import AWD_QRNN
 from ulmfit_easy.models.generate import _filter, generate
@@ -148,7 +148,7 @@ def test_min_p_that_nothing_reaches_warns_and_keeps_all_of_that_row():
 
 @pytest.mark.parametrize("ids, temperature", [([], 1.0), (PROMPT, 0.0)])
 def test_an_empty_prompt_or_no_temperature_is_refused(model, ids, temperature):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E60"):
         generate(model, ids, 1, temperature=temperature)
 
 
@@ -236,5 +236,5 @@ def test_a_beam_obeys_the_filters_and_lists_what_there_is(model):
 
 
 def test_more_samples_than_beams_are_refused(model):
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E60"):
         generate(model, PROMPT, 2, beam=2, num_samples=3)

@@ -4,7 +4,7 @@ import pytest
 from parity_toys import DF, classifier, lm, loaders
 
 from ulmfit_easy.all import *  # as a user has it
-from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError
 
 PLAIN = [(torch.full((2,), float(i)), torch.tensor(i % 2)) for i in range(7)]
 
@@ -38,7 +38,7 @@ def test_a_new_loader_has_the_same_rows_in_batches_of_another_size():
     other = dl.new(bs=3, shuffle=True)
     assert len(other.one_batch()[0]) == 3 and dl.bs == 8 and not dl.shuffle and other.epoch == 0
     assert sorted(other.targets.tolist()) == sorted(dl.targets.tolist()) and sum(len(b[0]) for b in other) == dl.n_rows
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E60"):
         dl.new(bs=0)
 
 
@@ -49,7 +49,7 @@ def test_loaders_of_torchs_datasets():
     learn = Learner(dls, torch.nn.Linear(2, 2), loss_func=CrossEntropyLossFlat(), metrics=accuracy, verbose=False)
     learn.fit(1)
     assert len(learn.recorder.losses) == 4
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E60"):
         DataLoaders.from_dsets(PLAIN)
     with pytest.raises(TrainingError, match="E506"):
         _ = DataLoaders([PLAIN], [PLAIN]).train_ds.items
@@ -282,10 +282,10 @@ def test_a_tokenized_folder_without_its_counts_is_made_anew(tmp_path):
 def test_messages_name_the_way_out(tmp_path):
     from ulmfit_easy.models.dropout import WeightDropout
 
-    with pytest.raises(TrainingError, match="E502.*batch_first=True"):
+    with pytest.raises(ArgumentError, match="E602.*batch_first=True"):
         WeightDropout(torch.nn.LSTM(5, 7), 0.4)
     learn = Learner(DataLoaders([PLAIN], [PLAIN]), torch.nn.Linear(2, 2), loss_func=MSELossFlat())
-    with pytest.raises(TrainingError, match=r"E502.*moms=\(0.8, 0.7, 0.8\)"):
+    with pytest.raises(ArgumentError, match=r"E602.*moms=\(0.8, 0.7, 0.8\)"):
         learn.fit_one_cycle(1, moms=(0.8, 0.7))
     with pytest.raises(LabelError, match="E206.*a share above 0 as valid_pct=, such as 0.1"):
         loaders(is_lm=True, valid_pct=0)

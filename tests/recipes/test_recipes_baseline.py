@@ -7,7 +7,7 @@ import pytest
 import torch
 from recipes_tiny import LABELS, TEXTS
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.text.given import given_texts
@@ -67,5 +67,5 @@ def test_one_text_is_one_row():
 
 @pytest.mark.parametrize("classes", [("no", "maybe"), ("no", "yes", "maybe"), ("no",)])
 def test_learners_of_other_classes_are_no_ensemble(classes):
-    with pytest.raises(TrainingError, match="E502.*other classes"):
+    with pytest.raises(ArgumentError, match="E603.*other classes"):
         ensemble([Says(a=0.5), Says(classes)], ["a"])

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from ulmfit_easy.bundle.artefact import load_bundle
 from ulmfit_easy.data.toy import toy_texts
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
 from ulmfit_easy.learner.text import language_model_learner, load_learner
 from ulmfit_easy.recipes import general, monitor
 from ulmfit_easy.recipes.corpus_data import corpus_data
@@ -163,7 +163,7 @@ def test_word_vectors_are_a_start_that_is_told_and_resumed(unbroken, corpus, tmp
 
 def test_vectors_that_are_too_wide_are_e502(unbroken, corpus, tmp_path):
     file = vectors_of(["the", "a"], TINY["emb"] // 2 + 1, tmp_path / "wide.txt")
-    with pytest.raises(TrainingError, match=r"E502.*at most half.*emb="):
+    with pytest.raises(ArgumentError, match=r"E603.*at most half.*emb="):
         pretrain_corpus(corpus, tmp_path / "lm", vectors=file, **TINY)
 
 
@@ -179,8 +179,8 @@ def test_a_run_of_a_model_that_learns_on_can_be_resumed(unbroken, corpus, tmp_pa
 
 
 @pytest.mark.parametrize(("settings", "error", "told"), [
-    ({"emb": 16, "arch": "awd_qrnn"}, TrainingError, "E502.*arch=awd_qrnn, emb=16.*leave them out"),
-    ({"lang": "de"}, TrainingError, "E502.*lang='de'.*'en'"), ({"pretrained": True}, TrainingError, "E502.*its path"),
+    ({"emb": 16, "arch": "awd_qrnn"}, ArgumentError, "E603.*arch=awd_qrnn, emb=16.*leave them out"),
+    ({"lang": "de"}, ArgumentError, "E60.*lang='de'.*'en'"), ({"pretrained": True}, ArgumentError, "E601.*path of a file"),
     ({"backwards": True}, FileError, "E402.*reads forwards.*leave out backwards=")])
 def test_a_model_that_cannot_learn_on_as_asked_is_an_error(unbroken, corpus, tmp_path, settings, error, told):
     with pytest.raises(error, match=told):
@@ -197,21 +197,21 @@ def test_an_encoder_alone_cannot_learn_on(unbroken, corpus, tmp_path, monkeypatc
 
 
 def test_only_one_process_works_on_a_run(stopped):
-    with FileLock(run_folder(stopped[1]) / "lock"), pytest.raises(TrainingError, match="E502.*another process"):
+    with FileLock(run_folder(stopped[1]) / "lock"), pytest.raises(FileError, match="E408.*another process"):
         pretrain_corpus(out=stopped[1], resume=True)
     pretrain_corpus(out=stopped[1], resume=True)
 
 
 @pytest.mark.parametrize("twice", [{"corpus": ["a.txt", "./a.txt"]}, {"corpus": ["a.txt"], "valid": ["a.txt"]}])
 def test_a_file_counts_once(twice):
-    with pytest.raises(TrainingError, match="E502.*a.txt more than once"):
+    with pytest.raises(ArgumentError, match="E603.*a.txt more than once"):
         Plan(**twice)
 
 
 @pytest.mark.parametrize(("wrong", "match"), [({"corpus": ["/dev/null"]}, "/dev/null, no regular file"),
                                               ({"seed": -1}, "seed=-1"), ({"minutes": -1}, "minutes=-1")])
 def test_what_cannot_work_is_found_before_tokenizing_and_leaves_nothing(corpus, tmp_path, wrong, match):
-    with pytest.raises(TrainingError, match=f"E502.*{match}"):
+    with pytest.raises(ArgumentError, match=f"E60.*{match}"):
         pretrain_corpus(**{"corpus": corpus, "out": tmp_path / "lm", **wrong})
     assert not run_folder(tmp_path / "lm").exists()
 
@@ -296,7 +296,7 @@ def stopped(corpus, tmp_path, crash_at):
     ({"emb": 16, "subword": 200}, "emb=16, subword=200"), ({"corpus": ["other.txt"]}, "corpus=.*other.txt")])
 def test_other_settings_than_the_plans_are_an_error(stopped, settings, told):
     _, out = stopped
-    with pytest.raises(TrainingError, match=f"E502.*{told}"):
+    with pytest.raises(ArgumentError, match=f"E603.*{told}"):
         pretrain_corpus(out=out, resume=True, **settings)
 
 
@@ -304,29 +304,29 @@ def test_other_texts_than_the_plans_are_an_error(stopped):
     files, out = stopped
     with open(files[0], "a") as f:
         f.write("\n\none more document")
-    with pytest.raises(TrainingError, match="E502.*changed"):
+    with pytest.raises(FileError, match="E408.*changed"):
         pretrain_corpus(out=out, resume=True)
 
 
 def test_a_run_is_not_begun_twice_and_nothing_is_resumed_where_nothing_is(stopped, corpus, tmp_path):
-    with pytest.raises(TrainingError, match="E502.*not finished.*resume=True"):
+    with pytest.raises(FileError, match="E412.*not finished.*resume=True"):
         pretrain_corpus(corpus, stopped[1], **TINY)
     with pytest.raises(FileError, match="E404.*no interrupted run.*corpus="):
         pretrain_corpus(out=tmp_path / "other", resume=True)
     (tmp_path / "done").mkdir()
     (tmp_path / "done" / "config.json").write_text("{}")
-    with pytest.raises(TrainingError, match="E502.*finished"):
+    with pytest.raises(FileError, match="E404.*finished"):
         pretrain_corpus(corpus, tmp_path / "done", resume=True)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "photo.jpg").write_text("precious")
     for resume in (False, True):
-        with pytest.raises(TrainingError, match="E502.*full.*(something is|whose run)"):
+        with pytest.raises(FileError, match="E412.*full.*(something is|whose run)"):
             pretrain_corpus(corpus, tmp_path / "full", resume=resume)
-    with pytest.raises(TrainingError, match="E502.*something is"):
+    with pytest.raises(FileError, match="E412.*something is"):
         pretrain_corpus(corpus, tmp_path / "done")
     (tmp_path / "full" / "history.csv").write_text("of my trips")
     shutil.copytree(tmp_path / "full", stopped[1])
-    with pytest.raises(TrainingError, match="E502.*something is"):
+    with pytest.raises(FileError, match="E412.*something is"):
         pretrain_corpus(out=stopped[1], resume=True)
     assert (stopped[1] / "photo.jpg").exists()
 
@@ -349,7 +349,7 @@ def test_a_model_that_changed_is_not_gone_on_with(corpus, tmp_path, crash_at):
         pretrain_corpus(corpus[1], tmp_path / "lm", pretrained=first, bs=8, seq_len=10)
     shutil.rmtree(first)
     pretrain_corpus(corpus[0], first, seed=1, **settings)
-    with pytest.raises(TrainingError, match="E502.*changed.*same model"):
+    with pytest.raises(FileError, match="E408.*changed.*same model"):
         pretrain_corpus(out=tmp_path / "lm", resume=True)
 
 
@@ -414,7 +414,7 @@ def test_a_short_run_is_not_spent_on_validation(seconds, most):
 def test_time_that_is_gone_is_no_time_to_train():
     long, short = (schedule(Plan(corpus="c", hours=1), loaders(9, 3), 1.0, spent) for spent in (0, 1800))
     assert long[0] * long[1] - short[0] * short[1] == pytest.approx(1800, abs=110)
-    with pytest.raises(TrainingError, match="E502.*0.01 hours"):
+    with pytest.raises(ArgumentError, match="E602.*0.01 hours"):
         schedule(Plan(corpus="c", hours=0.01), loaders(9, 3), 1.0, 40)
 
 
@@ -432,12 +432,12 @@ def test_hours_become_steps_by_measured_speed_and_are_kept_in_the_plan(corpus, t
 
 @pytest.mark.parametrize("values", [{"lr": 0}, {"bs": -1}, {"hours": float("nan")}, {"epochs": 0}, {"subword": 0}])
 def test_values_that_cannot_work_are_an_error_before_anything_is_read(values, tmp_path):
-    with pytest.raises(TrainingError, match=f"E502.*{next(iter(values))}"):
+    with pytest.raises(ArgumentError, match=f"E60.*{next(iter(values))}"):
         pretrain_corpus(["no such file"], tmp_path / "lm", **values)
 
 
 def test_a_run_has_one_budget():
-    with pytest.raises(TrainingError, match="E502.*hours=1 and epochs=1"):
+    with pytest.raises(ArgumentError, match="E603.*hours=1 and epochs=1"):
         Plan(corpus="c", hours=1, epochs=1)
 
 
@@ -454,7 +454,7 @@ def test_a_plan_comes_back_as_it_was_saved(tmp_path):
     ("arch", "gru", "gru"), ("softmax", "smapled", "'smapled'.*sampled"), ("precision", "fp8", "'fp8'.*auto, fp32"),
     ("drop_mult", 9, "drop_mult=9")])
 def test_a_name_that_is_unknown_is_an_error_before_anything_is_read(tmp_path, name, value, told):
-    with pytest.raises(TrainingError, match=f"E502.*{told}"):
+    with pytest.raises(ArgumentError, match=f"E60.*{told}"):
         pretrain_corpus(["no such file"], tmp_path / "lm", **{name: value})
 
 

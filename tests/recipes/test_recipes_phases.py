@@ -13,7 +13,7 @@ from recipes_tiny import DF, TINY
 
 from ulmfit_easy.bundle.artefact import load_bundle, save_bundle
 from ulmfit_easy.data.loaders import TextDataLoaders
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
@@ -87,9 +87,12 @@ def test_one_cycle_phases_cycle_the_momentum_and_need_no_clip(dls):
     assert all(len(set(lrs)) == 1 for lrs in fit["lrs"])  # factor 1: one rate for all groups
 
 
-def test_an_unknown_schedule_is_an_error(dls):
-    with pytest.raises(TrainingError, match="E502.*warmup"):
-        run_phases(new_classifier(dls, TINY), (Phase(1, 1e-2, schedule="warmup"),), mom=0.9, moms=None, wd=0, clip=None)
+@pytest.mark.parametrize(("name", "value", "code"), [
+    ("schedule", "warmup", "E602"), ("epochs", 1.5, "E602"), ("lr", "fast", "E601"), ("divisors", 3, "E601"),
+    ("cut_frac", 2, "E602")])
+def test_a_phase_that_cannot_work_is_refused_when_it_is_made(name, value, code):
+    with pytest.raises(ArgumentError, match=f"{code}.*{name}={value!r}"):
+        Phase(**{"epochs": 1, "lr": 1e-2, name: value})
 
 
 def test_each_stage_runs_its_own_phases(dls_lm, dls, tmp_path):
@@ -147,7 +150,7 @@ def test_settings_that_are_not_those_of_the_weights_are_a_coded_error(dls_lm, tm
 def test_what_is_no_place_of_a_model_is_a_coded_error(dls_lm, tmp_path):
     with pytest.raises(FileError, match="E404"):
         new_lm(dls_lm, TINY, tmp_path / "no")
-    with pytest.raises(TrainingError, match="E502.*pretrained=True.*its path"):
+    with pytest.raises(ArgumentError, match="E601.*pretrained=True.*its path"):
         new_lm(dls_lm, TINY, True)
 
 

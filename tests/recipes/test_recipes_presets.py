@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from recipes_tiny import TINY
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.optim.optimizer import expand_lr
 from ulmfit_easy.models.awd_lstm import awd_lstm_clas_config, awd_lstm_lm_config
 from ulmfit_easy.recipes.phases import rates
@@ -92,7 +92,7 @@ def test_laptop_is_what_the_log_measured():
 
 
 def test_an_unknown_preset_is_an_error_with_the_names():
-    with pytest.raises(TrainingError, match=r"E502.*lapdog.*paper, code_2018, fastai, laptop"):
+    with pytest.raises(ArgumentError, match=r"E604.*lapdog.*paper, code_2018, fastai, laptop"):
         get_preset("lapdog")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from recipes_tiny import LABELS, TEXTS, TINY
 
-from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, TextError, TrainingError
 from ulmfit_easy.recipes.estimator import ULMFiT
 
 # scikit-learn's own checks whose data is no matrix; `check_estimator` runs the first alone for estimators of texts
@@ -97,7 +97,7 @@ def test_what_holds_no_texts_is_a_coded_error(given):
 
 @pytest.mark.parametrize("share", ["0.1", None, 0, 1, float("nan")])
 def test_a_share_that_is_no_fraction_is_a_coded_error(share):
-    with pytest.raises(TrainingError, match="E502.*valid_pct"):
+    with pytest.raises(ArgumentError, match="E60.*valid_pct"):
         tiny(valid_pct=share).fit(TEXTS, LABELS)
 
 

@@ -16,7 +16,7 @@ from faults import tally
 import ulmfit_easy
 from ulmfit_easy.data.datasets import untar_data
 from ulmfit_easy.downloads import OFFLINE, TRIES, download
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError
 
 DATA = random.Random(0).randbytes(200_000)
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -235,7 +235,7 @@ def test_a_file_that_is_there_is_checked_and_never_replaced(server, tmp_path):
     assert (tmp_path / "data").read_bytes() == b"mine"
     (tmp_path / "data").write_bytes(DATA)
     assert download(server.url, tmp_path / "data", SHA.upper()) == tmp_path / "data" and not server.asked
-    with pytest.raises(TrainingError, match="E502"):
+    with pytest.raises(ArgumentError, match="E602"):
         download(server.url, tmp_path / "new", "d41d8cd98f00b204e9800998ecf8427e")
 
 

@@ -222,7 +222,7 @@ def test_a_mount_is_written_into(kind, tmp_path, mount):
         lost += [i] if names != whole or not os.path.ismount(path) and kind == "disk" else []
     assert load_learner(path).predict("good").label in ("neg", "pos")
     write_bytes(path / "mine.txt", MINE)
-    with pytest.raises(UlmfitError, match="E502.*mine.txt"):
+    with pytest.raises(UlmfitError, match="E412.*mine.txt"):
         learn.export("at")
     tally("P2", f"a {kind} that is mounted", 3, len(lost), "exports", "lost")
 

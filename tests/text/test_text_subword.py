@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_texts
-from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
 from ulmfit_easy.text import subword
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.subword import SentencePieceTokenizer, SubwordTokenizer
@@ -154,8 +154,8 @@ def test_fields_are_learned_from_too():
 
 
 @pytest.mark.parametrize(("kwargs", "texts", "error", "code"), [
-    ({"vocab_sz": 12}, TEXTS, TrainingError, "E502.*vocab_sz=12"),
-    ({"model_type": "magic"}, TEXTS, TrainingError, "E502.*magic"),
+    ({"vocab_sz": 12}, TEXTS, ArgumentError, "E602.*vocab_sz=12"),
+    ({"model_type": "magic"}, TEXTS, ArgumentError, "E602.*magic"),
     ({}, [], TextError, "E104"), ({}, ["", " \n"], TextError, "E104"), ({}, ["a", None], TextError, "E101.*row 1")])
 def test_what_cannot_be_learned_is_a_coded_error(kwargs, texts, error, code):
     with pytest.raises(error, match=code):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TextError
 from ulmfit_easy.text.fingerprint import fingerprint
 from ulmfit_easy.text.rules import DEFAULT_RULES, lowercase
 from ulmfit_easy.text.special import SPECIAL_TOKENS
@@ -226,7 +226,7 @@ class Words:
     lambda texts: []])
 @pytest.mark.parametrize("errors", ["raise", "collect"])
 def test_a_splitter_of_another_shape_is_told_what_it_must_be(tok, errors):
-    with pytest.raises(TrainingError, match=r"\[E502\].*`tok_tfm`.*list of words for each.*lambda texts"):
+    with pytest.raises(ArgumentError, match=r"\[E602\].*`tok_tfm`.*list of words for each.*lambda texts"):
         list(Tokenizer(tok).pipe(["a a", "c"], errors))
 
 

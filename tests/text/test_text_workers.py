@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, TextError, TrainingError
 from ulmfit_easy.text import workers
 from ulmfit_easy.text.store import MEMBERS, TokenStore
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
@@ -127,16 +127,16 @@ def test_a_worker_that_dies_is_e508_and_nothing_is_left_in_the_cache(tmp_path):
 
 
 def test_fewer_workers_than_none_are_e502():
-    with pytest.raises(TrainingError, match="E502.*n_workers=-1"):
+    with pytest.raises(ArgumentError, match="E602.*n_workers=-1"):
         list(encode(SPLIT, TEXTS, -1))
 
 
 def test_parts_that_other_processes_cannot_import_are_e502(monkeypatch):
-    with pytest.raises(TrainingError, match=r"\[E502\].*n_workers=0"):
+    with pytest.raises(ArgumentError, match=r"\[E603\].*n_workers=0"):
         list(encode(Tokenizer(BaseTokenizer(), rules=[lambda text: text]), TEXTS, 1))
     monkeypatch.setattr(shouts, "__module__", "__main__")
     monkeypatch.setattr(sys.modules["__main__"], "shouts", shouts, raising=False)
-    with pytest.raises(TrainingError, match=r"\[E502\].*shouts"):
+    with pytest.raises(ArgumentError, match=r"\[E603\].*shouts"):
         list(encode(Tokenizer(BaseTokenizer(), rules=[shouts]), TEXTS, 1))
 
 

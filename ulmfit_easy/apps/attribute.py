@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.apps.gradients import integrated_gradients
-from ulmfit_easy.data.checks import check_counts
-from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.errors import ArgumentError, TextError, TrainingError, some
 from ulmfit_easy.learner.inference import one_answer_a_text
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.models.classifier import TextClassifier
+from ulmfit_easy.schema import one_of, optional, takes, whole
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.viz import escape, html_tokens, in_notebook, printable, text_tokens
@@ -67,6 +67,8 @@ class Attribution:
         return f"<b>{escape(self.title)}</b>{html_tokens(self.tokens, self.scores.tolist())}"
 
 
+@takes({"method": one_of(("occlusion", "gradients")), "baseline": one_of(("unknown", "delete")), "n_steps": whole(),
+        "bs": whole(), "window": optional(whole())})
 def explain(learn: Learner, text: Iterable, target: object = None, *, method: str = "occlusion",
             window: int | None = None, baseline: str = "unknown", n_steps: int = 50,
             bs: int = 64) -> Attribution | list[Attribution]:
@@ -88,16 +90,12 @@ def explain(learn: Learner, text: Iterable, target: object = None, *, method: st
         n_steps: of the integral; more are more exact.
         bs: texts read at once.
 
-    Raises: E502 for an unknown class, method or baseline, a window below 1, or what is no text; E506 for a language
-    model; E507 without captum.
+    Raises: E101 for what is no text; E506 for a language model; E507 without captum; E604 for an unknown class.
     """
     if learn.dls.target is None or not learn.dls.target.labelled:
         raise TrainingError("E506", received="a learner without classes or numbers to explain",
                             expected="a classifier or a regression of texts", fix="see learn.logprob for likelihoods")
     one_answer_a_text(learn, "explain")
-    _check("method", method, ("occlusion", "gradients"))
-    _check("baseline", baseline, ("unknown", "delete"))
-    check_counts(n_steps=n_steps, bs=bs, window=1 if window is None else window)
     texts, alone = given_texts(text, learn.dls.prepare.text_cols)
     found = [_explained(learn, one, target, method, window, baseline, n_steps, bs) for one in _checked(learn, texts)]
     return found[0] if alone else found
@@ -156,13 +154,13 @@ def _hidden(ids: np.ndarray, start: int, stop: int, unk_id: int, baseline: str) 
 
 
 def _checked(learn: Learner, texts: Iterable) -> list:
-    """Return texts as a list; E502 unless each is a string, or a tuple of fields if texts have several."""
+    """Return texts as a list; E101 unless each is a string, or a tuple of fields if texts have several."""
     texts = list(texts)
     if not all(map(learn.dls.is_one_text, texts)):
         columns = learn.dls.prepare.text_cols
         one = "a string" if len(columns) == 1 else f"a tuple of {some(columns)}"
-        raise TrainingError("E502", received="what is no list of texts", expected=f"a text, or several, each {one}",
-                            fix='pass the texts themselves; of a table, df["text"]')
+        raise TextError("E101", received="what is no list of texts", expected=f"a text, or several, each {one}",
+                        fix='pass the texts themselves; of a table, df["text"]')
     return texts
 
 
@@ -173,12 +171,7 @@ def _column(learn: Learner, target: object, answer: Tensor) -> int:
         return 0 if classes is None else int(answer.argmax())
     known = list(range(len(answer))) if classes is None else classes
     if target not in known:
-        raise TrainingError("E502", received=f"target={target!r}", expected=f"one of {some(map(repr, known), 20)}",
+        raise ArgumentError("E604", received=f"target={target!r}", expected=f"one of {some(map(repr, known), 20)}",
                             fix="name a class as learn.dls.classes has it")
     return known.index(target)
 
-
-def _check(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise TrainingError("E502", received=f"{name}={value!r}", expected=f"one of {', '.join(known)}",
-                            fix="leave it out for the first of them")

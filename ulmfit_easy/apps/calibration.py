@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.bundle.artefact import load_weights, save_weights
-from ulmfit_easy.errors import FileError, TrainingError, some
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, some
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.predictor import Predictor
 from ulmfit_easy.learner.weights import model_file, weights_sha256
@@ -128,11 +128,11 @@ class Calibrated:
             recall: share of the texts of this class that shall be found, 0 to 1.
 
         What is reached on N texts is reached on new ones about as well; few texts promise little, and a test set,
-        `calibrated.on(dl)`, tells what held. Raises: E502 for an unknown class, or a precision that none reaches.
+        `calibrated.on(dl)`, tells what held. Raises: E604 for an unknown class, E602 for a precision that none reaches.
         """
         classes = list(range(self.logits.shape[1])) if self.learn.dls.classes is None else self.learn.dls.classes
         if label not in classes:
-            raise TrainingError("E502", received=f"the class {label!r}",
+            raise ArgumentError("E604", received=f"the class {label!r}",
                                 expected=f"one of {some(map(repr, classes), 20)}",
                                 fix="name a class as learn.dls.classes has it")
         i = classes.index(label)
@@ -149,15 +149,15 @@ def calibrate(learn, ds_idx: int = 1, dl=None) -> Calibrated:
     Args:
         ds_idx, dl: the texts: the validation set (1), or any labelled loader.
 
-    Raises: E502 for a regression, a language model, or a loss that takes probabilities; E506 without labels.
+    Raises: E506 for a regression, a language model, a loss that takes probabilities, or without labels.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
     """
     if learn.dls.target is not None and not learn.dls.target.has_classes:
-        raise TrainingError("E502", received=f"a learner for the task {learn.dls.task!r}",
+        raise TrainingError("E506", received=f"a learner for the task {learn.dls.task!r}",
                             expected="a classifier, which gives probabilities of classes",
                             fix="see learn.validate() for how far off it is")
     if isinstance(learn.loss_func, BCELossFlat):
-        raise TrainingError("E502", received="a learner whose model gives probabilities, as BCELossFlat wants them",
+        raise TrainingError("E506", received="a learner whose model gives probabilities, as BCELossFlat wants them",
                             expected="logits, which a temperature can divide",
                             fix="train without y_range= and with loss_func=BCEWithLogitsLossFlat()")
     logits, targs = _answers(learn, ds_idx, dl)
@@ -246,12 +246,13 @@ def expected_calibration_error(probs, targs, n_bins: int = 15) -> float:
 def threshold_for(probs, truth, *, precision: float | None = None, recall: float | None = None) -> Threshold:
     """Return the threshold on `probs` (N,) at which one figure is reached and the other is as high as it can be.
 
-    `truth` (N,) says which texts are of the class. Raises: E502 unless one figure is asked for, or if none reaches it.
+    `truth` (N,) says which texts are of the class. Raises: E603 unless one figure is asked
+    for, E602 if none reaches it.
     """
     from sklearn.metrics import precision_recall_curve
 
     if (precision is None) == (recall is None):
-        raise TrainingError("E502", received=f"precision={precision}, recall={recall}", expected="one of the two",
+        raise ArgumentError("E603", received=f"precision={precision}, recall={recall}", expected="one of the two",
                             fix="name the figure that must be reached")
     probs, truth = np.asarray(probs, dtype=float), np.asarray(truth, dtype=bool)
     name, least = ("recall", recall) if precision is None else ("precision", precision)
@@ -262,7 +263,7 @@ def threshold_for(probs, truth, *, precision: float | None = None, recall: float
         precisions = recalls = thresholds = np.zeros(1)
     wanted, other = (recalls, precisions) if precision is None else (precisions, recalls)
     if wanted.max() < least:
-        raise TrainingError("E502", received=f"{name}={least} for {truth.sum():,} of {len(truth):,} texts",
+        raise ArgumentError("E602", received=f"{name}={least} for {truth.sum():,} of {len(truth):,} texts",
                             expected=f"at most {wanted.max():.3f}, the best that any threshold reaches",
                             fix="ask for less, or train a better model")
     best = int(np.argmax(np.where(wanted >= least, other, -1)))

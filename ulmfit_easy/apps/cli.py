@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ulmfit_easy.apps import convert, predictions, pretraining
 from ulmfit_easy.apps.flags import at_command_line, next_line, same_flags
-from ulmfit_easy.errors import UlmfitError
+from ulmfit_easy.errors import ArgumentError, FileError, UlmfitError
 from ulmfit_easy.terminal import say
 
 TABLE = "a table (.csv, .tsv, .jsonl or .json, also as .gz; .xlsx; .parquet), or a folder"
@@ -168,7 +168,6 @@ def run_train(args: argparse.Namespace) -> None:
 
     from ulmfit_easy.apps.sources import read_any, texts_in
     from ulmfit_easy.data.sources import accepted
-    from ulmfit_easy.errors import TrainingError
     from ulmfit_easy.files import free_place
     from ulmfit_easy.recipes.estimator import ULMFiT, foreign_to_estimator
 
@@ -180,11 +179,11 @@ def run_train(args: argparse.Namespace) -> None:
     pretrained = True if args.pretrained is None else args.pretrained
     if pretrained and pretrained is not True and not args.bidir:
         if len(pretrained) > 1:
-            raise TrainingError("E502", received="--pretrained twice", expected="--bidir with it",
+            raise ArgumentError("E603", received="--pretrained twice", expected="--bidir with it",
                                 fix="add --bidir, or name one model")
         pretrained = pretrained[0]
     if args.bidir and args.backwards:
-        raise TrainingError("E502", received="--bidir and --backwards", expected="one of the two",
+        raise ArgumentError("E603", received="--bidir and --backwards", expected="one of the two",
                             fix="leave --backwards out: --bidir trains both directions")
     model = ULMFiT(preset=args.preset, pretrained=pretrained, backwards=args.backwards, bidir=args.bidir,
                    lang=args.lang, class_weight=args.class_weight, seed=args.seed, verbose=not args.quiet)
@@ -198,7 +197,6 @@ def run_train(args: argparse.Namespace) -> None:
 
 def keep(save: Callable[[Path], object], out: Path) -> None:
     """Save what was trained; in a temporary folder, with E411 that names it, if its own place is no longer free."""
-    from ulmfit_easy.errors import FileError
 
     try:
         save(out)
@@ -237,11 +235,10 @@ def run_lm(args: argparse.Namespace) -> None:
 
 
 def run_toy(args: argparse.Namespace) -> None:
-    from ulmfit_easy.data.checks import check_counts
     from ulmfit_easy.data.toy import toy_reviews
-    from ulmfit_easy.errors import FileError
+    from ulmfit_easy.schema import checked, whole
 
-    check_counts(rows=args.rows)
+    checked({"rows": whole()}, rows=args.rows)
     form = predictions.form_of(args.out, "reviews.csv")
     if args.out.is_file():
         raise FileError("E411", received=f"{args.out}, a file that is there already", expected="the name of a new file",
@@ -252,7 +249,6 @@ def run_toy(args: argparse.Namespace) -> None:
 
 def run_demo_command(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.demo import run_demo
-    from ulmfit_easy.errors import FileError
 
     if not args.data.exists():
         raise FileError("E404", received=f"no file {args.data}", expected="the archive with the demo's texts",

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ulmfit_easy.apps.flags import next_line
+from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.terminal import say
 
 WAYS = {True: "backwards", False: "forwards"}
@@ -28,7 +29,6 @@ def run_convert(args: argparse.Namespace) -> None:
     from ulmfit_easy.bundle.artefact import save_bundle
     from ulmfit_easy.bundle.foreign import find_weights, load_foreign
     from ulmfit_easy.data.prepare import Preparation
-    from ulmfit_easy.errors import FileError
     from ulmfit_easy.files import free_place, sha256_file
     from ulmfit_easy.text.tokenizers import Tokenizer
 
@@ -57,13 +57,12 @@ def run_convert(args: argparse.Namespace) -> None:
 
 def _direction(told: bool | None, args: argparse.Namespace) -> bool:
     """Return True if the model reads backwards, as its files say, or else the user."""
-    from ulmfit_easy.errors import TrainingError
 
     words = {True: "--backwards", False: "--forwards"}
     if told is None and args.backwards is None:
-        raise TrainingError("E502", received=f"{args.source}, whose names do not tell which way it reads",
+        raise ArgumentError("E603", received=f"{args.source}, whose names do not tell which way it reads",
                             expected="--forwards or --backwards", fix="add --forwards, as most models read")
     if told is not None and args.backwards not in (None, told):
-        raise TrainingError("E502", received=f"{words[args.backwards]} for {args.source}",
+        raise ArgumentError("E603", received=f"{words[args.backwards]} for {args.source}",
                             expected=f"{words[told]}, as its name says", fix=f"leave out {words[args.backwards]}")
     return args.backwards if told is None else told

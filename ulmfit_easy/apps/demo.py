@@ -13,7 +13,7 @@ import pandas as pd
 
 from ulmfit_easy.apps.flags import next_line
 from ulmfit_easy.data.datasets import VADER_SHA256, read_vader_reviews
-from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.learner.lr_find import minimum, valley
 from ulmfit_easy.learner.pretrained import shipped_lm, with_sizes
 from ulmfit_easy.learner.seeds import set_seed
@@ -68,9 +68,9 @@ def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Pr
     matplotlib.use("Agg")  # write files, open no window
     started, out = time.perf_counter(), writable(Path(out) / PLOTS[0]).parent
     if taken := [name for name in PLOTS if not _is_plot(file_place(out / name))]:
-        raise TrainingError("E502", received=f"{out} with {some(taken)}, not from this demo",
-                            expected="a folder without files of these names",
-                            fix="choose another one (--out), or move them away")
+        raise FileError("E412", received=f"{out} with {some(taken)}, not from this demo",
+                        expected="a folder without files of these names",
+                        fix="choose another one (--out), or move them away")
     texts, p, general = demo_texts(data, seed, sha256), get_preset(preset), shipped_lm()
     common = {"path": out, "seed": seed}
     set_seed(seed)

@@ -110,13 +110,13 @@ class ClassificationInterpretation(Interpretation):
     Attributes:
         vocab: the names of the C classes.
 
-    Raises: E502 for a regression; E506, once it is asked, where no label is a class.
+    Raises: E506 for a regression, and, once it is asked, if no label is a class.
     """
 
     def __init__(self, learn: Learner, dl: Iterable | None = None, act: Callable | None = None):
         super().__init__(learn, dl, act)
         if self.learn.dls.target is not None and not self.learn.dls.target.has_classes:
-            raise TrainingError("E502", received="a regression", expected="classes to tell apart",
+            raise TrainingError("E506", received="a regression", expected="classes to tell apart",
                                 fix="use Interpretation, which knows losses and results")
         self.vocab = self.learn.dls.classes or list(range(self.preds.shape[1]))
 
@@ -167,10 +167,10 @@ class ClassificationInterpretation(Interpretation):
     def most_confused(self, min_val: int = 1) -> list[tuple]:
         """(actual, predicted, how often) of the mistakes made at least `min_val` times, the commonest first.
 
-        Raises: E502 where a text may have several labels: then no class is taken for another.
+        Raises: E506 if a text may have several labels: then no class is taken for another.
         """
         if self._several:
-            raise TrainingError("E502", received="texts with several labels", expected="one class for each text",
+            raise TrainingError("E506", received="texts with several labels", expected="one class for each text",
                                 fix="look at confusion_matrix() or print_classification_report()")
         wrong = self.confusion_matrix()
         np.fill_diagonal(wrong, 0)

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.terminal import printable, say
 
 FORMS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
@@ -37,19 +37,19 @@ def run_predict(args):
 def form_of(out: Path, example: str = "predictions.csv") -> str:
     """Return the form in which a file shall be written, by its ending; CSV for a pipe or a device.
 
-    Raises: E502 for a folder or another ending, E507 for Parquet without pyarrow, E411 as `writable`.
+    Raises: E602 for a folder or another ending, E507 for Parquet without pyarrow, E411 as `writable`.
     """
     from ulmfit_easy.extras import optional_package
     from ulmfit_easy.files import is_device, writable
 
     if writable(out).is_dir():
-        raise TrainingError("E502", received=f"--out {out}, a folder", expected="the name of a file",
+        raise ArgumentError("E602", received=f"--out {out}, a folder", expected="the name of a file",
                             fix=f"try --out {example}")  # in a model's folder it would stop the next training
     if is_device(out):
         return ".csv"
     form = next((form for form in FORMS if out.name.lower().endswith(form)), None)
     if form is None:
-        raise TrainingError("E502", received=f"--out {out}", expected=f"a name that ends in {', '.join(FORMS)}",
+        raise ArgumentError("E602", received=f"--out {out}", expected=f"a name that ends in {', '.join(FORMS)}",
                             fix=f"try --out {out.with_suffix('.csv')}")
     if form == ".parquet":
         optional_package("pyarrow")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ulmfit_easy.apps.flags import next_line
+from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.recipes.plan import Plan
 from ulmfit_easy.terminal import say
 
@@ -71,7 +72,6 @@ def add_parser(commands: "argparse._SubParsersAction") -> None:
 
 
 def run_pretrain(args: argparse.Namespace) -> None:
-    from ulmfit_easy.errors import TrainingError
     from ulmfit_easy.files import read_json
     from ulmfit_easy.recipes.general import pretrain_corpus, run_folder
     from ulmfit_easy.recipes.plan import FILE
@@ -79,7 +79,7 @@ def run_pretrain(args: argparse.Namespace) -> None:
     given = {k: v for k, v in vars(args).items() if k not in ("command", "run", "parser")}
     out = Path(given.pop("out", "ulmfit-lm"))
     if "corpus" not in given and "resume" not in given:
-        raise TrainingError("E502", received="neither --corpus nor --resume", expected="text files to learn from",
+        raise ArgumentError("E603", received="neither --corpus nor --resume", expected="text files to learn from",
                             fix="name them with --corpus")
     try:
         score = pretrain_corpus(out=out, **given)
@@ -93,7 +93,6 @@ def run_pretrain(args: argparse.Namespace) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> None:
     from ulmfit_easy.bundle.shipped import named_folder
-    from ulmfit_easy.errors import FileError, TrainingError
     from ulmfit_easy.learner.text import load_learner
     from ulmfit_easy.learner.text_learner import LMLearner
     from ulmfit_easy.recipes.evaluate import evaluate_lm
@@ -101,7 +100,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
     from ulmfit_easy.text.corpus import Corpus
 
     if args.model and args.backwards:
-        raise TrainingError("E502", received=f"--model {args.model} and --backwards", expected="one of the two",
+        raise ArgumentError("E603", received=f"--model {args.model} and --backwards", expected="one of the two",
                             fix="leave --backwards out: a model knows which way it reads")
     model = named_folder(args.model or "en", args.backwards)
     learn = None if (model / PARAMS).exists() else load_learner(model, cpu=False)

@@ -20,7 +20,7 @@ from ulmfit_easy.bundle.card import versions
 from ulmfit_easy.bundle.record import is_record, write_record
 from ulmfit_easy.bundle.settings import check_settings
 from ulmfit_easy.bundle.tensors import not_finite, raw_bytes, read_tensors
-from ulmfit_easy.errors import FileError, TrainingError, some
+from ulmfit_easy.errors import ArgumentError, FileError, some
 from ulmfit_easy.files import atomic_folder, atomic_path, existing, json_of, read_json, sha256_bytes, write_json
 from ulmfit_easy.models.archs import sizes_of
 from ulmfit_easy.places import file_place, members
@@ -53,7 +53,7 @@ def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **meta
 
     Args:
         weights: a state dict, tensors of any shape.
-        half: store float32 as float16; E502 for a weight too large for it.
+        half: store float32 as float16; E603 for a weight too large for it.
         metadata: JSON values to keep beside them.
 
     Raises: What `weights_place` raises.
@@ -87,13 +87,13 @@ def weights_place(path) -> Path:
     """Return the path, if weights may be written there.
 
     Raises:
-        TrainingError: E502 for a file that this library did not write. FileError: E411 as `file_place`.
+        FileError: E412 for a file that this library did not write, E411 as `file_place`.
     """
     path = file_place(path)
     if path.is_file() and path.stat().st_size and not is_weights(path):
-        raise TrainingError("E502", received=f"{path}, a file that this library did not write",
-                            expected="a new name, or weights of this library to replace",
-                            fix="choose another name, or move that file away")
+        raise FileError("E412", received=f"{path}, a file that this library did not write",
+                        expected="a new name, or weights of this library to replace",
+                        fix="choose another name, or move that file away")
     return path
 
 
@@ -119,7 +119,7 @@ def foreign_to_bundle(path: Path) -> list[str]:
 
 def _halved(tensor: Tensor, name: str) -> Tensor:
     if (found := tensor.abs().max().item() if tensor.numel() else 0) > torch.finfo(torch.float16).max:
-        raise TrainingError("E502", received=f"half=True for {name} with {found:g} in it",
+        raise ArgumentError("E603", received=f"half=True for {name} with {found:g} in it",
                             expected="weights that 16 bits can hold, up to 65,504", fix="store it with half=False")
     return tensor.half()
 
@@ -171,7 +171,7 @@ def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *,
     """Write a bundle folder, atomically; an older one in its place is replaced only when the new one is whole.
 
     `half` stores float32 as float16. The `record` of its making goes into a card and a file of JSON, which nothing
-    reads. Raises: E502 for a folder that holds anything else, see `atomic_folder`.
+    reads. Raises: E412 for a folder that holds anything else, see `atomic_folder`.
     """
     path = Path(path)
     with atomic_folder(path, foreign_to_bundle) as tmp:

@@ -1,17 +1,15 @@
 """Sizes that cannot be, and warnings about data that would make a result look better than it is: rows, never texts."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from numbers import Integral, Real
 
 import numpy as np
 
 from ulmfit_easy.data.languages import NAMES, language_name, other_language
 from ulmfit_easy.data.targets import twins
-from ulmfit_easy.errors import TrainingError, counted, in_rows, some
+from ulmfit_easy.errors import counted, in_rows, some
 from ulmfit_easy.text.look import EMPTY
 from ulmfit_easy.user_code import warn_user
 
@@ -21,24 +19,6 @@ UNEQUAL = 10  # times the texts of the smallest class
 UNEQUAL_ADVICE = ('Accuracy hides how the rare ones fare: look at macro-F1 too. With class_weight="balanced" they '
                   "count as much as the others")
 UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on it hardly fits
-
-
-def check_counts(lowest: int = 1, /, **counts):
-    """E502 for the first of these arguments that is no whole number of `lowest` or more."""
-    for name, count in counts.items():
-        if not isinstance(count, Integral) or count < lowest:
-            raise TrainingError("E502", received=f"{name}={count!r}", expected=f"a whole number, {lowest} or more",
-                                fix=f"leave out {name}= for its default")
-
-
-def check_numbers(lowest: float, highest: float = math.inf, /, *, without: Sequence[float] = (math.inf,), **numbers):
-    """E502 for the first of these arguments that is no number from `lowest` to `highest`, or one of `without`."""
-    for name, number in numbers.items():
-        if not isinstance(number, Real) or not lowest <= number <= highest or number in without:
-            ends = [n for n in (lowest, highest) if n in without]
-            but = f", without {some(ends)}" if ends else ""
-            raise TrainingError("E502", received=f"{name}={number!r}", expected=f"a number from {lowest} to {highest}"
-                                f"{but}", fix=f"leave out {name}= for its default")
 
 
 def warn_of_duplicates(hashes: np.ndarray, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ulmfit_easy.data.balance import checked_weights, draw_rows, strayed
 from ulmfit_easy.data.budget import buckets, cut_by_tokens
-from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.order import EpochOrder
 from ulmfit_easy.data.pairs import of_tokens
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.files import sha256_bytes
+from ulmfit_easy.schema import optional, takes, whole
 from ulmfit_easy.text.vocab import padded
 
 POOL = 50  # batches whose rows are sorted together: alike in length, yet new company each epoch
@@ -37,17 +37,16 @@ class ClassifierDataLoader(EpochOrder):
         max_tokens: of a batch, padding included, instead of `bs` rows.
         weights: (N,) each epoch draws N rows, each as often as its share of the weights; needs `shuffle`.
 
-    Raises: E502 for `bs` or `max_tokens` below 1, for weights that are no weights, and for weights with `max_tokens` or
-        without `shuffle`.
+    Raises: E602 for invalid weights, E603 for weights with `max_tokens` or without `shuffle`.
     """
 
     n_inp = 2
 
+    @takes({"bs": whole(), "max_tokens": optional(whole())})
     def __init__(self, ids, rows: Sequence[int], targets=None, *, bs: int = 64, shuffle: bool = False,
                  backwards: bool = False, seed: int | None = None, device=None, max_tokens: int | None = None,
                  weights: Sequence | None = None):
         super().__init__(ids, rows, shuffle=shuffle, seed=seed, device=device)
-        check_counts(bs=bs, **({} if max_tokens is None else {"max_tokens": max_tokens}))
         self.bs, self.backwards, self.max_tokens = bs, backwards, max_tokens
         self.weights = None if weights is None else checked_weights(weights, self.n_rows)
         if weights is not None and (max_tokens or not shuffle):

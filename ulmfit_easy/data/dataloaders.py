@@ -13,7 +13,7 @@ from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.on_device import OnDevice, size_of
 from ulmfit_easy.data.order import EpochOrder, first_batch
 from ulmfit_easy.data.prepare import Preparation
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.reprs import described, slashed
 
 
@@ -63,7 +63,7 @@ class DataLoaders(TellsAbsent):
             kwargs: passed on to `torch.utils.data.DataLoader`, such as `collate_fn`.
         """
         if len(ds) != 2:
-            raise TrainingError("E502", received=f"{len(ds)} datasets", expected="a training set and a validation set",
+            raise ArgumentError("E602", received=f"{len(ds)} datasets", expected="a training set and a validation set",
                                 fix="write DataLoaders.from_dsets(train_ds, valid_ds)")
         train, valid = (torch.utils.data.DataLoader(each, bs, **{"shuffle": i == 0, **kwargs})
                         for i, each in enumerate(ds))

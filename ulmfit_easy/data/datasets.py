@@ -48,7 +48,7 @@ def untar_data(url, archive=None, data=None, *, base=None, sha256: str | None = 
 
     Returns: the one folder that is in the archive, or else the folder that it was extracted into.
     Raises: E404, with the place to put the file, where it is not; E405 for an unsafe archive; E406 for another file;
-        E502 for a file in the folder that is not as it is in the archive; E410 for one that cannot be fetched.
+        E412 for a file in the folder that is not as it is in the archive; E410 for one that cannot be fetched.
     """
     name = PurePosixPath(str(url)).name
     stem = re.sub(r"(\.tar)?(\.(gz|bz2|xz))?$|\.(tgz|zip)$", "", name)

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.order import EpochOrder
-from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.errors import TextError
+from ulmfit_easy.schema import number, optional, takes, whole
 from ulmfit_easy.user_code import warn_user
 
 SHORT, SHORTEST = 0.05, 5  # the share of batches of half the length; tokens of the shortest; both with `bptt_jitter`
@@ -40,21 +40,18 @@ class LMDataLoader(EpochOrder):
         n_batches: batches of an epoch; None for the whole corpus.
         bptt_jitter: tokens of standard deviation; 0 for batches of `seq_len`, as fastai has them. The paper has 5.
 
-    Raises: E103 for fewer than two tokens, E502 for `bs`, `seq_len` or `n_batches` below 1 or `bptt_jitter` below 0.
+    Raises: E103 for fewer than two tokens.
     Source: Merity et al. 2017 (arXiv 1708.02182), sections 4 and 5 (variable length).
     """
 
     n_inp = 1
 
+    @takes({"bs": whole(), "seq_len": whole(), "n_batches": optional(whole()), "bptt_jitter": number(0)})
     def __init__(self, ids, rows: Sequence[int], *, bs: int = 64, seq_len: int = 72, shuffle: bool = False,
                  backwards: bool = False, seed: int | None = None, device=None, n_batches: int | None = None,
                  bptt_jitter: float = 0.0):
         super().__init__(ids, rows, shuffle=shuffle, seed=seed, device=device)
-        check_counts(seq_len=seq_len, **({} if n_batches is None else {"n_batches": n_batches}))
         self.seq_len, self.backwards, self.n_batches = seq_len, backwards, n_batches
-        if not bptt_jitter >= 0:
-            raise TrainingError("E502", received=f"bptt_jitter={bptt_jitter}", expected="0 or more tokens",
-                                fix="leave it out for batches of one length")
         self.bptt_jitter = bptt_jitter
         if bptt_jitter:
             self.recipe["bptt_jitter"] = bptt_jitter
@@ -73,8 +70,8 @@ class LMDataLoader(EpochOrder):
         return self._bs
 
     @bs.setter
+    @takes({"bs": whole()})
     def bs(self, bs: int):
-        check_counts(bs=bs)
         self._bs = max(1, min(bs, (self.n_tokens - 1) // self.seq_len))
 
     @property

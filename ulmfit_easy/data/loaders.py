@@ -178,7 +178,7 @@ class TextDataLoaders(DataLoaders):
             num_workers, drop_last, pin_memory: Ignored; kept for fastai compatibility.
 
         Raises: E101, E102, E103 for texts; E201 to E207 for labels and splits; E301 for an empty vocabulary;
-            E502 for an unknown `on_missing` or `lang`.
+            E6xx for arguments.
         """
         refuse_unknown(kwargs, TextDataLoaders.from_df)
         text_cols, label_cols = listify(text_col), [] if is_lm else listify(label_col)
@@ -225,7 +225,7 @@ class TextDataLoaders(DataLoaders):
                 rows, and hold the other columns only. The file is read twice: once with its labels, and to
                 tokenize. `SentencePieceTokenizer` reads it once more to learn its pieces.
 
-        Raises: E403, E404 and E407 for the file; E502 for an unknown `encoding`; E507 for Parquet without pyarrow; and
+        Raises: E403, E404 and E407 for the file; E602 for an unknown `encoding`; E507 for Parquet without pyarrow; and
             what `from_df` raises.
         """
         refuse_unknown(kwargs, TextDataLoaders.from_csv, cls.from_df)

@@ -7,12 +7,11 @@ import numpy as np
 import torch
 
 from ulmfit_easy.absent import TellsAbsent
-from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.pairs import TextDataset
-from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.reprs import described
+from ulmfit_easy.schema import flag, optional, random_seed, takes, whole
 
 
 class EpochOrder(TellsAbsent):
@@ -29,9 +28,10 @@ class EpochOrder(TellsAbsent):
         seed: of these orders; by default one from torch's global generator.
     """
 
+    @takes({"shuffle": flag, "seed": random_seed})
     def __init__(self, ids, rows: Sequence[int], *, shuffle: bool, seed: int | None, device):
         self.ids, self.rows, self.shuffle = ids, np.asarray(rows, dtype=np.int64), shuffle
-        self.seed = int(torch.randint(2**31, ())) if seed is None and shuffle else checked_seed(seed)
+        self.seed = int(torch.randint(2**31, ())) if seed is None and shuffle else seed
         self.epoch, self.position, self.recipe, self.prepare = 0, 0, {}, None
         self.device = torch.device("cpu" if device is None else device)
 
@@ -66,12 +66,12 @@ class EpochOrder(TellsAbsent):
                                 expected="a loader of TextDataLoaders", fix="call it of dls.train or dls.valid")
         self.prepare.show(self.one_batch(), max_n, trunc_at)
 
+    @takes({"bs": optional(whole())})
     def new(self, *, bs: int | None = None, shuffle: bool | None = None, device=None):
         """Return a loader of the same rows with another batch size, order or device; its epochs count from 0."""
         other = copy.copy(self)
         other.epoch = other.position = 0
         if bs is not None:
-            check_counts(bs=bs)
             other.bs = bs
         if shuffle is not None:
             other.shuffle, other.seed = shuffle, int(torch.randint(2**31, ())) if self.seed is None else self.seed

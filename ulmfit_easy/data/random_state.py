@@ -2,22 +2,9 @@
 
 import random
 from contextlib import contextmanager
-from numbers import Integral
 
 import numpy as np
 import torch
-
-from ulmfit_easy.errors import TrainingError
-
-
-def checked_seed(seed) -> int | None:
-    """Return a seed as Python's int, or None; E502 for what is no whole number from 0 on."""
-    if seed is None:
-        return None
-    if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise TrainingError("E502", received=f"seed={seed!r}", expected="a whole number, 0 or more, of 63 bits",
-                            fix="try seed=0; None is another one each time")
-    return int(seed)
 
 
 def random_state() -> dict:

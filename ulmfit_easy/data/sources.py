@@ -10,9 +10,9 @@ import pandas as pd
 from ulmfit_easy.data.tables import TableOnDisk, TextsOnDisk
 from ulmfit_easy.data.tables import read_table as read_table
 from ulmfit_easy.decoding import read_text
-from ulmfit_easy.errors import FileError, TextError, TrainingError, counted, did_you_mean, in_rows, some
+from ulmfit_easy.errors import FileError, TextError, counted, did_you_mean, in_rows, some
 from ulmfit_easy.files import existing
-from ulmfit_easy.schema import plain
+from ulmfit_easy.schema import one_of, plain, takes
 from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.user_code import warn_user
 
@@ -38,6 +38,7 @@ def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
                     fix=did_you_mean(col, df.columns, "name a column of the table"))
 
 
+@takes({"on_missing": one_of(("raise", "drop", "empty"))})
 def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) -> tuple[list, np.ndarray]:
     """Return the texts of each row, and the positions of the rows that were kept.
 
@@ -48,11 +49,8 @@ def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) ->
         first: what messages call the first row.
 
     Returns: M <= N strings, or tuples of strings where there are several columns; (M,) int64 row positions.
-    Raises: E101 with the first rows and their number; E502 for another `on_missing`.
+    Raises: E101 with the first rows and their number.
     """
-    if on_missing not in ("raise", "drop", "empty"):
-        raise TrainingError("E502", received=f"on_missing={on_missing!r}",
-                            expected='"raise", "drop" or "empty"', fix="choose one of the three")
     rows = list(zip(*columns, strict=True))
     missing, wrong, types = set(), set(), set()
     for i, row in enumerate(rows):

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from ulmfit_easy._fastcore import listify
-from ulmfit_easy.data.random_state import checked_seed
 from ulmfit_easy.data.sources import find_column, values_of
 from ulmfit_easy.decoding import read_text
-from ulmfit_easy.errors import LabelError, TrainingError, in_rows, some
+from ulmfit_easy.errors import ArgumentError, LabelError, in_rows, some
+from ulmfit_easy.schema import fraction, random_seed, share, takes
 from ulmfit_easy.user_code import warn_user
 
 __all__ = ["ColSplitter", "EndSplitter", "FileSplitter", "FuncSplitter", "GrandparentSplitter", "IndexSplitter",
@@ -21,6 +21,7 @@ Split = tuple[np.ndarray, np.ndarray]  # row positions, int64: training, validat
 STRATIFY_BELOW = 1000  # rows; a random fifth of fewer rows than this often misses a small class
 
 
+@takes({"valid_pct": share, "seed": random_seed})
 def RandomSplitter(valid_pct: float = 0.2, seed: int | None = None) -> Callable[[Sequence], Split]:
     """Return a splitter that draws a fraction of the rows to validate with; with a seed, those that fastai draws."""
     def split(items) -> Split:
@@ -30,9 +31,9 @@ def RandomSplitter(valid_pct: float = 0.2, seed: int | None = None) -> Callable[
     return split
 
 
+@takes({"seed": random_seed})
 def shuffled_rows(n: int, seed: int | None) -> np.ndarray:
     """Return the numbers 0..n-1 in random order, (n,) int64; without a seed from torch's global random state."""
-    seed = checked_seed(seed)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     return torch.randperm(n, generator=generator).numpy()
 
@@ -42,6 +43,7 @@ def n_valid(n: int, valid_pct: float) -> int:
     return max(int(valid_pct * n), int(n > 1 and valid_pct > 0))
 
 
+@takes({"valid_pct": share, "seed": random_seed})
 def StratifiedSplitter(labels: Sequence, valid_pct: float = 0.2,
                        seed: int | None = None) -> Callable[[Sequence], Split]:
     """Return a splitter that draws `valid_pct` of each class; the last row of a class always stays in training."""
@@ -66,6 +68,7 @@ def StratifiedSplitter(labels: Sequence, valid_pct: float = 0.2,
     return split
 
 
+@takes({"valid_pct": share, "seed": random_seed})
 def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2,
                     seed: int | None = None) -> Callable[[Sequence], Split]:
     """`RandomSplitter`; `StratifiedSplitter` for few rows or where chance leaves a class out of training."""
@@ -131,6 +134,7 @@ def FileSplitter(fname) -> Callable[[Sequence], Split]:
     return split
 
 
+@takes({"valid_pct": share})
 def EndSplitter(valid_pct: float = 0.2, valid_last: bool = True) -> Callable[[Sequence], Split]:
     """Return a splitter that validates with the last rows, or the first ones: for rows in the order of time."""
     def split(items) -> Split:
@@ -140,14 +144,15 @@ def EndSplitter(valid_pct: float = 0.2, valid_last: bool = True) -> Callable[[Se
     return split
 
 
+@takes({"train_sz": fraction, "valid_sz": fraction, "seed": random_seed})
 def RandomSubsetSplitter(train_sz: float, valid_sz: float, seed: int | None = None) -> Callable[[Sequence], Split]:
     """Return a splitter that draws two fractions of the rows, with a seed those of fastai, and no others.
 
-    Raises: TrainingError E502 for fractions that are not above 0, or above 1 together.
+    Raises: E603 for fractions that are above 1 together.
     """
-    if not (train_sz > 0 and valid_sz > 0 and train_sz + valid_sz <= 1):
-        raise TrainingError("E502", received=f"train_sz={train_sz}, valid_sz={valid_sz}",
-                            expected="two fractions above 0, of 1 in all at most", fix="choose smaller ones")
+    if train_sz + valid_sz > 1:
+        raise ArgumentError("E603", received=f"train_sz={train_sz}, valid_sz={valid_sz}",
+                            expected="two fractions of 1 in all at most", fix="choose smaller ones")
 
     def split(items) -> Split:
         n = len(items)

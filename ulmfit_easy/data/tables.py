@@ -39,7 +39,7 @@ def read_table(path, *, encoding: str = "utf-8", header: int | str | None = "inf
         quoting: as in the module `csv`; pass `csv.QUOTE_NONE` if `"` is an ordinary character. A warning tells if a
             lone `"` has joined lines.
 
-    Raises: E403 not in `encoding`; E404 no such file; E407 not a table, or two columns of one name; E502 for
+    Raises: E403 not in `encoding`; E404 no such file; E407 not a table, or two columns of one name; E602 for
         an unknown encoding; E507 for Parquet without pyarrow.
     """
     path = Path(path)
@@ -80,7 +80,7 @@ def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | 
         if kind != "csv":
             raise FileError("E407", received=f"{path}, to be read in pieces", expected="CSV or Parquet",
                             fix="leave out chunksize=")
-        decoded(bytes(4), path, encoding)  # E502 for one that Python does not know
+        decoded(bytes(4), path, encoding)  # E602 for one that Python does not know
         options, n, first, names = None, 0, 1 if header is None or header == "infer" else header + 1, None
 
         def misquoted():

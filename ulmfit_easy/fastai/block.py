@@ -13,7 +13,7 @@ from ulmfit_easy.data.pairs import TextDataset
 from ulmfit_easy.data.sources import FileTexts, clean_texts, fields_in, find_column, values_of
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import read_labels
-from ulmfit_easy.errors import LabelError, TextError, TrainingError, refuse_unknown
+from ulmfit_easy.errors import ArgumentError, LabelError, TextError, refuse_unknown
 from ulmfit_easy.fastai.getters import ColReader, FromFlags
 from ulmfit_easy.fastai.summary import show_rows, show_source
 from ulmfit_easy.reprs import described, slashed
@@ -94,7 +94,7 @@ class DataBlock:
         splitter: from items to the rows to train on and to validate with; `DefaultSplitter` by default.
         dl_type, n_inp, item_tfms, batch_tfms: taken for fastai's signature; texts have no use for other values.
 
-    Raises: E502 for blocks that are not a text and its target, and for what texts have no use for.
+    Raises: E602 for blocks that are not a text and its target, and for what texts have no use for.
     """
 
     def __init__(self, blocks=None, dl_type=None, getters: Sequence[Callable] | None = None, n_inp: int | None = None,
@@ -109,7 +109,7 @@ class DataBlock:
         self.text, self.target = self.blocks[0] if self.blocks else None, None
         is_lm = getattr(self.text, "is_lm", False)
         if kinds[:1] != ["text"] or "text" in kinds[1:] or len(kinds) != (1 if is_lm else 2):
-            raise TrainingError("E502", received=f"blocks {kinds}", expected="a text and its target, or a text alone "
+            raise ArgumentError("E602", received=f"blocks {kinds}", expected="a text and its target, or a text alone "
                                 "for a language model", fix="pass blocks=(TextBlock.from_df(...), CategoryBlock), or "
                                 "blocks=TextBlock.from_df(..., is_lm=True)")
         if not is_lm:
@@ -221,4 +221,4 @@ class DataBlock:
 
 def _refuse(given: bool, name: str, fix: str):
     if given:
-        raise TrainingError("E502", received=f"{name}=", expected="what makes sense for texts", fix=fix)
+        raise ArgumentError("E602", received=f"{name}=", expected="what makes sense for texts", fix=fix)

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from ulmfit_easy._fastcore import listify
-from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.learner.events import REPORT, SCHEDULE, STOP, Callback, CancelTrainException, CancelValidException
+from ulmfit_easy.schema import share, takes, whole
 from ulmfit_easy.viz import Live, in_notebook
 
 __all__ = ["BnFreeze", "CollectDataCallback", "FetchPredsCallback", "ShortEpochCallback", "ShowGraphCallback",
@@ -19,8 +19,8 @@ class ShortEpochCallback(Callback):
 
     order, in_lr_find = STOP, False
 
+    @takes({"pct": share})
     def __init__(self, pct: float = 0.01, short_valid: bool = True):
-        check_numbers(0, 1, pct=pct)
         self.pct, self.short_valid = pct, short_valid
 
     def after_batch(self):
@@ -37,8 +37,8 @@ class SkipToEpoch(Callback):
 
     order, in_lr_find = SCHEDULE, False
 
+    @takes({"epoch": whole(0)})
     def __init__(self, epoch: int):
-        check_counts(0, epoch=epoch)
         self.first = epoch
 
     def before_fit(self):

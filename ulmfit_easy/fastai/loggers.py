@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 from ulmfit_easy.decoding import read_text
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import FileError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import regular_file, write_bytes
 from ulmfit_easy.learner.events import REPORT, Callback
@@ -17,7 +17,7 @@ class CSVLogger(Callback):
 
     The file is written anew each time, atomically: no full disk and no crash leaves half of it.
 
-    Raises: Before training, E411 for a folder, and E502 for a file that is no such log.
+    Raises: Before training, E411 for a folder, and E412 for a file that is no such log.
     """
 
     order, in_lr_find = REPORT, False
@@ -28,8 +28,8 @@ class CSVLogger(Callback):
     def before_fit(self):
         self.target, self.text = file_place(Path(self.path) / self.fname), None
         if self.target.is_file() and not self._is_log():
-            raise TrainingError("E502", received=f"{self.target}, which is no log of a training",
-                                expected="a new file, or an older log", fix="choose another name, or move it away")
+            raise FileError("E412", received=f"{self.target}, which is no log of a training",
+                            expected="a new file, or an older log", fix="choose another name, or move it away")
 
     def _is_log(self) -> bool:
         with regular_file(self.target) as f:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import torch
 
-from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.fastai.optimizers import RAdam
 from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, Rate
+from ulmfit_easy.schema import share, takes, whole
 
 
 class Lookahead(Optimizer):
@@ -22,11 +22,10 @@ class Lookahead(Optimizer):
         opt_func, kwargs: what makes an optimizer of layer groups, e.g. `partial(Lookahead, opt_func=SGD)`.
     """
 
+    @takes({"k": whole(), "alpha": share})
     def __init__(self, opt: Optimizer | list, k: int = 6, alpha: float = 0.5, *, opt_func: Callable = Adam, **kwargs):
         opt = opt if isinstance(opt, Optimizer) else opt_func(opt, **kwargs)
         vars(self).update(vars(opt))  # its groups, its hyper-parameters and torch's optimizer are ours now
-        check_counts(k=k)
-        check_numbers(0, 1, alpha=alpha)
         self.k, self.alpha = k, alpha
         self.count, self.slow = 0, {}
 

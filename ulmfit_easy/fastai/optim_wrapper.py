@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.optim.optimizer import Optimizer, Rate, expand_lr
 
 # From torch's names to ours, as fastai has them; `betas__0` is the first of a tuple. Others keep their name.
@@ -28,14 +28,14 @@ class OptimWrapper(Optimizer):
         kwargs: passed on to `opt`, under torch's names.
 
     Raises:
-        TrainingError: E502 for both `params` and an optimizer that is there, or neither.
+        ArgumentError: E603 for both `params` and an optimizer that is there, or neither.
     """
 
     def __init__(self, params=None, opt: Callable | torch.optim.Optimizer | None = None, hp_map: dict | None = None, *,
                  lr: Rate | None = None, no_decay=(), always_train=(), **kwargs):
         there = isinstance(opt, torch.optim.Optimizer)
         if opt is None or there == (params is not None):
-            raise TrainingError("E502", received="parameters for an optimizer that has its own" if there else
+            raise ArgumentError("E603", received="parameters for an optimizer that has its own" if there else
                                 "parameters or an optimizer, and not both",
                                 expected="parameters and an optimizer's class, or an optimizer alone",
                                 fix="write OptimWrapper(params, torch.optim.NAdam) or OptimWrapper(opt=optimizer)")

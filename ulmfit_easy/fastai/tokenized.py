@@ -25,7 +25,7 @@ def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: 
         n_workers: processes; by default this one for little text, one for each processor for much.
         progress: show a bar in a terminal or a notebook.
 
-    Raises: E101 for a text that is not a string; E502 and E508 for workers, as `text.workers.encode`.
+    Raises: E101 for a text that is not a string; E603 and E508 for workers, as `text.workers.encode`.
     """
     tokenizer, (items, _) = _tokenizer(tok, rules), given_texts(items)
     if hasattr(items, "__len__"):  # what can be read once only has to come with a model of pieces

@@ -11,7 +11,7 @@ from pathlib import Path
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column, get_text_files
 from ulmfit_easy.data.tables import TableOnDisk
-from ulmfit_easy.errors import FileError, TextError, TrainingError, some
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, some
 from ulmfit_easy.fastai.tokenized import parallel_tokenize
 from ulmfit_easy.files import atomic_folder, atomic_path, existing, read_json, sha256_bytes, write_json
 from ulmfit_easy.places import file_place, free_place, members
@@ -35,13 +35,13 @@ def tokenize_files(files: Sequence, path, output_dir, output_names: Sequence | N
         n_workers, rules, tok: as for `parallel_tokenize`; a subword tokenizer without a model learns one.
         encoding: of the texts.
 
-    Raises: E403 for a file in another encoding; E404 for one that is not there; E502 where `output_dir` has something
+    Raises: E403 for a file in another encoding; E404 for one that is not there; E412 if `output_dir` has something
         else in it, or a file has no place of its own; E508 for workers.
     """
     files, path = [_absolute(existing(file)) for file in files], _absolute(path)
     output_dir = free_place(_absolute(output_dir), _foreign)
     if outside := [str(file) for file in files if not file.is_relative_to(path)]:
-        raise TrainingError("E502", received=f"files that are not in {path}: {some(outside)}",
+        raise ArgumentError("E602", received=f"files that are not in {path}: {some(outside)}",
                             expected="files in this folder", fix="pass a path that all of them are in")
     return _tokenize(files, path, output_dir, output_names, _tokenizer(tok, rules), n_workers, encoding)
 
@@ -87,7 +87,7 @@ def tokenize_csv(fname, text_cols, outname=None, n_workers: int = 4, rules: Sequ
         header: the row with the names; None for a file without names, and then there are none in the new one.
         chunksize: rows in memory at a time.
 
-    Raises: E101 and E102 for the texts; what `read_table` raises for the file; E502 and E508 for workers.
+    Raises: E101 and E102 for the texts; what `read_table` raises for the file; E603 and E508 for workers.
     """
     fname = existing(fname)
     is_named, outname = outname is not None, Path(outname or fname.with_name(f"{fname.stem}_tok.csv"))
@@ -161,7 +161,7 @@ def _foreign(path: Path) -> list[str]:
 
 
 def _check_replaced(outname: Path, counter: Path, is_named: bool):
-    """E411 for a folder, E502 for a file that `tokenize_csv` would replace, did not write and was not told to."""
+    """E411 for a folder, E412 for a file that `tokenize_csv` would replace, did not write and was not told to."""
     if not file_place(counter).exists():
         wrong = file_place(outname).exists() and not is_named and outname
     else:
@@ -171,8 +171,8 @@ def _check_replaced(outname: Path, counter: Path, is_named: bool):
             if isinstance(count, dict) and all(type(n) is int for n in count.values()):
                 return
     if wrong:
-        raise TrainingError("E502", received=f"{wrong}, a file that this function did not write",
-                            expected="nothing of this name", fix="pass another outname, or move that file away")
+        raise FileError("E412", received=f"{wrong}, a file that this function did not write",
+                        expected="nothing of this name", fix="pass another outname, or move that file away")
 
 
 def _hash(text: str) -> str:
@@ -180,13 +180,13 @@ def _hash(text: str) -> str:
 
 
 def _free_names(files, names, output_dir) -> list[Path]:
-    """Return the place in the folder for the tokens of each file; E502 for one outside, taken, or not there."""
+    """Return the place in the folder for the tokens of each file; E602 for one outside, taken, or not there."""
     places = [_absolute(output_dir / name) for name in names]
     n = Counter([*places, *(output_dir / own for own in (COUNTER, LENGTHS, MADE_OF))])
     wrong = [str(place) for place in places if n[place] > 1 or output_dir not in place.parents]
     if wrong or len(places) != len(files):
         received = f"the places {some(wrong)}" if wrong else f"{len(places):,} output names for {len(files):,} files"
-        raise TrainingError("E502", received=received, expected=f"for each file a place of its own in {output_dir}",
+        raise ArgumentError("E602", received=received, expected=f"for each file a place of its own in {output_dir}",
                             fix="pass other output_names, or leave them out")
     return [place.relative_to(output_dir) for place in places]
 

@@ -10,7 +10,7 @@ from types import MethodType, SimpleNamespace
 
 from ulmfit_easy._fastcore import camel2snake
 from ulmfit_easy.absent import no_attribute
-from ulmfit_easy.errors import AbsentError, TrainingError, did_you_mean
+from ulmfit_easy.errors import AbsentError, ArgumentError, did_you_mean
 from ulmfit_easy.user_code import warn_user
 
 # The bands of `Callback.order`, first to last. In a band, callbacks run in the order in which they were added.
@@ -91,7 +91,7 @@ class Callback:
             `Callback(before_epoch=lambda self: print(self.epoch))`.
 
     Raises:
-        TrainingError: E502 for a name that is no event.
+        ArgumentError: E604 for a name that is no event.
     """
 
     order = MODEL
@@ -103,7 +103,7 @@ class Callback:
     def __init__(self, **events):
         for name, function in events.items():
             if name not in EVENTS:
-                raise TrainingError("E502", received=f"a callback for the event {name!r}",
+                raise ArgumentError("E604", received=f"a callback for the event {name!r}",
                                     expected=f"one of {', '.join(EVENTS)}",
                                     fix=did_you_mean(name, EVENTS, "name one of these"))
             setattr(self, name, MethodType(function, self))

@@ -10,8 +10,7 @@ from torch import nn
 from ulmfit_easy._fastcore import ifnone, listify
 from ulmfit_easy.absent import TellsAbsent, gone
 from ulmfit_easy.cleanup import surely
-from ulmfit_easy.data.checks import check_counts
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentTypeError, TrainingError
 from ulmfit_easy.learner import contexts, inference, summary, weights
 from ulmfit_easy.learner.callbacks import precision
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
@@ -27,6 +26,7 @@ from ulmfit_easy.learner.optim.optimizer import Adam, Rate
 from ulmfit_easy.learner.summary import one_line
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.turns import Turn
+from ulmfit_easy.schema import takes, whole
 
 Moms = tuple[float, float, float]
 
@@ -92,13 +92,13 @@ class Learner(TellsAbsent):
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
+    @takes({"n_epoch": whole(0), "start_epoch": whole(0)})
     def fit(self, n_epoch: int, lr: Rate | None = None, wd: float | None = None, cbs=None, reset_opt: bool = False,
             start_epoch: int = 0):
         """Train for `n_epoch` epochs at a constant rate, validating after each; `cbs` are there for this fit only."""
         contexts.fitting(self, lambda: self._fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch))
 
     def _fit(self, n_epoch, lr, wd, cbs, reset_opt, start_epoch):
-        check_counts(0, n_epoch=n_epoch, start_epoch=start_epoch)
         if not len(self.dls.train):
             raise TrainingError("E506", received="a learner without training data, as load_learner gives",
                                 expected="texts to learn from", fix="build a learner with data")
@@ -173,8 +173,8 @@ class Learner(TellsAbsent):
         for cb in listify(cbs):
             cb = made(cb, Callback, "cbs")
             if not isinstance(cb, Callback):
-                raise TrainingError("E502", received=f"cbs with {cb!r}", expected="callbacks",
-                                    fix="write a subclass of Callback with a method for each event")
+                raise ArgumentTypeError("E601", received=f"cbs with {cb!r}", expected="callbacks",
+                                        fix="write a subclass of Callback with a method for each event")
             cb.learn = self
             self._have_cbs([*self.cbs, *([] if cb in self.cbs else [cb])])
         return self

@@ -12,24 +12,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ulmfit_easy.data.checks import check_numbers
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.softmax import IGNORE, LMOutput, lm_cross_entropy
 from ulmfit_easy.reprs import with_settings
+from ulmfit_easy.schema import number, one_of, takes
 
 __all__ = ["BCELossFlat", "BCEWithLogitsLossFlat", "CrossEntropyLossFlat", "FocalLoss", "FocalLossFlat", "L1LossFlat",
            "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "MSELossFlat"]
 
 
-def check_loss(reduction: str, **weights):
-    """E502 for an unknown reduction, and for weights (C,) that are no numbers from 0 on."""
-    if reduction not in ("mean", "sum", "none"):
-        raise TrainingError("E502", received=f"reduction={reduction!r}", expected='"mean", "sum" or "none"',
-                            fix="leave it out for the mean")
-    for name, weight in weights.items():
-        if weight is not None and not (torch.isfinite(weight) & (weight >= 0)).all():
-            raise TrainingError("E502", received=f"{name}={weight.tolist()}", expected="finite numbers, none below 0",
-                                fix="class_weights(dls) lets each class count alike")
+def _weights(value) -> Tensor | None:
+    """Check weights of classes, (C,)."""
+    if value is not None and not (torch.isfinite(value) & (value >= 0)).all():
+        raise ValueError("finite numbers, none below 0, as class_weights(dls) gives them")
+    return value
+
+
+WEIGHTED = {"reduction": one_of(("mean", "sum", "none")), "weight": _weights}
 
 
 class CrossEntropyLossFlat:
@@ -46,17 +45,16 @@ class CrossEntropyLossFlat:
 
     __repr__ = with_settings
 
+    @takes({**WEIGHTED, "label_smoothing": number(0, 1, without=[1])})
     def __init__(self, weight: Tensor | None = None, ignore_index: int = IGNORE, reduction: str = "mean",
                  axis: int = -1, *, label_smoothing: float = 0.0):
         self.weight, self.ignore_index, self.reduction, self.axis = weight, ignore_index, reduction, axis
-        check_numbers(0, 1, without=[1], label_smoothing=label_smoothing)
-        check_loss(reduction, weight=weight)
         self.label_smoothing = label_smoothing
 
     def __call__(self, pred, target: Tensor) -> Tensor:
         if isinstance(pred, LMOutput):
             if not self._plain():
-                raise TrainingError("E502", received=f"{type(self).__name__} with its settings for a language model",
+                raise ArgumentError("E603", received=f"{type(self).__name__} with its settings for a language model",
                                     expected="plain cross-entropy, whose exp is the perplexity",
                                     fix="pass loss_func=CrossEntropyLossFlat() or leave it out")
             return lm_cross_entropy(pred, target)
@@ -107,9 +105,9 @@ class FocalLossFlat(CrossEntropyLossFlat):
     Source: Lin et al. 2017, arXiv 1708.02002, where gamma is 2.
     """
 
+    @takes({"gamma": number(0)})
     def __init__(self, gamma: float = 2.0, weight: Tensor | None = None, reduction: str = "mean", axis: int = -1):
         super().__init__(weight, reduction=reduction, axis=axis)
-        check_numbers(0, gamma=gamma)
         self.gamma = gamma
 
     def _plain(self) -> bool:
@@ -141,9 +139,9 @@ class BCEWithLogitsLossFlat:
 
     __repr__ = with_settings
 
+    @takes({**WEIGHTED, "pos_weight": _weights})
     def __init__(self, thresh: float = 0.5, pos_weight: Tensor | None = None, reduction: str = "mean",
                  weight: Tensor | None = None):
-        check_loss(reduction, weight=weight, pos_weight=pos_weight)
         self.thresh, self.pos_weight, self.reduction, self.weight = thresh, pos_weight, reduction, weight
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
@@ -170,8 +168,8 @@ class BCELossFlat:
 
     __repr__ = with_settings
 
+    @takes(WEIGHTED)
     def __init__(self, reduction: str = "mean", weight: Tensor | None = None, thresh: float = 0.5):
-        check_loss(reduction, weight=weight)
         self.reduction, self.weight, self.thresh = reduction, weight, thresh
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
@@ -194,8 +192,8 @@ class MSELossFlat:
 
     __repr__ = with_settings
 
+    @takes({"reduction": WEIGHTED["reduction"]})
     def __init__(self, reduction: str = "mean"):
-        check_loss(reduction)
         self.reduction = reduction
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:

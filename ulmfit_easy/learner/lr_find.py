@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 
 from ulmfit_easy._fastcore import listify
-from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.data.random_state import random_state, set_random_state
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.contexts import trying
 from ulmfit_easy.learner.events import CancelFitException, CancelValidException
 from ulmfit_easy.learner.optim.anneal import SchedExp
 from ulmfit_easy.learner.optim.schedule import ParamScheduler
+from ulmfit_easy.schema import positive, takes, whole
 from ulmfit_easy.user_code import warn_user
 
 
@@ -92,6 +92,7 @@ class LRFinder(ParamScheduler):
         raise CancelValidException
 
 
+@takes({"start_lr": positive, "end_lr": positive, "num_it": whole(2)})
 def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True,
             show_plot: bool = True, suggest_funcs=valley):
     """Try rising rates and suggest some. Then put weights, optimizer and random state back.
@@ -102,15 +103,11 @@ def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100
 
     Returns:
         A named tuple `SuggestedLRs` with one rate for each function in `suggest_funcs`.
-
-    Raises:
-        TrainingError: E502 for rates or a number of steps that cannot work.
     """
-    check_counts(num_it=num_it)
     suggest_funcs = listify(suggest_funcs)
-    if not 0 < start_lr < end_lr < math.inf or num_it < 2:
-        raise TrainingError("E502", received=f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it}",
-                            expected="0 < start_lr < end_lr and at least 2 steps", fix="use the defaults first")
+    if start_lr >= end_lr:
+        raise ArgumentError("E603", received=f"start_lr={start_lr}, end_lr={end_lr}", expected="start_lr < end_lr",
+                            fix="leave both out for their defaults")
 
     def look():
         learn.remove_cbs([cb for cb in learn.cbs if not cb.in_lr_find])

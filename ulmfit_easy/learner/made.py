@@ -3,7 +3,7 @@
 import inspect
 from functools import partial
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 
 
 def made(thing, of: type, name: str):
@@ -15,7 +15,7 @@ def made(thing, of: type, name: str):
         name: the parameter, for the error.
 
     Raises:
-        TrainingError: E502 if it needs arguments.
+        ArgumentError: E602 if it needs arguments.
     """
     maker = thing.func if isinstance(thing, partial) else thing
     gives = maker if isinstance(maker, type) else getattr(maker, "__annotations__", {}).get("return")
@@ -25,6 +25,6 @@ def made(thing, of: type, name: str):
         inspect.signature(thing).bind()
     except TypeError as e:
         own = maker.__name__
-        raise TrainingError("E502", received=f"{name} with {own}, which was not called ({e})",
+        raise ArgumentError("E602", received=f"{name} with {own}, which was not called ({e})",
                             expected=f"what {own} makes", fix=f"call it with its arguments: {own}(...)") from e
     return thing()

@@ -14,7 +14,7 @@ from ulmfit_easy.bundle.shipped import fitting, named_folder, shipped_folder, sh
 from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.data.checks import UNKNOWN
 from ulmfit_easy.data.languages import language_name
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentTypeError, FileError, TrainingError
 from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.models.archs import get_arch, plain_config, sizes_of
 from ulmfit_easy.models.encoder import Encoder
@@ -54,14 +54,14 @@ def read_lm(source: str | Path | PretrainedLM, backwards: bool = False) -> Pretr
         source: a path, or the language ("ko") or the name of an installed model, see `shipped_folder`.
         backwards: the direction, if `source` is a language.
 
-    Raises: TrainingError E502 for what is no place; FileError E402 for a model of another kind, E401 for one that does
+    Raises: ArgumentError E601 for what is no place; FileError E402 for a model of another kind, E401 for one that does
         not tell how it is built; what `load_any` raises.
     """
     if isinstance(source, PretrainedLM):
         return source
     if not isinstance(source, str | Path):
-        raise TrainingError("E502", received=f"pretrained={source!r}", expected="a folder or a checkpoint",
-                            fix="pass its path")
+        raise ArgumentTypeError("E601", received=f"pretrained={source!r}", expected="a folder or a checkpoint",
+                                fix="pass its path")
     source = named_folder(source, backwards)
     config, vocab, weights = load_any(source)
     if (kind := config.get("kind")) != "language_model":

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 
 from ulmfit_easy.cleanup import ending_with
-from ulmfit_easy.data.random_state import checked_seed, random_state, set_random_state
+from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.learner.turns import turn_to_fit
+from ulmfit_easy.schema import takes, whole
 
 
+@takes({"s": whole(0, (1 << 63) - 1)})
 def set_seed(s: int, reproducible: bool = False):
     """Seed Python, numpy and torch; `reproducible` also makes cuDNN deterministic, at some cost in speed."""
-    s = checked_seed(s)
     random.seed(s)
     np.random.seed(s % 2**32)
     torch.manual_seed(s)

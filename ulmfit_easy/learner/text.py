@@ -10,7 +10,7 @@ from ulmfit_easy.bundle.artefact import load_bundle, load_state
 from ulmfit_easy.data.balance import loss_weights
 from ulmfit_easy.data.checks import warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, UlmfitError, refuse_unknown
+from ulmfit_easy.errors import ArgumentError, FileError, UlmfitError, refuse_unknown
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.pretrained import PretrainedLM, find_lm, find_pair, start_from, with_sizes
@@ -33,11 +33,11 @@ GIVEN = ("model", "settings")  # what the functions below give a learner themsel
 
 def _check_data(dls, backwards, is_lm):
     if dls.target is None or dls.target.labelled == is_lm:
-        raise TrainingError("E502", received=f"data for the task {dls.task!r}",
+        raise ArgumentError("E603", received=f"data for the task {dls.task!r}",
                             expected="text alone, for a language model" if is_lm else "texts with labels",
                             fix="pass loaders made with is_lm=True" if is_lm else "pass loaders made with label_col=")
     if backwards and not dls.backwards:
-        raise TrainingError("E502", received="backwards=True with data that reads forwards", expected="one direction",
+        raise ArgumentError("E603", received="backwards=True with data that reads forwards", expected="one direction",
                             fix="build the data with backwards=True; the learner then follows it")
 
 

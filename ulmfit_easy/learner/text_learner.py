@@ -125,14 +125,14 @@ class TextLearner(Learner):
 
         Of the loss, only what its kind decides (probabilities or numbers) and its `thresh` are kept. `half` stores
         weights in 16 bits: half the size, and probabilities that differ by about a thousandth of themselves.
-        An older bundle is replaced; E502 for a folder with anything else in it.
+        An older bundle is replaced; E412 for a folder with anything else in it.
         """
         weights = self.model.state_dict()
         return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half,
                            record=record_of(self))
 
     def _check_exportable(self, weights=None) -> dict:
-        """The settings of a bundle; E502 if they, or the `weights`, are none that `load_learner` would take."""
+        """The settings of a bundle; E506 if they, or the `weights`, are none that `load_learner` would take."""
         config = {**self.settings, "thresh": plain(getattr(self.loss_func, "thresh", None)),
                   "takes_probabilities": isinstance(self.loss_func, BCELossFlat), "precision": self.precision,
                   "data": self.dls.config()}
@@ -142,7 +142,7 @@ class TextLearner(Learner):
             else:
                 check_settings(config, self.dls.text_vocab, weights, "this learner")
         except FileError as e:
-            raise TrainingError("E502", received=e.received, expected="a learner that load_learner can build again",
+            raise TrainingError("E506", received=e.received, expected="a learner that load_learner can build again",
                                 fix="make the learner from other values, or train the model by code of your own") from e
         return config
 

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.learner.callbacks.preds import set_dropout
 from ulmfit_easy.learner.inference import one_answer_a_text
 from ulmfit_easy.learner.losses import above
 from ulmfit_easy.learner.predictor import Named
 from ulmfit_easy.learner.seeds import no_random
+from ulmfit_easy.schema import takes, whole
 
 
 class _Fields(NamedTuple):
@@ -29,6 +29,7 @@ class UncertainPrediction(Named, _Fields):
     """
 
 
+@takes({"n": whole(2)})
 def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = None):
     """Return an `UncertainPrediction` for a text, or a list of these for a list of texts (MC dropout).
 
@@ -40,11 +41,10 @@ def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = Non
             None.
 
     Raises:
-        TrainingError: E502 unless `n` is a whole number of 2 or more. E506 for a task with an answer per token.
+        TrainingError: E506 for a task with an answer per token.
 
     Source: Gal & Ghahramani 2016 (arXiv 1506.02142), section 4.
     """
-    check_counts(2, n=n)
     if seed is not None:
         with no_random(seed, reproducible=False):
             return predict_with_uncertainty(learn, item, n)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.text.special import FAKE
 
@@ -50,7 +50,7 @@ def _prompt(tokens: list[str], learn) -> list[int]:
 def _stop_ids(stop, vocab) -> list[int]:
     stop = [stop] if isinstance(stop, str) else list(stop)
     if unknown := [token for token in stop if token not in vocab.stoi]:
-        raise TrainingError("E502", received=f"stop={some(map(repr, unknown))}, not in the vocabulary",
+        raise ArgumentError("E604", received=f"stop={some(map(repr, unknown))}, not in the vocabulary",
                             expected="single tokens that the model can write",
                             fix="pass tokens as show_batch() shows them, such as '.', or 'xxbos' for the next text")
     return [vocab.stoi[token] for token in stop]

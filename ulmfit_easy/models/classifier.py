@@ -69,7 +69,7 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
             `text_classifier_learner`.
         head: the class of the head, or its name. `lin_ftrs`, `ps`, `y_range` and `pool_words` are for heads that
             have them.
-    Raises: E502 for an unknown architecture, config key or impossible value.
+    Raises: E6xx for an unknown architecture, config key or impossible value.
     """
     known = get_arch(arch)
     config = resolve_config(known.clas_config, config, drop_mult, pad_idx)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.precision import autocast
 
 
@@ -99,7 +99,7 @@ class WeightDropout(Recurrent):
     def __init__(self, module: nn.LSTM, weight_p: float):
         super().__init__()
         if not (module.num_layers == 1 and module.batch_first and not module.bidirectional):
-            raise TrainingError("E502", received=f"{module}", expected="a batch-first LSTM of one layer and direction",
+            raise ArgumentError("E602", received=f"{module}", expected="a batch-first LSTM of one layer and direction",
                                 fix="make it with nn.LSTM(5, 7, batch_first=True)")
         self.input_size, self.hidden_size, self.weight_p = module.input_size, module.hidden_size, weight_p
         self.state_sizes = (self.hidden_size, self.hidden_size)  # of h and c

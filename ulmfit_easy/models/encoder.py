@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 
 Groups = list[list[nn.Parameter]]  # input side first
 
@@ -127,10 +127,10 @@ def text_split(model: Headed) -> Groups:
 
 
 def needs_memory(encoder: Encoder | type[Encoder], what: str) -> None:
-    """Raise E502 if an encoder has no memory: what is read in windows would be wrong without a sign."""
+    """Raise E603 if an encoder has no memory: what is read in windows would be wrong without a sign."""
     if not encoder.streams:
         name = getattr(encoder, "__name__", type(encoder).__name__)
-        raise TrainingError("E502", received=f"{what} with {name}, an encoder without memory",
+        raise ArgumentError("E603", received=f"{what} with {name}, an encoder without memory",
                             expected="an encoder that carries its memory from window to window (`streams = True`)",
                             fix="pass arch=AWD_LSTM or another encoder that streams; this one is for "
                             "text_classifier_learner")

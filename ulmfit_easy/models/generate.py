@@ -9,16 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.encoder import Memory, needs_memory
 from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.models.language_model import LanguageModel
 from ulmfit_easy.models.softmax import LMOutput
+from ulmfit_easy.schema import optional, positive, random_seed, share, takes, whole
 from ulmfit_easy.user_code import warn_user
 
 WINDOW = 4096  # tokens of a prompt that are read at once
 
 
+@takes({"n_words": whole(0), "temperature": positive, "min_p": optional(share), "top_k": optional(whole()),
+        "top_p": optional(share), "seed": random_seed, "num_samples": optional(whole()), "beam": optional(whole())})
 @without_gradients
 def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]], n_words: int, *,
              temperature: float = 1.0, min_p: float | None = None, top_k: int | None = None,
@@ -46,20 +49,16 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
             handicap. 1 is greedy.
 
     Returns: a list of ids for one prompt, a list of these for several; with `num_samples` a list of texts for each.
-    Raises: E502 for an empty prompt, a temperature that is not above 0, more samples than beams, or an encoder without
-        memory.
+    Raises: E602 for an empty prompt, E603 for more samples than beams or an encoder without memory.
     """
     needs_memory(model.encoder, "generation")
     alone = len(ids) == 0 or np.ndim(ids[0]) == 0
     prompts = cast(Sequence[Sequence[int]], [ids] if alone else ids)
     if any(len(prompt) == 0 for prompt in prompts):
-        raise TrainingError("E502", received="an empty prompt", expected="at least one token",
+        raise ArgumentError("E602", received="an empty prompt", expected="at least one token",
                             fix="begin with xxbos, as every text does")
-    if temperature <= 0:
-        raise TrainingError("E502", received=f"temperature={temperature}", expected="a number above 0",
-                            fix="pass top_k=1 for the likeliest token at each step")
     if beam is not None and beam < (num_samples or 1):
-        raise TrainingError("E502", received=f"beam={beam} for {num_samples or 1} texts", expected="a beam for each",
+        raise ArgumentError("E603", received=f"beam={beam} for {num_samples or 1} texts", expected="a beam for each",
                             fix="raise beam= or lower num_samples=")
     keep = partial(_filter, temperature=temperature, min_p=min_p, top_k=top_k, top_p=top_p, banned=list(banned))
     model = evaluated(model)

@@ -35,7 +35,7 @@ def get_language_model(arch: type[Encoder] | str, vocab_sz: int, config: dict | 
         drop_mult: factor on every dropout; less text wants more. 1 is the config as it stands, 0 no dropout.
         softmax: how it is trained, "full" or "sampled", see `LMDecoder`.
         pad_idx: id of the padding token; `config["pad_token"]` goes before it.
-    Raises: E502 for an unknown architecture, config key or softmax, an encoder without memory, or an
+    Raises: E6xx for an unknown architecture, config key or softmax, an encoder without memory, or an
         impossible dropout.
     """
     needs_memory(known := get_arch(arch), "a language model")

@@ -5,7 +5,8 @@ import os
 import torch
 from torch import Tensor
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.schema import one_of, takes
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 FROM_OUTSIDE = "ULMFIT_EASY_PRECISION"  # an environment variable: "fp32", "bf16" or "auto"
@@ -25,6 +26,7 @@ def at_least_float32(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
+@takes({"precision": one_of(("auto", *PRECISIONS))})
 def chosen(precision: str, device: torch.device, *, bf16_if_fast: bool = True) -> str:
     """Return the precision to train in: "fp32", "bf16" or "fp16".
 
@@ -34,16 +36,13 @@ def chosen(precision: str, device: torch.device, *, bf16_if_fast: bool = True) -
         bf16_if_fast: False makes "auto" never choose "bf16" by itself.
 
     Raises:
-        TrainingError: E502 for any other precision, in the argument or in the environment.
+        ArgumentError: E602 for any other precision, in the argument or in the environment.
     """
-    if precision not in ("auto", *PRECISIONS):
-        raise TrainingError("E502", received=f"precision={precision!r}", expected=f"auto, {', '.join(PRECISIONS)}",
-                            fix='pass precision="auto" for the fastest that is safe here')
     if precision != "auto":
         return precision
     forced = os.environ.get(FROM_OUTSIDE) or "auto"
     if forced not in ("auto", "fp32", "bf16"):
-        raise TrainingError("E502", received=f"{FROM_OUTSIDE}={forced}", expected="auto, fp32, bf16",
+        raise ArgumentError("E602", received=f"{FROM_OUTSIDE}={forced}", expected="auto, fp32, bf16",
                             fix=f"unset {FROM_OUTSIDE}, or set it to one of these")
     if forced != "auto":
         return forced

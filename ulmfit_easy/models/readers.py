@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.encoder import Encoder
 
 
@@ -41,13 +41,13 @@ class Whole(nn.Module):
         max_len: a row keeps the windows that start within its last `max_len` tokens, which bounds memory
             (20 windows of 72, as fastai); None keeps all.
         keep_words: keep the tokens' own rows too, for a head that pools them.
-    Raises: E502 if `max_len` is below `seq_len`: a row might then keep nothing.
+    Raises: E603 if `max_len` is below `seq_len`: a row might then keep nothing.
     """
 
     def __init__(self, seq_len: int, module: Encoder, max_len: int | None = 72 * 20, keep_words: bool = False):
         super().__init__()
         if max_len is not None and max_len < seq_len:
-            raise TrainingError("E502", received=f"max_len={max_len} with seq_len={seq_len}",
+            raise ArgumentError("E603", received=f"max_len={max_len} with seq_len={seq_len}",
                                 expected="max_len of at least seq_len, or None",
                                 fix="raise max_len or lower seq_len")
         self.seq_len, self.module, self.max_len, self.keep_words = seq_len, module, max_len, keep_words

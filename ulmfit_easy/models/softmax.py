@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.models.dropout import RNNDropout
 from ulmfit_easy.models.encoder import Encoded, Memory
 from ulmfit_easy.models.precision import at_least_float32, autocast
 from ulmfit_easy.models.sampled import WordSampler, sampled_cross_entropy
+from ulmfit_easy.schema import one_of, takes
 
 SOFTMAX = ("full", "sampled")
 IGNORE = -100  # a target that counts nowhere, torch's default
@@ -58,15 +58,12 @@ class LMDecoder(nn.Module):
         tie_encoder: the embedding whose weight the decoder shares (Inan et al. 2016), or None for its own.
         bias: whether each word has a bias.
         softmax: "full" or "sampled". They differ in the training loss only.
-    Raises: E502 for another `softmax`.
     """
 
+    @takes({"softmax": one_of(SOFTMAX)})
     def __init__(self, n_out: int, n_hid: int, output_p: float = 0.1, tie_encoder: nn.Embedding | None = None,
                  bias: bool = True, softmax: str = "full"):
         super().__init__()
-        if softmax not in SOFTMAX:
-            raise TrainingError("E502", received=f"softmax={softmax!r}", expected=f"one of {', '.join(SOFTMAX)}",
-                                fix='"sampled" trains large vocabularies fast, "full" is exact')
         self.sampler = WordSampler(n_out) if softmax == "sampled" else None
         self.output_dp = RNNDropout(output_p)
         self.decoder = nn.Linear(n_hid, n_out, bias=bias)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.predictor import Predictor
 
@@ -22,14 +22,14 @@ def ensemble(models: Iterable[Learner | Predictor], texts: Iterable, *, warn: bo
         warn: of texts without a known word, as `learn.predict` does, once.
 
     Raises:
-        TrainingError: E502 for models of other classes.
+        ArgumentError: E603 for models of other classes.
 
     Source: Howard & Ruder 2018, section 3.3: a forward and a backward model, 0.5 to 0.7 points better than one.
     """
     first, *others = predictors = [model.predictor for model in models]
     for theirs in (each.classes or [] for each in others):
         if sorted(map(repr, theirs)) != sorted(map(repr, first.classes or [])):
-            raise TrainingError("E502", received=f"models of other classes: {some(theirs or ['none'])}",
+            raise ArgumentError("E603", received=f"models of other classes: {some(theirs or ['none'])}",
                                 expected=f"those of the first one: {some(first.classes or ['none'])}",
                                 fix="train all of them on the same labels")
     texts, docs, _ = first.read(texts)  # once: an iterator cannot be asked twice

@@ -120,7 +120,7 @@ class ULMFiT:
 
         Raises:
             TextError, LabelError: E1xx, E2xx for texts and labels that cannot be used, with their row numbers.
-            TrainingError: E502 for a parameter that cannot work.
+            ArgumentError: E6xx for a parameter that cannot work.
         """
         unlabelled, directions = texts_of(() if unlabelled is None else unlabelled), self._directions()
         texts = several_texts(texts)
@@ -136,7 +136,7 @@ class ULMFiT:
         if self.class_weight is not None:
             given_weights(self.class_weight, sorted(set(labels)))
         if not isinstance(self.valid_pct, Real) or not 0 < self.valid_pct < 1:
-            raise TrainingError("E502", received=f"valid_pct={self.valid_pct!r}", expected="a fraction between 0 and 1",
+            raise ArgumentError("E602", received=f"valid_pct={self.valid_pct!r}", expected="a fraction between 0 and 1",
                                 fix="pass valid_pct=0.1 to keep one text in ten aside")
         df = pd.DataFrame({"text": texts, "label": labels}, without(range(n), empty), dtype=object)
         get_preset(self.preset)
@@ -163,7 +163,7 @@ class ULMFiT:
         if pair is None or isinstance(pair, bool):
             pair = (pair, pair)
         if isinstance(pair, str | Path) or len(pair) != 2:
-            raise TrainingError("E502", received=f"bidir=True with pretrained={str(pair)!r}",
+            raise ArgumentError("E603", received=f"bidir=True with pretrained={str(pair)!r}",
                                 expected="two language models, of which one reads backwards",
                                 fix="name two models with pretrained=; leave out bidir=")
         return [(False, pair[0]), (True, pair[1])]
@@ -231,7 +231,7 @@ class ULMFiT:
     def save(self, path: str | Path) -> Path:
         """Write the fitted estimator as a folder of safetensors and JSON, atomically.
 
-        An older estimator is replaced; E502 for a folder with anything else in it.
+        An older estimator is replaced; E412 for a folder with anything else in it.
         """
         self._check_fitted()
         params = self.get_params()

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from ulmfit_easy.bundle.artefact import FILES
 from ulmfit_easy.bundle.record import write_record
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.errors import FileError, TrainingError, some
+from ulmfit_easy.errors import ArgumentError, FileError, some
 from ulmfit_easy.files import atomic_folder, read_json, sha256_file, write_json
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
@@ -65,11 +65,11 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
         minutes: between two checkpoints.
         settings: of the run, see `Plan`.
 
-    Raises: FileError E404 where there is nothing to resume; TrainingError E502 where a finished model or an unfinished
-        run has the name `out`, where another process works on that run, or for settings that differ from its plan
-        or cannot work; what `Corpus`, `start_of` and training raise.
+    Raises: FileError E404 if there is nothing to resume, E412 if an unfinished run or anything else has the name `out`,
+        E408 if another process works on that run or its files have changed; ArgumentError E603 for settings that differ
+        from its plan; what `Plan`, `Corpus`, `start_of` and training raise.
     """
-    CheckpointCallback(".", minutes)  # E502 before anything slow
+    CheckpointCallback(".", minutes)  # E602 before anything slow
     out, run = Path(out).absolute(), run_folder(out)
     given = {**settings, "corpus": corpus} if corpus else settings
     with _locked(run):
@@ -95,8 +95,8 @@ def _locked(run: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as e:
-        raise TrainingError("E502", received=f"{run}, on which another process works", expected="one at a time",
-                            fix="wait for it, or stop it") from e
+        raise FileError("E408", received=f"{run}, on which another process works", expected="one at a time",
+                        fix="wait for it, or stop it") from e
     clear_left(run, ".*")
     try:
         yield
@@ -114,9 +114,9 @@ def _run(plan: Plan, out: Path, run: Path, resume: bool, minutes: float) -> LMSc
     data = corpus_data(plan, start)
     origin = (*data.names, start.sha256) if start else data.names
     if resume and origin != plan.data:
-        raise TrainingError("E502", received=f"files that have changed since the run was planned in {run}",
-                            expected="the same texts, and the same model to go on with",
-                            fix=f"put them back, or delete {run} to start anew")
+        raise FileError("E408", received=f"files that have changed since the run was planned in {run}",
+                        expected="the same texts, and the same model to go on with",
+                        fix=f"put them back, or delete {run} to start anew")
     plan = replace(plan, precision=chosen(plan.precision, data.dls.device))
     learn = _learner(plan, start, data.dls, run)
     cbs = [TerminateOnNaNCallback(), GradientClip(CLIP)]
@@ -167,12 +167,12 @@ def _learner(plan: Plan, start: PretrainedLM | None, dls: DataLoaders, run: Path
 
 
 def _check_free(run: Path, out: Path) -> None:
-    """E502 where a new run would replace something."""
+    """E412 if a new run would replace something."""
     free_place(out)
     if left := [part.name for part in members(run) if part.name != "lock"]:
-        raise TrainingError("E502", received=f"{run} with {some(left)}, of a run that is not finished or of none",
-                            expected="no such folder",
-                            fix="to go on with it, pass resume=True; or delete that folder")
+        raise FileError("E412", received=f"{run} with {some(left)}, of a run that is not finished or of none",
+                        expected="no such folder",
+                        fix="to go on with it, pass resume=True; or delete that folder")
 
 
 def _has_begun(run: Path, out: Path, corpus: Sequence[str | Path]) -> bool:
@@ -180,8 +180,8 @@ def _has_begun(run: Path, out: Path, corpus: Sequence[str | Path]) -> bool:
     if (run / FILE).exists():
         return True
     if (out / "config.json").exists():
-        raise TrainingError("E502", received=f"{out}, whose run is finished", expected="an interrupted run",
-                            fix="use it: nothing is left to resume")
+        raise FileError("E404", received=f"{out}, whose run is finished", expected="an interrupted run",
+                        fix="use it: nothing is left to resume")
     if not corpus:
         raise FileError("E404", received=f"no interrupted run for {out}", expected=f"its plan in {run}",
                         fix="name text files to start one: corpus=")
@@ -209,7 +209,7 @@ def schedule(plan: Plan, dls: DataLoaders, step: float, spent: float = 0.0) -> t
         low = max(1, min(low, int(MOST * steps / check)))
         steps -= check * n_valid(steps, low)
         if steps < 1:
-            raise TrainingError("E502", received=f"{plan.hours} hours, of which {spent / 3600:.3f} are gone",
+            raise ArgumentError("E602", received=f"{plan.hours} hours, of which {spent / 3600:.3f} are gone",
                                 expected="time for a step and its validation",
                                 fix="give more hours; the tokens are cached now")
     steps = max(1, int(steps))

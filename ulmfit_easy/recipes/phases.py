@@ -2,7 +2,6 @@
 
 from typing import TypeVar
 
-from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.learner import Learner, Moms
@@ -20,11 +19,8 @@ def run_phases(learn: L, phases: tuple[Phase, ...], *, mom: float, moms: Moms, w
         if phase.schedule == "stlr":
             learn.opt.set_hyper("mom", mom)
             learn.fit_stlr(phase.epochs, rates(learn, phase), phase.cut_frac, phase.ratio, wd=wd, cbs=cbs)
-        elif phase.schedule == "one_cycle":
-            learn.fit_one_cycle(phase.epochs, rates(learn, phase), moms=moms, wd=wd, cbs=cbs)
         else:
-            raise TrainingError("E502", received=f"schedule={phase.schedule!r}", expected='"stlr" or "one_cycle"',
-                                fix="name one of these in the Phase")
+            learn.fit_one_cycle(phase.epochs, rates(learn, phase), moms=moms, wd=wd, cbs=cbs)
     return learn
 
 

@@ -1,16 +1,50 @@
 """What a pretraining run is to do: said once, written down, and the same after every interruption."""
 
-import math
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import get_args, get_origin, get_type_hints
 
-from ulmfit_easy.errors import FileError, TrainingError, some
+from ulmfit_easy.errors import ArgumentError, FileError, some
 from ulmfit_easy.files import is_device, read_json, write_json
+from ulmfit_easy.schema import (
+    MOST_ROWS,
+    checked,
+    flag,
+    list_of,
+    misfits,
+    number,
+    one_of,
+    optional,
+    positive,
+    text,
+    whole,
+)
 
 FILE = "plan.json"
 OF_A_MODEL = ("max_vocab", "min_freq", "subword", "arch", "emb", "hid", "layers")  # what a pretrained one brings
+
+
+def file(value) -> str:
+    """Check the name of a file; any bytes that a disk may have in it."""
+    if not isinstance(value, str | Path):
+        raise TypeError("the path of a file or folder")
+    return str(value)
+
+
+def files(value) -> list[str]:
+    return [file(value)] if isinstance(value, str | Path) else list_of(file)(value)
+
+
+def table(value) -> dict:
+    if not isinstance(value, dict):
+        raise TypeError("a dict")
+    return value
+
+
+def _absolute(path: str | list[str] | None):
+    if path is None:
+        return None
+    return str(Path(path).absolute()) if isinstance(path, str) else tuple(map(_absolute, path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,48 +104,40 @@ class Plan:
     tokenizer: dict | None = None
     data: tuple[str, ...] = ()
 
+    SETTINGS = {
+        "corpus": files, "valid": files, "headings": flag, "lang": text, "max_vocab": whole(), "min_freq": whole(),
+        "subword": optional(whole()), "arch": text, "emb": optional(whole()), "hid": optional(whole()),
+        "layers": optional(whole()), "drop_mult": number(0), "softmax": text, "precision": text, "backwards": flag,
+        "pretrained": optional(file), "vectors": optional(file), "bs": whole(1, MOST_ROWS), "seq_len": whole(),
+        "lr": positive, "hours": optional(positive), "epochs": optional(positive), "seed": whole(0, (1 << 63) - 1),
+        "n_epoch": optional(whole()), "n_batches": optional(whole()), "tokenizer": optional(table), "data": files}
+
     def __post_init__(self):
-        from ulmfit_easy.data.random_state import checked_seed
         from ulmfit_easy.models.archs import get_arch, resolve_config  # torch, which a command's --help does not need
         from ulmfit_easy.models.encoder import needs_memory
         from ulmfit_easy.models.precision import PRECISIONS
         from ulmfit_easy.models.softmax import SOFTMAX
 
-        for name in ("corpus", "valid", "data"):
-            value = getattr(self, name)
-            names = [value] if isinstance(value, str | Path) else value
-            if name != "data":  # so that a run can be resumed from another folder
-                names = [Path(file).absolute() for file in names]
-            object.__setattr__(self, name, tuple(map(str, names)))
-        for name, what in (("pretrained", "a folder or a checkpoint"), ("vectors", "a file")):
-            if not isinstance(value := getattr(self, name), str | Path | None):
-                raise TrainingError("E502", received=f"{name}={value!r}", expected=what, fix="pass its path")
-            if value is not None:
-                object.__setattr__(self, name, str(Path(value).absolute()))
-        object.__setattr__(self, "seed", checked_seed(self.seed))
-        if pipes := [file for file in self.corpus + self.valid if is_device(Path(file))]:
-            raise TrainingError("E502", received=f"{some(map(Path, pipes))}, no regular file",
+        later = {"softmax": one_of(SOFTMAX), "precision": one_of(("auto", *PRECISIONS))}
+        values = checked({**self.SETTINGS, **later}, **vars(self))
+        for name in ("corpus", "valid", "pretrained", "vectors"):  # so that a run can be resumed from another folder
+            values[name] = _absolute(values[name])
+        vars(self).update(values | {"data": tuple(values["data"])})  # a frozen class has no other way
+        if pipes := [path for path in self.corpus + self.valid if is_device(Path(path))]:
+            raise ArgumentError("E602", received=f"{some(map(Path, pipes))}, no regular file",
                                 expected="files, to be read twice", fix="write the texts to a file first")
         # what follows is checked before hours of work: it would be found after tokenizing
         needs_memory(arch := get_arch(self.arch), "pretraining on streams of text")
         resolve_config(arch.lm_config, self.config, self.drop_mult)
-        if twice := sorted(file for file, n in Counter(self.corpus + self.valid).items() if n > 1):
-            raise TrainingError("E502", received=f"{some(map(Path, twice))} more than once in corpus and valid",
+        if twice := sorted(path for path, n in Counter(self.corpus + self.valid).items() if n > 1):
+            raise ArgumentError("E603", received=f"{some(map(Path, twice))} more than once in corpus and valid",
                                 expected="each file once", fix="name it once")
         brought = {k: v for k in OF_A_MODEL if (v := getattr(self, k)) != getattr(Plan, k)}
         if self.pretrained is not None and brought:
-            raise TrainingError("E502", received=f"{_as_flags(brought)} with pretrained={self.pretrained}",
+            raise ArgumentError("E603", received=f"{_as_flags(brought)} with pretrained={self.pretrained}",
                                 expected="none of these: the model brings them", fix="leave them out")
-        for name, known in (("softmax", SOFTMAX), ("precision", ("auto", *PRECISIONS))):
-            if getattr(self, name) not in known:
-                raise TrainingError("E502", received=f"{name}={getattr(self, name)!r}",
-                                    expected=f"one of {', '.join(known)}", fix=f"leave out {name}= for the default")
-        positive = ("max_vocab", "subword", "emb", "hid", "layers", "bs", "seq_len", "lr", "hours", "epochs")
-        if wrong := {k: v for k in positive if (v := getattr(self, k)) is not None and not 0 < v < math.inf}:
-            raise TrainingError("E502", received=_as_flags(wrong), expected="finite numbers above zero",
-                                fix=f"leave out {', '.join(f'{k}=' for k in wrong)} for the default")
         if self.hours is not None and self.epochs is not None:
-            raise TrainingError("E502", received=f"hours={self.hours} and epochs={self.epochs}",
+            raise ArgumentError("E603", received=f"hours={self.hours} and epochs={self.epochs}",
                                 expected="one of the two", fix="leave out hours= or epochs=")
 
     @property
@@ -129,35 +155,24 @@ class Plan:
         """Return the plan of a run's folder; E404 if there is none, E401 if it is none of ours."""
         values = read_json(folder / FILE, errors="surrogateescape")
         try:
-            hints = get_type_hints(cls)
-            if wrong := [name for name, value in values.items() if not _is_a(value, hints[name])]:
+            if wrong := misfits(values, cls.SETTINGS):
                 raise ValueError(f"values of the wrong kind: {some(wrong)}")
-            if not all(0 < values.get(name, 1) < 1 << 40 for name in ("n_epoch", "n_batches")):
-                raise ValueError("a schedule that cannot be")
             return cls(**values)
-        except (TypeError, ValueError, LookupError, AttributeError, TrainingError) as e:
+        except (TypeError, ValueError, LookupError, AttributeError) as e:
             raise FileError("E401", received=f"{folder / FILE}, which is no plan ({e})", expected="a plan",
                             fix=f"delete {folder} and start anew") from e
 
     def check_same(self, given: dict, where: Path) -> None:
-        """E502 where settings that were given again are not the plan's."""
+        """E603 if settings that were given again are not the plan's."""
         now = Plan(**{"corpus": self.corpus, **given})
         other = {k: getattr(now, k) for k in given if getattr(now, k) != getattr(self, k)}
         if other.get("precision") == "auto":  # the plan tells what that was
             del other["precision"]
         if other:
             planned = {k: getattr(self, k) for k in other}
-            raise TrainingError("E502", received=f"{_as_flags(other)} for a run that was planned with "
+            raise ArgumentError("E603", received=f"{_as_flags(other)} for a run that was planned with "
                                 f"{_as_flags(planned)}", expected="the same settings, or none",
                                 fix=f"leave them out, or delete {where} to start anew")
-
-
-def _is_a(value: object, hint: object) -> bool:
-    """Tell if a value of JSON is one for a field with this type."""
-    if get_origin(hint) is tuple:
-        return isinstance(value, list) and all(isinstance(v, str) for v in value)
-    kinds = get_args(hint) or (hint,)
-    return type(value) in kinds or (type(value) is int and float in kinds)
 
 
 def _as_flags(values: dict) -> str:

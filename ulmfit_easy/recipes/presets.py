@@ -3,7 +3,21 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.schema import (
+    MOST,
+    MOST_ROWS,
+    checked,
+    flag,
+    number,
+    one_of,
+    optional,
+    positive,
+    share,
+    text,
+    tuple_of,
+    whole,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,13 @@ class Phase:
     schedule: str = "one_cycle"
     cut_frac: float = 0.1
     ratio: float = 32
+
+    SETTINGS = {"epochs": whole(0), "lr": positive, "freeze_to": whole(-MOST), "factor": positive,
+                "divisors": optional(tuple_of(positive)), "schedule": one_of(("stlr", "one_cycle")),
+                "cut_frac": share, "ratio": positive}
+
+    def __post_init__(self):
+        vars(self).update(checked(self.SETTINGS, **vars(self)))  # a frozen class has no other way
 
 
 @dataclass(frozen=True)
@@ -75,6 +96,15 @@ class Preset:
     lm_clip: float | None = None
     clas_clip: float | None = None
 
+    SETTINGS = {"name": text, "source": text, "arch": text, "pretrain_drop_mult": number(0), "lm_drop_mult": number(0),
+                "clas_drop_mult": number(0), "pool_words": flag, "max_vocab": whole(), "min_freq": whole(),
+                "seq_len": whole(), "max_len": optional(whole()), "lm_bs": whole(1, MOST_ROWS),
+                "clas_bs": whole(1, MOST_ROWS), "mom": share, "moms": tuple_of(share), "lm_wd": number(0),
+                "clas_wd": number(0), "lm_clip": optional(positive), "clas_clip": optional(positive)}
+
+    def __post_init__(self):
+        vars(self).update(checked(self.SETTINGS, **vars(self)))
+
     def to_json(self) -> dict:
         """Return the preset as plain values that JSON can hold."""
         return asdict(self)
@@ -82,12 +112,8 @@ class Preset:
     @classmethod
     def from_json(cls, values: dict) -> "Preset":
         """Return the preset that `to_json` described."""
-        phases = {k: tuple(Phase(**_tuples(phase)) for phase in values[k]) for k in ("pretrain", "lm", "clas")}
-        return cls(**_tuples(values) | phases)
-
-
-def _tuples(values: dict) -> dict:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        phases = {k: tuple(Phase(**phase) for phase in values[k]) for k in ("pretrain", "lm", "clas")}
+        return cls(**values | phases)
 
 
 def _stlr(epochs: int, lr: float, **kwargs: Any) -> Phase:
@@ -185,7 +211,7 @@ def get_preset(preset: str | Preset, **changes: Any) -> Preset:
     """Return the preset of a name (or the preset itself), with changes: `get_preset("laptop", clas_bs=16)`."""
     if not isinstance(preset, Preset):
         if preset not in PRESETS:
-            raise TrainingError("E502", received=f"preset={preset!r}", expected=f"one of {', '.join(PRESETS)}",
+            raise ArgumentError("E604", received=f"preset={preset!r}", expected=f"one of {', '.join(PRESETS)}",
                                 fix="choose one of these, or pass a Preset of your own")
         preset = PRESETS[preset]
     return replace(preset, **changes)

@@ -2,7 +2,7 @@
 
 import torch
 
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
 from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.models.remap import with_vectors
@@ -13,12 +13,12 @@ from ulmfit_easy.text.vectors import read_vectors
 def put_vectors(learn: LMLearner, file: str) -> int:
     """Put word vectors into the embedding of a language model. Return how many of its words have one.
 
-    Raises: TrainingError E502 for vectors with more numbers than half the embedding has; what `read_vectors` raises.
+    Raises: ArgumentError E603 for vectors with more numbers than half the embedding has; what `read_vectors` raises.
     """
     embedding = learn.encoder.embedding.weight  # (V, E); a tied decoder shares it
     vectors, known = map(torch.from_numpy, read_vectors(file, list(learn.dls.vocab)))
     if 2 * vectors.shape[1] > embedding.shape[1]:
-        raise TrainingError("E502", received=f"vectors of {vectors.shape[1]} numbers for an embedding of "
+        raise ArgumentError("E603", received=f"vectors of {vectors.shape[1]} numbers for an embedding of "
                             f"{embedding.shape[1]}", expected="at most half as many",
                             fix="choose smaller vectors; choose a larger emb=")
     with torch.no_grad():
@@ -30,7 +30,7 @@ def start_of(plan: Plan) -> PretrainedLM | None:
     """Return the language model that a plan continues from, None if it starts from random weights.
 
     Raises: what `read_lm` raises for `plan.pretrained`; FileError E402 if it has no decoder or reads the other
-        way; TrainingError E502 for another language.
+        way; ArgumentError E603 for another language.
     """
     if plan.pretrained is None:
         return None
@@ -42,6 +42,6 @@ def start_of(plan: Plan) -> PretrainedLM | None:
         raise direction_error(plan.pretrained, backwards, plan.backwards)
     lang = (found.data.get("tokenizer") or {"tok": {}})["tok"].get("params", {}).get("lang", plan.lang)
     if plan.lang not in (Plan.lang, lang):
-        raise TrainingError("E502", received=f"lang={plan.lang!r} for {plan.pretrained}, whose texts were {lang!r}",
+        raise ArgumentError("E603", received=f"lang={plan.lang!r} for {plan.pretrained}, whose texts were {lang!r}",
                             expected="the language of its tokenizer", fix="leave out lang=")
     return found

@@ -80,7 +80,7 @@ class TokenStore:
 
         Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none; FileError E406
             for texts that change while they are read, E411 for a `cache_dir` that cannot be written to; TrainingError
-            E502 and E508 for workers, as `workers.encode`.
+            ArgumentError E603 and E508 for workers, as `workers.encode`.
         """
         if isinstance(texts, str):
             raise TextError("E101", received="one string", expected="texts", fix="pass a list: [text]")

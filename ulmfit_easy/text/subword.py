@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import regular_file
 from ulmfit_easy.reprs import described
@@ -41,7 +41,7 @@ class SentencePieceTokenizer:
         cache_dir: taken for fastai's signature; nothing is written.
         base64: instead of `sp_model`, the content of such a file, as `params()` gives it.
 
-    Raises: FileError E404, E401 for `sp_model`; TrainingError E502 for a `vocab_sz` or `model_type` that cannot
+    Raises: FileError E404, E401 for `sp_model`; ArgumentError E602 for a `vocab_sz` or `model_type` that cannot
         work, E506 at the first text before `setup`, E507 without the package sentencepiece.
     Source: Kudo 2018 (arXiv 1804.10959); Eisenschlos et al. 2019 (arXiv 1909.04761) use it for ULMFiT.
     """
@@ -101,7 +101,7 @@ class SentencePieceTokenizer:
                 character_coverage=self.char_coverage, unk_id=0, bos_id=-1, eos_id=-1, pad_id=-1,
                 max_sentence_length=1 << 30, num_threads=THREADS, minloglevel=2)
         except (RuntimeError, ValueError, OSError) as e:
-            raise TrainingError("E502", received=f"vocab_sz={self.vocab_sz}, model_type={self.model_type!r} "
+            raise ArgumentError("E602", received=f"vocab_sz={self.vocab_sz}, model_type={self.model_type!r} "
                                 f"(SentencePiece: {e})", expected="what these texts allow",
                                 fix="choose another vocab_sz, or leave it out") from e
         return model.getvalue()

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from ulmfit_easy.absent import StandIn, TellsAbsent
-from ulmfit_easy.errors import FileError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
 from ulmfit_easy.files import sha256_file
 from ulmfit_easy.reprs import described
 from ulmfit_easy.text import rules as rules_module
@@ -64,7 +64,7 @@ class Tokenizer(TellsAbsent):
         post_rules: functions `str -> str` on every token; `replace_space` by default.
         mark_fields: as for `join_fields`; remembered, so that prediction sees what training saw.
 
-    Raises: TextError E101 for a text that is not a string, with its row; TrainingError E502 for a `tok` that is not
+    Raises: TextError E101 for a text that is not a string, with its row; ArgumentError E602 for a `tok` that is not
         such a callable, at the first text if it shows only there.
     """
 
@@ -113,7 +113,7 @@ class Tokenizer(TellsAbsent):
             return self(row)
         except TextError as e:
             return e
-        except TrainingError:  # about the tokenizer itself, which fails on every text
+        except (ArgumentError, TrainingError):  # about the tokenizer itself, which fails on every text
             raise
         except Exception as e:  # whatever a rule of the user's raises
             return _not_tokenized(i, f"a {type(e).__name__} in a rule or the tokenizer", "tokens of it")
@@ -237,7 +237,7 @@ def _name(function) -> str:
 
 
 def _checked(tok: Callable, texts: Iterator[str]) -> Iterator[list[str]]:
-    """Yield the tokens that a splitter of your own makes of texts; E502 unless they are a list of strings for each."""
+    """Yield the tokens that a splitter of your own makes of texts; E602 unless they are a list of strings for each."""
     n_texts, n_lists, has_begun = 0, 0, False
 
     def counted():
@@ -265,7 +265,7 @@ def _checked(tok: Callable, texts: Iterator[str]) -> Iterator[list[str]]:
 
 
 def _no_splitter(received) -> TrainingError:
-    return TrainingError("E502", received=f"as `tok_tfm`, or `tok`, {received}",
+    return ArgumentError("E602", received=f"as `tok_tfm`, or `tok`, {received}",
                          expected="a function of many texts that gives a list of words for each, in their order",
                          fix="wrap a function of one text: lambda texts: (split(text) for text in texts)")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, pairwise
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.reprs import described, with_settings
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 
@@ -58,7 +58,7 @@ class SpacyTokenizer:
         chars: make a token of each Chinese, Japanese and Thai character; by default in these languages. Models that
             were saved before this was possible have False.
 
-    Raises: TrainingError E502 at the first text if spaCy does not know the language.
+    Raises: ArgumentError E602 at the first text if spaCy does not know the language.
     """
 
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, buf_sz: int = 5000,
@@ -99,7 +99,7 @@ class _Chunks(dict):
         try:
             self.spacy = tok = spacy.blank("xx" if lang in NEED_EXTRAS else lang).tokenizer
         except ImportError as e:
-            raise TrainingError("E502", received=f"lang={lang!r}, which spaCy cannot load",
+            raise ArgumentError("E602", received=f"lang={lang!r}, which spaCy cannot load",
                                 expected='a language that spaCy has rules for, such as "en" or "de"',
                                 fix='pass lang="xx" for rules that suit most languages') from e
         tok.prefix_search, tok.suffix_search = _at_start(tok.prefix_search), _at_end(tok.suffix_search)

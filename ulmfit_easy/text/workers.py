@@ -18,7 +18,8 @@ from itertools import chain, count, islice
 
 import numpy as np
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError, TrainingError
+from ulmfit_easy.schema import optional, takes, whole
 from ulmfit_easy.text.tokenizers import Tokenizer, fields_of
 
 PIECE = 1 << 16  # characters, about, that are tokenized at once
@@ -38,6 +39,7 @@ def encoded(tokenizer: Tokenizer, texts: Iterable) -> Encoded:
     return list(ids_of), np.asarray(ids, np.uint32), lengths
 
 
+@takes({"n_workers": optional(whole(0))})
 def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None) -> Iterator[Encoded]:
     """`encoded` of all texts, piece by piece in their order; close it to end the workers.
 
@@ -46,11 +48,8 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None) 
             each processor, if all parts of the tokenizer are the library's own.
 
     Raises: TextError E101 for a text that is not a string, with its row; TrainingError E508 for a worker that has
-        died, E502 for a tokenizer that other processes cannot have or a number below 0; and what a rule raises.
+        died, ArgumentError E603 for a tokenizer that other processes cannot have; and what a rule raises.
     """
-    if n_workers is not None and n_workers < 0:
-        raise TrainingError("E502", received=f"n_workers={n_workers}", expected="0 or more processes",
-                            fix="leave out n_workers= for as many as the text is worth")
     pieces = _pieces(texts)
     if n_workers is None:
         yield from (encoded(tokenizer, piece) for _, piece in islice(pieces, SERIAL))
@@ -106,7 +105,7 @@ def _pickled(tokenizer) -> bytes:
 
 
 def _not_shared(e: Exception) -> TrainingError:
-    return TrainingError("E502", received=f"n_workers for a tokenizer that other processes cannot have ({e})",
+    return ArgumentError("E603", received=f"n_workers for a tokenizer that other processes cannot have ({e})",
                          expected="rules and tokenizers that can be imported",
                          fix="put them into a module of their own; pass n_workers=0")
 

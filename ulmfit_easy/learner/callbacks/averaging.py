@@ -2,8 +2,8 @@
 
 import math
 
-from ulmfit_easy.data.checks import check_counts
 from ulmfit_easy.learner.events import AVERAGE, Callback
+from ulmfit_easy.schema import takes, whole
 
 
 class NTASGD(Callback):
@@ -27,8 +27,8 @@ class NTASGD(Callback):
 
     order, in_lr_find = AVERAGE, False
 
+    @takes({"n": whole(0)})
     def __init__(self, n: int = 5, monitor: str = "valid_loss"):
-        check_counts(0, n=n)
         self.n, self.monitor = n, monitor
         self.before_fit()
 

@@ -1,6 +1,7 @@
 """Checkpoints of a fit, from which it goes on after a crash as if nothing had happened."""
 
 import json
+import math
 import signal
 import threading
 import time
@@ -29,6 +30,7 @@ from ulmfit_easy.learner.training_state import (
 )
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.places import Hold, clear_left, file_place
+from ulmfit_easy.schema import number, optional, takes, whole
 from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import warn_user
 
@@ -69,7 +71,7 @@ class CheckpointCallback(Callback):
         resume: go on from the checkpoint in `path`; where there is none, start from the beginning.
 
     Raises:
-        TrainingError: E502 for `minutes` below 0 or `every` below 1; E506 for a loader that cannot go on in mid-epoch.
+        TrainingError: E506 for a loader that cannot go on in mid-epoch.
         FileError: before training, E408 if the checkpoint belongs to another run, or another fit is using the folder,
             E401 if it cannot be read, and what `weights_place` raises.
     """
@@ -77,10 +79,8 @@ class CheckpointCallback(Callback):
     order, run_valid = SAVE, False  # it also restores what the others reset
     in_lr_find = False
 
+    @takes({"minutes": number(0, math.inf), "every": optional(whole())})
     def __init__(self, path, minutes: float = 5.0, *, every: int | None = None, resume: bool = False):
-        if not minutes >= 0 or (every is not None and every < 1):
-            raise TrainingError("E502", received=f"minutes={minutes}, every={every}",
-                                expected="minutes from 0 on, or every from 1 on", fix="leave both out for 5 minutes")
         self.place, self.minutes, self.every, self.resume = Path(path), minutes, every, resume
         self.state, self.stop, self.handlers, self.lock = None, None, {}, None
 
@@ -144,10 +144,10 @@ class CheckpointCallback(Callback):
         return self.folder / f"checkpoint-{number or self.number}.safetensors"
 
     def _save(self, position: int, done: bool = False):
-        for number in count(self.number + 1):  # an older run's: they go on from an end that this fit will not have
-            if not self._file(number).is_file() or not is_weights(self._file(number)):
+        for n in count(self.number + 1):  # an older run's: they go on from an end that this fit will not have
+            if not self._file(n).is_file() or not is_weights(self._file(n)):
                 break
-            self._file(number).unlink()
+            self._file(n).unlink()
         write_state(self._file(), {"done": done, **training_state(self.learn, position)}, run=self.run_id,
                     asked=self.asked, torch=torch.__version__)
         self.saved_at = time.perf_counter()
@@ -213,8 +213,8 @@ class CheckpointCallback(Callback):
             self._pass_on()
 
     def _release(self):
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+        for signum, handler in self.handlers.items():
+            signal.signal(signum, handler or signal.SIG_DFL)
         self.handlers = {}
 
     def _pass_on(self):

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import torch
 
-from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import PRECISION, Callback
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.models.softmax import LMOutput
+from ulmfit_easy.schema import one_of, optional, takes
 from ulmfit_easy.user_code import warn_user
 
 
@@ -20,18 +20,13 @@ class MixedPrecision(Callback):
     Args:
         dtype: "bf16", "fp16", or "fp32" to change nothing. None is bf16 on a CPU and on a GPU that has it, else fp16.
             Without a GPU, "fp16" warns and changes nothing: it would be slower and less exact.
-
-    Raises:
-        TrainingError: E502 for another `dtype`.
     """
 
     order = PRECISION
     autocast, scaler, inside = None, None, False
 
+    @takes({"dtype": optional(one_of(PRECISIONS))})
     def __init__(self, dtype: str | None = None):
-        if dtype not in (None, *PRECISIONS):
-            raise TrainingError("E502", received=f"dtype={dtype!r}", expected=f"None, {', '.join(PRECISIONS)}",
-                                fix="use learn.to_bf16() or learn.to_fp16()")
         self.dtype = dtype
 
     def __call__(self, event: str):

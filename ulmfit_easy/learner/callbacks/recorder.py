@@ -8,9 +8,9 @@ import torch
 
 from ulmfit_easy import viz
 from ulmfit_easy._fastcore import listify
-from ulmfit_easy.data.checks import check_numbers
 from ulmfit_easy.learner.events import RECORD, Callback
 from ulmfit_easy.learner.metrics.metric import AvgLoss, AvgSmoothLoss, as_metric
+from ulmfit_easy.schema import number, takes
 
 RECORDED = ("losses", "lrs", "iters", "values", "valid_values", "log")  # what a resumed fit goes on with
 
@@ -45,9 +45,9 @@ class Recorder(Callback):
 
     order = RECORD
 
+    @takes({"beta": number(0, 1, without=[1])})
     def __init__(self, add_time: bool = True, train_metrics: bool = False, valid_metrics: bool = True,
                  beta: float = 0.98):
-        check_numbers(0, 1, without=[1], beta=beta)
         self.add_time, self.train_metrics, self.valid_metrics = add_time, train_metrics, valid_metrics
         self.smooth_loss, self.valid_loss = AvgSmoothLoss(beta), AvgLoss()
         self.lrs, self.losses, self.iters, self.values, self.hps, self.log = [], [], [], [], {}, []

@@ -1,10 +1,10 @@
 """Callbacks of recurrent models: the hidden state, what the model returns, and the AR and TAR penalties."""
 
-from ulmfit_easy.data.checks import check_numbers
 from ulmfit_easy.learner.events import PENALTY, SCHEDULE, Callback
 from ulmfit_easy.models.classifier import ClassifierOutput
 from ulmfit_easy.models.encoder import Memory
 from ulmfit_easy.models.softmax import LMOutput
+from ulmfit_easy.schema import number, takes
 
 
 class HiddenState(Callback):
@@ -107,8 +107,8 @@ class RNNRegularizer(Callback):
 
     order, run_valid = PENALTY, False
 
+    @takes({"alpha": number(0), "beta": number(0)})
     def __init__(self, alpha: float = 0.0, beta: float = 0.0):
-        check_numbers(0, alpha=alpha, beta=beta)
         self.alpha, self.beta = alpha, beta
 
     def after_loss(self):

@@ -5,11 +5,11 @@ import math
 import numpy as np
 
 from ulmfit_easy.bundle.artefact import weights_place
-from ulmfit_easy.data.checks import check_counts, check_numbers
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.learner import weights
 from ulmfit_easy.learner.events import STOP, TRACK, Callback, CancelFitException
 from ulmfit_easy.learner.metrics.metric import name_of
+from ulmfit_easy.schema import any_of, flag, function, number, optional, takes, whole
 from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import warn_user
 
@@ -30,19 +30,19 @@ class TrackerCallback(Callback):
 
     order, in_lr_find = TRACK, False
 
+    @takes({"comp": optional(function), "min_delta": number()})
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, reset_on_fit=True):
         if comp is not None and not isinstance(comp(0, 1), bool | np.bool_):
-            raise TrainingError("E502", received=f"comp={name_of(comp)}, which does not say which of two is better",
+            raise ArgumentError("E602", received=f"comp={name_of(comp)}, which does not say which of two is better",
                                 expected="operator.lt if lower is better, operator.gt if higher is",
                                 fix="leave it out: losses, errors and perplexity are better if lower")
-        check_numbers(-math.inf, without=(math.inf, -math.inf), min_delta=min_delta)
         self.monitor, self.comp, self.min_delta, self.reset_on_fit = monitor, comp, min_delta, reset_on_fit
         self.best, self.new_best = None, False
 
     def before_fit(self):
         names = self.recorder.measures
         if self.monitor not in names:
-            raise TrainingError("E502", received=f"monitor={self.monitor!r}",
+            raise ArgumentError("E604", received=f"monitor={self.monitor!r}",
                                 expected=f"one of {', '.join(names)}", fix="name a column of the table")
         self.lower = any(w in self.monitor for w in LOWER_IS_BETTER) if self.comp is None else bool(self.comp(0, 1))
         if self.reset_on_fit or self.best is None:
@@ -78,10 +78,10 @@ class SaveModelCallback(TrackerCallback):
         with_opt: save the optimizer's state too.
     """
 
+    @takes({"every_epoch": any_of(flag, whole(0))})
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, fname="model", every_epoch=False,
                  at_end=False, with_opt=False, reset_on_fit=True):
         super().__init__(monitor, comp, min_delta, reset_on_fit)
-        check_counts(0, every_epoch=every_epoch)
         self.fname, self.every_epoch, self.at_end, self.with_opt = fname, every_epoch, at_end, with_opt
 
     def before_fit(self):
@@ -123,9 +123,9 @@ class SaveModelCallback(TrackerCallback):
 class PatientCallback(TrackerCallback):
     """Base of callbacks that act when there was no new best for `patience` epochs: `self.wait` counts them."""
 
+    @takes({"patience": whole()})
     def __init__(self, monitor, comp, min_delta, patience, reset_on_fit):
         super().__init__(monitor, comp, min_delta, reset_on_fit)
-        check_counts(patience=patience)
         self.patience = patience
 
     def before_fit(self):
@@ -175,11 +175,10 @@ class ReduceLROnPlateau(PatientCallback):
 
     order = TRACK + 1  # after SaveModelCallback, which keeps the rate of the epoch
 
+    @takes({"factor": number(1, without=[1]), "min_lr": number(0)})
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1, factor=10.0, min_lr=0,
                  reset_on_fit=True):
         super().__init__(monitor, comp, min_delta, patience, reset_on_fit)
-        check_numbers(1, without=[1, math.inf], factor=factor)
-        check_numbers(0, min_lr=min_lr)
         self.factor, self.min_lr = factor, min_lr
 
     def after_epoch(self):

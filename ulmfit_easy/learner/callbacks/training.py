@@ -1,9 +1,11 @@
 """Callbacks that change how a step is made: modes, clipping, accumulation."""
 
+import math
+
 import torch
 
-from ulmfit_easy.data.checks import check_counts, check_numbers
 from ulmfit_easy.learner.events import ACCUMULATE, CLIP, FIRST, Callback, CancelBatchException
+from ulmfit_easy.schema import number, takes, whole
 
 __all__ = ["GradientAccumulation", "GradientClip", "TrainEvalCallback"]
 
@@ -46,8 +48,8 @@ class GradientClip(Callback):
 
     order, run_valid = CLIP, False
 
+    @takes({"max_norm": number(0, math.inf, without=[0]), "norm_type": number(0, math.inf, without=[0])})
     def __init__(self, max_norm: float = 1.0, norm_type: float = 2.0):
-        check_numbers(0, without=[0], max_norm=max_norm, norm_type=norm_type)
         self.max_norm, self.norm_type = max_norm, norm_type
 
     def before_step(self):
@@ -63,8 +65,8 @@ class GradientAccumulation(Callback):
 
     order, run_valid = ACCUMULATE, False
 
+    @takes({"n_acc": whole()})
     def __init__(self, n_acc: int = 32):
-        check_counts(n_acc=n_acc)
         self.n_acc, self.count = n_acc, 0
 
     def state_dict(self) -> dict:

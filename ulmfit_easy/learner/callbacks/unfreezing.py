@@ -3,9 +3,9 @@
 Source: Howard & Ruder 2018, section 3.3.
 """
 
-from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import FIRST, Callback
 from ulmfit_easy.learner.optim.optimizer import discriminative
+from ulmfit_easy.schema import one_of, positive, takes, whole
 
 SCHEDULES = {"stlr": "fit_stlr", "one_cycle": "fit_one_cycle", "flat": "fit"}
 
@@ -22,8 +22,9 @@ class GradualUnfreezing(Callback):
 
     order, in_lr_find = FIRST, False
 
+    @takes({"epochs": whole()})
     def __init__(self, epochs: int = 1):
-        self.epochs = _at_least_one("epochs", epochs)
+        self.epochs = epochs
 
     def before_fit(self):
         self.learn.freeze()  # however far an older fit came
@@ -34,6 +35,7 @@ class GradualUnfreezing(Callback):
             self.learn.freeze_to(-n)
 
 
+@takes({"epochs": whole(), "last_epochs": whole(), "factor": positive, "schedule": one_of(SCHEDULES)})
 def gradual_unfreeze(learn, lr: float = 1e-2, *, epochs: int = 1, last_epochs: int = 2, factor: float = 2.6,
                      schedule: str = "stlr", **fit):
     """Train one layer group more at a time, from the last one down, each phase with a schedule; return the learner.
@@ -45,14 +47,7 @@ def gradual_unfreeze(learn, lr: float = 1e-2, *, epochs: int = 1, last_epochs: i
         schedule: "stlr", as in the paper, "one_cycle" or "flat".
         fit: for each fit: `cbs`, `wd`, ...; with a `CheckpointCallback(resume=True)` among the `cbs` a run that was
             stopped goes on in its phase.
-
-    Raises:
-        TrainingError: E502 for fewer than one epoch, or another schedule.
     """
-    if schedule not in SCHEDULES:
-        raise TrainingError("E502", received=f"schedule={schedule!r}", expected=f"one of {', '.join(SCHEDULES)}",
-                            fix="leave it out for slanted triangular rates")
-    _at_least_one("epochs", epochs), _at_least_one("last_epochs", last_epochs)
     learn.freeze()
     n_groups = len(learn.opt.param_groups)
     for n in range(1, n_groups + 1):
@@ -60,8 +55,3 @@ def gradual_unfreeze(learn, lr: float = 1e-2, *, epochs: int = 1, last_epochs: i
         getattr(learn, SCHEDULES[schedule])(last_epochs if n == n_groups else epochs, discriminative(lr, factor), **fit)
     return learn
 
-
-def _at_least_one(name: str, value: int) -> int:
-    if value < 1:
-        raise TrainingError("E502", received=f"{name}={value}", expected="1 or more", fix="leave it out")
-    return value

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy._fastcore import camel2snake
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError, ArgumentTypeError
 from ulmfit_easy.learner.made import made
 from ulmfit_easy.models.softmax import IGNORE, LMOutput
 from ulmfit_easy.reprs import described
+from ulmfit_easy.schema import one_of, takes
 
 __all__ = ["AccumMetric", "AvgMetric", "LossMetric", "LossMetrics", "Metric", "ValueMetric"]
 
@@ -26,9 +27,9 @@ def n_items(learn) -> int:
 
 
 def flat_pair(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both as one row of numbers; E502 where there are not as many of one as of the other."""
+    """Return both as one row of numbers; E603 if there are not as many of one as of the other."""
     if pred.numel() != target.numel():
-        raise TrainingError("E502", received=f"predictions of shape {list(pred.shape)} and targets of shape "
+        raise ArgumentError("E603", received=f"predictions of shape {list(pred.shape)} and targets of shape "
                             f"{list(target.shape)}", expected="one prediction for each target",
                             fix="choose a metric for this kind of target, such as F1ScoreMulti for several labels")
     return pred.reshape(-1), target.reshape(-1)
@@ -152,6 +153,28 @@ class ValueMetric(Metric):
         return self.func()
 
 
+def _by_loss(ability: str, otherwise):
+    """Return an activation that asks the learner's loss; `otherwise` for a plain function and class targets."""
+
+    def activation(learn, dim):
+        own = getattr(learn.loss_func, ability, None)
+        if own is not None:
+            return own(learn.pred)
+        return learn.pred if learn.yb[0].is_floating_point() else otherwise(learn.pred, dim)
+
+    return activation
+
+
+ACTIVATIONS = {
+    "no": lambda learn, dim: learn.pred,
+    "sigmoid": lambda learn, dim: learn.pred.sigmoid(),
+    "softmax": lambda learn, dim: learn.pred.softmax(dim),
+    "binarysoftmax": lambda learn, dim: learn.pred.softmax(dim).select(dim, -1),
+    "probs": _by_loss("activation", torch.softmax),
+    "decoded": _by_loss("decodes", torch.argmax),
+}
+
+
 class AccumMetric(Metric):
     """A function of all predictions and all targets of a validation set, which are kept until its end.
 
@@ -174,15 +197,13 @@ class AccumMetric(Metric):
         kwargs: passed on to `func`.
 
     Raises:
-        TrainingError: E502 for a language model, for an unknown activation, or where numbers do not pair up.
+        ArgumentError: E603 for a language model, or if numbers do not pair up.
     """
 
+    @takes({"activation": one_of(ACTIVATIONS)})
     def __init__(self, func, dim_argmax: int | None = None, activation: str = "no", thresh: float | None = None,
                  to_np: bool = False, invert_arg: bool = False, flatten: bool = True, name: str | None = None,
                  **kwargs):
-        if activation not in ACTIVATIONS:
-            raise TrainingError("E502", received=f"activation={activation!r}",
-                                expected=f"one of {', '.join(ACTIVATIONS)}", fix="choose one of these")
         self.func, self.dim_argmax, self.activation, self.thresh = func, dim_argmax, activation, thresh
         self.to_np, self.invert_arg, self.flatten, self.kwargs = to_np, invert_arg, flatten, kwargs
         self._name = name or name_of(func)
@@ -193,7 +214,7 @@ class AccumMetric(Metric):
 
     def accumulate(self, learn):
         if isinstance(learn.pred, LMOutput):
-            raise TrainingError("E502", received=f"the metric {self.name} for a language model",
+            raise ArgumentError("E603", received=f"the metric {self.name} for a language model",
                                 expected="one that adds up over tokens", fix="use accuracy and Perplexity()")
         dim = -1 if self.dim_argmax is None else self.dim_argmax
         preds = ACTIVATIONS[self.activation](learn, dim)
@@ -231,34 +252,12 @@ class AccumMetric(Metric):
         return float(self.func(*((targs, preds) if self.invert_arg else (preds, targs)), **self.kwargs))
 
 
-def _by_loss(ability: str, otherwise):
-    """Return an activation that asks the learner's loss; `otherwise` for a plain function and class targets."""
-
-    def activation(learn, dim):
-        own = getattr(learn.loss_func, ability, None)
-        if own is not None:
-            return own(learn.pred)
-        return learn.pred if learn.yb[0].is_floating_point() else otherwise(learn.pred, dim)
-
-    return activation
-
-
-ACTIVATIONS = {
-    "no": lambda learn, dim: learn.pred,
-    "sigmoid": lambda learn, dim: learn.pred.sigmoid(),
-    "softmax": lambda learn, dim: learn.pred.softmax(dim),
-    "binarysoftmax": lambda learn, dim: learn.pred.softmax(dim).select(dim, -1),
-    "probs": _by_loss("activation", torch.softmax),
-    "decoded": _by_loss("decodes", torch.argmax),
-}
-
-
 def as_metric(metric) -> Metric:
     """Return a `Metric` as it is (a copy of a shared one), what makes one called, a plain function averaged."""
     metric = made(metric, Metric, "metrics")
     if not isinstance(metric, Metric) and not callable(metric):
-        raise TrainingError("E502", received=f"metrics with {metric!r}", expected="metrics, or functions of "
-                            "(predictions, targets)", fix="pass the metric itself, not its name: metrics=accuracy")
+        raise ArgumentTypeError("E601", received=f"metrics with {metric!r}", expected="metrics, or functions of "
+                                "(predictions, targets)", fix="pass the metric itself, not its name: metrics=accuracy")
     if getattr(metric, "shared", False):
         metric = copy.copy(metric)
         del metric.shared

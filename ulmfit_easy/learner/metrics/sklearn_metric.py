@@ -13,7 +13,7 @@ from inspect import Parameter, Signature
 import numpy as np
 
 from ulmfit_easy.data.random_state import python_random_kept
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.metrics.metric import AccumMetric
 from ulmfit_easy.models.softmax import IGNORE
 from ulmfit_easy.user_code import warn_user
@@ -52,14 +52,14 @@ def sklearn_function(name: str) -> Callable:
     Labels that training never saw are no class of their own: their rows are wrong for the class that was said. What
     cannot be computed, such as the ROC of a class that no row has, is nan, with a warning that says why.
 
-    Raises: E502, when it is called, for `average="binary"` and more than two classes.
+    Raises: E603, when it is called, for `average="binary"` and more than two classes.
     """
 
     def func(targs, preds, **kwargs):
         with python_random_kept():
             from sklearn import metrics
         if kwargs.get("average") == "binary" and (targs.ndim > 1 or max(targs.max(), preds.max()) > 1):
-            raise TrainingError("E502", received=f'{name} with average="binary" for more than two classes',
+            raise ArgumentError("E603", received=f'{name} with average="binary" for more than two classes',
                                 expected="how to bring the scores of the classes together",
                                 fix='pass average="macro", their mean, or "weighted" or "micro"')
         targs, preds = _without_unseen(name, targs, preds, kwargs)

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 
 Sched = Callable[[float], float]  # from progress in [0, 1] to a value, or an array with one value a layer group
 
@@ -69,10 +69,10 @@ def combine_scheds(pcts: Sequence[float], scheds: Sequence[Sched]) -> Sched:
         scheds: as many curves.
 
     Raises:
-        TrainingError: E502 for shares that do not add up to 1, or are not as many as the curves.
+        ArgumentError: E602 for shares that do not add up to 1, or are not as many as the curves.
     """
     if len(pcts) != len(scheds) or min(pcts, default=0) < 0 or not math.isclose(sum(pcts), 1, abs_tol=1e-6):
-        raise TrainingError("E502", received=f"shares {list(pcts)} for {len(scheds)} curves",
+        raise ArgumentError("E602", received=f"shares {list(pcts)} for {len(scheds)} curves",
                             expected="one share for each curve, 1 in all", fix="divide the shares by their sum")
     return partial(_combined, pcts, [0.0, *accumulate(pcts[:-1])], scheds)
 

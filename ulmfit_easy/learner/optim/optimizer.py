@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ulmfit_easy.absent import TellsAbsent
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.reprs import described
 from ulmfit_easy.user_code import warn_user
 
@@ -103,7 +103,7 @@ class Optimizer(TellsAbsent):
     def set_hyper(self, name: str, value):
         """Set one hyper-parameter of every group; `value` may be anything that `expand_lr` takes."""
         if name not in self.names:
-            raise TrainingError("E502", received=f"the hyper-parameter {name!r}",
+            raise ArgumentError("E604", received=f"the hyper-parameter {name!r}",
                                 expected=f"one of {', '.join(self.names)}", fix="use one of these names")
         key, _, index = (self.names[name] or "").partition(".")
         values = expand_lr(value, len(self.hypers))

@@ -5,11 +5,11 @@ from collections import defaultdict
 import numpy as np
 
 from ulmfit_easy._fastcore import listify
-from ulmfit_easy.data.checks import check_counts, check_numbers
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.events import SCHEDULE, Callback
 from ulmfit_easy.learner.optim.anneal import SchedCos, combine_scheds, combined_cos, slanted_triangular
 from ulmfit_easy.learner.optim.optimizer import Rate, expand_lr
+from ulmfit_easy.schema import positive, takes, whole
 
 
 class ParamScheduler(Callback):
@@ -57,6 +57,7 @@ def _fit(learn, n_epoch, lr, scheds, cbs, wd, reset_opt, start_epoch):
     learn.fit(n_epoch, lr, wd, [ParamScheduler(scheds), *listify(cbs)], reset_opt, start_epoch)
 
 
+@takes({"div": positive, "div_final": positive})
 def fit_one_cycle(learn, n_epoch: int, lr_max: Rate | None = None, div: float = 25.0, div_final: float = 1e5,
                   pct_start: float = 0.25, wd: float | None = None, moms: tuple[float, float, float] | None = None,
                   cbs=None, reset_opt: bool = False, start_epoch: int = 0):
@@ -66,18 +67,17 @@ def fit_one_cycle(learn, n_epoch: int, lr_max: Rate | None = None, div: float = 
     """
     moms = moms or learn.moms
     if len(moms) != 3:
-        raise TrainingError("E502", received=f"moms={moms}", expected="three momenta: at the start, in the middle, at "
+        raise ArgumentError("E602", received=f"moms={moms}", expected="three momenta: at the start, in the middle, at "
                             "the end", fix="write moms=(0.8, 0.7, 0.8)")
-    check_numbers(0, without=[0, np.inf], div=div, div_final=div_final)
     lr = _rates(learn, lr_max)
     scheds = {"lr": combined_cos(pct_start, lr / div, lr, lr / div_final), "mom": combined_cos(pct_start, *moms)}
     _fit(learn, n_epoch, lr, scheds, cbs, wd, reset_opt, start_epoch)
 
 
+@takes({"div_final": positive})
 def fit_flat_cos(learn, n_epoch: int, lr: Rate | None = None, div_final: float = 1e5, pct_start: float = 0.75,
                  wd: float | None = None, cbs=None, reset_opt: bool = False, start_epoch: int = 0):
     """Train at a flat rate for `pct_start` of the time, then down along a cosine."""
-    check_numbers(0, without=[0, np.inf], div_final=div_final)
     lr = _rates(learn, lr)
     _fit(learn, n_epoch, lr, {"lr": combined_cos(pct_start, lr, lr, lr / div_final)}, cbs, wd, reset_opt, start_epoch)
 
@@ -90,17 +90,17 @@ def fit_sgdr(learn, n_cycles: int, cycle_len: int, lr_max: Rate | None = None, c
     """
     lengths = [cycle_len * cycle_mult**i for i in range(n_cycles)]  # in epochs
     if not all(n == int(n) >= 1 for n in lengths) or not lengths:
-        raise TrainingError("E502", received=f"n_cycles={n_cycles}, cycle_len={cycle_len}, cycle_mult={cycle_mult}",
+        raise ArgumentError("E602", received=f"n_cycles={n_cycles}, cycle_len={cycle_len}, cycle_mult={cycle_mult}",
                             expected="one or more cycles, each of whole epochs", fix="use whole numbers from 1 on")
     lr, n_epoch = _rates(learn, lr_max), int(sum(lengths))
     cosines = combine_scheds([n / n_epoch for n in lengths], [SchedCos(lr, 0 * lr)] * n_cycles)
     _fit(learn, n_epoch, lr, {"lr": cosines}, cbs, wd, reset_opt, start_epoch)
 
 
+@takes({"n_epoch": whole(0)})
 def fit_stlr(learn, n_epoch: int, lr_max: Rate | None = None, cut_frac: float = 0.1, ratio: float = 32,
              wd: float | None = None, cbs=None, reset_opt: bool = False, start_epoch: int = 0):
     """Train with the slanted triangular rates of ULMFiT: up for `cut_frac` of the steps, from `lr_max / ratio`."""
-    check_counts(0, n_epoch=n_epoch)
     lr, total = _rates(learn, lr_max), n_epoch * len(learn.dls.train)
 
     def schedule(pos):
@@ -109,11 +109,10 @@ def fit_stlr(learn, n_epoch: int, lr_max: Rate | None = None, cut_frac: float = 
     _fit(learn, n_epoch, lr, {"lr": schedule}, cbs, wd, reset_opt, start_epoch)
 
 
+@takes({"epochs": whole(0), "freeze_epochs": whole(0), "base_lr": positive, "lr_mult": positive, "div": positive})
 def fine_tune(learn, epochs: int, base_lr: float = 2e-3, freeze_epochs: int = 1, lr_mult: float = 100,
               pct_start: float = 0.3, div: float = 5.0, **kwargs):
     """Train the last group for `freeze_epochs`, then all of them for `epochs` with lower rates below."""
-    check_counts(0, epochs=epochs, freeze_epochs=freeze_epochs)
-    check_numbers(0, without=[0, np.inf], base_lr=base_lr, lr_mult=lr_mult, div=div)
     learn.freeze()
     learn.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, **kwargs)
     base_lr /= 2

@@ -1,17 +1,16 @@
 """The head of a classifier and of a regression: a text's states pooled into one vector, and linear layers."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ulmfit_easy.data.checks import check_numbers
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.readers import Read
+from ulmfit_easy.schema import ascending, checked
 
 
 def masked_concat_pool(output: Tensor, mask: Tensor, words: Tensor | None = None) -> Tensor:
@@ -49,11 +48,7 @@ class SigmoidRange(nn.Module):
 
     def __init__(self, low: float, high: float):
         super().__init__()
-        check_numbers(-math.inf, without=(-math.inf, math.inf), low=low, high=high)
-        if not low < high:
-            raise TrainingError("E502", received=f"y_range=({low}, {high})", expected="(lowest, highest)",
-                                fix="put the lower number first")
-        self.low, self.high = low, high
+        self.low, self.high = checked({"y_range": ascending}, y_range=(low, high))["y_range"]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.low + (self.high - self.low) * x.sigmoid()
@@ -69,7 +64,7 @@ class PoolingLinearClassifier(Head):
         ps: dropout probability 0-1 of each block.
         y_range: (low, high) of a regression target, or None.
         pool_words: also read the mean of the words' own rows, as they are before any layer.
-    Raises: E502 if there is not one dropout for each block.
+    Raises: E603 if there is not one dropout for each block.
     Source: Howard & Ruder 2018, section 3.3. The linear layers have no bias, as in fastai 2.
     """
 
@@ -77,7 +72,7 @@ class PoolingLinearClassifier(Head):
                  pool_words: bool = False):
         super().__init__()
         if len(ps) != len(dims) - 1:
-            raise TrainingError("E502", received=f"{len(ps)} dropouts for widths {list(dims)}",
+            raise ArgumentError("E603", received=f"{len(ps)} dropouts for widths {list(dims)}",
                                 expected=f"{len(dims) - 1}, one for each linear layer",
                                 fix="pass as many ps as lin_ftrs")
         blocks = [nn.Sequential(RowNorm(n_in), nn.Dropout(p), nn.Linear(n_in, n_out, bias=False), nn.ReLU())
