@@ -180,7 +180,8 @@ def test_a_run_of_a_model_that_learns_on_can_be_resumed(unbroken, corpus, tmp_pa
 
 @pytest.mark.parametrize(("settings", "error", "told"), [
     ({"emb": 16, "arch": "awd_qrnn"}, ArgumentError, "E603.*arch=awd_qrnn, emb=16.*leave them out"),
-    ({"lang": "de"}, ArgumentError, "E60.*lang='de'.*'en'"), ({"pretrained": True}, ArgumentError, "E601.*path of a file"),
+    ({"lang": "de"}, ArgumentError, "E603.*lang=.de.*.en."),
+    ({"pretrained": True}, ArgumentError, "E601.*path of a file"),
     ({"backwards": True}, FileError, "E402.*reads forwards.*leave out backwards=")])
 def test_a_model_that_cannot_learn_on_as_asked_is_an_error(unbroken, corpus, tmp_path, settings, error, told):
     with pytest.raises(error, match=told):
