@@ -26,18 +26,16 @@ from ulmfit_easy.data.targets import CategoryBlock, CategoryMap, MultiCategoryBl
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
-from ulmfit_easy.fastai.block import DataBlock, TextBlock
+from ulmfit_easy.fastai.block import *
 from ulmfit_easy.fastai.callbacks import *
-from ulmfit_easy.fastai.getters import AttrGetter, ColReader, ItemGetter, RegexLabeller
-from ulmfit_easy.fastai.hooks import Hook, Hooks, has_params, hook_output, hook_outputs, total_params
-from ulmfit_easy.fastai.loggers import CSVLogger, MLflowCallback, TensorBoardCallback, WandbCallback
-from ulmfit_easy.fastai.lookahead import Lookahead, ranger
+from ulmfit_easy.fastai.getters import *
+from ulmfit_easy.fastai.hooks import *
+from ulmfit_easy.fastai.loggers import *
 from ulmfit_easy.fastai.metrics import *
-from ulmfit_easy.fastai.names import Module, rnn_cbs
-from ulmfit_easy.fastai.optim_wrapper import OptimWrapper
-from ulmfit_easy.fastai.optimizers import Lamb, Larc, QHAdam, RAdam, RMSProp
-from ulmfit_easy.fastai.tokenized import parallel_tokenize, tokenize_df, tokenize_texts
-from ulmfit_easy.fastai.tokenized_files import tokenize_csv, tokenize_files, tokenize_folder
+from ulmfit_easy.fastai.names import *
+from ulmfit_easy.fastai.optim_wrapper import *
+from ulmfit_easy.fastai.optimizers import *
+from ulmfit_easy.fastai.tokenized import *
 from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback

@@ -13,9 +13,8 @@ from learner_toys import At, lm, raises, regression, text_dls
 from torch import nn
 
 from ulmfit_easy.errors import ArgumentError, TrainingError
-from ulmfit_easy.fastai.lookahead import Lookahead, ranger
 from ulmfit_easy.fastai.optim_wrapper import OptimWrapper
-from ulmfit_easy.fastai.optimizers import Lamb, Larc, QHAdam, RAdam, RMSProp
+from ulmfit_easy.fastai.optimizers import Lamb, Larc, Lookahead, QHAdam, RAdam, RMSProp, ranger
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.optim.optimizer import SGD, Adam, norm_and_bias_params

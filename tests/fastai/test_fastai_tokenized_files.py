@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from ulmfit_easy.data.tables import read_table
 from ulmfit_easy.errors import ArgumentError, FileError, TextError
-from ulmfit_easy.fastai import tokenized_files
-from ulmfit_easy.fastai.tokenized import parallel_tokenize, tokenize_texts
-from ulmfit_easy.fastai.tokenized_files import tokenize_csv, tokenize_files, tokenize_folder
+from ulmfit_easy.fastai import tokenized
+from ulmfit_easy.fastai.tokenized import (
+    parallel_tokenize,
+    tokenize_csv,
+    tokenize_files,
+    tokenize_folder,
+    tokenize_texts,
+)
 from ulmfit_easy.text.rules import replace_maj
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 
@@ -81,7 +86,7 @@ def test_hashes_are_of_the_texts_that_were_tokenized(folder, monkeypatch):
         write(folder, {"pos/1.txt": "Bad film"})
         return parallel_tokenize(*args, **kwargs)
     with monkeypatch.context() as m:
-        m.setattr(tokenized_files, "parallel_tokenize", late)
+        m.setattr(tokenized, "parallel_tokenize", late)
         assert tokens_in(tokenize_folder(folder, rules=[], **HERE))[0] == ["Bad", "film"]
     write(folder, TEXTS)
     assert tokens_in(tokenize_folder(folder, rules=[], **HERE))[0] == ["Good", "film"]

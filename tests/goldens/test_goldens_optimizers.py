@@ -5,8 +5,7 @@ import torch
 from golden_reading import assert_close, golden, unnamed
 from torch import nn
 
-from ulmfit_easy.fastai.lookahead import Lookahead, ranger
-from ulmfit_easy.fastai.optimizers import Lamb, Larc, QHAdam, RAdam, RMSProp
+from ulmfit_easy.fastai.optimizers import Lamb, Larc, Lookahead, QHAdam, RAdam, RMSProp, ranger
 from ulmfit_easy.learner.optim.optimizer import SGD
 
 MAKE = {make.__name__: make for make in (SGD, RMSProp, RAdam, QHAdam, Larc, Lamb, ranger)}

@@ -32,7 +32,7 @@ from ulmfit_easy.all import (
 )
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import ArgumentError, UlmfitError
-from ulmfit_easy.fastai.lookahead import Lookahead
+from ulmfit_easy.fastai.optimizers import Lookahead
 from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.callbacks.rnn import RNNRegularizer

@@ -8,7 +8,7 @@ import torch
 from checkpoint_toys import fresh, outcome
 from learner_toys import At, raises, regression, same, state
 
-from ulmfit_easy.fastai.lookahead import Lookahead
+from ulmfit_easy.fastai.optimizers import Lookahead
 from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback, SaveModelCallback

@@ -7,8 +7,8 @@ import torch
 from learner_toys import lm, regression, same, state
 from torch import nn
 
-from ulmfit_easy.fastai.lookahead import Lookahead
 from ulmfit_easy.fastai.optim_wrapper import OptimWrapper
+from ulmfit_easy.fastai.optimizers import Lookahead
 from ulmfit_easy.learner.optim.optimizer import Adam
 
 WRAPPED = partial(OptimWrapper, opt=torch.optim.AdamW, weight_decay=0.5)

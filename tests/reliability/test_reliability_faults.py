@@ -24,7 +24,7 @@ from ulmfit_easy.apps.calibration import Calibrated
 from ulmfit_easy.data.random_state import random_state
 from ulmfit_easy.data.toy import toy_texts
 from ulmfit_easy.errors import FileError, TrainingError
-from ulmfit_easy.fastai.tokenized_files import tokenize_csv, tokenize_folder
+from ulmfit_easy.fastai.tokenized import tokenize_csv, tokenize_folder
 from ulmfit_easy.files import atomic_folder, read_json, write_bytes, write_json
 from ulmfit_easy.learner.callbacks.preds import Parts
 from ulmfit_easy.learner.events import CancelEpochException

@@ -18,6 +18,8 @@ from ulmfit_easy.fastai.getters import ColReader, FromFlags
 from ulmfit_easy.fastai.summary import show_rows, show_source
 from ulmfit_easy.reprs import described, slashed
 
+__all__ = ["DataBlock", "TextBlock"]
+
 
 class TextBlock:
     """Marks the text of an item, and says how it becomes ids; `from_df` names its columns in a table.

@@ -11,6 +11,8 @@ from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.sources import find_column, is_missing
 from ulmfit_easy.errors import LabelError
 
+__all__ = ["AttrGetter", "ColReader", "ItemGetter", "RegexLabeller"]
+
 
 class ColReader:
     """The value of a column, or a tuple of those of several columns, of a row.

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+__all__ = ["Hook", "Hooks", "has_params", "hook_output", "hook_outputs", "total_params"]
+
 
 class Hook:
     """Keeps in `.stored` what a function of a module's pass returns, until `remove()` or the end of a `with` block.

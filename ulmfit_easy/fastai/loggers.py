@@ -11,6 +11,8 @@ from ulmfit_easy.files import regular_file, write_bytes
 from ulmfit_easy.learner.events import REPORT, Callback
 from ulmfit_easy.places import file_place
 
+__all__ = ["CSVLogger", "MLflowCallback", "TensorBoardCallback", "WandbCallback"]
+
 
 class CSVLogger(Callback):
     """Writes each row of the table to `path/fname` as it comes; a fit that never starts leaves an older log alone.

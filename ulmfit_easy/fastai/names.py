@@ -5,6 +5,8 @@ from torch import nn
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.events import Callback
 
+__all__ = ["Module", "rnn_cbs"]
+
 
 class Module(nn.Module):
     """An `nn.Module` whose subclasses need not call `super().__init__()`."""

@@ -7,6 +7,9 @@ import torch
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.optim.optimizer import Optimizer, Rate, expand_lr
 
+__all__ = ["OptimWrapper"]
+
+
 # From torch's names to ours, as fastai has them; `betas__0` is the first of a tuple. Others keep their name.
 pytorch_hp_map = {"momentum": "mom", "weight_decay": "wd", "alpha": "sqr_mom", "betas__0": "mom", "betas__1": "sqr_mom"}
 

@@ -1,18 +1,22 @@
-"""Optimizers that torch lacks, or has with other numbers: RMSProp, RAdam, QHAdam, Larc, Lamb.
+"""Optimizers that torch lacks, or has with other numbers: RMSProp, RAdam, QHAdam, Larc, Lamb, Lookahead, ranger.
 
-Each is a `Rule`, a torch optimizer that moves one parameter at a time, and a function of layer groups under fastai's
-name, with its arguments and defaults. All take `wd`, by default decoupled: a step takes `lr * wd` of the weights away;
-with `decouple_wd=False` it is an L2 penalty, added to the gradient.
+Each of the first five is a `Rule`, a torch optimizer that moves one parameter at a time, and a function of layer groups
+under fastai's name, with its arguments and defaults. All take `wd`, by default decoupled: a step takes `lr * wd` of the
+weights away. With `decouple_wd=False` it is an L2 penalty, added to the gradient.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ulmfit_easy.learner.optim.optimizer import Optimizer, Rate
+from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, Rate
+from ulmfit_easy.schema import share, takes, whole
+
+__all__ = ["Lamb", "Larc", "Lookahead", "QHAdam", "RAdam", "RMSProp", "ranger"]
 
 
 class Rule(torch.optim.Optimizer):
@@ -101,11 +105,11 @@ class QHAdamRule(Rule):
 class LarcRule(Rule):
     def move(self, p, grad, state, group):
         size, steepness = p.norm(), grad.norm()  # (), ()
-        share = group["trust_coeff"] * size / (steepness + group["wd"] * size + group["eps"])
-        share = torch.where(size > 0, share, 1.0)  # weights that are all 0 would stay so for ever
+        ratio = group["trust_coeff"] * size / (steepness + group["wd"] * size + group["eps"])
+        ratio = torch.where(size > 0, ratio, 1.0)  # weights that are all 0 would stay so for ever
         if group["clip"]:
-            share = share.clamp(max=1)
-        p.addcmul_(momentum(state, grad, group), share, value=-group["lr"])
+            ratio = ratio.clamp(max=1)
+        p.addcmul_(momentum(state, grad, group), ratio, value=-group["lr"])
 
 
 class LambRule(Rule):
@@ -113,8 +117,8 @@ class LambRule(Rule):
         _, mean, square = moments(state, grad, group)
         step = mean / (square.sqrt() + group["eps"])
         size, length = p.norm(), step.norm()  # (), ()
-        share = torch.where((size > 0) & (length > 0), (size / length).clamp(max=10), 1.0)
-        p.addcmul_(step, share, value=-group["lr"])
+        ratio = torch.where((size > 0) & (length > 0), (size / length).clamp(max=10), 1.0)
+        p.addcmul_(step, ratio, value=-group["lr"])
 
 
 def optimizer(rule: type[Rule], params, kwargs: dict, options: dict, **hypers) -> Optimizer:
@@ -174,3 +178,64 @@ def Lamb(params, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float =
     """
     return optimizer(LambRule, params, kwargs, {"decouple_wd": decouple_wd},
                      lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
+
+
+class Lookahead(Optimizer):
+    """An optimizer whose weights, every `k` steps, go back to `alpha` of the way that it made with them.
+
+    Each round of k steps starts from the weights as they are, loaded ones too.
+    Source: Zhang et al. 2019, arXiv 1907.08610.
+
+    Args:
+        opt: an `Optimizer`; or layer groups, so that `Lookahead`, or a partial of it, is an `opt_func` itself.
+        k: steps between two returns.
+        alpha: share of the way that is kept, 0-1.
+        opt_func, kwargs: what makes an optimizer of layer groups, e.g. `partial(Lookahead, opt_func=SGD)`.
+    """
+
+    @takes({"k": whole(), "alpha": share})
+    def __init__(self, opt: Optimizer | list, k: int = 6, alpha: float = 0.5, *, opt_func: Callable = Adam, **kwargs):
+        opt = opt if isinstance(opt, Optimizer) else opt_func(opt, **kwargs)
+        vars(self).update(vars(opt))  # its groups, its hyper-parameters and torch's optimizer are ours now
+        self.k, self.alpha = k, alpha
+        self.count, self.slow = 0, {}
+
+    def _params(self):
+        return [p for group in self.param_groups for p in group]
+
+    @torch.no_grad()
+    def step(self):
+        """Make a step of the optimizer inside; the k-th one ends a round."""
+        if self.count % self.k == 0:
+            self.slow = {i: p.clone() for i, p in enumerate(self._params()) if p.requires_grad}
+        super().step()
+        self.count += 1
+        if self.count % self.k == 0:
+            params = self._params()
+            for i, slow in self.slow.items():
+                params[i].copy_(slow + self.alpha * (params[i] - slow))
+
+    def clear_state(self):
+        """Forget the moments of all parameters, and where the round began."""
+        super().clear_state()
+        self.weights_changed()
+
+    def weights_changed(self):
+        """Begin a new round: the weights where the last one began are of the past."""
+        self.count, self.slow = 0, {}
+
+    def state_dict(self) -> dict:
+        """Return everything needed to go on later, in the middle of a round too."""
+        return {**super().state_dict(), "count": self.count, "slow": {str(i): p for i, p in self.slow.items()}}
+
+    def load_state_dict(self, sd: dict):
+        """Restore what `state_dict` gave; from another optimizer's state, a new round begins."""
+        super().load_state_dict(sd)
+        params, slow = self._params(), sd.get("slow", {})
+        self.count, self.slow = sd.get("count", 0), {int(i): p.to(params[int(i)]).clone() for i, p in slow.items()}
+
+
+def ranger(params, lr: Rate, mom: float = 0.95, wd: float = 0.01, eps: float = 1e-6, k: int = 6, alpha: float = 0.5,
+           **kwargs) -> Lookahead:
+    """Rectified Adam with lookahead; `kwargs` are RAdam's. A friend of `fit_flat_cos` (Wright 2019)."""
+    return Lookahead(RAdam(params, lr=lr, mom=mom, wd=wd, eps=eps, **kwargs), k=k, alpha=alpha)

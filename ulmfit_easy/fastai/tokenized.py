@@ -1,18 +1,29 @@
-"""Tokens of texts and of tables, for looking at them or for another library; loaders keep theirs in a `TokenStore`."""
+"""Tokens of texts, tables and files, for another program or to look at; loaders keep theirs in a `TokenStore`."""
 
+import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain, islice
+from pathlib import Path
 
 import pandas as pd
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.bars import progress_bar
-from ulmfit_easy.data.sources import clean_texts, find_column
+from ulmfit_easy.data.sources import FileTexts, clean_texts, find_column, get_text_files
+from ulmfit_easy.data.tables import TableOnDisk
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, some
+from ulmfit_easy.files import atomic_folder, atomic_path, existing, read_json, sha256_bytes, write_json
+from ulmfit_easy.places import file_place, free_place, members
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.workers import encode
+
+__all__ = ["parallel_tokenize", "tokenize_csv", "tokenize_df", "tokenize_files", "tokenize_folder", "tokenize_texts"]
+
+COUNTER, LENGTHS, MADE_OF = "counter.json", "lengths.json", "tokenized.json"
 
 
 def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: Sequence[Callable] | None = None,
@@ -71,3 +82,182 @@ def _tokens(texts, tokenizer, n_workers):
             ids = iter(ids.tolist())
             for n in lengths:
                 yield [lexicon[i] for i in islice(ids, n)]
+
+
+def tokenize_files(files: Sequence, path, output_dir, output_names: Sequence | None = None,
+                   n_workers: int | None = None, rules: Sequence[Callable] | None = None, tok: Callable | None = None,
+                   encoding: str = "utf-8") -> Path:
+    """Return the folder `output_dir`, made anew, with the tokens of each of these files.
+
+    A file has the tokens of one text with spaces between them, in UTF-8. `counter.json` has how often each token
+    occurs, `lengths.json` the number of tokens of each text, `tokenized.json` hashes of what all this was made of.
+    The folder is there when it is whole; until then an older one stays. One piece of the texts is in memory at a time.
+
+    Args:
+        path: a folder that all `files` are in.
+        output_names: where in `output_dir` the tokens of each file go; by default as they are in `path`.
+        n_workers, rules, tok: as for `parallel_tokenize`; a subword tokenizer without a model learns one.
+        encoding: of the texts.
+
+    Raises: E403 for a file in another encoding; E404 for one that is not there; E412 if `output_dir` has something
+        else in it, or a file has no place of its own; E508 for workers.
+    """
+    files, path = [_absolute(existing(file)) for file in files], _absolute(path)
+    output_dir = free_place(_absolute(output_dir), _foreign)
+    if outside := [str(file) for file in files if not file.is_relative_to(path)]:
+        raise ArgumentError("E602", received=f"files that are not in {path}: {some(outside)}",
+                            expected="files in this folder", fix="pass a path that all of them are in")
+    return _tokenize(files, path, output_dir, output_names, _tokenizer(tok, rules), n_workers, encoding)
+
+
+def tokenize_folder(path, extensions: Sequence[str] | None = None, folders: Sequence[str] | None = None,
+                    output_dir=None, skip_if_exists: bool = True, n_workers: int | None = None,
+                    rules: Sequence[Callable] | None = None, tok: Callable | None = None,
+                    encoding: str = "utf-8") -> Path:
+    """Return a folder with the tokens of each text file under `path`, in files of the same names: see `tokenize_files`.
+
+    Args:
+        extensions: of the files that are texts, `.txt` by default.
+        folders: only these folders directly under `path`.
+        output_dir: by default `<path>_tok`.
+        skip_if_exists: keep a folder whose texts, rules and tokenizer were the same; any other is made anew. So is
+            each with rules that cannot be compared, see `Tokenizer.fingerprint`.
+
+    Raises: E104 where there is no such file; and what `tokenize_files` raises.
+    """
+    path, extensions = _absolute(existing(path)), [end.lower() for end in listify(extensions or ".txt")]
+    output_dir = path.with_name(f"{path.name}_tok") if output_dir is None else _absolute(output_dir)
+    free_place(output_dir, _foreign)
+    files = get_text_files(path, folders=None if folders is None else listify(folders), extensions=extensions)
+    files = [file for file in files if not file.is_relative_to(output_dir)]
+    if not files:
+        raise TextError("E104", received=f"{path}, in which no file ends in {' or '.join(extensions)}",
+                        expected="text files", fix='name their ending, e.g. extensions=[".md"]')
+    return _tokenize(files, path, output_dir, None, _tokenizer(tok, rules), n_workers, encoding, skip_if_exists)
+
+
+def tokenize_csv(fname, text_cols, outname=None, n_workers: int = 4, rules: Sequence[Callable] | None = None,
+                 mark_fields: bool | None = None, tok: Callable | None = None, header: int | str | None = "infer",
+                 chunksize: int = 50_000) -> Path:
+    """Write a CSV file with `text` (the tokens) and `text_length` instead of the text columns; return its path.
+
+    Beside it, `<its name>_counter.json` has how often each token occurs. All other fields stay as they were written.
+
+    Args:
+        fname: a file that `read_table` takes, but for JSON, in UTF-8.
+        text_cols: names, or positions from 0.
+        outname: by default `<fname>_tok.csv`.
+        mark_fields: as for `Tokenizer`: by default where there are several columns.
+        header: the row with the names; None for a file without names, and then there are none in the new one.
+        chunksize: rows in memory at a time.
+
+    Raises: E101 and E102 for the texts; what `read_table` raises for the file; E603 and E508 for workers.
+    """
+    fname = existing(fname)
+    is_named, outname = outname is not None, Path(outname or fname.with_name(f"{fname.stem}_tok.csv"))
+    counter = outname.with_name(f"{outname.stem}_{COUNTER}")
+    _check_replaced(outname, counter, is_named)
+    table, tokenizer = TableOnDisk(fname, chunksize, header=header), _tokenizer(tok, rules, mark_fields)
+
+    def columns_of(piece):
+        return [find_column(piece, col) for col in listify(text_cols)]
+
+    def texts():
+        first = 0
+        for piece in table.pieces():
+            yield from clean_texts(columns_of(piece), first=first)[0]
+            first += len(piece)
+
+    # the file is read twice at once, so that the workers live through all of it
+    count, found = Counter(), parallel_tokenize(texts(), tokenizer.setup(texts()), n_workers=n_workers)
+    with atomic_path(outname) as tmp:
+        for i, piece in enumerate(table.pieces()):
+            tokens = [each for _, each in islice(found, len(piece))]
+            count.update(chain.from_iterable(tokens))
+            left = piece.drop(columns=[column.name for column in columns_of(piece)])
+            left = left.assign(text=list(map(" ".join, tokens)), text_length=list(map(len, tokens)))
+            with_names = i == 0 and header is not None
+            left.to_csv(tmp, mode="a", index=False, header=with_names, lineterminator="\r\n")  # so a "\r" gets quotes
+    write_json(counter, count)
+    return outname
+
+
+def _tokenize(files, path, output_dir, names, tokenizer, n_workers, encoding, keep=False):
+    names = _free_names(files, [file.relative_to(path) for file in files] if names is None else names, output_dir)
+    texts = FileTexts(files, encoding)
+    tokenizer.setup(texts)
+    places, described = [file.relative_to(path).as_posix() for file in files], tokenizer.fingerprint
+
+    def made_of(hashes):
+        each = list(zip(places, map(Path.as_posix, names), hashes, strict=True))
+        return {"tokenizer": described, "encoding": encoding, "texts": sha256_bytes(json.dumps(each).encode()),
+                "files": [name.as_posix() for name in names]}
+
+    if keep and described and all((output_dir / name).is_file() for name in (*names, COUNTER, LENGTHS, MADE_OF)) \
+            and read_json(output_dir / MADE_OF, errors="surrogateescape") == made_of(map(_hash, texts)):
+        return output_dir
+    with atomic_folder(output_dir, _foreign) as tmp:
+        count, lengths, hashes = Counter(), {}, []  # of the very texts that are tokenized: files may change meanwhile
+        read = (hashes.append(_hash(text)) or text for text in texts)
+        for i, tokens in parallel_tokenize(read, tokenizer, n_workers=n_workers):
+            out = tmp / names[i]
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_bytes(" ".join(tokens).encode())
+            count.update(tokens)
+            lengths[places[i]] = len(tokens)
+        for name, content in ((COUNTER, count), (LENGTHS, lengths), (MADE_OF, made_of(hashes))):
+            write_json(tmp / name, content)
+    return output_dir
+
+
+def _foreign(path: Path) -> list[str]:
+    """Return the names of files that `tokenize_files` did not write; all of them if nothing proves that it did."""
+    found = [file for part in members(path) for file in (part.rglob("*") if part.is_dir() else [part])]
+    names = [file.relative_to(path).as_posix() for file in found if file.is_symlink() or not file.is_dir()]
+    try:
+        made_of = read_json(path / MADE_OF, errors="surrogateescape")
+        names_of = made_of.get("files")  # the first folders had no list
+        names_of = names_of or read_json(path / LENGTHS, errors="surrogateescape")
+        ours = {COUNTER, LENGTHS, MADE_OF, *names_of} if {"tokenizer", "texts"} <= made_of.keys() else set()
+    except (FileError, AttributeError, KeyError, TypeError):
+        ours = set()
+    return [name for name in names if name not in ours]
+
+
+def _check_replaced(outname: Path, counter: Path, is_named: bool):
+    """E411 for a folder, E412 for a file that `tokenize_csv` would replace, did not write and was not told to."""
+    if not file_place(counter).exists():
+        wrong = file_place(outname).exists() and not is_named and outname
+    else:
+        wrong = file_place(outname) and counter
+        with suppress(FileError):
+            count = read_json(counter)
+            if isinstance(count, dict) and all(type(n) is int for n in count.values()):
+                return
+    if wrong:
+        raise FileError("E412", received=f"{wrong}, a file that this function did not write",
+                        expected="nothing of this name", fix="pass another outname, or move that file away")
+
+
+def _hash(text: str) -> str:
+    return sha256_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def _free_names(files, names, output_dir) -> list[Path]:
+    """Return the place in the folder for the tokens of each file; E602 for one outside, taken, or not there."""
+    places = [_absolute(output_dir / name) for name in names]
+    n = Counter([*places, *(output_dir / own for own in (COUNTER, LENGTHS, MADE_OF))])
+    wrong = [str(place) for place in places if n[place] > 1 or output_dir not in place.parents]
+    if wrong or len(places) != len(files):
+        received = f"the places {some(wrong)}" if wrong else f"{len(places):,} output names for {len(files):,} files"
+        raise ArgumentError("E602", received=received, expected=f"for each file a place of its own in {output_dir}",
+                            fix="pass other output_names, or leave them out")
+    return [place.relative_to(output_dir) for place in places]
+
+
+def _tokenizer(tok, rules, mark_fields=None) -> Tokenizer:
+    return tok if isinstance(tok, Tokenizer) else Tokenizer(tok, rules, mark_fields=mark_fields)
+
+
+def _absolute(path) -> Path:
+    return Path(os.path.abspath(path))
