@@ -66,9 +66,9 @@ def run_ours(docs, vocab, sizes, name, timer):
     """Train with this library until the timer has enough."""
     import pandas as pd
 
-    from ulmfit_easy.data.loaders import TextDataLoaders
     from ulmfit_easy.learner.events import Callback, CancelFitException
     from ulmfit_easy.learner.text import language_model_learner
+    from ulmfit_easy.learner.text_data import TextDataLoaders
     from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 
     class Clock(Callback):

@@ -15,7 +15,6 @@ from ulmfit_easy.archives import extract_archive
 from ulmfit_easy.bundle.artefact import load_weights
 from ulmfit_easy.bundle.foreign import load_any
 from ulmfit_easy.bundle.wordlist import read_words
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.sources import FileTexts
 from ulmfit_easy.data.splits import FileSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_table
@@ -33,6 +32,7 @@ from ulmfit_easy.files import (
     write_bytes,
     write_json,
 )
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.corpus import Corpus
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.vectors import read_vectors

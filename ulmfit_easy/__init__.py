@@ -7,7 +7,7 @@ from typing import Any
 
 _HOME = {
     "ULMFiT": "recipes.estimator",
-    "TextDataLoaders": "data.loaders",
+    "TextDataLoaders": "learner.text_data",
     "AWD_LSTM": "models.awd_lstm",
     "language_model_learner": "learner.text",
     "text_classifier_learner": "learner.text",

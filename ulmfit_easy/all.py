@@ -19,7 +19,7 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.datasets import URLs, read_vader_reviews, untar_data
 from ulmfit_easy.data.doctor import doctor
 from ulmfit_easy.data.lm import LMDataLoader
-from ulmfit_easy.data.loaders import TextDataLoaders
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.data.sources import get_files, get_text_files, parent_label, read_table
 from ulmfit_easy.data.splits import *
 from ulmfit_easy.data.targets import CategoryBlock, CategoryMap, MultiCategoryBlock, RegressionBlock

@@ -3,9 +3,9 @@
 import pandas as pd
 import torch
 
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.learner.text import text_classifier_learner
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.text.words import BaseTokenizer
 

@@ -108,8 +108,8 @@ def test_mistakes_are_one_coded_line(files, tmp_path, capsys):
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_classifier_is_not_evaluated(whole, tmp_path, capsys, files):
-    from ulmfit_easy.data.loaders import TextDataLoaders
     from ulmfit_easy.learner.text import text_classifier_learner
+    from ulmfit_easy.learner.text_data import TextDataLoaders
 
     dls = TextDataLoaders.from_df(toy_reviews(60), text_col="text", label_col="label", min_freq=1, path=tmp_path)
     config = {"emb_sz": 8, "n_hid": 12, "n_layers": 2}

@@ -12,13 +12,13 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from ulmfit_easy.data.balance import balanced_rows, class_weights, draw_rows
 from ulmfit_easy.data.classify import ClassifierDataLoader
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.tables import TableOnDisk
 from ulmfit_easy.data.targets import TARGETS, CategoryBlock
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, LabelError, TrainingError
 from ulmfit_easy.fastai.block import DataBlock, TextBlock
 from ulmfit_easy.fastai.getters import ColReader
+from ulmfit_easy.learner.text_data import TextDataLoaders
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from ulmfit_easy.data.budget import buckets
 from ulmfit_easy.data.classify import ClassifierDataLoader
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.learner.text_data import TextDataLoaders
 
 
 class Ids:

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from ulmfit_easy.data.checks import shown_share
 from ulmfit_easy.data.doctor import doctor, doctor_of
 from ulmfit_easy.data.languages import COMMON, guess_language
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.tables import read_table
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import LabelError, TextError, TrainingError
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.words import BaseTokenizer
 
 SECRET = "my account number is 12345678"

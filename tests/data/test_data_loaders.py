@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError, VocabError
+from ulmfit_easy.learner.text_data import TextDataLoaders
+from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 from ulmfit_easy.text.vocab import Vocab
@@ -73,7 +74,8 @@ def test_a_given_vocabulary_tokenizer_and_rules_are_used(df):
     assert loaders(df, text_vocab=lm.vocab).text_vocab is lm.vocab
     assert loaders(df, text_vocab=list(lm.vocab)).text_vocab == lm.vocab
     mine = Tokenizer(BaseTokenizer(), rules=[], post_rules=[])
-    assert loaders(df, tok_tfm=mine).tokenizer is mine
+    assert loaders(df, tok_tfm=mine).tokenizer.config() == mine.config()
+    assert mine.vocab is None
     assert loaders(df, tok_tfm=BaseTokenizer()).tokenizer("a,b c") == ["xxbos", "a,b", "c"]
     assert loaders(df, rules=[str.upper]).tokenizer("a") == ["A"]
     assert len(loaders(df, max_vocab=32).text_vocab) == 32
@@ -113,10 +115,13 @@ def test_very_unequal_classes_are_told(n_rare, options, is_told):
     assert len(found) == is_told and all("largest has 39 training texts, the smallest 3." in text for text in found)
 
 
-def test_more_words_are_known_though_no_text_has_them(df):
-    plain, more = (loaders(df, is_lm=True, more_words=words) for words in ((), ["the", "zebra"]))
-    assert set(more.text_vocab) - set(plain.text_vocab) == {"zebra"}
-    assert more.text_vocab[: plain.text_vocab.stoi["the"] + 1] == plain.text_vocab[: plain.text_vocab.stoi["the"] + 1]
+def test_the_words_of_a_tokenizer_are_known_though_no_text_has_them(df):
+    knows = Tokenizer().with_vocab([*SPECIAL_TOKENS, "the", "zebra"])
+    plain, lm, clas = (loaders(df, **options).text_vocab for options in (
+        {"is_lm": True}, {"is_lm": True, "tok_tfm": knows}, {"tok_tfm": knows}))
+    assert set(lm) - set(plain) == {"zebra"}
+    assert lm[: plain.stoi["the"] + 1] == plain[: plain.stoi["the"] + 1]
+    assert clas is knows.vocab
 
 
 def test_a_vocabulary_without_words_is_e301(df):

@@ -5,13 +5,13 @@ import json
 import pytest
 
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.sources import get_text_files, parent_label
 from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import FileError, LabelError
 from ulmfit_easy.fastai.block import DataBlock, TextBlock
 from ulmfit_easy.fastai.getters import ColReader
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.words import BaseTokenizer
 
 COMMON = {"bs": 8, "seed": 0, "min_freq": 1, "tok_tfm": BaseTokenizer()}

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from ulmfit_easy.data.doctor import doctor
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.targets import (
     CategoryBlock,
     CategoryTarget,
@@ -16,6 +15,7 @@ from ulmfit_easy.data.targets import (
 )
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import LabelError
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.words import BaseTokenizer
 
 

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.sources import get_text_files, parent_label
 from ulmfit_easy.data.splits import ColSplitter, GrandparentSplitter, IndexSplitter, RandomSplitter
 from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock, RegressionBlock
@@ -13,6 +12,7 @@ from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, LabelError, TextError
 from ulmfit_easy.fastai.block import DataBlock, TextBlock
 from ulmfit_easy.fastai.getters import ColReader, ItemGetter, RegexLabeller
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.tokenizers import BaseTokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore")

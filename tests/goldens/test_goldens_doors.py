@@ -15,7 +15,7 @@ HOMES = {
     "AWD_LSTM": "models.awd_lstm", "get_language_model": "models.language_model",
     "get_text_classifier": "models.classifier", "lowercase": "text.rules", "make_vocab": "text.vocab",
     "Adam": "learner.optim.optimizer", "Learner": "learner.learner", "Recorder": "learner.callbacks.recorder",
-    "TextDataLoaders": "data.loaders", "TextLearner": "learner.text_learner",
+    "TextDataLoaders": "learner.text_data", "TextLearner": "learner.text_learner",
     "LMLearner": "learner.text_learner",
     "language_model_learner": "learner.text", "text_classifier_learner": "learner.text",
     "ParamScheduler": "learner.optim.schedule", "LRFinder": "learner.lr_find",

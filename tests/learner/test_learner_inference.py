@@ -11,7 +11,6 @@ from learner_toys import At, classifier, lm, raises, regression, text_dls, three
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TextError, TrainingError
 from ulmfit_easy.fastai.metrics import RocAuc
@@ -19,6 +18,7 @@ from ulmfit_easy.learner.contexts import replaced
 from ulmfit_easy.learner.metrics.common import accuracy
 from ulmfit_easy.learner.metrics.sklearn_metric import F1Score
 from ulmfit_easy.learner.predictor import Prediction
+from ulmfit_easy.learner.text_data import TextDataLoaders
 
 WORDS = "the film was good bad and very boring lovely".split()
 
@@ -162,7 +162,7 @@ def multi_frame():
 
 
 def test_several_labels_come_as_lists_of_names():
-    from ulmfit_easy.data.loaders import TextDataLoaders
+    from ulmfit_easy.learner.text_data import TextDataLoaders
     from ulmfit_easy.text.tokenizers import BaseTokenizer
 
     dls = TextDataLoaders.from_df(multi_frame(), text_col="text", label_col="tags", label_delim=";", seed=0,
@@ -177,7 +177,7 @@ def test_several_labels_come_as_lists_of_names():
 
 
 def test_a_regression_comes_as_a_number():
-    from ulmfit_easy.data.loaders import TextDataLoaders
+    from ulmfit_easy.learner.text_data import TextDataLoaders
     from ulmfit_easy.text.tokenizers import BaseTokenizer
 
     dls = TextDataLoaders.from_df(multi_frame(), text_col="text", label_col="stars", y_block="regression", seed=0,
@@ -233,8 +233,8 @@ def test_the_same_text_in_other_batches_gets_the_same_answer():
 
 
 def test_a_text_of_several_fields_is_asked_as_a_tuple_or_a_table():
-    from ulmfit_easy.data.loaders import TextDataLoaders
     from ulmfit_easy.errors import TextError
+    from ulmfit_easy.learner.text_data import TextDataLoaders
     from ulmfit_easy.text.tokenizers import BaseTokenizer
 
     df = pd.DataFrame({"title": ["good", "bad"] * 8, "body": ["one", "two"] * 8, "label": [1, 0] * 8})
@@ -250,8 +250,8 @@ def test_a_text_of_several_fields_is_asked_as_a_tuple_or_a_table():
 
 
 def test_class_names_may_hold_anything(capsys, tmp_path):
-    from ulmfit_easy.data.loaders import TextDataLoaders
     from ulmfit_easy.learner.text import load_learner
+    from ulmfit_easy.learner.text_data import TextDataLoaders
     from ulmfit_easy.text.tokenizers import BaseTokenizer
 
     names = ["a/b", "../up", "<b>bold</b>", "two\nlines", "$x$"]

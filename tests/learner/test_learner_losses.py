@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learner_toys import classifier, lm, three_classes
 
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.targets import RegressionBlock
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner import losses as ls
 from ulmfit_easy.learner.text import load_learner
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.words import BaseTokenizer
 
 WEIGHT = torch.tensor([0.5, 1.0, 2.0])

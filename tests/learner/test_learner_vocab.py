@@ -150,7 +150,7 @@ def test_a_language_model_passes_on_its_special_tokens(tmp_path):
     first = small_lm(tmp_path)
     first.save("model", with_opt=False)
     (tmp_path / "models" / "words.json").write_text(json.dumps(first.dls.text_vocab.config()))
-    more = text_dls(is_lm=True, n=9, tok_tfm=TOKENIZER, more_words=first.dls.text_vocab)
+    more = text_dls(is_lm=True, n=9, tok_tfm=TOKENIZER.with_vocab(first.dls.text_vocab))
     assert more.text_vocab.specials == first.dls.text_vocab.specials and "[CLS]" in more.text_vocab[:3]
     second = lm(more, path=tmp_path, pretrained_fnames=("model", "words"))
     kept = [first.encoder.encoder.weight[first.dls.text_vocab.stoi[word]] for word in more.text_vocab[:40]]

@@ -16,8 +16,8 @@ import torch
 from recipes_tiny import DF, LABELS, TEXTS, TINY
 
 from ulmfit_easy.bundle import shipped
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError, UlmfitError
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.recipes import compare, estimator
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.pretrain import new_lm

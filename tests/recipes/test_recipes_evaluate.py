@@ -6,11 +6,11 @@ from collections import Counter
 import pytest
 import torch
 
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.toy import toy_texts
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.learner.text import language_model_learner
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.recipes import evaluate
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.text.rules import lowercase
@@ -32,7 +32,7 @@ def lm(words, tok=None, **kwargs):
     """A language model of these words beside the special tokens."""
     torch.manual_seed(0)
     tokenizer, vocab = Tokenizer(tok or BaseTokenizer(), rules=[lowercase]), Vocab([*SPECIAL_TOKENS, *words])
-    prepare = Preparation(tokenizer, vocab, seq_len=4, **kwargs)
+    prepare = Preparation(tokenizer.with_vocab(vocab), seq_len=4, **kwargs)
     return language_model_learner(TextDataLoaders([], [], prepare=prepare), "AWD_LSTM", config=TINY, pretrained=False,
                                   verbose=False)
 

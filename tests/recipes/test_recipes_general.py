@@ -489,7 +489,7 @@ def test_a_tokenizer_that_no_file_holds_is_asked_for_by_the_argument_that_takes_
     folder = new_lm(dls, recipes_tiny.TINY, verbose=False, path=tmp_path).export("lm")
     with pytest.raises(FileError, match=r"E402.*'shout'.*Fix: pass tok_tfm=Tokenizer"):
         lm_data(texts, recipes_tiny.TINY, folder)
-    assert lm_data(texts, recipes_tiny.TINY, folder, tok_tfm=own, seed=0, cache_dir=False).tokenizer is own
+    assert lm_data(texts, recipes_tiny.TINY, folder, tok_tfm=own, seed=0, cache_dir=False).tokenizer.tok is own.tok
 
 
 def test_a_corpus_is_read_twice_and_only_once_if_its_tokens_are_kept(corpus, tmp_path, monkeypatch):

@@ -10,8 +10,8 @@ import pytest
 import torch
 from recipes_tiny import DF, TINY
 
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.recipes import monitor
 from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
 from ulmfit_easy.recipes.pretrain import new_lm

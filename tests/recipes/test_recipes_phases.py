@@ -12,10 +12,10 @@ import torch
 from recipes_tiny import DF, TINY
 
 from ulmfit_easy.bundle.artefact import load_bundle, save_bundle
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes import monitor
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier

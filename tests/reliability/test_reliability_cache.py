@@ -349,7 +349,7 @@ def test_ids_of_all_numbers_of_workers_are_the_same_bytes(tmp_path, monkeypatch)
     differ = 0
     for seed in range(5):
         texts = random.Random(seed).choices(TEXTS, k=50)
-        made = [[(lexicon, ids.tobytes(), lengths) for lexicon, ids, lengths in encode(SPLIT, texts, n)]
+        made = [[(lexicon, ids.tobytes(), lengths) for lexicon, ids, lengths, _ in encode(SPLIT, texts, n)]
                 for n in (0, 1, 2)]
         differ += sum(other != made[0] for other in made)
     tally("N6", "token ids of 5 corpora with 0, 1 and 2 workers", 15, differ, "builds", "different")

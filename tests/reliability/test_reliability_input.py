@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit_easy.data.lm import LMDataLoader
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.sources import clean_texts
 from ulmfit_easy.data.tables import read_table
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TextError, UlmfitError
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
 

@@ -47,7 +47,7 @@ def build(texts=TEXTS, cache_dir=None, **kwargs):
 
 def test_the_store_gives_back_the_tokens_of_every_document(tmp_path):
     store, _ = build(cache_dir=tmp_path)
-    expected = list(SPLIT.pipe(TEXTS))
+    expected = [found.tokens for found in SPLIT.pipe(TEXTS)]
     assert [store.tokens(i) for i in range(len(store))] == expected and store.tokens(-1) == expected[-1]
     assert store.lengths.tolist() == [len(tokens) for tokens in expected] and store.lengths.dtype == np.int64
     assert store.n_tokens == sum(map(len, expected)) and store.ids.dtype == np.uint32

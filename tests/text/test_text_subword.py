@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.toy import toy_texts
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text import subword
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.subword import SentencePieceTokenizer, SubwordTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
-from ulmfit_easy.text.vocab import Numericalize, Vocab
+from ulmfit_easy.text.vocab import Numericalize
 
 TEXTS = toy_texts(300, seed=0)
 TOK = Tokenizer(SentencePieceTokenizer(vocab_sz=200)).setup(TEXTS)
@@ -57,14 +57,14 @@ FORGED = st.lists(st.sampled_from([*SPECIAL_TOKENS, *(t.translate(WIDE) for t in
 def test_no_text_can_become_a_control_token(text):
     tokens = PLAIN(text)
     assert not set(tokens) & set(SPECIAL_TOKENS) and all(tokens)
-    assert not set(PLAIN.tok.words(tokens)) & set(SPECIAL_TOKENS)
+    assert not set(subword._words(tokens)) & set(SPECIAL_TOKENS)
 
 
 def test_a_forged_token_is_broken_up_in_text_to_learn_from_too():
     wide = "xxpad".translate(WIDE)
     tok = Tokenizer(SentencePieceTokenizer(vocab_sz=80), rules=[]).setup([f"({wide}) and 1{wide}2"] * 300 + TEXTS)
     assert "xxpad" in tok.tok._processor.encode(f"({wide})", out_type=str)  # so it would be, were it not for us
-    assert not set(tok.itos[9:]) & set(SPECIAL_TOKENS) and tok(f"({wide})")[-3:] == ["xx", "pad", ")"]
+    assert not set(tok.vocab[9:]) & set(SPECIAL_TOKENS) and tok(f"({wide})")[-3:] == ["xx", "pad", ")"]
 
 
 @settings(deadline=None, max_examples=100)
@@ -72,16 +72,16 @@ def test_a_forged_token_is_broken_up_in_text_to_learn_from_too():
 def test_tokens_do_not_depend_on_how_texts_are_batched(texts, batch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subword, "BATCH", batch)
-        assert list(TOK.pipe(iter(texts))) == [TOK(text) for text in texts]
+        assert [found.tokens for found in TOK.pipe(iter(texts))] == [TOK(text) for text in texts]
 
 
 def test_all_tokens_are_known_and_other_characters_are_unknown():
-    assert len(TOK.itos) == 200 and tuple(TOK.itos[:9]) == SPECIAL_TOKENS and len(set(TOK.itos)) == 200
-    ids = Numericalize(Vocab(TOK.itos))
-    assert all((ids(tokens) != ids.vocab.unk_id).all() for tokens in TOK.pipe(toy_texts(200, seed=1)))
+    assert len(TOK.vocab) == 200 and tuple(TOK.vocab[:9]) == SPECIAL_TOKENS and len(set(TOK.vocab)) == 200
+    ids = Numericalize(TOK.vocab)
+    assert all((ids(tokens) != ids.vocab.unk_id).all() for tokens, _ in TOK.pipe(toy_texts(200, seed=1)))
     tokens = TOK("the 的 soup")
     assert [t for t, i in zip(tokens, ids(tokens), strict=True) if i == ids.vocab.unk_id] == ["的"]
-    assert Tokenizer().itos is None
+    assert Tokenizer().vocab is None
 
 
 def test_the_same_texts_give_the_same_model_and_nothing_is_written(tmp_path, monkeypatch, capfd):
@@ -105,7 +105,7 @@ def test_learning_takes_a_bounded_sample_of_the_whole_corpus(monkeypatch):
     peak(10)
     (_, small, _), (tok, large, _) = peak(2_000), peak(40_000)
     assert large - small < 100_000
-    assert {"j", "z"} <= set("".join(tok.pieces))
+    assert {"j", "z"} <= set("".join(tok.vocab))
 
 
 def test_a_sample_keeps_order_and_size():
@@ -121,7 +121,7 @@ def test_the_size_follows_the_texts_where_none_is_given():
     words = " ".join("".join(rng.choice(list("abcdefghijkl"), 6)) for _ in range(1280))
 
     def size(text, **kwargs):
-        return len(Tokenizer(SentencePieceTokenizer(**kwargs), rules=[]).setup([text]).itos)
+        return len(Tokenizer(SentencePieceTokenizer(**kwargs), rules=[]).setup([text]).vocab)
 
     assert size("abc") < 32 and size(words) == 1280 / 4 and size(words, max_vocab_sz=128) == 128
 
@@ -145,7 +145,7 @@ def test_the_model_travels_with_pickles_configurations_and_files(tmp_path):
 
 def test_bpe_works_too():
     tok = Tokenizer(SentencePieceTokenizer(vocab_sz=120, model_type="bpe")).setup(TEXTS)
-    assert tok.detokenize(tok(TEXTS[0])).lower() == TEXTS[0].lower() and len(tok.itos) == 120
+    assert tok.detokenize(tok(TEXTS[0])).lower() == TEXTS[0].lower() and len(tok.vocab) == 120
 
 
 def test_fields_are_learned_from_too():

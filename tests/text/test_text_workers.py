@@ -57,7 +57,7 @@ def test_more_workers_than_pieces_and_fields_and_an_iterator_are_no_matter():
 
 
 def list_of(encoded):
-    return [(lexicon, ids.tolist(), lengths) for lexicon, ids, lengths in encoded]
+    return [(lexicon, ids.tolist(), lengths) for lexicon, ids, lengths, _ in encoded]
 
 
 def test_by_default_only_much_text_is_worth_workers_and_a_part_of_ones_own_is_not(monkeypatch):

@@ -41,7 +41,7 @@ def run_convert(args: argparse.Namespace) -> None:
     backwards = _direction(config["data"]["backwards"], args)
     known = config["data"]["tokenizer"]
     tokenizer = Tokenizer.from_config(known) if known else Tokenizer(lang=args.lang)
-    data = Preparation(tokenizer, vocab, backwards=backwards).config()
+    data = Preparation(tokenizer.with_vocab(vocab), backwards=backwards).config()
     file = find_weights(args.source)
     sizes = ", ".join(f"{key} {value}" for key, value in config["model"]["config"].items())
     record = {"kind": config["kind"], "language": data["tokenizer"]["tok"]["params"].get("lang"),

@@ -97,7 +97,7 @@ def warn_of_twins(classes: Sequence):
 def warn_of_language(texts: Iterable, tokenizer):
     """Warn if most of the first texts seem to be in another language than the one of a tokenizer of words."""
     lang = getattr(getattr(tokenizer, "tok", None), "lang", None)
-    if lang is None or tokenizer.itos is not None:  # pieces of words are learned from the texts, in any language
+    if lang is None or tokenizer.is_closed:  # pieces of words are learned from the texts, in any language
         return
     texts = (text if isinstance(text, str) else " ".join(text) for text in texts)
     if guess := other_language(texts, lang):

@@ -36,8 +36,7 @@ class MemoryIds:
 class Preparation:
     """Tokenizer, vocabulary and target, and the columns that they were made from."""
 
-    tokenizer: Tokenizer
-    vocab: Vocab
+    tokenizer: Tokenizer  # with its vocabulary
     target: Target = field(default_factory=NextToken)
     text_cols: tuple = ("text",)
     label_cols: tuple = ()
@@ -58,6 +57,11 @@ class Preparation:
     def task(self) -> str:
         """The name of the target, such as "single" for one class each."""
         return self.target.task
+
+    @property
+    def vocab(self) -> Vocab:
+        """The vocabulary of the tokenizer."""
+        return self.tokenizer.vocab
 
     @property
     def vocabs(self):
@@ -90,14 +94,14 @@ class Preparation:
         """Return the preparation that `config()` described; `tokenizer` where that cannot be rebuilt from JSON."""
         target = TARGETS[config["task"]].from_config(config)
         same = ("label_delim", "seq_len", "backwards", "bs")
-        return cls(given_tokenizer(config["tokenizer"], tokenizer), vocab, target,
+        return cls(given_tokenizer(config["tokenizer"], tokenizer).with_vocab(vocab), target,
                    tuple(config["text_cols"]), tuple(config["label_cols"]), **{k: config[k] for k in same},
                    encoding=config.get("encoding", "utf-8"))  # older configs have none
 
     def ids(self, items) -> "MemoryIds":
         """Return the ids of new texts: all that `given` takes."""
         texts = self.texts(self.given(items)[0])
-        return MemoryIds(map(self.vocab.ids, self.tokenizer.pipe(texts)), self.vocab.pad_id)
+        return MemoryIds(self.tokenizer.ids(texts), self.vocab.pad_id)
 
     def texts(self, items: Sequence) -> list:
         """Return the strings of new texts, or tuples of fields, of what `given` returned; E101 for what is no text."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy._fastcore import delegates, listify
-from ulmfit_easy.data.loaders import Source, TextDataLoaders, assemble, classes_of, column_names
+from ulmfit_easy.data.loaders import Source, assemble, classes_of, column_names
 from ulmfit_easy.data.pairs import TextDataset
 from ulmfit_easy.data.sources import FileTexts, clean_texts, fields_in, find_column, values_of
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
@@ -16,6 +16,7 @@ from ulmfit_easy.data.targets import read_labels
 from ulmfit_easy.errors import ArgumentError, LabelError, TextError, refuse_unknown
 from ulmfit_easy.fastai.getters import ColReader, FromFlags
 from ulmfit_easy.fastai.summary import show_rows, show_source
+from ulmfit_easy.learner.text_data import TextDataLoaders, with_model
 from ulmfit_easy.reprs import described, slashed
 
 __all__ = ["DataBlock", "TextBlock"]
@@ -32,7 +33,7 @@ class TextBlock:
         backwards: read each text from its end.
         text_cols, tok_text_col: as for `from_df`.
         encoding: of text files.
-        on_missing, rules, lang, mark_fields, more_words, n_workers, cache_dir: as for `TextDataLoaders.from_df`.
+        pretrained, on_missing, rules, lang, mark_fields, n_workers, cache_dir: as for `TextDataLoaders.from_df`.
     """
 
     kind = "text"
@@ -41,12 +42,12 @@ class TextBlock:
                  backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *, text_cols=None,
                  tok_text_col: str = "text", encoding: str = "utf-8", on_missing: str = "raise",
                  rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None,
-                 more_words: Sequence[str] = (), n_workers: int | None = None, cache_dir=None):
+                 pretrained=True, n_workers: int | None = None, cache_dir=None):
         self.is_lm, self.text_cols, self.tok_text_col = is_lm, listify(text_cols), tok_text_col
         self.encoding, self.on_missing = encoding, on_missing
         self.settings = {"tok_tfm": tok_tfm, "text_vocab": vocab, "seq_len": seq_len, "backwards": backwards,
                          "min_freq": min_freq, "max_vocab": max_vocab, "rules": rules, "lang": lang,
-                         "mark_fields": mark_fields, "more_words": more_words, "n_workers": n_workers,
+                         "mark_fields": mark_fields, "pretrained": pretrained, "n_workers": n_workers,
                          "cache_dir": cache_dir}
 
     def __repr__(self) -> str:
@@ -126,7 +127,7 @@ class DataBlock:
     def __repr__(self) -> str:
         return described(self, *self.blocks)
 
-    @delegates(assemble)
+    @delegates(with_model)
     def dataloaders(self, source, path=".", verbose: bool = False, bs: int = 64, val_bs: int | None = None,
                     shuffle: bool = True, device=None, *, seed: int | None = None, labels: Sequence | None = None,
                     **kwargs) -> TextDataLoaders:
@@ -141,7 +142,7 @@ class DataBlock:
 
         Raises: what `TextDataLoaders.from_df` raises; E207 for a target without `get_y`.
         """
-        refuse_unknown(kwargs, self.dataloaders, assemble, but=("cls", "source", "splitter"))
+        refuse_unknown(kwargs, self.dataloaders, with_model, assemble, but=("cls", "source", "splitter", "tokenizer"))
         read = self.read(source)
         splitter = self.splitter or DefaultSplitter(read.labels if read.target.one_class else None, seed=seed)
         split = checked_split(splitter, read.items)
@@ -149,8 +150,8 @@ class DataBlock:
             show_source(self, read, split)
         if labels is None:
             labels = classes_of(self.target, self._label_columns(read.items), read.target)
-        return assemble(TextDataLoaders, read, lambda _: split, path=path, labels=labels, bs=bs, val_bs=val_bs,
-                        shuffle=shuffle, device=device, seed=seed, **{**self.text.settings, **kwargs})
+        return with_model(TextDataLoaders, read, lambda _: split, path=path, labels=labels, bs=bs, val_bs=val_bs,
+                          shuffle=shuffle, device=device, seed=seed, **{**self.text.settings, **kwargs})
 
     def datasets(self, source, verbose: bool = False) -> Datasets:
         """Training and validation texts as pairs of ids and target: `.train[0]`, `.valid`, `.vocab`."""

@@ -78,7 +78,7 @@ def _tokenizer(tok, rules, mark_fields=None) -> Tokenizer:
 
 def _tokens(texts, tokenizer, n_workers):
     with closing(encode(tokenizer, texts, n_workers)) as pieces:
-        for lexicon, ids, lengths in pieces:
+        for lexicon, ids, lengths, _ in pieces:
             ids = iter(ids.tolist())
             for n in lengths:
                 yield [lexicon[i] for i in islice(ids, n)]

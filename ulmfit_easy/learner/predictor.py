@@ -139,7 +139,7 @@ class Predictor:
         else:
             given, alone = self.prepare.given(item)
             texts = self.prepare.texts(given)
-        return given, list(map(self.prepare.vocab.ids, self.prepare.tokenizer.pipe(texts))), alone
+        return given, list(self.prepare.tokenizer.ids(texts)), alone
 
     def logits(self, docs: Sequence[np.ndarray]) -> Tensor | list[Tensor]:
         """Return the model's outputs for texts, given as ids, over the temperature, on the CPU.

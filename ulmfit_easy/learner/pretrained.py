@@ -208,7 +208,7 @@ def _tell(learn, vocab: Vocab, source):
 
     The words are those of the texts. The vocabulary of the data may have the model's own words in it too.
     """
-    unit, count = "words" if learn.dls.tokenizer.itos is None else "pieces of words", words_of(learn.dls)
+    unit, count = "pieces of words" if learn.dls.tokenizer.is_closed else "words", words_of(learn.dls)
     new = [word for word in count if word not in vocab]
     if learn.verbose:
         start = f" {learn.n_guessed:,} of the others start from word vectors." if learn.n_guessed else ""

@@ -44,7 +44,7 @@ def logprob(learn, texts, bs: int = 64):
 
 
 def _stream(learn, texts: Iterable[str], bs: int) -> Iterator[TextScore]:
-    docs = map(learn.dls.text_vocab.ids, learn.dls.tokenizer.pipe(texts))
+    docs = learn.dls.tokenizer.ids(texts)
     while batch := list(islice(docs, bs)):
         if learn.dls.backwards:
             batch = [d[::-1].copy() for d in batch]

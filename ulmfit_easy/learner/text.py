@@ -102,7 +102,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     """A learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
     Args:
-        dls: labelled data, with `text_vocab=` the language model's vocabulary if an encoder is to be loaded.
+        dls: labelled data, made with `pretrained=` the language model's learner if its encoder is to be loaded.
         seq_len: tokens a window; gradients do not cross its border (section 3.3 of the paper).
         n_out: number of outputs, which must be what the labels need; kept for fastai's signature.
         lin_ftrs, ps: widths and dropouts of the head's hidden layers; [50] and [.1].

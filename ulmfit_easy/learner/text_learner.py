@@ -100,7 +100,7 @@ class TextLearner(Learner):
         if vocab_sha256 != own:
             raise VocabError("E302", received=f"{source}, trained with the vocabulary {vocab_sha256}",
                              expected=f"the vocabulary of this learner's data, {own}",
-                             fix="build the classifier's data with text_vocab=dls_lm.vocab")
+                             fix="build the classifier's data with pretrained=learn, the language model's learner")
         if backwards != self.dls.backwards:
             raise direction_error(source, backwards, self.dls.backwards)
         load_state(self.encoder, weights, source)

@@ -22,7 +22,7 @@ def predict(learn, text, n_words=1, no_unk=True, temperature=1.0, min_p=None, no
         no_bar, only_last_word: Ignored; kept for fastai compatibility.
     """
     vocab, (texts, alone) = learn.dls.text_vocab, learn.dls.given(text)
-    prompts = [_prompt(tokens, learn) for tokens in learn.dls.tokenizer.pipe(texts)]
+    prompts = [_prompt(tokens, learn) for tokens, _ in learn.dls.tokenizer.pipe(texts)]
     never = {vocab.specials["pad"], FAKE} | ({vocab.specials["unk"]} if no_unk else set())
     added = generate(learn.model, prompts, n_words, banned=[i for i, token in enumerate(vocab) if token in never],
                      stop=_stop_ids(stop, vocab), num_samples=num_samples or 1, temperature=temperature, min_p=min_p,

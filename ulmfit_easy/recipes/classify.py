@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.learner.pretrained import with_sizes
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text import text_classifier_learner
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.recipes.phases import run_phases
@@ -26,9 +26,9 @@ def classifier_data(df: pd.DataFrame, preset: str | Preset = "laptop", lm: LMLea
         kwargs: passed on to `TextDataLoaders.from_df`.
     """
     p = get_preset(preset)
-    words = {} if lm is None else {"text_vocab": lm.dls.text_vocab, "tok_tfm": lm.dls.tokenizer}
     sizes = {"bs": p.clas_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
-    return TextDataLoaders.from_df(df, **{"text_col": "text", "label_col": "label", **words, **sizes, **kwargs})
+    columns = {"text_col": "text", "label_col": "label"}
+    return TextDataLoaders.from_df(df, **{**columns, **sizes, "pretrained": lm, **kwargs})
 
 
 def new_classifier(dls: DataLoaders, preset: str | Preset = "laptop", lm: LMLearner | None = None,
@@ -36,7 +36,7 @@ def new_classifier(dls: DataLoaders, preset: str | Preset = "laptop", lm: LMLear
     """Return a classifier with the sizes and dropouts of a preset.
 
     Args:
-        dls: labelled data, made with `text_vocab=lm.dls.vocab`.
+        dls: labelled data, made with `pretrained=lm`.
         preset: a name or a `Preset`.
         lm: the language model of stage 2 (or 1) whose encoder is taken over, with its architecture and
             sizes; None starts anew.

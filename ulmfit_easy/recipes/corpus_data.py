@@ -10,10 +10,10 @@ import numpy as np
 
 from ulmfit_easy.data.checks import shown_share, warn_of_language
 from ulmfit_easy.data.lm import LMDataLoader
-from ulmfit_easy.data.loaders import TextDataLoaders
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.pretrained import PretrainedLM
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.recipes.plan import Plan
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.corpus import Corpus, Rows, hold_out
@@ -21,7 +21,7 @@ from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
-from ulmfit_easy.text.vocab import Vocab, make_vocab
+from ulmfit_easy.text.vocab import make_vocab
 from ulmfit_easy.user_code import warn_user
 
 
@@ -59,8 +59,9 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     warn_of_language(look.first, tokenizer)
     store = TokenStore.build(texts, tokenizer, progress=True, look=look)
     valid_store = TokenStore.build(held_out, tokenizer) if plan.valid else store
-    vocab = start.vocab if start else Vocab(
-        tokenizer.itos or make_vocab(store.count(train), plan.min_freq, plan.max_vocab))
+    if tokenizer.vocab is None:
+        tokenizer = tokenizer.with_vocab(make_vocab(store.count(train), plan.min_freq, plan.max_vocab))
+    vocab = tokenizer.vocab
     ids = store.numericalize(vocab)
     valid_ids = ids if valid_store is store else valid_store.numericalize(vocab)
     if plan.valid:
@@ -69,7 +70,7 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     say(f"{store.n_tokens:,} tokens in {format_time(time.perf_counter() - started)}, {len(store.lexicon):,} distinct; "
         f"{len(vocab):,} in the vocabulary" + (f"; {unknown} unknown in validation" if unknown else ""))
     sizes: dict = {"bs": plan.bs, "backwards": plan.backwards}
-    prepare = Preparation(tokenizer, vocab, seq_len=plan.seq_len, **sizes)
+    prepare = Preparation(tokenizer, seq_len=plan.seq_len, **sizes)
     dls = TextDataLoaders(LMDataLoader(ids, train, seq_len=plan.seq_len, shuffle=True, seed=plan.seed, **sizes),
                           LMDataLoader(valid_ids, valid, seq_len=plan.seq_len, **sizes), prepare=prepare)
     ends = np.cumsum([0, *map(len, per_file)])
@@ -90,9 +91,11 @@ def _walked(texts: Corpus, per_file: list[array]) -> Iterator[str]:
 
 def _tokenizer(plan: Plan, start: PretrainedLM | None, texts: Iterable[str]) -> Tokenizer:
     if known := plan.tokenizer or (start and start.data.get("tokenizer")):
-        return Tokenizer.from_config(known)
-    tok = SentencePieceTokenizer(plan.lang, vocab_sz=plan.subword) if plan.subword else None
-    return Tokenizer(tok, lang=plan.lang).setup(texts)
+        tokenizer = Tokenizer.from_config(known)
+    else:
+        tok = SentencePieceTokenizer(plan.lang, vocab_sz=plan.subword) if plan.subword else None
+        tokenizer = Tokenizer(tok, lang=plan.lang).setup(texts)
+    return tokenizer.with_vocab(start.vocab) if start else tokenizer
 
 
 def names(files: Iterable[str]) -> str:

@@ -73,7 +73,7 @@ def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore
 def _ids(learn: LMLearner, texts: Iterable[str]) -> Iterator[tuple[np.ndarray, int]]:
     """Yield each document as ids (T,) in reading order, with the characters of its unknown tokens but the first."""
     vocab, step = learn.dls.text_vocab, -1 if learn.dls.backwards else 1
-    for tokens in learn.dls.tokenizer.pipe(texts):
+    for tokens, _ in learn.dls.tokenizer.pipe(texts):
         tokens = tokens[::step]
         ids = vocab.ids(tokens)
         yield ids, sum(len(tokens[i]) for i in np.flatnonzero(ids == vocab.unk_id) if i)

@@ -221,7 +221,7 @@ def _model_facts(learn: LMLearner, plan: Plan) -> dict:
     arch, options = learn.settings["arch"], learn.settings["model"]
     config = {**get_arch(arch).lm_config, **options["config"]}
     n_params = sum(p.numel() for p in learn.model.parameters())
-    tokens = "words" if learn.dls.tokenizer.itos is None else "pieces of SentencePiece"
+    tokens = "pieces of SentencePiece" if learn.dls.tokenizer.is_closed else "words"
     sizes = [f"{name} {size}" for name, size in config.items() if type(size) is int and name != "pad_token"]
     return {"size": f"{', '.join([arch, *sizes])}, {n_params:,} parameters",
             "vocabulary": f"{len(learn.dls.vocab):,} {tokens}"}

@@ -7,11 +7,10 @@ from typing import Any
 import pandas as pd
 
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.data.loaders import TextDataLoaders
-from ulmfit_easy.data.prepare import given_tokenizer
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text import language_model_learner
+from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import Preset, get_preset
@@ -31,16 +30,10 @@ def lm_data(texts: Iterable, preset: str | Preset = "laptop", pretrained: str | 
         kwargs: passed on to `TextDataLoaders.from_df`.
     """
     p = get_preset(preset)
-    if pretrained:
-        source = read_lm(pretrained, kwargs.get("backwards", False))
-        known = source.data.get("tokenizer")
-        if known and "tok_tfm" not in kwargs:
-            kwargs["tok_tfm"] = given_tokenizer(known, None, fix="pass tok_tfm=Tokenizer(...) with the rules and the "
-                                                "word splitter of that model")
-        kwargs = {"more_words": source.vocab, **kwargs}
     df = pd.DataFrame({"text": list(several_texts(texts))}, dtype=object)
     sizes = {"bs": p.lm_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
-    return TextDataLoaders.from_df(df, text_col="text", is_lm=True, **{"valid_pct": 0.1, **sizes, **kwargs})
+    return TextDataLoaders.from_df(df, text_col="text", is_lm=True, pretrained=pretrained,
+                                   **{"valid_pct": 0.1, **sizes, **kwargs})
 
 
 def new_lm(dls: DataLoaders, preset: str | Preset = "laptop", pretrained: str | Path | PretrainedLM | None = None,

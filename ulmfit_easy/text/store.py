@@ -26,6 +26,7 @@ from ulmfit_easy.user_code import warn_user
 
 BLOCK = 1 << 20  # tokens that are handled at once
 MEMBERS = ("tokens.bin", "offsets.npy", "hashes.npy", "lexicon.json")
+WORDS = "words.bin"  # is there if it was asked for
 
 
 class TokenStore:
@@ -34,7 +35,8 @@ class TokenStore:
     Tokens are kept as ids of a *lexicon* of all distinct tokens in first-seen order, so that the corpus
     does not depend on a vocabulary; it may exceed the memory. The folder holds `tokens.bin` (uint32,
     little-endian, all documents end to end), `offsets.npy` (N + 1, int64), `hashes.npy` (N, int64), `lexicon.json`,
-    and `meta.json` with the SHA-256 of the others. A pickle holds the tokens and needs no folder.
+    and `meta.json` with the SHA-256 of the others. `words.bin` (int32, the word of each token) is there if asked for.
+    A pickle holds the tokens and needs no folder.
 
     Attributes:
         path: the folder; None for a store out of a pickle.
@@ -43,6 +45,8 @@ class TokenStore:
         hashes: (N,) int64, equal for equal texts.
         n_tokens: tokens in all.
         lexicon: list of distinct tokens.
+        word_numbers: (n_tokens,) int32, the word of each token in its text, or -1; see `Tokenizer.pipe`. None unless
+            it was asked for.
         members: bytes and SHA-256 of each file, by its name.
 
     Raises: FileError E404 and E406 if a member is missing or has the wrong size, E401 if the folder is no
@@ -57,12 +61,16 @@ class TokenStore:
         self.hashes = np.load(self.path / "hashes.npy")  # (N,)
         self.n_tokens = int(self.offsets[-1])
         self.lexicon = json.loads((self.path / "lexicon.json").read_text())
-        mapped = np.memmap(self.path / "tokens.bin", "<u4", "r") if self.n_tokens else np.empty(0, "<u4")
-        self.ids = np.asarray(mapped)  # (n_tokens,), lexicon ids
+        self.ids = self._mapped("tokens.bin", "<u4")  # (n_tokens,), lexicon ids
+        self.word_numbers = self._mapped(WORDS, "<i4") if WORDS in self.members else None
+
+    def _mapped(self, name, dtype) -> np.ndarray:
+        return np.asarray(np.memmap(self.path / name, dtype, "r") if self.n_tokens else np.empty(0, dtype))
 
     @classmethod
     def build(cls, texts: Iterable, tokenizer: Tokenizer, cache_dir: str | Path | bool | None = None,
-              progress: bool = False, n_workers: int | None = None, *, look: Look | None = None) -> "TokenStore":
+              progress: bool = False, n_workers: int | None = None, *, look: Look | None = None,
+              words: bool = False) -> "TokenStore":
         """Return the store of some texts: opened if it was built before, else built in one pass.
 
         Args:
@@ -77,6 +85,7 @@ class TokenStore:
             n_workers: processes that tokenize, 0 for this one alone; the store is the same, byte for byte. By default
                 this one for little text, one for each processor for much; see `workers.encode`.
             look: what was collected of the texts, if they were read before.
+            words: keep the word of each token too. It takes longer.
 
         Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none; FileError E406
             for texts that change while they are read, E411 for a `cache_dir` that cannot be written to; TrainingError
@@ -85,17 +94,17 @@ class TokenStore:
         if isinstance(texts, str):
             raise TextError("E101", received="one string", expected="texts", fix="pass a list: [text]")
         if cache_dir is False or iter(texts) is texts:
-            return cls._temporary("store", texts, tokenizer, progress, n_workers, look)
+            return cls._temporary("store", texts, tokenizer, progress, n_workers, look, words)
         try:
             described = tokenizer.describe()
         except Undescribed as e:
             warn_user(f"these tokens are not kept for the next run: {e}, which may change without a trace. Rules "
                       "that use only functions and plain values are kept; cache_dir=False ends this warning")
-            return cls._temporary("store", texts, tokenizer, progress, n_workers, look)
+            return cls._temporary("store", texts, tokenizer, progress, n_workers, look, words)
         from filelock import FileLock
 
         look = look or Look(texts).finish()
-        name = files.sha256_bytes(json.dumps([SCHEMA, described, look.sha256]).encode())
+        name = files.sha256_bytes(json.dumps([SCHEMA, described, look.sha256, words]).encode())
         folder = (files.cache_dir() / "tokens" if cache_dir is None else Path(cache_dir)) / name
         try:
             writable(folder)
@@ -104,19 +113,19 @@ class TokenStore:
                 raise
             warn_user(f"the cache {folder.parent} cannot be written to, so these tokens are kept in a temporary "
                       "folder: name another place for the cache in ULMFIT_EASY_CACHE")
-            return cls._temporary(name, texts, tokenizer, progress, n_workers, look)
+            return cls._temporary(name, texts, tokenizer, progress, n_workers, look, words)
         with FileLock(folder.with_suffix(".lock")):  # two processes: one builds, the other waits and opens
             clear_left(folder.parent, re.escape(name))  # of a build that was killed
             if not (folder.exists() and _intact(folder)):
-                _write(folder, texts, tokenizer, progress, n_workers, look)
+                _write(folder, texts, tokenizer, progress, n_workers, look, words)
             return cls(folder)
 
     @classmethod
-    def _temporary(cls, name, texts, tokenizer, progress, n_workers, look):
+    def _temporary(cls, name, texts, tokenizer, progress, n_workers, look, words):
         """Return a store that is deleted with the object; one that a killed process left is deleted first."""
         with ExitStack() as stack:
             folder = stack.enter_context(hidden_folder(Path(tempfile.gettempdir()) / "ulmfit-tokens")) / name
-            _write(folder, texts, tokenizer, progress, n_workers, look)
+            _write(folder, texts, tokenizer, progress, n_workers, look, words)
             store = cls(folder)
             weakref.finalize(store, stack.pop_all().close)
             return store
@@ -139,6 +148,11 @@ class TokenStore:
         """Return the tokens of document `i`."""
         start, stop = self.span(i)
         return [self.lexicon[j] for j in self.ids[start:stop].tolist()]
+
+    def words(self, i: int) -> np.ndarray:
+        """Return the word that each token of document `i` comes from, (T,) int32, -1 if it is none or not known."""
+        start, stop = self.span(i)
+        return self.word_numbers[start:stop]
 
     def count(self, rows: Sequence[int] | None = None) -> Counter:
         """Count each token in all documents, or in the documents `rows`: a Counter in first-seen order."""
@@ -207,7 +221,7 @@ class IdStore:
         return float(counts[self.lut == self.vocab.unk_id].sum() / max(1, counts.sum()))
 
 
-def _write(folder, texts, tokenizer, progress, n_workers, look: Look | None):
+def _write(folder, texts, tokenizer, progress, n_workers, look: Look | None, words: bool):
     """Tokenize the texts into a new folder that is there whole or not at all.
 
     Args:
@@ -221,10 +235,15 @@ def _write(folder, texts, tokenizer, progress, n_workers, look: Look | None):
     ids_of = defaultdict(count().__next__)  # a new token gets the next id
     lengths = array("q", [0])
     with files.atomic_folder(folder, _foreign) as tmp:
-        with open(tmp / "tokens.bin", "wb") as out, closing(encode(tokenizer, texts, n_workers)) as pieces:
-            for lexicon, ids, n_tokens in pieces:
+        with ExitStack() as stack:
+            out = stack.enter_context(open(tmp / "tokens.bin", "wb"))
+            of_words = stack.enter_context(open(tmp / WORDS, "wb")) if words else None
+            pieces = stack.enter_context(closing(encode(tokenizer, texts, n_workers, words)))
+            for lexicon, ids, n_tokens, numbers in pieces:
                 lut = np.fromiter(map(ids_of.__getitem__, lexicon), "<u4", len(lexicon))
                 out.write(lut[ids].tobytes())
+                if words:
+                    of_words.write(numbers.astype("<i4").tobytes())
                 lengths.extend(n_tokens)
         if again and look and again.finish().sha256 != look.sha256:
             raise FileError("E406", received="texts that have changed while they were read",
@@ -237,13 +256,14 @@ def _write(folder, texts, tokenizer, progress, n_workers, look: Look | None):
         np.save(tmp / "hashes.npy", (look or again.finish()).hashes)
         (tmp / "lexicon.json").write_text(json.dumps(list(ids_of)))
         members = {name: {"bytes": (tmp / name).stat().st_size, "sha256": files.sha256_file(tmp / name)}
-                   for name in MEMBERS}
+                   for name in (*MEMBERS, *[WORDS] * words)}
         files.write_json(tmp / "meta.json", {"schema": SCHEMA, "members": members})
 
 
 def _foreign(folder: Path) -> list[str]:
     """Return the names of what in a folder is not of a store."""
-    return [part.name for part in members(folder) if part.name not in (*MEMBERS, "meta.json") or not part.is_file()]
+    own = {*MEMBERS, WORDS, "meta.json"}
+    return [part.name for part in members(folder) if part.name not in own or not part.is_file()]
 
 
 def _members(folder) -> dict:
@@ -253,7 +273,8 @@ def _members(folder) -> dict:
     """
     meta = files.read_json(folder / "meta.json")
     try:
-        members = {name: {key: meta["members"][name][key] for key in ("bytes", "sha256")} for name in MEMBERS}
+        members = {name: {key: meta["members"][name][key] for key in ("bytes", "sha256")}
+                   for name in (*MEMBERS, *[WORDS] * (WORDS in meta["members"]))}
         schema = meta["schema"]
     except (KeyError, TypeError):
         schema = "none"

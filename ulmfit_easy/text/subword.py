@@ -14,6 +14,7 @@ from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import regular_file
 from ulmfit_easy.reprs import described
 from ulmfit_easy.text.special import SPECIAL_TOKENS, neutralize
+from ulmfit_easy.text.vocab import Vocab, add_words, detokenize
 
 SAMPLE = 1 << 25  # characters that are learned from: more change the pieces little
 BATCH = 1 << 18  # characters that are encoded at once
@@ -58,7 +59,7 @@ class SentencePieceTokenizer:
         if sp_model:
             with regular_file(sp_model) as f:
                 self.model = f.read()
-        self._loaded = None
+        self._loaded = self._vocab = None
 
     def __repr__(self) -> str:
         return described(self, repr(self.lang), self.vocab_sz and f"vocab_sz={self.vocab_sz}", self.model_type,
@@ -107,12 +108,14 @@ class SentencePieceTokenizer:
         return model.getvalue()
 
     @property
-    def pieces(self) -> list[str]:
-        """All pieces, in the order of the model; E506 before `setup`."""
-        p = self._processor
-        kinds = p.IsUnknown, p.IsControl, p.IsUnused
-        pieces = [p.IdToPiece(i) for i in range(len(p)) if not any(is_one(i) for is_one in kinds)]
-        return [piece for piece in pieces if piece not in SPECIALS]
+    def vocab(self) -> Vocab | None:
+        """The control tokens and all pieces, in the order of the model; None before `setup`."""
+        if self._vocab is None and self.model is not None:
+            p = self._processor
+            kinds = p.IsUnknown, p.IsControl, p.IsUnused
+            pieces = [p.IdToPiece(i) for i in range(len(p)) if not any(is_one(i) for is_one in kinds)]
+            self._vocab = Vocab(add_words(SPECIAL_TOKENS, pieces))
+        return self._vocab
 
     def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
         for batch in _batches(texts):
@@ -126,18 +129,9 @@ class SentencePieceTokenizer:
                 yield tokens
 
     @staticmethod
-    def words(tokens: Iterable[str]) -> Iterator[str]:
-        """Yield the words that tokens make up, and the control tokens between them."""
-        word = ""
-        for token in chain(tokens, ["▁"]):
-            control = token in SPECIALS
-            if word and (control or token.startswith("▁")):
-                yield neutralize(word)
-                word = ""
-            if control:
-                yield token
-            else:
-                word += token.removeprefix("▁")
+    def detokenize(tokens: Iterable[str]) -> str:
+        """Return the text that pieces stand for, in their own spacing."""
+        return detokenize(_words(tokens), tighten=False)
 
     @property
     def _processor(self):
@@ -169,6 +163,20 @@ def _checked(pieces: list[str]) -> list[str]:
     if SPECIALS.isdisjoint(pieces):
         return pieces
     return [part for piece in pieces for part in neutralize(piece).split(" ")]
+
+
+def _words(tokens: Iterable[str]) -> Iterator[str]:
+    """Yield the words that tokens make up, and the control tokens between them."""
+    word = ""
+    for token in chain(tokens, ["▁"]):
+        control = token in SPECIALS
+        if word and (control or token.startswith("▁")):
+            yield neutralize(word)
+            word = ""
+        if control:
+            yield token
+        else:
+            word += token.removeprefix("▁")
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -1,11 +1,15 @@
-"""Text to tokens: the pipeline around what splits words or pieces, which no user text can subvert."""
+"""Text to tokens and ids: the pipeline around what splits words or pieces, which no user text can subvert."""
 
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from functools import lru_cache
 from importlib.metadata import version
-from itertools import count
+from itertools import count, tee
 from pathlib import Path
+
+import numpy as np
 
 from ulmfit_easy.absent import StandIn, TellsAbsent
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
@@ -15,14 +19,15 @@ from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
 from ulmfit_easy.text.given import given_texts
+from ulmfit_easy.text.pipeline import Tokens, numbers_of_words, spelled
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
-from ulmfit_easy.text.special import FAKE, FLD, SPECIAL_TOKENS, neutralize
+from ulmfit_easy.text.special import FLD, neutralize
 from ulmfit_easy.text.subword import SentencePieceTokenizer
-from ulmfit_easy.text.vocab import detokenize
+from ulmfit_easy.text.vocab import Vocab, detokenize
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
 
 SCHEMA = 3  # raised when the same text, rules and tokenizer come to give other tokens or another file format
-PARTS = ("tok", "rules", "post_rules", "mark_fields")  # of a tokenizer
+PARTS = ("tok", "rules", "post_rules", "mark_fields", "_vocab")  # of a tokenizer
 MAX_CHARS = 2_000_000  # of a text, where one must not keep the others waiting
 
 
@@ -68,6 +73,7 @@ class Tokenizer(TellsAbsent):
         such a callable, at the first text if it shows only there.
     """
 
+    _vocab = None
     from_df = from_folder = StandIn("Tokenizer.from_df", "name columns or files to `TextDataLoaders` or `TextBlock`")
 
     def __init__(self, tok: Callable | None = None, rules: Sequence[Callable] | None = None,
@@ -86,31 +92,62 @@ class Tokenizer(TellsAbsent):
 
     def __call__(self, text: str | tuple[str, ...]) -> list[str]:
         """Return the tokens of one text."""
-        [tokens] = self.pipe([text])  # to the end, where a splitter that gives more is found
-        return tokens
+        [found] = self.pipe([text])  # to the end, where a splitter that gives more is found
+        return found.tokens
 
-    def pipe(self, texts: Iterable[str | tuple[str, ...]], errors: str = "raise") -> Iterator[list[str] | TextError]:
-        """Yield the tokens of each text, in order, one text in memory at a time.
+    def pipe(self, texts: Iterable[str | tuple[str, ...]], errors: str = "raise", *,
+             where: str | None = None) -> Iterator[Tokens | TextError]:
+        """Yield the `Tokens` of each text, in order, one text in memory at a time.
 
-        With `errors="collect"` a text that cannot be tokenized does not stop the others: a TextError comes in its
-        place, E101 for what is no text, E110 where a rule or the tokenizer fails, or for a text of more than two
-        million characters, which would keep the others waiting.
+        Args:
+            errors: with "collect" a text that cannot be tokenized does not stop the others: a TextError comes in its
+                place, E101 for what is no text, E110 if a rule or the tokenizer fails, or for a text of more than two
+                million characters, which would keep the others waiting.
+            where: "words" for the number of the word of each token: words stand between white space, and -1 is for
+                tokens of none, such as `xxbos`. `Tokens.words` is None for a text that the rules do not change word
+                by word. "chars" for the span of characters of each token, if there are no rules and the splitter
+                has `spans`.
+
+        Raises: ArgumentError E603 if nobody knows which characters a token comes from.
         """
         texts, _ = given_texts(texts)
         if errors == "collect":
             yield from map(self._tokens_or_error, texts, count())
             return
+        if where is not None:
+            yield from self._placed(texts, where)
+            return
         split = self.tok if self._builtin() else functools.partial(_checked, self.tok)
         for tokens in split(map(self._prepare, texts, count())):
             for rule in self.post_rules:
                 tokens = list(map(rule, tokens))
-            yield tokens
+            yield Tokens(tokens)
+
+    def ids(self, texts: Iterable[str | tuple[str, ...]]) -> Iterator[np.ndarray]:
+        """Yield the ids of each text in the vocabulary, (T,) int32."""
+        return (self.vocab.ids(found.tokens) for found in self.pipe(texts))
+
+    def _placed(self, texts, where) -> Iterator[Tokens]:
+        """Yield the tokens of each text with the words or characters that they come from."""
+        if where == "chars":
+            if self.rules or not hasattr(self.tok, "spans"):
+                raise ArgumentError("E603", received=f"where=\"chars\", the characters of each token, for {self}",
+                                    expected="no rules, and a tokenizer that knows the place of its tokens",
+                                    fix="take the tokenizer of a pretrained transformer; ask for words")
+            texts, again = tee(texts)
+            yield from map(Tokens, (found.tokens for found in self.pipe(texts)), self.tok.spans(again))
+            return
+        spelling = lru_cache(1 << 18)(lambda word: spelled(self(word)))
+        texts, again = tee(texts)
+        for i, (row, found) in enumerate(zip(again, self.pipe(texts), strict=True)):
+            words = " ".join(fields_of(row, i)).split()
+            yield Tokens(found.tokens, numbers_of_words(words, found.tokens, spelling))
 
     def _tokens_or_error(self, row, i):
         try:
             if (size := sum(map(len, fields_of(row, i)))) > MAX_CHARS:
                 raise _not_tokenized(i, f"it has {size:,} characters", f"{MAX_CHARS:,} at most")
-            return self(row)
+            return Tokens(self(row))
         except TextError as e:
             return e
         except (ArgumentError, TrainingError):  # about the tokenizer itself, which fails on every text
@@ -134,19 +171,24 @@ class Tokenizer(TellsAbsent):
         return self
 
     @property
-    def itos(self) -> list[str] | None:
-        """All tokens there can be, the special ones first, if the splitter knows them; None if texts decide."""
-        if (pieces := getattr(self.tok, "pieces", None)) is None:
-            return None
-        itos = [*SPECIAL_TOKENS, *pieces]
-        return itos + [FAKE] * (-len(itos) % 8)
+    def vocab(self) -> Vocab | None:
+        """The vocabulary that a model brings with its tokenizer, else the splitter's; None until texts decide."""
+        return self._vocab or getattr(self.tok, "vocab", None)
+
+    @property
+    def is_closed(self) -> bool:
+        """True if the splitter has a vocabulary, so that no text adds a word to it."""
+        return hasattr(type(self.tok), "vocab")
+
+    def with_vocab(self, vocab: Vocab | Iterable[str] | None) -> "Tokenizer":
+        """Return the same tokenizer with a vocabulary; this one stays as it is."""
+        new = copy(self)
+        new._vocab = vocab if isinstance(vocab, Vocab | None) else Vocab(vocab)
+        return new
 
     def detokenize(self, tokens: Iterable[str]) -> str:
         """Return the text that tokens of this tokenizer stand for, in its own spacing; see `vocab.detokenize`."""
-        words = getattr(self.tok, "words", None)
-        if words is not None:
-            return detokenize(words(tokens), tighten=False)
-        return self.tok.joined(detokenize(tokens)) if self._builtin() == "SpacyTokenizer" else detokenize(tokens)
+        return getattr(self.tok, "detokenize", detokenize)(tokens)
 
     @property
     def fingerprint(self) -> str | None:

@@ -8,6 +8,7 @@ from itertools import chain, pairwise
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.reprs import described, with_settings
 from ulmfit_easy.text.special import SPECIAL_TOKENS
+from ulmfit_easy.text.vocab import detokenize
 
 NEED_EXTRAS = {"ja", "ko", "th", "vi", "zh"}  # their spaCy classes want packages of their own
 
@@ -79,9 +80,9 @@ class SpacyTokenizer:
                 _chunks.cache_clear()
             yield _chunks(*language).tokens(text)
 
-
-    def joined(self, text: str) -> str:
-        """Return the text without the blanks between characters that were tokens."""
+    def detokenize(self, tokens: Iterable[str]) -> str:
+        """Return the text that tokens stand for, without blanks between characters that were tokens."""
+        text = detokenize(tokens)
         return _BETWEEN.sub("", text) if self.chars else text
 
 

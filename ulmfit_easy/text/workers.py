@@ -20,49 +20,55 @@ import numpy as np
 
 from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.schema import optional, takes, whole
+from ulmfit_easy.text.pipeline import NO_WORD
 from ulmfit_easy.text.tokenizers import Tokenizer, fields_of
 
 PIECE = 1 << 16  # characters, about, that are tokenized at once
 SERIAL = 128  # pieces (8 million characters, some seconds) that this process does before others are worth their start
 MOST = 8  # workers that are started unasked; each takes up to half a gigabyte
 
-Encoded = tuple[list[str], np.ndarray, list[int]]  # distinct tokens in first-seen order; their numbers; tokens per text
+# Distinct tokens in first-seen order; their numbers; tokens per text; the word of each token, -1 if it is not known.
+Encoded = tuple[list[str], np.ndarray, list[int], np.ndarray]
 
 
-def encoded(tokenizer: Tokenizer, texts: Iterable) -> Encoded:
+def encoded(tokenizer: Tokenizer, texts: Iterable, words: bool = False) -> Encoded:
     """Return the tokens of some texts as numbers of the distinct ones in first-seen order."""
     ids_of = defaultdict(count().__next__)  # a new token gets the next number
-    ids, lengths = array("I"), []
-    for tokens in tokenizer.pipe(texts):
+    ids, lengths, numbers = array("I"), [], array("i")
+    for tokens, of_words in tokenizer.pipe(texts, where="words") if words else tokenizer.pipe(texts):
         ids.extend(map(ids_of.__getitem__, tokens))
         lengths.append(len(tokens))
-    return list(ids_of), np.asarray(ids, np.uint32), lengths
+        if words:
+            numbers.extend(of_words or [NO_WORD] * len(tokens))
+    return list(ids_of), np.asarray(ids, np.uint32), lengths, np.asarray(numbers, np.int32)
 
 
 @takes({"n_workers": optional(whole(0))})
-def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None) -> Iterator[Encoded]:
+def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
+           words: bool = False) -> Iterator[Encoded]:
     """`encoded` of all texts, piece by piece in their order; close it to end the workers.
 
     Args:
         n_workers: processes; 0 for this one. None: this one for the first 8 million characters, from then on one for
             each processor, if all parts of the tokenizer are the library's own.
+        words: find the word of each token too.
 
     Raises: TextError E101 for a text that is not a string, with its row; TrainingError E508 for a worker that has
         died, ArgumentError E603 for a tokenizer that other processes cannot have; and what a rule raises.
     """
     pieces = _pieces(texts)
     if n_workers is None:
-        yield from (encoded(tokenizer, piece) for _, piece in islice(pieces, SERIAL))
+        yield from (encoded(tokenizer, piece, words) for _, piece in islice(pieces, SERIAL))
         n_workers = min(MOST, _processors()) if _is_ours(tokenizer) else 0
         first = next(pieces, None)
         if first is None:
             return
         pieces = chain([first], pieces)
     if n_workers == 0:
-        yield from (encoded(tokenizer, piece) for _, piece in pieces)
+        yield from (encoded(tokenizer, piece, words) for _, piece in pieces)
         return
     with ExitStack() as stack:
-        workers = [stack.enter_context(_Worker(_pickled(tokenizer))) for _ in range(n_workers)]
+        workers = [stack.enter_context(_Worker(_pickled((tokenizer, words)))) for _ in range(n_workers)]
         n = 0
         for n, piece in enumerate(pieces, 1):
             worker = workers[n % n_workers]
@@ -171,7 +177,7 @@ def serve():
     os.dup2(2, 1)  # what a rule prints shall not get between
     tokenizer, reply = None, None
     try:
-        tokenizer = pickle.loads(pickle.load(source))
+        tokenizer, words = pickle.loads(pickle.load(source))
     except Exception as e:
         reply = _not_shared(e)
     with suppress(EOFError, BrokenPipeError):
@@ -179,7 +185,7 @@ def serve():
             texts = pickle.load(source)
             if tokenizer is not None:
                 try:
-                    reply = encoded(tokenizer, texts)
+                    reply = encoded(tokenizer, texts, words)
                 except Exception as e:
                     reply = _sendable(e)
             pickle.dump(reply, out)

@@ -1,0 +1,94 @@
+"""What each pipeline must promise: a tokenizer with a vocabulary, which a model brings. A new splitter is a new row."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from ulmfit_easy.all import (
+    AWD_LSTM,
+    BaseTokenizer,
+    SentencePieceTokenizer,
+    SpacyTokenizer,
+    TextDataLoaders,
+    Tokenizer,
+    load_learner,
+    text_classifier_learner,
+    toy_reviews,
+)
+from ulmfit_easy.text.vocab import Vocab, make_vocab
+
+DF = toy_reviews(60, seed=0)
+TEXTS = [*DF["text"], "", "Not SEEN before: xxbos \u4f60\u597d  \ud800!", "no no no no no"]
+ROWS = {
+    "words": Tokenizer,
+    "words, no rules": lambda: Tokenizer(rules=[], post_rules=[]),
+    "split at blanks": lambda: Tokenizer(BaseTokenizer()),
+    "characters": lambda: Tokenizer(SpacyTokenizer("zh")),
+    "pieces": lambda: Tokenizer(SentencePieceTokenizer(vocab_sz=120)),
+}
+
+
+@pytest.fixture(scope="module", params=ROWS)
+def pipeline(request):
+    if request.param == "pieces":
+        pytest.importorskip("sentencepiece")
+    tokenizer = ROWS[request.param]().setup(DF["text"])
+    if tokenizer.is_closed:
+        return tokenizer
+    assert tokenizer.vocab is None  # until texts decide
+    return tokenizer.with_vocab(make_vocab(TextDataLoaders.from_df(
+        DF, is_lm=True, tok_tfm=tokenizer, min_freq=1, bs=4, cache_dir=False).train.ids.store.count(), 1))
+
+
+def test_a_config_is_json_and_gives_the_same_pipeline(pipeline):
+    again = Tokenizer.from_config(json.loads(json.dumps(pipeline.config()))).with_vocab(pipeline.vocab)
+    assert again.config() == pipeline.config()
+    assert again.fingerprint == pipeline.fingerprint != None  # noqa: E711
+    assert list(again.pipe(TEXTS)) == list(pipeline.pipe(TEXTS))
+
+
+def test_a_fingerprint_does_not_change_with_use_or_vocabulary(pipeline):
+    before = pipeline.fingerprint
+    list(pipeline.pipe(TEXTS, where="words"))
+    assert pipeline.fingerprint == pickle.loads(pickle.dumps(pipeline)).fingerprint == before
+    assert pipeline.with_vocab([*pipeline.vocab, "more"]).fingerprint == before
+
+
+def test_a_text_has_the_same_tokens_alone_and_among_others(pipeline):
+    assert [found.tokens for found in pipeline.pipe(TEXTS)] == [pipeline(text) for text in TEXTS]
+    assert [found.tokens for found in pipeline.pipe(reversed(TEXTS))] == [pipeline(text) for text in TEXTS[::-1]]
+
+
+def test_ids_are_those_of_the_vocabulary(pipeline):
+    for text, ids in zip(TEXTS, pipeline.ids(TEXTS), strict=True):
+        assert np.array_equal(ids, pipeline.vocab.ids(pipeline(text)))
+    known = np.concatenate(list(pipeline.ids(DF["text"])))
+    assert not (known == pipeline.vocab.unk_id).any()
+
+
+def test_a_vocabulary_is_given_to_a_copy(pipeline):
+    before, longer = pipeline.vocab, Vocab([*pipeline.vocab, "more"])
+    assert pipeline.with_vocab(longer).vocab is longer
+    assert pipeline.vocab is before
+
+
+def test_tokens_have_a_text(pipeline):
+    assert [pipeline.detokenize(pipeline(text)).split() for text in ("", "the soup")] == [[], ["the", "soup"]]
+
+
+def test_words_are_numbered_without_another_token(pipeline):
+    for text, (tokens, words) in zip(TEXTS, pipeline.pipe(TEXTS, where="words"), strict=True):
+        assert tokens == pipeline(text)
+        assert words is None or {n for n in words if n >= 0} <= set(range(len(text.split())))
+    assert sum(found.words is not None for found in pipeline.pipe(DF["text"], where="words")) == len(DF)
+
+
+def test_a_saved_model_brings_its_pipeline(pipeline, tmp_path):
+    dls = TextDataLoaders.from_df(DF, text_col="text", label_col="label", tok_tfm=pipeline, bs=8, cache_dir=False)
+    assert dls.text_vocab is pipeline.vocab
+    learn = text_classifier_learner(dls, AWD_LSTM, config=dict(emb_sz=4, n_hid=6, n_layers=1), pretrained=False)
+    loaded = load_learner(learn.export(tmp_path / "model")).dls.tokenizer
+    assert loaded.vocab == pipeline.vocab
+    assert list(map(list, loaded.ids(TEXTS[-9:]))) == list(map(list, pipeline.ids(TEXTS[-9:])))

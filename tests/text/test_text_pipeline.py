@@ -1,0 +1,97 @@
+"""Which word of a text each token comes from."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ulmfit_easy.data.toy import toy_texts
+from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.text.pipeline import Tokens
+from ulmfit_easy.text.rules import DEFAULT_RULES, lowercase
+from ulmfit_easy.text.store import TokenStore
+from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.words import BaseTokenizer
+
+CLASSIC = Tokenizer()
+EXAMPLES = {
+    "Anna LIVES in Oslo ,": ("xxbos xxmaj anna xxup lives in xxmaj oslo ,", [-1, 0, 0, 1, 1, 2, 3, 3, 4]),
+    "we don't  go!": ("xxbos we do n't go !", [-1, 0, 1, 1, 2, 2]),
+    "sooo oh": ("xxbos s xxrep 3 o oh", [-1, 0, 0, 0, 0, 1]),
+    "oh no no no no OK": ("xxbos oh xxwrep 4 no xxup ok", [-1, 0, 1, 1, 1, 5, 5]),
+    "a &amp; b/c #d": ("xxbos a & b / c # d", [-1, 0, 1, 2, 2, 2, 3, 3]),
+    "said <unk> xxmaj x": ("xxbos said xxunk xx maj x", [-1, 0, 1, 2, 2, 3]),
+    "": ("xxbos", [-1]),
+}
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_each_token_has_the_number_of_its_word(text):
+    tokens, numbers = EXAMPLES[text]
+    assert list(CLASSIC.pipe([text], where="words")) == [Tokens(tokens.split(), numbers)]
+    assert list(CLASSIC.pipe([text])) == [Tokens(tokens.split())]
+
+
+def test_words_of_several_fields_are_counted_through():
+    [(tokens, numbers)] = CLASSIC.pipe([("a title", "the body")], where="words")
+    assert tokens == "xxbos xxfld 1 a title xxfld 2 the body".split()
+    assert numbers == [-1, -1, -1, 0, 1, -1, -1, 2, 3]
+
+
+@pytest.mark.parametrize("rules", [None, [str.upper], [lambda text: lowercase(text, add_eos=True)]])
+def test_other_rules_are_asked_word_by_word(rules):
+    texts = ["One two, THREE"]
+    [(tokens, numbers)] = Tokenizer(rules=rules).pipe(texts, where="words")
+    assert tokens == Tokenizer(rules=rules)(texts[0])
+    assert [n for token, n in zip(tokens, numbers, strict=True) if not token.startswith("xx")] == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("text", ["a <br /> b", "1 @.@ 5"])
+def test_words_are_not_known_if_a_rule_joins_them(text):
+    [found] = CLASSIC.pipe([text], where="words")
+    assert found.words is None
+    assert found.tokens == CLASSIC(text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.sampled_from("abA.!' \n\t'<&;x"), max_size=40))
+def test_tokens_stay_the_same_and_numbers_grow(text):
+    [(tokens, numbers)] = CLASSIC.pipe([text], where="words")
+    assert tokens == CLASSIC(text)
+    known = [n for n in numbers or () if n >= 0]
+    assert known == sorted(known)
+    assert all(n < len(text.split()) for n in known)
+
+
+class Offsets(BaseTokenizer):
+    """Knows the place of its tokens in a text with single blanks."""
+
+    def spans(self, texts):
+        for text in texts:
+            ends = np.cumsum([len(word) + 1 for word in text.split(" ")]).tolist()
+            yield [(end - 1 - len(word), end - 1) for word, end in zip(text.split(" "), ends, strict=True)]
+
+
+def test_characters_are_known_to_a_splitter_with_spans():
+    tokenizer = Tokenizer(Offsets(), rules=[])
+    assert list(tokenizer.pipe(iter(["ab c"]), where="chars")) == [Tokens(["ab", "c"], [(0, 2), (3, 4)])]
+
+
+@pytest.mark.parametrize("tokenizer", [CLASSIC, Tokenizer(BaseTokenizer(), rules=[]),
+                                       Tokenizer(Offsets(), rules=DEFAULT_RULES)])
+def test_characters_are_an_error_elsewhere(tokenizer):
+    with pytest.raises(ArgumentError, match="E603.*the characters of each token.*ask for words"):
+        list(tokenizer.pipe(["a"], where="chars"))
+
+
+@pytest.mark.parametrize("n_workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_store_keeps_the_words_if_it_is_asked(tmp_path, n_workers):
+    texts = [*toy_texts(20), "a <br /> b"]
+    plain = TokenStore.build(texts, CLASSIC, tmp_path)
+    store = TokenStore.build(texts, CLASSIC, tmp_path, words=True, n_workers=n_workers)
+    again = TokenStore.build(texts, CLASSIC, tmp_path, words=True)
+    assert plain.word_numbers is None
+    assert store.path == again.path != plain.path
+    assert np.array_equal(store.ids, plain.ids)
+    for i, (tokens, numbers) in enumerate(CLASSIC.pipe(texts, where="words")):
+        assert again.words(i).tolist() == (numbers or [-1] * len(tokens))

@@ -1,0 +1,207 @@
+"""`TextDataLoaders`: from a table or a folder to loaders. The model is found before its texts are tokenized.
+
+It stands above the models, because a model brings the tokenizer and the vocabulary of its texts.
+"""
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ulmfit_easy._fastcore import delegates, listify
+from ulmfit_easy.bundle.shipped import shipped_models
+from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.folders import PARTS, classes_of_files, folder_texts
+from ulmfit_easy.data.loaders import Source, assemble, classes_of, column_names
+from ulmfit_easy.data.prepare import given_tokenizer
+from ulmfit_easy.data.sources import FileTexts, accepted, find_column, read_texts
+from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter
+from ulmfit_easy.data.tables import TableOnDisk, read_table
+from ulmfit_easy.data.targets import CategoryTarget, NextToken, read_labels
+from ulmfit_easy.errors import FileError, TextError, refuse_unknown
+from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
+from ulmfit_easy.learner.text_learner import TextLearner
+from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.user_code import warn_user
+
+__all__ = ["TextDataLoaders"]
+
+
+@delegates(assemble, but=["tokenizer"])
+def with_model(cls, source: Source, splitter: Callable, *, tok_tfm, text_vocab, backwards: bool,
+               pretrained: bool | str | Path | PretrainedLM | TextLearner | None = True,
+               rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None, **kwargs):
+    """Return the loaders of a source, with the tokenizer and vocabulary that a model brings; see `from_df`."""
+    tokenizer = _tokenizer(pretrained, tok_tfm, text_vocab, rules, lang, mark_fields, backwards)
+    return assemble(cls, source, splitter, tokenizer, text_vocab=text_vocab, backwards=backwards, **kwargs)
+
+
+def _tokenizer(pretrained, tok_tfm, text_vocab, rules, lang, mark_fields, backwards) -> Tokenizer:
+    is_own = tok_tfm is not None or rules is not None
+    own = tok_tfm if isinstance(tok_tfm, Tokenizer) else Tokenizer(tok_tfm, rules, lang=lang, mark_fields=mark_fields)
+    if pretrained is None or pretrained is False:
+        return own
+    if pretrained is True:
+        models = [] if is_own or text_vocab is not None else shipped_models()
+        found = next((model for model in models if (model.lang, model.backwards) == (lang, bool(backwards))), None)
+        return Tokenizer.from_config({**found.tokenizer, "mark_fields": mark_fields}) if found else own
+    if isinstance(pretrained, TextLearner):
+        name, way, tokenizer = "that learner", pretrained.dls.backwards, pretrained.dls.tokenizer
+    else:
+        found = read_lm(pretrained, backwards)
+        name, way, known = found.name, found.data.get("backwards"), found.data.get("tokenizer")
+        tokenizer = own if is_own or not known else given_tokenizer(
+            known, None, fix="pass tok_tfm=Tokenizer(...) with the rules and the word splitter of that model")
+        tokenizer = tokenizer.with_vocab(found.vocab)
+    if way not in (None, bool(backwards)):
+        raise direction_error(name, way, bool(backwards))
+    return own.with_vocab(tokenizer.vocab) if is_own else tokenizer
+
+
+class TextDataLoaders(DataLoaders):
+    """`DataLoaders` made from a table or a folder of texts."""
+
+    @classmethod
+    @delegates(with_model)
+    def from_df(cls, df: pd.DataFrame | TableOnDisk, path=".", valid_pct: float = 0.2, seed: int | None = None,
+                text_col=0, label_col=1, label_delim: str | None = None, y_block=None, text_vocab=None,
+                is_lm: bool = False, valid_col=None, tok_tfm=None, tok_text_col: str = "text",
+                seq_len: int = 72, backwards: bool = False, bs: int = 64, val_bs: int | None = None,
+                shuffle: bool = True, device=None, *, on_missing: str = "raise",
+                splitter: Callable | None = None, labels: Sequence | None = None,
+                **kwargs) -> "TextDataLoaders":
+        """Make loaders from a table with a text column and, unless `is_lm`, one or more label columns.
+
+        Of a table of Prodigy's only the rows whose `answer` is "accept" teach their label.
+
+        Args:
+            text_col, label_col: names or positions. Several text columns become marked fields of one text;
+                several label columns are zeros and ones, one column for each class.
+            valid_pct: fraction of the rows to validate with; few rows are split class by class.
+                `valid_col` (true: validation) or `splitter` (rows -> two lists of positions) replace it.
+            y_block: "category", "multi" or "regression"; by default one class for each text, or several if
+                `label_delim` or more than one label column is given. Labels keep their Python type.
+            pretrained: the language model to start from, which brings its tokenizer and its vocabulary: its learner, a
+                folder, or the language or name of an installed model, as for `read_lm`. A classifier takes its
+                vocabulary as it is. A language model has the words of the training rows too. True: the installed model
+                for `lang` brings its tokenizer, and its vocabulary if that is of pieces of words. False: none.
+            text_vocab: instead, a `Vocab` or list of words. By default they are made from the training rows.
+            tok_tfm: instead, a `Tokenizer`, or a function that splits texts into words. A `SentencePieceTokenizer`
+                learns its pieces from the training rows and brings the vocabulary. (`tok_text_col` is not used.)
+            seq_len: tokens that are read before the gradient is cut.
+            seed: for the split and for the order of the batches.
+            labels: every class, in order, where training rows do not show them all.
+            on_missing: "raise", "drop" or "empty", for rows without text. Messages count the rows of `df`, a
+                `splitter` and `valid_col` those that are left.
+            min_freq, max_vocab: how often a word must be there; how many words a vocabulary has at most.
+            rules, lang, mark_fields: for the tokenizer, unless a model brings it or `tok_tfm` is one.
+            cache_dir, n_workers: where tokens are kept for the next time; how many processes make them, by default
+                one for little text, else one for each processor. See `TokenStore`.
+            balanced: draw each class equally often in training; rows of rare classes come again and again.
+            weights: draw each row as often as its number tells: one for each row of `df`, also of those that
+                `on_missing` drops.
+            max_tokens: tokens of a classifier's batch, padding included, instead of `bs` rows.
+            bptt_jitter: how much the batches of a language model differ in length; see `LMDataLoader`.
+            num_workers, drop_last, pin_memory: Ignored; kept for fastai compatibility.
+
+        Raises: E101, E102, E103 for texts; E201 to E207 for labels and splits; E301 for an empty vocabulary;
+            E6xx for arguments.
+        """
+        refuse_unknown(kwargs, TextDataLoaders.from_df)
+        text_cols, label_cols = listify(text_col), [] if is_lm else listify(label_col)
+        texts, kept, total, df, text_series = read_texts(df, text_cols, on_missing)
+        if not is_lm and not label_cols:
+            raise TextError("E102", received="no label_col", expected="the column of the labels",
+                            fix='label_col="label", or is_lm=True for a language model, which needs none')
+        series = [find_column(df, col) for col in label_cols]
+        if label_cols and (taught := accepted(df, [*text_series, *series])) is not None:
+            if not isinstance(texts, list):
+                raise FileError("E407", received="a table with rejected answers of Prodigy's, to be read in pieces",
+                                expected="one without them", fix="leave out chunksize=")
+            texts, kept, df = [texts[i] for i in taught], kept[taught], df.iloc[taught]
+            series = [column.iloc[taught] for column in series]
+        names = {"text_cols": column_names(text_series), "label_cols": column_names(series),
+                 "label_delim": label_delim}
+        if shared := set(names["text_cols"]) & set(names["label_cols"]):
+            warn_user(f"column {min(map(str, shared))!r} is both text and label; pass text_col= and label_col=")
+        target, targets = NextToken, None
+        if not is_lm:
+            target, targets = read_labels(series, delim=label_delim, y_block=y_block, rows=kept)
+            labels = classes_of(y_block, series, target) if labels is None else labels
+        if valid_col is not None:
+            splitter = ColSplitter(valid_col)
+        elif splitter is None:
+            splitter = DefaultSplitter(targets if target.one_class else None, valid_pct, seed)
+        source = Source(texts, df, targets, target, names, kept, y_block, total)
+        return with_model(cls, source, splitter, path=path, labels=labels, text_vocab=text_vocab, tok_tfm=tok_tfm,
+                          seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs, shuffle=shuffle, device=device,
+                          seed=seed, **kwargs)
+
+    @classmethod
+    @delegates(from_df)
+    def from_csv(cls, path, csv_fname: str = "labels.csv", header="infer", delimiter: str | None = None,
+                 quoting: int = csv.QUOTE_MINIMAL, *, encoding: str = "utf-8", chunksize: int | None = None,
+                 **kwargs) -> "TextDataLoaders":
+        """Make loaders from the table `path/csv_fname`, or from the file `path` itself; then as `from_df`.
+
+        All fields of CSV are read as text, labels too: `NA` and `1` are class names. JSON lines (`.jsonl`) and Parquet
+        (`.parquet`) are read too, and keep their types; see `read_table`. `from_jsonl` and `from_parquet` are this.
+
+        Args:
+            chunksize: read the texts of a CSV or Parquet file that is larger than the memory in pieces of so many
+                rows, and hold the other columns only. The file is read twice: once with its labels, and to
+                tokenize. `SentencePieceTokenizer` reads it once more to learn its pieces.
+
+        Raises: E403, E404 and E407 for the file; E602 for an unknown `encoding`; E507 for Parquet without pyarrow; and
+            what `from_df` raises.
+        """
+        refuse_unknown(kwargs, TextDataLoaders.from_csv, cls.from_df)
+        path = Path(path)
+        file, folder = (path / csv_fname, path) if path.is_dir() else (path, path.parent)
+        options = {"encoding": encoding, "header": header, "delimiter": delimiter, "quoting": quoting}
+        df = TableOnDisk(file, chunksize, **options) if chunksize else read_table(file, **options)
+        return cls.from_df(df, path=folder, **kwargs)
+
+    from_jsonl = from_parquet = from_csv
+
+    @classmethod
+    @delegates(with_model)
+    def from_folder(cls, path, train: str = "train", valid: str = "valid", valid_pct: float | None = None,
+                    seed: int | None = None, vocab: Sequence | None = None, text_vocab=None,
+                    is_lm: bool = False, tok_tfm=None, seq_len: int = 72, splitter: Callable | None = None,
+                    backwards: bool = False, bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
+                    device=None, *, extensions: Sequence[str] = (".txt",), encoding: str = "utf-8",
+                    **kwargs) -> "TextDataLoaders":
+        """Make loaders from text files, `path/train/pos/1.txt`. The first folder under `train` or `valid` is the class.
+
+        Texts may lie deeper in that folder. A warning counts the files that are left out: those in no folder of a
+        class, and those of other extensions.
+
+        Args:
+            valid_pct: draw this fraction of all files under `path` instead of using the two folders. A class is then
+                the first folder under `path`, or under its folders `train`, `valid` and `test`, if it has these.
+            vocab: every class, in order.
+            extensions: which files are texts. The rest is as in `from_df`.
+
+        Raises: E207 if no file is in the folder of a class; E403 for a file in another encoding; E404 for a missing
+            folder; and what `from_df` raises.
+        """
+        refuse_unknown(kwargs, TextDataLoaders.from_folder)
+        folders = [train, valid] if valid_pct is None and splitter is None else None
+        if folders and Path(path).is_dir() and (gone := [f for f in folders if not (Path(path) / f).is_dir()]):
+            raise FileError("E404", received=f"{path} without a folder {gone[0]!r}",
+                            expected="a folder to train on and one to validate with",
+                            fix='name yours with train= and valid=, or pass valid_pct=0.2 to draw from all files')
+        files, targets = folder_texts(path, folders, extensions), None
+        if not is_lm:
+            files, targets = classes_of_files(path, files, {train, valid, *(PARTS if folders is None else ())})
+        if folders:
+            splitter = FolderSplitter(path, train, valid)
+        elif splitter is None:
+            splitter = DefaultSplitter(targets, valid_pct, seed)
+        source = Source(FileTexts(files, encoding), files, targets, NextToken if is_lm else CategoryTarget,
+                        {"encoding": encoding}, classes_argument="vocab")
+        return with_model(cls, source, splitter, path=path, labels=vocab, text_vocab=text_vocab, tok_tfm=tok_tfm,
+                          seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs, shuffle=shuffle, device=device,
+                          seed=seed, **kwargs)

@@ -1,0 +1,66 @@
+"""Tokens of a text, and the words that they come from.
+
+A pipeline is a `Tokenizer` with its vocabulary, as one thing that a model brings. A new kind of tokens is a new
+splitter, a class in a file of its own, which `tokenizers.py` names in a table.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from ulmfit_easy.text.special import BOS, EOS, FAKE, FLD, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP
+
+NO_WORD = -1  # the number of the word of a token that comes from none, such as `xxbos`
+OF_NO_WORD = {BOS, EOS, PAD, FLD, FAKE}
+MARKS = {TK_MAJ, TK_REP, TK_UP, TK_WREP}  # of the token that follows
+
+
+class Tokens(NamedTuple):
+    """The tokens of a text, and where each comes from, if that was asked and is known.
+
+    `words` has the number of a word, or a span of characters, for each token; see `Tokenizer.pipe`.
+    """
+
+    tokens: list[str]
+    words: list | None = None
+
+
+def numbers_of_words(words: Sequence[str], tokens: Sequence[str], spelling: Callable[[str], str]) -> list[int] | None:
+    """Return which word of a text each token comes from, counted from 0; `NO_WORD` for tokens of none.
+
+    A token that spells several words, as after `xxwrep`, has the number of the first.
+
+    Args:
+        words: of the text, as they stand between white space.
+        spelling: gives `spelled` of the tokens that a word has alone.
+
+    Returns: None if the text is not spelled as its words are, one after the other.
+    """
+    alone, spells = [spelling(word) for word in words], list(spells_of(tokens))
+    if "".join(alone) != "".join(spells):
+        return None
+    ends, starts = list(accumulate(map(len, alone))), accumulate(map(len, spells[:-1]), initial=0)
+    numbers = [bisect_right(ends, start) for start in starts]
+    return [NO_WORD if token in OF_NO_WORD or previous == FLD or number == len(words) else number
+            for token, previous, number in zip(tokens, ["", *tokens], numbers, strict=False)]
+
+
+def spelled(tokens: Sequence[str]) -> str:
+    """Return the letters that tokens stand for, without blanks and capitals."""
+    return "".join(spells_of(tokens))
+
+
+def spells_of(tokens: Sequence[str]) -> Iterator[str]:
+    """Yield the letters that each token stands for: none for control tokens and their numbers."""
+    previous, times = "", 1
+    for token in tokens:
+        if token in OF_NO_WORD or token in MARKS or previous == FLD:
+            yield ""
+        elif previous in (TK_REP, TK_WREP) and token.isdecimal() and len(token) < 8:
+            times = int(token)
+            yield ""
+        else:
+            yield token.replace("▁", "").replace(" ", "") * times
+            times = 1
+        previous = token
