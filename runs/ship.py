@@ -105,12 +105,12 @@ def facts(run: Path) -> dict:
 
 def ship(runs: list[Path], args):
     learn = load_learner(runs[-1])
-    backwards, arch = learn.dls.backwards, learn.settings["arch"]
+    backwards, arch = learn.dls.backwards, type(learn.encoder).__name__
     place = WEIGHTS / f"{arch.lower()}-{'bwd' if backwards else 'fwd'}"
     learn.export(place, half=True)
     stored, told = load_learner(place), [facts(run) for run in runs]
     valid, wikitext2 = evaluate_lm(stored, Corpus(args.valid)), evaluate_lm(stored, articles(args.wikitext2))
-    config = learn.settings["model"]["config"]
+    config = learn.encoder.settings
     cells = [f"{s.perplexity:.2f} | {s.bits_per_char:.4f} | {s.unknown:.2%} | {s.n_tokens:,}"
              for s in (valid, wikitext2)]
     each = [f"* {t['tokens']:,} tokens at a highest rate of {t['rate']}: perplexity {t['perplexity']}" for t in told]

@@ -40,7 +40,7 @@ def test_every_layout_becomes_a_bundle_that_predicts(layout, files, tmp_path, ca
     told = capsys.readouterr().out
     assert told.count("\n") == 1 and told.endswith(f"Next: ulmfit train FILE --pretrained {out}\n")
     theirs, ours = load_foreign(file.path), load_bundle(out)
-    assert ours.vocab == theirs.vocab and ours.config["data"]["backwards"] is False
+    assert ours.vocab == theirs.vocab and ours.config["text"]["backwards"] is False
     assert all(torch.equal(ours.weights[k], v) for k, v in theirs.weights.items())
     learn = load_learner(out)
     assert len(learn.dls.text_vocab) == len(theirs.vocab)

@@ -56,7 +56,7 @@ def test_pretrain_then_evaluate_then_fine_tune(files, tmp_path, capsys):
     assert capsys.readouterr() == (figures + "\n", "")
     toy_reviews(120).to_csv(tmp_path / "reviews.csv", index=False)
     assert run("lm", tmp_path / "reviews.csv", "--pretrained", out, "--backwards", "--out", tmp_path / "tuned") == 0
-    assert load_bundle(tmp_path / "tuned").config["model"]["config"]["n_hid"] == 12
+    assert load_bundle(tmp_path / "tuned").config["encoder"]["config"]["n_hid"] == 12
 
 
 def test_the_librarys_own_model_is_evaluated_by_default(files, tmp_path, capsys, monkeypatch):

@@ -64,7 +64,7 @@ def our_logits(model, vocab, tokens) -> dict[str, float]:
 
 def model_of(bundle):
     """The language model of a bundle."""
-    model = get_language_model(bundle.config["arch"], len(bundle.vocab), bundle.config["model"]["config"])
+    model = get_language_model(bundle.config["encoder"]["name"], len(bundle.vocab), bundle.config["encoder"]["config"])
     load_state(model, bundle.weights, "the bundle")
     return model
 

@@ -11,11 +11,20 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ulmfit_easy.bundle.artefact import load_bundle, load_state, load_weights, save_bundle, save_weights
+from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.text.special import SPECIAL_TOKENS
+from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 
 VOCAB = Vocab([*SPECIAL_TOKENS, "a", "b", "c"])
+
+
+def tiny():
+    """A language model of a few bytes, and its config."""
+    model = get_language_model("AWD_LSTM", len(VOCAB), {"emb_sz": 2, "n_hid": 2, "n_layers": 1})
+    return model, {**Preparation(Tokenizer().with_vocab(VOCAB)).config(), **model.config(), "loss": {}}
 
 
 def test_weights_of_every_type_come_back_to_the_bit(tmp_path):
@@ -82,10 +91,11 @@ def test_a_folder_in_the_place_of_a_file_is_e401(tmp_path):
 
 
 def test_a_bundle_comes_back_and_can_be_written_again(tmp_path):
-    for value in (1.0, 2.0):
-        save_bundle(tmp_path / "b", {"w": torch.full((2,), value)}, VOCAB, {"kind": "test"})
+    for model, saved in (tiny(), tiny()):
+        save_bundle(tmp_path / "b", model.state_dict(), VOCAB, saved)
         config, vocab, weights = load_bundle(tmp_path / "b")
-        assert config == {"format": 1, "kind": "test"} and vocab == VOCAB and weights["w"][0] == value
+        assert (config, vocab) == (saved, VOCAB)
+        assert all(torch.equal(weights[name], t) for name, t in model.state_dict().items())
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
 
 
@@ -193,9 +203,10 @@ def test_weights_that_are_no_finite_numbers_enter_no_model(dtype, wrong):
 
 
 def test_a_bundle_says_which_version_wrote_it_and_a_newer_one_is_named(tmp_path):
-    folder = save_bundle(tmp_path / "b", {"w": torch.ones(1)}, VOCAB, {"kind": "test"})
+    model, config = tiny()
+    folder = save_bundle(tmp_path / "b", model.state_dict(), VOCAB, config)
     config = json.loads((folder / "config.json").read_text())
     assert config["made_with"].startswith("ulmfit_easy ") and "made_with" not in load_bundle(folder).config
-    (folder / "config.json").write_text(json.dumps({**config, "format": 2, "made_with": "ulmfit_easy 9.0"}))
+    (folder / "config.json").write_text(json.dumps({**config, "format": 3, "made_with": "ulmfit_easy 9.0"}))
     with pytest.raises(FileError, match="E401.*ulmfit_easy 9.0.*newer"):
         load_bundle(folder)

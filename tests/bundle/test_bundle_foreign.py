@@ -30,8 +30,10 @@ from ulmfit_easy.all import BaseTokenizer, TextDataLoaders, language_model_learn
 from ulmfit_easy.bundle.artefact import save_bundle
 from ulmfit_easy.bundle.foreign import find_weights, load_any, load_foreign
 from ulmfit_easy.bundle.wordlist import in_our_words
+from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.text.special import SPECIAL_TOKENS
+from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 
 each_layout = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda f: f.__name__)
@@ -77,9 +79,9 @@ def test_settings_come_from_shapes_and_names(layout, tmp_path):
     file = layout(tmp_path)
     config, vocab, weights = load_foreign(file.path)
     qrnn = "multifit" in layout.__name__
-    assert config["kind"] == "language_model" and config["arch"] == ("AWD_QRNN" if qrnn else "AWD_LSTM")
-    assert config["model"] == {"config": {"emb_sz": 6, "n_hid": 10, "n_layers": 4 if qrnn else 3}, "drop_mult": 1.0}
-    assert config["data"]["backwards"] is file.backwards
+    assert config["task"] == "lm" and config["encoder"]["name"] == ("AWD_QRNN" if qrnn else "AWD_LSTM")
+    assert config["encoder"]["config"] == {"emb_sz": 6, "n_hid": 10, "n_layers": 4 if qrnn else 3}
+    assert config["text"]["backwards"] is file.backwards
     assert len(vocab) == len(weights["0.encoder.weight"]) and vocab[:9] == list(SPECIAL_TOKENS)
     assert weights["1.decoder.weight"] is weights["0.encoder.weight"]
 
@@ -115,7 +117,7 @@ def dls_for(file, bundle, **kwargs):
 def test_a_learner_starts_from_any_of_them(layout, tmp_path):
     file = layout(tmp_path / "theirs")
     bundle = load_foreign(file.path)
-    arch, config = bundle.config["arch"], bundle.config["model"]["config"]
+    arch, config = bundle.config["encoder"]["name"], bundle.config["encoder"]["config"]
     dls = dls_for(file, bundle, is_lm=True)
     learn = language_model_learner(dls, arch, config=config, pretrained=file.path, verbose=False)
     same_guesses(file, learn.model, dls.text_vocab)
@@ -150,15 +152,15 @@ def test_a_folder_or_an_archive_is_as_good_as_the_file(layout, as_, tmp_path):
     ("BACKWARDS.pth", True), ("lm_best.pth", None), ("lm_bwdx.pth", None), ("tobwd.pth", None)])
 def test_names_tell_the_direction_where_they_do(name, backwards, tmp_path):
     file = write(tmp_path / "m", name, lstm_state(len(WORDS) + 3, "1"), "itos.pkl", ["xxunk", "xxpad", "xxbos", *WORDS])
-    assert load_foreign(file.path).config["data"]["backwards"] is backwards
+    assert load_foreign(file.path).config["text"]["backwards"] is backwards
 
 
 def test_the_name_of_a_folder_or_an_archive_tells_it_too(tmp_path):
     folder = fastai_1(tmp_path / "wt103-bwd", "lm.pth").path.parent
-    assert load_foreign(folder).config["data"]["backwards"] is True
+    assert load_foreign(folder).config["text"]["backwards"] is True
     with tarfile.open(tmp_path / "wt103-fwd.tar.gz", "w:gz") as tar:
         tar.add(folder, ".")
-    assert load_foreign(tmp_path / "wt103-fwd.tar.gz").config["data"]["backwards"] is False
+    assert load_foreign(tmp_path / "wt103-fwd.tar.gz").config["text"]["backwards"] is False
 
 
 def test_two_models_in_a_folder_are_named_and_never_chosen_between(tmp_path):
@@ -166,7 +168,7 @@ def test_two_models_in_a_folder_are_named_and_never_chosen_between(tmp_path):
     torch.save({}, tmp_path / "fwd_wt103_enc.h5")
     message = refused("E404", tmp_path)
     assert "bwd_wt103.h5, fwd_wt103.h5" in message and "enc" not in message
-    assert find_weights(one.path) == one.path and load_foreign(two.path).config["data"]["backwards"] is True
+    assert find_weights(one.path) == one.path and load_foreign(two.path).config["text"]["backwards"] is True
 
 
 def test_both_directions_in_a_folder_ask_for_one(tmp_path):
@@ -174,7 +176,7 @@ def test_both_directions_in_a_folder_ask_for_one(tmp_path):
         fastai_ulmfit(tmp_path, direction)
     assert "bwd, fwd" in refused("E404", tmp_path)
     for direction, backwards in (("fwd", False), ("bwd", True)):
-        assert load_foreign(tmp_path / direction).config["data"]["backwards"] is backwards
+        assert load_foreign(tmp_path / direction).config["text"]["backwards"] is backwards
 
 
 def test_a_folder_without_weights_or_without_words_says_so(tmp_path):
@@ -223,10 +225,10 @@ def test_an_encoder_or_a_classifier_gives_an_encoder(part, tmp_path):
 def test_load_any_takes_bundles_too(tmp_path):
     file = fastai_1(tmp_path / "fwd")
     config, vocab, weights = load_foreign(file.path)
-    save_bundle(tmp_path / "bundle", weights, vocab, config)
+    save_bundle(tmp_path / "bundle", weights, vocab, config | Preparation(Tokenizer().with_vocab(vocab)).config())
     for path in (file.path, tmp_path / "bundle", str(tmp_path / "fwd")):
         found = load_any(path)
-        assert found.config["model"] == config["model"] and found.vocab == vocab
+        assert found.config["encoder"] == config["encoder"] and found.vocab == vocab
         assert torch.equal(found.weights["0.encoder.weight"], weights["0.encoder.weight"])
     (tmp_path / "bundle" / "config.json").unlink()
     with pytest.raises(FileError, match="E404.*config.json"):  # a damaged bundle is no checkpoint
@@ -235,10 +237,10 @@ def test_load_any_takes_bundles_too(tmp_path):
 
 def test_the_sentencepiece_model_beside_the_weights_becomes_the_tokenizer(tmp_path):
     for layout, mark_fields in [(multifit, True), (fastai_ulmfit, None)]:
-        config = load_foreign(layout(tmp_path / layout.__name__).path).config["data"]["tokenizer"]
+        config = load_foreign(layout(tmp_path / layout.__name__).path).config["text"]["tokenizer"]
         assert config["tok"] == {"name": "SentencePieceTokenizer", "params": {"lang": "en", "base64": "cGllY2Vz"}}
         assert config["mark_fields"] is mark_fields
-    assert load_foreign(fastai_1(tmp_path / "v1").path).config["data"]["tokenizer"] is None
+    assert load_foreign(fastai_1(tmp_path / "v1").path).config["text"]["tokenizer"] is None
 
 
 # --- weights and words that do not belong together -----------------------------------------------------------

@@ -104,17 +104,18 @@ def test_the_one_that_splits_as_the_texts_are_split_is_taken(wheel, korean, tmp_
     other = tmp_path / "other"
     shutil.copytree(korean / "m1", other)
     config = read_json(other / "config.json")
-    tokenizer = config["data"]["tokenizer"] | {"rules": []}
-    write_json(other / "config.json", config | {"data": config["data"] | {"tokenizer": tokenizer}})
+    tokenizer = config["text"]["tokenizer"] | {"rules": []}
+    write_json(other / "config.json", config | {"text": config["text"] | {"tokenizer": tokenizer}})
     wheel("a-ko", other), wheel("b-ko")
-    for taken, wanted in ("other", tokenizer), ("m1", read_json(korean / "m1/config.json")["data"]["tokenizer"]):
+    for taken, wanted in ("other", tokenizer), ("m1", read_json(korean / "m1/config.json")["text"]["tokenizer"]):
         folder, why = shipped.fitting(get_arch(AWD_LSTM), {}, False, wanted)
         assert (folder.name, why) == (taken, "")
 
 
-BROKEN = {"[]": "list indices", "{": "cannot be read as JSON", "{}": "'kind'",
-          '{"kind": "language_model", "arch": 1, "data": {"tokenizer": {"tok": {}}, "backwards": 0}, '
-          '"model": {"config": {}}}': "no strings"}
+BROKEN = {"[]": "wrong kind", "{": "cannot be read as JSON", "{}": "format None", '{"format": 1}': "'arch'",
+          '{"format": 3, "task": "lm"}': "format 3", '{"format": 2}': "'task'",
+          '{"format": 2, "task": "lm", "text": {"tokenizer": {"tok": {}}, "backwards": 0}, '
+          '"encoder": {"name": "AWD_LSTM", "config": {}}}': "an object with tok, rules"}
 
 
 @pytest.mark.parametrize("text", BROKEN)

@@ -239,7 +239,7 @@ def test_without_memory_nothing_is_generated_scored_or_trained_on_streams():
     model = LanguageModel(encoder, LMDecoder(V, encoder.width))
     learn = lm_learner(AWD_LSTM)
     for refused in (lambda: generate(model, [9, 10], 2), lambda: lm_learner(Neighbours),
-                    lambda: type(learn)(learn.dls, model, settings=learn.settings)):
+                    lambda: type(learn)(learn.dls, model)):
         with pytest.raises(ArgumentError, match=REFUSED):
             refused()
     learn.model = model
@@ -277,7 +277,7 @@ def test_each_config_builds_and_drop_mult_0_drops_nothing(arch):
 def test_a_model_is_loaded_as_it_was_saved(arch, tmp_path):
     for learn in learners(arch, path=tmp_path):
         again, batch = load_learner(learn.export()), learn.dls.one_batch()[:learn.dls.n_inp]
-        assert type(again.encoder) is arch and again.settings == learn.settings
+        assert type(again.encoder) is arch and again.model.config() == learn.model.config()
         ours, theirs = (evaluated(each.model)(*batch).raw for each in (learn, again))
         assert torch.equal(ours, theirs)
         learn.save("weights")

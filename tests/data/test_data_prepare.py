@@ -20,7 +20,8 @@ COMMON = {"bs": 8, "seed": 0, "min_freq": 1, "tok_tfm": BaseTokenizer()}
 def revived(dls, *without):
     """Loaders without data from the JSON of a config, with some of its values left out."""
     config = json.loads(json.dumps(dls.config()))
-    return DataLoaders.empty({k: v for k, v in config.items() if k not in without}, dls.text_vocab)
+    text = {k: v for k, v in config["text"].items() if k not in without}
+    return DataLoaders.empty({**config, "text": text}, dls.text_vocab)
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_config_of_before_encodings_were_kept_means_utf_8(latin):
     dls = revived(TextDataLoaders.from_folder(latin, encoding="latin-1", **COMMON), "encoding")
     with pytest.raises(FileError, match="E403"):
         dls.test_dl(get_text_files(latin))
-    assert dls.config()["encoding"] == "utf-8"
+    assert dls.config()["text"]["encoding"] == "utf-8"
 
 
 @pytest.mark.parametrize("door", ["from_df", "column", "function"])

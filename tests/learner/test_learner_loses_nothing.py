@@ -51,7 +51,7 @@ def kept(make, folder):
     except UlmfitError:
         return False
     again = load_learner(learn.export(folder, half=False))
-    assert again.settings == learn.settings and again.dls.config() == learn.dls.config()
+    assert again.model.config() == learn.model.config() and again.dls.config() == learn.dls.config()
     return True
 
 

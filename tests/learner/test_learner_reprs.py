@@ -64,7 +64,7 @@ def dls():
     (Adam([WEIGHTS], 0.1), "Optimizer(AdamW, 1 layer groups, lr 0.1, mom 0.9, sqr_mom 0.99, eps 1e-05, wd 0.01)"),
     (DataLoaders([], []), "DataLoaders(no data)"),
     (DataLoaders((0 for _ in "ab"), [1]), "DataLoaders(train any number of batches, valid 1 batches)"),
-    (Bundle({"kind": "lm", "arch": "AWD_LSTM"}, Vocab(SPECIAL_TOKENS), {"w": WEIGHTS[0]}),
+    (Bundle({"task": "lm", "encoder": {"name": "AWD_LSTM"}}, Vocab(SPECIAL_TOKENS), {"w": WEIGHTS[0]}),
      "Bundle(lm, AWD_LSTM, 9 words, 4 weights)"),
 ], ids=lambda value: value.split("(")[0] if isinstance(value, str) else "")
 def test_an_object_shows_its_kind_and_its_settings(thing, shown):

@@ -242,7 +242,7 @@ def test_the_texts_of_a_block_are_in_the_column_text_for_a_getter(get_x):
     block = DataBlock((TextBlock.from_df("review", min_freq=1), CategoryBlock), get_x=get_x, get_y=ColReader("label"))
     dls = block.dataloaders(df, bs=8, seed=0)
     assert torch.equal(dls.test_dl(df).one_batch()[0], dls.test_dl(DF["text"]).one_batch()[0])
-    assert dls.config()["text_cols"] == ["review"]
+    assert dls.config()["text"]["text_cols"] == ["review"]
 
 
 def test_a_getter_may_still_make_texts_of_its_own():

@@ -126,7 +126,7 @@ def test_a_model_learns_on_with_its_own_words_and_sizes(corpus, tmp_path, settin
     rest = {"bs": 8, "seq_len": 10, "lr": 1e-2}
     pretrain_corpus(corpus[1], tmp_path / "more", pretrained=tmp_path / "first", **rest)
     a, b = load_learner(tmp_path / "first"), load_learner(tmp_path / "more")
-    assert a.dls.vocab == b.dls.vocab and a.settings["arch"] == b.settings["arch"]
+    assert a.dls.vocab == b.dls.vocab and type(a.encoder) is type(b.encoder)
     assert a.dls.tokenizer.fingerprint == b.dls.tokenizer.fingerprint
     assert evaluate_lm(b, Corpus(corpus[0])).perplexity < first.perplexity * 1.2  # nothing was forgotten
     card = (tmp_path / "more" / "README.md").read_text()
@@ -227,7 +227,7 @@ def test_stage_two_goes_on_with_the_same_architecture_and_softmax(corpus, tmp_pa
     learn = language_model_learner(dls, "AWD_QRNN", config={"emb_sz": 8, "n_hid": 12, "n_layers": 2}, pretrained=False,
                                    softmax="sampled")
     again = new_lm(dls, pretrained=learn.export((tmp_path / "qrnn").absolute()), verbose=False)
-    assert again.settings["arch"] == "AWD_QRNN" and again.settings["model"]["softmax"] == "sampled"
+    assert type(again.encoder).__name__ == "AWD_QRNN" and again.head.settings["softmax"] == "sampled"
 
 
 @pytest.mark.parametrize("settings", [{"arch": "awd_qrnn"}, {"subword": 104}])

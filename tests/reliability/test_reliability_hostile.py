@@ -17,6 +17,7 @@ from ulmfit_easy.bundle.artefact import FILES, load_bundle, load_weights, save_b
 from ulmfit_easy.bundle.foreign import load_foreign
 from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.errors import UlmfitError
+from ulmfit_easy.files import read_json
 from ulmfit_easy.learner.pretrained import read_lm
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.learner.training_state import read_state
@@ -103,24 +104,36 @@ def test_the_files_do_run_where_a_reader_believes_them(canary):
 
 
 def put(*path, value):
-    """A change of a config: `value` at a path of keys."""
+    """A change of a config of either format: `value` at a path of keys of format 1."""
     def change(config):
-        at = config
-        for key in path[:-1]:
-            at = at[key]
-        at[path[-1]] = value
+        at, last = place(config, path)
+        at[last] = value
         return config
     return change
 
 
 def drop(*path):
     def change(config):
-        at = config
-        for key in path[:-1]:
-            at = at[key]
-        del at[path[-1]]
+        at, last = place(config, path)
+        del at[last]
         return config
     return change
+
+
+MOVED = {("kind",): ("task",), ("arch",): ("encoder", "name"), ("model", "config"): ("encoder", "config"),
+         ("model", "seq_len"): ("reader", "seq_len"), ("model", "max_len"): ("reader", "max_len"),
+         ("data", "task"): ("task",), ("data", "classes"): ("target", "classes"), ("data",): ("text",),
+         ("thresh",): ("loss", "thresh"), ("takes_probabilities",): ("loss", "takes_probabilities")}
+
+
+def place(config, path):
+    """The object that holds the value at a path of format 1, and its key there."""
+    if config["format"] == 2:
+        n = next((n for n in (2, 1) if path[:n] in MOVED), 0)
+        path = (*MOVED[path[:n]], *path[n:]) if n else ("head", "config", *path[1:])
+    for key in path[:-1]:
+        config = config[key]
+    return config, path[-1]
 
 
 SIZES, TOK = ("model", "config"), ("data", "tokenizer")
@@ -196,11 +209,13 @@ MALFORMED = {
 }
 
 
-def test_malformed_settings_are_errors_with_a_code(tmp_path):
+@pytest.mark.parametrize("form", [1, 2])
+def test_malformed_settings_are_errors_with_a_code(tmp_path, form):
     bundle, wrong, start = load_bundle(GOOD / "classifier"), {}, time.process_time()
+    config = {"format": 2, **bundle.config} if form == 2 else read_json(GOOD / "classifier" / "config.json")
     for name, change in MALFORMED.items():
-        config = change(json.loads(json.dumps({k: v for k, v in bundle.config.items() if k != "format"})))
-        folder = save_bundle(tmp_path / "m", bundle.weights, bundle.vocab, config)  # with the right hashes
+        changed = change(json.loads(json.dumps(config)))
+        folder = save_bundle(tmp_path / "m", bundle.weights, bundle.vocab, changed)  # with the right hashes
         try:
             load_learner(folder).predict("It was good.")
             wrong[name] = "accepted"
@@ -214,7 +229,7 @@ def test_malformed_settings_are_errors_with_a_code(tmp_path):
 
 
 OLD = GOOD.with_name("0.1.0-before-checksums")  # without hashes, so that nothing else can refuse it
-FORMATS = [2, 0, -1, "1", True, 1.0, None, [1]]
+FORMATS = [2, 3, 0, -1, "1", True, 1.0, None, [1]]
 
 
 def test_other_formats_and_configs_that_are_no_objects_are_errors(tmp_path):

@@ -38,19 +38,19 @@ def run_convert(args: argparse.Namespace) -> None:
         raise FileError("E402", received=f"{args.source}, an encoder without a decoder", expected="a language model",
                         fix="convert the language model's file; or start a classifier from this one in Python: "
                             "text_classifier_learner(dls, AWD_LSTM, pretrained=...)")
-    backwards = _direction(config["data"]["backwards"], args)
-    known = config["data"]["tokenizer"]
+    backwards = _direction(config["text"]["backwards"], args)
+    known = config["text"]["tokenizer"]
     tokenizer = Tokenizer.from_config(known) if known else Tokenizer(lang=args.lang)
     data = Preparation(tokenizer.with_vocab(vocab), backwards=backwards).config()
     file = find_weights(args.source)
-    sizes = ", ".join(f"{key} {value}" for key, value in config["model"]["config"].items())
-    record = {"kind": config["kind"], "language": data["tokenizer"]["tok"]["params"].get("lang"),
-              "model": {"architecture": f"{config['arch']}, {sizes}", "reads": WAYS[backwards],
+    sizes = ", ".join(f"{key} {value}" for key, value in config["encoder"]["config"].items())
+    record = {"kind": "language_model", "language": data["text"]["tokenizer"]["tok"]["params"].get("lang"),
+              "model": {"architecture": f"{config['encoder']['name']}, {sizes}", "reads": WAYS[backwards],
                         "vocabulary": f"{len(vocab):,} words; control tokens that the original lacks start from the "
                                       "mean of its rows"},
               "origin": {"converted from": file.name, "SHA-256": sha256_file(file),
                          "licence": "it is the work of whoever trained the original, whose licence applies to it"}}
-    save_bundle(args.out, weights, vocab, {**config, "data": data}, record=record)
+    save_bundle(args.out, weights, vocab, {**config, **data}, record=record)
     say(f"{len(vocab):,} words, {WAYS[backwards]}. Saved to {args.out}. Next: "
         + next_line("train", "FILE", "--pretrained", args.out, *["--backwards"] * backwards))
 

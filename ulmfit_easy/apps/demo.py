@@ -18,7 +18,6 @@ from ulmfit_easy.learner.lr_find import minimum, valley
 from ulmfit_easy.learner.pretrained import shipped_lm, with_sizes
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text_learner import LMLearner
-from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.places import file_place, writable
 from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.compare import compare, verdict, wilson
@@ -101,7 +100,7 @@ def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Pr
     learn = finetune_classifier(new_classifier(dls, p, lm), p)
 
     _title("The same classifier without stages 1 and 2: random weights, all layers at once")
-    sizes = with_sizes(lm.settings["model"]["config"], None, get_arch(lm.settings["arch"]).clas_config)
+    sizes = with_sizes(lm.encoder.settings, None, type(lm.encoder).clas_config)
     scratch = new_classifier(dls, replace(p, config=sizes))  # the same words and sizes, none of the weights
     finetune_classifier(scratch, p, gradual=False)
 

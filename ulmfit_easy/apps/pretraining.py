@@ -87,7 +87,7 @@ def run_pretrain(args: argparse.Namespace) -> None:
         if (run_folder(out) / FILE).exists():
             say("To go on: " + next_line("pretrain", "--resume", "--out", out), sys.stderr)
         raise
-    backwards = ["--backwards"] if read_json(out / "config.json")["data"]["backwards"] else []
+    backwards = ["--backwards"] if read_json(out / "config.json")["text"]["backwards"] else []
     say(f"{score}\nSaved to {out}. Next: " + next_line("train", "FILE", "--pretrained", out, *backwards))
 
 

@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ulmfit_easy.bundle.card import versions
+from ulmfit_easy.bundle.format1 import upgraded
+from ulmfit_easy.bundle.parts import WRONG, check_config
 from ulmfit_easy.bundle.record import is_record, write_record
-from ulmfit_easy.bundle.settings import check_settings
 from ulmfit_easy.bundle.tensors import not_finite, raw_bytes, read_tensors
 from ulmfit_easy.errors import ArgumentError, FileError, some
 from ulmfit_easy.files import atomic_folder, atomic_path, existing, json_of, read_json, sha256_bytes, write_json
@@ -28,7 +29,8 @@ from ulmfit_easy.reprs import compact, described
 from ulmfit_easy.schema import plain
 from ulmfit_easy.text.vocab import Vocab
 
-FORMAT = 1
+FORMAT = 2
+WEIGHTS_FORMAT = 1  # of a file of weights
 FILES = ("model.safetensors", "vocab.json", "config.json")
 # All that the weights of a bundle said before they carried hashes. Today's say more, under `sha256` or, if a bit of
 # that name is wrong, under another name. So a file without a hash is one of the first, or it is refused.
@@ -36,7 +38,7 @@ FIRST = {"format", "aliases", "vocab_sha256"}
 
 
 class Bundle(NamedTuple):
-    """The result of `load_bundle`: settings, vocabulary and weights."""
+    """The result of `load_bundle`: settings (always in today's format), vocabulary and weights."""
 
     config: dict
     vocab: Vocab
@@ -44,8 +46,8 @@ class Bundle(NamedTuple):
 
     def __repr__(self) -> str:
         n = sum(weight.numel() for weight in self.weights.values())
-        return described(self, self.config.get("kind"), self.config.get("arch"), f"{len(self.vocab):,} words",
-                         f"{compact(n)} weights")
+        return described(self, self.config.get("task"), self.config.get("encoder", {}).get("name"),
+                         f"{len(self.vocab):,} words", f"{compact(n)} weights")
 
 
 def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **metadata) -> Path:
@@ -74,7 +76,7 @@ def write_weights(path: Path, weights: dict[str, Tensor], metadata: dict, half: 
             seen[key] = name
             tensor = tensor.detach().cpu().contiguous()
             stored[name] = _halved(tensor, name) if half and tensor.dtype == torch.float32 else tensor
-    about = {"format": FORMAT, "aliases": aliases, **metadata}
+    about = {"format": WEIGHTS_FORMAT, "aliases": aliases, **metadata}
     about = json.loads(json.dumps(about, default=plain))  # rates may be numbers of numpy
     about["sha256"] = _sha256(stored, about)
     with atomic_path(path) as tmp:
@@ -114,7 +116,9 @@ def foreign_to_bundle(path: Path) -> list[str]:
         config = read_json(path / FILES[2], 16 << 20)
     except FileError:
         return names
-    return [] if isinstance(config, dict) and {"format", "arch", "data"} <= config.keys() else names
+    known = isinstance(config, dict) and ({"format", "encoder", "text"} <= config.keys()
+                                          or {"format", "arch", "data"} <= config.keys())
+    return [] if known else names
 
 
 def _halved(tensor: Tensor, name: str) -> Tensor:
@@ -146,8 +150,8 @@ def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
     try:
         weights, texts = read_tensors(path)
         metadata = json_of(texts["ulmfit_easy"].encode())
-        if type(metadata["format"]) is not int or not 1 <= metadata["format"] <= FORMAT:
-            raise ValueError(f"format {metadata['format']}, newer than {FORMAT}")
+        if type(metadata["format"]) is not int or not 1 <= metadata["format"] <= WEIGHTS_FORMAT:
+            raise ValueError(f"format {metadata['format']}, newer than {WEIGHTS_FORMAT}")
         is_first = metadata.keys() == FIRST
         if not is_first:
             expected = metadata.pop("sha256")
@@ -209,27 +213,44 @@ def load_bundle(path) -> Bundle:
     existing(path)
     for name in FILES:
         existing(path / name)
-    config = read_json(path / FILES[2], 16 << 20)
-    if not isinstance(config, dict):
-        raise FileError("E401", received=f"{path} with a config of the wrong kind",
-                        expected="an object of settings", fix="export the learner again")
-    if type(config.get("format")) is not int or not 1 <= config["format"] <= FORMAT:
-        raise FileError("E401", received=f"{path} in format {config.get('format')!r:.20}, made with "
-                        f"{config.get('made_with')!r:.99}", expected=f"format {FORMAT}, as {versions()} writes it",
-                        fix="load it with the version of ulmfit_easy that wrote it, or a newer one")
+    stored = read_json(path / FILES[2], 16 << 20)
+    check_format(stored, path)
     weights, metadata = load_weights(path / FILES[0])
     vocab = Vocab.from_config(read_json(path / FILES[1]))
     if metadata.get("vocab_sha256") != vocab.sha256:
         raise FileError("E402", received=f"{path} with a vocabulary of SHA-256 {vocab.sha256[:12]}",
                         expected=f"the one the weights were trained with, {str(metadata.get('vocab_sha256'))[:12]}",
                         fix="keep the three files of a bundle together, as they were written")
-    if metadata.get("config_sha256", found := _config_sha256(config)) != found:
+    if metadata.get("config_sha256", found := _config_sha256(stored)) != found:
         raise FileError("E402", received=f"{path} with settings of SHA-256 {found[:12]}",
                         expected=f"those the weights were written with, {str(metadata['config_sha256'])[:12]}",
                         fix="keep config.json as it was written; other settings are for a new learner")
-    config.pop("made_with", None)
-    check_settings(config, vocab, weights, path)
+    config = current(stored, path)
+    check_config(config, vocab, weights, path)
     return Bundle(config, vocab, weights)
+
+
+def check_format(config, source):
+    """Raise FileError E401 for a config.json of a newer format, or of none."""
+    if not isinstance(config, dict):
+        raise FileError("E401", received=f"{source} with a config of the wrong kind",
+                        expected="an object of settings", fix="export the learner again")
+    if type(config.get("format")) is not int or not 1 <= config["format"] <= FORMAT:
+        raise FileError("E401", received=f"{source} in format {config.get('format')!r:.20}, made with "
+                        f"{config.get('made_with')!r:.99}", expected=f"format {FORMAT}, as {versions()} writes it",
+                        fix="load it with the version of ulmfit_easy that wrote it, or a newer one")
+
+
+def current(config, source) -> dict:
+    """Return what a config.json says, in today's format. Raises FileError E401 for a newer format, or none."""
+    check_format(config, source)
+    if config["format"] == FORMAT:
+        return {name: value for name, value in config.items() if name not in ("format", "made_with")}
+    try:
+        return upgraded(config)
+    except WRONG as e:
+        raise FileError("E401", received=f"{source} with settings that lack or miss something ({e!r:.200})",
+                        expected="the config.json that learn.export wrote", fix="export the learner again") from e
 
 
 def load_state(model: torch.nn.Module, weights: dict[str, Tensor], source, strict: bool = True):

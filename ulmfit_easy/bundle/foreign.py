@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ulmfit_easy.archives import extract_archive
 from ulmfit_easy.bundle.artefact import FILES, Bundle, check_finite, load_bundle
+from ulmfit_easy.bundle.parts import MOST_LAYERS, NoNumbers
 from ulmfit_easy.bundle.pickled import OutOfBounds, check_bounds
-from ulmfit_easy.bundle.settings import MOST_LAYERS, NoNumbers
 from ulmfit_easy.bundle.wordlist import in_our_words, read_words
 from ulmfit_easy.cleanup import no_warnings
 from ulmfit_easy.errors import FileError, some
@@ -58,7 +58,7 @@ def load_any(path: str | Path) -> Bundle:
 def load_foreign(path: str | Path, words: str | Path | None = None) -> Bundle:
     """Another library's language model, with its weights by our names and our control tokens first.
 
-    `config["data"]` holds only what the files tell: `backwards`, or None where no name says `fwd` or `bwd`;
+    `config["text"]` holds only what the files tell: `backwards`, or None where no name says `fwd` or `bwd`;
     `tokenizer`, or None unless a SentencePiece model lies beside the weights. A file with an encoder alone gives
     weights without a decoder, which a classifier can start from. A control token that the words lack gets the
     mean row.
@@ -132,8 +132,8 @@ def _load(file: Path, words: str | Path | None) -> Bundle:
         weights[name] = matched.weight
     if matched.bias is not None:
         weights["1.decoder.bias"] = matched.bias
-    data = {"backwards": _backwards(file), "tokenizer": _tokenizer(file, arch)}
-    config = {"kind": "language_model", "arch": arch, "model": {"config": sizes, "drop_mult": 1.0}, "data": data}
+    config = {"task": "lm", "text": {"backwards": _backwards(file), "tokenizer": _tokenizer(file, arch)}, "target": {},
+              "encoder": {"name": arch, "config": sizes}, "head": {"name": "LMDecoder", "config": {}}, "loss": {}}
     return Bundle(config, vocab, weights)
 
 

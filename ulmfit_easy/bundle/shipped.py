@@ -15,12 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from ulmfit_easy.bundle.artefact import load_weights
+from ulmfit_easy.bundle.artefact import current, load_weights
 from ulmfit_easy.data.languages import language_name
+from ulmfit_easy.data.targets import TARGETS
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.files import read_json
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.remap import WordVectors
+from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.user_code import warn_user
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -63,14 +65,14 @@ def shipped_models() -> list[Shipped]:
         for file in sorted([*root.glob("config.json"), *root.glob("*/config.json")]):
             try:
                 config = _read_config(file, file.stat().st_mtime_ns)
-                if config["kind"] == "language_model":
-                    data = config["data"]
-                    model = Shipped(file.parent, owner, config["arch"], data["backwards"], config["model"]["config"],
-                                    data["tokenizer"])
-                    if not isinstance(model.arch, str) or not isinstance(model.lang, str | None):
-                        raise TypeError("names that are no strings")
+                if (target := TARGETS.get(config["task"])) and not target.labelled:
+                    text, encoder = config["text"], config["encoder"]
+                    model = Shipped(file.parent, owner, encoder["name"], text["backwards"], encoder["config"],
+                                    Tokenizer.check(text["tokenizer"]))
+                    if not isinstance(model.arch, str):
+                        raise TypeError("a name that is no string")
                     found.append(model)
-            except (FileError, OSError, LookupError, TypeError, AttributeError) as e:
+            except (FileError, OSError, LookupError, TypeError, ValueError, AttributeError) as e:
                 _warn(f"{file} of {owner or 'the library'}, which does not describe a model ({e!s:.200})")
     return found
 
@@ -200,7 +202,7 @@ def _warn(received: str):
 @cache
 def _read_config(file: Path, changed: int) -> dict:
     """Return a config. It is read once, and again only if the file changes."""
-    return read_json(file, 16 << 20)
+    return current(read_json(file, 16 << 20), file)
 
 
 def _named(tok: dict) -> tuple[str | None, str | None]:

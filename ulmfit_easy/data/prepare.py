@@ -10,7 +10,7 @@ import pandas as pd
 from ulmfit_easy.data.sources import FileTexts, clean_texts, fields_in, find_column, values_of
 from ulmfit_easy.data.targets import TARGETS, NextToken, Target, read_labels
 from ulmfit_easy.errors import FileError, TextError, in_rows, some
-from ulmfit_easy.schema import MOST, MOST_ROWS, flag, list_of, name, names, one_of, optional, text, whole
+from ulmfit_easy.schema import MOST, MOST_ROWS, flag, list_of, name, optional, text, whole
 from ulmfit_easy.text.given import given_texts, is_row
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
@@ -48,10 +48,10 @@ class Preparation:
     bs: int = 64
     encoding: str = "utf-8"  # of text files
 
-    SETTINGS = {  # of what `config()` gives, but for the tokenizer
-        "task": one_of(TARGETS), "classes": optional(names), "n_out": optional(whole()),
-        "text_cols": list_of(name, MOST), "label_cols": list_of(name, MOST), "label_delim": optional(text),
-        "seq_len": whole(), "backwards": flag, "bs": whole(1, MOST_ROWS), "encoding": text}
+    SETTINGS = {  # of `text` in what `config()` gives
+        "tokenizer": Tokenizer.check, "text_cols": list_of(name, MOST), "label_cols": list_of(name, MOST),
+        "label_delim": optional(text), "seq_len": whole(), "backwards": flag, "bs": whole(1, MOST_ROWS),
+        "encoding": text}
 
     @property
     def task(self) -> str:
@@ -83,20 +83,19 @@ class Preparation:
         return show_table(rows, ["text", "category" if self.target.classes else "target"][:len(rest)])
 
     def config(self) -> dict:
-        """Return everything but the vocabulary as plain values that JSON can hold."""
-        return {**self.target.config(), "text_cols": list(self.text_cols),
-                "label_cols": list(self.label_cols), "label_delim": self.label_delim,
-                "seq_len": self.seq_len, "backwards": self.backwards, "bs": self.bs,
-                "encoding": self.encoding, "tokenizer": self.tokenizer.config()}
+        """Return everything but the vocabulary as plain values that JSON can hold: `task`, `text` and `target`."""
+        text = {"tokenizer": self.tokenizer.config(), "text_cols": list(self.text_cols),
+                "label_cols": list(self.label_cols), "label_delim": self.label_delim, "seq_len": self.seq_len,
+                "backwards": self.backwards, "bs": self.bs, "encoding": self.encoding}
+        return {"task": self.task, "text": text, "target": self.target.config()}
 
     @classmethod
     def from_config(cls, config: dict, vocab: Vocab, tokenizer: Tokenizer | None = None) -> "Preparation":
         """Return the preparation that `config()` described; `tokenizer` where that cannot be rebuilt from JSON."""
-        target = TARGETS[config["task"]].from_config(config)
-        same = ("label_delim", "seq_len", "backwards", "bs")
-        return cls(given_tokenizer(config["tokenizer"], tokenizer).with_vocab(vocab), target,
-                   tuple(config["text_cols"]), tuple(config["label_cols"]), **{k: config[k] for k in same},
-                   encoding=config.get("encoding", "utf-8"))  # older configs have none
+        target, text = TARGETS[config["task"]].from_config(config["target"]), dict(config["text"])
+        tokenizer = given_tokenizer(text.pop("tokenizer"), tokenizer).with_vocab(vocab)
+        cols = {name: tuple(text.pop(name)) for name in ("text_cols", "label_cols")}
+        return cls(tokenizer, target, **cols, **{name: text[name] for name in cls.SETTINGS if name in text})
 
     def ids(self, items) -> "MemoryIds":
         """Return the ids of new texts: all that `given` takes."""

@@ -14,9 +14,10 @@ from ulmfit_easy.bundle.shipped import fitting, named_folder, shipped_folder, sh
 from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.data.checks import UNKNOWN
 from ulmfit_easy.data.languages import language_name
-from ulmfit_easy.errors import ArgumentTypeError, FileError, TrainingError
+from ulmfit_easy.data.targets import TARGETS
+from ulmfit_easy.errors import ArgumentTypeError, FileError
 from ulmfit_easy.files import read_json, sha256_bytes
-from ulmfit_easy.models.archs import get_arch, plain_config, sizes_of
+from ulmfit_easy.models.archs import plain_config, sizes_of
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.remap import WordVectors, match_embeds
 from ulmfit_easy.terminal import say
@@ -34,11 +35,24 @@ class PretrainedLM(NamedTuple):
     """A language model to start from."""
 
     name: str  # for messages
-    arch: str
-    model: dict  # the arguments of its builder
-    data: dict  # how its texts were read, as far as its files tell
+    config: dict  # of its bundle; `text`, how its texts were read, says as much as its files tell
     vocab: Vocab
     weights: dict[str, Tensor]  # float32
+
+    @property
+    def arch(self) -> str:
+        """The name of its encoder."""
+        return self.config["encoder"]["name"]
+
+    @property
+    def model(self) -> dict:
+        """The settings of encoder and decoder."""
+        return {**self.config["head"]["config"], **self.config["encoder"]["config"]}
+
+    @property
+    def data(self) -> dict:
+        """How its texts were read: `tokenizer`, `backwards` and more, if its files tell."""
+        return self.config["text"]
 
     @property
     def sha256(self) -> str:
@@ -54,8 +68,8 @@ def read_lm(source: str | Path | PretrainedLM, backwards: bool = False) -> Pretr
         source: a path, or the language ("ko") or the name of an installed model, see `shipped_folder`.
         backwards: the direction, if `source` is a language.
 
-    Raises: ArgumentError E601 for what is no place; FileError E402 for a model of another kind, E401 for one that does
-        not tell how it is built; what `load_any` raises.
+    Raises: ArgumentError E601 for what is no place. FileError E402 for a model of another kind. What `load_any`
+        raises.
     """
     if isinstance(source, PretrainedLM):
         return source
@@ -64,18 +78,11 @@ def read_lm(source: str | Path | PretrainedLM, backwards: bool = False) -> Pretr
                                 fix="pass its path")
     source = named_folder(source, backwards)
     config, vocab, weights = load_any(source)
-    if (kind := config.get("kind")) != "language_model":
-        raise FileError("E402", received=f"{source}, a {kind}", expected="a language model",
+    if TARGETS[config["task"]].labelled:
+        raise FileError("E402", received=f"{source}, a classifier", expected="a language model",
                         fix="pass the folder that a language model's learner exported")
-    try:
-        arch, model, data = get_arch(config["arch"]).__name__, dict(config["model"]), dict(config.get("data") or {})
-        model["config"] = dict(model["config"] or {})
-    except (LookupError, TypeError, ValueError, AttributeError, TrainingError) as e:
-        raise FileError("E401", received=f"{source}, which does not tell how its model is built ({e})",
-                        expected="the folder of an exported language model",
-                        fix="pass the folder that learn.export wrote") from e
     weights = {name: t.float() for name, t in weights.items()}  # they may be stored in 16 bits
-    return PretrainedLM(shipped_name(source), arch, model, data, vocab, weights)
+    return PretrainedLM(shipped_name(source), config, vocab, weights)
 
 
 def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:
@@ -88,8 +95,8 @@ def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None
 
 
 def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Encoder], config: dict | None,
-            dls) -> PretrainedLM | None:
-    """Return the language model that `pretrained` asks for, if there is one, for an architecture and data.
+            dls) -> tuple[PretrainedLM | None, str]:
+    """Return the language model that `pretrained` asks for, or None and why no installed one fits.
 
     Args:
         pretrained: what `read_lm` takes; True for the first installed model that fits; False or None for none.
@@ -97,10 +104,11 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Enco
 
     Raises: FileError E402 if it has another architecture or reads the other way; what `read_lm` raises.
     """
+    why = ""
     if pretrained is True:
-        pretrained, _ = fitting(arch, config or {}, dls.backwards, dls.tokenizer.config())
+        pretrained, why = fitting(arch, config or {}, dls.backwards, dls.tokenizer.config())
     if pretrained is False or pretrained is None:
-        return None
+        return None, why
     found = read_lm(pretrained, dls.backwards)
     if found.arch != arch.__name__:
         raise FileError("E402", received=f"{found.name}, an {found.arch}", expected=f"an {arch.__name__}",
@@ -108,7 +116,7 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Enco
     backwards = found.data.get("backwards")
     if backwards not in (None, dls.backwards):  # None: another library's file that does not tell
         raise direction_error(found.name, backwards, dls.backwards)
-    return found
+    return found, why
 
 
 def with_sizes(theirs: dict | None, config: dict | None, defaults: dict) -> dict:
@@ -155,23 +163,22 @@ def find_pair(fnames, folder: Path, arch: type[Encoder], dls) -> PretrainedLM:
     if backwards not in (None, dls.backwards):
         raise direction_error(name, backwards, dls.backwards)
     sizes.pop("vocab_sz")
-    return PretrainedLM(name, wanted, {"config": sizes}, {"backwards": backwards}, vocab, weights)
+    config = {"text": {"backwards": backwards}, "encoder": {"name": wanted, "config": sizes}, "head": {"config": {}}}
+    return PretrainedLM(name, config, vocab, weights)
 
 
-def start_from(learn, found: PretrainedLM | None, warn: bool = False):
+def start_from(learn, found: PretrainedLM | None, why: str = ""):
     """Return the learner with pretrained weights, where there are some.
 
     Args:
         found: what `find_lm` or `find_pair` gave.
-        warn: tell it if there are none. A classifier waits for its first fit: `load_encoder` may follow.
+        why: a reason to warn of if there are none. A classifier waits for its first fit: `load_encoder` may follow.
     """
     if found is not None:
         return learn.load_pretrained(found.weights, found.vocab, found.name)
-    if warn:
-        arch, config = get_arch(learn.settings["arch"]), learn.settings["model"]["config"]
-        _, why = fitting(arch, config, learn.dls.backwards, learn.dls.tokenizer.config())
+    if why:
         message = NO_WEIGHTS.format(why)
-        if learn.settings["kind"] == "language_model":
+        if learn.head.decodes:
             warn_user(message)
         else:
             learn.warning = message
@@ -193,7 +200,7 @@ def take_over(learn, weights, vocab, source):
     if matched.bias is not None:
         weights["1.decoder.bias"] = matched.bias
     encoder = {k.removeprefix("0."): v for k, v in weights.items() if k.startswith("0.")}
-    if learn.settings["kind"] == "classifier" or len(encoder) == len(weights):
+    if not learn.head.decodes or len(encoder) == len(weights):
         load_state(learn.encoder, encoder, source)
     else:
         load_state(learn.model, weights, source)

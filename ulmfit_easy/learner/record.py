@@ -11,14 +11,14 @@ MOST = 20  # classes that are named
 
 def record_of(learn) -> dict:
     """Return the facts of a learner, in sections. What is not known, as in a learner that was loaded, is left out."""
-    dls, settings = learn.dls, learn.settings
+    dls = learn.dls
     tok = getattr(dls.tokenizer, "tok", None)
     names, values = learn.recorder.measures, learn.recorder.values
     sections = {
         "scores": {"measured on": "the validation texts, after the last epoch",
                    **dict(zip(names, values[-1], strict=True))} if values else {},
         "data": {**_rows(dls), **_classes(dls), **_columns(dls)},
-        "model": {"architecture": settings["arch"], "vocabulary": len(dls.text_vocab),
+        "model": {"architecture": type(learn.encoder).__name__, "vocabulary": len(dls.text_vocab),
                   "parameters": sum(p.numel() for p in learn.model.parameters()),
                   "reads": "backwards" if dls.backwards else "forwards",
                   **({"started from": learn.started_from} if learn.started_from else {})},
@@ -29,7 +29,7 @@ def record_of(learn) -> dict:
     if before := learn.encoder_record:
         sections["language model"] = {"training texts": before["data"].get("training texts", 0), **before["scores"],
                                       **{k: v for k, v in before["training"].items() if k == "phase"}}
-    return {"kind": settings["kind"], "language": getattr(tok, "lang", None),
+    return {"kind": "classifier" if dls.target.labelled else "language_model", "language": getattr(tok, "lang", None),
             **{name: facts for name, facts in sections.items() if facts}}
 
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from ulmfit_easy.cleanup import surely
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.learner.events import EVENTS
+from ulmfit_easy.models.encoder import Headed
 from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.reprs import compact, described
 from ulmfit_easy.terminal import say
@@ -24,7 +25,7 @@ def one_line(learn) -> str:
     """Return a learner's `repr`. It names layer groups once there is an optimizer."""
     n, opt = sum(p.numel() for p in learn.model.parameters()), learn.opt
     groups = opt and f"{len(opt.param_groups) - opt.frozen_idx} of {len(opt.param_groups)} layer groups train"
-    return described(learn, getattr(learn, "settings", {}).get("arch") or type(learn.model).__name__,
+    return described(learn, type(learn.model.encoder if isinstance(learn.model, Headed) else learn.model).__name__,
                      f"{compact(n)} parameters", groups, learn.dls)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from ulmfit_easy.bundle.artefact import load_bundle, load_state
+from ulmfit_easy.bundle.parts import WRONG, described_model
 from ulmfit_easy.data.balance import loss_weights
 from ulmfit_easy.data.checks import warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
@@ -20,7 +21,7 @@ from ulmfit_easy.models import classifier, language_model
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.encoder import Encoder, text_split
-from ulmfit_easy.models.heads.head import Head
+from ulmfit_easy.models.heads.head import Head, get_head
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.schema import checked
@@ -28,7 +29,7 @@ from ulmfit_easy.text.tokenizers import Tokenizer
 
 __all__ = ["language_model_learner", "load_learner", "text_classifier_learner"]
 
-GIVEN = ("model", "settings")  # what the functions below give a learner themselves
+GIVEN = ("model",)  # what the functions below give a learner themselves
 
 
 def _check_data(dls, backwards, is_lm):
@@ -72,23 +73,22 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
     _check_data(dls, backwards, is_lm=True)
     train_in = chosen(precision, dls.device)  # decided before anything random
     arch = get_arch(arch)
-    found = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
-    config = with_sizes(found and found.model["config"], config, arch.lm_config)
-    options = {"config": config, **checked(language_model.SETTINGS, drop_mult=drop_mult, softmax=softmax)}
-    settings = {"kind": "language_model", "arch": arch.__name__, "model": options}
-    model = get_language_model(arch, len(dls.text_vocab), pad_idx=dls.text_vocab.pad_id, **options)
+    found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
+    config = with_sizes(found and found.model, config, arch.lm_config)
+    options = checked(language_model.SETTINGS, drop_mult=drop_mult, softmax=softmax)
+    model = get_language_model(arch, len(dls.text_vocab), config, pad_idx=dls.text_vocab.pad_id, **options)
     kwargs = {"loss_func": TASKS[dls.task].loss(None), "splitter": text_split, **kwargs}
-    learn = LMLearner(dls, model, settings=settings, **kwargs)
+    learn = LMLearner(dls, model, **kwargs)
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
-    return start_from(learn, found, warn=pretrained is True)
+    return start_from(learn, found, why)
 
 
 def _found(pretrained, fnames, arch, config, dls, kwargs):
-    """The model to start from, if there is one, of a pair of files in the learner's folder or as `find_lm` has it."""
+    """Return the model to start from, as `find_lm` does, or that of a pair of files in the learner's folder."""
     if not fnames:
         return find_lm(pretrained, arch, config, dls)
     folder = Path(kwargs.get("path") or dls.path) / kwargs.get("model_dir", "models")
-    return find_pair(fnames, folder, arch, dls)
+    return find_pair(fnames, folder, arch, dls), ""
 
 
 def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len: int = 72, config: dict | None = None,
@@ -122,23 +122,22 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     refuse_unknown(kwargs, text_classifier_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=False)
     task, train_in = TASKS[dls.task], chosen(precision, dls.device, bf16_if_fast=False)
-    head = task.head if head is None else head
+    head = get_head(task.head if head is None else head)
     max_len = max_len if task.target.per == "text" else None  # each token needs an answer
     arch = get_arch(arch)
-    found = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
-    config = with_sizes(found and found.model["config"], config, arch.clas_config)
-    options = {"config": config, **checked(
-        classifier.SETTINGS, seq_len=seq_len, drop_mult=drop_mult, lin_ftrs=lin_ftrs, ps=ps, max_len=max_len,
-        y_range=y_range, pool_words=pool_words, n_class=_outputs(dls, n_out), head=getattr(head, "__name__", head))}
-    settings = {"kind": "classifier", "arch": arch.__name__, "model": options}
-    model = get_text_classifier(arch, len(dls.text_vocab), pad_idx=dls.text_vocab.pad_id, **options)
+    found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
+    config = with_sizes(found and found.model, config, arch.clas_config)
+    options = checked(classifier.SETTINGS, seq_len=seq_len, drop_mult=drop_mult, lin_ftrs=lin_ftrs, ps=ps,
+                      max_len=max_len, y_range=y_range, pool_words=pool_words)
+    model = get_text_classifier(arch, len(dls.text_vocab), _outputs(dls, n_out), config=config, head=head,
+                                pad_idx=dls.text_vocab.pad_id, **options)
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": task.loss(weights), "splitter": text_split, **kwargs}
-    learn = TextLearner(dls, model, settings=settings, **kwargs)
+    learn = TextLearner(dls, model, **kwargs)
     if not dls.target.has_classes and options["y_range"] is None:
         warn_of_far_targets(getattr(dls.train, "targets", None))
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
-    return start_from(learn, found, warn=pretrained is True)
+    return start_from(learn, found, why)
 
 
 def _outputs(dls: DataLoaders, n_out) -> int:
@@ -147,9 +146,6 @@ def _outputs(dls: DataLoaders, n_out) -> int:
         raise ArgumentError("E603", received=f"n_out={n_out!r}", expected=f"{dls.c}, which the labels need",
                             fix="leave n_out out; classes that no row has go into the data")
     return dls.c
-
-
-BUILD = {"language_model": language_model_learner, "classifier": text_classifier_learner}
 
 
 def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None) -> TextLearner:
@@ -163,18 +159,19 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
     """
     config, vocab, weights = load_bundle(fname)
     try:
-        build, options, data = BUILD[config["kind"]], dict(config["model"]), dict(config["data"])
-        options |= {"n_out": options.pop("n_class")} if "n_class" in options else {}
         device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
-        dls = DataLoaders.empty(data, vocab, device=device, tokenizer=tokenizer)
-        learn = build(dls, config["arch"], pretrained=False, precision=config.get("precision", "fp32"), **options)
-        if config.get("takes_probabilities"):
+        dls = DataLoaders.empty(config, vocab, device=device, tokenizer=tokenizer)
+        model = described_model(config, vocab, dls.target)
+        learn = (LMLearner if model.head.decodes else TextLearner)(
+            dls, model, loss_func=TASKS[dls.task].loss(None), splitter=text_split)
+        learn.to_precision(chosen(config.get("precision", "fp32"), device))
+        if config["loss"].get("takes_probabilities"):
             learn.loss_func = BCELossFlat()
-        if config.get("thresh") is not None:
-            learn.loss_func.thresh = config["thresh"]
+        if config["loss"].get("thresh") is not None:
+            learn.loss_func.thresh = config["loss"]["thresh"]
     except UlmfitError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as e:
+    except WRONG as e:
         raise FileError("E401", received=f"{fname}, whose settings lack or miss something ({type(e).__name__}: {e})",
                         expected="the config.json that learn.export wrote", fix="export the learner again") from e
     load_state(learn.model, weights, fname)

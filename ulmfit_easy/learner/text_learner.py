@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights, save_bundle, save_weights
-from ulmfit_easy.bundle.settings import check_kinds, check_settings
+from ulmfit_easy.bundle.parts import check_config, check_parts
 from ulmfit_easy.data.checks import shown_share
 from ulmfit_easy.errors import FileError, TrainingError, VocabError
 from ulmfit_easy.learner import score, writing
@@ -14,7 +14,6 @@ from ulmfit_easy.learner.memory import is_full, too_large
 from ulmfit_easy.learner.pretrained import direction_error, find_pair, take_over
 from ulmfit_easy.learner.record import phase_of, record_of
 from ulmfit_easy.learner.weights import model_file
-from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.encoder import needs_memory
 from ulmfit_easy.schema import plain
 from ulmfit_easy.terminal import say
@@ -26,15 +25,14 @@ class TextLearner(Learner):
     """A learner whose model is an encoder under a decoder or a head.
 
     Args:
-        settings: what `export` needs to build the model again: kind, arch, and the arguments of its builder.
         alpha, beta: weights of activation and temporal activation regularisation (Merity et al. 2017).
         moms: of `fit_one_cycle`; .8, .7, .8 as in fastai, near the paper's beta1 of .7.
         kwargs: passed on to `Learner`.
     """
 
-    def __init__(self, dls, model, alpha=2.0, beta=1.0, moms=(0.8, 0.7, 0.8), *, settings: dict, **kwargs):
+    def __init__(self, dls, model, alpha=2.0, beta=1.0, moms=(0.8, 0.7, 0.8), **kwargs):
         super().__init__(dls, model, moms=moms, **kwargs)
-        self.settings, self.warning = settings, None
+        self.warning = None
         self.phases, self.started_from, self.encoder_record = [], None, None  # for the card of a saved model
         if dls.prepare is not None:
             self._check_exportable()
@@ -69,7 +67,7 @@ class TextLearner(Learner):
 
     def save_encoder(self, file):
         """Write the encoder's weights and its vocabulary's hash to `path/model_dir/file.safetensors`."""
-        save_weights(model_file(self, file), self.encoder.state_dict(), arch=self.settings["arch"],
+        save_weights(model_file(self, file), self.encoder.state_dict(), arch=type(self.encoder).__name__,
                      vocab_sha256=self.dls.text_vocab.sha256, backwards=self.dls.backwards)
         return self
 
@@ -116,7 +114,7 @@ class TextLearner(Learner):
         `pretrained_fnames`.
         """
         if isinstance(weights, str | Path):
-            found = find_pair((weights, vocab), self.path / self.model_dir, get_arch(self.settings["arch"]), self.dls)
+            found = find_pair((weights, vocab), self.path / self.model_dir, type(self.encoder), self.dls)
             weights, vocab, source = found.weights, found.vocab, found.name
         return take_over(self, weights, vocab, source)
 
@@ -133,14 +131,14 @@ class TextLearner(Learner):
 
     def _check_exportable(self, weights=None) -> dict:
         """The settings of a bundle; E506 if they, or the `weights`, are none that `load_learner` would take."""
-        config = {**self.settings, "thresh": plain(getattr(self.loss_func, "thresh", None)),
-                  "takes_probabilities": isinstance(self.loss_func, BCELossFlat), "precision": self.precision,
-                  "data": self.dls.config()}
+        loss = {"thresh": plain(getattr(self.loss_func, "thresh", None)),
+                "takes_probabilities": isinstance(self.loss_func, BCELossFlat)}
+        config = {**self.dls.config(), **self.model.config(), "loss": loss, "precision": self.precision}
         try:
             if weights is None:
-                check_kinds(config, "this learner")
+                check_parts(config, "this learner")
             else:
-                check_settings(config, self.dls.text_vocab, weights, "this learner")
+                check_config(config, self.dls.text_vocab, weights, "this learner")
         except FileError as e:
             raise TrainingError("E506", received=e.received, expected="a learner that load_learner can build again",
                                 fix="make the learner from other values, or train the model by code of your own") from e

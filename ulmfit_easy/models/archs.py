@@ -55,9 +55,20 @@ def plain_config(config: dict, defaults: dict) -> dict:
     if unknown := sorted(map(str, config.keys() - defaults.keys())):
         raise ArgumentError("E604", received=f"config with {some(unknown)}",
                             expected=f"only {some(sorted(defaults), 20)}", fix="remove or rename these keys")
-    checks = {name: flag if isinstance(value, bool) else whole() if isinstance(value, int) else number()
-              for name, value in defaults.items()}
-    return checked(checks, **config)
+    return checked(checks_of(defaults), **config)
+
+
+def checks_of(defaults: dict) -> dict:
+    """Return a check for each name of a config: a value of the kind of its default."""
+    return {name: flag if isinstance(value, bool) else whole() if isinstance(value, int) else number()
+            for name, value in defaults.items()}
+
+
+def make_encoder(arch: type[Encoder], vocab_sz: int, config: dict) -> Encoder:
+    """Return a fresh encoder from its sizes and dropouts, which it remembers; `pad_token` belongs to the vocabulary."""
+    encoder = arch(vocab_sz, **config)
+    encoder.settings = {name: value for name, value in config.items() if name != "pad_token"}
+    return encoder
 
 
 def resolve_config(defaults: dict, config: dict | None, drop_mult: float, pad_idx: int = 1) -> dict:
@@ -67,8 +78,12 @@ def resolve_config(defaults: dict, config: dict | None, drop_mult: float, pad_id
     """
     merged = {**defaults, "pad_token": pad_idx, **plain_config(config or {}, defaults)}
     merged = {k: v * drop_mult if k.endswith("_p") else v for k, v in merged.items()}
-    if wrong := {k: v for k, v in merged.items() if k.endswith("_p") and not 0 <= v < 1}:
-        raise ArgumentError("E602", received=f"dropouts {wrong} after drop_mult={drop_mult}",
-                            expected="probabilities from 0 to below 1",
-                            fix="lower drop_mult or the values in config")
+    check_dropouts(merged, f" after drop_mult={drop_mult}")
     return merged
+
+
+def check_dropouts(config: dict, when: str = ""):
+    """Raise E602 unless each dropout (`*_p`) is from 0 to below 1."""
+    if wrong := {k: v for k, v in config.items() if k.endswith("_p") and not 0 <= v < 1}:
+        raise ArgumentError("E602", received=f"dropouts {wrong}{when}", expected="probabilities from 0 to below 1",
+                            fix="lower drop_mult or the values in config")

@@ -4,13 +4,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ulmfit_easy.errors import refuse_unknown
-from ulmfit_easy.models.archs import get_arch, resolve_config
+from ulmfit_easy.models.archs import get_arch, make_encoder, resolve_config
 from ulmfit_easy.models.encoder import Encoder, Headed
-from ulmfit_easy.models.heads.head import Head
+from ulmfit_easy.models.heads.head import Head, get_head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.readers import Whole, reader
-from ulmfit_easy.schema import ascending, flag, list_of, number, one_of, optional, share, whole
+from ulmfit_easy.schema import number
 
 
 class ClassifierOutput(NamedTuple):
@@ -21,11 +20,7 @@ class ClassifierOutput(NamedTuple):
     mask: Tensor  # (B, K) bool
 
 
-MOST_LAYERS = 100  # of a head
-SETTINGS = {  # of what `get_text_classifier` takes, beside `config`
-    "n_class": whole(), "seq_len": whole(), "drop_mult": number(), "lin_ftrs": optional(list_of(whole(), MOST_LAYERS)),
-    "ps": optional(list_of(share, MOST_LAYERS)), "max_len": optional(whole()), "y_range": optional(ascending),
-    "pool_words": flag, "head": one_of(Head.known)}
+SETTINGS = {"drop_mult": number(), **Whole.SETTINGS, **PoolingLinearClassifier.SETTINGS}  # of `get_text_classifier`
 
 
 class TextClassifier(Headed):
@@ -36,6 +31,9 @@ class TextClassifier(Headed):
 
     def __init__(self, encoder: Whole, head: Head):
         super().__init__(encoder, head)
+
+    def config(self) -> dict:
+        return {**super().config(), "reader": self[0].config()}
 
     def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:  # type: ignore[override]  # two inputs
         read = self[0](ids, lengths)
@@ -73,11 +71,9 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
     """
     known = get_arch(arch)
     config = resolve_config(known.clas_config, config, drop_mult, pad_idx)
-    output_p = config.pop("output_p")
     settings = {"lin_ftrs": lin_ftrs, "ps": ps, "y_range": y_range, "pool_words": pool_words or None}
     settings = {name: value for name, value in settings.items() if value is not None}
-    kind = Head.known[head] if isinstance(head, str) else head
-    refuse_unknown(settings, kind.over)
-    encoder = known(vocab_sz, **config)
-    over = kind.over(encoder, n_class, output_p, **settings)
+    settings["output_p"] = config.pop("output_p")
+    encoder = make_encoder(known, vocab_sz, config)
+    over = get_head(head).built(encoder, n_class, settings)
     return TextClassifier(reader(encoder, seq_len, max_len, keep_words=over.pool_words), over)

@@ -50,7 +50,23 @@ class Encoded(NamedTuple):
     layers: tuple[Tensor, ...] = ()  # (B, T, H) each
 
 
-class Encoder(nn.Module):
+class Part(nn.Module):
+    """A part of a model that a file describes: an encoder or a head.
+
+    Attributes:
+        settings: the arguments that it was built with, as JSON has them. Sizes that other parts decide are left out.
+        decodes: True for a decoder, which has a row for each word, as the embedding has, and learns from texts alone.
+    """
+
+    settings: dict | None = None
+    decodes: ClassVar[bool] = False
+
+    def config(self) -> dict:
+        """Return the name and the settings, from which `build_model` builds the part again."""
+        return {"name": type(self).__name__, "config": self.settings}
+
+
+class Encoder(Part):
     """Turn ids into states, as a pure function: no row depends on padding or on another row.
 
     A subclass has configs of its own, a constructor that takes `vocab_sz` and the sizes and dropouts of its configs,
@@ -100,7 +116,9 @@ class Encoder(nn.Module):
 class Headed(nn.Sequential):
     """An encoder (child `0`, which may be inside a reader) under a decoder or a head (child `1`)."""
 
-    decodes: ClassVar[bool] = False  # True if child 1 has a row for each word, as the embedding has
+    def config(self) -> dict:
+        """Return what `build_model` needs to build this model again, beside its vocabulary and number of outputs."""
+        return {"encoder": self.encoder.config(), "head": self.head.config()}
 
     @property
     def encoder(self) -> Encoder:
@@ -108,7 +126,7 @@ class Headed(nn.Sequential):
         return next(part for part in self[0].modules() if isinstance(part, Encoder))
 
     @property
-    def head(self) -> nn.Module:
+    def head(self) -> Part:
         """The decoder of a language model, or the head of a classifier."""
         return self[1]
 
@@ -121,7 +139,7 @@ def text_split(model: Headed) -> Groups:
     """
     words, *layers = model.encoder.groups()
     head = list(model.head.parameters())
-    groups = [*layers, [*words, *head]] if model.decodes else [words, *layers, head]
+    groups = [*layers, [*words, *head]] if model.head.decodes else [words, *layers, head]
     first = {p: i for i, group in reversed([*enumerate(groups)]) for p in group}  # a tied weight is in several
     return [[p for p in dict.fromkeys(group) if first[p] == i] for i, group in enumerate(groups)]
 

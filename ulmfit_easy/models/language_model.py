@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
-from ulmfit_easy.models.archs import get_arch, resolve_config
+from ulmfit_easy.models.archs import get_arch, make_encoder, resolve_config
 from ulmfit_easy.models.encoder import Encoder, Headed, Memory, needs_memory
-from ulmfit_easy.models.softmax import SOFTMAX, LMDecoder, LMOutput
-from ulmfit_easy.schema import number, one_of
+from ulmfit_easy.models.softmax import LMDecoder, LMOutput
+from ulmfit_easy.schema import number
 
-SETTINGS = {"drop_mult": number(), "softmax": one_of(SOFTMAX)}  # of what `get_language_model` takes, beside `config`
+SETTINGS = {"drop_mult": number(), "softmax": LMDecoder.SETTINGS["softmax"]}  # of `get_language_model`, beside `config`
 
 
 class LanguageModel(Headed):
@@ -15,8 +15,6 @@ class LanguageModel(Headed):
 
     `model(ids, memory=None)` gives an `LMOutput` for ids (B, T); pass its `memory` to go on from there.
     """
-
-    decodes = True
 
     def __init__(self, encoder: Encoder, decoder: LMDecoder):
         super().__init__(encoder, decoder)
@@ -40,7 +38,6 @@ def get_language_model(arch: type[Encoder] | str, vocab_sz: int, config: dict | 
     """
     needs_memory(known := get_arch(arch), "a language model")
     config = resolve_config(known.lm_config, config, drop_mult, pad_idx)
-    tie, output_p, bias = (config.pop(k) for k in ("tie_weights", "output_p", "out_bias"))
-    encoder = known(vocab_sz, **config)
-    tied = encoder.embedding if tie else None
-    return LanguageModel(encoder, LMDecoder(vocab_sz, encoder.width, output_p, tied, bias, softmax))
+    head = {"softmax": softmax, **{name: config.pop(name) for name in ("output_p", "tie_weights", "out_bias")}}
+    encoder = make_encoder(known, vocab_sz, config)
+    return LanguageModel(encoder, LMDecoder.built(encoder, vocab_sz, head))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.encoder import Encoder
+from ulmfit_easy.schema import optional, whole
 
 
 class Read(NamedTuple):
@@ -44,6 +45,8 @@ class Whole(nn.Module):
     Raises: E603 if `max_len` is below `seq_len`: a row might then keep nothing.
     """
 
+    SETTINGS = {"seq_len": whole(), "max_len": optional(whole())}
+
     def __init__(self, seq_len: int, module: Encoder, max_len: int | None = 72 * 20, keep_words: bool = False):
         super().__init__()
         if max_len is not None and max_len < seq_len:
@@ -51,6 +54,10 @@ class Whole(nn.Module):
                                 expected="max_len of at least seq_len, or None",
                                 fix="raise max_len or lower seq_len")
         self.seq_len, self.module, self.max_len, self.keep_words = seq_len, module, max_len, keep_words
+
+    def config(self) -> dict:
+        """Return the settings, as JSON has them."""
+        return {"seq_len": self.seq_len, "max_len": self.max_len}
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Read:
         """Return the states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens."""

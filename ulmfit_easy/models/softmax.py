@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ulmfit_easy.models.dropout import RNNDropout
-from ulmfit_easy.models.encoder import Encoded, Memory
+from ulmfit_easy.models.encoder import Encoded, Encoder, Memory
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.precision import at_least_float32, autocast
 from ulmfit_easy.models.sampled import WordSampler, sampled_cross_entropy
-from ulmfit_easy.schema import one_of, takes
+from ulmfit_easy.schema import flag, one_of, takes
 
 SOFTMAX = ("full", "sampled")
 IGNORE = -100  # a target that counts nowhere, torch's default
@@ -49,7 +50,7 @@ class LMOutput:
         return self.decoder(self.dropped)
 
 
-class LMDecoder(nn.Module):
+class LMDecoder(Head):
     """Output dropout and what leads from states to the vocabulary.
 
     Args:
@@ -60,7 +61,10 @@ class LMDecoder(nn.Module):
         softmax: "full" or "sampled". They differ in the training loss only.
     """
 
-    @takes({"softmax": one_of(SOFTMAX)})
+    SETTINGS = {**Head.SETTINGS, "tie_weights": flag, "out_bias": flag, "softmax": one_of(SOFTMAX)}
+    decodes = True
+
+    @takes({"softmax": SETTINGS["softmax"]})
     def __init__(self, n_out: int, n_hid: int, output_p: float = 0.1, tie_encoder: nn.Embedding | None = None,
                  bias: bool = True, softmax: str = "full"):
         super().__init__()
@@ -72,6 +76,12 @@ class LMDecoder(nn.Module):
             nn.init.zeros_(self.decoder.bias)
         if tie_encoder is not None:
             self.decoder.weight = tie_encoder.weight
+
+    @classmethod
+    def over(cls, encoder: Encoder, n_out: int, output_p: float = 0.1, tie_weights: bool = True, out_bias: bool = True,
+             softmax: str = "full") -> "LMDecoder":
+        tied = encoder.embedding if tie_weights else None
+        return cls(n_out, encoder.width, output_p, tied, out_bias, softmax)
 
     def forward(self, output: Encoded) -> LMOutput:
         sampler = self.sampler if self.training else None

@@ -43,7 +43,7 @@ def new_classifier(dls: DataLoaders, preset: str | Preset = "laptop", lm: LMLear
         kwargs: passed on to `text_classifier_learner`.
     """
     p = get_preset(preset)
-    arch, theirs = (p.arch, p.config) if lm is None else (lm.settings["arch"], lm.settings["model"]["config"])
+    arch, theirs = (p.arch, p.config) if lm is None else (type(lm.encoder), lm.encoder.settings)
     config = with_sizes(theirs, p.clas_config, get_arch(arch).clas_config)
     kwargs = {"metrics": TASKS[dls.task].metrics, "pool_words": p.pool_words, **kwargs}
     learn = text_classifier_learner(dls, arch, seq_len=p.seq_len, max_len=p.max_len, config=config,

@@ -28,7 +28,6 @@ from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.learner.text_learner import LMLearner
-from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.places import clear_left, free_place, members
 from ulmfit_easy.recipes.corpus_data import CorpusData, corpus_data, names
@@ -218,11 +217,10 @@ def schedule(plan: Plan, dls: DataLoaders, step: float, spent: float = 0.0) -> t
 
 
 def _model_facts(learn: LMLearner, plan: Plan) -> dict:
-    arch, options = learn.settings["arch"], learn.settings["model"]
-    config = {**get_arch(arch).lm_config, **options["config"]}
+    arch = type(learn.encoder).__name__
     n_params = sum(p.numel() for p in learn.model.parameters())
     tokens = "pieces of SentencePiece" if learn.dls.tokenizer.is_closed else "words"
-    sizes = [f"{name} {size}" for name, size in config.items() if type(size) is int and name != "pad_token"]
+    sizes = [f"{name} {size}" for name, size in learn.encoder.settings.items() if type(size) is int]
     return {"size": f"{', '.join([arch, *sizes])}, {n_params:,} parameters",
             "vocabulary": f"{len(learn.dls.vocab):,} {tokens}"}
 

@@ -107,7 +107,7 @@ class RunProgress(Callback):
 
     def _words(self):
         loss, speed = self.recorder.losses[-1], self.tokens / (time.perf_counter() - self.start)
-        exact = self.settings["model"].get("softmax") != "sampled"
+        exact = self.model.head.sampler is None
         words = [f"perplexity {math.exp(min(loss, 700)):.1f}" if exact else f"sampled loss {loss:.3f}"]
         return words + ([self.valid] if self.valid else []) + [f"{speed:,.0f} tokens/s"]
 

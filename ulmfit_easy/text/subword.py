@@ -13,6 +13,8 @@ from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingErro
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import regular_file
 from ulmfit_easy.reprs import described
+from ulmfit_easy.schema import language, optional
+from ulmfit_easy.schema import text as string
 from ulmfit_easy.text.special import SPECIAL_TOKENS, neutralize
 from ulmfit_easy.text.vocab import Vocab, add_words, detokenize
 
@@ -48,6 +50,8 @@ class SentencePieceTokenizer:
     """
 
     package = "sentencepiece"
+    SETTINGS = {"lang": language, "base64": optional(string)}  # of `params()`
+    EARLIER = {}
 
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None,
                  sp_model: str | Path | None = None, vocab_sz: int | None = None, max_vocab_sz: int = 30000,

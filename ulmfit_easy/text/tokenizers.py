@@ -15,6 +15,8 @@ from ulmfit_easy.absent import StandIn, TellsAbsent
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
 from ulmfit_easy.files import sha256_file
 from ulmfit_easy.reprs import described
+from ulmfit_easy.schema import any_of, flag, list_of, one_of, only, optional
+from ulmfit_easy.schema import text as string
 from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
@@ -27,7 +29,7 @@ from ulmfit_easy.text.vocab import Vocab, detokenize
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
 
 SCHEMA = 3  # raised when the same text, rules and tokenizer come to give other tokens or another file format
-PARTS = ("tok", "rules", "post_rules", "mark_fields", "_vocab")  # of a tokenizer
+MOST_RULES, MOST_BUILT_IN = 100, 20  # each is a walk over the text; the built-in ones cost a file a word each
 MAX_CHARS = 2_000_000  # of a text, where one must not keep the others waiting
 
 
@@ -73,6 +75,9 @@ class Tokenizer(TellsAbsent):
         such a callable, at the first text if it shows only there.
     """
 
+    SETTINGS = {  # of `config()`
+        "tok": lambda value: _check_splitter(value), "rules": lambda value: _check_rules(value),
+        "post_rules": lambda value: _check_rules(value), "mark_fields": optional(flag)}
     _vocab = None
     from_df = from_folder = StandIn("Tokenizer.from_df", "name columns or files to `TextDataLoaders` or `TextBlock`")
 
@@ -207,7 +212,7 @@ class Tokenizer(TellsAbsent):
         own = [sha256_file(Path(module.__file__)) for module in (rules_module, special)]
         prints = [SCHEMA, json.dumps(self.config()), version(getattr(self.tok, "package", "spacy")), *own]
         mine = [rule for rule in (*self.rules, *self.post_rules) if _default_name(rule) is None]
-        rest = {key: value for key, value in vars(self).items() if key not in PARTS}
+        rest = {key: value for key, value in vars(self).items() if key not in (*self.SETTINGS, "_vocab")}
         for part in [*mine, *([] if self._builtin() else [self.tok]), type(self), rest]:
             try:
                 prints.append(fingerprint(part))
@@ -249,8 +254,7 @@ class Tokenizer(TellsAbsent):
         try:
             if "name" in config["tok"]:
                 name, params = config["tok"]["name"], config["tok"]["params"]
-                before = {"chars": False} if name == "SpacyTokenizer" else {}  # of configs that have no such key
-                tok = _TOKENIZERS[name](**before | params)
+                tok = _TOKENIZERS[name](**_TOKENIZERS[name].EARLIER | params)
             elif tok is None:
                 raise _not_restored(f"the tokenizer {config['tok']['custom']!r}", "pass it: tok=...")
             pre, post = map(restore, config["rules"]), map(restore, config["post_rules"])
@@ -258,13 +262,37 @@ class Tokenizer(TellsAbsent):
         except (KeyError, TypeError) as e:
             raise _not_restored(f"a part that is none ({e!r})", "save it again with this library") from e
 
+    @classmethod
+    def check(cls, config) -> dict:
+        """Return the config of a tokenizer. Raises ValueError for anything else."""
+        return only(cls.SETTINGS)(config)
+
     def _builtin(self):
         name = type(self.tok).__name__
         return name if _TOKENIZERS.get(name) is type(self.tok) else None
 
 
 _DEFAULTS = {rule.__name__: rule for rule in (*DEFAULT_RULES, *DEFAULT_POST_RULES)}
+_custom = only({"custom": string})  # a function that the user must pass in again
 _TOKENIZERS = {cls.__name__: cls for cls in (SpacyTokenizer, BaseTokenizer, SentencePieceTokenizer)}
+
+
+def _check_splitter(value) -> dict:
+    """Return what a config says of a splitter: the name and parameters of one of ours, or the name of another."""
+    if not isinstance(value, dict) or "custom" in value:
+        return _custom(value)
+    splitter = _TOKENIZERS[one_of(_TOKENIZERS)(value.get("name"))]
+    if value.keys() != {"name", "params"} or not isinstance(value["params"], dict):
+        raise ValueError("a name and parameters")
+    only(splitter.SETTINGS)(splitter.EARLIER | value["params"])
+    return value
+
+
+def _check_rules(value) -> list:
+    rules = list_of(any_of(string, _custom), MOST_RULES)(value)
+    if sum(isinstance(rule, str) for rule in rules) > MOST_BUILT_IN:
+        raise ValueError(f"at most {MOST_BUILT_IN} rules of the library")
+    return rules
 
 
 def _default_name(rule) -> str | None:

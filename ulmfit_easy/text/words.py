@@ -7,6 +7,8 @@ from itertools import chain, pairwise
 
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.reprs import described, with_settings
+from ulmfit_easy.schema import MOST, flag, language, list_of, optional
+from ulmfit_easy.schema import text as string
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.vocab import detokenize
 
@@ -28,6 +30,9 @@ ENDS = 100  # characters at the end of a chunk in which a suffix is looked for
 
 class BaseTokenizer:
     """Splits on a character."""
+
+    SETTINGS = {"split_char": optional(string)}  # of `params()`
+    EARLIER = {}
 
     def __init__(self, split_char: str = " "):
         self.split_char = split_char
@@ -61,6 +66,9 @@ class SpacyTokenizer:
 
     Raises: ArgumentError E602 at the first text if spaCy does not know the language.
     """
+
+    SETTINGS = {"lang": language, "special_toks": list_of(string, MOST), "chars": flag}  # of `params()`
+    EARLIER = {"chars": False}  # of saved models that lack it
 
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, buf_sz: int = 5000,
                  *, chars: bool | None = None):

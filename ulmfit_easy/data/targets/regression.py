@@ -7,6 +7,7 @@ import numpy as np
 from ulmfit_easy.data.targets.category import CategoryBlock
 from ulmfit_easy.data.targets.target import Target
 from ulmfit_easy.errors import LabelError, counted, in_rows
+from ulmfit_easy.schema import whole
 
 
 class RegressionBlock(CategoryBlock):
@@ -22,7 +23,7 @@ class RegressionBlock(CategoryBlock):
 class RegressionTarget(Target):
     """One or more numbers for each text."""
 
-    task = "regression"
+    task, SETTINGS = "regression", {"n_out": whole()}
 
     def __init__(self, c: int = 1):
         self.c = c
@@ -30,6 +31,9 @@ class RegressionTarget(Target):
     @classmethod
     def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block, rows) -> list:
         return values[0] if len(values) == 1 else list(zip(*values, strict=True))
+
+    def config(self) -> dict:
+        return {"n_out": self.c}
 
     @classmethod
     def from_config(cls, config: dict) -> "RegressionTarget":

@@ -1,11 +1,13 @@
 """The contract of a target: what a model learns to say about a text, and how labels become its numbers."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.errors import LabelError, counted, in_rows
+from ulmfit_easy.schema import names
 
 TARGETS: dict[str, type["Target"]] = {}  # by task; a subclass with a `task` of its own enters itself
 
@@ -21,11 +23,13 @@ class Target:
         has_classes: True if the target is made of names, which `classes` then has.
         one_class: True if each text has exactly one of the classes.
         c: how many outputs a model needs.
+        SETTINGS: a check for each name in `config()`.
     """
 
     task: str
     kind: str
     per, labelled, has_classes, one_class, classes, c = "text", True, False, False, None, None
+    SETTINGS: ClassVar[dict] = {"classes": names}
     blank = None  # the text of a label that counts as missing, besides None and NaN
 
     def __init_subclass__(cls):
@@ -87,7 +91,7 @@ class Target:
 
     def config(self) -> dict:
         """Return what `from_config` needs, as JSON."""
-        return {"task": self.task, "classes": self.classes, "n_out": self.c}
+        return {"classes": self.classes}
 
     @classmethod
     def from_config(cls, config: dict) -> "Target":
@@ -98,7 +102,10 @@ class Target:
 class NextToken(Target):
     """The next token of the text, which a language model learns without labels."""
 
-    task, labelled = "lm", False
+    task, labelled, SETTINGS = "lm", False, {}
+
+    def config(self) -> dict:
+        return {}
 
     @classmethod
     def from_config(cls, config: dict) -> "NextToken":

@@ -2,20 +2,35 @@
 
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from ulmfit_easy.models.encoder import Encoder
+from ulmfit_easy.errors import ArgumentError, refuse_unknown, some
+from ulmfit_easy.models.encoder import Encoder, Part
 from ulmfit_easy.models.readers import Read
+from ulmfit_easy.schema import share
 
 
-class Head(nn.Module):
+def get_head(head: "type[Head] | str") -> "type[Head]":
+    """Return a head's class, given itself or its name. Raises E604 for anything else."""
+    if isinstance(head, type) and issubclass(head, Head):
+        return head
+    if not isinstance(head, str) or head not in Head.known:
+        raise ArgumentError("E604", received=f"the head {head!r}", expected=f"a subclass of Head, or one of "
+                            f"{some(Head.known)}", fix="pass one of these; to load a model with a head of yours, first "
+                            "import the file that defines it")
+    return Head.known[head]
+
+
+class Head(Part):
     """What reads an encoder's states. A subclass in a file of its own is a new kind; a row of `TASKS` names it.
 
     Attributes:
+        SETTINGS: a check for each argument of `over` beside `encoder` and `n_out`.
         pool_words: True if it reads the tokens' own rows, `read.embedded`, too.
     """
 
     known: ClassVar[dict[str, type["Head"]]] = {}  # those with an `over` of their own, by name, for saved models
+    SETTINGS: ClassVar[dict] = {"output_p": share}
     pool_words = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -32,6 +47,14 @@ class Head(nn.Module):
             output_p: the dropout of what it reads.
         """
         raise NotImplementedError
+
+    @classmethod
+    def built(cls, encoder: Encoder, n_out: int, settings: dict) -> "Head":
+        """Return a head as `over` makes it, which remembers its settings. Raises E604 for an unknown one."""
+        refuse_unknown(settings, cls.over)
+        head = cls.over(encoder, n_out, **settings)
+        head.settings = settings
+        return head
 
     def forward(self, read: Read) -> Tensor:
         """Return the logits, (B, C) for a text or (B, K, C) for each of its tokens."""

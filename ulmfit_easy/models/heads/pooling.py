@@ -10,7 +10,9 @@ from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.readers import Read
-from ulmfit_easy.schema import ascending, checked
+from ulmfit_easy.schema import ascending, checked, flag, list_of, optional, share, whole
+
+MOST_LAYERS = 100
 
 
 def masked_concat_pool(output: Tensor, mask: Tensor, words: Tensor | None = None) -> Tensor:
@@ -67,6 +69,9 @@ class PoolingLinearClassifier(Head):
     Raises: E603 if there is not one dropout for each block.
     Source: Howard & Ruder 2018, section 3.3. The linear layers have no bias, as in fastai 2.
     """
+
+    SETTINGS = {**Head.SETTINGS, "lin_ftrs": optional(list_of(whole(), MOST_LAYERS)),
+                "ps": optional(list_of(share, MOST_LAYERS)), "y_range": optional(ascending), "pool_words": flag}
 
     def __init__(self, dims: Sequence[int], ps: Sequence[float], y_range: tuple[float, float] | None = None,
                  pool_words: bool = False):

@@ -1,0 +1,102 @@
+"""Check a bundle's config.json: each part by its own table, nothing imported by name, sizes those of the weights."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from ulmfit_easy.bundle.tensors import not_finite
+from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.data.targets import TARGETS, Target
+from ulmfit_easy.errors import FileError, UlmfitError, some
+from ulmfit_easy.models.archs import checks_of, get_arch
+from ulmfit_easy.models.build import build_model
+from ulmfit_easy.models.encoder import Headed
+from ulmfit_easy.models.heads.head import get_head
+from ulmfit_easy.models.precision import PRECISIONS
+from ulmfit_easy.models.readers import Whole
+from ulmfit_easy.schema import any_of, flag, list_of, misfits, none, one_of, share
+from ulmfit_easy.text.vocab import Vocab
+
+MOST_LAYERS = 100  # of an encoder
+WRONG = (UlmfitError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError, RuntimeError)
+LOSS = {"thresh": any_of(none, share, list_of(share)),  # one for all classes, or one for each
+        "takes_probabilities": flag}
+
+
+def check_parts(config: dict, source) -> Target:
+    """Check what can be told without weights, and return the target.
+
+    A learner calls it when it is made, because no file could hold it otherwise.
+
+    Raises: FileError E401 for a missing part, or a value of the wrong kind. E402 for parts that do not fit together.
+    """
+    try:
+        arch, head = get_arch(config["encoder"]["name"]), get_head(config["head"]["name"])
+        target, sizes = TARGETS[config["task"]], checks_of(arch.lm_config | arch.clas_config)
+        tables = {"text": Preparation.SETTINGS, "target": target.SETTINGS, "loss": LOSS}
+        wrong = [misfit for part, table in tables.items() for misfit in misfits(config[part], table)]
+        wrong += misfits(config["head"]["config"], head.SETTINGS) + misfits(config["encoder"]["config"], sizes)
+        wrong += misfits(config.get("reader", {}), Whole.SETTINGS)
+        wrong += misfits(config, {"precision": one_of(PRECISIONS)})
+        target = None if wrong else target.from_config(config["target"])
+    except WRONG as e:
+        raise _refused(source, f"a config.json from which no model can be built ({type(e).__name__}: {e})") from e
+    if wrong:
+        raise _refused(source, f"a config.json with a value of the wrong kind: {some(wrong)}")
+    if head.decodes == target.labelled:
+        raise _unfit(source, f"a {head.__name__} for the task {target.task!r}")
+    thresh, n_out = config["loss"].get("thresh"), target.c
+    if config["loss"].get("takes_probabilities") and target.one_class:
+        raise _unfit(source, "an answer of several classes for data with one class each")
+    if isinstance(thresh, list) and len(thresh) != n_out:
+        raise _unfit(source, f"{len(thresh)} thresholds for {n_out} outputs")
+    return target
+
+
+def check_config(config: dict, vocab: Vocab, weights: Mapping[str, Tensor], source):
+    """Check a config before anything is built from it.
+
+    Raises: FileError as `check_parts`. E402 if the weights are no finite numbers, or not those of the model that is
+        described.
+    """
+    target = check_parts(config, source)
+    if nan := not_finite(weights):
+        raise _unfit(source, f"weights that are no finite numbers: {some(nan, 3)}")
+    try:
+        n_layers = config["encoder"]["config"].get("n_layers", 0)
+        if n_layers > MOST_LAYERS or n_layers + len(config["head"]["config"].get("lin_ftrs") or ()) > len(weights):
+            raise ValueError("more layers than weights")
+        with torch.device("meta"), NoNumbers():  # nothing is allocated
+            own = described_model(config, vocab, target).state_dict()
+    except WRONG as e:
+        raise _refused(source, f"a config.json from which no model can be built ({type(e).__name__}: {e})") from e
+    own, found = ({name: (t.shape, t.is_floating_point()) for name, t in state.items()} for state in (own, weights))
+    if wrong := sorted(name for name in own | found if own.get(name) != found.get(name)):
+        raise _unfit(source, f"weights that are missing, unknown, or of another shape or type: {some(wrong, 3)}")
+
+
+def described_model(config: dict, vocab: Vocab, target: Target) -> Headed:
+    """Return the fresh model that a config describes."""
+    return build_model(config, len(vocab), target.c, vocab.pad_id)
+
+
+class NoNumbers(TorchFunctionMode):
+    """Leaves out the random numbers of weights that are made inside; on the device "meta", where there are none to
+    begin with, torch would spend a second on loading what draws them."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", None) in ("normal_", "uniform_"):
+            return [*args, *(kwargs or {}).values()][0]
+        return func(*args, **(kwargs or {}))
+
+
+def _refused(source, what: str) -> FileError:
+    return FileError("E401", received=f"{source} with {what}", expected="the config.json that learn.export wrote",
+                     fix="export the learner again")
+
+
+def _unfit(source, what: str) -> FileError:
+    return FileError("E402", received=f"{source} with {what}", expected="the weights of the model in its config.json",
+                     fix="keep the three files of a bundle together, as they were written")
