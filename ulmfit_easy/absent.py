@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ulmfit_easy.errors import AbsentError
 
@@ -38,8 +38,9 @@ class TellsAbsent:
 
     __slots__ = ()
 
-    def __getattr__(self, name: str) -> NoReturn:
-        raise no_attribute(self, name)
+    if not TYPE_CHECKING:  # a type checker tells of missing names itself
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_attribute(self, name)
 
 
 class StandIn:

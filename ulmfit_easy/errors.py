@@ -8,7 +8,7 @@ function, and the command line (`apps/flags.py`) writes the rest as flags. No me
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 
@@ -176,7 +176,7 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' if n != 1 else ''}"
 
 
-def in_rows(rows: Sequence, limit: int = 5) -> str:
+def in_rows(rows: Collection, limit: int = 5) -> str:
     """Return the first few row numbers for a message: `row 18`, or `rows 3, 8, 9 (and 12 more)`."""
     return f"{'row' if len(rows) == 1 else 'rows'} {some(rows, limit)}"
 

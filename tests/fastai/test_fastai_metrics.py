@@ -243,6 +243,8 @@ def test_bleu_counts_runs_over_all_texts_and_punishes_short_ones():
 
 
 def test_bleu_of_a_language_model_is_that_of_its_likeliest_words(lm_dls):
-    learn = lm(lm_dls, metrics=m.CorpusBLEUMetric())
+    metric = m.CorpusBLEUMetric()
+    learn = lm(lm_dls, metrics=metric)
+    assert learn.metrics[0] is metric  # a learner copies the metrics only that a module offers ready made
     _, ours = learn.validate()
     assert 0 < ours < 1 and learn.recorder.metric_names[3] == "corpus_bleu"

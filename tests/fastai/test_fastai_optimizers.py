@@ -303,6 +303,11 @@ def test_an_optimizer_that_is_there_keeps_its_groups_and_rates():
     assert [len(g) for g in opt.param_groups] == [2, 2]
 
 
+def test_one_parameter_of_several_numbers_is_a_layer_group():
+    opt = OptimWrapper(nn.Parameter(torch.ones(3)), torch.optim.SGD, lr=0.1)
+    assert [len(g) for g in opt.param_groups] == [1] and opt.hypers[0]["lr"] == 0.1
+
+
 @pytest.mark.parametrize("wrong", [{"params": [[nn.Parameter(torch.ones(1))]]}, {}, {
     "params": [], "opt": torch.optim.SGD([nn.Parameter(torch.ones(1))], 0.1)}])
 def test_parameters_without_an_optimizer_or_with_two_are_e502(wrong):

@@ -115,7 +115,7 @@ def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Pr
 
     _title(f"Accuracy on {len(texts.test):,} test reviews")
     for name, accuracy in (("three stages", ours.accuracy), ("without stages 1 and 2", without.accuracy),
-                           ("TF-IDF + logistic regression", ours.baseline_accuracy)):
+                           ("TF-IDF + logistic regression", ours.baseline_accuracy or 0.0)):
         low, high = wilson(round(accuracy * len(texts.test)), len(texts.test))
         say(f"{name:<34}{accuracy:.3f} (95% interval {low:.3f} to {high:.3f})")
     say(f"\nThree stages beside TF-IDF. {verdict(ours)}\n")

@@ -94,9 +94,7 @@ class Interpretation:
         if not isinstance(self.dl, ClassifierDataLoader):
             raise TrainingError("E506", received="a plain loader, which keeps no texts", expected="loaders of texts",
                                 fix="use TextDataLoaders.from_df; top_losses(k) needs no texts")
-        doc = self.rows[i]
-        stop = self.dl.ids.lengths[doc] if trunc_at is None else trunc_at
-        return self.learn.dls.words(self.dl.ids.read(doc, 0, stop))
+        return self.learn.dls.words(self.dl.ids[self.rows[i]][:trunc_at])
 
     def _probability(self, i: int) -> float | list[float]:
         """Return the probability of the decision."""

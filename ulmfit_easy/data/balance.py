@@ -1,6 +1,7 @@
 """Rare classes: weights for the loss, and rows drawn more often than others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -8,11 +9,14 @@ from torch import Tensor
 
 from ulmfit_easy.errors import ArgumentError, LabelError, TrainingError, some
 
+if TYPE_CHECKING:
+    from ulmfit_easy.data.dataloaders import DataLoaders
+
 SMALL = 1e-20
 JITTER = 0.2, 8  # of its length, and tokens more: how far a drawn row may stray, so that no row fills a batch
 
 
-def class_weights(dls) -> Tensor:
+def class_weights(dls: "DataLoaders") -> Tensor:
     """Return weights (C,) float32 with which each class counts alike in the loss, from the training labels.
 
     For one class each, scikit-learn's "balanced": N / (C x texts of the class), for `CrossEntropyLossFlat(weight=)`;
@@ -29,12 +33,13 @@ def class_weights(dls) -> Tensor:
     if not dls.target.one_class:
         with_class = targets.sum(0)  # (C,)
         return torch.where(with_class > 0, (len(targets) - with_class) / with_class.clamp(min=1), 1.0)
-    counts = torch.bincount(targets, minlength=dls.c)  # (C,)
+    counts = torch.bincount(targets, minlength=dls.c or 0)  # (C,)
     balanced = len(targets) / ((counts > 0).sum() * counts.clamp(min=1))
     return torch.where(counts > 0, balanced, 1.0).to(torch.float32)
 
 
-def loss_weights(dls, class_weight, loss_func) -> Tensor | None:
+def loss_weights(dls: "DataLoaders", class_weight: str | dict | Sequence | None,
+                 loss_func: Callable | None) -> Tensor | None:
     """Return the weights of the classes, (C,), that a learner's `class_weight` asks for, None for none.
 
     Raises: E603 beside a `loss_func`, E602 for unknown classes and invalid weights.
@@ -73,13 +78,13 @@ def balanced_rows(targets: np.ndarray) -> np.ndarray:
     return 1 / np.bincount(targets)[targets]
 
 
-def checked_weights(weights: Sequence, n: int) -> np.ndarray:
+def checked_weights(weights: Sequence | np.ndarray, n: int) -> np.ndarray:
     """Weights of n rows, (n,) float64; E602 unless they are finite, none below 0, and not all of them 0."""
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise ArgumentError("E602", received=f"weights of shape {weights.shape}", expected=f"{n:,} numbers from 0 on, "
+    found = np.asarray(weights, dtype=np.float64)
+    if found.shape != (n,) or not np.isfinite(found).all() or (found < 0).any() or not found.any():
+        raise ArgumentError("E602", received=f"weights of shape {found.shape}", expected=f"{n:,} numbers from 0 on, "
                             "not all of them 0", fix="give one weight for each row of the table")
-    return weights
+    return found
 
 
 def strayed(lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:

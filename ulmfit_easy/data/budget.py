@@ -1,11 +1,13 @@
 """Batches of at most so many tokens, padding included, whatever the number of their rows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 NARROW = 0.9  # of the longest row of a bucket: so long are its others, unless they are few; a tenth is padding
 
 
-def cut_by_tokens(lengths: np.ndarray, max_tokens: int) -> list[slice]:
+def cut_by_tokens(lengths: Sequence[int] | np.ndarray, max_tokens: int) -> list[slice]:
     """Return the batches of rows in the order of falling lengths (N,): as many rows as fit, one at least."""
     batches, start = [], 0
     while start < len(lengths):

@@ -1,6 +1,7 @@
 """Batches for a text classifier: texts of like length together, padded on the right, with their lengths."""
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from ulmfit_easy.data.balance import checked_weights, draw_rows, strayed
 from ulmfit_easy.data.budget import buckets, cut_by_tokens
-from ulmfit_easy.data.order import EpochOrder
+from ulmfit_easy.data.order import EpochOrder, Ids
 from ulmfit_easy.data.pairs import of_tokens
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.files import sha256_bytes
@@ -16,6 +17,12 @@ from ulmfit_easy.schema import optional, takes, whole
 from ulmfit_easy.text.vocab import padded
 
 POOL = 50  # batches whose rows are sorted together: alike in length, yet new company each epoch
+
+
+class Documents(Ids, Protocol):
+    """Ids of documents that are padded."""
+
+    pad_id: int
 
 
 class ClassifierDataLoader(EpochOrder):
@@ -41,11 +48,13 @@ class ClassifierDataLoader(EpochOrder):
     """
 
     n_inp = 2
+    ids: Documents
 
     @takes({"bs": whole(), "max_tokens": optional(whole())})
-    def __init__(self, ids, rows: Sequence[int], targets=None, *, bs: int = 64, shuffle: bool = False,
-                 backwards: bool = False, seed: int | None = None, device=None, max_tokens: int | None = None,
-                 weights: Sequence | None = None):
+    def __init__(self, ids: Documents, rows: Sequence[int] | np.ndarray, targets: np.ndarray | Tensor | None = None, *,
+                 bs: int = 64, shuffle: bool = False, backwards: bool = False, seed: int | None = None,
+                 device: torch.device | str | None = None, max_tokens: int | None = None,
+                 weights: Sequence | np.ndarray | None = None):
         super().__init__(ids, rows, shuffle=shuffle, seed=seed, device=device)
         self.bs, self.backwards, self.max_tokens = bs, backwards, max_tokens
         self.weights = None if weights is None else checked_weights(weights, self.n_rows)
@@ -55,7 +64,7 @@ class ClassifierDataLoader(EpochOrder):
                                 fix="leave max_tokens out, or use class_weights(dls) in the loss instead of weights")
         if max_tokens:
             self.recipe["max_tokens"] = max_tokens
-        if weights is not None:
+        if self.weights is not None:
             self.recipe["weights"] = sha256_bytes(self.weights.tobytes())
         self.targets = None if targets is None else torch.as_tensor(targets)
         self.lengths = np.asarray(ids.lengths)[self.rows]  # (N,)
@@ -63,7 +72,7 @@ class ClassifierDataLoader(EpochOrder):
 
     def __len__(self) -> int:
         if self.max_tokens:
-            return sum(n for _, n in self._buckets()) if self.shuffle else len(self._cut(self.order))
+            return sum(n for _, n in self._buckets(self.max_tokens)) if self.shuffle else len(self._cut(self.order))
         n, rest = divmod(self.n_rows, self.bs)
         return n + (rest > 0) - (self.shuffle and n > 0 and rest == 1)
 
@@ -86,22 +95,22 @@ class ClassifierDataLoader(EpochOrder):
             return [positions[part] for part in cut_by_tokens(self.lengths[positions], self.max_tokens)]
         return [positions[i:i + self.bs] for i in range(0, len(positions), self.bs)]
 
-    def _buckets(self):
-        return buckets(self.lengths[self.order], self.max_tokens)
+    def _buckets(self, max_tokens: int) -> list[tuple[slice, int]]:
+        return buckets(self.lengths[self.order], max_tokens)
 
     def _shuffled(self) -> list[np.ndarray]:
         rng = self.rng(self.epoch)
-        batches = self._of_tokens(rng) if self.max_tokens else self._of_rows(rng)
+        batches = self._of_tokens(rng, self.max_tokens) if self.max_tokens else self._of_rows(rng)
         return [batches[0]] + [batches[1 + i] for i in rng.permutation(len(batches) - 1)]
 
-    def _of_tokens(self, rng) -> list[np.ndarray]:
+    def _of_tokens(self, rng: np.random.Generator, max_tokens: int) -> list[np.ndarray]:
         """Return batches within the budget, the largest one first."""
-        batches = [part for rows, n in self._buckets()
+        batches = [part for rows, n in self._buckets(max_tokens)
                    for part in np.array_split(rng.permutation(self.order[rows]), n)]
         largest = int(np.argmax([len(rows) * self.lengths[rows].max() for rows in batches]))
         return [batches.pop(largest), *batches]
 
-    def _of_rows(self, rng) -> list[np.ndarray]:
+    def _of_rows(self, rng: np.random.Generator) -> list[np.ndarray]:
         """Return batches of `bs` rows, the one with the longest row first."""
         rows = self.order
         keys = self.lengths[rows].astype(np.float64)  # (N,) by which rows meet
@@ -120,7 +129,7 @@ class ClassifierDataLoader(EpochOrder):
     def _batch(self, positions: np.ndarray) -> tuple[Tensor, ...]:
         docs = [self.ids[row] for row in self.rows[positions]]
         ids, lengths = padded(docs, self.ids.pad_id, self.backwards)  # (B, T), (B,)
-        batch = torch.from_numpy(ids), torch.from_numpy(lengths)
+        batch: tuple[Tensor, ...] = torch.from_numpy(ids), torch.from_numpy(lengths)
         if self.targets is not None:
             y = self.targets[torch.from_numpy(positions)]  # (B, ...)
             if y.ndim == 2 and not y.is_floating_point():

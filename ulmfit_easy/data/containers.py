@@ -5,15 +5,15 @@ import gzip
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from ulmfit_easy.errors import FileError, UlmfitError, some
 from ulmfit_easy.files import existing, regular_file
 
-COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+COMPRESSED: dict[bytes, Callable] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
 ZIP, XLS = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 UNREADABLE = {b"%PDF-": "a PDF document", b"\x28\xb5\x2f\xfd": "compressed with zstd",
@@ -22,7 +22,7 @@ BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, Not
 
 
 @contextmanager
-def opened(path) -> Iterator[tuple[Path, BinaryIO]]:
+def opened(path: str | Path) -> Iterator[tuple[Path, IO[bytes]]]:
     """Open the table in a file, without its compression, and give its name and its bytes.
 
     The first bytes decide, whatever the name says. A workbook keeps its bytes and gets the name `.xlsx`.
@@ -34,6 +34,7 @@ def opened(path) -> Iterator[tuple[Path, BinaryIO]]:
     if path.is_dir():
         raise FileError("E404", received=f"the folder {path}", expected="a file", fix="name the file in it")
     with ExitStack() as stack:
+        file: IO[bytes]
         file = plain = stack.enter_context(regular_file(path))
         try:
             start = file.read(8)
@@ -62,7 +63,7 @@ def opened(path) -> Iterator[tuple[Path, BinaryIO]]:
                             expected="a whole file", fix="fetch or write it again") from e
 
 
-def _in_zip(path: Path, archive: zipfile.ZipFile, file: BinaryIO, stack: ExitStack) -> tuple[Path, BinaryIO]:
+def _in_zip(path: Path, archive: zipfile.ZipFile, file: IO[bytes], stack: ExitStack) -> tuple[Path, IO[bytes]]:
     """Return the name and the bytes of the only file in a zip archive; a workbook is an archive, too."""
     names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
     if "[Content_Types].xml" in names or "mimetype" in names:
@@ -76,5 +77,5 @@ def _in_zip(path: Path, archive: zipfile.ZipFile, file: BinaryIO, stack: ExitSta
     return Path(names[0]), stack.enter_context(archive.open(names[0]))
 
 
-def _refused(path, what: str, fix: str) -> FileError:
+def _refused(path: Path, what: str, fix: str) -> FileError:
     return FileError("E407", received=f"{path}, which is {what}", expected="CSV, JSON lines or Parquet", fix=fix)

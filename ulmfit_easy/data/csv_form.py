@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from itertools import islice, takewhile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,8 @@ SAMPLE = 20  # rows that must all have as many fields for a delimiter to be beli
 NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
-def csv_options(head: str, name: Path, delimiter: str | None, quoting: int, header) -> dict:
+def csv_options(head: str, name: Path, delimiter: str | None, quoting: int,
+                header: int | Literal["infer"] | None) -> dict:
     """Return the arguments of `pandas.read_csv` for a table that begins with `head`; the others as for `read_table`."""
     head = head.removeprefix("\ufeff")
     skip, named = 0, re.match(r"sep=([^\r\n])\r?\n", head, re.IGNORECASE)  # a line that Excel writes and reads
@@ -47,7 +49,7 @@ def _records(head: str, delimiter: str, quoting: int, n: int) -> list[list[str]]
     lines = _lines(head)
     whole = lines[:-1] if len(head) >= HEAD - 1 and len(lines) > 1 else lines
     try:
-        rows = csv.reader(whole, delimiter=delimiter, quoting=quoting)
+        rows = csv.reader(whole, delimiter=delimiter, quoting=quoting)  # type: ignore[arg-type]  # one of csv.QUOTE_*
         return list(islice((row for row in rows if any(map(str.strip, row))), n))
     except (csv.Error, TypeError):  # a field without end, or a delimiter of several characters
         return []
@@ -57,7 +59,7 @@ def _lines(text: str) -> list[str]:
     return list(io.StringIO(text, newline=""))  # str.splitlines would end a line at other characters, too
 
 
-def warn_of_quotes(df: pd.DataFrame, options: dict, misquoted: Callable[[], bool], first: int = 0):
+def warn_of_quotes(df: pd.DataFrame, options: dict, misquoted: Callable[[], bool], first: int = 0) -> None:
     """Warn of rows that a lone " has joined: fields with line ends and delimiters, in a file with wrong quotes.
 
     Args:

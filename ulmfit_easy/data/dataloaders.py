@@ -1,10 +1,12 @@
 """Two loaders, for training and validation, with what it takes to prepare new texts in the same way."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.data.classify import ClassifierDataLoader
@@ -13,11 +15,14 @@ from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.on_device import OnDevice, size_of
 from ulmfit_easy.data.order import EpochOrder, first_batch
 from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.data.targets import Target
 from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.reprs import described, slashed
+from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.vocab import Vocab
 
 
-def _of_prepare(name: str, doc: str, default=None) -> property:
+def _of_prepare(name: str, doc: str, default: object = None) -> Any:
     """Return a property that the loaders' `Preparation` answers; `default` for plain loaders."""
     return property(lambda self: getattr(self.prepare, name, default), doc=doc)
 
@@ -32,8 +37,12 @@ class DataLoaders(TellsAbsent):
         prepare: how texts and labels became batches; `TextDataLoaders` gives it, plain loaders do without.
     """
 
-    def __init__(self, train: Iterable, valid: Iterable, *, path=".", device=None,
-                 prepare: Preparation | None = None):
+    train: EpochOrder | OnDevice
+    valid: EpochOrder | OnDevice
+    prepare: Preparation | Any  # None for plain loaders
+
+    def __init__(self, train: Iterable, valid: Iterable, *, path: str | Path = ".",
+                 device: torch.device | str | None = None, prepare: Preparation | None = None):
         self.train, self.valid = (dl if hasattr(dl, "device") else OnDevice(dl) for dl in (train, valid))
         self.path, self.prepare = Path(path), prepare
         for dl in (self.train, self.valid):
@@ -50,13 +59,15 @@ class DataLoaders(TellsAbsent):
                          self.bs and f"bs {self.bs}", is_lm and f"seq_len {self.seq_len}")
 
     @classmethod
-    def empty(cls, config: dict, vocab, *, path=".", device=None, tokenizer=None) -> "DataLoaders":
+    def empty(cls, config: dict, vocab: Vocab, *, path: str | Path = ".", device: torch.device | str | None = None,
+              tokenizer: Tokenizer | None = None) -> "DataLoaders":
         """Return loaders without data that can prepare new texts as the ones with this `config()` did."""
         prepare = Preparation.from_config(config, vocab, tokenizer)
         return cls([], [], path=path, device=device, prepare=prepare)
 
     @classmethod
-    def from_dsets(cls, *ds, path=".", bs: int = 64, device=None, **kwargs) -> "DataLoaders":
+    def from_dsets(cls, *ds: torch.utils.data.Dataset, path: str | Path = ".", bs: int = 64,
+                   device: torch.device | str | None = None, **kwargs: Any) -> "DataLoaders":
         """Return loaders of two datasets of torch, the first one for training, and shuffled.
 
         Args:
@@ -69,7 +80,7 @@ class DataLoaders(TellsAbsent):
                         for i, each in enumerate(ds))
         return cls(train, valid, path=path, device=device)
 
-    def to(self, device) -> "DataLoaders":
+    def to(self, device: torch.device | str) -> "DataLoaders":
         """Return these loaders, with batches on `device` from now on."""
         self.device = self.train.device = self.valid.device = torch.device(device)
         return self
@@ -82,7 +93,7 @@ class DataLoaders(TellsAbsent):
         """Return these loaders, with batches on the GPU from now on."""
         return self.to("cuda")
 
-    def __getitem__(self, i: int):
+    def __getitem__(self, i: int) -> EpochOrder | OnDevice:
         return (self.train, self.valid)[i]
 
     def __len__(self) -> int:
@@ -98,7 +109,7 @@ class DataLoaders(TellsAbsent):
         """The validation texts one by one, as `train_ds`."""
         return self._dataset("valid")
 
-    def _dataset(self, name: str):
+    def _dataset(self, name: str) -> Sequence | torch.utils.data.Dataset:
         if not hasattr(dl := getattr(self, name), "dataset"):
             raise TrainingError("E506", received=f"{name}_ds of loaders without a dataset", expected="loaders of "
                                 "texts, or of torch", fix="use TextDataLoaders.from_df, or torch.utils.data.DataLoader")
@@ -114,17 +125,17 @@ class DataLoaders(TellsAbsent):
         return 1 + self.target.labelled  # loaders without data, which still prepare new texts
 
     @property
-    def bs(self) -> int | None:
+    def bs(self) -> int | Any:
         """The rows of a training batch."""
         return getattr(self.train, "bs", None) or getattr(self.prepare, "bs", None)
 
-    target = _of_prepare("target", "What is learned about a text; it knows the classes too. None for plain loaders.")
-    task = _of_prepare("task", 'The name of the target: "lm", "single", "multi", "regression"; None for plain loaders.')
-    text_vocab = _of_prepare("vocab", "The `Vocab`, whatever the task.")
+    target: Target | Any = _of_prepare("target", "What is learned about a text. None for plain loaders.")
+    task: str | Any = _of_prepare("task", 'The name of the target, such as "lm" or "single". None for plain loaders.')
+    text_vocab: Vocab | Any = _of_prepare("vocab", "The `Vocab`, whatever the task.")
     vocab = _of_prepare("vocabs", "The `Vocab` for a language model; `(Vocab, classes)` for a classifier.")
-    tokenizer = _of_prepare("tokenizer", "The `Tokenizer` of the texts.")
-    seq_len = _of_prepare("seq_len", "Tokens of each row that are read before the gradient is cut.")
-    backwards = _of_prepare("backwards", "True if each text is read from its end.", False)
+    tokenizer: Tokenizer | Any = _of_prepare("tokenizer", "The `Tokenizer` of the texts.")
+    seq_len: int | Any = _of_prepare("seq_len", "Tokens of each row that are read before the gradient is cut.")
+    backwards: bool = _of_prepare("backwards", "True if each text is read from its end.", False)
 
     @property
     def classes(self) -> list | None:
@@ -132,7 +143,7 @@ class DataLoaders(TellsAbsent):
         return getattr(self.target, "classes", None)
 
     @property
-    def c(self) -> int | None:
+    def c(self) -> int | Any:
         """The number of outputs: of words for a language model, else of classes or numbers."""
         return None if self.target is None else self.target.c if self.target.labelled else len(self.text_vocab)
 
@@ -144,8 +155,9 @@ class DataLoaders(TellsAbsent):
         """Return the first training batch; the batches of the next epoch stay what they would have been."""
         return first_batch(self.train)
 
-    def test_dl(self, items, with_labels: bool = False, bs: int | None = None, *, num_workers: int | None = None,
-                drop_last: bool | None = None, pin_memory: bool | None = None):
+    def test_dl(self, items: Iterable, with_labels: bool = False, bs: int | None = None, *,
+                num_workers: int | None = None, drop_last: bool | None = None,
+                pin_memory: bool | None = None) -> LMDataLoader | ClassifierDataLoader:
         """Return a loader of new texts, prepared as in training and never shuffled.
 
         Args:
@@ -170,7 +182,7 @@ class DataLoaders(TellsAbsent):
         dl.prepare = prepare
         return dl
 
-    def show_batch(self, max_n: int = 9, trunc_at: int = 150, unique: bool = False):
+    def show_batch(self, max_n: int = 9, trunc_at: int = 150, unique: bool = False) -> None:
         """Show some rows of a training batch as the tokens that a model reads, `trunc_at` of each at most.
 
         `unique` shows the first of them only. (In fastai, `max_n` times: its images differ each time.)
@@ -183,19 +195,19 @@ class DataLoaders(TellsAbsent):
         self.needs_text("doctor()")
         return doctor_of(self)
 
-    def words(self, ids) -> str:
+    def words(self, ids: np.ndarray | Tensor) -> str:
         """Return the tokens of some ids (T,), with spaces between them."""
         return self.needs_text("words()").words(ids)
 
-    def is_one_text(self, item) -> bool:
+    def is_one_text(self, item: object) -> bool:
         """Return True if an item is a text by itself: a string, or a tuple of fields if texts have several."""
         return self.needs_text("is_one_text()").is_one_text(item)
 
-    def given(self, items) -> tuple:
+    def given(self, items: Iterable) -> tuple[Sequence, bool]:
         """Return the texts or files that a caller means, and True if it is one alone; see `test_dl`."""
         return self.needs_text("given()").given(items)
 
-    def decode(self, target):
+    def decode(self, target: Tensor) -> Any:
         """Return one target, or one decision of a model, in the user's words.
 
         A class; "?" for a label that is none; a list of classes where a text may have several; for

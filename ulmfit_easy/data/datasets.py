@@ -31,8 +31,8 @@ class URLs:
     WT103_FWD, WT103_BWD = f"{S3_MODEL}wt103-fwd.tgz", f"{S3_MODEL}wt103-bwd.tgz"
 
 
-def untar_data(url, archive=None, data=None, *, base=None, sha256: str | None = None,
-               force_extract: bool = False) -> Path:
+def untar_data(url: str | Path, archive: str | Path | None = None, data: str | Path | None = None, *,
+               base: str | Path | None = None, sha256: str | None = None, force_extract: bool = False) -> Path:
     """Return the folder with the content of an archive, extracted once; fetched only where its SHA-256 is given.
 
     Args:
@@ -79,7 +79,7 @@ VADER_FILES = {"tweets": "tweets", "movies": "movieReviewSnippets", "products": 
                "news": "nytEditorialSnippets"}
 
 
-def read_vader_reviews(archive, *, sha256: str = VADER_SHA256) -> dict[str, pd.DataFrame]:
+def read_vader_reviews(archive: str | Path, *, sha256: str = VADER_SHA256) -> dict[str, pd.DataFrame]:
     """Four tables `tweets`, `movies`, `products`, `news` with the columns id, score (-4 to 4) and text.
 
     Args:
@@ -96,7 +96,7 @@ def read_vader_reviews(archive, *, sha256: str = VADER_SHA256) -> dict[str, pd.D
         return {name: _rated_lines(inner / f"{file}_GroundTruth.txt") for name, file in VADER_FILES.items()}
 
 
-def _rated_lines(path) -> pd.DataFrame:
+def _rated_lines(path: Path) -> pd.DataFrame:
     lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]  # nothing else ends a line
     rows = []
     for number, line in enumerate(lines, 1):

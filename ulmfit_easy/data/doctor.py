@@ -4,8 +4,9 @@ Findings name rows, and labels where there are few of them; they never show a te
 """
 
 import shutil
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,11 @@ from ulmfit_easy.data.splits import ColSplitter
 from ulmfit_easy.data.symptoms import DAMAGED_TOKENS, Finding, Scan, check_labels, check_languages, check_texts, figures
 from ulmfit_easy.data.targets import plain_labels
 from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.text.store import IdStore
 from ulmfit_easy.viz import html_table, show_table, text_table
+
+if TYPE_CHECKING:
+    from ulmfit_easy.data.dataloaders import DataLoaders
 
 MIN_FREQ = 3  # how often a word must be there to enter a vocabulary, unless told otherwise
 HEADINGS = ["", "finding", "rows", "what to do"]
@@ -52,7 +57,8 @@ class Checkup:
         return "\n".join(html_table(rows, columns) for rows, columns in self._tables())
 
 
-def doctor(df: pd.DataFrame, text_col=0, label_col=1, *, valid_col=None, label_delim: str | None = None) -> Checkup:
+def doctor(df: pd.DataFrame, text_col: int | str | Sequence = 0, label_col: int | str | Sequence | None = 1, *,
+           valid_col: int | str | None = None, label_delim: str | None = None) -> Checkup:
     """Check a table of texts and labels for what may spoil a training. Return a `Checkup`; change nothing.
 
     Looks for missing, empty, damaged, repeated, very short and very long texts; training texts in the validation set;
@@ -76,7 +82,7 @@ def doctor(df: pd.DataFrame, text_col=0, label_col=1, *, valid_col=None, label_d
     return _checkup(scan, {f"words seen less than {MIN_FREQ} times": f"{rare:.1%}"}, _cells(columns))
 
 
-def doctor_of(dls) -> Checkup:
+def doctor_of(dls: "DataLoaders") -> Checkup:
     """As `doctor`, for loaders: `dls.doctor()`. Rows are those of the data they were made from.
 
     Raises: E506 for loaders without data.
@@ -84,14 +90,15 @@ def doctor_of(dls) -> Checkup:
     if not len(dls.train):
         raise TrainingError("E506", received="loaders without data, as load_learner gives", expected="texts to look at",
                             fix="call doctor(df) on a table")
-    ids, parts = dls.train.ids, {"training": dls.train, "validation": dls.valid}
+    ids, n, parts = dls.train.ids, len(dls.train.rows), {"training": dls.train, "validation": dls.valid}
+    assert isinstance(ids, IdStore)
     rows = np.concatenate([dl.rows for dl in parts.values()])  # (N,)
     texts = (dls.tokenizer.detokenize(ids.store.tokens(row)) for row in rows)
     labels = None
     if dls.target.has_classes:
         decoded = [dls.decode(target) for dl in parts.values() for target in dl.targets]
         labels = [tuple(label) if isinstance(label, list) else (label,) for label in decoded]
-    scan = Scan(texts, labels, *np.split(np.arange(len(rows)), [len(dls.train.rows)]), rows, DAMAGED_TOKENS)
+    scan = Scan(texts, labels, np.arange(n), np.arange(n, len(rows)), rows, DAMAGED_TOKENS)
     known, findings = {"words in the vocabulary": f"{len(dls.text_vocab):,}"}, []
     for name, dl in parts.items():
         rate = ids.unk_rate(dl.rows)
@@ -103,10 +110,10 @@ def doctor_of(dls) -> Checkup:
     return _checkup(scan, known, findings)
 
 
-def _checkup(scan: Scan, more: dict[str, str], findings) -> Checkup:
+def _checkup(scan: Scan, more: dict[str, str], findings: Iterable[Finding]) -> Checkup:
     """Return all figures and findings, problems first."""
     found = [*findings, *check_texts(scan), *check_languages(scan)]
-    if scan.labels is not None:
+    if scan.labelled:
         found += check_labels(scan)
     return Checkup(figures(scan) | more, sorted(found, key=lambda finding: finding.level != "problem"))
 
@@ -137,7 +144,7 @@ def _labels(columns: Sequence, delim: str | None) -> list | None:
     return [_labels_in(value, delim) for value in values]
 
 
-def _labels_in(value, delim: str | None) -> tuple | None:
+def _labels_in(value: object, delim: str | None) -> tuple | None:
     """Return the labels of one cell, which may hold a list of them."""
     if isinstance(value, list | tuple | set | np.ndarray):
         return tuple(label if isinstance(label, Hashable) else str(label) for label in plain_labels(value))

@@ -10,7 +10,8 @@ from ulmfit_easy.user_code import warn_user
 PARTS = ("train", "valid", "test", "val", "dev")  # what data sets call them
 
 
-def folder_texts(path, folders: Sequence[str] | None = None, extensions: Sequence[str] = (".txt",)) -> list[Path]:
+def folder_texts(path: str | Path, folders: Sequence[str] | None = None,
+                 extensions: Sequence[str] = (".txt",)) -> list[Path]:
     """Return the text files under `path`, as `get_text_files` finds them, with a warning that counts the other files.
 
     Raises: E104 for a folder without texts.
@@ -30,7 +31,8 @@ def folder_texts(path, folders: Sequence[str] | None = None, extensions: Sequenc
     return files
 
 
-def classes_of_files(path, files: Sequence[Path], parts: Collection[str] = ()) -> tuple[list[Path], list[str]]:
+def classes_of_files(path: str | Path, files: Sequence[Path], parts: Collection[str] = ()) -> tuple[list[Path],
+                     list[str]]:
     """Return the files that have a class, and these classes: the first folder below `path`, however deep a file lies.
 
     Args:

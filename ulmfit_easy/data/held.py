@@ -13,7 +13,7 @@ MOST_BYTES = 256 << 20  # of all arrays; of those that are larger every k-th row
 PLAIN = Number, str, bytes, PurePath, np.generic, type(None)
 
 
-def hash_of_held(data) -> str | None:
+def hash_of_held(data: object) -> str | None:
     """Return a hash of the tensors, arrays, tables, lists and dicts in a dataset, or None if it has none.
 
     It loads nothing: it asks for no item, and walks no iterator. Of large data it reads a part, evenly spread: 100,000
@@ -30,7 +30,7 @@ class _Held:
     def __init__(self):
         self.digest, self.room, self.any, self.above = hashlib.sha256(), MOST_BYTES, False, []
 
-    def add(self, value):
+    def add(self, value: object) -> None:
         """Add a value, with all that it holds. Objects that are no data do not count."""
         if isinstance(value, PLAIN):
             self.digest.update(_text(value).encode(errors="surrogatepass") + b"\0")
@@ -56,7 +56,7 @@ class _Held:
         elif hasattr(value, "to_numpy") and not isinstance(value, type):  # of pandas
             self.add(value.to_numpy())
 
-    def _add_all(self, value, parts: list | tuple):
+    def _add_all(self, value: object, parts: list | tuple) -> None:
         self.digest.update(f"{len(parts)} parts\0".encode())
         self.any |= len(parts) > 0 and not isinstance(value, torch.utils.data.Dataset)
         self.above.append(value)
@@ -64,7 +64,7 @@ class _Held:
             self.add(part)
         self.above.pop()
 
-    def _add_array(self, array: torch.Tensor | np.ndarray):
+    def _add_array(self, array: torch.Tensor | np.ndarray) -> None:
         self.any = True
         self.digest.update(f"{array.dtype} {tuple(array.shape)}\0".encode())
         rows = array[:: 1 + array.nbytes // max(1, self.room)] if array.ndim else array
@@ -79,7 +79,7 @@ def _in_memory(tensor: torch.Tensor) -> bool:
     return tensor.layout is torch.strided and not tensor.is_meta
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     if isinstance(value, str | PurePath):
         return str(value).replace("\\", "/").rpartition("/")[2]
     return repr(value.item() if isinstance(value, np.generic) else value)

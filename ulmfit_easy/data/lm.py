@@ -2,17 +2,24 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit_easy.data.order import EpochOrder
+from ulmfit_easy.data.order import EpochOrder, Ids
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.schema import number, optional, takes, whole
 from ulmfit_easy.user_code import warn_user
 
 SHORT, SHORTEST = 0.05, 5  # the share of batches of half the length; tokens of the shortest; both with `bptt_jitter`
+
+
+class Stream(Ids, Protocol):
+    """Ids of which any part of a document is read."""
+
+    def read(self, doc: int, start: int, stop: int) -> np.ndarray: ...  # (stop - start,)
 
 
 class LMDataLoader(EpochOrder):
@@ -45,11 +52,12 @@ class LMDataLoader(EpochOrder):
     """
 
     n_inp = 1
+    ids: Stream
 
     @takes({"bs": whole(), "seq_len": whole(), "n_batches": optional(whole()), "bptt_jitter": number(0)})
-    def __init__(self, ids, rows: Sequence[int], *, bs: int = 64, seq_len: int = 72, shuffle: bool = False,
-                 backwards: bool = False, seed: int | None = None, device=None, n_batches: int | None = None,
-                 bptt_jitter: float = 0.0):
+    def __init__(self, ids: Stream, rows: Sequence[int] | np.ndarray, *, bs: int = 64, seq_len: int = 72,
+                 shuffle: bool = False, backwards: bool = False, seed: int | None = None,
+                 device: torch.device | str | None = None, n_batches: int | None = None, bptt_jitter: float = 0.0):
         super().__init__(ids, rows, shuffle=shuffle, seed=seed, device=device)
         self.seq_len, self.backwards, self.n_batches = seq_len, backwards, n_batches
         self.bptt_jitter = bptt_jitter
@@ -71,7 +79,7 @@ class LMDataLoader(EpochOrder):
 
     @bs.setter
     @takes({"bs": whole()})
-    def bs(self, bs: int):
+    def bs(self, bs: int) -> None:
         self._bs = max(1, min(bs, (self.n_tokens - 1) // self.seq_len))
 
     @property
@@ -116,7 +124,7 @@ class LMDataLoader(EpochOrder):
         """Return where the batches of a pass, counted from 0, begin in each row, and the end, (pass_len + 1,) int64."""
         if not self.bptt_jitter:
             return np.minimum(np.arange(self.pass_len + 1) * self.seq_len, self.row_len)
-        rng = np.random.default_rng([self.seed, i_pass + 1, 1])  # not the numbers of `order_of`
+        rng = self.rng(i_pass + 1, 1)  # not the numbers of `order_of`
         mean = np.where(rng.random(self.pass_len) < SHORT, self.seq_len / 2, self.seq_len)
         drawn = np.maximum(min(SHORTEST, self.seq_len), rng.normal(mean, self.bptt_jitter))
         shares = np.concatenate([[0], np.cumsum(drawn)]) / drawn.sum()  # (pass_len + 1,)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import islice
+from typing import Any
 
 import torch
 
@@ -11,12 +12,12 @@ from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.reprs import described
 
 
-def size_of(dl) -> str:
+def size_of(dl: Iterable) -> str:
     """Return the rows of a loader, or its batches, or nothing if it knows neither."""
     if hasattr(dl, "n_rows"):
         return f"{dl.n_rows:,} rows"
     try:
-        return f"{len(dl):,} batches"
+        return f"{len(dl):,} batches"  # type: ignore[arg-type]  # this too
     except TypeError:
         return "any number of batches"
 
@@ -28,18 +29,22 @@ class OnDevice:
     random state that it had, so that a shuffling loader of torch gives the same order, and drops the batches before.
     """
 
-    def __init__(self, dl: Iterable, device="cpu"):
-        self.dl, self.device, self.position, self.random, self.held = dl, device, 0, None, ()
+    random: dict | None  # the state in which the last epoch began
+    held: tuple[str | None, ...]
+
+    def __init__(self, dl: Iterable, device: torch.device | str = "cpu"):
+        self.dl, self.device, self.position = dl, device, 0
+        self.random, self.held = None, ()
 
     def __len__(self) -> int:
-        return len(self.dl)
+        return len(self.dl)  # type: ignore[arg-type]  # a TypeError, if it has no length
 
     def __repr__(self) -> str:
         return described(self, type(self.dl).__name__, size_of(self.dl), f"on {self.device}")
 
     def __iter__(self):
         start, self.position, now = self.position, 0, random_state()
-        if start:
+        if start and self.random:
             set_random_state(self.random)
         else:
             self.random = now
@@ -67,17 +72,17 @@ class OnDevice:
         """Return the random state in which the last epoch began, and the position in it where it is to go on."""
         return {"random": self.random, "position": self.position}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         self.random, self.position = state["random"], state["position"]
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         if name == "dl":  # while a copy or an unpickled object is still empty
             raise AttributeError(name)
         return getattr(self.dl, "batch_size" if name == "bs" else name)
 
 
-def _moved(value, device):
+def _moved(value: Any, device: torch.device | str) -> Any:
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, list | tuple):

@@ -1,10 +1,12 @@
 """The order in which a loader takes its rows: fixed, or new each epoch and repeatable."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.data.pairs import TextDataset
@@ -12,6 +14,18 @@ from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import flag, optional, random_seed, takes, whole
+
+if TYPE_CHECKING:
+    from ulmfit_easy.data.on_device import OnDevice
+    from ulmfit_easy.data.prepare import Preparation
+
+
+class Ids(Protocol):
+    """The ids of some documents, as an `IdStore` has them."""
+
+    lengths: np.ndarray  # (N,)
+
+    def __getitem__(self, i: int) -> np.ndarray: ...  # (T,)
 
 
 class EpochOrder(TellsAbsent):
@@ -28,17 +42,30 @@ class EpochOrder(TellsAbsent):
         seed: of these orders; by default one from torch's global generator.
     """
 
+    bs: int
+    backwards: bool
+    n_inp: int
+    targets: Tensor | Any = None  # (N, ...), of a classifier
+    prepare: "Preparation | None"
+
     @takes({"shuffle": flag, "seed": random_seed})
-    def __init__(self, ids, rows: Sequence[int], *, shuffle: bool, seed: int | None, device):
+    def __init__(self, ids: Ids, rows: Sequence[int] | np.ndarray, *, shuffle: bool, seed: int | None,
+                 device: torch.device | str | None):
         self.ids, self.rows, self.shuffle = ids, np.asarray(rows, dtype=np.int64), shuffle
         self.seed = int(torch.randint(2**31, ())) if seed is None and shuffle else seed
-        self.epoch, self.position, self.recipe, self.prepare = 0, 0, {}, None
+        self.epoch, self.position, self.recipe, self.prepare = 0, 0, dict[str, object](), None
         self.device = torch.device("cpu" if device is None else device)
 
     def __repr__(self) -> str:
         budget = getattr(self, "max_tokens", None)
         return described(self, f"{self.n_rows:,} rows", f"bs {self.bs}" if not budget else f"max_tokens {budget:,}",
                          hasattr(self, "seq_len") and f"seq_len {self.seq_len}", self.shuffle and "shuffled")
+
+    def __len__(self) -> int:
+        raise NotImplementedError  # a subclass knows the number of its batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        raise NotImplementedError
 
     @property
     def n_rows(self) -> int:
@@ -59,7 +86,7 @@ class EpochOrder(TellsAbsent):
         """Return the first batch; the batches of the next epoch stay what they would have been."""
         return first_batch(self)
 
-    def show_batch(self, max_n: int = 9, trunc_at: int = 150):
+    def show_batch(self, max_n: int = 9, trunc_at: int = 150) -> None:
         """Show some rows of a batch, as `DataLoaders.show_batch`."""
         if self.prepare is None:
             raise TrainingError("E506", received="show_batch() of a loader without a vocabulary",
@@ -67,7 +94,8 @@ class EpochOrder(TellsAbsent):
         self.prepare.show(self.one_batch(), max_n, trunc_at)
 
     @takes({"bs": optional(whole())})
-    def new(self, *, bs: int | None = None, shuffle: bool | None = None, device=None):
+    def new(self, *, bs: int | None = None, shuffle: bool | None = None,
+            device: torch.device | str | None = None) -> Self:
         """Return a loader of the same rows with another batch size, order or device; its epochs count from 0."""
         other = copy.copy(self)
         other.epoch = other.position = 0
@@ -92,15 +120,16 @@ class EpochOrder(TellsAbsent):
             self.epoch += 1
         return start
 
-    def rng(self, epoch: int) -> np.random.Generator:
-        """Return the random numbers of an epoch, counted from 1."""
-        return np.random.default_rng([self.seed, epoch])
+    def rng(self, *at: int) -> np.random.Generator:
+        """Return the random numbers of an epoch, counted from 1, or of a part of it."""
+        assert self.seed is not None
+        return np.random.default_rng([self.seed, *at])
 
     def state_dict(self) -> dict:
         """Return the seed, the number of epochs that have begun, and the position in the last one to go on at."""
         return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         self.seed, self.epoch, self.position = state["seed"], state["epoch"], state.get("position", 0)
 
@@ -111,8 +140,7 @@ class EpochOrder(TellsAbsent):
         """
         lengths = np.asarray(self.ids.lengths, dtype=np.int64)[self.rows]  # (N,)
         recipe = repr(sorted(self.recipe.items())).encode() if self.recipe else b""
-        targets = getattr(self, "targets", None)  # (N, ...), of a classifier
-        labels = b"" if targets is None else targets.cpu().numpy().tobytes()
+        labels = b"" if self.targets is None else self.targets.cpu().numpy().tobytes()
         return sha256_bytes(self.rows.tobytes() + lengths.tobytes() + recipe + labels + self._tokens().encode())
 
     def _tokens(self) -> str:
@@ -120,14 +148,15 @@ class EpochOrder(TellsAbsent):
         store = getattr(self.ids, "store", None)
         if store is not None:
             return repr(store.members)
-        if hasattr(self.ids, "__getitem__"):
-            documents = (self.ids[int(row)] for row in self.rows)
+        ids: Any = self.ids  # a loader of streams only needs to `read` them
+        if hasattr(ids, "__getitem__"):
+            documents = (ids[int(row)] for row in self.rows)
         else:
-            documents = (self.ids.read(int(row), 0, int(self.ids.lengths[row])) for row in self.rows)
+            documents = (ids.read(int(row), 0, int(ids.lengths[row])) for row in self.rows)
         return sha256_bytes(b"".join(np.asarray(ids).tobytes() for ids in documents))
 
 
-def first_batch(dl):
+def first_batch(dl: "EpochOrder | OnDevice") -> Any:
     """Return the first batch of a loader; the batches of its next epoch stay what they would have been."""
     state = dl.state_dict() if hasattr(dl, "state_dict") else None
     if (batch := next(iter(dl), None)) is None:

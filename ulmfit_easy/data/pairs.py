@@ -1,15 +1,20 @@
 """Rows of a loader one by one, as the model would read them: for looking at data and for other people's loops."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from ulmfit_easy.absent import TellsAbsent
 
+if TYPE_CHECKING:
+    from ulmfit_easy.data.order import EpochOrder
+
 
 class TextDataset(TellsAbsent):
     """The documents of a loader in the order of its rows: ids (T,) int64, or a pair of ids and target."""
 
-    def __init__(self, dl):
+    def __init__(self, dl: "EpochOrder"):
         self.dl = dl
 
     def __len__(self) -> int:
@@ -19,7 +24,7 @@ class TextDataset(TellsAbsent):
         i = range(len(self))[i]  # IndexError beyond the last
         doc = self.dl.ids[self.dl.rows[i]]
         ids = torch.from_numpy((doc[::-1] if self.dl.backwards else doc).astype("int64"))  # (T,)
-        targets = getattr(self.dl, "targets", None)
+        targets = self.dl.targets
         return ids if targets is None else (ids, of_tokens(targets[i], len(ids), self.dl.backwards))
 
 

@@ -10,15 +10,15 @@ import torch
 def random_state() -> dict:
     """Return the state of every global random generator, as tensors and plain values."""
     version, words, gauss = random.getstate()
-    name, key, pos, has_gauss, cached = np.random.get_state()
+    numpy = np.random.get_state(legacy=False)
     return {"python": {"version": version, "words": torch.tensor(words), "gauss": gauss},
-            "numpy": {"name": name, "key": torch.from_numpy(key.astype(np.int64)), "pos": pos,
-                      "has_gauss": has_gauss, "cached": cached},
+            "numpy": {"name": numpy["bit_generator"], "key": torch.from_numpy(numpy["state"]["key"].astype(np.int64)),
+                      "pos": numpy["state"]["pos"], "has_gauss": numpy["has_gauss"], "cached": numpy["gauss"]},
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None}
 
 
-def set_random_state(state: dict):
+def set_random_state(state: dict) -> None:
     """Put every global random generator back to a state from `random_state`."""
     python, numpy = state["python"], state["numpy"]
     random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))

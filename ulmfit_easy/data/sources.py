@@ -74,7 +74,8 @@ def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) ->
     return [t[0] for t in texts] if len(columns) == 1 else texts, np.array(kept, dtype=np.int64)
 
 
-def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: str = "raise"):
+def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: str = "raise",
+               ) -> tuple[list | TextsOnDisk, np.ndarray, int, pd.DataFrame, list[pd.Series]]:
     """Return the texts in some columns of a table, as `clean_texts` gives them, with the table that is left.
 
     Returns: texts of M rows; (M,) int64 positions of these rows; how many rows there were; the table of the M rows, in
@@ -86,14 +87,14 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
         raise TextError("E102", received="no text_col", expected="the column of the texts", fix='text_col="text"')
     if isinstance(table, pd.DataFrame):
         columns = [find_column(table, col) for col in cols]
-        texts, kept = clean_texts(columns, on_missing)
-        if not len(kept):
+        texts, rows = clean_texts(columns, on_missing)
+        if not len(rows):
             raise TextError("E104", received=f"a table of {counted(len(table), 'row')}, none of them with a text",
                             expected="one or more", fix="look at the table: was it read, or filtered, as you meant?")
-        return texts, kept, len(table), table.iloc[kept], columns
+        return texts, rows, len(table), table.iloc[rows], columns
     if not hasattr(table, "pieces"):
         raise no_table(table)
-    state, parts, kept, columns, n = table.state(), [], [], [], 0
+    state, parts, kept, columns, n = table.state(), list[pd.DataFrame](), list[np.ndarray](), list[pd.Series](), 0
 
     def walked():
         nonlocal n, columns
@@ -111,14 +112,14 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
     look = Look(walked(), SAMPLE).finish()
     if not n:
         raise TextError("E104", received=f"{table.path} without rows", expected="one or more", fix="check the file")
-    kept = np.concatenate(kept)
+    all_kept = np.concatenate(kept)
 
-    def texts_of(piece):
+    def texts_of(piece: pd.DataFrame) -> list:
         return clean_texts([find_column(piece, col) for col in cols], on_missing)[0]
 
-    on_disk = TextsOnDisk(table, texts_of, kept, state, look)
+    on_disk = TextsOnDisk(table, texts_of, all_kept, state, look)
     on_disk.check()
-    return on_disk, kept, n, pd.concat(parts, ignore_index=True), columns
+    return on_disk, all_kept, n, pd.concat(parts, ignore_index=True), columns
 
 
 def accepted(table: pd.DataFrame, columns: Sequence[pd.Series]) -> np.ndarray | None:
@@ -145,24 +146,24 @@ def accepted(table: pd.DataFrame, columns: Sequence[pd.Series]) -> np.ndarray | 
     return rows
 
 
-def no_table(given) -> FileError:
+def no_table(given: object) -> FileError:
     return FileError("E407", received=f"{type(given).__name__} as a table", expected="a DataFrame",
                      fix="read_table and TextDataLoaders.from_csv read a file; pd.DataFrame({'text': texts, 'label': "
                          "labels}) makes a table of lists")
 
 
-def is_missing(value) -> bool:
+def is_missing(value: object) -> bool:
     """Return True for None, NaN, NaT and NA; False for everything else, lists included."""
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
 
 
-def get_text_files(path, recurse: bool = True, folders: Sequence[str] | None = None, *,
+def get_text_files(path: str | Path, recurse: bool = True, folders: Sequence[str] | None = None, *,
                    extensions: Sequence[str] = (".txt",)) -> list[Path]:
     """Return the text files under `path`, in sorted order; `folders` keeps only these folders directly under it."""
     return get_files(path, extensions, recurse, folders)
 
 
-def get_files(path, extensions: Sequence[str] | None = None, recurse: bool = True,
+def get_files(path: str | Path, extensions: Sequence[str] | None = None, recurse: bool = True,
               folders: Sequence[str] | None = None) -> list[Path]:
     """Return the files under `path`, sorted, without hidden ones; only those that end in `extensions`, if given."""
     path = existing(path)
@@ -182,7 +183,7 @@ def walked(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in names)
 
 
-def parent_label(path) -> str:
+def parent_label(path: str | Path) -> str:
     """Return the name of the folder that the file is in."""
     return Path(path).parent.name
 
@@ -205,9 +206,8 @@ class FileTexts:
 
 def values_of(getter: Callable | None, items: Sequence) -> list:
     """Return what a getter gives for each item or row of a table. Without a getter, return the items."""
-    if isinstance(items, pd.DataFrame):
-        items = (row for _, row in items.iterrows())
-    return list(items) if getter is None else [getter(item) for item in items]
+    rows = (row for _, row in items.iterrows()) if isinstance(items, pd.DataFrame) else items
+    return list(rows) if getter is None else [getter(row) for row in rows]
 
 
 def fields_in(values: list) -> list[list]:

@@ -1,10 +1,11 @@
 """Functions that give splitters: functions from items to the rows to train on and to validate with."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from ulmfit_easy._fastcore import listify
@@ -24,7 +25,7 @@ STRATIFY_BELOW = 1000  # rows; a random fifth of fewer rows than this often miss
 @takes({"valid_pct": share, "seed": random_seed})
 def RandomSplitter(valid_pct: float = 0.2, seed: int | None = None) -> Callable[[Sequence], Split]:
     """Return a splitter that draws a fraction of the rows to validate with; with a seed, those that fastai draws."""
-    def split(items) -> Split:
+    def split(items: Sequence) -> Split:
         rows = shuffled_rows(len(items), seed)
         cut = n_valid(len(items), valid_pct)
         return rows[cut:], rows[:cut]
@@ -47,9 +48,9 @@ def n_valid(n: int, valid_pct: float) -> int:
 def StratifiedSplitter(labels: Sequence, valid_pct: float = 0.2,
                        seed: int | None = None) -> Callable[[Sequence], Split]:
     """Return a splitter that draws `valid_pct` of each class; the last row of a class always stays in training."""
-    def split(items) -> Split:
+    def split(items: Sequence) -> Split:
         rows = shuffled_rows(len(items), seed)
-        names = {}
+        names: dict[Hashable, int] = {}
         classes = np.array([names.setdefault(label, len(names)) for label in labels])
         sizes = np.bincount(classes)
         wanted = n_valid(len(rows), valid_pct)
@@ -72,7 +73,7 @@ def StratifiedSplitter(labels: Sequence, valid_pct: float = 0.2,
 def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2,
                     seed: int | None = None) -> Callable[[Sequence], Split]:
     """`RandomSplitter`; `StratifiedSplitter` for few rows or where chance leaves a class out of training."""
-    def split(items) -> Split:
+    def split(items: Sequence) -> Split:
         seed_ = int(torch.randint(2**31, ())) if seed is None else seed
         train, valid = RandomSplitter(valid_pct, seed_)(items)
         if labels is None:
@@ -86,7 +87,7 @@ def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2,
     return split
 
 
-def ColSplitter(col: int | str = "is_valid", on=None) -> Callable[[Sequence], Split]:
+def ColSplitter(col: int | str = "is_valid", on: object = None) -> Callable[[Sequence], Split]:
     """Return a splitter of a table: rows where `col` is true are for validation; 0 and 1, yes and no also do.
 
     `on` is a value, or a list of values, that stands for validation instead.
@@ -94,7 +95,7 @@ def ColSplitter(col: int | str = "is_valid", on=None) -> Callable[[Sequence], Sp
     words = {"true": True, "1": True, "1.0": True, "yes": True,
              "false": False, "0": False, "0.0": False, "no": False}
 
-    def split(df) -> Split:
+    def split(df: pd.DataFrame) -> Split:
         if on is not None:
             return _by_mask(np.isin(find_column(df, col).to_numpy(dtype=object), np.array(listify(on), dtype=object)))
         flags = [words.get(str(value).strip().lower()) for value in find_column(df, col)]
@@ -106,14 +107,14 @@ def ColSplitter(col: int | str = "is_valid", on=None) -> Callable[[Sequence], Sp
     return split
 
 
-def _by_mask(for_valid: Sequence[bool]) -> Split:
-    for_valid = np.array(for_valid, dtype=bool)  # (N,)
-    return np.flatnonzero(~for_valid), np.flatnonzero(for_valid)
+def _by_mask(for_valid: Sequence | np.ndarray) -> Split:
+    mask = np.array(for_valid, dtype=bool)  # (N,)
+    return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
 def MaskSplitter(mask: Sequence[bool]) -> Callable[[Sequence], Split]:
     """Return a splitter that validates with the rows where `mask`, (N,), is true."""
-    def split(items) -> Split:
+    def split(items: Sequence) -> Split:
         if len(mask) != len(items):
             raise LabelError("E206", received=f"a mask of {len(mask):,} values for {len(items):,} rows",
                              expected="one value for each row", fix="make the mask from the same rows")
@@ -126,9 +127,9 @@ def FuncSplitter(func: Callable) -> Callable[[Sequence], Split]:
     return lambda items: _by_mask([bool(flag) for flag in values_of(func, items)])
 
 
-def FileSplitter(fname) -> Callable[[Sequence], Split]:
+def FileSplitter(fname: str | Path) -> Callable[[Sequence], Split]:
     """Return a splitter that validates with the files that the lines of `fname` name; E403, E404 for that file."""
-    def split(files) -> Split:
+    def split(files: Sequence) -> Split:
         names = set(read_text(fname).splitlines())
         return _by_mask([Path(file).name in names for file in files])
     return split
@@ -137,7 +138,7 @@ def FileSplitter(fname) -> Callable[[Sequence], Split]:
 @takes({"valid_pct": share})
 def EndSplitter(valid_pct: float = 0.2, valid_last: bool = True) -> Callable[[Sequence], Split]:
     """Return a splitter that validates with the last rows, or the first ones: for rows in the order of time."""
-    def split(items) -> Split:
+    def split(items: Sequence) -> Split:
         n = len(items)
         cut = n_valid(n, valid_pct)
         return _by_mask(np.arange(n) >= n - cut if valid_last else np.arange(n) < cut)
@@ -154,7 +155,7 @@ def RandomSubsetSplitter(train_sz: float, valid_sz: float, seed: int | None = No
         raise ArgumentError("E603", received=f"train_sz={train_sz}, valid_sz={valid_sz}",
                             expected="two fractions of 1 in all at most", fix="choose smaller ones")
 
-    def split(items) -> Split:
+    def split(items: Sequence) -> Split:
         n = len(items)
         rows = shuffled_rows(n, seed)
         n_train, n_held = int(n * train_sz), int(n * valid_sz)
@@ -162,23 +163,26 @@ def RandomSubsetSplitter(train_sz: float, valid_sz: float, seed: int | None = No
     return split
 
 
-def GrandparentSplitter(train_name="train", valid_name="valid") -> Callable[[Sequence], Split]:
+def GrandparentSplitter(train_name: str | Sequence[str] = "train",
+                        valid_name: str | Sequence[str] = "valid") -> Callable[[Sequence], Split]:
     """Return a splitter of files by the name of the folder two levels up: `train/pos/1.txt`; a list for several names.
 
     The rows are in the order of these names.
     """
-    def split(files) -> Split:
+    def split(files: Sequence) -> Split:
         names = np.array([Path(file).parent.parent.name for file in files])  # (N,)
-        return tuple(np.concatenate([np.flatnonzero(names == name) for name in listify(wanted)])
-                     for wanted in (train_name, valid_name))
+        train, valid = (np.concatenate([np.flatnonzero(names == name) for name in listify(wanted)])
+                        for wanted in (train_name, valid_name))
+        return train, valid
     return split
 
 
-def FolderSplitter(path, train: str = "train", valid: str = "valid") -> Callable[[Sequence], Split]:
+def FolderSplitter(path: str | Path, train: str = "train", valid: str = "valid") -> Callable[[Sequence], Split]:
     """Return a splitter of files by the folder directly under `path` that they are in, at any depth."""
-    def split(files) -> Split:
-        return tuple(np.flatnonzero([Path(f).is_relative_to(Path(path) / name) for f in files])
-                     for name in (train, valid))
+    def split(files: Sequence) -> Split:
+        for_train, for_valid = (np.flatnonzero([Path(f).is_relative_to(Path(path) / name) for f in files])
+                                for name in (train, valid))
+        return for_train, for_valid
     return split
 
 
@@ -186,7 +190,7 @@ def TrainTestSplitter(test_size: float = 0.2, random_state: int | None = None,
                       stratify: Sequence | None = None, train_size: float | None = None,
                       shuffle: bool = True) -> Callable[[Sequence], Split]:
     """Return a splitter that does what scikit-learn's `train_test_split` does."""
-    def split(items) -> Split:
+    def split(items: Sequence) -> Split:
         from sklearn.model_selection import train_test_split
 
         train, valid = train_test_split(np.arange(len(items)), test_size=test_size, random_state=random_state,
@@ -197,7 +201,7 @@ def TrainTestSplitter(test_size: float = 0.2, random_state: int | None = None,
 
 def IndexSplitter(valid_idx: Sequence[int]) -> Callable[[Sequence], Split]:
     """Return a splitter that holds out these rows and trains on the others."""
-    def split(items) -> Split:
+    def split(items: Sequence) -> Split:
         valid = np.asarray(valid_idx, dtype=np.int64)
         return np.setdiff1d(np.arange(len(items)), valid), valid
     return split

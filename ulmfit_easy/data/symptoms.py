@@ -46,9 +46,11 @@ class Scan:
     """
 
     def __init__(self, texts: Iterable[str], labels: Sequence | None, train: np.ndarray, valid: np.ndarray,
-                 rows: Sequence[int], damage: re.Pattern = DAMAGED):
-        self.labels, self.train, self.valid, self.rows = labels, train, valid, rows
-        sizes, keys, damaged, self.languages, self.words = [], [], [], [], Counter()
+                 rows: Sequence[int] | np.ndarray, damage: re.Pattern = DAMAGED):
+        self.labelled, self.labels, self.rows = labels is not None, labels or (), rows
+        self.train, self.valid = train, valid
+        sizes, keys, damaged = list[int](), list[int](), list[bool]()
+        self.languages, self.words = list[str | None](), Counter[str]()
         for text in texts:
             words = re.findall(r"\w+|[^\w\s]", text.casefold())
             sizes.append(len(words))
@@ -59,11 +61,11 @@ class Scan:
         self.sizes, self.keys = np.array(sizes, dtype=np.int64), np.array(keys, dtype=np.int64)  # (N,) twice
         self.damaged = np.array(damaged, dtype=bool)  # (N,)
 
-    def finding(self, level: str, what: str, positions, advice: str) -> Finding:
+    def finding(self, level: str, what: str, positions: Iterable[int], advice: str) -> Finding:
         """Return a finding about the texts at some positions."""
         return Finding(level, what, sorted(int(self.rows[i]) for i in positions), advice)
 
-    def counted(self, level: str, what: str, positions, advice: str) -> Finding:
+    def counted(self, level: str, what: str, positions: Sequence[int] | np.ndarray, advice: str) -> Finding:
         """The same, ending with their number."""
         return self.finding(level, f"{what}: {len(positions):,}", positions, advice)
 
@@ -77,7 +79,7 @@ def figures(scan: Scan) -> dict[str, str]:
         found["words of a text"] = f"{middle:,.0f} (median), 95% up to {most:,.0f}, longest {scan.sizes.max():,}"
     languages = Counter(filter(None, scan.languages))
     found["languages (a guess)"] = _shares(languages) or "cannot be told"
-    if scan.labels is not None:
+    if scan.labelled:
         counts = _counts(scan, scan.train)
         found["classes"] = f"{len(counts):,}" + f": {_shares(counts)}" * (len(counts) <= MANY_CLASSES)
     return found
@@ -109,7 +111,7 @@ def check_texts(scan: Scan) -> Iterator[Finding]:
 def check_languages(scan: Scan) -> Iterator[Finding]:
     """Find texts that seem to be in other languages than most."""
     told = Counter(filter(None, scan.languages))
-    main = max(told, key=told.get, default=None)
+    main = max(told, key=told.__getitem__, default=None)
     if main in NO_BLANKS:
         yield Finding("note", f"no blanks between words ({main})", [], f'pass lang="{main}", or better '
                       f'tok_tfm=SentencePieceTokenizer(lang="{main}")')
@@ -135,16 +137,16 @@ def check_labels(scan: Scan) -> Iterator[Finding]:
         yield scan.finding("problem", f"classes with fewer than {RARE} training texts: {some(map(_short, rare))}",
                            _with(scan, rare), "find more texts, or join classes")
     if what := unequal(counts):
-        yield scan.finding("note", what, _with(scan, [min(counts, key=counts.get)]), UNEQUAL_ADVICE)
+        yield scan.finding("note", what, _with(scan, [min(counts, key=counts.__getitem__)]), UNEQUAL_ADVICE)
     if new := [label for label in _counts(scan, scan.valid) if label not in counts]:
         yield scan.finding("problem", f"labels that no training text has: {some(map(_short, new))}", _with(scan, new),
                            "put each class into training too, or leave these rows out")
-    if groups := [sorted(group, key=counts.get) for group in twins(counts)]:
+    if groups := [sorted(group, key=counts.__getitem__) for group in twins(counts)]:
         rarer = [label for group in groups for label in group[:-1]]
         shown = some(_short(repr(label)) for label in chain(*groups))
         yield scan.finding("problem", f"labels that look alike: {shown}", _with(scan, rarer),
                            "give each class one spelling; the rows are those of the rarer ones")
-    first, torn = {}, []
+    first, torn = dict[int, tuple](), list[int]()
     for i, (key, labels) in enumerate(zip(scan.keys.tolist(), scan.labels, strict=True)):
         if labels is not None and scan.sizes[i] and first.setdefault(key, labels) != labels:
             torn.append(i)
@@ -175,6 +177,6 @@ def _shares(counts: Counter) -> str:
     return some(f"{_short(name)} {n / counts.total():.0%}" for name, n in counts.most_common())
 
 
-def _short(label) -> str:
+def _short(label: object) -> str:
     """Return a label in at most 30 characters: where the wrong column was named, it may be a text."""
     return printable(label)[:30]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from ulmfit_easy.text.look import Look
 from ulmfit_easy.user_code import warn_user
 
 
-def read_table(path, *, encoding: str = "utf-8", header: int | str | None = "infer",
+def read_table(path: str | Path, *, encoding: str = "utf-8", header: int | Literal["infer"] | None = "infer",
                delimiter: str | None = None, quoting: int = csv.QUOTE_MINIMAL) -> pd.DataFrame:
     """Read a CSV, TSV, JSON-lines or Parquet file, or the first sheet of a workbook, as a table.
 
@@ -63,8 +64,9 @@ def read_table(path, *, encoding: str = "utf-8", header: int | str | None = "inf
     return df
 
 
-def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | str | None = "infer",
-                delimiter: str | None = None, quoting: int = csv.QUOTE_MINIMAL) -> Iterator[pd.DataFrame]:
+def read_pieces(path: str | Path, chunksize: int, *, encoding: str = "utf-8",
+                header: int | Literal["infer"] | None = "infer", delimiter: str | None = None,
+                quoting: int = csv.QUOTE_MINIMAL) -> Iterator[pd.DataFrame]:
     """Yield the rows of a CSV, TSV or Parquet file as tables of `chunksize` rows each, one in memory at a time.
 
     The pieces are larger where the row `header` would not be in the first one.
@@ -81,7 +83,7 @@ def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | 
             raise FileError("E407", received=f"{path}, to be read in pieces", expected="CSV or Parquet",
                             fix="leave out chunksize=")
         decoded(bytes(4), path, encoding)  # E602 for one that Python does not know
-        options, n, first, names = None, 0, 1 if header is None or header == "infer" else header + 1, None
+        options, n, first, names = dict[str, Any](), 0, 1 if header is None or header == "infer" else header + 1, None
 
         def misquoted():
             return _is_misquoted(path, encoding, options["sep"], _state(path))
@@ -113,7 +115,7 @@ def read_pieces(path, chunksize: int, *, encoding: str = "utf-8", header: int | 
 
 
 @lru_cache(maxsize=8)
-def _is_misquoted(path, encoding, delimiter, state) -> bool:
+def _is_misquoted(path: Path, encoding: str, delimiter: str, state: tuple) -> bool:
     """`is_misquoted` for a file, which is read for it once as long as it is the same."""
     with _characters(path, encoding) as text:
         return is_misquoted(text, delimiter)
@@ -129,7 +131,7 @@ def _state(path: Path) -> tuple:
 
 
 @contextmanager
-def _characters(path, encoding) -> Iterator[io.TextIOWrapper]:
+def _characters(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
     with opened(path) as (_, file), io.TextIOWrapper(file, encoding, newline="") as text:
         yield text
 
@@ -141,7 +143,7 @@ def kind_of(name: Path) -> str:
     return known.get(end, "csv")
 
 
-def _no_table(path, e, delimiter):
+def _no_table(path: Path, e: Exception, delimiter: str) -> FileError:
     if isinstance(e, pd.errors.EmptyDataError):
         return FileError("E407", received=f"{path}, which is empty", expected="a table", fix="check how it was written")
     return FileError("E407", received=f"{path}, which cannot be read ({e})",
@@ -150,7 +152,7 @@ def _no_table(path, e, delimiter):
                          "has; pass quoting=csv.QUOTE_NONE if quotes are ordinary characters")
 
 
-def _named(path, df, header) -> pd.DataFrame:
+def _named(path: Path, df: pd.DataFrame, header: int | Literal["infer"]) -> pd.DataFrame:
     """Return the rows below the row `header`, with its values as the names of the columns."""
     row = 0 if header == "infer" else header
     if not 0 <= row < len(df):
@@ -167,9 +169,9 @@ def _named(path, df, header) -> pd.DataFrame:
     return df
 
 
-def _json_table(path, text) -> pd.DataFrame:
+def _json_table(path: Path, text: str) -> pd.DataFrame:
     """Return one row for each line, or each object of one list; values stay what JSON says they are."""
-    def refuse(where, why):
+    def refuse(where: str, why: str) -> FileError:
         return FileError("E407", received=f"{path}, {where} of which is {why}", expected="a JSON object, {...}, for "
                          "each row", fix="write one object a line, or one list of objects")
     rows = []
@@ -192,7 +194,7 @@ def _json_table(path, text) -> pd.DataFrame:
     return pd.DataFrame([row for _, row in rows], dtype=object)
 
 
-def _first_sheet(path, file) -> pd.DataFrame:
+def _first_sheet(path: Path, file: IO[bytes]) -> pd.DataFrame:
     """Return the first sheet of a workbook, as strings; E407 without openpyxl."""
     if find_spec("openpyxl") is None:
         raise FileError("E407", received=f"{path}, which is a workbook", expected="CSV, JSON lines or Parquet",
@@ -207,7 +209,7 @@ def _first_sheet(path, file) -> pd.DataFrame:
     return next(iter(sheets.values())).fillna("")
 
 
-def _parquet(path, source, chunksize) -> Iterator[pd.DataFrame]:
+def _parquet(path: Path, source: IO[bytes], chunksize: int | None) -> Iterator[pd.DataFrame]:
     optional_package("pyarrow")
     import pyarrow
     import pyarrow.parquet
@@ -235,7 +237,7 @@ class TableOnDisk:
         options: as for `read_table`.
     """
 
-    def __init__(self, path, chunksize: int = 50_000, **options):
+    def __init__(self, path: str | Path, chunksize: int = 50_000, **options: Any):
         self.path, self.chunksize, self.options = Path(path), chunksize, options
 
     def pieces(self) -> Iterator[pd.DataFrame]:

@@ -61,7 +61,7 @@ def _review(rng: random.Random, topic: str, label: str) -> str:
     other = MOODS[SENTIMENTS[1 - SENTIMENTS.index(label)]]
     words["unlike"] = _words(other["adj"])  # so that no single word tells the sentiment
 
-    def sentence(kind):
+    def sentence(kind: str) -> str:
         pattern = rng.choice(SENTENCES[kind])
         filled = [rng.choice(words[w[1:-1]]) if w[0] == "{" and w[-1] == "}" else w for w in pattern.split()]
         text = " ".join(filled).replace(" ,", ",").replace(" .", ".").replace(" !", "!")

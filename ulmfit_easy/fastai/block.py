@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ulmfit_easy._fastcore import delegates, listify
 from ulmfit_easy.data.loaders import Source, assemble, classes_of, column_names
@@ -16,8 +17,11 @@ from ulmfit_easy.data.targets import read_labels
 from ulmfit_easy.errors import ArgumentError, LabelError, TextError, refuse_unknown
 from ulmfit_easy.fastai.getters import ColReader, FromFlags
 from ulmfit_easy.fastai.summary import show_rows, show_source
+from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.learner.text_data import TextDataLoaders, with_model
+from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.reprs import described, slashed
+from ulmfit_easy.text.tokenizers import Tokenizer
 
 __all__ = ["DataBlock", "TextBlock"]
 
@@ -38,11 +42,13 @@ class TextBlock:
 
     kind = "text"
 
-    def __init__(self, tok_tfm=None, vocab: Sequence | None = None, is_lm: bool = False, seq_len: int = 72,
-                 backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *, text_cols=None,
-                 tok_text_col: str = "text", encoding: str = "utf-8", on_missing: str = "raise",
-                 rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None,
-                 pretrained=True, n_workers: int | None = None, cache_dir=None):
+    def __init__(self, tok_tfm: Tokenizer | Callable | None = None, vocab: Sequence | None = None, is_lm: bool = False,
+                 seq_len: int = 72, backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *,
+                 text_cols: int | str | Sequence | None = None, tok_text_col: str = "text", encoding: str = "utf-8",
+                 on_missing: str = "raise", rules: Sequence[Callable] | None = None, lang: str = "en",
+                 mark_fields: bool | None = None,
+                 pretrained: bool | str | Path | PretrainedLM | TextLearner | None = True, n_workers: int | None = None,
+                 cache_dir: str | Path | bool | None = None):
         self.is_lm, self.text_cols, self.tok_text_col = is_lm, listify(text_cols), tok_text_col
         self.encoding, self.on_missing = encoding, on_missing
         self.settings = {"tok_tfm": tok_tfm, "text_vocab": vocab, "seq_len": seq_len, "backwards": backwards,
@@ -55,9 +61,9 @@ class TextBlock:
 
     @classmethod
     @delegates(__init__, but=["tok_tfm", "text_cols", "encoding"])
-    def from_df(cls, text_cols, vocab: Sequence | None = None, is_lm: bool = False, seq_len: int = 72,
-                backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *, tok=None,
-                **kwargs) -> "TextBlock":
+    def from_df(cls, text_cols: int | str | Sequence, vocab: Sequence | None = None, is_lm: bool = False,
+                seq_len: int = 72, backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *,
+                tok: Tokenizer | Callable | None = None, **kwargs: Any) -> "TextBlock":
         """Return the block of the texts in one or more columns of a table, which are marked fields of one text.
 
         `get_x=ColReader(tok_text_col)` stands for these texts too, whatever their columns are called.
@@ -66,13 +72,13 @@ class TextBlock:
 
     @classmethod
     @delegates(__init__, but=["tok_tfm", "text_cols", "tok_text_col", "on_missing"])
-    def from_folder(cls, path, vocab: Sequence | None = None, is_lm: bool = False, seq_len: int = 72,
-                    backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *, tok=None,
-                    **kwargs) -> "TextBlock":
+    def from_folder(cls, path: str | Path, vocab: Sequence | None = None, is_lm: bool = False, seq_len: int = 72,
+                    backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *,
+                    tok: Tokenizer | Callable | None = None, **kwargs: Any) -> "TextBlock":
         """Return the block of text files, which `get_items` finds. `path` is ignored; kept for fastai compatibility."""
         return cls(tok, vocab, is_lm, seq_len, backwards, min_freq, max_vocab, **kwargs)
 
-    def is_read_by(self, getter) -> bool:
+    def is_read_by(self, getter: Callable | None) -> bool:
         """Return True if a getter stands for the columns of this block."""
         return bool(self.text_cols) and (getter is None or getattr(getter, "cols", None) == [self.tok_text_col])
 
@@ -100,16 +106,18 @@ class DataBlock:
     Raises: E602 for blocks that are not a text and its target, and for what texts have no use for.
     """
 
-    def __init__(self, blocks=None, dl_type=None, getters: Sequence[Callable] | None = None, n_inp: int | None = None,
-                 item_tfms=None, batch_tfms=None, *, get_items: Callable | None = None, get_x: Callable | None = None,
-                 get_y: Callable | None = None, splitter: Callable | None = None):
+    def __init__(self, blocks: Any = None, dl_type: object = None, getters: Sequence[Callable] | None = None,
+                 n_inp: int | None = None, item_tfms: object = None, batch_tfms: object = None, *,
+                 get_items: Callable | None = None, get_x: Callable | None = None, get_y: Callable | None = None,
+                 splitter: Callable | None = None):
         _refuse(dl_type is not None, "dl_type", "the blocks decide which loader it is; leave it out")
         _refuse(n_inp not in (None, 1), "n_inp", "a text is the one input; leave it out")
         _refuse(bool(item_tfms), "item_tfms", "pass rules=[...] to TextBlock for what shall change texts")
         _refuse(bool(batch_tfms), "batch_tfms", "pass rules=[...] to TextBlock for what shall change texts")
         self.blocks = [block() if isinstance(block, type) else block for block in listify(blocks)]
         kinds = [getattr(block, "kind", type(block).__name__) for block in self.blocks]
-        self.text, self.target = self.blocks[0] if self.blocks else None, None
+        self.text: TextBlock | Any = self.blocks[0] if self.blocks else None
+        self.target: Any = None
         is_lm = getattr(self.text, "is_lm", False)
         if kinds[:1] != ["text"] or "text" in kinds[1:] or len(kinds) != (1 if is_lm else 2):
             raise ArgumentError("E602", received=f"blocks {kinds}", expected="a text and its target, or a text alone "
@@ -128,9 +136,9 @@ class DataBlock:
         return described(self, *self.blocks)
 
     @delegates(with_model)
-    def dataloaders(self, source, path=".", verbose: bool = False, bs: int = 64, val_bs: int | None = None,
-                    shuffle: bool = True, device=None, *, seed: int | None = None, labels: Sequence | None = None,
-                    **kwargs) -> TextDataLoaders:
+    def dataloaders(self, source: Any, path: str | Path = ".", verbose: bool = False, bs: int = 64,
+                    val_bs: int | None = None, shuffle: bool = True, device: torch.device | str | None = None, *,
+                    seed: int | None = None, labels: Sequence | None = None, **kwargs: Any) -> TextDataLoaders:
         """Return the loaders of a source.
 
         Args:
@@ -153,19 +161,19 @@ class DataBlock:
         return with_model(TextDataLoaders, read, lambda _: split, path=path, labels=labels, bs=bs, val_bs=val_bs,
                           shuffle=shuffle, device=device, seed=seed, **{**self.text.settings, **kwargs})
 
-    def datasets(self, source, verbose: bool = False) -> Datasets:
+    def datasets(self, source: Any, verbose: bool = False) -> Datasets:
         """Training and validation texts as pairs of ids and target: `.train[0]`, `.valid`, `.vocab`."""
         dls = self.dataloaders(source, verbose=verbose)
         return Datasets(dls.train_ds, dls.valid_ds, dls.vocab)
 
-    def summary(self, source, bs: int = 4, show_batch: bool = False, **kwargs):
+    def summary(self, source: Any, bs: int = 4, show_batch: bool = False, **kwargs: Any) -> None:
         """Print what each step makes of the first texts, up to a batch: where a step fails, it is the next one."""
         dls = self.dataloaders(source, verbose=True, bs=bs, **kwargs)
         show_rows(dls)
         if show_batch:
             dls.show_batch()
 
-    def read(self, source) -> Source:
+    def read(self, source: Any) -> Source:
         """Read texts and labels of a source; E104 for no items, E101 and E102 for texts, E202 and E207 for labels."""
         items = source if self.get_items is None else self.get_items(source)
         items = items if isinstance(items, pd.DataFrame) else list(items)
@@ -185,17 +193,17 @@ class DataBlock:
             names["get_y"] = self.get_y
             columns = [values_of(self.get_y, items)]
         else:
-            names |= {"label_cols": column_names(columns), "label_delim": self.get_y.label_delim}
+            names |= {"label_cols": column_names(columns), "label_delim": getattr(self.get_y, "label_delim", None)}
         target, labels = read_labels(columns, delim=names.get("label_delim"), y_block=self.target, rows=rows)
         return Source(texts, items, labels, target, names, rows, self.target, total)
 
-    def _label_columns(self, items):
+    def _label_columns(self, items: Sequence | pd.DataFrame) -> list[pd.Series] | None:
         """Return the columns of a table that the labels are in, or None where they come from somewhere else."""
         return self.get_y.columns(items) if self.target is not None and isinstance(self.get_y, ColReader) else None
 
-    def _texts(self, items):
+    def _texts(self, items: Sequence | pd.DataFrame) -> tuple[Sequence | FileTexts, np.ndarray, dict]:
         """Return the texts, (M,) int64 positions of the items that have one, and how to find later texts."""
-        getter, columns, names = self.get_x, None, {}
+        getter, columns, names = self.get_x, None, dict[str, Any]()
         if isinstance(items, pd.DataFrame):
             if self.text.is_read_by(getter):
                 columns = [find_column(items, col) for col in self.text.text_cols]
@@ -222,6 +230,6 @@ class DataBlock:
         return *clean_texts(columns, self.text.on_missing), names
 
 
-def _refuse(given: bool, name: str, fix: str):
+def _refuse(given: bool, name: str, fix: str) -> None:
     if given:
         raise ArgumentError("E602", received=f"{name}=", expected="what makes sense for texts", fix=fix)

@@ -1,9 +1,12 @@
 """Callbacks of fastai that no recipe and no app uses: quick looks, epochs skipped, what a fit has seen."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from torch import Tensor, nn
 
 from ulmfit_easy._fastcore import listify
-from ulmfit_easy.learner.events import REPORT, SCHEDULE, STOP, Callback, CancelTrainException, CancelValidException
+from ulmfit_easy.learner.events import REPORT, SCHEDULE, STOP, Callback, CancelTrainException, CancelValidException, Cbs
 from ulmfit_easy.schema import share, takes, whole
 from ulmfit_easy.viz import Live, in_notebook
 
@@ -62,11 +65,12 @@ class FetchPredsCallback(Callback):
 
     remove_on_fetch, in_lr_find = True, False
 
-    def __init__(self, ds_idx: int = 1, dl=None, with_input: bool = False, with_decoded: bool = False, cbs=None,
-                 reorder: bool = True):
-        self.asked = {"ds_idx": ds_idx, "dl": dl, "with_input": with_input, "with_decoded": with_decoded,
-                      "cbs": listify(cbs), "reorder": reorder}
-        self.preds = None
+    def __init__(self, ds_idx: int = 1, dl: Iterable | None = None, with_input: bool = False,
+                 with_decoded: bool = False, cbs: Cbs = None, reorder: bool = True):
+        self.asked: dict[str, Any] = {
+            "ds_idx": ds_idx, "dl": dl, "with_input": with_input, "with_decoded": with_decoded, "cbs": listify(cbs),
+            "reorder": reorder}
+        self.preds: tuple | None = None
 
     def after_validate(self):
         with self.learn.removed_cbs([cb for cb in self.learn.cbs if getattr(cb, "remove_on_fetch", False)]):
@@ -88,7 +92,7 @@ class CollectDataCallback(Callback):
         self.data.append(tuple(_plain(v) for v in (self.xb, self.yb, self.pred, self.loss)))
 
 
-def _plain(value):
+def _plain(value: object) -> Tensor | tuple | None:
     if isinstance(value, tuple | list):
         return tuple(_plain(v) for v in value)
     return value.detach().cpu() if isinstance(value, Tensor) else None

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -23,30 +24,31 @@ class ColReader:
         label_delim: splits the value into a list of labels; an empty value has none.
     """
 
-    def __init__(self, cols, pref: str | Path = "", suff: str = "", label_delim: str | None = None):
+    def __init__(self, cols: int | str | Sequence, pref: str | Path = "", suff: str = "",
+                 label_delim: str | None = None):
         self.cols = listify(cols)
         self.pref = f"{pref}{os.sep}" if isinstance(pref, Path) else pref
         self.suff, self.label_delim = suff, label_delim
 
-    def __call__(self, row):
+    def __call__(self, row: Any) -> Any:
         values = tuple(self._value(_cell(row, col)) for col in self.cols)
         return values[0] if len(values) == 1 else values
 
-    def _value(self, value):
+    def _value(self, value: Any) -> Any:
         if is_missing(value):
             return value  # for the message that says which rows have none
         if self.label_delim is not None:
             return [part.strip() for part in str(value).split(self.label_delim) if part.strip()]
         return f"{self.pref}{value}{self.suff}" if self.pref or self.suff else value
 
-    def columns(self, items) -> list[pd.Series] | None:
+    def columns(self, items: object) -> list[pd.Series] | None:
         """Return the columns of a table, E102 if one is missing; None without a table, or if values must change."""
         if not isinstance(items, pd.DataFrame) or self.pref or self.suff:
             return None
         return [find_column(items, col) for col in self.cols]
 
 
-def _cell(row, col):
+def _cell(row: Any, col: int | str) -> Any:
     if isinstance(row, pd.Series):
         return row.iloc[col] if isinstance(col, int) and col not in row.index else row[col]
     return getattr(row, col) if isinstance(col, str) and hasattr(row, col) else row[col]
@@ -55,20 +57,20 @@ def _cell(row, col):
 class ItemGetter:
     """One part of an item: `ItemGetter(1)(("text", "label"))` is "label"."""
 
-    def __init__(self, i):
+    def __init__(self, i: int):
         self.i = i
 
-    def __call__(self, item):
+    def __call__(self, item: Any) -> Any:
         return item[self.i]
 
 
 class AttrGetter:
     """An attribute of an item, or `default` where it has none."""
 
-    def __init__(self, nm: str, default=None):
+    def __init__(self, nm: str, default: object = None):
         self.nm, self.default = nm, default
 
-    def __call__(self, item):
+    def __call__(self, item: object) -> Any:
         return getattr(item, self.nm, self.default)
 
 
@@ -81,7 +83,7 @@ class RegexLabeller:
     def __init__(self, pat: str, match: bool = False):
         self.pat, self.match = re.compile(pat), match
 
-    def __call__(self, item) -> str:
+    def __call__(self, item: str | Path) -> str:
         path = item.as_posix() if isinstance(item, Path) else str(item)
         found = self.pat.match(path) if self.match else self.pat.search(path)
         if found is None:
@@ -99,7 +101,7 @@ class FromFlags:
                              fix="pass MultiCategoryBlock(encoded=True, vocab=[...])")
         self.getter, self.classes = getter, list(classes)
 
-    def __call__(self, item) -> list:
+    def __call__(self, item: Any) -> list:
         flags = listify(self.getter(item))
         if len(flags) != len(self.classes):
             raise LabelError("E207", received=f"{len(flags)} zeros and ones", expected=f"{len(self.classes)}, one for "

@@ -1,6 +1,7 @@
 """Look at the outputs or the gradients of modules, in a fit or outside."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -22,10 +23,10 @@ class Hook:
         self.hook_func, self.detach, self.cpu, self.stored = hook_func, detach, cpu, None
         self.handle = (m.register_forward_hook if is_forward else m.register_full_backward_hook)(self._run)
 
-    def _run(self, module, inputs, output):
+    def _run(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self.stored = self.hook_func(module, *(self._seen(each) for each in (inputs, output)))
 
-    def _seen(self, value):
+    def _seen(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             value = value.detach() if self.detach else value
             return value.cpu() if self.cpu else value
@@ -40,19 +41,19 @@ class Hook:
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.remove()
 
 
 class Hooks(list):
     """A `Hook` for each of several modules; `.stored` is the list of what they keep."""
 
-    def __init__(self, ms: Sequence[nn.Module], hook_func: Callable, *args, **kwargs):
+    def __init__(self, ms: Sequence[nn.Module], hook_func: Callable, *args: Any, **kwargs: Any):
         super().__init__(Hook(m, hook_func, *args, **kwargs) for m in ms)
 
     stored = property(lambda self: [hook.stored for hook in self])
 
-    def remove(self):
+    def remove(self):  # type: ignore[override]  # all of them, not one item
         """Look no longer."""
         for hook in self:
             hook.remove()
@@ -70,7 +71,7 @@ def hook_outputs(modules: Sequence[nn.Module], detach: bool = True, cpu: bool = 
     return Hooks(modules, _output, not grad, detach, cpu)
 
 
-def _output(module, inputs, output):
+def _output(module: nn.Module, inputs: Any, output: Any) -> Any:
     return output
 
 

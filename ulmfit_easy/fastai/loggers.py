@@ -2,7 +2,9 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import FileError
@@ -24,7 +26,10 @@ class CSVLogger(Callback):
 
     order, in_lr_find = REPORT, False
 
-    def __init__(self, fname="history.csv", append=False):
+    text: str | Any  # None before the first epoch
+    target: Path | Any
+
+    def __init__(self, fname: str | Path = "history.csv", append: bool = False):
         self.fname, self.append, self.text, self.target = fname, append, None, None
 
     def before_fit(self):
@@ -43,7 +48,7 @@ class CSVLogger(Callback):
             if not self.text:
                 self._add(self.recorder.metric_names)
 
-    def _add(self, row):
+    def _add(self, row: Iterable) -> None:
         line = io.StringIO()
         csv.writer(line).writerow(row)
         self.text += line.getvalue()
@@ -53,7 +58,7 @@ class CSVLogger(Callback):
         """Return the text of the log."""
         return {"text": self.text}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`; after the end of a fit there is nothing more to write."""
         if self.text is not None:
             self.text = state["text"]
@@ -80,10 +85,10 @@ class RunLogger(Callback):
 
     order, run_valid, in_lr_find = REPORT, False, False
 
-    def open(self, settings: dict):
+    def open(self, settings: dict) -> None:
         raise NotImplementedError
 
-    def log(self, values: dict[str, float], step: int):
+    def log(self, values: dict[str, float], step: int) -> None:
         raise NotImplementedError
 
     def close(self):
@@ -113,7 +118,7 @@ class RunLogger(Callback):
         """Return the batches that were logged."""
         return {"step": self.step}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         self.step = state["step"]
 
@@ -130,15 +135,15 @@ class TensorBoardCallback(RunLogger):
         log_dir: their folder; by default a new one under `runs`, as TensorBoard names it.
     """
 
-    def __init__(self, log_dir=None):
+    def __init__(self, log_dir: str | Path | None = None):
         self.log_dir, self.package = log_dir, optional_package("torch.utils.tensorboard")
 
-    def open(self, settings):
+    def open(self, settings: dict) -> None:
         self.writer = self.package.SummaryWriter(log_dir=self.log_dir)
         self.log_dir = self.writer.log_dir  # the next fit goes on there
         self.writer.add_text("settings", ", ".join(f"{name}: {value}" for name, value in settings.items()))
 
-    def log(self, values, step):
+    def log(self, values: dict[str, float], step: int) -> None:
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
@@ -157,16 +162,18 @@ class WandbCallback(RunLogger):
         init: more arguments of `wandb.init`, such as `project` and `name`.
     """
 
-    def __init__(self, mode: str = "offline", **init):
+    own: Any  # a run of our own, if there is one
+
+    def __init__(self, mode: str = "offline", **init: Any):
         self.init, self.wandb, self.own = {"mode": mode, **init}, optional_package("wandb"), None
 
-    def open(self, settings):
+    def open(self, settings: dict) -> None:
         if self.wandb.run is None:
             self.own = self.wandb.init(**self.init)
             self.init |= {"id": self.own.id, "resume": "allow"}  # for the next fit
         self.wandb.run.config.update(settings, allow_val_change=True)
 
-    def log(self, values, step):
+    def log(self, values: dict[str, float], step: int) -> None:
         self.wandb.run.log({**values, "step": step})
 
     def close(self):
@@ -184,16 +191,16 @@ class MLflowCallback(RunLogger):
         start_run: arguments of `mlflow.start_run`, such as `run_name`.
     """
 
-    def __init__(self, **start_run):
+    def __init__(self, **start_run: Any):
         self.start_run, self.mlflow, self.own = start_run, optional_package("mlflow"), False
 
-    def open(self, settings):
+    def open(self, settings: dict) -> None:
         self.own = self.mlflow.active_run() is None
         if self.own:
             self.start_run["run_id"] = self.mlflow.start_run(**self.start_run).info.run_id  # for the next fit
         self.mlflow.set_tags({name: str(value) for name, value in settings.items()})
 
-    def log(self, values, step):
+    def log(self, values: dict[str, float], step: int) -> None:
         self.mlflow.log_metrics(values, step=step)
 
     def close(self):

@@ -6,9 +6,10 @@ probabilities its probabilities and ignore `axis`.
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from inspect import Parameter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,6 +30,9 @@ from ulmfit_easy.learner.metrics.sklearn_metric import (
 )
 from ulmfit_easy.models.softmax import LMOutput
 
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
+
 __all__ = ["APScoreBinary", "APScoreMulti", "BalancedAccuracy", "BrierScore", "BrierScoreMulti", "CohenKappa",
            "CorpusBLEUMetric", "ExplainedVariance", "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard",
            "JaccardMulti", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "PearsonCorrCoef", "R2Score", "RocAuc",
@@ -37,23 +41,24 @@ __all__ = ["APScoreBinary", "APScoreMulti", "BalancedAccuracy", "BrierScore", "B
 NEEDED = Parameter.empty
 
 
-def _hamming_labels(function: str, labels, **kwargs) -> AccumMetric:
+def _hamming_labels(function: str, labels: Sequence[int] | None, **kwargs: Any) -> AccumMetric:
     """Count all labels, or those at the positions `labels`."""
-    score, labels = sklearn_function(function), slice(None) if labels is None else labels
+    score, counted = sklearn_function(function), slice(None) if labels is None else labels
 
-    def func(targs, preds, **kwargs):
-        return score(targs[:, labels], preds[:, labels], **kwargs)
+    def func(targs: np.ndarray, preds: np.ndarray, **kwargs: Any) -> float:
+        return score(targs[:, counted], preds[:, counted], **kwargs)
 
     metric = of_labels(function, **kwargs)
     metric.func = func
     return metric
 
 
-def _probs(function: str, axis: int = -1, sigmoid: bool | None = None, flatten: bool = False, **kwargs) -> AccumMetric:
+def _probs(function: str, axis: int = -1, sigmoid: bool | None = None, flatten: bool = False,
+           **kwargs: Any) -> AccumMetric:
     """Return a metric of probabilities (N, C); for two classes, of those of the second one (N,)."""
     score = sklearn_function(function)
 
-    def func(targs, probs, **kwargs):
+    def func(targs: np.ndarray, probs: np.ndarray, **kwargs: Any) -> float:
         two_classes = probs.ndim == 2 and probs.shape[1] == 2 and targs.ndim == 1
         if function == "brier_score_loss" and probs.ndim == 2 and not two_classes:
             kwargs["labels"] = np.arange(probs.shape[1])  # a class may have no row
@@ -101,7 +106,7 @@ BrierScoreMulti = by_name("BrierScoreMulti", "The Brier score of all yes-or-no p
                           pos_label=None)
 
 
-def MatthewsCorrCoef(sample_weight=None, **kwargs) -> AccumMetric:
+def MatthewsCorrCoef(sample_weight: Sequence[float] | None = None, **kwargs: Any) -> AccumMetric:
     """scikit-learn's Matthews correlation coefficient; `kwargs` are those of `sklearn_metric`."""
     return sklearn_metric(sklearn_function("matthews_corrcoef"), sample_weight=sample_weight, **kwargs)
 
@@ -120,12 +125,12 @@ exp_rmspe = AccumMetric(_exp_rmspe, name="exp_rmspe")  # root of the mean square
 exp_rmspe.shared = True
 
 
-def R2Score(sample_weight=None) -> AccumMetric:
+def R2Score(sample_weight: Sequence[float] | None = None) -> AccumMetric:
     """scikit-learn's R squared: the share of the variance that is predicted."""
     return sklearn_metric(sklearn_function("r2_score"), is_class=False, sample_weight=sample_weight)
 
 
-def ExplainedVariance(sample_weight=None) -> AccumMetric:
+def ExplainedVariance(sample_weight: Sequence[float] | None = None) -> AccumMetric:
     """scikit-learn's explained variance: R squared for predictions freed of a constant error."""
     return sklearn_metric(sklearn_function("explained_variance_score"), is_class=False, sample_weight=sample_weight)
 
@@ -136,20 +141,21 @@ def _pearsonr(pred: Tensor, target: Tensor) -> float:
     return pearsonr(pred.numpy(), target.numpy())[0]
 
 
-def _spearmanr(pred: Tensor, target: Tensor, axis, nan_policy) -> float:
+def _spearmanr(pred: Tensor, target: Tensor, axis: int | None, nan_policy: str) -> float:
     from scipy.stats import spearmanr
 
     return spearmanr(pred.numpy(), target.numpy(), axis=axis, nan_policy=nan_policy)[0]
 
 
 @delegates(AccumMetric)
-def PearsonCorrCoef(dim_argmax=None, **kwargs) -> AccumMetric:
+def PearsonCorrCoef(dim_argmax: int | None = None, **kwargs: Any) -> AccumMetric:
     """Pearson's correlation of predictions and targets; the arguments are those of `AccumMetric`."""
     return AccumMetric(_pearsonr, dim_argmax, **{"name": "pearsonr", **kwargs})
 
 
 @delegates(AccumMetric)
-def SpearmanCorrCoef(dim_argmax=None, axis=0, nan_policy="propagate", **kwargs) -> AccumMetric:
+def SpearmanCorrCoef(dim_argmax: int | None = None, axis: int | None = 0, nan_policy: str = "propagate",
+                     **kwargs: Any) -> AccumMetric:
     """Spearman's correlation of ranks; `axis` and `nan_policy` are scipy's, the others those of `AccumMetric`."""
     func = partial(_spearmanr, axis=axis, nan_policy=nan_policy)
     return AccumMetric(func, dim_argmax, **{"name": "spearmanr", **kwargs})
@@ -171,10 +177,10 @@ class CorpusBLEUMetric(Metric):
         self.reset()
 
     def reset(self):
-        self.shared, self.said, self.pred_len, self.targ_len = [0.0] * 4, [0] * 4, 0, 0
+        self.common, self.said, self.pred_len, self.targ_len = [0.0] * 4, [0] * 4, 0, 0
 
     @torch.no_grad()
-    def accumulate(self, learn):
+    def accumulate(self, learn: "Learner") -> None:
         if isinstance(learn.pred, LMOutput):  # the logits of one row at a time, (T, V)
             guesses = [learn.pred.decoder(row).argmax(-1).tolist() for row in learn.pred.dropped]
         else:
@@ -182,21 +188,21 @@ class CorpusBLEUMetric(Metric):
         for guess, target in zip(guesses, learn.yb[0].tolist(), strict=True):
             self._add(guess, target)
 
-    def _add(self, guess: list, target: list):
+    def _add(self, guess: list, target: list) -> None:
         self.pred_len, self.targ_len, small = self.pred_len + len(guess), self.targ_len + len(target), 1.0
         for n in range(4):
             ours, theirs = (Counter(zip(*(ids[i:] for i in range(n + 1)), strict=False)) for ids in (guess, target))
             shared = (ours & theirs).total()
             if shared == 0:
                 small /= 2
-            self.shared[n] += shared or small
+            self.common[n] += shared or small
             self.said[n] += ours.total()
 
     @property
-    def value(self):
+    def value(self) -> float | Any:
         if 0 in self.said:
             return None
-        precision = math.prod(a / b for a, b in zip(self.shared, self.said, strict=True)) ** 0.25
+        precision = math.prod(a / b for a, b in zip(self.common, self.said, strict=True)) ** 0.25
         return precision * min(1.0, math.exp(1 - self.targ_len / self.pred_len))
 
 
@@ -214,7 +220,7 @@ def optim_metric(f: Callable, argname: str, bounds: tuple[float, float], tol: fl
     """
 
     @wraps(f)
-    def best(pred, target):
+    def best(pred: Tensor, target: Tensor) -> float | tuple[float, float]:
         from scipy.optimize import minimize_scalar
 
         sign = -1 if do_neg else 1

@@ -1,5 +1,7 @@
 """Short names of fastai for what is a line or two here."""
 
+from typing import Any, Self
+
 from torch import nn
 
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
@@ -11,7 +13,7 @@ __all__ = ["Module", "rnn_cbs"]
 class Module(nn.Module):
     """An `nn.Module` whose subclasses need not call `super().__init__()`."""
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         nn.Module.__init__(self)
         return self

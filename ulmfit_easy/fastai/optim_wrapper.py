@@ -1,8 +1,10 @@
 """Any torch optimizer as one of ours: layer groups, freezing, rates for each group."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.optim.optimizer import Optimizer, Rate, expand_lr
@@ -34,32 +36,33 @@ class OptimWrapper(Optimizer):
         ArgumentError: E603 for both `params` and an optimizer that is there, or neither.
     """
 
-    def __init__(self, params=None, opt: Callable | torch.optim.Optimizer | None = None, hp_map: dict | None = None, *,
-                 lr: Rate | None = None, no_decay=(), always_train=(), **kwargs):
-        there = isinstance(opt, torch.optim.Optimizer)
-        if opt is None or there == (params is not None):
+    def __init__(self, params: Tensor | Iterable | None = None, opt: Callable | torch.optim.Optimizer | None = None,
+                 hp_map: dict | None = None, *, lr: Rate | None = None, no_decay: Iterable[Tensor] = (),
+                 always_train: Iterable[Tensor] = (), **kwargs: Any):
+        there = opt if isinstance(opt, torch.optim.Optimizer) else None
+        if opt is None or (there is None) == (params is None):
             raise ArgumentError("E603", received="parameters for an optimizer that has its own" if there else
                                 "parameters or an optimizer, and not both",
                                 expected="parameters and an optimizer's class, or an optimizer alone",
                                 fix="write OptimWrapper(params, torch.optim.NAdam) or OptimWrapper(opt=optimizer)")
 
-        params = params if params is None or isinstance(params, torch.Tensor) else list(params)
-        as_dicts = params if params and isinstance(params[0], dict) else []
+        given = params if isinstance(params, Tensor) else list(params or ())
+        as_dicts = given if isinstance(given, list) and given and isinstance(given[0], dict) else []
 
-        def make(torch_groups):
-            if there:
-                old = opt.param_groups
-                opt.param_groups = [{**old[i // 2], **group} for i, group in enumerate(torch_groups)]
-                return opt
+        def make(torch_groups: list[dict]) -> torch.optim.Optimizer:
+            if there is not None:
+                old = there.param_groups
+                there.param_groups = [{**old[i // 2], **group} for i, group in enumerate(torch_groups)]
+                return there
             for i, group in enumerate(as_dicts):
                 for torch_group in torch_groups[2 * i : 2 * i + 2]:
                     torch_group |= {k: v for k, v in group.items() if k != "params"}
             rate = {} if lr is None else {"lr": expand_lr(lr, len(torch_groups) // 2)[-1]}
-            return opt(torch_groups, **rate, **kwargs)
+            return cast(Callable, opt)(torch_groups, **rate, **kwargs)
 
-        dicts = opt.param_groups if there else as_dicts
-        given = [group["params"] for group in dicts]
-        groups = [[ps] if isinstance(ps, torch.Tensor) else list(ps) for ps in given] if dicts else params
+        dicts = as_dicts if there is None else there.param_groups
+        parts = [group["params"] for group in dicts]
+        groups = [[ps] if isinstance(ps, Tensor) else list(ps) for ps in parts] if dicts else given
         super().__init__(groups, make, {}, no_decay=no_decay, always_train=always_train)
         values = [hypers_of(group, hp_map or pytorch_hp_map) for group in self.opt.param_groups[::2]]
         self.names = {name: key for name, (key, _) in values[0].items()} if values else {}

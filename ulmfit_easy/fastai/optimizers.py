@@ -6,8 +6,9 @@ weights away. With `decouple_wd=False` it is an L2 penalty, added to the gradien
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,11 +26,11 @@ class Rule(torch.optim.Optimizer):
     Its groups hold the hyper-parameters under our own names; its state is made of tensors, so that it can be saved.
     """
 
-    def __init__(self, params, **options):
+    def __init__(self, params: Iterable, **options: Any):
         super().__init__(params, options)
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # it takes none
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
             for p in group["params"]:
@@ -42,7 +43,7 @@ class Rule(torch.optim.Optimizer):
                     grad = p.grad.add(p, alpha=group["wd"])
                 self.move(p, grad, self.state[p], group)
 
-    def move(self, p: Tensor, grad: Tensor, state: dict, group: dict):
+    def move(self, p: Tensor, grad: Tensor, state: dict, group: dict) -> None:
         """Change `p` in place; `grad` and `p` are of one shape, any."""
         raise NotImplementedError
 
@@ -73,13 +74,13 @@ def moments(state: dict, grad: Tensor, group: dict) -> tuple[int, Tensor, Tensor
 
 
 class RMSPropRule(Rule):
-    def move(self, p, grad, state, group):
+    def move(self, p: Tensor, grad: Tensor, state: dict, group: dict) -> None:
         scale = mean_square(state, grad, group).sqrt() + group["eps"]
         p.addcdiv_(momentum(state, grad, group), scale, value=-group["lr"])
 
 
 class RAdamRule(Rule):
-    def move(self, p, grad, state, group):
+    def move(self, p: Tensor, grad: Tensor, state: dict, group: dict) -> None:
         n, mean, square = moments(state, grad, group)
         b = group["sqr_mom"]
         longest = 2 / (1 - b) - 1  # of the average of squares, in gradients: rho_inf
@@ -95,7 +96,7 @@ class RAdamRule(Rule):
 
 
 class QHAdamRule(Rule):
-    def move(self, p, grad, state, group):
+    def move(self, p: Tensor, grad: Tensor, state: dict, group: dict) -> None:
         _, mean, square = moments(state, grad, group)
         nu_1, nu_2 = group["nu_1"], group["nu_2"]
         scale = ((1 - nu_2) * grad * grad + nu_2 * square).sqrt() + group["eps"]
@@ -103,7 +104,7 @@ class QHAdamRule(Rule):
 
 
 class LarcRule(Rule):
-    def move(self, p, grad, state, group):
+    def move(self, p: Tensor, grad: Tensor, state: dict, group: dict) -> None:
         size, steepness = p.norm(), grad.norm()  # (), ()
         ratio = group["trust_coeff"] * size / (steepness + group["wd"] * size + group["eps"])
         ratio = torch.where(size > 0, ratio, 1.0)  # weights that are all 0 would stay so for ever
@@ -113,7 +114,7 @@ class LarcRule(Rule):
 
 
 class LambRule(Rule):
-    def move(self, p, grad, state, group):
+    def move(self, p: Tensor, grad: Tensor, state: dict, group: dict) -> None:
         _, mean, square = moments(state, grad, group)
         step = mean / (square.sqrt() + group["eps"])
         size, length = p.norm(), step.norm()  # (), ()
@@ -121,16 +122,16 @@ class LambRule(Rule):
         p.addcmul_(step, ratio, value=-group["lr"])
 
 
-def optimizer(rule: type[Rule], params, kwargs: dict, options: dict, **hypers) -> Optimizer:
+def optimizer(rule: type[Rule], params: Tensor | Iterable, kwargs: dict, options: dict, **hypers: Rate) -> Optimizer:
     """Return an `Optimizer` over layer groups, from a rule, its fixed options, and its hyper-parameters."""
-    names = {name: name for name in hypers}
+    names: dict[str, str | None] = {name: name for name in hypers}
     if rule in (RMSPropRule, LarcRule) and not hypers["mom"]:
         names["mom"] = None  # no momentum, whatever a schedule says
-    return Optimizer(params, partial(rule, **options), names, **hypers, **kwargs)
+    return Optimizer(params, partial(rule, **options), names, **{**hypers, **kwargs})
 
 
-def RMSProp(params, lr: Rate, mom: float = 0.0, sqr_mom: float = 0.99, eps: float = 1e-8, wd: float = 0.0,
-            decouple_wd: bool = True, **kwargs) -> Optimizer:
+def RMSProp(params: Tensor | Iterable, lr: Rate, mom: float = 0.0, sqr_mom: float = 0.99, eps: float = 1e-8,
+            wd: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
     """RMSProp: steps divided by the root of the mean squared gradient (Tieleman & Hinton 2012, lecture 6.5).
 
     With `mom`, the undamped momentum of the gradients is what is divided; 0 is none, as for `SGD`.
@@ -139,8 +140,8 @@ def RMSProp(params, lr: Rate, mom: float = 0.0, sqr_mom: float = 0.99, eps: floa
                      lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
 
 
-def RAdam(params, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5, wd: float = 0.0,
-          beta: float = 0.0, decouple_wd: bool = True, **kwargs) -> Optimizer:
+def RAdam(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5,
+          wd: float = 0.0, beta: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
     """Rectified Adam: no division by the squares until there are enough of them (Liu et al. 2019, arXiv 1908.03265).
 
     `beta` above 0 smooths the divisor with a softplus of that sharpness.
@@ -149,8 +150,8 @@ def RAdam(params, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float 
                      lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd, beta=beta)
 
 
-def QHAdam(params, lr: Rate, mom: float = 0.999, sqr_mom: float = 0.999, nu_1: float = 0.7, nu_2: float = 1.0,
-           eps: float = 1e-8, wd: float = 0.0, decouple_wd: bool = True, **kwargs) -> Optimizer:
+def QHAdam(params: Tensor | Iterable, lr: Rate, mom: float = 0.999, sqr_mom: float = 0.999, nu_1: float = 0.7,
+           nu_2: float = 1.0, eps: float = 1e-8, wd: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
     """Quasi-hyperbolic Adam: steps made of `nu_1` of the mean gradient and, for the rest, of the last one.
 
     `nu_2` does the same for the squares. Source: Ma & Yarats 2018, arXiv 1810.06801.
@@ -159,8 +160,8 @@ def QHAdam(params, lr: Rate, mom: float = 0.999, sqr_mom: float = 0.999, nu_1: f
                      lr=lr, mom=mom, sqr_mom=sqr_mom, nu_1=nu_1, nu_2=nu_2, eps=eps, wd=wd)
 
 
-def Larc(params, lr: Rate, mom: float = 0.9, clip: bool = True, trust_coeff: float = 0.02, eps: float = 1e-8,
-         wd: float = 0.0, decouple_wd: bool = True, **kwargs) -> Optimizer:
+def Larc(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, clip: bool = True, trust_coeff: float = 0.02,
+         eps: float = 1e-8, wd: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
     """SGD with a rate for each tensor, in proportion to its norm over its gradient's.
 
     With `clip`, that rate is `lr` at most; without, it is LARS. A tensor that is all zeros moves at `lr`.
@@ -170,8 +171,8 @@ def Larc(params, lr: Rate, mom: float = 0.9, clip: bool = True, trust_coeff: flo
                      lr=lr, mom=mom, trust_coeff=trust_coeff, eps=eps, wd=wd)
 
 
-def Lamb(params, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5, wd: float = 0.0,
-         decouple_wd: bool = True, **kwargs) -> Optimizer:
+def Lamb(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5,
+         wd: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
     """Adam with a rate for each tensor, in proportion to its norm over its step's.
 
     Source: You et al. 2019, arXiv 1904.00962. As in fastai, weights decay before the step and apart from it.
@@ -194,11 +195,12 @@ class Lookahead(Optimizer):
     """
 
     @takes({"k": whole(), "alpha": share})
-    def __init__(self, opt: Optimizer | list, k: int = 6, alpha: float = 0.5, *, opt_func: Callable = Adam, **kwargs):
+    def __init__(self, opt: Optimizer | Tensor | Iterable, k: int = 6, alpha: float = 0.5, *, opt_func: Callable = Adam,
+                 **kwargs: Any):
         opt = opt if isinstance(opt, Optimizer) else opt_func(opt, **kwargs)
         vars(self).update(vars(opt))  # its groups, its hyper-parameters and torch's optimizer are ours now
         self.k, self.alpha = k, alpha
-        self.count, self.slow = 0, {}
+        self.count, self.slow = 0, dict[int, Tensor]()
 
     def _params(self):
         return [p for group in self.param_groups for p in group]
@@ -228,14 +230,14 @@ class Lookahead(Optimizer):
         """Return everything needed to go on later, in the middle of a round too."""
         return {**super().state_dict(), "count": self.count, "slow": {str(i): p for i, p in self.slow.items()}}
 
-    def load_state_dict(self, sd: dict):
+    def load_state_dict(self, sd: dict) -> None:
         """Restore what `state_dict` gave; from another optimizer's state, a new round begins."""
         super().load_state_dict(sd)
         params, slow = self._params(), sd.get("slow", {})
         self.count, self.slow = sd.get("count", 0), {int(i): p.to(params[int(i)]).clone() for i, p in slow.items()}
 
 
-def ranger(params, lr: Rate, mom: float = 0.95, wd: float = 0.01, eps: float = 1e-6, k: int = 6, alpha: float = 0.5,
-           **kwargs) -> Lookahead:
+def ranger(params: Tensor | Iterable, lr: Rate, mom: float = 0.95, wd: float = 0.01, eps: float = 1e-6, k: int = 6,
+           alpha: float = 0.5, **kwargs: Any) -> Lookahead:
     """Rectified Adam with lookahead; `kwargs` are RAdam's. A friend of `fit_flat_cos` (Wright 2019)."""
     return Lookahead(RAdam(params, lr=lr, mom=mom, wd=wd, eps=eps, **kwargs), k=k, alpha=alpha)

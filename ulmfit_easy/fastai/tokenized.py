@@ -52,8 +52,8 @@ def tokenize_texts(texts: Iterable[str], n_workers: int | None = None, rules: Se
     return [tokens for _, tokens in parallel_tokenize(texts, tok, rules, n_workers)]
 
 
-def tokenize_df(df: pd.DataFrame, text_cols, n_workers: int | None = None, rules: Sequence[Callable] | None = None,
-                mark_fields: bool | None = None, tok: Callable | None = None,
+def tokenize_df(df: pd.DataFrame, text_cols: int | str | Sequence, n_workers: int | None = None,
+                rules: Sequence[Callable] | None = None, mark_fields: bool | None = None, tok: Callable | None = None,
                 tok_text_col: str = "text") -> tuple[pd.DataFrame, Counter]:
     """Return the table with tokens in the place of its text columns, and how often each token occurs.
 
@@ -72,11 +72,11 @@ def tokenize_df(df: pd.DataFrame, text_cols, n_workers: int | None = None, rules
     return left, Counter(chain.from_iterable(tokens))
 
 
-def _tokenizer(tok, rules, mark_fields=None) -> Tokenizer:
+def _tokenizer(tok: Callable | None, rules: Sequence[Callable] | None, mark_fields: bool | None = None) -> Tokenizer:
     return tok if isinstance(tok, Tokenizer) else Tokenizer(tok, rules, mark_fields=mark_fields)
 
 
-def _tokens(texts, tokenizer, n_workers):
+def _tokens(texts: Iterable, tokenizer: Tokenizer, n_workers: int | None) -> Iterator[list[str]]:
     with closing(encode(tokenizer, texts, n_workers)) as pieces:
         for lexicon, ids, lengths, _ in pieces:
             ids = iter(ids.tolist())
@@ -84,7 +84,7 @@ def _tokens(texts, tokenizer, n_workers):
                 yield [lexicon[i] for i in islice(ids, n)]
 
 
-def tokenize_files(files: Sequence, path, output_dir, output_names: Sequence | None = None,
+def tokenize_files(files: Sequence, path: str | Path, output_dir: str | Path, output_names: Sequence | None = None,
                    n_workers: int | None = None, rules: Sequence[Callable] | None = None, tok: Callable | None = None,
                    encoding: str = "utf-8") -> Path:
     """Return the folder `output_dir`, made anew, with the tokens of each of these files.
@@ -110,8 +110,8 @@ def tokenize_files(files: Sequence, path, output_dir, output_names: Sequence | N
     return _tokenize(files, path, output_dir, output_names, _tokenizer(tok, rules), n_workers, encoding)
 
 
-def tokenize_folder(path, extensions: Sequence[str] | None = None, folders: Sequence[str] | None = None,
-                    output_dir=None, skip_if_exists: bool = True, n_workers: int | None = None,
+def tokenize_folder(path: str | Path, extensions: Sequence[str] | None = None, folders: Sequence[str] | None = None,
+                    output_dir: str | Path | None = None, skip_if_exists: bool = True, n_workers: int | None = None,
                     rules: Sequence[Callable] | None = None, tok: Callable | None = None,
                     encoding: str = "utf-8") -> Path:
     """Return a folder with the tokens of each text file under `path`, in files of the same names: see `tokenize_files`.
@@ -136,9 +136,9 @@ def tokenize_folder(path, extensions: Sequence[str] | None = None, folders: Sequ
     return _tokenize(files, path, output_dir, None, _tokenizer(tok, rules), n_workers, encoding, skip_if_exists)
 
 
-def tokenize_csv(fname, text_cols, outname=None, n_workers: int = 4, rules: Sequence[Callable] | None = None,
-                 mark_fields: bool | None = None, tok: Callable | None = None, header: int | str | None = "infer",
-                 chunksize: int = 50_000) -> Path:
+def tokenize_csv(fname: str | Path, text_cols: int | str | Sequence, outname: str | Path | None = None,
+                 n_workers: int = 4, rules: Sequence[Callable] | None = None, mark_fields: bool | None = None,
+                 tok: Callable | None = None, header: int | str | None = "infer", chunksize: int = 50_000) -> Path:
     """Write a CSV file with `text` (the tokens) and `text_length` instead of the text columns; return its path.
 
     Beside it, `<its name>_counter.json` has how often each token occurs. All other fields stay as they were written.
@@ -159,7 +159,7 @@ def tokenize_csv(fname, text_cols, outname=None, n_workers: int = 4, rules: Sequ
     _check_replaced(outname, counter, is_named)
     table, tokenizer = TableOnDisk(fname, chunksize, header=header), _tokenizer(tok, rules, mark_fields)
 
-    def columns_of(piece):
+    def columns_of(piece: pd.DataFrame) -> list[pd.Series]:
         return [find_column(piece, col) for col in listify(text_cols)]
 
     def texts():
@@ -169,7 +169,7 @@ def tokenize_csv(fname, text_cols, outname=None, n_workers: int = 4, rules: Sequ
             first += len(piece)
 
     # the file is read twice at once, so that the workers live through all of it
-    count, found = Counter(), parallel_tokenize(texts(), tokenizer.setup(texts()), n_workers=n_workers)
+    count, found = Counter[str](), parallel_tokenize(texts(), tokenizer.setup(texts()), n_workers=n_workers)
     with atomic_path(outname) as tmp:
         for i, piece in enumerate(table.pieces()):
             tokens = [each for _, each in islice(found, len(piece))]
@@ -182,25 +182,33 @@ def tokenize_csv(fname, text_cols, outname=None, n_workers: int = 4, rules: Sequ
     return outname
 
 
-def _tokenize(files, path, output_dir, names, tokenizer, n_workers, encoding, keep=False):
-    names = _free_names(files, [file.relative_to(path) for file in files] if names is None else names, output_dir)
+def _tokenize(files: Sequence[Path], path: Path, output_dir: Path, names: Sequence | None, tokenizer: Tokenizer,
+              n_workers: int | None, encoding: str, keep: bool = False) -> Path:
+    own = _free_names(files, [file.relative_to(path) for file in files] if names is None else names, output_dir)
     texts = FileTexts(files, encoding)
     tokenizer.setup(texts)
     places, described = [file.relative_to(path).as_posix() for file in files], tokenizer.fingerprint
 
-    def made_of(hashes):
-        each = list(zip(places, map(Path.as_posix, names), hashes, strict=True))
+    def made_of(hashes: Iterable[str]) -> dict:
+        each = list(zip(places, map(Path.as_posix, own), hashes, strict=True))
         return {"tokenizer": described, "encoding": encoding, "texts": sha256_bytes(json.dumps(each).encode()),
-                "files": [name.as_posix() for name in names]}
+                "files": [name.as_posix() for name in own]}
 
-    if keep and described and all((output_dir / name).is_file() for name in (*names, COUNTER, LENGTHS, MADE_OF)) \
+    written = (*map(str, own), COUNTER, LENGTHS, MADE_OF)
+    if keep and described and all((output_dir / name).is_file() for name in written) \
             and read_json(output_dir / MADE_OF, errors="surrogateescape") == made_of(map(_hash, texts)):
         return output_dir
     with atomic_folder(output_dir, _foreign) as tmp:
-        count, lengths, hashes = Counter(), {}, []  # of the very texts that are tokenized: files may change meanwhile
-        read = (hashes.append(_hash(text)) or text for text in texts)
-        for i, tokens in parallel_tokenize(read, tokenizer, n_workers=n_workers):
-            out = tmp / names[i]
+        count, lengths = Counter[str](), dict[str, int]()
+        hashes = list[str]()  # of the very texts that are tokenized: files may change meanwhile
+
+        def read() -> Iterator[str]:
+            for text in texts:
+                hashes.append(_hash(text))
+                yield text
+
+        for i, tokens in parallel_tokenize(read(), tokenizer, n_workers=n_workers):
+            out = tmp / own[i]
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_bytes(" ".join(tokens).encode())
             count.update(tokens)
@@ -224,7 +232,7 @@ def _foreign(path: Path) -> list[str]:
     return [name for name in names if name not in ours]
 
 
-def _check_replaced(outname: Path, counter: Path, is_named: bool):
+def _check_replaced(outname: Path, counter: Path, is_named: bool) -> None:
     """E411 for a folder, E412 for a file that `tokenize_csv` would replace, did not write and was not told to."""
     if not file_place(counter).exists():
         wrong = file_place(outname).exists() and not is_named and outname
@@ -243,7 +251,7 @@ def _hash(text: str) -> str:
     return sha256_bytes(text.encode("utf-8", "surrogatepass"))
 
 
-def _free_names(files, names, output_dir) -> list[Path]:
+def _free_names(files: Sequence[Path], names: Sequence, output_dir: Path) -> list[Path]:
     """Return the place in the folder for the tokens of each file; E602 for one outside, taken, or not there."""
     places = [_absolute(output_dir / name) for name in names]
     n = Counter([*places, *(output_dir / own for own in (COUNTER, LENGTHS, MADE_OF))])
@@ -255,9 +263,5 @@ def _free_names(files, names, output_dir) -> list[Path]:
     return [place.relative_to(output_dir) for place in places]
 
 
-def _tokenizer(tok, rules, mark_fields=None) -> Tokenizer:
-    return tok if isinstance(tok, Tokenizer) else Tokenizer(tok, rules, mark_fields=mark_fields)
-
-
-def _absolute(path) -> Path:
+def _absolute(path: str | Path) -> Path:
     return Path(os.path.abspath(path))

@@ -1,23 +1,29 @@
 """Change a learner for a while: its callbacks, what it prints, and which thread has it for itself."""
 
 import operator
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.cleanup import surely
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
-from ulmfit_easy.learner.events import Callback
+from ulmfit_easy.learner.events import Callback, Cbs
 from ulmfit_easy.learner.made import made
 from ulmfit_easy.learner.turns import FITS
 
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
+
+L = TypeVar("L", bound="Learner")
+T = TypeVar("T")
 LOOP = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad", "training")  # what a pass over data changes
 
 
 @contextmanager
-def added_cbs(learn, cbs):
+def added_cbs(learn: L, cbs: Cbs) -> Iterator[L]:
     """Add callbacks in a `with` block. One that the learner has already acts once."""
     new = [made(cb, Callback, "cbs") for cb in listify(cbs) if cb not in learn.cbs]
     try:
@@ -28,7 +34,7 @@ def added_cbs(learn, cbs):
 
 
 @contextmanager
-def removed_cbs(learn, cbs):
+def removed_cbs(learn: L, cbs: Cbs) -> Iterator[L]:
     """Remove callbacks (instances or classes) in a `with` block."""
     before = list(learn.cbs)
     try:
@@ -39,7 +45,7 @@ def removed_cbs(learn, cbs):
 
 
 @contextmanager
-def replaced(things, name: str, value):
+def replaced(things: Sequence, name: str, value: object) -> Iterator[None]:
     """Give the attribute `name` of each of `things` another value in a `with` block."""
     before = [getattr(thing, name) for thing in things]
     try:
@@ -52,30 +58,30 @@ def replaced(things, name: str, value):
 
 
 @contextmanager
-def _without(learn, part: str):
+def _without(learn: L, part: str) -> Iterator[L]:
     with replaced([cb for cb in learn.cbs if isinstance(cb, ProgressCallback)], part, False):
         yield learn
 
 
-def no_bar(learn):
+def no_bar(learn: L) -> AbstractContextManager[L]:
     """Show no progress bar in a `with` block. The table of the epochs stays."""
     return _without(learn, "with_bar")
 
 
-def no_mbar(learn):
+def no_mbar(learn: L) -> AbstractContextManager[L]:
     """Show no table of the epochs in a `with` block. The bar stays."""
     return _without(learn, "with_table")
 
 
 @contextmanager
-def no_logging(learn):
+def no_logging(learn: L) -> Iterator[L]:
     """Print nothing in a `with` block."""
     with replaced([learn], "verbose", False):
         yield learn
 
 
 @contextmanager
-def validation_context(learn, cbs=None, inner: bool = False):
+def validation_context(learn: L, cbs: Cbs = None, inner: bool = False) -> Iterator[L]:
     """Print nothing and add callbacks in a `with` block.
 
     Args:
@@ -85,7 +91,7 @@ def validation_context(learn, cbs=None, inner: bool = False):
         yield learn
 
 
-def asking(learn, body: Callable):
+def asking(learn: "Learner", body: Callable[[], T]) -> T:
     """Return what `body()` returns, which reads data without training. Then put the learner back as it was.
 
     Other threads wait until it is done.
@@ -96,17 +102,17 @@ def asking(learn, body: Callable):
     return _alone(learn, body, training=False)
 
 
-def fitting(learn, body: Callable):
+def fitting(learn: "Learner", body: Callable[[], T]) -> T:
     """Return what `body()` returns, which trains. Then remove the callbacks that it added. Fits wait for each other."""
     return _alone(learn, body, training=True)
 
 
-def trying(learn, body: Callable, *steps: tuple):
+def trying(learn: "Learner", body: Callable[[], T], *steps: tuple) -> T:
     """Return what `body()` returns, a fit on trial. Then put callbacks back, and run `steps` as `surely` does."""
     return _alone(learn, body, training=True, steps=steps)
 
 
-def _alone(learn, body, training, steps=()):
+def _alone(learn: "Learner", body: Callable[[], T], training: bool, steps: Iterable[tuple] = ()) -> T:
     """Run `body` in this thread alone. Even Ctrl-C leaves gradients, autocast and callbacks as they were."""
     before: dict = {}
     gives = [(turn.give,) for turn in ([FITS] if training else []) + [learn.turn] if not turn.is_mine]
@@ -124,7 +130,7 @@ def _alone(learn, body, training, steps=()):
     return surely(run, lambda: [*gives, (_put_back, learn, before), *(steps if before else ())])
 
 
-def _state(learn, training) -> dict:
+def _state(learn: "Learner", training: bool) -> dict:
     device = learn.dls.device.type
     return {"changed": False, "grad": torch.is_grad_enabled(), "device": device, "nesting": _nesting(),
             "autocast": (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device),
@@ -134,7 +140,7 @@ def _state(learn, training) -> dict:
             "modes": [] if training else [(module, module.training) for module in learn.model.modules()]}
 
 
-def _put_back(learn, before: dict):
+def _put_back(learn: "Learner", before: dict) -> None:
     if not before:
         return
     torch.set_grad_enabled(before["grad"])

@@ -6,12 +6,17 @@ has one event more, `cleanup_*`, which runs whatever happened inside: an error, 
 
 import difflib
 import weakref
+from collections.abc import Callable, Iterable
 from types import MethodType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy._fastcore import camel2snake
 from ulmfit_easy.absent import no_attribute
 from ulmfit_easy.errors import AbsentError, ArgumentError, did_you_mean
 from ulmfit_easy.user_code import warn_user
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
 
 # The bands of `Callback.order`, first to last. In a band, callbacks run in the order in which they were added.
 # The numbers are near fastai's, so that a callback written for it keeps its place.
@@ -98,9 +103,9 @@ class Callback:
     run = True  # False switches the callback off until the end of the fit
     run_train, run_valid = True, True  # whether the events of a batch run in training, in validation
     in_lr_find = True  # False leaves it out of `lr_find`: it is about real fits
-    _learner = None
+    _learner: "_Weak | Callable | None" = None
 
-    def __init__(self, **events):
+    def __init__(self, **events: Callable):
         for name, function in events.items():
             if name not in EVENTS:
                 raise ArgumentError("E604", received=f"a callback for the event {name!r}",
@@ -108,7 +113,7 @@ class Callback:
                                     fix=did_you_mean(name, EVENTS, "name one of these"))
             setattr(self, name, MethodType(function, self))
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: object) -> None:
         """Warn, where a class is written, of methods that look like events and are none: nothing would call them."""
         super().__init_subclass__(**kwargs)
         for name, value in vars(cls).items():
@@ -117,12 +122,12 @@ class Callback:
                           f"it {near!r}; let the name of a helper of your own begin with _.")
 
     @property
-    def learn(self):
+    def learn(self) -> "Learner | Any":
         """The learner that has this callback. It is held weakly: `del learn` frees the model at once."""
         return self._learner and self._learner()
 
     @learn.setter
-    def learn(self, learner):
+    def learn(self, learner: "Learner | None") -> None:
         is_real = learner is None or hasattr(learner, "cbs")
         self._learner = _Weak(learner) if is_real else lambda: learner  # a stand-in, as tests make them
 
@@ -131,7 +136,7 @@ class Callback:
         """The snake-case name under which the learner knows this callback, e.g. `csv_logger`."""
         return camel2snake(type(self).__name__.removesuffix("Callback") or "Callback")
 
-    def __getattr__(self, attr):
+    def __getattr__(self, attr: str) -> Any:
         learn = self.learn
         if learn is None and self._learner:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {attr!r}, and its learner, which "
@@ -146,13 +151,13 @@ class Callback:
                 raise own from None  # the callback was asked for it, not the learner
             raise
 
-    def __setattr__(self, attr, value):
+    def __setattr__(self, attr: str, value: object) -> None:
         if self.learn is not None and attr in vars(self.learn) and attr not in vars(self):
             warn_user(f"{type(self).__name__} sets its own {attr!r}, which hides the learner's and does not change "
                       f"it. Fix: write self.learn.{attr} = ..., or choose another name.")
         super().__setattr__(attr, value)
 
-    def __call__(self, event: str):
+    def __call__(self, event: str) -> Any:
         """Run the method for this event, if there is one and it applies, and return what it returns."""
         in_batch = event in BATCH_EVENTS
         applies = not in_batch or (self.run_train if self.learn.training else self.run_valid)
@@ -167,13 +172,16 @@ class Callback:
         return type(self).__name__
 
 
+Cbs = Callback | type[Callback] | Iterable[Callback | type[Callback]] | None  # one, several or none; classes are called
+
+
 class _Weak:
     """Gives a learner back for as long as another holds it. Copied with its learner, it gives the copy."""
 
-    def __init__(self, learner):
+    def __init__(self, learner: "Learner | None"):
         self.ref = (lambda: None) if learner is None else weakref.ref(learner)
 
-    def __call__(self):
+    def __call__(self) -> "Learner | None":
         return self.ref()
 
     def __reduce__(self):

@@ -1,12 +1,14 @@
 """Validate a learner, and predict: a whole loader, or single texts."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.classify import ClassifierDataLoader
@@ -14,13 +16,17 @@ from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks.preds import GatherPredsCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.contexts import asking
+from ulmfit_easy.learner.events import Cbs
 from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.learner.metrics.metric import as_metric
 from ulmfit_easy.learner.predictor import Predictor
 from ulmfit_easy.models.evaluated import evaluated, without_gradients
 
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
 
-def loader_of(learn, ds_idx, dl):
+
+def loader_of(learn: "Learner", ds_idx: int, dl: Iterable | None) -> Any:
     """Return the loader asked for: `dl`, or the learner's training (0) or validation set (1); never in random order.
 
     Raises:
@@ -34,7 +40,7 @@ def loader_of(learn, ds_idx, dl):
     return dl.unshuffled() if hasattr(dl, "unshuffled") else dl
 
 
-def validate(learn, ds_idx: int = 1, dl=None, cbs=None) -> list[float]:
+def validate(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, cbs: Cbs = None) -> list[float]:
     """Return the loss, then each metric, on the validation set or another loader.
 
     A fit that is under way keeps its own recorder and metrics.
@@ -50,7 +56,7 @@ def validate(learn, ds_idx: int = 1, dl=None, cbs=None) -> list[float]:
     return asking(learn, lambda: _validate(learn, ds_idx, dl, cbs))
 
 
-def _validate(learn, ds_idx, dl, cbs) -> list[float]:
+def _validate(learn: "Learner", ds_idx: int, dl: Iterable | None, cbs: Cbs) -> list[float]:
     recorder = Recorder()
     learn.metrics = [copy.copy(as_metric(m)) for m in listify(learn.metrics)]
     learn.remove_cbs([cb for cb in learn.cbs if isinstance(cb, Recorder)]).add_cbs([recorder, *listify(cbs)])
@@ -58,10 +64,11 @@ def _validate(learn, ds_idx, dl, cbs) -> list[float]:
     return recorder.valid_values
 
 
-def get_preds(learn, ds_idx: int = 1, dl=None, with_input: bool = False, with_decoded: bool = False,
-              with_loss: bool = False, act: Callable | None = None, inner: bool = False, reorder: bool = True,
-              cbs=None, save_preds: str | Path | None = None, save_targs: str | Path | None = None,
-              with_preds: bool = True, with_targs: bool = True, concat_dim: int = 0) -> tuple:
+def get_preds(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, with_input: bool = False,
+              with_decoded: bool = False, with_loss: bool = False, act: Callable | None = None, inner: bool = False,
+              reorder: bool = True, cbs: Cbs = None, save_preds: str | Path | None = None,
+              save_targs: str | Path | None = None, with_preds: bool = True, with_targs: bool = True,
+              concat_dim: int = 0) -> tuple:
     """Return the predictions and targets of a whole loader, in the order of its rows.
 
     Args:
@@ -96,15 +103,15 @@ def get_preds(learn, ds_idx: int = 1, dl=None, with_input: bool = False, with_de
     return tuple(getattr(found, name) for name in names if name in always | found.wanted)
 
 
-def predictor(learn) -> Predictor:
+def predictor(learn: "Learner") -> Predictor:
     """The `Predictor` of this learner: it shares the weights, and answers while another thread trains them."""
     dls, loss_func = learn.dls, learn.loss_func
     return Predictor(dls.needs_text("predict()"), evaluated(learn.model), activation_of(loss_func),
-                     decodes_of(loss_func), learn.task.prediction, dls.device, bs=dls.bs,
+                     decodes_of(loss_func), learn.task.prediction, dls.device, bs=dls.bs or Predictor.bs,
                      max_tokens=getattr(dls.train, "max_tokens", None))
 
 
-def predict(learn, item, with_input: bool = False):
+def predict(learn: "Learner", item: Iterable, with_input: bool = False) -> Any:
     """Return a `Prediction`, `(label, index, probs)`, for one text, or a list of these for a list of texts.
 
     No callback takes part, so you can call it while another thread trains this learner.
@@ -119,7 +126,7 @@ def predict(learn, item, with_input: bool = False):
     return predictor(learn).predict(item, with_input)
 
 
-def one_answer_a_text(learn, call: str):
+def one_answer_a_text(learn: "Learner", call: str) -> None:
     """Raise E506 if the task has an answer for each token, which `call` cannot use."""
     target = learn.dls.target
     if target is not None and target.labelled and target.per != "text":
@@ -127,7 +134,8 @@ def one_answer_a_text(learn, call: str):
                             expected="one answer per text", fix="use learn.predict(texts) or learn.validate()")
 
 
-def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, *, trunc_at=150):
+def show_results(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, max_n: int = 9, shuffle: bool = True, *,
+                 trunc_at: int = 150) -> None:
     """Show inputs, targets and predictions of some rows of a loader; of its first ones without `shuffle`.
 
     For a language model these are text, next words and guesses.
@@ -148,7 +156,7 @@ def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, *, trunc_at=15
 
 
 @without_gradients
-def _result_rows(learn, model, dl, trunc_at) -> list:
+def _result_rows(learn: "Learner", model: nn.Module, dl: Any, trunc_at: int) -> list:
     """Return the rows of the first batch in words: text, what comes next or the target, what the model says."""
     dls, rows = learn.dls, []
     for batch in islice(dl, 1):
@@ -159,7 +167,7 @@ def _result_rows(learn, model, dl, trunc_at) -> list:
             guesses = [output.decoder(states).argmax(-1) for states in output.dropped[:, :n]]  # (n,) of (n, E)
             rows = [[dls.words(t[:n]) for t in row] for row in zip(xb[0], yb[0], guesses, strict=True)]
         else:
-            decided = decodes_of(learn.loss_func)(getattr(output, "logits", output).float().cpu())  # (B, ...)
+            decided: Iterable = decodes_of(learn.loss_func)(getattr(output, "logits", output).float().cpu())  # (B, ...)
             lengths = xb[1].tolist()
             if dls.target.per != "text":
                 decided = [d[:n] for d, n in zip(decided, lengths, strict=True)]

@@ -1,30 +1,34 @@
 """The `Learner`: a model, its data and an optimizer, and the loop that brings them together."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ulmfit_easy._fastcore import ifnone, listify
 from ulmfit_easy.absent import TellsAbsent, gone
 from ulmfit_easy.cleanup import surely
+from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.on_device import OnDevice
+from ulmfit_easy.data.order import EpochOrder
 from ulmfit_easy.errors import ArgumentTypeError, TrainingError
 from ulmfit_easy.learner import contexts, inference, summary, weights
 from ulmfit_easy.learner.callbacks import precision
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.callbacks.training import TrainEvalCallback
-from ulmfit_easy.learner.events import CANCEL, EVENTS, Callback
+from ulmfit_easy.learner.events import CANCEL, EVENTS, Callback, Cbs
 from ulmfit_easy.learner.lr_find import lr_find
 from ulmfit_easy.learner.made import made
-from ulmfit_easy.learner.metrics.metric import as_metric
+from ulmfit_easy.learner.metrics.metric import Metric, as_metric
 from ulmfit_easy.learner.optim import groups, schedule
 from ulmfit_easy.learner.optim.groups import trainable_params
-from ulmfit_easy.learner.optim.optimizer import Adam, Rate
+from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, Rate
 from ulmfit_easy.learner.summary import one_line
-from ulmfit_easy.learner.tasks import TASKS
+from ulmfit_easy.learner.tasks import TASKS, Task
 from ulmfit_easy.learner.turns import Turn
 from ulmfit_easy.schema import takes, whole
 
@@ -52,17 +56,30 @@ class Learner(TellsAbsent):
         verbose: False prints nothing: no table, no bar.
     """
 
-    def __init__(self, dls, model: nn.Module, loss_func: Callable | None = None, opt_func: Callable = Adam,
-                 lr: Rate | None = None, splitter: Callable = trainable_params, cbs=None, metrics=None,
-                 path: str | Path | None = None, model_dir: str = "models", wd: float | None = None,
-                 wd_bn_bias: bool = False, train_bn: bool = True, moms: Moms = (0.95, 0.85, 0.95),
-                 default_cbs: bool = True, *, verbose: bool = True):
-        self.task = TASKS.get(getattr(dls, "task", None))  # None for data that this library did not make
-        if loss_func is None and self.task is None:
-            raise TrainingError("E506", received="a learner without a loss", expected="loss_func",
-                                fix="pass loss_func=CrossEntropyLossFlat() or another function of (pred, target)")
+    opt: Optimizer | Any  # None before the first fit
+    dl: EpochOrder | OnDevice | Any  # that gives the batches now
+    xb: tuple
+    yb: tuple
+    pred: Any  # what the model returned for this batch, or what a callback made of it
+    loss: Tensor | Any  # of this batch; None without a target
+    loss_grad: Tensor | Any
+    recorder: Recorder  # every callback is known by its name
+    smooth_loss: float | None
+    final_record: list
+
+    def __init__(self, dls: DataLoaders, model: nn.Module, loss_func: Callable | None = None, opt_func: Callable = Adam,
+                 lr: Rate | None = None, splitter: Callable = trainable_params, cbs: Cbs = None,
+                 metrics: Callable | Metric | Sequence[Callable | Metric] | None = None, path: str | Path | None = None,
+                 model_dir: str = "models", wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
+                 moms: Moms = (0.95, 0.85, 0.95), default_cbs: bool = True, *, verbose: bool = True):
+        self.task: Task | Any = TASKS.get(getattr(dls, "task", ""))  # None for data that this library did not make
+        if loss_func is None:
+            if self.task is None:
+                raise TrainingError("E506", received="a learner without a loss", expected="loss_func",
+                                    fix="pass loss_func=CrossEntropyLossFlat() or another function of (pred, target)")
+            loss_func = self.task.loss(None)
         self.dls, self.model = dls, model.to(dls.device)
-        self.loss_func = self.task.loss(None) if loss_func is None else made(loss_func, object, "loss_func")
+        self.loss_func = made(loss_func, object, "loss_func")
         self.opt_func, self.splitter, self.moms = opt_func, splitter, moms
         self.lr = getattr(opt_func, "keywords", {}).get("lr", 1e-3) if lr is None else lr  # that of a partial
         self.wd, self.wd_bn_bias, self.train_bn = wd, wd_bn_bias, train_bn
@@ -71,7 +88,7 @@ class Learner(TellsAbsent):
         self.opt, self.training, self.epoch, self.n_epoch, self.iter, self.n_iter = None, False, 0, 1, 0, 0
         self.pct_train, self.train_iter, self.start_epoch, self.verbose = 0.0, 0, 0, verbose
         self.precision_was_chosen = False
-        self.checkpointed = Counter()  # fits that are over, by the folder of their CheckpointCallback
+        self.checkpointed = Counter[Path]()  # fits that are over, by the folder of their CheckpointCallback
         self.dl, self.xb, self.yb, self.pred, self.loss, self.loss_grad = None, (), (), None, None, None
         self.cbs: list[Callback] = []
         self.turn = Turn()
@@ -86,19 +103,20 @@ class Learner(TellsAbsent):
     y = property(lambda self: self.yb[0] if len(self.yb) == 1 else self.yb, doc="The target; a tuple of several.")
     crit = gone("Learner", "crit")
 
-    def _split(self, batch) -> tuple[tuple, tuple]:
+    def _split(self, batch: Sequence) -> tuple[tuple, tuple]:
         n_inp = ifnone(self.dls.n_inp, max(1, len(batch) - 1))
         return tuple(batch[:n_inp]), tuple(batch[n_inp:])
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
     @takes({"n_epoch": whole(0), "start_epoch": whole(0)})
-    def fit(self, n_epoch: int, lr: Rate | None = None, wd: float | None = None, cbs=None, reset_opt: bool = False,
-            start_epoch: int = 0):
+    def fit(self, n_epoch: int, lr: Rate | None = None, wd: float | None = None, cbs: Cbs = None,
+            reset_opt: bool = False, start_epoch: int = 0) -> None:
         """Train for `n_epoch` epochs at a constant rate, validating after each; `cbs` are there for this fit only."""
         contexts.fitting(self, lambda: self._fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch))
 
-    def _fit(self, n_epoch, lr, wd, cbs, reset_opt, start_epoch):
+    def _fit(self, n_epoch: int, lr: Rate | None, wd: float | None, cbs: Cbs, reset_opt: bool,
+             start_epoch: int) -> None:
         if not len(self.dls.train):
             raise TrainingError("E506", received="a learner without training data, as load_learner gives",
                                 expected="texts to learn from", fix="build a learner with data")
@@ -120,7 +138,7 @@ class Learner(TellsAbsent):
         self._with_events("train", self._all_batches)
         self._do_validate(self.dls.valid)
 
-    def _do_validate(self, dl):
+    def _do_validate(self, dl: EpochOrder | OnDevice) -> None:
         self.dl = dl
         with torch.no_grad():
             self._with_events("validate", self._all_batches)
@@ -144,13 +162,13 @@ class Learner(TellsAbsent):
             self._with_events("step", self.opt.step)
             self.opt.zero_grad()
 
-    def _with_events(self, name: str, f: Callable[[], None]):
+    def _with_events(self, name: str, f: Callable[[], None]) -> None:
         """Run `f` between `before_x` and `after_x`. A Cancel exception of x goes to `after_cancel_x`."""
         cleanup = f"cleanup_{name}"
         surely(lambda: self._between(name, f),
                lambda: [(cb, cleanup) for cb in reversed(self._sorted_cbs())] if cleanup in EVENTS else [])
 
-    def _between(self, name, f):
+    def _between(self, name: str, f: Callable[[], None]) -> None:
         try:
             self(f"before_{name}")
             f()
@@ -158,7 +176,7 @@ class Learner(TellsAbsent):
             self(f"after_cancel_{name}")
         self(f"after_{name}")
 
-    def __call__(self, event: str):
+    def __call__(self, event: str) -> None:
         """Send an event to all callbacks, by their order."""
         for cb in self._sorted_cbs():
             cb(event)
@@ -168,7 +186,7 @@ class Learner(TellsAbsent):
 
     # --- callbacks ----------------------------------------------------------------------------------------------
 
-    def add_cbs(self, cbs):
+    def add_cbs(self, cbs: Cbs) -> Self:
         """Add callbacks (instances or classes) that are not there yet; each is then known as `learn.<its name>`."""
         for cb in listify(cbs):
             cb = made(cb, Callback, "cbs")
@@ -179,11 +197,11 @@ class Learner(TellsAbsent):
             self._have_cbs([*self.cbs, *([] if cb in self.cbs else [cb])])
         return self
 
-    def remove_cbs(self, cbs):
+    def remove_cbs(self, cbs: Cbs) -> Self:
         """Remove callbacks (instances or classes)."""
         return self._have_cbs([c for c in self.cbs if not any(c is o or c.__class__ is o for o in listify(cbs))])
 
-    def _have_cbs(self, cbs: list):
+    def _have_cbs(self, cbs: list[Callback]) -> Self:
         """Replace the callbacks. Each is known by its name, unless a method or the model has that name."""
         mine = vars(self)
         for name in [name for name, value in mine.items() if any(value is cb for cb in self.cbs)]:

@@ -4,9 +4,10 @@ Predictions are logits (B, C) unless a loss says otherwise; `reduction` is "mean
 for each row. A learner's `get_preds`, `predict` and metrics ask the loss what its predictions mean.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from inspect import isroutine
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ __all__ = ["BCELossFlat", "BCEWithLogitsLossFlat", "CrossEntropyLossFlat", "Foca
            "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "MSELossFlat"]
 
 
-def _weights(value) -> Tensor | None:
+def _weights(value: Any) -> Tensor | None:
     """Check weights of classes, (C,)."""
     if value is not None and not (torch.isfinite(value) & (value >= 0)).all():
         raise ValueError("finite numbers, none below 0, as class_weights(dls) gives them")
@@ -51,7 +52,7 @@ class CrossEntropyLossFlat:
         self.weight, self.ignore_index, self.reduction, self.axis = weight, ignore_index, reduction, axis
         self.label_smoothing = label_smoothing
 
-    def __call__(self, pred, target: Tensor) -> Tensor:
+    def __call__(self, pred: Tensor | LMOutput, target: Tensor) -> Tensor:
         if isinstance(pred, LMOutput):
             if not self._plain():
                 raise ArgumentError("E603", received=f"{type(self).__name__} with its settings for a language model",
@@ -158,7 +159,7 @@ class BCEWithLogitsLossFlat:
         return above(logits.sigmoid(), self.thresh)
 
 
-def above(probs: Tensor, thresh) -> Tensor:
+def above(probs: Tensor, thresh: float | Sequence[float]) -> Tensor:
     """Return flags (B, C): which probabilities are above a threshold, one for all classes or a list of C."""
     return probs > torch.as_tensor(thresh, dtype=probs.dtype, device=probs.device)
 
@@ -217,16 +218,16 @@ OF_TORCH = {nn.CrossEntropyLoss: CrossEntropyLossFlat, F.cross_entropy: CrossEnt
             nn.BCEWithLogitsLoss: BCEWithLogitsLossFlat, F.binary_cross_entropy_with_logits: BCEWithLogitsLossFlat}
 
 
-def activation_of(loss_func):
+def activation_of(loss_func: Callable) -> Callable[[Tensor], Tensor]:
     """Return the loss's activation, or that of our loss for torch's; the identity for another plain function."""
     return getattr(_telling(loss_func), "activation", nn.Identity())
 
 
-def decodes_of(loss_func):
+def decodes_of(loss_func: Callable) -> Callable[[Tensor], Tensor]:
     """Return the loss's decision rule, or that of our loss for torch's; the identity for another function."""
     return getattr(_telling(loss_func), "decodes", nn.Identity())
 
 
-def _telling(loss_func):
+def _telling(loss_func: Callable) -> Callable:
     ours = OF_TORCH.get(type(loss_func)) or (OF_TORCH.get(loss_func) if isroutine(loss_func) else None)
     return ours() if ours else loss_func

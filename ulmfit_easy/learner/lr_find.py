@@ -3,8 +3,9 @@
 import copy
 import math
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,18 +20,24 @@ from ulmfit_easy.learner.optim.schedule import ParamScheduler
 from ulmfit_easy.schema import positive, takes, whole
 from ulmfit_easy.user_code import warn_user
 
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
 
-def valley(lrs, losses) -> float:
+
+T = TypeVar("T")
+
+
+def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """Return the rate half-way down the longest fall of the losses: the default suggestion.
 
     The longest fall is the longest strictly decreasing subsequence, found in O(n^2); the rate stands a third and a
     sixth of its length after its start.
     """
-    losses = np.asarray(losses, dtype=float)
-    n = len(losses)
+    loss = np.asarray(losses, dtype=float)  # (n,)
+    n = len(loss)
     fall = np.ones(n, dtype=int)  # length of the longest fall that ends at i
     for i in range(1, n):
-        higher = losses[:i] > losses[i]
+        higher = loss[:i] > loss[i]
         if higher.any():
             fall[i] = fall[:i][higher].max() + 1
     end = int(fall.argmax())
@@ -39,18 +46,19 @@ def valley(lrs, losses) -> float:
     return float(lrs[max(0, start + int(third) + int(third / 2))])
 
 
-def minimum(lrs, losses) -> float:
+def minimum(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """Return a tenth of the rate at which the loss was lowest."""
     return float(lrs[int(np.argmin(losses))]) / 10
 
 
-def steep(lrs, losses) -> float:
+def steep(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """Return the rate at which the loss fell fastest."""
     slope = np.diff(np.asarray(losses, dtype=float)) / np.diff(np.log(np.asarray(lrs, dtype=float)))
     return float(lrs[int(np.argmin(slope))])
 
 
-def slide(lrs, losses, lr_diff: int = 15, thresh: float = 0.005, adjust_value: float = 1.0) -> float:
+def slide(lrs: Sequence[float], losses: Sequence[float], lr_diff: int = 15, thresh: float = 0.005,
+          adjust_value: float = 1.0) -> float:
     """Return the rate at the left end of a window that slides down from the highest rates until the loss is calm in it.
 
     Args:
@@ -71,7 +79,7 @@ SuggestionMethod = SimpleNamespace(Valley=valley, Slide=slide, Minimum=minimum, 
 class LRFinder(ParamScheduler):
     """Raises the rate exponentially from batch to batch; stops where the loss is four times its best, or NaN."""
 
-    def __init__(self, start_lr=1e-7, end_lr=10, num_it=100, stop_div=True):
+    def __init__(self, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True):
         self.num_it, self.stop_div, self.best = num_it, stop_div, math.inf
         super().__init__({"lr": SchedExp(start_lr, end_lr)})
 
@@ -93,8 +101,8 @@ class LRFinder(ParamScheduler):
 
 
 @takes({"start_lr": positive, "end_lr": positive, "num_it": whole(2)})
-def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True,
-            show_plot: bool = True, suggest_funcs=valley):
+def lr_find(learn: "Learner", start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True,
+            show_plot: bool = True, suggest_funcs: Callable | Sequence[Callable] = valley) -> Any:
     """Try rising rates and suggest some. Then put weights, optimizer and random state back.
 
     Suggestions look at the points from `num_it // 10` on, without the last five. If fewer than five are left (few
@@ -125,7 +133,7 @@ def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100
                   "Fix: raise num_it; if the loss diverged, lower start_lr.")
         first, last = 0, len(lrs)
     names = [getattr(f, "__name__", type(f).__name__) for f in suggest_funcs]
-    SuggestedLRs = namedtuple("SuggestedLRs", names, rename=True)  # a lambda has no name: it is `_0`
+    SuggestedLRs = namedtuple("SuggestedLRs", names, rename=True)  # type: ignore[misc]  # a lambda has no name: it is `_0`
     enough = last - first > 1
     found = SuggestedLRs(*(f(lrs[first:last], losses[first:last]) if enough else start_lr for f in suggest_funcs))
     if show_plot and enough:
@@ -133,7 +141,7 @@ def lr_find(learn, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100
     return found
 
 
-def on_trial(learn, body: Callable):
+def on_trial(learn: "Learner", body: Callable[[], T]) -> T:
     """Return what `body()` returns, which trains. Then put the learner back, bit for bit, even after an error.
 
     That is: weights, optimizer, loaders, callbacks, metrics, `verbose` and random state.
@@ -147,7 +155,7 @@ def on_trial(learn, body: Callable):
     return trying(learn, run, (lambda: [put_back() for put_back in restorers],))
 
 
-def _restorer(learn) -> Callable[[], None]:
+def _restorer(learn: "Learner") -> Callable[[], None]:
     """Return a function that gives weights, optimizer, loaders and random state the values that they have now."""
     weights = {k: v.detach().clone() for k, v in learn.model.state_dict().items()}
     opt = learn.opt
@@ -159,8 +167,8 @@ def _restorer(learn) -> Callable[[], None]:
     def put_back():
         learn.model.load_state_dict(weights)
         learn.model.train(was_training)
-        learn.opt, learn.phases = opt, phases
-        if opt is not None:
+        vars(learn).update(opt=opt, phases=phases)
+        if opt_state is not None:
             opt.load_state_dict(opt_state)
         if loader_state is not None:
             loader.load_state_dict(loader_state)

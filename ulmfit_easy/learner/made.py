@@ -2,11 +2,12 @@
 
 import inspect
 from functools import partial
+from typing import Any
 
 from ulmfit_easy.errors import ArgumentError
 
 
-def made(thing, of: type, name: str):
+def made(thing: Any, of: type, name: str) -> Any:
     """Return what `thing` makes if it is a class of `of`, a function annotated with one, or a partial of either.
 
     Return anything else as it is. `of=object` takes classes only.

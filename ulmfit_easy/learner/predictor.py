@@ -1,9 +1,9 @@
 """Answer for texts with a trained model. There is no optimizer, no callback and no loop here."""
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,22 +21,26 @@ from ulmfit_easy.viz import escape, html_table
 class Named:
     """Shows the probabilities of a prediction with the names of their classes, the five most likely ones first."""
 
-    classes = None  # None: unknown, or a regression; not a part of the tuple
+    classes: Sequence | None = None  # None: unknown, or a regression; not a part of the tuple
+    label: object
+    probs: Tensor
+    _asdict: Callable[[], dict]
 
-    def of(self, classes):
+    def of(self, classes: Sequence | None) -> Self:
         """Return this prediction, which now knows the names of its classes."""
         self.classes = classes if classes and len(classes) == self.probs.numel() else None
         return self
 
     def _ranked(self) -> list[tuple]:
-        pairs = zip(self.classes, self.probs.tolist(), strict=True)
+        pairs = zip(self.classes or (), self.probs.tolist(), strict=True)
         return [(name, round(p, 4)) for name, p in sorted(pairs, key=lambda pair: -pair[1])]
 
     def __repr__(self) -> str:
         shown = {name: value.tolist() if isinstance(value, Tensor) else value for name, value in self._asdict().items()}
         if self.classes:
             shown["probs"] = dict(self._ranked()[:5])
-        more = f"and {len(self.classes) - 5} classes more" if len(self.classes or ()) > 5 else ""
+        n_more = len(self.classes or ()) - 5
+        more = f"and {n_more} classes more" if n_more > 0 else ""
         return described(self, *(f"{name}={value!r}" for name, value in shown.items()), more)
 
     def _repr_html_(self) -> str:
@@ -47,7 +51,7 @@ class Named:
 
 class _Fields(NamedTuple):
     label: object
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # fastai's name; it hides a method of tuples
     probs: Tensor
 
 
@@ -110,7 +114,7 @@ class Predictor:
         """This predictor, so that functions take it in place of a learner."""
         return self
 
-    def predict(self, item, with_input: bool = False):
+    def predict(self, item: Iterable, with_input: bool = False) -> Any:
         """Return a `Prediction`, `(label, index, probs)`, for one text, or a list of these for a list of texts.
 
         Args:
@@ -132,10 +136,11 @@ class Predictor:
             found = [(text, *p) for text, p in zip(texts, found, strict=True)]
         return found[0] if alone else found
 
-    def read(self, item) -> tuple[Sequence, list[np.ndarray], bool]:
+    def read(self, item: Iterable) -> tuple[Sequence, list[np.ndarray], bool]:
         """Return the N texts of `item`, as `predict` takes it, their ids (T,), and True if it is one text alone."""
         if isinstance(item, str) and len(self.prepare.text_cols) == 1:
-            texts, given, alone = [item], [item], True
+            given: Sequence = [item]
+            texts, alone = given, True
         else:
             given, alone = self.prepare.given(item)
             texts = self.prepare.texts(given)
@@ -152,8 +157,8 @@ class Predictor:
         with torch.inference_mode():
             parts = [self._outputs([docs[i] for i in order[cut]]) for cut in cuts]
         back = sorted(range(len(docs)), key=order.__getitem__)
-        if isinstance(parts[0], Tensor):
-            return torch.cat(parts)[back] / self.temperature
+        if whole := [part for part in parts if isinstance(part, Tensor)]:
+            return torch.cat(whole)[back] / self.temperature
         rows = [row / self.temperature for part in parts for row in part]
         return [rows[i] for i in back]
 
@@ -167,7 +172,7 @@ class Predictor:
         rows = [row[:n] for row, n in zip(logits, lengths, strict=True)]
         return [row.flip(0) for row in rows] if self.prepare.backwards else rows  # in the order of writing
 
-    def warn_of_no_words(self, docs: Sequence[np.ndarray]):
+    def warn_of_no_words(self, docs: Sequence[np.ndarray]) -> None:
         """Warn of the texts, given as ids, without a word that the model knows: empty ones too."""
         itos, special = self.prepare.vocab.itos, {*self.prepare.vocab.specials.values()}
         if rows := [i for i, ids in enumerate(docs) if not any(_is_word(itos[j], special) for j in ids)]:

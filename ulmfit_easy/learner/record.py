@@ -2,14 +2,19 @@
 
 from collections import Counter
 from datetime import date
+from typing import TYPE_CHECKING
 
 from ulmfit_easy.bundle.card import versions
 from ulmfit_easy.errors import short
 
+if TYPE_CHECKING:
+    from ulmfit_easy.data.dataloaders import DataLoaders
+    from ulmfit_easy.learner.text_learner import TextLearner
+
 MOST = 20  # classes that are named
 
 
-def record_of(learn) -> dict:
+def record_of(learn: "TextLearner") -> dict:
     """Return the facts of a learner, in sections. What is not known, as in a learner that was loaded, is left out."""
     dls = learn.dls
     tok = getattr(dls.tokenizer, "tok", None)
@@ -33,7 +38,7 @@ def record_of(learn) -> dict:
             **{name: facts for name, facts in sections.items() if facts}}
 
 
-def phase_of(learn) -> dict:
+def phase_of(learn: "TextLearner") -> dict:
     """Return the facts of the fit that has just ended."""
     recorder = learn.recorder
     return {"epochs": len(recorder.values), "steps": len(recorder.lrs),
@@ -41,24 +46,24 @@ def phase_of(learn) -> dict:
             "frozen layer groups": learn.opt.frozen_idx if learn.opt is not None else 0, "batch size": learn.dls.bs}
 
 
-def _rows(dls) -> dict:
+def _rows(dls: "DataLoaders") -> dict:
     if not len(dls.train):
         return {}
     return {"training texts": dls.train.n_rows, "validation texts": getattr(dls.valid, "n_rows", 0)}
 
 
-def _classes(dls) -> dict:
+def _classes(dls: "DataLoaders") -> dict:
     if not (classes := dls.classes):
         return {}
-    found = {"number of classes": len(classes)}
+    found: dict[str, object] = {"number of classes": len(classes)}
     if dls.target.one_class and len(dls.train) and len(classes) <= MOST:
-        count = Counter(dls.train.targets.tolist())
+        count: Counter[int] = Counter(dls.train.targets.tolist())
         found["texts of each class"] = {short(name): count[i] for i, name in enumerate(classes)}
     elif len(classes) <= MOST:
         found["classes"] = ", ".join(map(short, classes))
     return found
 
 
-def _columns(dls) -> dict:
+def _columns(dls: "DataLoaders") -> dict:
     columns = {"text column": dls.prepare.text_cols, "label column": dls.prepare.label_cols}
     return {name: ", ".join(map(short, cols)) for name, cols in columns.items() if cols}

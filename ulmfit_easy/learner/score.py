@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.models.softmax import lm_cross_entropy
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.vocab import padded
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.text_learner import LMLearner
 
 
 class TextScore(NamedTuple):
@@ -28,7 +31,7 @@ class TextScore(NamedTuple):
         return math.exp(-self.logprob / self.n_tokens) if self.n_tokens else math.nan
 
 
-def logprob(learn, texts, bs: int = 64):
+def logprob(learn: "LMLearner", texts: Iterable, bs: int = 64) -> TextScore | list[TextScore] | Iterator[TextScore]:
     """Return a `TextScore` for each text, in order.
 
     Args:
@@ -43,7 +46,7 @@ def logprob(learn, texts, bs: int = 64):
     return list(scores) if hasattr(texts, "__len__") else scores
 
 
-def _stream(learn, texts: Iterable[str], bs: int) -> Iterator[TextScore]:
+def _stream(learn: "LMLearner", texts: Iterable[str], bs: int) -> Iterator[TextScore]:
     docs = learn.dls.tokenizer.ids(texts)
     while batch := list(islice(docs, bs)):
         if learn.dls.backwards:
@@ -52,7 +55,7 @@ def _stream(learn, texts: Iterable[str], bs: int) -> Iterator[TextScore]:
 
 
 @without_gradients
-def score_ids(learn, docs: list[np.ndarray]) -> list[TextScore]:
+def score_ids(learn: "LMLearner", docs: list[np.ndarray]) -> list[TextScore]:
     """Return a `TextScore` for each document of one batch, given as ids (T,) in the order in which the model reads."""
     needs_memory(learn.encoder, "a score")
     device, seq_len, vocab = learn.dls.device, learn.dls.seq_len, learn.dls.text_vocab

@@ -1,6 +1,7 @@
 """Seeds: the same random numbers again."""
 
 import random
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,7 +14,7 @@ from ulmfit_easy.schema import takes, whole
 
 
 @takes({"s": whole(0, (1 << 63) - 1)})
-def set_seed(s: int, reproducible: bool = False):
+def set_seed(s: int, reproducible: bool = False) -> None:
     """Seed Python, numpy and torch; `reproducible` also makes cuDNN deterministic, at some cost in speed."""
     random.seed(s)
     np.random.seed(s % 2**32)
@@ -23,7 +24,7 @@ def set_seed(s: int, reproducible: bool = False):
 
 
 @contextmanager
-def no_random(seed: int = 42, reproducible: bool = True):
+def no_random(seed: int = 42, reproducible: bool = True) -> Iterator[None]:
     """Draw random numbers from `seed` in a `with` block. After it they continue as if the block had drawn none.
 
     All threads share Python's, numpy's and torch's generators. So the fits and the blocks of other threads wait for

@@ -1,5 +1,8 @@
 """What a learner is made of, and what it does when: for reading, not for programs."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from ulmfit_easy.cleanup import surely
@@ -11,6 +14,9 @@ from ulmfit_easy.reprs import compact, described
 from ulmfit_easy.terminal import say
 from ulmfit_easy.viz import text_table
 
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
+
 CONTAINERS = (nn.ParameterDict, nn.ParameterList)  # of parameters that belong to the module around them
 TRAINS = {frozenset(): "", frozenset([True]): "yes", frozenset([False]): "no", frozenset([True, False]): "partly"}
 
@@ -21,7 +27,7 @@ class Summary(str):
     __repr__ = str.__str__
 
 
-def one_line(learn) -> str:
+def one_line(learn: "Learner") -> str:
     """Return a learner's `repr`. It names layer groups once there is an optimizer."""
     n, opt = sum(p.numel() for p in learn.model.parameters()), learn.opt
     groups = opt and f"{len(opt.param_groups) - opt.frozen_idx} of {len(opt.param_groups)} layer groups train"
@@ -29,14 +35,14 @@ def one_line(learn) -> str:
                      f"{compact(n)} parameters", groups, learn.dls)
 
 
-def show_training_loop(learn):
+def show_training_loop(learn: "Learner") -> None:
     """Print which callback acts at which event."""
     for event in EVENTS:
         names = [repr(cb) for cb in learn._sorted_cbs() if callable(vars(cb).get(event) or getattr(type(cb), event, 0))]
         say(f"{event:<24}{', '.join(names)}".rstrip())
 
 
-def summary(learn) -> Summary:
+def summary(learn: "Learner") -> Summary:
     """Return a table of the model's layers (output shape, parameters, which train); optimizer, loss and callbacks.
 
     The model reads one training batch in evaluation mode; no callback takes part.
@@ -68,14 +74,14 @@ def summary(learn) -> Summary:
     return Summary("\n".join(lines))
 
 
-def _shapes_of_a_batch(learn) -> tuple[dict[str, str], str]:
+def _shapes_of_a_batch(learn: "Learner") -> tuple[dict[str, str], str]:
     """Return the shape of each part's output for one batch, by the part's name, and that of the batch."""
     if not len(learn.dls.train):
         return {}, ""
-    shapes, rng, model = {}, random_state(), evaluated(learn.model)
+    shapes, rng, model = dict[str, str](), random_state(), evaluated(learn.model)
 
-    def note(name):
-        def hook(module, inputs, output):
+    def note(name: str) -> Callable:
+        def hook(module: nn.Module, inputs: tuple, output: object) -> None:
             shapes.setdefault(name, _shape(output))
 
         return hook
@@ -92,7 +98,7 @@ def _shapes_of_a_batch(learn) -> tuple[dict[str, str], str]:
     return surely(read, lambda: [(set_random_state, rng)])
 
 
-def _shape(value) -> str:
+def _shape(value: object) -> str:
     """Return the shapes of the tensors in a value, the first of many: `8 x 10 x 400`."""
     if isinstance(value, Tensor):
         return " x ".join(map(str, value.shape)) or "number"

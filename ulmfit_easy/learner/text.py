@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,7 +33,7 @@ __all__ = ["language_model_learner", "load_learner", "text_classifier_learner"]
 GIVEN = ("model",)  # what the functions below give a learner themselves
 
 
-def _check_data(dls, backwards, is_lm):
+def _check_data(dls: DataLoaders, backwards: bool, is_lm: bool) -> None:
     if dls.target is None or dls.target.labelled == is_lm:
         raise ArgumentError("E603", received=f"data for the task {dls.task!r}",
                             expected="text alone, for a language model" if is_lm else "texts with labels",
@@ -46,7 +47,7 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
                            drop_mult: float = 1.0, backwards: bool = False,
                            pretrained: bool | str | Path | PretrainedLM = True,
                            pretrained_fnames: Sequence[str] | None = None, *, softmax: str = "full",
-                           precision: str = "auto", **kwargs) -> LMLearner:
+                           precision: str = "auto", **kwargs: Any) -> LMLearner:
     """A learner for a language model.
 
     Args:
@@ -83,7 +84,8 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
     return start_from(learn, found, why)
 
 
-def _found(pretrained, fnames, arch, config, dls, kwargs):
+def _found(pretrained: bool | str | Path | PretrainedLM, fnames: Sequence[str] | None, arch: type[Encoder],
+           config: dict | None, dls: DataLoaders, kwargs: dict) -> tuple[PretrainedLM | None, str]:
     """Return the model to start from, as `find_lm` does, or that of a pair of files in the learner's folder."""
     if not fnames:
         return find_lm(pretrained, arch, config, dls)
@@ -98,7 +100,8 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
                             y_range: tuple[float, float] | None = None, *,
                             class_weight: str | dict | Sequence[float] | None = None,
                             pretrained_fnames: Sequence[str] | None = None, pool_words: bool = False,
-                            precision: str = "auto", head: type[Head] | str | None = None, **kwargs) -> TextLearner:
+                            precision: str = "auto", head: type[Head] | str | None = None,
+                            **kwargs: Any) -> TextLearner:
     """A learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
     Args:
@@ -140,7 +143,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     return start_from(learn, found, why)
 
 
-def _outputs(dls: DataLoaders, n_out) -> int:
+def _outputs(dls: DataLoaders, n_out: int | None) -> int | None:
     """The number of outputs that the labels need, which `n_out` may repeat."""
     if n_out is not None and not (isinstance(n_out, Real) and n_out == dls.c):
         raise ArgumentError("E603", received=f"n_out={n_out!r}", expected=f"{dls.c}, which the labels need",

@@ -1,22 +1,29 @@
 """Learners for text, and how one passes on to another what it has learned. `text` builds them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights, save_bundle, save_weights
 from ulmfit_easy.bundle.parts import check_config, check_parts
 from ulmfit_easy.data.checks import shown_share
+from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, VocabError
 from ulmfit_easy.learner import score, writing
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
-from ulmfit_easy.learner.learner import Learner
+from ulmfit_easy.learner.learner import Learner, Moms
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.memory import is_full, too_large
 from ulmfit_easy.learner.pretrained import direction_error, find_pair, take_over
 from ulmfit_easy.learner.record import phase_of, record_of
 from ulmfit_easy.learner.weights import model_file
-from ulmfit_easy.models.encoder import needs_memory
+from ulmfit_easy.models.encoder import Encoder, Headed, needs_memory
 from ulmfit_easy.schema import plain
 from ulmfit_easy.terminal import say
+from ulmfit_easy.text.store import IdStore
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.user_code import warn_user
 
@@ -30,7 +37,14 @@ class TextLearner(Learner):
         kwargs: passed on to `Learner`.
     """
 
-    def __init__(self, dls, model, alpha=2.0, beta=1.0, moms=(0.8, 0.7, 0.8), **kwargs):
+    model: Headed
+    phases: list[dict]
+    started_from: str | None
+    encoder_record: dict | None
+    warning: str | None
+
+    def __init__(self, dls: DataLoaders, model: Headed, alpha: float = 2.0, beta: float = 1.0,
+                 moms: Moms = (0.8, 0.7, 0.8), **kwargs: Any):
         super().__init__(dls, model, moms=moms, **kwargs)
         self.warning = None
         self.phases, self.started_from, self.encoder_record = [], None, None  # for the card of a saved model
@@ -38,7 +52,7 @@ class TextLearner(Learner):
             self._check_exportable()
         self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta)])
 
-    def fit(self, *args, **kwargs):
+    def fit(self, *args: Any, **kwargs: Any) -> None:
         """As `Learner.fit`; the first one warns if pretrained weights were asked for and none were loaded."""
         if self.warning:
             warn_user(self.warning)
@@ -56,22 +70,22 @@ class TextLearner(Learner):
         raise too_large(self, why)  # here, so that the error does not hold what the batch has computed
 
     @property
-    def encoder(self):
+    def encoder(self) -> Encoder:
         """The encoder: what the language model and the classifier share."""
         return self.model.encoder
 
     @property
-    def head(self):
+    def head(self) -> nn.Module:
         """The decoder of a language model, or the head of a classifier."""
         return self.model.head
 
-    def save_encoder(self, file):
+    def save_encoder(self, file: str | Path) -> Self:
         """Write the encoder's weights and its vocabulary's hash to `path/model_dir/file.safetensors`."""
         save_weights(model_file(self, file), self.encoder.state_dict(), arch=type(self.encoder).__name__,
                      vocab_sha256=self.dls.text_vocab.sha256, backwards=self.dls.backwards)
         return self
 
-    def load_encoder(self, file, device=None):
+    def load_encoder(self, file: str | Path, device: torch.device | str | None = None) -> Self:
         """Read an encoder from `save_encoder`, freeze all but the last layer group, return the learner.
 
         Raises:
@@ -82,14 +96,15 @@ class TextLearner(Learner):
         weights, metadata = load_weights(path, device or self.dls.device)
         return self._set_encoder(weights, metadata.get("vocab_sha256"), metadata.get("backwards"), path)
 
-    def take_encoder(self, other: "TextLearner"):
+    def take_encoder(self, other: "TextLearner") -> Self:
         """As `load_encoder`, straight from another learner in memory."""
         weights = {k: v.clone() for k, v in other.encoder.state_dict().items()}
         self._set_encoder(weights, other.dls.text_vocab.sha256, other.dls.backwards, "the encoder")
         self.started_from, self.encoder_record = other.started_from, record_of(other)
         return self
 
-    def _set_encoder(self, weights, vocab_sha256, backwards, source):
+    def _set_encoder(self, weights: dict[str, Tensor], vocab_sha256: str | None, backwards: bool | None,
+                     source: str | Path) -> Self:
         own = self.dls.text_vocab.sha256
         if vocab_sha256 is None or any(name.startswith("model.") for name in weights):  # as `save` names them
             raise VocabError("E302", received=f"{source}, which is no encoder with its vocabulary's hash",
@@ -105,7 +120,8 @@ class TextLearner(Learner):
         self.warning = None
         return self.freeze()
 
-    def load_pretrained(self, weights: dict, vocab: Vocab, source="pretrained weights"):
+    def load_pretrained(self, weights: Mapping[str, Tensor] | str | Path, vocab: Vocab | str,
+                        source: str = "pretrained weights") -> Self:
         """Take over the weights of a language model with another vocabulary; returns the learner, frozen.
 
         Words of both vocabularies keep their rows; new ones start from rows guessed from the word vectors that the
@@ -118,7 +134,7 @@ class TextLearner(Learner):
             weights, vocab, source = found.weights, found.vocab, found.name
         return take_over(self, weights, vocab, source)
 
-    def export(self, fname="export", *, half: bool = False) -> Path:
+    def export(self, fname: str | Path = "export", *, half: bool = False) -> Path:
         """Write a bundle folder, `path/fname`, from which `load_learner` builds this learner for inference.
 
         Of the loss, only what its kind decides (probabilities or numbers) and its `thresh` are kept. `half` stores
@@ -129,7 +145,7 @@ class TextLearner(Learner):
         return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half,
                            record=record_of(self))
 
-    def _check_exportable(self, weights=None) -> dict:
+    def _check_exportable(self, weights: Mapping[str, Tensor] | None = None) -> dict:
         """The settings of a bundle; E506 if they, or the `weights`, are none that `load_learner` would take."""
         loss = {"thresh": plain(getattr(self.loss_func, "thresh", None)),
                 "takes_probabilities": isinstance(self.loss_func, BCELossFlat)}
@@ -148,19 +164,19 @@ class TextLearner(Learner):
 class LMLearner(TextLearner):
     """A learner whose model guesses each next word."""
 
-    def __init__(self, dls, model, *args, **kwargs):
+    def __init__(self, dls: DataLoaders, model: Headed, *args: Any, **kwargs: Any):
         needs_memory(model.encoder, "a language model on streams of text")
         super().__init__(dls, model, *args, **kwargs)
         self.add_cbs(HiddenState())
         self.told_unknown = False
 
-    def fit(self, *args, **kwargs):
+    def fit(self, *args: Any, **kwargs: Any) -> None:
         """As `TextLearner.fit`; the first one tells how many tokens a perplexity counts as `xxunk`."""
-        valid = self.dls.valid
-        if self.verbose and not self.told_unknown and len(valid):
-            if share := shown_share(valid.ids.unk_rate(valid.rows)):
+        ids = getattr(self.dls.valid, "ids", None)
+        if self.verbose and not self.told_unknown and isinstance(ids, IdStore):
+            if share := shown_share(ids.unk_rate(self.dls.valid.rows)):
                 say(f"{share} of the validation tokens are out of vocabulary. Perplexity counts each as xxunk.")
             self.told_unknown = True
         super().fit(*args, **kwargs)
 
-    predict, logprob = writing.predict, score.logprob
+    predict, logprob = writing.predict, score.logprob  # type: ignore[assignment]  # it writes

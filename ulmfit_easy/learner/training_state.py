@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,10 +11,14 @@ from torch import Tensor
 from ulmfit_easy.bundle.artefact import load_state, load_weights, save_weights
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import FileError
+from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.weights import check_opt_state
 
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
 
-def training_state(learn, position: int) -> dict:
+
+def training_state(learn: "Learner", position: int) -> dict:
     """Return all that decides how a fit goes on after `position` batches of its epoch; tensors are not copied.
 
     Callbacks with `state_dict()` and `load_state_dict()` are asked for theirs: nested dicts with strings as keys,
@@ -33,7 +38,7 @@ def training_state(learn, position: int) -> dict:
     }
 
 
-def check_training_state(learn, state: dict, source):
+def check_training_state(learn: "Learner", state: dict, source: Path) -> None:
     """Raise FileError before anything changes if values of a state cannot be those of this fit.
 
     E401 for values that no fit has, E402 for an optimizer's state that does not fit.
@@ -55,7 +60,7 @@ def check_training_state(learn, state: dict, source):
     check_opt_state(learn.opt, state["opt"], source)
 
 
-def load_training_state(learn, state: dict, source):
+def load_training_state(learn: "Learner", state: dict, source: Path) -> None:
     """Put a learner into a state from `training_state`; E402 naming `source` if its weights do not fit."""
     load_state(learn.model, state["model"], source)
     moments = {int(i): m for i, m in state["opt"]["state"].items()}
@@ -72,9 +77,9 @@ def load_training_state(learn, state: dict, source):
     set_random_state(state["random"])
 
 
-def _with_state(learn) -> list:
+def _with_state(learn: "Learner") -> "list[tuple[str, Callback]]":
     """Return the callbacks that have a state, each under its name and how many of that name came before."""
-    found, seen = [], Counter()
+    found, seen = list[tuple[str, Callback]](), Counter[str]()
     for cb in learn.cbs:
         if hasattr(type(cb), "state_dict"):
             found.append((f"{cb.name}-{seen[cb.name]}", cb))
@@ -82,14 +87,14 @@ def _with_state(learn) -> list:
     return found
 
 
-def write_state(path, state: dict, **metadata) -> Path:
+def write_state(path: Path, state: dict, **metadata: Any) -> Path:
     """Write a nested state to one file, atomically: an older one stays until the new one is whole."""
     tensors: dict[str, Tensor] = {}
     packed = _pack(state, "", tensors)
     return save_weights(path, tensors, state=packed, **metadata)
 
 
-def read_state(path) -> tuple[dict, dict]:
+def read_state(path: Path) -> tuple[dict, dict]:
     """Return the state and the metadata that `write_state` wrote, with lists for tuples; E401 for any other file."""
     try:
         tensors, metadata = load_weights(path)
@@ -101,7 +106,7 @@ def read_state(path) -> tuple[dict, dict]:
     return _unpack(packed, tensors), metadata
 
 
-def _pack(value, name: str, tensors: dict[str, Tensor]):
+def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """Return a nested value as JSON. Tensors and floats go into `tensors`: JSON has no NaN, and is long."""
     if isinstance(value, dict):
         return {key: _pack(v, f"{name}/{key}", tensors) for key, v in value.items()}
@@ -118,7 +123,7 @@ def _pack(value, name: str, tensors: dict[str, Tensor]):
     return ["plain", value]
 
 
-def _unpack(packed, tensors: dict[str, Tensor]):
+def _unpack(packed: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(packed, dict):
         return {key: _unpack(v, tensors) for key, v in packed.items()}
     kind, value = packed

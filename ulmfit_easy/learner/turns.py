@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ulmfit_easy.cleanup import ending_with
@@ -26,7 +27,7 @@ class Turn:
         """True if this thread holds it."""
         return self.held.get("by") == _me()
 
-    def take(self, training: bool = False):
+    def take(self, training: bool = False) -> None:
         """Wait until no other thread holds it, then hold it.
 
         Args:
@@ -61,7 +62,7 @@ FITS = Turn()  # fits of one process take turns: they share its random numbers
 
 
 @contextmanager
-def turn_to_fit():
+def turn_to_fit() -> Iterator[None]:
     """Let no other thread train, or draw random numbers for a fit, in a `with` block."""
     if FITS.is_mine:
         yield

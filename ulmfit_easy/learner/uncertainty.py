@@ -1,6 +1,7 @@
 """MC dropout: how far predictions spread when dropout stays on."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,10 +13,13 @@ from ulmfit_easy.learner.predictor import Named
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.schema import takes, whole
 
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
+
 
 class _Fields(NamedTuple):
     label: object
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # as in `Prediction`
     probs: Tensor
     std: Tensor
 
@@ -30,7 +34,8 @@ class UncertainPrediction(Named, _Fields):
 
 
 @takes({"n": whole(2)})
-def predict_with_uncertainty(learn, item, n: int = 10, *, seed: int | None = None):
+def predict_with_uncertainty(learn: "Learner", item: Iterable, n: int = 10, *,
+                             seed: int | None = None) -> UncertainPrediction | list[UncertainPrediction]:
     """Return an `UncertainPrediction` for a text, or a list of these for a list of texts (MC dropout).
 
     Args:

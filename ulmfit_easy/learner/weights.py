@@ -2,16 +2,27 @@
 
 import hashlib
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from torch import nn
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights, weights_place, write_weights
 from ulmfit_easy.bundle.tensors import raw_bytes
 from ulmfit_easy.errors import FileError, VocabError, some
+from ulmfit_easy.learner.optim.optimizer import Optimizer
+
+if TYPE_CHECKING:
+    from ulmfit_easy.data.dataloaders import DataLoaders
+    from ulmfit_easy.learner.learner import Learner
 
 
-def model_file(learn, file) -> Path:
+L = TypeVar("L", bound="Learner")
+
+
+def model_file(learn: "Learner", file: str | Path) -> Path:
     """Return the file of a name, `path/model_dir/name.safetensors`. A path with that suffix stays as it is."""
     file = Path(file)
     if file.suffix == ".safetensors" and (file.is_absolute() or file.exists()):
@@ -19,12 +30,12 @@ def model_file(learn, file) -> Path:
     return learn.path / learn.model_dir / f"{str(file).removesuffix('.safetensors')}.safetensors"
 
 
-def save(learn, file: str | Path, with_opt: bool = True) -> Path:
+def save(learn: "Learner", file: str | Path, with_opt: bool = True) -> Path:
     """Write weights (and the optimizer's state) to `path/model_dir/file.safetensors`. Return the file."""
     return written(learn, file, with_opt)[0]
 
 
-def written(learn, file, with_opt) -> tuple[Path, str]:
+def written(learn: "Learner", file: str | Path, with_opt: bool) -> tuple[Path, str]:
     """Do what `save` does. Return the file and the SHA-256 of its content."""
     tensors = {f"model.{k}": v for k, v in learn.model.state_dict().items()}
     opt = None
@@ -37,7 +48,7 @@ def written(learn, file, with_opt) -> tuple[Path, str]:
     return path, write_weights(path, tensors, {"opt": opt, **_meaning(learn.dls)})
 
 
-def _meaning(dls) -> dict:
+def _meaning(dls: "DataLoaders") -> dict:
     """Return what the rows of the weights stand for, if the data know: words, direction, classes."""
     if getattr(dls, "text_vocab", None) is None:
         return {}
@@ -45,8 +56,8 @@ def _meaning(dls) -> dict:
     return {"vocab_sha256": dls.text_vocab.sha256, "backwards": dls.backwards, "classes": classes}
 
 
-def load(learn, file: str | Path, device=None, with_opt: bool = True, strict: bool = True, *,
-         sha256: str | None = None):
+def load(learn: L, file: str | Path, device: torch.device | str | None = None, with_opt: bool = True,
+         strict: bool = True, *, sha256: str | None = None) -> L:
     """Read what `save` wrote, by name. Return the learner.
 
     Without a saved optimizer, or with `with_opt=False`, the learner's own stays as it is.
@@ -82,7 +93,7 @@ def load(learn, file: str | Path, device=None, with_opt: bool = True, strict: bo
     return learn
 
 
-def weights_sha256(model) -> str:
+def weights_sha256(model: nn.Module) -> str:
     """Return the hash of a model's weights, the same for the model that an export in 16 bits gives back."""
     digest = hashlib.sha256()
     for name, t in sorted(model.state_dict().items()):
@@ -96,7 +107,7 @@ def weights_sha256(model) -> str:
 MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg")  # torch keeps these in the weight's shape
 
 
-def check_opt_state(opt, state: dict, source):
+def check_opt_state(opt: Optimizer, state: dict, source: Path) -> None:
     """Raise FileError E402 unless a state is one of this optimizer: parameters and hyper-parameters as it has them."""
     try:
         shapes = [p.shape for group in opt.opt.param_groups for p in group["params"]]
@@ -117,5 +128,5 @@ def check_opt_state(opt, state: dict, source):
                         fix="make the learner as it was; for the weights of a saved learner alone pass with_opt=False")
 
 
-def _strip(tensors, prefix):
+def _strip(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,15 +1,22 @@
 """What a language model's learner writes: prompts to ids, and what `generate` adds back to text."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
 
 from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.text.special import FAKE
 
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.text_learner import LMLearner
+    from ulmfit_easy.text.vocab import Vocab
 
-def predict(learn, text, n_words=1, no_unk=True, temperature=1.0, min_p=None, no_bar=False, decoder=None,
-            only_last_word=False, *, top_k=None, top_p=None, seed=None, num_samples=None,
-            stop: str | Collection[str] = (), beam=None) -> str | list:
+
+def predict(learn: "LMLearner", text: Iterable, n_words: int = 1, no_unk: bool = True, temperature: float = 1.0,
+            min_p: float | None = None, no_bar: bool = False, decoder: Callable[[list[str]], str] | None = None,
+            only_last_word: bool = False, *, top_k: int | None = None, top_p: float | None = None,
+            seed: int | None = None, num_samples: int | None = None, stop: str | Collection[str] = (),
+            beam: int | None = None) -> str | list:
     """`text` and up to `n_words` words after it (before it, for a backwards model); O(n), see `generate`.
 
     A list of texts gives a list; with `num_samples` there is a list of so many for each.
@@ -29,16 +36,16 @@ def predict(learn, text, n_words=1, no_unk=True, temperature=1.0, min_p=None, no
                      top_k=top_k, top_p=top_p, seed=seed, beam=beam)
     decoder = decoder or learn.dls.tokenizer.detokenize
 
-    def whole(prompt, new):
+    def whole(prompt: list[int], new: list[int]) -> str:
         ids = (prompt + new)[::-1] if learn.dls.backwards else prompt + new
         return decoder([vocab[i] for i in ids])
 
-    found = [[whole(prompt, new) for new in samples] for prompt, samples in zip(prompts, added, strict=True)]
-    found = found if num_samples else [samples[0] for samples in found]
+    written = [[whole(prompt, new) for new in samples] for prompt, samples in zip(prompts, added, strict=True)]
+    found = written if num_samples else [samples[0] for samples in written]
     return found[0] if alone else found
 
 
-def _prompt(tokens: list[str], learn) -> list[int]:
+def _prompt(tokens: list[str], learn: "LMLearner") -> list[int]:
     """Return the ids of a prompt in the order in which the model reads."""
     vocab = learn.dls.text_vocab
     if learn.dls.backwards and len(tokens) > 1 and tokens[0] == vocab.specials.get("bos"):
@@ -47,7 +54,7 @@ def _prompt(tokens: list[str], learn) -> list[int]:
     return ids[::-1] if learn.dls.backwards else ids
 
 
-def _stop_ids(stop, vocab) -> list[int]:
+def _stop_ids(stop: str | Collection[str], vocab: "Vocab") -> list[int]:
     stop = [stop] if isinstance(stop, str) else list(stop)
     if unknown := [token for token in stop if token not in vocab.stoi]:
         raise ArgumentError("E604", received=f"stop={some(map(repr, unknown))}, not in the vocabulary",

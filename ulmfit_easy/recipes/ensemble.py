@@ -41,10 +41,11 @@ def ensemble(models: Iterable[Learner | Predictor], texts: Iterable, *, warn: bo
 
 def _probs(predictor: Predictor, docs: Sequence[np.ndarray], classes: Sequence | None) -> Tensor:
     probs = predictor.activation(predictor.logits(docs))  # (N, C)
-    return probs if classes is None else probs[:, [predictor.classes.index(c) for c in classes]]
+    own = predictor.classes
+    return probs if classes is None or own is None else probs[:, [own.index(c) for c in classes]]
 
 
-def probabilities(models: Iterable, texts, *, warn: bool = True) -> np.ndarray:
+def probabilities(models: Iterable[Learner | Predictor], texts: Iterable, *, warn: bool = True) -> np.ndarray:
     """Return what `ensemble` does in float64, (N, C), each row with the sum 1."""
     probs = ensemble(models, texts, warn=warn).double().numpy()
     return probs / probs.sum(1, keepdims=True)

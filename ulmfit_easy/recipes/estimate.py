@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.lr_find import on_trial
@@ -26,6 +27,7 @@ def estimated_seconds(lm: LMLearner, lm_phases: tuple[Phase, ...], dls: DataLoad
         preset: a name or a `Preset`; its `clas` phases are estimated.
     """
     p = get_preset(preset)
+    assert isinstance(dls.train, ClassifierDataLoader)
     typical = DataLoaders(dls.train.typical(STEPS), [], device=dls.device, prepare=dls.prepare)
 
     def measure():

@@ -150,7 +150,7 @@ class ULMFiT:
             fitted = copy.copy(self)  # an estimator is fitted in one step, or not
             fitted.learners_ = [self._fit_one(df, corpus, *direction, columns, left=len(directions) - i)
                                 for i, direction in enumerate(directions)]
-            fitted.classes_ = as_array(fitted.learners_[0].dls.classes)
+            fitted.classes_ = as_array(fitted.learners_[0].dls.classes or [])
             fitted._compare(df)
             vars(self).update(vars(fitted))
         return self

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from ulmfit_easy.bundle.artefact import FILES
 from ulmfit_easy.bundle.record import write_record
 from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.errors import ArgumentError, FileError, some
 from ulmfit_easy.files import atomic_folder, read_json, sha256_file, write_json
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
@@ -131,6 +132,7 @@ def _run(plan: Plan, out: Path, run: Path, resume: bool, minutes: float) -> LMSc
         say(f"{_model_facts(learn, plan)['size']}. {n_epoch * n_batches:,} steps of {data.dls.bs} x {plan.seq_len} "
             f"tokens, validated {n_epoch} times: about {format_time(n_epoch * n_batches * step)} "
             f"at {data.dls.bs * plan.seq_len / step:,.0f} tokens/s")
+    assert isinstance(data.dls.train, LMDataLoader)
     data.dls.train.n_batches = plan.n_batches  # no epoch has begun yet: `step_seconds` put everything back
     progress = RunProgress()
     learn.fit_one_cycle(plan.n_epoch, plan.lr, cbs=[*cbs, CheckpointCallback(".", minutes, resume=resume), progress])
@@ -236,6 +238,7 @@ LIMITS = {
 def _record(learn: LMLearner, plan: Plan, data: CorpusData, score: LMScore, seconds: float) -> dict:
     """Return the facts of a finished run, for its card and its `training.json`."""
     dls, steps, record = learn.dls, plan.n_epoch * plan.n_batches, record_of(learn)
+    assert isinstance(dls.train, LMDataLoader)
     scores = {"measured on": names(plan.valid) or f"{dls.valid.n_rows:,} documents of the corpus, kept aside",
               "perplexity": f"{score.perplexity:.2f}", "bits per character": f"{score.bits_per_char:.4f}",
               "unknown tokens": f"{score.unknown:.2%}", "tokens": score.n_tokens}

@@ -24,24 +24,24 @@ FILE = "plan.json"
 OF_A_MODEL = ("max_vocab", "min_freq", "subword", "arch", "emb", "hid", "layers")  # what a pretrained one brings
 
 
-def file(value) -> str:
+def file(value: object) -> str:
     """Check the name of a file; any bytes that a disk may have in it."""
     if not isinstance(value, str | Path):
         raise TypeError("the path of a file or folder")
     return str(value)
 
 
-def files(value) -> list[str]:
+def files(value: object) -> object:
     return [file(value)] if isinstance(value, str | Path) else list_of(file)(value)
 
 
-def table(value) -> dict:
+def table(value: object) -> dict:
     if not isinstance(value, dict):
         raise TypeError("a dict")
     return value
 
 
-def _absolute(path: str | list[str] | None):
+def _absolute(path: str | list[str] | None) -> str | tuple | None:
     if path is None:
         return None
     return str(Path(path).absolute()) if isinstance(path, str) else tuple(map(_absolute, path))

@@ -29,7 +29,7 @@ def way(backwards: bool) -> str:
     return "backwards" if backwards else "forwards"
 
 
-def load_saved(path, load: Callable, known: Collection[str] | None = None) -> tuple[dict, list]:
+def load_saved(path: str | Path, load: Callable, known: Collection[str] | None = None) -> tuple[dict, list]:
     """Return the settings of a saved estimator, and its models, each as `load(folder)` gives it.
 
     Args:

@@ -3,8 +3,9 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def add_words(itos: Sequence[str], words: Iterable[str]) -> list[str]:
     return [*known] + [FAKE] * (-len(known) % 8)
 
 
-class Vocab(TellsAbsent, Sequence):
+class Vocab(TellsAbsent, Sequence[str]):
     """The tokens of a model in the order of their ids: frozen, hashable, and otherwise like a list.
 
     `vocab[5]`, `vocab.stoi["the"]`, `"the" in vocab`, `len(vocab)`, `vocab == other`. `stoi` knows no
@@ -65,6 +66,12 @@ class Vocab(TellsAbsent, Sequence):
         the special tokens are among them.
     """
 
+    itos: tuple[str, ...]
+    specials: dict[str, str]
+    stoi: dict[str, int]
+    sha256: str
+    pad_id: int
+    unk_id: int
     __slots__ = ("itos", "specials", "stoi", "sha256", "pad_id", "unk_id")
 
     def __init__(self, itos: Iterable[str], specials: Mapping[str, str] = CLASSIC):
@@ -105,21 +112,21 @@ class Vocab(TellsAbsent, Sequence):
             raise VocabError("E303", received=f"{config!r:.40} as a vocabulary", expected="a list of strings",
                              fix="write Vocab.config() to the file") from e
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("a Vocab is frozen")
 
-    __delattr__ = __setattr__
+    __delattr__ = __setattr__  # type: ignore[assignment]  # it raises, whatever it is given
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.itos)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.itos)
 
-    def __contains__(self, token):
+    def __contains__(self, token: object) -> bool:
         return token in self.stoi
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int | slice) -> Any:
         return list(self.itos[i]) if isinstance(i, slice) else self.itos[i]
 
     def __hash__(self):
@@ -132,7 +139,7 @@ class Vocab(TellsAbsent, Sequence):
         special = {*self.specials.values()}
         return f"Vocab({len(self):,} tokens: {some((repr(t) for t in self.itos if t not in special), 4)})"
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if isinstance(other, Vocab):
             return (self.itos, self.specials) == (other.itos, other.specials)
         return self.itos == tuple(other) if isinstance(other, list | tuple) else NotImplemented

@@ -1,13 +1,13 @@
 """Labels to numbers and back, one file for each kind of target. A file with a subclass of `Target` adds a kind."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.data.targets.category import NA, CategoryBlock, CategoryMap, CategoryTarget
 from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels, twins, unpacked
 from ulmfit_easy.data.targets.multi import MultiCategoryBlock, MultiCategoryTarget
 from ulmfit_easy.data.targets.regression import RegressionBlock, RegressionTarget
-from ulmfit_easy.data.targets.target import TARGETS, NextToken, Target
+from ulmfit_easy.data.targets.target import TARGETS, Block, NextToken, Target
 from ulmfit_easy.errors import LabelError
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-def read_labels(columns: Sequence, *, delim: str | None = None, y_block=None,
-                rows: Sequence | None = None) -> tuple[type[Target], list]:
+def read_labels(columns: Sequence, *, delim: str | None = None, y_block: str | Block | None = None,
+                rows: Collection | None = None) -> tuple[type[Target], list]:
     """Return the kind of target and the label of each row, from one or more label columns.
 
     Without `y_block`, one column is one class for each text. Several columns are zeros and ones, with the names of

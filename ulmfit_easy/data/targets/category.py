@@ -1,16 +1,20 @@
 """One class for each text, and class names in their order with their numbers."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels, unpacked
-from ulmfit_easy.data.targets.target import Target
+from ulmfit_easy.data.targets.target import Block, Target
 from ulmfit_easy.errors import LabelError, counted, in_rows, some
 from ulmfit_easy.reprs import with_settings
 from ulmfit_easy.schema import names
 from ulmfit_easy.user_code import warn_user
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NA = "#na#"  # the class of texts without a known label, as in fastai
 
@@ -27,7 +31,7 @@ class CategoryMap(list):
         strict: leave out categories that no label has.
     """
 
-    def __init__(self, col=(), sort: bool = True, add_na: bool = False, strict: bool = False):
+    def __init__(self, col: Iterable = (), sort: bool = True, add_na: bool = False, strict: bool = False):
         labels = [label for label in dict.fromkeys(col) if label == label]  # NaN is no class
         if hasattr(col, "cat"):
             labels = [label for label in col.cat.categories if label in labels or not strict]
@@ -42,7 +46,7 @@ class CategoryMap(list):
         numbers = {name: i for i, name in enumerate(self)}
         return defaultdict(int, numbers) if self.add_na else numbers
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> Any:
         i = i.tolist() if hasattr(i, "tolist") else i
         if not isinstance(i, list):
             return super().__getitem__(i)
@@ -50,17 +54,17 @@ class CategoryMap(list):
             return [name for name, flag in zip(self, i, strict=True) if flag]
         return self.map_ids(i)
 
-    def map_objs(self, objs) -> list[int]:
+    def map_objs(self, objs: Iterable) -> list[int]:
         """Return the numbers of some names."""
         o2i = self.o2i
         return [o2i[obj] for obj in objs]
 
-    def map_ids(self, ids) -> list:
+    def map_ids(self, ids: Iterable) -> list:
         """Return the names of some numbers."""
         return [self[int(i)] for i in ids]
 
 
-def in_order(labels) -> list:
+def in_order(labels: Iterable) -> list:
     """Return labels sorted; of mixed types by type first."""
     try:
         return sorted(labels)
@@ -88,15 +92,19 @@ class CategoryBlock:
 class CategoryTarget(Target):
     """One class for each text; `classes` are Python values in sorted order unless given."""
 
-    task, kind, blank = "single", "category", ""
+    task, kind = "single", "category"
+    blank: str | None = ""
     has_classes = one_class = True
+    classes: CategoryMap
+    c: int
 
     def __init__(self, classes: Sequence):
         self.classes = CategoryMap(classes, sort=False)
-        self.o2i = self.classes.o2i
+        self.o2i, self.c = self.classes.o2i, len(self.classes)
 
     @classmethod
-    def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block, rows) -> list:
+    def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block: str | Block | None,
+             rows: Collection | None) -> list:
         cls.check_given(values, rows)
         if len(values) > 1:
             raise LabelError("E207", received=f"{len(values)} label columns for one class each", expected="one",
@@ -114,29 +122,26 @@ class CategoryTarget(Target):
         return labels
 
     @classmethod
-    def learned(cls, labels: Sequence, classes: Sequence | None = None, block=None) -> "CategoryTarget":
+    def learned(cls, labels: Sequence, classes: Sequence | None = None,
+                block: str | Block | None = None) -> "CategoryTarget":
         """The target with the classes of the training labels, or `classes`; E201 for fewer than two.
 
         `block`, a `CategoryBlock`, may ask for another order, or for the class `#na#`.
         """
-        labels = dict.fromkeys(plain_labels(labels))
-        target = cls(all_classes(labels, classes, block))
-        if len(labels) < 2 or len(target.classes) < 2:
-            raise LabelError("E201", received=f"{len(labels)} class in the training set: "
-                             f"{some(map(repr, labels))}", expected="two or more",
+        seen = dict.fromkeys(plain_labels(labels))
+        target = cls(all_classes(seen, classes, block))
+        if len(seen) < 2 or len(target.classes) < 2:
+            raise LabelError("E201", received=f"{len(seen)} class in the training set: "
+                             f"{some(map(repr, seen))}", expected="two or more",
                              fix="check that these are the labels, and train on two classes or more")
         return target
-
-    @property
-    def c(self) -> int:
-        return len(self.classes)
 
     @property
     def add_na(self) -> bool:
         """True where labels that are missing have a class, as `CategoryBlock(add_na=True)` asks for."""
         return self.classes[:1] == [NA]
 
-    def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None,
+    def encode(self, labels: Sequence, unseen: int | None = None, rows: Collection | None = None,
                argument: str = "labels") -> np.ndarray:
         """Return class numbers, (N,) int64; see `Target.encode`."""
         labels = plain_labels(labels)
@@ -150,7 +155,7 @@ class CategoryTarget(Target):
                       "count as wrong")
         return np.array([self.o2i.get(label, unseen) for label in labels], dtype=np.int64)
 
-    def _unseen(self, labels, new, rows, argument):
+    def _unseen(self, labels: Sequence, new: Collection, rows: Collection, argument: str) -> LabelError:
         rows = [row for row, label in zip(rows, labels, strict=True) if label in new]
         twins = [c for c in self.classes if str(c) in {str(label) for label in new}]
         fix = f"put each class into training too, leave these rows out, or pass every class as {argument}=[...]"
@@ -160,23 +165,22 @@ class CategoryTarget(Target):
                           f"({counted(len(rows), 'time')}, {in_rows(rows)})",
                           expected=f"one of {some(map(repr, self.classes), 20)}", fix=fix)
 
-    def decode(self, index: int):
+    def decode(self, index: "Tensor") -> Any:
         """The name of a class; "?" for a number below 0, which stands for a label that is no class."""
         return "?" if index < 0 else self.classes[int(index)]
 
 
-def all_classes(seen: dict, classes: Sequence | None, block) -> list:
+def all_classes(seen: dict, classes: Sequence | None, block: str | Block | None) -> list:
     """All classes: those given, else those seen in training, in the order that a `CategoryBlock` asks for."""
-    if classes is None:
-        classes = in_order(seen) if getattr(block, "sort", True) else seen
-    classes = in_order(classes) if isinstance(classes, set | frozenset) else classes  # a set's order is no one's choice
+    wanted: Iterable = seen if classes is None else classes
+    if isinstance(classes, set | frozenset) or classes is None and getattr(block, "sort", True):
+        wanted = in_order(wanted)  # a set's order is no one's choice
     na = [NA] if getattr(block, "add_na", False) else []
-    classes = plain_labels(classes)
+    classes = plain_labels(wanted)
     try:
-        classes = na + [label for label in names(classes) if label not in na]
+        return na + [label for label in names(classes) if label not in na]
     except (TypeError, ValueError) as e:
         once = len(set(map(repr, classes))) == len(classes)
         raise LabelError("E207", received=f"the classes {some(f'{label!r:.40}' for label in classes)}",
                          expected=f"as a class {e}", fix="turn labels into names first, as astype(str) does" if once
                          else "name each class once") from e
-    return classes

@@ -1,13 +1,18 @@
 """Any number of classes for each text."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ulmfit_easy.data.targets.category import CategoryBlock, CategoryTarget, all_classes
 from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels
+from ulmfit_easy.data.targets.target import Block
 from ulmfit_easy.errors import LabelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class MultiCategoryBlock(CategoryBlock):
@@ -26,16 +31,17 @@ class MultiCategoryBlock(CategoryBlock):
 class MultiCategoryTarget(CategoryTarget):
     """Any number of classes for each text, as zeros and ones."""
 
-    task, blank, one_class = "multi", None, False  # an empty field is an empty set of classes
+    task, one_class, blank = "multi", False, None  # an empty field is an empty set of classes
 
     @classmethod
-    def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block, rows) -> list:
+    def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block: str | Block | None,
+             rows: Collection | None) -> list:
         cls.check_given(values, rows)
         return _encoded(columns, values) if len(values) > 1 else [_split(v, delim) for v in values[0]]
 
     @classmethod
     def learned(cls, labels: Sequence[Sequence], classes: Sequence | None = None,
-                block=None) -> "MultiCategoryTarget":
+                block: str | Block | None = None) -> "MultiCategoryTarget":
         """The target whose classes are those of the training labels, or `classes`; E201 for none."""
         classes = all_classes(dict.fromkeys(plain_labels(chain.from_iterable(labels))), classes, block)
         if not len(classes):
@@ -44,7 +50,7 @@ class MultiCategoryTarget(CategoryTarget):
                                  "label_delim= to find them")
         return cls(classes)
 
-    def encode(self, labels: Sequence[Sequence], unseen: int | None = None, rows: Sequence | None = None,
+    def encode(self, labels: Sequence[Sequence], unseen: int | None = None, rows: Collection | None = None,
                argument: str = "labels") -> np.ndarray:
         """Zeros and ones, (N, C) float32; a label that is no class is E203 or, with `unseen`, left out."""
         at = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
@@ -55,12 +61,12 @@ class MultiCategoryTarget(CategoryTarget):
         y[at[columns >= 0], columns[columns >= 0]] = 1.0
         return y
 
-    def decode(self, flags: Sequence) -> list:
+    def decode(self, flags: "Tensor") -> list:
         """The names of the classes whose flag is true."""
         return [name for name, flag in zip(self.classes, flags, strict=True) if bool(flag)]
 
 
-def _encoded(columns, values) -> list:
+def _encoded(columns: Sequence, values: list[list]) -> list:
     flags = {0: False, 1: True, "0": False, "1": True}
     if any(v not in flags for column in values for v in column):
         raise LabelError("E207", received="several label columns with values other than 0 and 1",
@@ -72,7 +78,7 @@ def _encoded(columns, values) -> list:
             for row in zip(*values, strict=True)]
 
 
-def _split(value, delim) -> list:
+def _split(value: object, delim: str | None) -> list:
     if isinstance(value, SEVERAL):
         return plain_labels(value)
     return [part.strip() for part in str(value).split(delim) if part.strip()] if delim else [value]

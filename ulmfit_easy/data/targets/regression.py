@@ -1,13 +1,17 @@
 """One or more numbers for each text."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ulmfit_easy.data.targets.category import CategoryBlock
-from ulmfit_easy.data.targets.target import Target
+from ulmfit_easy.data.targets.target import Block, Target
 from ulmfit_easy.errors import LabelError, counted, in_rows
 from ulmfit_easy.schema import whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class RegressionBlock(CategoryBlock):
@@ -26,10 +30,11 @@ class RegressionTarget(Target):
     task, SETTINGS = "regression", {"n_out": whole()}
 
     def __init__(self, c: int = 1):
-        self.c = c
+        self.c: int = c
 
     @classmethod
-    def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block, rows) -> list:
+    def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block: str | Block | None,
+             rows: Collection | None) -> list:
         return values[0] if len(values) == 1 else list(zip(*values, strict=True))
 
     def config(self) -> dict:
@@ -40,7 +45,8 @@ class RegressionTarget(Target):
         return cls(config["n_out"])
 
     @classmethod
-    def learned(cls, labels: Sequence, classes: None = None, block=None) -> "RegressionTarget":
+    def learned(cls, labels: Sequence, classes: Sequence | None = None,
+                block: str | Block | None = None) -> "RegressionTarget":
         """The target with as many numbers as a row of labels has; E207 if `block` names another number."""
         n, wanted = np.shape(labels[0])[0] if np.ndim(labels[0]) else 1, getattr(block, "n_out", None)
         if wanted not in (None, n):
@@ -48,7 +54,7 @@ class RegressionTarget(Target):
                              fix="name as many label columns, or leave n_out out")
         return cls(n)
 
-    def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None,
+    def encode(self, labels: Sequence, unseen: int | None = None, rows: Collection | None = None,
                argument: str = "labels") -> np.ndarray:
         """(N,) float32, or (N, n) where rows are lists; E204 with the rows that are not finite numbers."""
         values = np.array([_numbers(label) for label in labels], dtype=np.float32).reshape(len(labels), -1)
@@ -59,13 +65,13 @@ class RegressionTarget(Target):
                              fix="drop or fill these rows")
         return values if self.c > 1 else values[:, 0]
 
-    def decode(self, value):
+    def decode(self, value: "Tensor") -> float | list[float]:
         """A number, or a list of them where a text has several."""
         numbers = np.asarray(value).reshape(-1).tolist()
         return numbers[0] if self.c == 1 else numbers
 
 
-def _numbers(label):
+def _numbers(label: Any) -> Any:
     if isinstance(label, list | tuple):
         return [_numbers(v) for v in label]
     try:

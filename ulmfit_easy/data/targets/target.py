@@ -1,7 +1,7 @@
 """The contract of a target: what a model learns to say about a text, and how labels become its numbers."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -9,7 +9,16 @@ from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.errors import LabelError, counted, in_rows
 from ulmfit_easy.schema import names
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 TARGETS: dict[str, type["Target"]] = {}  # by task; a subclass with a `task` of its own enters itself
+
+
+class Block(Protocol):
+    """Names a kind of target: a block such as `CategoryBlock`, or the target of training."""
+
+    kind: str
 
 
 class Target:
@@ -28,9 +37,11 @@ class Target:
 
     task: str
     kind: str
-    per, labelled, has_classes, one_class, classes, c = "text", True, False, False, None, None
+    per, labelled, has_classes, one_class = "text", True, False, False
+    classes: list | None = None
+    c: int | None = None
     SETTINGS: ClassVar[dict] = {"classes": names}
-    blank = None  # the text of a label that counts as missing, besides None and NaN
+    blank: str | None = None  # the text of a label that counts as missing, besides None and NaN
 
     def __init_subclass__(cls):
         if "task" in vars(cls):
@@ -38,7 +49,8 @@ class Target:
             TARGETS[cls.task] = cls
 
     @classmethod
-    def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block, rows) -> list:
+    def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block: str | Block | None,
+             rows: Collection | None) -> list:
         """Return the label of each row from label columns and their `values`, plain Python ones.
 
         Raises: LabelError E202 for missing labels, E207 for labels of another kind.
@@ -50,17 +62,17 @@ class Target:
         return values[0]
 
     @classmethod
-    def check_given(cls, values: list[list], rows):
+    def check_given(cls, values: list[list], rows: Collection | None) -> None:
         """Raise E202 with the row numbers of missing labels; `rows` are the numbers to name, (N,)."""
         bad = sorted({i for column in values for i, v in enumerate(column)
                       if is_missing(v) or (isinstance(v, str) and v.strip() == cls.blank)})
         if bad:
-            bad = bad if rows is None else np.asarray(rows)[bad]
+            bad = bad if rows is None else np.asarray(rows)[bad].tolist()
             raise LabelError("E202", received=f"{counted(len(bad), 'missing label')}, {in_rows(bad)}",
                              expected="a label for each text", fix="drop or fill these rows")
 
     @classmethod
-    def check_tokens(cls, labels: Sequence, lengths: Sequence[int], rows: Sequence):
+    def check_tokens(cls, labels: Sequence, lengths: Sequence[int], rows: Sequence) -> None:
         """Raise E207 with the row numbers of texts that have more or fewer labels than tokens; for one per token."""
         if cls.per != "token":
             return
@@ -70,12 +82,12 @@ class Target:
                              "labels were made for: tok_tfm=Tokenizer(BaseTokenizer(), rules=[]) splits at spaces")
 
     @classmethod
-    def learned(cls, labels: Sequence, classes: Sequence | None = None, block=None) -> "Target":
+    def learned(cls, labels: Sequence, classes: Sequence | None = None, block: str | Block | None = None) -> "Target":
         """Return the target that the labels of the training rows ask for; `classes` and `block` may say more."""
         raise NotImplementedError
 
-    def encode(self, labels: Sequence, unseen: int | None = None, rows: Sequence | None = None,
-               argument: str = "labels"):
+    def encode(self, labels: Sequence, unseen: int | None = None, rows: Collection | None = None,
+               argument: str = "labels") -> np.ndarray:
         """Return the numbers of labels, an array (N, ...). One per token is (N, T) int64, with -100 at the end.
 
         Args:
@@ -85,7 +97,7 @@ class Target:
         """
         raise NotImplementedError
 
-    def decode(self, decision):
+    def decode(self, decision: "Tensor") -> Any:
         """Return one target, or one decision of a model, in the user's words."""
         raise NotImplementedError
 
@@ -96,7 +108,7 @@ class Target:
     @classmethod
     def from_config(cls, config: dict) -> "Target":
         """Return the target that `config()` described."""
-        return cls(config["classes"])
+        return cls(config["classes"])  # type: ignore[call-arg]  # a target with classes takes them
 
 
 class NextToken(Target):

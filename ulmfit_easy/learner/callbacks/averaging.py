@@ -39,7 +39,7 @@ class NTASGD(Callback):
         """Return the losses so far, and the averages with the number of their steps."""
         return {"losses": list(self.losses), "averages": self.averages, "count": self.count}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         self.losses, self.count, averages = list(state["losses"]), state["count"], state["averages"]
         self.averages = averages and {name: averages[name].to(p, copy=True) for name, p in self._weights()}
@@ -55,12 +55,12 @@ class NTASGD(Callback):
             average = self.averages.setdefault(name, p.clone())
             average += (p - average) / self.count
 
-    def _swap(self, averaged: bool):
+    def _swap(self, averaged: bool) -> None:
         """Put the averages into the model, or its own weights again. If Ctrl-C breaks in, either can be asked again."""
         if averaged and self.count and self.own is None:
             self.own = {name: p.clone() for name, p in self._weights()}
         if self.own is not None:
-            source = self.averages if averaged else self.own
+            source = averaged and self.averages or self.own
             for name, p in self._weights():
                 p.copy_(source[name])
         if not averaged:

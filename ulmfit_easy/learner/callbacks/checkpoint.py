@@ -6,11 +6,14 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from inspect import isroutine, signature
 from itertools import count
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +21,7 @@ import torch
 from ulmfit_easy.bundle.artefact import is_weights, weights_place
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import sha256_bytes
+from ulmfit_easy.learner.callbacks.precision import MixedPrecision
 from ulmfit_easy.learner.events import SAVE, Callback
 from ulmfit_easy.learner.metrics.metric import name_of
 from ulmfit_easy.learner.optim.schedule import ParamScheduler
@@ -33,6 +37,10 @@ from ulmfit_easy.places import Hold, clear_left, file_place
 from ulmfit_easy.schema import number, optional, takes, whole
 from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import warn_user
+
+if TYPE_CHECKING:
+    from ulmfit_easy.data.dataloaders import DataLoaders
+    from ulmfit_easy.learner.learner import Learner
 
 HYPERS = {"lr", "wd"}  # what a fit sets before it begins
 
@@ -78,9 +86,13 @@ class CheckpointCallback(Callback):
 
     order, run_valid = SAVE, False  # it also restores what the others reset
     in_lr_find = False
+    state: dict | None
+    stop: int | None
+    handlers: dict
+    lock: Hold | None
 
     @takes({"minutes": number(0, math.inf), "every": optional(whole())})
-    def __init__(self, path, minutes: float = 5.0, *, every: int | None = None, resume: bool = False):
+    def __init__(self, path: str | Path, minutes: float = 5.0, *, every: int | None = None, resume: bool = False):
         self.place, self.minutes, self.every, self.resume = Path(path), minutes, every, resume
         self.state, self.stop, self.handlers, self.lock = None, None, {}, None
 
@@ -143,7 +155,7 @@ class CheckpointCallback(Callback):
     def _file(self, number: int | None = None) -> Path:
         return self.folder / f"checkpoint-{number or self.number}.safetensors"
 
-    def _save(self, position: int, done: bool = False):
+    def _save(self, position: int, done: bool = False) -> None:
         for n in count(self.number + 1):  # an older run's: they go on from an end that this fit will not have
             if not self._file(n).is_file() or not is_weights(self._file(n)):
                 break
@@ -186,27 +198,29 @@ class CheckpointCallback(Callback):
                       f"{torch.__version__}: the fit goes on, but may not end the same to the bit")
         return state
 
-    def _keep_precision(self, there: dict):
+    def _keep_precision(self, there: dict) -> None:
         """Train on in the checkpoint's precision, if the learner's was not asked for but chosen for this machine."""
         theirs, ours = there.get("precision"), self.run_id["precision"]
         if theirs in PRECISIONS and theirs != ours and self.learn.precision_was_chosen:
-            self.learn.to_precision(theirs, chosen_by_library=True).mixed_precision("before_fit")
+            cbs = self.learn.to_precision(theirs, chosen_by_library=True).cbs
+            next(cb for cb in cbs if isinstance(cb, MixedPrecision))("before_fit")
             self.run_id["precision"] = theirs
             self._tell(f"this fit goes on in {theirs}, the checkpoint's precision, and not in {ours}")
 
     def _restore(self):
         state, self.state = self.state, None
+        assert state is not None
         load_training_state(self.learn, state, self._file())
         for name in self.changed.keys() & HYPERS:
             self.learn.opt.set_hyper(name, self.changed[name])
 
-    def _tell(self, what: str):
+    def _tell(self, what: str) -> None:
         if self.learn.verbose:
             say(f"{self._file()}: {what}")
 
     # --- Ctrl-C and SIGTERM -------------------------------------------------------------------------------------
 
-    def _on_signal(self, number, frame):
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._release()  # a second one does what it always does
         self.stop = number
         if not self.learn.training:  # validation changes nothing that a checkpoint would save
@@ -224,7 +238,7 @@ class CheckpointCallback(Callback):
             signal.raise_signal(number)
 
 
-def asked(learn) -> dict:
+def asked(learn: "Learner") -> dict:
     """Return what a user may change before resuming a fit: JSON values by name."""
     schedules = [cb.scheds for cb in learn.cbs if isinstance(cb, ParamScheduler)]
     return {
@@ -235,7 +249,7 @@ def asked(learn) -> dict:
     }
 
 
-def _change(name: str, before, now) -> str:
+def _change(name: str, before: Any, now: Any) -> str:
     if name == "callbacks":
         more, less = Counter(now) - Counter(before), Counter(before) - Counter(now)
         return ", ".join([f"with {cb}" for cb in sorted(more)] + [f"without {cb}" for cb in sorted(less)])
@@ -245,7 +259,7 @@ def _change(name: str, before, now) -> str:
     return f"{name} {now} (was {before})"
 
 
-def run_id(learn) -> dict:
+def run_id(learn: "Learner") -> dict:
     """Return what a fit must share with a checkpoint to resume from it: JSON values by name."""
     dls, opt = learn.dls, learn.opt
     settings = getattr(learn, "settings", None)  # dropouts and softmax, which weights do not tell
@@ -262,20 +276,20 @@ def run_id(learn) -> dict:
     }  # fmt: skip
 
 
-def _fingerprints(dls) -> list[str | None]:
+def _fingerprints(dls: "DataLoaders") -> list[str | None]:
     return [dl.fingerprint() if hasattr(dl, "fingerprint") else None for dl in (dls.train, dls.valid)]
 
 
-def _described(loss) -> list:
+def _described(loss: Callable) -> list:
     """Return the name of a loss and what it was made with: JSON values."""
     loss, given = (loss.func, loss.keywords) if isinstance(loss, partial) else (loss, {})
     if not isinstance(loss, type) and not isroutine(loss):
         made_with = {name for cls in type(loss).__mro__[:-1] if "__init__" in vars(cls)
-                     for name in signature(cls.__init__).parameters}
+                     for name in signature(vars(cls)["__init__"]).parameters}
         given = {name: getattr(loss, name) for name in made_with if hasattr(loss, name)}
     values = {name: v.tolist() if isinstance(v, torch.Tensor) else v for name, v in given.items()}
     return [name_of(loss), sorted((name, repr(v)) for name, v in values.items())]
 
 
-def _short_hash(value) -> str:
+def _short_hash(value: object) -> str:
     return sha256_bytes(json.dumps(value, default=str).encode())[:12]

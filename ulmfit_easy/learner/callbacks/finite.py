@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.events import FIRST, Callback
 from ulmfit_easy.learner.metrics.metric import name_of
 from ulmfit_easy.models.evaluated import evaluated
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
 
 WILD = 1e6  # times as large as before, or as 1: no step that teaches does that to a weight
 OUTLIER = 1e3  # times as large as this gradient: what is left in the momentum of one like that is the cause
@@ -31,7 +35,11 @@ class TerminateOnNaNCallback(Callback):
     """
 
     order, run_valid, in_lr_find = FIRST, False, False
-    norm, echo, weights, state, averages = None, None, {}, None, ()
+    norm: float | None
+    echo: float | None
+    weights: dict[Tensor, Tensor]
+    state: dict | None
+    averages: Sequence[tuple[Tensor, Tensor]]
 
     def before_fit(self):
         self.norm, self.echo, self.weights, self.state, self.averages = None, None, {}, None, ()
@@ -75,7 +83,7 @@ class TerminateOnNaNCallback(Callback):
             self._stop(f"{cause} that made weights more than {WILD:,.0f} times as large", wild[0])
 
     @torch.no_grad()
-    def _stop(self, what: str, where: str):
+    def _stop(self, what: str, where: str) -> NoReturn:
         for buffer, old in self.averages:
             buffer.copy_(old)
         norm = "none yet" if self.norm is None else f"{self.norm:.3g}"
@@ -92,15 +100,16 @@ def is_finite(tensors: list[Tensor]) -> bool:
 
 
 @torch.no_grad()
-def first_in_forward(learn) -> str:
+def first_in_forward(learn: "Learner") -> str:
     """Return the first module whose output for this batch is not finite; else one with such weights; else the loss.
 
     The batch is read once more for it, with new dropout masks.
     """
     model = evaluated(learn.model).train()
-    found, names = [], {module: f"{name} ({type(module).__name__})" for name, module in model.named_modules()}
+    found: list[nn.Module] = []
+    names = {module: f"{name} ({type(module).__name__})" for name, module in model.named_modules()}
 
-    def look(module, inputs, output):
+    def look(module: nn.Module, inputs: tuple, output: object) -> None:
         if not found and not is_finite(list(_tensors(output))):
             found.append(module)
 
@@ -117,7 +126,7 @@ def first_in_backward(model: nn.Module) -> str:
     return bad[-1] if bad else "all of them together"
 
 
-def _tensors(output) -> Iterator[Tensor]:
+def _tensors(output: object) -> Iterator[Tensor]:
     """Yield the tensors of floats in what a module gives back."""
     if isinstance(output, Tensor):
         if output.is_floating_point():

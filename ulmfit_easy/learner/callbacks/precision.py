@@ -1,6 +1,7 @@
 """Train in 16 bits where that is safe: the callback, and the methods of a learner that choose it."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -9,6 +10,12 @@ from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.models.softmax import LMOutput
 from ulmfit_easy.schema import one_of, optional, takes
 from ulmfit_easy.user_code import warn_user
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
+
+
+L = TypeVar("L", bound="Learner")
 
 
 class MixedPrecision(Callback):
@@ -23,13 +30,15 @@ class MixedPrecision(Callback):
     """
 
     order = PRECISION
-    autocast, scaler, inside = None, None, False
+    autocast: torch.autocast | Any = None
+    scaler: torch.amp.GradScaler | None = None
+    inside = False
 
     @takes({"dtype": optional(one_of(PRECISIONS))})
     def __init__(self, dtype: str | None = None):
         self.dtype = dtype
 
-    def __call__(self, event: str):
+    def __call__(self, event: str) -> None:
         """Act on an event, unless in float32 or if a callback of this class was added later."""
         last = [cb for cb in self.learn.cbs if isinstance(cb, MixedPrecision)][-1:]
         if last in ([], [self]) and self.dtype != "fp32":  # []: it was removed by another callback of this event
@@ -66,8 +75,8 @@ class MixedPrecision(Callback):
     def after_loss(self):
         self._leave()
         if isinstance(self.pred, LMOutput):  # metrics run its decoder outside autocast
-            states = {"raw": self.pred.raw.float(), "dropped": self.pred.dropped.float()}  # (B, T, E)
-            self.learn.pred = replace(self.pred, **states)
+            raw, dropped = self.pred.raw.float(), self.pred.dropped.float()  # (B, T, E) each
+            self.learn.pred = replace(self.pred, raw=raw, dropped=dropped)
 
     def before_backward(self):
         if self.scaler is not None:
@@ -90,12 +99,12 @@ class MixedPrecision(Callback):
             self.inside = False
 
 
-def precision_of(learn) -> str:
+def precision_of(learn: "Learner") -> str:
     """The precision that a fit trains in: "fp32", "bf16" or "fp16"."""
     return next((cb.precision for cb in reversed(learn.cbs) if isinstance(cb, MixedPrecision)), "fp32")
 
 
-def to_precision(learn, precision: str, chosen_by_library: bool = False):
+def to_precision(learn: L, precision: str, chosen_by_library: bool = False) -> L:
     """Compute in "fp32", "bf16" or "fp16" from now on. Return the learner.
 
     Args:
@@ -108,16 +117,16 @@ def to_precision(learn, precision: str, chosen_by_library: bool = False):
     return learn if theirs else learn.add_cbs(MixedPrecision(precision))
 
 
-def to_bf16(learn):
+def to_bf16(learn: L) -> L:
     """Compute in bfloat16 where that is safe, with weights kept in float32. On a CPU too."""
     return learn.to_precision("bf16")
 
 
-def to_fp16(learn):
+def to_fp16(learn: L) -> L:
     """Compute in float16 where that is safe, with a scaled loss. Needs a GPU."""
     return learn.to_precision("fp16")
 
 
-def to_fp32(learn):
+def to_fp32(learn: L) -> L:
     """Compute in float32 again."""
     return learn.to_precision("fp32")

@@ -2,8 +2,10 @@
 
 import copy
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,10 +31,11 @@ class Parts:
     """
 
     def __init__(self, file: str | Path | None = None):
-        self.parts, self.shapes, self.file = [], [], file and file_place(file)
-        self.folder, self.stack = None, ExitStack()
+        self.parts, self.shapes = list[Any](), list[torch.Size]()  # tensors, or files that hold them
+        self.file, self.stack = None if file is None else file_place(file), ExitStack()
+        self.folder: Path | None = None
 
-    def add(self, part: Tensor):
+    def add(self, part: Tensor) -> None:
         """One more, of the same sizes but along the dimension of `joined`."""
         part = part.detach().cpu()
         self.shapes.append(part.shape)
@@ -40,8 +43,7 @@ class Parts:
             self.folder = self.folder or self.stack.enter_context(hidden_folder(self.file))
             place = self.folder / f"{len(self.parts)}.npy"
             np.save(place, part.numpy())
-            part = place
-        self.parts.append(part)
+        self.parts.append(part if self.file is None else place)
 
     def joined(self, dim: int = 0, order: np.ndarray | None = None) -> Tensor | None:
         """Return all of them along `dim`, or None if there were none; with `order` (N,) their rows sorted by it."""
@@ -55,14 +57,14 @@ class Parts:
         place = np.arange(size[dim]) if order is None else np.argsort(np.argsort(order, kind="stable"))
         with atomic_path(self.file) as tmp:
             dtype = np.load(self.parts[0], mmap_mode="r").dtype
-            whole = np.lib.format.open_memmap(tmp, "w+", dtype, tuple(size))
+            merged = np.lib.format.open_memmap(tmp, "w+", dtype, tuple(size))
             if hasattr(os, "posix_fallocate"):  # on a full disk an error here, not the end of the process below
                 with open(tmp, "rb+") as f:
                     os.posix_fallocate(f.fileno(), 0, tmp.stat().st_size)
             for file, shape, end in zip(self.parts, self.shapes, ends, strict=True):
-                whole[(slice(None),) * dim + (place[end - shape[dim] : end],)] = np.load(file)
-            whole.flush()
-            del whole
+                merged[(slice(None),) * dim + (place[end - shape[dim] : end],)] = np.load(file)
+            merged.flush()
+            del merged
         self.close()
         return torch.from_numpy(np.load(self.file, mmap_mode="c"))  # read as it is needed; the file never changes
 
@@ -97,13 +99,14 @@ class GatherPredsCallback(Callback):
 
     def __init__(self, with_input: bool = False, with_loss: bool = False, save_preds: str | Path | None = None,
                  save_targs: str | Path | None = None, with_preds: bool = True, with_targs: bool = True,
-                 concat_dim: int = 0, *, with_decoded: bool = False, act=None, reorder: bool = False):
+                 concat_dim: int = 0, *, with_decoded: bool = False, act: Callable[[Tensor], Tensor] | None = None,
+                 reorder: bool = False):
         wanted = {"preds": with_preds or save_preds is not None, "targets": with_targs or save_targs is not None,
                   "losses": with_loss, "decoded": with_decoded, "inputs": with_input}
         self.wanted = {name for name, yes in wanted.items() if yes}
         self.files = {"preds": save_preds, "targets": save_targs}
         self.concat_dim, self.act, self.reorder = concat_dim, act, reorder
-        self.parts = {}
+        self.parts = dict[str, Parts]()
 
     def before_validate(self):
         self.is_lm, self.n_rows, self.rows = False, 0, []
@@ -151,7 +154,7 @@ class GatherPredsCallback(Callback):
 
     def _of_tokens(self) -> dict[str, Tensor]:
         """Return what is wanted of a language model's batch, (B, T, ...), from the logits of some tokens at a time."""
-        found = {name: [] for name in self.wanted & {"preds", "losses", "decoded"}}
+        found: dict[str, list[Tensor]] = {name: [] for name in self.wanted & {"preds", "losses", "decoded"}}
         decoder, shape = self.pred.decoder, self.pred.dropped.shape[:2]  # (B, T)
         size = max(1, CHUNK_FLOATS // len(self.learn.dls.text_vocab))
         states, targets = self.pred.dropped.flatten(0, 1).float(), self.yb[0].flatten()  # (B * T, E), (B * T,)
@@ -169,12 +172,12 @@ class GatherPredsCallback(Callback):
         return {name: torch.cat(parts).unflatten(0, shape) for name, parts in found.items()}
 
 
-def row_losses(loss_func, pred, target) -> Tensor:
+def row_losses(loss_func: Callable, pred: Tensor, target: Tensor) -> Tensor:
     """Return the loss of each row (B,) if the loss has a `reduction`; else the batch's for each row."""
     reduction = getattr(loss_func, "reduction", None)
     if reduction is None:
         return loss_func(pred, target).expand(len(target))
-    of_rows = copy.copy(loss_func)  # the learner's own is not touched: another thread may ask it
+    of_rows: Any = copy.copy(loss_func)  # the learner's own is not touched: another thread may ask it
     of_rows.reduction = "none"
     return of_rows(pred, target).reshape(len(target), -1).mean(1)
 
@@ -193,7 +196,7 @@ class MCDropoutCallback(Callback):
         set_dropout(self.model, False)
 
 
-def set_dropout(model: nn.Module, on: bool):
+def set_dropout(model: nn.Module, on: bool) -> None:
     """Switch the dropouts of a model alone: modules whose class has "drop" in its name."""
     for module in model.modules():
         if "drop" in type(module).__name__.lower():

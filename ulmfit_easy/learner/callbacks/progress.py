@@ -1,12 +1,14 @@
 """A bar for the batches and a table for the epochs, in a terminal, a notebook or a log file."""
 
+from collections.abc import Sequence
+
 from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.learner.events import REPORT, Callback
 from ulmfit_easy.terminal import say
 from ulmfit_easy.viz import Live, html_table, in_notebook
 
 
-def format_value(value) -> str:
+def format_value(value: object) -> str:
     """Return one cell of the table: floats with four digits, huge ones with an exponent, nothing for None."""
     if value is None:
         return ""
@@ -23,12 +25,12 @@ class MetricsTable:
     """
 
     def __init__(self, columns: list[str]):
-        self.columns, self.rows, self.output = columns, [], Live()
+        self.columns, self.rows, self.output = columns, list[list[str]](), Live()
         self.widths = [max(9, len(c)) + 2 for c in columns]
         if columns and not in_notebook():
             self._print(columns)
 
-    def add(self, row: list):
+    def add(self, row: list) -> None:
         cells = [format_value(v) for v in row]
         self.rows.append(cells)
         if in_notebook():
@@ -36,11 +38,11 @@ class MetricsTable:
         else:
             self._print(cells)
 
-    def show_bar(self, bar: str = ""):
+    def show_bar(self, bar: str = "") -> None:
         """In a notebook, show the table with the HTML of a bar below it."""
         self.output.show_html((html_table(self.rows, self.columns) if self.columns else "") + bar)
 
-    def _print(self, cells):
+    def _print(self, cells: Sequence[str]) -> None:
         say("".join(c.rjust(w) for c, w in zip(cells, self.widths, strict=True)))
 
 
@@ -48,6 +50,8 @@ class ProgressCallback(Callback):
     """Shows a bar over the batches (not in a log file, where it would only be noise) and the table of the epochs."""
 
     order, in_lr_find = REPORT, False
+
+    table: MetricsTable | None
 
     def __init__(self, table: bool = True, bar: bool = True):
         self.with_table, self.with_bar, self.bar, self.table = table, bar, None, None
@@ -82,7 +86,7 @@ class ProgressCallback(Callback):
         self._close()
         self.table = None
 
-    def _open(self, text):
+    def _open(self, text: str) -> None:
         self._close()
         if self.verbose and self.with_bar:
             table = self.table or MetricsTable([])  # `validate` alone has no table

@@ -3,14 +3,19 @@
 import copy
 import math
 import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ulmfit_easy import viz
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.learner.events import RECORD, Callback
-from ulmfit_easy.learner.metrics.metric import AvgLoss, AvgSmoothLoss, as_metric
+from ulmfit_easy.learner.metrics.metric import AvgLoss, AvgSmoothLoss, Metric, as_metric
 from ulmfit_easy.schema import number, takes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RECORDED = ("losses", "lrs", "iters", "values", "valid_values", "log")  # what a resumed fit goes on with
 
@@ -50,8 +55,10 @@ class Recorder(Callback):
                  beta: float = 0.98):
         self.add_time, self.train_metrics, self.valid_metrics = add_time, train_metrics, valid_metrics
         self.smooth_loss, self.valid_loss = AvgSmoothLoss(beta), AvgLoss()
-        self.lrs, self.losses, self.iters, self.values, self.hps, self.log = [], [], [], [], {}, []
-        self.valid_values, self.in_training, self.names = [], [], []  # the names of the metrics
+        self.lrs, self.losses, self.iters = list[float](), list[float](), list[int]()
+        self.values, self.valid_values = list[list[float | Any]](), list[float | Any]()
+        self.hps, self.log, self.in_training = dict[str, list[float]](), list[Any](), list[Metric]()
+        self.names = list[str]()  # of the metrics
 
     @property
     def measures(self) -> list[str]:
@@ -131,7 +138,7 @@ class Recorder(Callback):
         return {**recorded, "count": self.smooth_loss.count, "smooth": self.smooth_loss.smooth,
                 "seconds": time.perf_counter() - self.start, **in_training}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         vars(self).update({name: state[name] for name in RECORDED})
         self.smooth_loss.count, self.smooth_loss.smooth = state["count"], state["smooth"]
@@ -139,11 +146,12 @@ class Recorder(Callback):
         for m, measured in zip(self.in_training, state.get("in_training", ()), strict=False):  # none once it is over
             m.load_state_dict(measured)
 
-    def value_of(self, name: str):
+    def value_of(self, name: str) -> float | None:
         """Return the last value of a column of the table, e.g. `valid_loss`; of several with one name, of the first."""
         return self.log[self.metric_names.index(name)]
 
-    def plot_loss(self, skip_start=5, with_valid=True, log=False, show_epochs=False, ax=None):
+    def plot_loss(self, skip_start: int = 5, with_valid: bool = True, log: bool = False, show_epochs: bool = False,
+                  ax: "Axes | None" = None) -> "Axes":
         """Plot the training loss of each batch and the validation loss of each epoch; returns the axes.
 
         `log` draws the losses on a logarithmic scale, `show_epochs` a line where each epoch ended.
@@ -158,22 +166,25 @@ class Recorder(Callback):
             ax.axvline(x, color="tab:gray", linestyle=":", linewidth=1)
         return ax
 
-    def plot_sched(self, keys=None, figsize=None):
+    def plot_sched(self, keys: Collection[str] | None = None,
+                   figsize: tuple[float, float] | None = None) -> "Sequence[Axes]":
         """Plot what the schedule did to rate and momentum; returns the axes. `figsize` is (width, height) in inches."""
         hps = self.hps or {"lr": self.lrs}
         axes = viz.plot_sched({k: v for k, v in hps.items() if keys is None or k in keys})
         if figsize is not None:
-            axes[0].figure.set_size_inches(figsize)
+            axes[0].figure.set_size_inches(figsize)  # type: ignore[union-attr]  # it is no SubFigure
         return axes
 
-    def plot_lr_find(self, skip_end=5, *, suggestions=None, nms=None, ax=None):
+    def plot_lr_find(self, skip_end: int = 5, *, suggestions: Mapping[str, float] | Sequence[float] | None = None,
+                     nms: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":
         """Plot loss against rate, after `lr_find`; returns the axes.
 
         `suggestions` are rates to mark: a dict by their names, or a list, whose names are in `nms`.
         """
-        suggestions = suggestions if nms is None else dict(zip(nms, suggestions, strict=True))
+        named = suggestions if isinstance(suggestions, Mapping) else dict(
+            zip(nms or (), suggestions or (), strict=True))
         end = len(self.lrs) - skip_end if len(self.lrs) > 2 * skip_end else len(self.lrs)
-        return viz.plot_lr_find(self.lrs[:end], self.losses[:end], suggestions or {}, ax=ax)
+        return viz.plot_lr_find(self.lrs[:end], self.losses[:end], named, ax=ax)
 
 
 class RateRecorder(Callback):
@@ -192,6 +203,6 @@ class RateRecorder(Callback):
         frozen = self.opt.frozen_idx
         self.rates.append([math.nan if i < frozen else hyper["lr"] for i, hyper in enumerate(self.opt.hypers)])
 
-    def plot(self, names=None, ax=None):
+    def plot(self, names: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":
         """Draw the rates, see `plot_rates`; return the axes. `names` has one name per group, input side first."""
         return viz.plot_rates(self.rates, names, ax=ax)

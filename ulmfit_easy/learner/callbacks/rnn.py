@@ -1,5 +1,7 @@
 """Callbacks of recurrent models: the hidden state, what the model returns, and the AR and TAR penalties."""
 
+from torch import Tensor
+
 from ulmfit_easy.learner.events import PENALTY, SCHEDULE, Callback
 from ulmfit_easy.models.classifier import ClassifierOutput
 from ulmfit_easy.models.encoder import Memory
@@ -16,7 +18,8 @@ class HiddenState(Callback):
     A model of your own that has a `reset()` is reset at these moments too.
     """
 
-    memory = kept = None
+    memory: Memory | None = None
+    kept: Memory | None = None
 
     def reset(self):
         self.memory = None
@@ -29,7 +32,7 @@ class HiddenState(Callback):
         """Return the memory, or None at the beginning."""
         return {"memory": self.memory}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         self.memory = state["memory"] and Memory(state["memory"]).to(self.learn.dls.device)
 
@@ -47,7 +50,7 @@ class HiddenState(Callback):
 
     def after_pred(self):
         if isinstance(self.pred, LMOutput):
-            self.memory = self.pred.memory.detach()
+            self.memory = self.pred.memory and self.pred.memory.detach()
 
 
 ModelResetter = HiddenState
@@ -116,7 +119,7 @@ class RNNRegularizer(Callback):
         if not (out.requires_grad or raw.requires_grad):
             return  # a frozen encoder: nothing that the penalties could move
         real = None if mask is None else ~mask
-        penalty = 0.0
+        penalty: float | Tensor = 0.0
         if self.alpha:
             penalty = penalty + self.alpha * _mean(out.float().pow(2), real)
         if self.beta and raw.shape[1] > 1:
@@ -125,7 +128,7 @@ class RNNRegularizer(Callback):
         self.learn.loss_grad = self.loss_grad + penalty
 
 
-def _mean(x, real):
+def _mean(x: Tensor, real: Tensor | None) -> Tensor:
     """Return the mean of x (B, T, E) over the positions where `real` (B, T) is True, or over all."""
     if real is None:
         return x.mean()

@@ -1,6 +1,8 @@
 """Callbacks that follow one column of the table: save the best weights, stop early, lower the rate."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -29,9 +31,11 @@ class TrackerCallback(Callback):
     """
 
     order, in_lr_find = TRACK, False
+    best: float | Any  # None before the first fit
 
     @takes({"comp": optional(function), "min_delta": number()})
-    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, reset_on_fit=True):
+    def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0,
+                 reset_on_fit: bool = True):
         if comp is not None and not isinstance(comp(0, 1), bool | np.bool_):
             raise ArgumentError("E602", received=f"comp={name_of(comp)}, which does not say which of two is better",
                                 expected="operator.lt if lower is better, operator.gt if higher is",
@@ -52,7 +56,7 @@ class TrackerCallback(Callback):
         """Return the best value so far."""
         return {"best": self.best}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         self.best = state["best"]
 
@@ -79,8 +83,9 @@ class SaveModelCallback(TrackerCallback):
     """
 
     @takes({"every_epoch": any_of(flag, whole(0))})
-    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, fname="model", every_epoch=False,
-                 at_end=False, with_opt=False, reset_on_fit=True):
+    def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0,
+                 fname: str = "model", every_epoch: bool | int = False, at_end: bool = False, with_opt: bool = False,
+                 reset_on_fit: bool = True):
         super().__init__(monitor, comp, min_delta, reset_on_fit)
         self.fname, self.every_epoch, self.at_end, self.with_opt = fname, every_epoch, at_end, with_opt
 
@@ -95,7 +100,7 @@ class SaveModelCallback(TrackerCallback):
         """Return the best value so far, and the hash of the weights that were saved with it."""
         return {**super().state_dict(), "last_saved": self.last_saved}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         super().load_state_dict(state)
         self.last_saved = state["last_saved"]
@@ -124,7 +129,7 @@ class PatientCallback(TrackerCallback):
     """Base of callbacks that act when there was no new best for `patience` epochs: `self.wait` counts them."""
 
     @takes({"patience": whole()})
-    def __init__(self, monitor, comp, min_delta, patience, reset_on_fit):
+    def __init__(self, monitor: str, comp: Callable | None, min_delta: float, patience: int, reset_on_fit: bool):
         super().__init__(monitor, comp, min_delta, reset_on_fit)
         self.patience = patience
 
@@ -136,7 +141,7 @@ class PatientCallback(TrackerCallback):
         """Return the best value so far, and the epochs since."""
         return {**super().state_dict(), "wait": self.wait}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         super().load_state_dict(state)
         self.wait = state["wait"]
@@ -151,7 +156,8 @@ class EarlyStoppingCallback(PatientCallback):
 
     order = STOP
 
-    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1, reset_on_fit=True):
+    def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0,
+                 patience: int = 1, reset_on_fit: bool = True):
         super().__init__(monitor, comp, min_delta, patience, reset_on_fit)
 
     def after_epoch(self):
@@ -176,8 +182,8 @@ class ReduceLROnPlateau(PatientCallback):
     order = TRACK + 1  # after SaveModelCallback, which keeps the rate of the epoch
 
     @takes({"factor": number(1, without=[1]), "min_lr": number(0)})
-    def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, patience=1, factor=10.0, min_lr=0,
-                 reset_on_fit=True):
+    def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0,
+                 patience: int = 1, factor: float = 10.0, min_lr: float = 0, reset_on_fit: bool = True):
         super().__init__(monitor, comp, min_delta, patience, reset_on_fit)
         self.factor, self.min_lr = factor, min_lr
 

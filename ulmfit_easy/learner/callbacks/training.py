@@ -73,7 +73,7 @@ class GradientAccumulation(Callback):
         """Return the rows whose gradients wait for a step."""
         return {"count": self.count}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         self.count = state["count"]
 

@@ -3,10 +3,16 @@
 Source: Howard & Ruder 2018, section 3.3.
 """
 
+from typing import TYPE_CHECKING, Any, TypeVar
+
 from ulmfit_easy.learner.events import FIRST, Callback
 from ulmfit_easy.learner.optim.optimizer import discriminative
 from ulmfit_easy.schema import one_of, positive, takes, whole
 
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
+
+L = TypeVar("L", bound="Learner")
 SCHEDULES = {"stlr": "fit_stlr", "one_cycle": "fit_one_cycle", "flat": "fit"}
 
 
@@ -36,8 +42,8 @@ class GradualUnfreezing(Callback):
 
 
 @takes({"epochs": whole(), "last_epochs": whole(), "factor": positive, "schedule": one_of(SCHEDULES)})
-def gradual_unfreeze(learn, lr: float = 1e-2, *, epochs: int = 1, last_epochs: int = 2, factor: float = 2.6,
-                     schedule: str = "stlr", **fit):
+def gradual_unfreeze(learn: L, lr: float = 1e-2, *, epochs: int = 1, last_epochs: int = 2, factor: float = 2.6,
+                     schedule: str = "stlr", **fit: Any) -> L:
     """Train one layer group more at a time, from the last one down, each phase with a schedule; return the learner.
 
     Args:

@@ -1,6 +1,7 @@
 """Metrics that a recipe, an app or the row of a task uses, or that most texts and numbers are judged by."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ class Perplexity(AvgLoss):
         self._name = "perplexity"
 
     @property
-    def value(self):
+    def value(self) -> float | Any:
         mean = super().value
         return mean if mean is None else math.exp(mean) if mean < 700 else math.inf
 

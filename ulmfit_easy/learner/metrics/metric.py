@@ -1,6 +1,8 @@
 """What a metric is: something measured over a whole validation set, batch by batch."""
 
 import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,15 +14,18 @@ from ulmfit_easy.models.softmax import IGNORE, LMOutput
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import one_of, takes
 
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
+
 __all__ = ["AccumMetric", "AvgMetric", "LossMetric", "LossMetrics", "Metric", "ValueMetric"]
 
 
-def rows_or_tokens(pred, target: Tensor) -> int:
+def rows_or_tokens(pred: Tensor | LMOutput, target: Tensor) -> int:
     """Return what a batch counts for in an average: its tokens for a language model, its rows otherwise."""
     return target.numel() if isinstance(pred, LMOutput) else len(target)
 
 
-def n_items(learn) -> int:
+def n_items(learn: "Learner") -> int:
     """Return what the learner's batch counts for in an average, as its task says."""
     task = getattr(learn, "task", None)
     return (task.weigh if task else rows_or_tokens)(learn.pred, learn.yb[0])
@@ -35,7 +40,7 @@ def flat_pair(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return pred.reshape(-1), target.reshape(-1)
 
 
-def name_of(func) -> str:
+def name_of(func: object) -> str:
     """Return the name of a function, of the one in a partial, or of the class of another callable."""
     func = getattr(func, "func", func)
     return getattr(func, "__name__", type(func).__name__)
@@ -52,11 +57,15 @@ class Metric:
         return getattr(self, "_name", None) or camel2snake(type(self).__name__.removesuffix("Metric") or "Metric")
 
     @name.setter
-    def name(self, name: str):
+    def name(self, name: str) -> None:
         self._name = name
 
+    if TYPE_CHECKING:  # a metric of yours may as well set it in `accumulate`
+        @property
+        def value(self) -> float | Any: ...  # None for nothing
+
     def reset(self): ...
-    def accumulate(self, learn): ...
+    def accumulate(self, learn: "Learner") -> None: ...
 
     def __repr__(self) -> str:
         return described(self, self.name)
@@ -65,7 +74,7 @@ class Metric:
         """Return what was measured so far: the numbers, tensors and lists among its attributes."""
         return {name: value for name, value in vars(self).items() if isinstance(value, int | float | list | Tensor)}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         vars(self).update(state)
 
@@ -73,24 +82,24 @@ class Metric:
 class AvgMetric(Metric):
     """The average of a function of (pred, targets), each batch weighing as many as its rows or tokens."""
 
-    def __init__(self, func):
+    def __init__(self, func: Callable[..., float | Tensor]):
         self.func, self._name = func, name_of(func)
         self.reset()
 
-    def measure(self, learn):
+    def measure(self, learn: "Learner") -> float | Tensor:
         """Return the number for one batch."""
         return self.func(learn.pred, *learn.yb)
 
     def reset(self):
         self.total, self.count = 0.0, 0
 
-    def accumulate(self, learn):
+    def accumulate(self, learn: "Learner") -> None:
         n = n_items(learn)
         self.total += float(self.measure(learn)) * n
         self.count += n
 
     @property
-    def value(self):
+    def value(self) -> float | Any:
         return self.total / self.count if self.count else None
 
 
@@ -101,7 +110,7 @@ class AvgLoss(AvgMetric):
         self._name = "loss"
         self.reset()
 
-    def measure(self, learn):
+    def measure(self, learn: "Learner") -> Tensor:
         return learn.loss.mean()
 
 
@@ -115,12 +124,12 @@ class AvgSmoothLoss(Metric):
     def reset(self):
         self.count, self.smooth = 0, 0.0
 
-    def accumulate(self, learn):
+    def accumulate(self, learn: "Learner") -> None:
         self.count += 1
         self.smooth = self.beta * self.smooth + (1 - self.beta) * float(learn.loss.mean())
 
     @property
-    def value(self):
+    def value(self) -> float | Any:
         return self.smooth / (1 - self.beta**self.count) if self.count else None
 
 
@@ -131,7 +140,7 @@ class LossMetric(AvgMetric):
         self.attr, self._name = attr, nm or attr
         self.reset()
 
-    def measure(self, learn):
+    def measure(self, learn: "Learner") -> Tensor:
         return torch.as_tensor(getattr(learn.loss_func, self.attr)).float().mean()
 
 
@@ -145,18 +154,18 @@ def LossMetrics(attrs: str | list, nms: str | list | None = None) -> list[LossMe
 class ValueMetric(Metric):
     """What `func()` says after a validation: something that a callback has worked out."""
 
-    def __init__(self, func, metric_name: str | None = None):
+    def __init__(self, func: Callable[[], float], metric_name: str | None = None):
         self.func, self._name = func, metric_name or name_of(func)
 
     @property
-    def value(self):
+    def value(self) -> float | Any:
         return self.func()
 
 
-def _by_loss(ability: str, otherwise):
+def _by_loss(ability: str, otherwise: Callable[[Tensor, int], Tensor]) -> Callable:
     """Return an activation that asks the learner's loss; `otherwise` for a plain function and class targets."""
 
-    def activation(learn, dim):
+    def activation(learn: "Learner", dim: int) -> Tensor:
         own = getattr(learn.loss_func, ability, None)
         if own is not None:
             return own(learn.pred)
@@ -201,9 +210,9 @@ class AccumMetric(Metric):
     """
 
     @takes({"activation": one_of(ACTIVATIONS)})
-    def __init__(self, func, dim_argmax: int | None = None, activation: str = "no", thresh: float | None = None,
-                 to_np: bool = False, invert_arg: bool = False, flatten: bool = True, name: str | None = None,
-                 **kwargs):
+    def __init__(self, func: Callable[..., float], dim_argmax: int | None = None, activation: str = "no",
+                 thresh: float | None = None, to_np: bool = False, invert_arg: bool = False, flatten: bool = True,
+                 name: str | None = None, **kwargs: Any):
         self.func, self.dim_argmax, self.activation, self.thresh = func, dim_argmax, activation, thresh
         self.to_np, self.invert_arg, self.flatten, self.kwargs = to_np, invert_arg, flatten, kwargs
         self._name = name or name_of(func)
@@ -212,7 +221,7 @@ class AccumMetric(Metric):
     def reset(self):
         self.preds, self.targs = [], []
 
-    def accumulate(self, learn):
+    def accumulate(self, learn: "Learner") -> None:
         if isinstance(learn.pred, LMOutput):
             raise ArgumentError("E603", received=f"the metric {self.name} for a language model",
                                 expected="one that adds up over tokens", fix="use accuracy and Perplexity()")
@@ -224,7 +233,7 @@ class AccumMetric(Metric):
             preds = preds >= self.thresh
         self.accum_values(preds, learn.yb[0], learn)
 
-    def accum_values(self, preds: Tensor, targs: Tensor, learn=None):
+    def accum_values(self, preds: Tensor, targs: Tensor, learn: "Learner | None" = None) -> None:
         """Keep one batch of predictions, as `func` wants them, and targets."""
         preds, targs = preds.detach().cpu(), targs.detach().cpu()
         task = getattr(learn, "task", None)
@@ -235,7 +244,7 @@ class AccumMetric(Metric):
         self.preds.append(preds.float() if preds.is_floating_point() else preds)
         self.targs.append(targs)
 
-    def __call__(self, preds: Tensor, targs: Tensor):
+    def __call__(self, preds: Tensor, targs: Tensor) -> float | None:
         """Return the metric of these targets and of predictions in the form that `func` takes."""
         alone = copy.copy(self)
         alone.reset()
@@ -243,22 +252,21 @@ class AccumMetric(Metric):
         return alone.value
 
     @property
-    def value(self):
+    def value(self) -> float | Any:
         if not self.preds:
             return None
-        preds, targs = torch.cat(self.preds), torch.cat(self.targs)
-        if self.to_np:
-            preds, targs = preds.numpy(), targs.numpy()
-        return float(self.func(*((targs, preds) if self.invert_arg else (preds, targs)), **self.kwargs))
+        pair = torch.cat(self.preds), torch.cat(self.targs)
+        given = [each.numpy() if self.to_np else each for each in pair]
+        return float(self.func(*(given[::-1] if self.invert_arg else given), **self.kwargs))
 
 
-def as_metric(metric) -> Metric:
+def as_metric(metric: object) -> Metric:
     """Return a `Metric` as it is (a copy of a shared one), what makes one called, a plain function averaged."""
     metric = made(metric, Metric, "metrics")
     if not isinstance(metric, Metric) and not callable(metric):
         raise ArgumentTypeError("E601", received=f"metrics with {metric!r}", expected="metrics, or functions of "
                                 "(predictions, targets)", fix="pass the metric itself, not its name: metrics=accuracy")
-    if getattr(metric, "shared", False):
+    if isinstance(metric, Metric) and metric.shared:
         metric = copy.copy(metric)
         del metric.shared
     return metric if isinstance(metric, Metric) else AvgMetric(metric)

@@ -9,6 +9,7 @@ probabilities ignore it. All other arguments are scikit-learn's, with fastai's d
 import math
 from collections.abc import Callable
 from inspect import Parameter, Signature
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ NO_PREDICTION_IS_0 = ("f1_score", "fbeta_score", "precision_score", "recall_scor
 
 
 def sklearn_metric(func: Callable, is_class: bool = True, thresh: float | None = None, axis: int = -1,
-                   activation: str | None = None, **kwargs) -> AccumMetric:
+                   activation: str | None = None, **kwargs: Any) -> AccumMetric:
     """Return a metric from a function of scikit-learn's form, (targets, predictions) to a number; also `skm_to_fastai`.
 
     Args:
@@ -55,7 +56,7 @@ def sklearn_function(name: str) -> Callable:
     Raises: E603, when it is called, for `average="binary"` and more than two classes.
     """
 
-    def func(targs, preds, **kwargs):
+    def func(targs: np.ndarray, preds: np.ndarray, **kwargs: Any) -> float:
         with python_random_kept():
             from sklearn import metrics
         if kwargs.get("average") == "binary" and (targs.ndim > 1 or max(targs.max(), preds.max()) > 1):
@@ -75,7 +76,7 @@ def sklearn_function(name: str) -> Callable:
     return func
 
 
-def _without_unseen(name: str, targs: np.ndarray, preds: np.ndarray, kwargs: dict):
+def _without_unseen(name: str, targs: np.ndarray, preds: np.ndarray, kwargs: dict) -> tuple[np.ndarray, np.ndarray]:
     """Return the arrays for `name`, and change its `kwargs`, so that an unseen label is not one more class."""
     if (targs == IGNORE).any() and targs.ndim == 1 and targs.dtype.kind == "i":
         if name == "balanced_accuracy_score":  # of the recall of each class, which such a row does not change
@@ -87,27 +88,28 @@ def _without_unseen(name: str, targs: np.ndarray, preds: np.ndarray, kwargs: dic
     return targs, preds
 
 
-def of_decisions(function: str, axis: int, **kwargs) -> AccumMetric:
+def of_decisions(function: str, axis: int, **kwargs: Any) -> AccumMetric:
     return sklearn_metric(sklearn_function(function), axis=axis, **kwargs)
 
 
-def of_labels(function: str, thresh: float, sigmoid: bool, flatten: bool = False, **kwargs) -> AccumMetric:
+def of_labels(function: str, thresh: float, sigmoid: bool, flatten: bool = False, **kwargs: Any) -> AccumMetric:
     return sklearn_metric(sklearn_function(function), thresh=thresh, activation="sigmoid" if sigmoid else "no",
                           flatten=flatten, **kwargs)
 
 
-def by_name(name: str, doc: str, make: Callable, function: str, **defaults) -> Callable[..., AccumMetric]:
+def by_name(name: str, doc: str, make: Callable, function: str, **defaults: object) -> Callable[..., AccumMetric]:
     """Return the function `name`, whose parameters are `defaults`; `make` makes a metric of them and `function`."""
     signature = Signature([Parameter(parameter, Parameter.POSITIONAL_OR_KEYWORD, default=default)
                            for parameter, default in defaults.items()], return_annotation=AccumMetric)
 
-    def metric(*args, **kwargs):
+    def metric(*args: Any, **kwargs: Any) -> AccumMetric:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         return make(function, **given.arguments)
 
     metric.__name__ = metric.__qualname__ = name
-    metric.__doc__, metric.__signature__, metric.__annotations__ = doc, signature, {"return": AccumMetric}
+    metric.__doc__, metric.__annotations__ = doc, {"return": AccumMetric}
+    vars(metric)["__signature__"] = signature
     return metric
 
 

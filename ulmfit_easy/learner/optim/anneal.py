@@ -12,52 +12,53 @@ import numpy as np
 
 from ulmfit_easy.errors import ArgumentError
 
-Sched = Callable[[float], float]  # from progress in [0, 1] to a value, or an array with one value a layer group
+Value = float | np.ndarray  # or one for each layer group
+Sched = Callable[[float], Value]  # from progress in [0, 1]
 
 
-def cos_between(start, end, pos):
+def cos_between(start: Value, end: Value, pos: float) -> Value:
     """Go from `start` at pos 0 to `end` at pos 1 along half a cosine."""
     return start + (1 + np.cos(np.pi * (1 - pos))) * (end - start) / 2
 
 
-def SchedNo(start, end) -> Sched:
+def SchedNo(start: Value, end: Value) -> Sched:
     """Return a flat curve at `start`."""
     return partial(_flat, start)
 
 
-def SchedLin(start, end) -> Sched:
+def SchedLin(start: Value, end: Value) -> Sched:
     """Return a straight line from start to end."""
     return partial(_line, start, end)
 
 
-def SchedCos(start, end) -> Sched:
+def SchedCos(start: Value, end: Value) -> Sched:
     """Half a cosine from start to end: slow, fast, slow."""
     return partial(cos_between, start, end)
 
 
-def SchedExp(start, end) -> Sched:
+def SchedExp(start: Value, end: Value) -> Sched:
     """Return an exponential curve from start to end, neither of them 0: a straight line on a log scale."""
     return partial(_exponential, start, end)
 
 
-def SchedPoly(start, end, power) -> Sched:
+def SchedPoly(start: Value, end: Value, power: float) -> Sched:
     """Go from start to end along `pos ** power`; a power of 1 is a straight line."""
     return partial(_power, start, end, power)
 
 
-def _flat(start, pos):
+def _flat(start: Value, pos: float) -> Value:
     return start
 
 
-def _line(start, end, pos):
+def _line(start: Value, end: Value, pos: float) -> Value:
     return start + pos * (end - start)
 
 
-def _exponential(start, end, pos):
+def _exponential(start: Value, end: Value, pos: float) -> Value:
     return start * (end / start) ** pos
 
 
-def _power(start, end, power, pos):
+def _power(start: Value, end: Value, power: float, pos: float) -> Value:
     return start + (end - start) * pos**power
 
 
@@ -77,18 +78,18 @@ def combine_scheds(pcts: Sequence[float], scheds: Sequence[Sched]) -> Sched:
     return partial(_combined, pcts, [0.0, *accumulate(pcts[:-1])], scheds)
 
 
-def _combined(pcts, starts, scheds, pos):
+def _combined(pcts: Sequence[float], starts: Sequence[float], scheds: Sequence[Sched], pos: float) -> Value:
     # a border belongs to the curve after it, also where rounding puts it a hair too far to the right
     i = max(i for i, start in enumerate(starts) if i == 0 or pos >= start - 1e-9)
     return scheds[i](max(0.0, pos - starts[i]) / pcts[i] if pcts[i] else 0.0)
 
 
-def combined_cos(pct: float, start, middle, end) -> Sched:
+def combined_cos(pct: float, start: Value, middle: Value, end: Value) -> Sched:
     """Return a cosine from start to middle until `pct`, then one to end."""
     return combine_scheds([pct, 1 - pct], [SchedCos(start, middle), SchedCos(middle, end)])
 
 
-def slanted_triangular(t: int, T: int, lr_max, cut_frac: float = 0.1, ratio: float = 32):
+def slanted_triangular(t: int, T: int, lr_max: Value, cut_frac: float = 0.1, ratio: float = 32) -> Value:
     r"""Return the rate at step t of T: a short linear rise, then a long linear decay.
 
     $$ p = t / cut \;\text{ if } t < cut \;\text{ else }\; 1 - (t - cut) / (T - cut), \qquad

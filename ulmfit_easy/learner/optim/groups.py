@@ -1,10 +1,17 @@
 """Layer groups, the parameters that share a rate: the optimizer over them, and which of them train."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from torch import nn
 
 from ulmfit_easy.learner.optim.optimizer import Optimizer, norm_and_bias_params, norm_params
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
+
+
+L = TypeVar("L", bound="Learner")
 
 
 def trainable_params(model: nn.Module) -> list:
@@ -12,7 +19,7 @@ def trainable_params(model: nn.Module) -> list:
     return [[p for p in model.parameters() if p.requires_grad]]
 
 
-def create_opt(learn):
+def create_opt(learn: "Learner") -> None:
     """Make a new optimizer over the splitter's layer groups, with the same groups frozen as before."""
     frozen_idx = 0 if learn.opt is None else learn.opt.frozen_idx
     opt = learn.opt_func(learn.splitter(learn.model), lr=learn.lr)
@@ -27,7 +34,7 @@ def create_opt(learn):
     learn.opt = opt  # whole, or the one before
 
 
-def freeze_to(learn, n: int):
+def freeze_to(learn: L, n: int) -> L:
     """Train the layer groups from the n-th on only; -2 is the last two. Dropout stays on in frozen groups."""
     if learn.opt is None:
         learn.create_opt()
@@ -35,17 +42,17 @@ def freeze_to(learn, n: int):
     return learn
 
 
-def freeze(learn):
+def freeze(learn: L) -> L:
     """Train the last layer group only."""
     return learn.freeze_to(-1)
 
 
-def unfreeze(learn):
+def unfreeze(learn: L) -> L:
     """Train all layer groups."""
     return learn.freeze_to(0)
 
 
-def spare_from_decay(opt: Optimizer, params: Iterable):
+def spare_from_decay(opt: Optimizer, params: Iterable[nn.Parameter]) -> None:
     """Move these parameters to the second torch group of their layer group, which does not decay."""
     spared = {id(p) for p in params}
     for decayed, plain in zip(opt.opt.param_groups[::2], opt.opt.param_groups[1::2], strict=True):

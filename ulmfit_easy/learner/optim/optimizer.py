@@ -1,12 +1,14 @@
 """Torch's optimizers over layer groups, each group with its own rate, momentum and decay."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.errors import ArgumentError, TrainingError
@@ -27,7 +29,7 @@ class discriminative:
     factor: float = 2.6
 
 
-Rate = float | slice | Sequence[float] | discriminative  # what `expand_lr` takes
+Rate = float | slice | Sequence[float] | np.ndarray | discriminative  # what `expand_lr` takes
 
 
 def expand_lr(lr: Rate, n_groups: int) -> list[float]:
@@ -54,14 +56,14 @@ def expand_lr(lr: Rate, n_groups: int) -> list[float]:
         return [lr.start * step**i for i in range(n_groups)]
     if isinstance(lr, str):
         raise _rates_error(lr, "numbers")
-    if isinstance(lr, Sequence) or hasattr(lr, "__len__"):
+    if isinstance(lr, Collection):
         if len(lr) != n_groups:
             raise _rates_error(lr, f"{n_groups} values, one for each layer group")
         return [float(v) for v in lr]
     return [float(lr)] * n_groups
 
 
-def _rates_error(received, expected):
+def _rates_error(received: object, expected: str) -> TrainingError:
     return TrainingError("E503", received=f"rates {received!r}", expected=expected,
                          fix="give one number, slice(lowest, highest), or a list with one value a group")
 
@@ -79,7 +81,9 @@ class Optimizer(TellsAbsent):
         hypers: the first value of each hyper-parameter.
     """
 
-    def __init__(self, groups, make, names, *, no_decay=(), always_train=(), **hypers):
+    def __init__(self, groups: Tensor | Iterable, make: Callable[[list[dict]], torch.optim.Optimizer],
+                 names: Mapping[str, str | None], *, no_decay: Iterable[Tensor] = (),
+                 always_train: Iterable[Tensor] = (), **hypers: Rate):
         groups = [groups] if isinstance(groups, torch.Tensor) else list(groups)
         if groups and isinstance(groups[0], torch.Tensor):
             groups = [groups]
@@ -90,7 +94,7 @@ class Optimizer(TellsAbsent):
             {"params": [p for p in g if (id(p) in skip) == plain], "_plain": plain}
             for g in groups for plain in (False, True)
         ])
-        self.hypers = [{} for _ in groups]
+        self.hypers: list[dict[str, float]] = [{} for _ in groups]
         self.frozen_idx, self.scaler = 0, None
         self.set_hypers(**hypers)
 
@@ -100,7 +104,7 @@ class Optimizer(TellsAbsent):
         return described(self, type(self.opt).__name__, f"{len(self.param_groups)} layer groups",
                          self.frozen_idx and f"the first {self.frozen_idx} frozen", *shown)
 
-    def set_hyper(self, name: str, value):
+    def set_hyper(self, name: str, value: Rate) -> None:
         """Set one hyper-parameter of every group; `value` may be anything that `expand_lr` takes."""
         if name not in self.names:
             raise ArgumentError("E604", received=f"the hyper-parameter {name!r}",
@@ -119,7 +123,7 @@ class Optimizer(TellsAbsent):
                 elif key:
                     tg[key] = 0.0 if name == "wd" and tg["_plain"] else v
 
-    def set_hypers(self, **hypers):
+    def set_hypers(self, **hypers: Rate) -> None:
         """Set several hyper-parameters, each as `set_hyper` does."""
         for name, value in hypers.items():
             self.set_hyper(name, value)
@@ -132,7 +136,7 @@ class Optimizer(TellsAbsent):
         """Train all groups."""
         self.freeze_to(0)
 
-    def freeze_to(self, n: int):
+    def freeze_to(self, n: int) -> None:
         """Train the groups from the n-th on (negative counts from the end); forget gradients and moments."""
         self.frozen_idx = n if n >= 0 else max(0, len(self.param_groups) + n)
         if self.frozen_idx >= len(self.param_groups):
@@ -167,7 +171,7 @@ class Optimizer(TellsAbsent):
         return {"state": self.opt.state_dict()["state"], "hypers": [dict(h) for h in self.hypers],
                 "frozen_idx": self.frozen_idx}
 
-    def load_state_dict(self, sd: dict):
+    def load_state_dict(self, sd: dict) -> None:
         """Restore what `state_dict` gave."""
         if sd["frozen_idx"] != self.frozen_idx:
             self.freeze_to(sd["frozen_idx"])
@@ -179,15 +183,16 @@ class Optimizer(TellsAbsent):
 ADAM_NAMES = {"lr": "lr", "mom": "betas.0", "sqr_mom": "betas.1", "eps": "eps", "wd": "weight_decay"}
 
 
-def Adam(params, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5, wd: float = 0.01,
-         decouple_wd: bool = True, **kwargs) -> Optimizer:
+def Adam(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5,
+         wd: float = 0.01, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
     """AdamW with fastai's defaults: beta2 .99 adapts faster than torch's .999, eps 1e-5 is safe in half precision."""
-    make = torch.optim.AdamW if decouple_wd else torch.optim.Adam
-    make = partial(make, lr=1.0, fused=True)  # one pass over the parameters: a quarter of the time on a CPU
+    kind = torch.optim.AdamW if decouple_wd else torch.optim.Adam
+    make = partial(kind, lr=1.0, fused=True)  # one pass over the parameters: a quarter of the time on a CPU
     return Optimizer(params, make, ADAM_NAMES, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd, **kwargs)
 
 
-def SGD(params, lr: Rate, mom: float = 0.0, wd: float = 0.0, decouple_wd: bool = True, **kwargs) -> Optimizer:
+def SGD(params: Tensor | Iterable, lr: Rate, mom: float = 0.0, wd: float = 0.0, decouple_wd: bool = True,
+        **kwargs: Any) -> Optimizer:
     """Stochastic gradient descent.
 
     Args:
@@ -205,7 +210,7 @@ class SGDW(torch.optim.SGD):
     """torch's SGD after a decay of the weights by `decay`, which torch has for Adam only."""
 
     @torch.no_grad()
-    def step(self):
+    def step(self):  # type: ignore[override]  # nobody passes a closure
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
             for p in group["params"]:

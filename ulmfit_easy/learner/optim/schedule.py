@@ -1,15 +1,20 @@
 """Rates and momenta that change with each batch, and the `fit_*` methods that use them."""
 
 from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.errors import ArgumentError
-from ulmfit_easy.learner.events import SCHEDULE, Callback
-from ulmfit_easy.learner.optim.anneal import SchedCos, combine_scheds, combined_cos, slanted_triangular
+from ulmfit_easy.learner.events import SCHEDULE, Callback, Cbs
+from ulmfit_easy.learner.optim.anneal import Sched, SchedCos, Value, combine_scheds, combined_cos, slanted_triangular
 from ulmfit_easy.learner.optim.optimizer import Rate, expand_lr
 from ulmfit_easy.schema import positive, takes, whole
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
 
 
 class ParamScheduler(Callback):
@@ -17,7 +22,7 @@ class ParamScheduler(Callback):
 
     order, run_valid = SCHEDULE, False
 
-    def __init__(self, scheds: dict):
+    def __init__(self, scheds: Mapping[str, Sched]):
         self.scheds = scheds
 
     def before_fit(self):
@@ -27,7 +32,7 @@ class ParamScheduler(Callback):
         """Return what was set so far."""
         return {"hps": {name: list(values) for name, values in self.hps.items()}}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
         self.hps = defaultdict(list, state["hps"])
 
@@ -44,23 +49,24 @@ class ParamScheduler(Callback):
             self.learn.recorder.hps.update(self.hps)
 
 
-def _rates(learn, lr):
+def _rates(learn: "Learner", lr: Rate | None) -> np.ndarray:
     """Return the highest rate of each group as an array, made ready for `set_hyper`."""
     if learn.opt is None:
         learn.create_opt()
-    rates = np.array(expand_lr(learn.lr if lr is None else lr, len(learn.opt.param_groups)))
+    rates: np.ndarray = np.array(expand_lr(learn.lr if lr is None else lr, len(learn.opt.param_groups)))
     learn.opt.set_hyper("lr", rates)
     return rates
 
 
-def _fit(learn, n_epoch, lr, scheds, cbs, wd, reset_opt, start_epoch):
+def _fit(learn: "Learner", n_epoch: int, lr: Rate, scheds: Mapping[str, Sched], cbs: Cbs, wd: float | None,
+         reset_opt: bool, start_epoch: int) -> None:
     learn.fit(n_epoch, lr, wd, [ParamScheduler(scheds), *listify(cbs)], reset_opt, start_epoch)
 
 
 @takes({"div": positive, "div_final": positive})
-def fit_one_cycle(learn, n_epoch: int, lr_max: Rate | None = None, div: float = 25.0, div_final: float = 1e5,
+def fit_one_cycle(learn: "Learner", n_epoch: int, lr_max: Rate | None = None, div: float = 25.0, div_final: float = 1e5,
                   pct_start: float = 0.25, wd: float | None = None, moms: tuple[float, float, float] | None = None,
-                  cbs=None, reset_opt: bool = False, start_epoch: int = 0):
+                  cbs: Cbs = None, reset_opt: bool = False, start_epoch: int = 0) -> None:
     """Train with a rate that rises to `lr_max` for `pct_start` of the time, then falls along a cosine.
 
     The momentum is its mirror image (Smith 2018, arXiv 1803.09820).
@@ -75,15 +81,16 @@ def fit_one_cycle(learn, n_epoch: int, lr_max: Rate | None = None, div: float = 
 
 
 @takes({"div_final": positive})
-def fit_flat_cos(learn, n_epoch: int, lr: Rate | None = None, div_final: float = 1e5, pct_start: float = 0.75,
-                 wd: float | None = None, cbs=None, reset_opt: bool = False, start_epoch: int = 0):
+def fit_flat_cos(learn: "Learner", n_epoch: int, lr: Rate | None = None, div_final: float = 1e5,
+                 pct_start: float = 0.75, wd: float | None = None, cbs: Cbs = None, reset_opt: bool = False,
+                 start_epoch: int = 0) -> None:
     """Train at a flat rate for `pct_start` of the time, then down along a cosine."""
     lr = _rates(learn, lr)
     _fit(learn, n_epoch, lr, {"lr": combined_cos(pct_start, lr, lr, lr / div_final)}, cbs, wd, reset_opt, start_epoch)
 
 
-def fit_sgdr(learn, n_cycles: int, cycle_len: int, lr_max: Rate | None = None, cycle_mult: int = 2, cbs=None,
-             reset_opt: bool = False, wd: float | None = None, start_epoch: int = 0):
+def fit_sgdr(learn: "Learner", n_cycles: int, cycle_len: int, lr_max: Rate | None = None, cycle_mult: int = 2,
+             cbs: Cbs = None, reset_opt: bool = False, wd: float | None = None, start_epoch: int = 0) -> None:
     """Train with rates that fall from `lr_max` to 0 in each cycle; the first has `cycle_len` epochs.
 
     Source: Loshchilov & Hutter 2016, arXiv 1608.03983.
@@ -98,20 +105,20 @@ def fit_sgdr(learn, n_cycles: int, cycle_len: int, lr_max: Rate | None = None, c
 
 
 @takes({"n_epoch": whole(0)})
-def fit_stlr(learn, n_epoch: int, lr_max: Rate | None = None, cut_frac: float = 0.1, ratio: float = 32,
-             wd: float | None = None, cbs=None, reset_opt: bool = False, start_epoch: int = 0):
+def fit_stlr(learn: "Learner", n_epoch: int, lr_max: Rate | None = None, cut_frac: float = 0.1, ratio: float = 32,
+             wd: float | None = None, cbs: Cbs = None, reset_opt: bool = False, start_epoch: int = 0) -> None:
     """Train with the slanted triangular rates of ULMFiT: up for `cut_frac` of the steps, from `lr_max / ratio`."""
     lr, total = _rates(learn, lr_max), n_epoch * len(learn.dls.train)
 
-    def schedule(pos):
+    def schedule(pos: float) -> Value:
         return slanted_triangular(round(pos * total), total, lr, cut_frac, ratio)
 
     _fit(learn, n_epoch, lr, {"lr": schedule}, cbs, wd, reset_opt, start_epoch)
 
 
 @takes({"epochs": whole(0), "freeze_epochs": whole(0), "base_lr": positive, "lr_mult": positive, "div": positive})
-def fine_tune(learn, epochs: int, base_lr: float = 2e-3, freeze_epochs: int = 1, lr_mult: float = 100,
-              pct_start: float = 0.3, div: float = 5.0, **kwargs):
+def fine_tune(learn: "Learner", epochs: int, base_lr: float = 2e-3, freeze_epochs: int = 1, lr_mult: float = 100,
+              pct_start: float = 0.3, div: float = 5.0, **kwargs: Any) -> None:
     """Train the last group for `freeze_epochs`, then all of them for `epochs` with lower rates below."""
     learn.freeze()
     learn.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, **kwargs)
