@@ -10,9 +10,8 @@ from statistics import median
 
 from ulmfit_easy.apps.demo import demo_texts
 from ulmfit_easy.learner.seeds import set_seed
-from ulmfit_easy.recipes.classify import classifier_data, new_classifier
 from ulmfit_easy.recipes.presets import get_preset
-from ulmfit_easy.recipes.pretrain import lm_data, new_lm
+from ulmfit_easy.recipes.stages import classifier_data, lm_data, new_classifier, new_lm
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 

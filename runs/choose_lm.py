@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from ulmfit_easy.all import ULMFiT, baseline, load_learner
-from ulmfit_easy.recipes.corpus_data import corpus_data
+from ulmfit_easy.recipes.corpus.data import corpus_data
+from ulmfit_easy.recipes.corpus.plan import Plan
+from ulmfit_easy.recipes.corpus.run import pretrain_corpus
 from ulmfit_easy.recipes.evaluate import evaluate_lm
-from ulmfit_easy.recipes.general import pretrain_corpus
-from ulmfit_easy.recipes.plan import Plan
 from ulmfit_easy.text.corpus import Corpus
 
 SEEDS, N_TRAIN, N_TEST = (0, 1, 2), 600, 1000

@@ -38,10 +38,10 @@ from ulmfit_easy.bundle.artefact import save_weights
 from ulmfit_easy.bundle.shipped import WEIGHTS
 from ulmfit_easy.files import write_json
 from ulmfit_easy.models.softmax import IGNORE, lm_cross_entropy
-from ulmfit_easy.recipes.corpus_data import corpus_data
-from ulmfit_easy.recipes.general import CLIP, EPS, WD
-from ulmfit_easy.recipes.plan import Plan
-from ulmfit_easy.recipes.start import start_of
+from ulmfit_easy.recipes.corpus.data import corpus_data
+from ulmfit_easy.recipes.corpus.plan import Plan
+from ulmfit_easy.recipes.corpus.run import CLIP, EPS, WD
+from ulmfit_easy.recipes.corpus.start import start_of
 from ulmfit_easy.text.store import TokenStore
 
 SENTENCE_END, WORDS = re.compile(r"(?<=[.!?])\s+"), range(5, 41)

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from ulmfit_easy.all import AWD_LSTM, Adam, GradientClip, Perplexity, TextDataLoaders, language_model_learner, set_seed
-from ulmfit_easy.recipes.general import CLIP, EPS, WD
+from ulmfit_easy.recipes.corpus.run import CLIP, EPS, WD
 from ulmfit_easy.text.corpus import Corpus
 
 SIZES = {"emb_sz": 256, "n_hid": 640, "n_layers": 3}

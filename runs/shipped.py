@@ -25,10 +25,15 @@ import torch
 
 from ulmfit_easy.all import baseline, read_lm, set_seed, shipped_lm
 from ulmfit_easy.files import sha256_bytes
-from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
-from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.presets import Preset, get_preset
-from ulmfit_easy.recipes.pretrain import lm_data, new_lm
+from ulmfit_easy.recipes.stages import (
+    classifier_data,
+    finetune_classifier,
+    finetune_lm,
+    lm_data,
+    new_classifier,
+    new_lm,
+)
 
 WAYS = ("scratch", "pretrained", "tuned", "backwards", "both")
 STAGE2 = ("max_vocab", "min_freq", "seq_len", "mom", "moms")  # of a preset, beside what begins with "lm"

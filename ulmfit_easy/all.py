@@ -74,15 +74,14 @@ from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier, masked_con
 from ulmfit_easy.models.readers import SentenceEncoder
 from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.recipes.baseline import baseline
-from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.compare import mcnemar, wilson
+from ulmfit_easy.recipes.corpus.run import pretrain_corpus
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
-from ulmfit_easy.recipes.finetune import finetune_lm
-from ulmfit_easy.recipes.general import pretrain_corpus
 from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
-from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
+from ulmfit_easy.recipes.stages import classifier_data, finetune_classifier, finetune_lm, lm_data, new_classifier
+from ulmfit_easy.recipes.stages import new_lm, pretrain_lm
 from ulmfit_easy.text.corpus import Corpus
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
 from ulmfit_easy.text.special import *

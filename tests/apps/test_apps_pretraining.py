@@ -18,9 +18,9 @@ from ulmfit_easy.apps import cli
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.bundle.artefact import load_bundle
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
-from ulmfit_easy.recipes import general
+from ulmfit_easy.recipes.corpus.monitor import RunProgress
+from ulmfit_easy.recipes.corpus.plan import Plan
 from ulmfit_easy.recipes.estimator import PARAMS
-from ulmfit_easy.recipes.plan import Plan
 
 SIZES = "--emb 8 --hid 12 --layers 2 --bs 8 --seq-len 10 --min-freq 1 --lr 0.02 --precision fp32".split()
 FIGURES = r"perplexity [\d.]+, bits per character [\d.]+, (unknown [\d.]+ %, )?tokens \d+"
@@ -125,7 +125,7 @@ def test_ctrl_c_tells_how_to_go_on(files, tmp_path, capsys, monkeypatch):
     def stop(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(general.RunProgress, "after_batch", stop)
+    monkeypatch.setattr(RunProgress, "after_batch", stop)
     assert run("pretrain", "--corpus", *files, "--out", tmp_path / "lm", *SIZES) == 130
     assert capsys.readouterr().err == f"To go on: ulmfit pretrain --resume --out {tmp_path / 'lm'}\nulmfit: stopped\n"
 

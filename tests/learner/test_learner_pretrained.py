@@ -16,7 +16,7 @@ from ulmfit_easy.learner.pretrained import NO_WEIGHTS, read_lm
 from ulmfit_easy.learner.text import language_model_learner, load_learner
 from ulmfit_easy.models.awd_lstm import awd_lstm_lm_config
 from ulmfit_easy.models.remap import match_embeds
-from ulmfit_easy.recipes.pretrain import lm_data, new_lm
+from ulmfit_easy.recipes.stages import lm_data, new_lm
 from ulmfit_easy.text.rules import DEFAULT_RULES
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer

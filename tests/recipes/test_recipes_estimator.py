@@ -20,8 +20,8 @@ from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, 
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.recipes import compare, estimator
 from ulmfit_easy.recipes.estimator import ULMFiT
-from ulmfit_easy.recipes.pretrain import new_lm
 from ulmfit_easy.recipes.saved import sealed
+from ulmfit_easy.recipes.stages import new_lm
 
 
 def tiny(**params):

@@ -12,9 +12,9 @@ from recipes_tiny import DF, TINY
 
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.text_data import TextDataLoaders
-from ulmfit_easy.recipes import monitor
-from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
-from ulmfit_easy.recipes.pretrain import new_lm
+from ulmfit_easy.recipes.corpus import monitor
+from ulmfit_easy.recipes.corpus.monitor import RunProgress, step_seconds
+from ulmfit_easy.recipes.stages import new_lm
 
 
 @pytest.fixture(scope="module")

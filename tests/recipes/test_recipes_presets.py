@@ -9,8 +9,8 @@ from recipes_tiny import TINY
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.optim.optimizer import expand_lr
 from ulmfit_easy.models.awd_lstm import awd_lstm_clas_config, awd_lstm_lm_config
-from ulmfit_easy.recipes.phases import rates
 from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
+from ulmfit_easy.recipes.stages import rates
 
 
 class Groups:

@@ -31,7 +31,7 @@ from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import UlmfitError
 from ulmfit_easy.fastai.tokenized import tokenize_csv, tokenize_folder
 from ulmfit_easy.files import atomic_folder, write_bytes
-from ulmfit_easy.recipes.general import pretrain_corpus
+from ulmfit_easy.recipes.corpus.run import pretrain_corpus
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 

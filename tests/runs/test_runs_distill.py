@@ -11,8 +11,8 @@ import torch
 from ulmfit_easy.bundle.artefact import load_bundle
 from ulmfit_easy.data.toy import toy_texts
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
-from ulmfit_easy.recipes.general import pretrain_corpus
-from ulmfit_easy.recipes.plan import Plan
+from ulmfit_easy.recipes.corpus.plan import Plan
+from ulmfit_easy.recipes.corpus.run import pretrain_corpus
 
 FILE = Path(__file__).parents[2] / "runs/distill.py"
 STEPS, N = 3, 256  # two batches of sentences a pass, so that a second pass begins

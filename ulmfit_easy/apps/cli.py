@@ -213,10 +213,9 @@ def run_lm(args: argparse.Namespace) -> None:
     from ulmfit_easy.files import free_place
     from ulmfit_easy.learner.pretrained import shipped_lm
     from ulmfit_easy.learner.seeds import set_seed
-    from ulmfit_easy.recipes.finetune import finetune_lm
     from ulmfit_easy.recipes.inputs import empty_rows, rows_read
     from ulmfit_easy.recipes.presets import get_preset
-    from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
+    from ulmfit_easy.recipes.stages import finetune_lm, lm_data, new_lm, pretrain_lm
 
     free_place(args.out)
     if args.seed is not None:

@@ -19,12 +19,17 @@ from ulmfit_easy.learner.pretrained import shipped_lm, with_sizes
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.places import file_place, writable
-from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.compare import compare, verdict, wilson
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
-from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.presets import Preset, get_preset
-from ulmfit_easy.recipes.pretrain import lm_data, new_lm
+from ulmfit_easy.recipes.stages import (
+    classifier_data,
+    finetune_classifier,
+    finetune_lm,
+    lm_data,
+    new_classifier,
+    new_lm,
+)
 from ulmfit_easy.terminal import say
 
 N_LABELLED, N_TEST = 500, 2000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ulmfit_easy.apps.flags import next_line
 from ulmfit_easy.errors import ArgumentError, FileError
-from ulmfit_easy.recipes.plan import Plan
+from ulmfit_easy.recipes.corpus.plan import Plan
 from ulmfit_easy.terminal import say
 
 
@@ -73,8 +73,8 @@ def add_parser(commands: "argparse._SubParsersAction") -> None:
 
 def run_pretrain(args: argparse.Namespace) -> None:
     from ulmfit_easy.files import read_json
-    from ulmfit_easy.recipes.general import pretrain_corpus, run_folder
-    from ulmfit_easy.recipes.plan import FILE
+    from ulmfit_easy.recipes.corpus.plan import FILE
+    from ulmfit_easy.recipes.corpus.run import pretrain_corpus, run_folder
 
     given = {k: v for k, v in vars(args).items() if k not in ("command", "run", "parser")}
     out = Path(given.pop("out", "ulmfit-lm"))

@@ -7,9 +7,9 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.lr_find import on_trial
 from ulmfit_easy.learner.text_learner import LMLearner
-from ulmfit_easy.recipes.classify import new_classifier
-from ulmfit_easy.recipes.monitor import step_seconds
+from ulmfit_easy.recipes.corpus.monitor import step_seconds
 from ulmfit_easy.recipes.presets import Phase, Preset, get_preset
+from ulmfit_easy.recipes.stages import new_classifier
 
 STEPS, SECONDS = 4, 2.0  # that are timed, at most
 

@@ -30,11 +30,9 @@ from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.places import members
-from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
 from ulmfit_easy.recipes.compare import Scores, compare, in_sentences, verdict
 from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
-from ulmfit_easy.recipes.finetune import finetune_lm
 from ulmfit_easy.recipes.inputs import (
     as_array,
     check_shared,
@@ -48,8 +46,16 @@ from ulmfit_easy.recipes.inputs import (
     without,
 )
 from ulmfit_easy.recipes.presets import Preset, get_preset
-from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
 from ulmfit_easy.recipes.saved import PARAMS, load_saved, sealed, way
+from ulmfit_easy.recipes.stages import (
+    classifier_data,
+    finetune_classifier,
+    finetune_lm,
+    lm_data,
+    new_classifier,
+    new_lm,
+    pretrain_lm,
+)
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import several_texts
 

@@ -14,7 +14,7 @@ from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.learner.text_data import TextDataLoaders
-from ulmfit_easy.recipes.plan import Plan
+from ulmfit_easy.recipes.corpus.plan import Plan
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.corpus import Corpus, Rows, hold_out
 from ulmfit_easy.text.look import SAMPLE, Look

@@ -17,13 +17,19 @@ from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
-from ulmfit_easy.recipes import monitor
-from ulmfit_easy.recipes.classify import classifier_data, finetune_classifier, new_classifier
+from ulmfit_easy.recipes.corpus import monitor
 from ulmfit_easy.recipes.estimate import estimated_seconds
-from ulmfit_easy.recipes.finetune import finetune_lm
-from ulmfit_easy.recipes.phases import run_phases
 from ulmfit_easy.recipes.presets import Phase
-from ulmfit_easy.recipes.pretrain import lm_data, new_lm, pretrain_lm
+from ulmfit_easy.recipes.stages import (
+    classifier_data,
+    finetune_classifier,
+    finetune_lm,
+    lm_data,
+    new_classifier,
+    new_lm,
+    pretrain_lm,
+    run_phases,
+)
 
 
 @pytest.fixture(scope="module")

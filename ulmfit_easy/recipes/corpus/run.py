@@ -31,11 +31,11 @@ from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.places import clear_left, free_place, members
-from ulmfit_easy.recipes.corpus_data import CorpusData, corpus_data, names
+from ulmfit_easy.recipes.corpus.data import CorpusData, corpus_data, names
+from ulmfit_easy.recipes.corpus.monitor import RunProgress, step_seconds
+from ulmfit_easy.recipes.corpus.plan import FILE, Plan
+from ulmfit_easy.recipes.corpus.start import put_vectors, start_of
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
-from ulmfit_easy.recipes.monitor import RunProgress, step_seconds
-from ulmfit_easy.recipes.plan import FILE, Plan
-from ulmfit_easy.recipes.start import put_vectors, start_of
 from ulmfit_easy.terminal import say
 
 WRITTEN = "written.json"  # in the folder of a run: the hashes of the bundle that it wrote

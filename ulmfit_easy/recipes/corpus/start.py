@@ -6,7 +6,7 @@ from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
 from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.models.remap import with_vectors
-from ulmfit_easy.recipes.plan import Plan
+from ulmfit_easy.recipes.corpus.plan import Plan
 from ulmfit_easy.text.vectors import read_vectors
 
 

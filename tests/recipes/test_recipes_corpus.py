@@ -15,14 +15,14 @@ from ulmfit_easy.bundle.artefact import load_bundle
 from ulmfit_easy.data.toy import toy_texts
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
 from ulmfit_easy.learner.text import language_model_learner, load_learner
-from ulmfit_easy.recipes import general, monitor
-from ulmfit_easy.recipes.corpus_data import corpus_data
+from ulmfit_easy.recipes.corpus import monitor, run
+from ulmfit_easy.recipes.corpus.data import corpus_data
+from ulmfit_easy.recipes.corpus.plan import Plan
+from ulmfit_easy.recipes.corpus.run import pretrain_corpus, run_folder, schedule
+from ulmfit_easy.recipes.corpus.start import start_of
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.evaluate import evaluate_lm
-from ulmfit_easy.recipes.general import pretrain_corpus, run_folder, schedule
-from ulmfit_easy.recipes.plan import Plan
-from ulmfit_easy.recipes.pretrain import lm_data, new_lm
-from ulmfit_easy.recipes.start import start_of
+from ulmfit_easy.recipes.stages import lm_data, new_lm
 from ulmfit_easy.text import corpus as text_corpus
 from ulmfit_easy.text.corpus import Corpus
 from ulmfit_easy.text.store import TokenStore
@@ -136,7 +136,7 @@ def test_a_model_learns_on_with_its_own_words_and_sizes(corpus, tmp_path, settin
 def test_a_model_that_learns_on_begins_where_it_was(unbroken, corpus):
     plan = Plan(corpus=corpus[1], pretrained=unbroken[1], bs=8, seq_len=10)
     start = start_of(plan)
-    learn = general._learner(plan, start, corpus_data(plan, start).dls, unbroken[1])
+    learn = run._learner(plan, start, corpus_data(plan, start).dls, unbroken[1])
     assert same(learn.model.state_dict(), weights(unbroken[1])) and learn.opt.frozen_idx == 0
 
 
@@ -274,7 +274,7 @@ def test_a_bundle_is_there_whole_or_not_at_all(unbroken, corpus, tmp_path, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(general, "write_record", full)
+        patch.setattr(run, "write_record", full)
         with pytest.raises(OSError, match="No space"):
             pretrain_corpus(corpus, tmp_path / "lm", **TINY)
     assert [p.name for p in tmp_path.iterdir()] == ["lm.run"]
@@ -420,11 +420,11 @@ def test_time_that_is_gone_is_no_time_to_train():
 
 
 def test_hours_become_steps_by_measured_speed_and_are_kept_in_the_plan(corpus, tmp_path, monkeypatch, crash_at):
-    monkeypatch.setattr(general, "step_seconds", lambda *args: 0.25)
+    monkeypatch.setattr(run, "step_seconds", lambda *args: 0.25)
     crash_at(3)
     with pytest.raises(Crash):
         pretrain_corpus(corpus, tmp_path / "lm", hours=0.01, **TINY)
-    monkeypatch.setattr(general, "step_seconds", None)  # it is not asked again
+    monkeypatch.setattr(run, "step_seconds", None)  # it is not asked again
     plan = Plan.load(run_folder(tmp_path / "lm"))
     assert 36 < plan.n_epoch * plan.n_batches <= 144 and plan.hours == 0.01
     pretrain_corpus(out=tmp_path / "lm", resume=True, hours=0.01)
