@@ -110,7 +110,7 @@ class Plan:
         "layers": optional(whole()), "drop_mult": number(0), "softmax": text, "precision": text, "backwards": flag,
         "pretrained": optional(file), "vectors": optional(file), "bs": whole(1, MOST_ROWS), "seq_len": whole(),
         "lr": positive, "hours": optional(positive), "epochs": optional(positive), "seed": whole(0, (1 << 63) - 1),
-        "n_epoch": optional(whole()), "n_batches": optional(whole()), "tokenizer": optional(table), "data": files}
+        "n_epoch": whole(0), "n_batches": whole(0), "tokenizer": optional(table), "data": files}
 
     def __post_init__(self):
         from ulmfit_easy.models.archs import get_arch, resolve_config  # torch, which a command's --help does not need
