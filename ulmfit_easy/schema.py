@@ -23,6 +23,7 @@ import reprlib
 import sys
 from collections.abc import Callable, Collection, Mapping
 from functools import wraps
+from typing import Any, TypeVar, cast
 
 from ulmfit_easy.errors import ArgumentError, ArgumentTypeError, some
 
@@ -31,13 +32,14 @@ MOST_ROWS = 1 << 16  # of a batch
 LARGEST = (1 << 31) - 1  # size or count
 FINITE = sys.float_info.max
 
-Check = Callable[[object], object]
+Check = Callable[[Any], Any]
 Checks = Mapping[str, Check]
+F = TypeVar("F", bound=Callable)
 
 
-def takes(table: Checks):
+def takes(table: Checks) -> Callable[[F], F]:
     """Return a decorator that checks the arguments in `table` before a call, and passes them on as plain values."""
-    def decorate(function):
+    def decorate(function: F) -> F:
         parameters = inspect.signature(function).parameters.values()
         names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         if unread := table.keys() - {p.name for p in parameters}:
@@ -45,14 +47,14 @@ def takes(table: Checks):
                 raise KeyError(f"{function.__qualname__} has no arguments {some(unread)}")
 
         @wraps(function)
-        def check_first(*args, **kwargs):
+        def check_first(*args: Any, **kwargs: Any) -> Any:
             plain = [_passed(table, name, value) for name, value in zip(names, args, strict=False)]
             return function(*plain, *args[len(names):], **{k: _passed(table, k, v) for k, v in kwargs.items()})
-        return check_first
+        return cast(F, check_first)
     return decorate
 
 
-def checked(table: Checks, **given) -> dict:
+def checked(table: Checks, **given: object) -> dict:
     """Return the given arguments as plain values.
 
     Raises: ArgumentError E601 or E602 for the first that does not pass its check.
@@ -60,7 +62,7 @@ def checked(table: Checks, **given) -> dict:
     return {name: _passed(table, name, value) for name, value in given.items()}
 
 
-def _passed(table: Checks, name: str, value):
+def _passed(table: Checks, name: str, value: object) -> Any:
     if name not in table:
         return value
     try:
@@ -79,26 +81,27 @@ def misfits(values: Mapping, table: Checks) -> list[str]:
             if name in values and not _passes(check, values[name])]
 
 
-def _passes(check: Check, value) -> bool:
+def _passes(check: Check, value: object) -> bool:
     try:
         return _same(check(value), value)
     except (TypeError, ValueError):
         return False
 
 
-def _same(a, b) -> bool:
+def _same(a: object, b: object) -> bool:
     """Return True for equal values of equal types: 1, 1.0 and True differ."""
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(_same, a, b))
     return type(a) is type(b) and a == b
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Return a value as Python has it: a number of another library as `int` or `float`, an array as a list."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def number(least: float = -FINITE, most: float = FINITE, *, without: Collection[float] = (), kind=float) -> Check:
+def number(least: float = -FINITE, most: float = FINITE, *, without: Collection[float] = (),
+           kind: type[int] | type[float] = float) -> Check:
     """Return a check for numbers from `least` to `most`; infinity is one of them only if it is named.
 
     Args:
@@ -108,7 +111,7 @@ def number(least: float = -FINITE, most: float = FINITE, *, without: Collection[
     noun = "a whole number" if kind is int else "a finite number" if most == FINITE else "a number"
     allowed = noun + _span(least, most, without)
 
-    def check(value) -> int | float:
+    def check(value: object) -> int | float:
         value = plain(value)
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise TypeError(allowed)
@@ -122,7 +125,7 @@ def whole(least: int = 1, most: int = LARGEST) -> Check:
     return number(least, most, kind=int)
 
 
-def _span(least, most, without) -> str:
+def _span(least: float, most: float, without: Collection[float]) -> str:
     if least == -FINITE:
         return ""
     over = f" above {least:,}" if least in without else f" from {least:,}"
@@ -136,14 +139,14 @@ positive = number(0, without=[0])
 fraction = number(0, 1, without=[0, 1])
 
 
-def flag(value) -> bool:
+def flag(value: object) -> bool:
     value = plain(value)
     if not isinstance(value, int) or value not in (0, 1):
         raise TypeError("True or False")
     return bool(value)
 
 
-def text(value) -> str:
+def text(value: object) -> str:
     """Return a string that a file can hold: not empty, and without halves of characters or NUL."""
     if not isinstance(value, str):
         raise TypeError("a string")
@@ -152,21 +155,21 @@ def text(value) -> str:
     return str(value)
 
 
-def name(value) -> str | int | float:
+def name(value: object) -> str | int | float:
     """Return a class's or column's name. Files hold no halves of characters, and numpy drops a final NUL."""
     value = plain(value)
     return value if isinstance(value, bool) or value == "" else any_of(text, number())(value)
 
 
-def names(value) -> list:
+def names(value: object) -> list:
     """Different names."""
-    value = list_of(name)(value)
-    if len(set(value)) < len(value):
+    found = list_of(name)(value)
+    if len(set(found)) < len(found):
         raise ValueError("names that differ")
-    return value
+    return found
 
 
-def ascending(value) -> list:
+def ascending(value: object) -> list:
     """Two numbers, the lower one first."""
     try:
         low, high = list_of(number())(value)
@@ -177,14 +180,14 @@ def ascending(value) -> list:
     return [low, high]
 
 
-def language(value) -> str:
+def language(value: object) -> str:
     """Return the code of a language. spaCy imports a module of this name."""
     if not re.fullmatch("[a-z]{2,3}", text(value)):
         raise ValueError("the code of a language, such as 'en'")
     return str(value)
 
 
-def function(value) -> Callable:
+def function(value: object) -> Callable:
     if not callable(value):
         raise TypeError("a function")
     return value
@@ -194,14 +197,14 @@ def optional(check: Check) -> Check:
     return any_of(check, none)
 
 
-def none(value) -> None:
+def none(value: object) -> None:
     if value is not None:
         raise TypeError("None")
 
 
 def list_of(check: Check, most: int | None = None) -> Check:
     """Return a check for lists; a tuple or an array becomes one."""
-    def check_all(value) -> list:
+    def check_all(value: object) -> list:
         value = plain(value)
         if not isinstance(value, list | tuple):
             raise TypeError("a list")
@@ -217,7 +220,7 @@ def tuple_of(check: Check) -> Check:
 
 def one_of(known: Collection[str]) -> Check:
     """Return a check for the strings in `known`, as they are when it is asked: a table of parts may grow."""
-    def check(value) -> str:
+    def check(value: object) -> str:
         allowed = f"one of {', '.join(known)}"
         if not isinstance(value, str):
             raise TypeError(allowed)
@@ -229,7 +232,7 @@ def one_of(known: Collection[str]) -> Check:
 
 def any_of(*checks: Check) -> Check:
     """Return a check for what passes one of these, the first that it passes."""
-    def check(value):
+    def check(value: object) -> Any:
         problems = []
         for one in checks:
             try:
@@ -246,7 +249,7 @@ random_seed = optional(whole(0, (1 << 63) - 1))
 
 def only(checks: Checks) -> Check:
     """Return a check for a dict of JSON with these names and no others."""
-    def check(value) -> dict:
+    def check(value: object) -> dict:
         if not isinstance(value, dict) or value.keys() != checks.keys() or misfits(value, checks):
             raise ValueError(f"an object with {', '.join(checks)}")
         return value

@@ -292,3 +292,8 @@ def test_the_lexicon_is_json_in_first_seen_order(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         build(cache_dir=tmp_path)
+
+
+def test_true_is_the_users_cache_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path))
+    assert build(cache_dir=True)[0].path == build()[0].path

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,12 @@ from ulmfit_easy.data.targets import twins
 from ulmfit_easy.errors import counted, in_rows, some
 from ulmfit_easy.text.look import EMPTY
 from ulmfit_easy.user_code import warn_user
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ulmfit_easy.text.store import IdStore
+    from ulmfit_easy.text.tokenizers import Tokenizer
 
 TOLD = 0.9  # of these texts hold the name of their own label: from here on it looks like a leak
 FAR = 10  # from 0: a mean that many steps of a usual rate do not reach
@@ -22,7 +29,7 @@ UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on 
 
 
 def warn_of_duplicates(hashes: np.ndarray, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,
-                       labels: Sequence | None = None):
+                       labels: Sequence | None = None) -> None:
     """Warn of validation texts that are training texts too, and of equal texts with different labels; empty ones aside.
 
     Args:
@@ -47,7 +54,7 @@ def warn_of_duplicates(hashes: np.ndarray, train: np.ndarray, valid: np.ndarray,
                   f"({in_rows(torn, 3)}): no model can get both right; check the labels")
 
 
-def warn_of_told_labels(texts: Sequence, labels: Sequence):
+def warn_of_told_labels(texts: Sequence, labels: Sequence) -> None:
     """Warn if nearly every text holds the name of its own label as a word, and hardly any another's.
 
     Args:
@@ -68,7 +75,7 @@ def warn_of_told_labels(texts: Sequence, labels: Sequence):
                   "answer part of the text?")
 
 
-def warn_of_unequal(labels: Iterable):
+def warn_of_unequal(labels: Iterable) -> None:
     """Warn if the largest class has more than ten times the training texts of the smallest."""
     if what := unequal(Counter(labels)):
         warn_user(f"{what}. {UNEQUAL_ADVICE}")
@@ -87,14 +94,14 @@ def shown_share(rate: float) -> str:
     return f"{rate:.1%}" if rate >= 0.0005 else ""
 
 
-def warn_of_twins(classes: Sequence):
+def warn_of_twins(classes: Sequence) -> None:
     """Warn of classes whose names are the same, blanks and letter case aside."""
     if groups := twins(classes):
         warn_user(f"labels that look alike: {some(map(repr, chain(*groups)))}; each is a class of its own. Give "
                   "each class one spelling")
 
 
-def warn_of_language(texts: Iterable, tokenizer):
+def warn_of_language(texts: Iterable, tokenizer: "Tokenizer") -> None:
     """Warn if most of the first texts seem to be in another language than the one of a tokenizer of words."""
     lang = getattr(getattr(tokenizer, "tok", None), "lang", None)
     if lang is None or tokenizer.is_closed:  # pieces of words are learned from the texts, in any language
@@ -108,14 +115,14 @@ def warn_of_language(texts: Iterable, tokenizer):
                   "pretrained model of another language")
 
 
-def warn_of_unknown(ids, rows: np.ndarray):
+def warn_of_unknown(ids: "IdStore", rows: np.ndarray) -> None:
     """Warn where more than a fifth of the tokens are not in the vocabulary."""
     if (rate := ids.unk_rate(rows)) > UNKNOWN:
         warn_user(f"{rate:.0%} of the training tokens are not in the vocabulary: is it of this language and made "
                   "with this tokenizer? TextDataLoaders keep more words with a lower min_freq")
 
 
-def warn_of_far_targets(targets):
+def warn_of_far_targets(targets: "Tensor | None") -> None:
     """Warn of numbers to predict, (N,) or (N, n), that are far from 0, where the outputs of a new model begin."""
     if targets is None or not len(targets):
         return

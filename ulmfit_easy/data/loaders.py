@@ -1,12 +1,15 @@
 """From texts and labels to loaders: source -> splitter -> text -> target, in one function for all doors."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ulmfit_easy.data.balance import balanced_rows, checked_weights
 from ulmfit_easy.data.checks import (
@@ -18,10 +21,14 @@ from ulmfit_easy.data.checks import (
     warn_of_unknown,
 )
 from ulmfit_easy.data.classify import ClassifierDataLoader
+from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.data.sources import FileTexts
 from ulmfit_easy.data.splits import checked_split
+from ulmfit_easy.data.tables import TextsOnDisk
 from ulmfit_easy.data.targets import NextToken, Target
+from ulmfit_easy.data.targets.target import Block
 from ulmfit_easy.errors import ArgumentError, TextError, some
 from ulmfit_easy.schema import checked, list_of, name
 from ulmfit_easy.text.look import SAMPLE, Look
@@ -30,12 +37,14 @@ from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab, add_words, make_vocab
 
+D = TypeVar("D", bound=DataLoaders)
+
 
 @dataclass(frozen=True)
 class Source:
     """Texts, labels and what a splitter looks at, all of N rows."""
 
-    texts: Sequence  # strings, or tuples of strings where a text has several fields
+    texts: Sequence | FileTexts | TextsOnDisk  # strings, or tuples of strings where a text has several fields
     items: Sequence  # a table or a list of files
     labels: list | None = None
     target: type[Target] = NextToken
@@ -46,11 +55,13 @@ class Source:
     classes_argument: str = "labels"  # of the function that was called: it takes every class
 
 
-def assemble(cls, source: Source, splitter: Callable, tokenizer: Tokenizer, *, path, labels, text_vocab, seq_len,
-             backwards, bs, val_bs, shuffle, device, seed, min_freq: int = 3, max_vocab: int = 60000, cache_dir=None,
-             n_workers: int | None = None, balanced: bool = False, weights: Sequence | None = None,
-             max_tokens: int | None = None, bptt_jitter: float = 0.0, num_workers: int | None = None,
-             drop_last: bool | None = None, pin_memory: bool | None = None):
+def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokenizer, *, path: str | Path,
+             labels: Sequence | None, text_vocab: Vocab | Iterable[str] | None, seq_len: int, backwards: bool, bs: int,
+             val_bs: int | None, shuffle: bool, device: torch.device | str | None, seed: int | None, min_freq: int = 3,
+             max_vocab: int = 60000, cache_dir: str | Path | bool | None = None, n_workers: int | None = None,
+             balanced: bool = False, weights: Sequence | None = None, max_tokens: int | None = None,
+             bptt_jitter: float = 0.0, num_workers: int | None = None, drop_last: bool | None = None,
+             pin_memory: bool | None = None) -> D:
     """Return the loaders of a source: split it, number its labels and words by the training rows, check, batch.
 
     The vocabulary is `text_vocab`, else the tokenizer's, if it has one. A language model has the most common words of
@@ -110,7 +121,8 @@ def _with_words(count: Counter, min_freq: int, max_vocab: int, known: Vocab | No
     return Vocab(add_words(make_vocab(count, min_freq, max_vocab, tuple(specials.values())), known or ()), specials)
 
 
-def _check_batching(is_lm, balanced, weights, max_tokens, bptt_jitter):
+def _check_batching(is_lm: bool, balanced: bool, weights: Sequence | None, max_tokens: int | None,
+                    bptt_jitter: float) -> None:
     """E603 for what only classifiers have, or only language models, or for weights twice."""
     for_clas = {"balanced": balanced, "weights": weights is not None, "max_tokens": max_tokens is not None}
     wrong = [name for name, given in for_clas.items() if given] if is_lm else ["bptt_jitter"] if bptt_jitter else []
@@ -121,7 +133,7 @@ def _check_batching(is_lm, balanced, weights, max_tokens, bptt_jitter):
                             "classifier", fix="leave it out")
 
 
-def classes_of(y_block, columns: Sequence[pd.Series] | None, target: type[Target]) -> list | None:
+def classes_of(y_block: str | Block | None, columns: Sequence[pd.Series] | None, target: type[Target]) -> list | None:
     """Return the classes that are known before any label is read: those of a block, or of a categorical column."""
     classes = getattr(y_block, "vocab", None)
     is_one = target.one_class and columns and isinstance(columns[0].dtype, pd.CategoricalDtype)

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from ulmfit_easy.data.sources import FileTexts, clean_texts, fields_in, find_column, values_of
 from ulmfit_easy.data.targets import TARGETS, NextToken, Target, read_labels
@@ -68,11 +70,11 @@ class Preparation:
         """The `Vocab` for a language model; `(Vocab, classes)` for a classifier."""
         return (self.vocab, self.target.classes) if self.target.labelled else self.vocab
 
-    def words(self, ids) -> str:
+    def words(self, ids: np.ndarray | Tensor) -> str:
         """Return the tokens of some ids (T,), with spaces between them."""
         return " ".join(self.vocab[i] for i in ids.tolist())
 
-    def show(self, batch, max_n: int = 9, trunc_at: int = 150):
+    def show(self, batch: Sequence, max_n: int = 9, trunc_at: int = 150) -> None:
         """Show some rows of a batch as tokens, `trunc_at` of each at most, and their targets."""
         x, *rest = batch
         if not self.target.labelled:
@@ -97,22 +99,22 @@ class Preparation:
         cols = {name: tuple(text.pop(name)) for name in ("text_cols", "label_cols")}
         return cls(tokenizer, target, **cols, **{name: text[name] for name in cls.SETTINGS if name in text})
 
-    def ids(self, items) -> "MemoryIds":
+    def ids(self, items: Iterable) -> "MemoryIds":
         """Return the ids of new texts: all that `given` takes."""
         texts = self.texts(self.given(items)[0])
         return MemoryIds(self.tokenizer.ids(texts), self.vocab.pad_id)
 
-    def texts(self, items: Sequence) -> list:
+    def texts(self, items: Any) -> list:
         """Return the strings of new texts, or tuples of fields, of what `given` returned; E101 for what is no text."""
         if len(items) == 0:
             raise TextError("E104", received="no items", expected="one text or more", fix="give texts")
         return clean_texts(self._text_columns(items))[0]
 
-    def is_one_text(self, item) -> bool:
+    def is_one_text(self, item: object) -> bool:
         """Return True if an item is a text by itself: a string, or a tuple of fields if texts have several."""
         return isinstance(item, str) or (isinstance(item, tuple) and len(self.text_cols) > 1)
 
-    def given(self, items) -> tuple[Sequence, bool]:
+    def given(self, items: Any) -> tuple[Sequence, bool]:
         """Return the texts or files that a caller means, as `given_texts` reads them, and True if it is one alone.
 
         For a `get_x` items stay what they are, and a row becomes a table of one row.
@@ -128,7 +130,7 @@ class Preparation:
             items = [items] if alone else items
         return (items if hasattr(items, "__len__") else list(items)), alone
 
-    def _text_columns(self, items) -> list:
+    def _text_columns(self, items: Any) -> list:
         first = next(iter(items))
         if self.get_x is not None and (isinstance(items, pd.DataFrame) or not self.is_one_text(first)):
             columns = fields_in(values_of(self.get_x, items))
@@ -142,7 +144,7 @@ class Preparation:
                             fix="give tuples, or a table with these columns")
         return [list(column) for column in zip(*rows, strict=True)]
 
-    def targets(self, items, lengths: Sequence[int] = ()) -> np.ndarray:
+    def targets(self, items: Any, lengths: Sequence[int] = ()) -> np.ndarray:
         """Return the targets of a table, or of files in folders; labels that training never saw count as wrong.
 
         `lengths` are the numbers of tokens, for a target that is one per token.

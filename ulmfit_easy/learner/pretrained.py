@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from ulmfit_easy.bundle.foreign import load_any, load_foreign
 from ulmfit_easy.bundle.shipped import fitting, named_folder, shipped_folder, shipped_name, shipped_vectors
 from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.data.checks import UNKNOWN
+from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.languages import language_name
 from ulmfit_easy.data.targets import TARGETS
 from ulmfit_easy.errors import ArgumentTypeError, FileError
@@ -22,10 +24,15 @@ from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.remap import WordVectors, match_embeds
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.special import FAKE
+from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.words import SpacyTokenizer
 from ulmfit_easy.user_code import warn_user
 
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.text_learner import TextLearner
+
+L = TypeVar("L", bound="TextLearner")
 NO_WEIGHTS = ("no pretrained weights were loaded, for the library has none that fit ({}): the model starts from random "
               "ones, and nothing was frozen. To start from some, pass pretrained= the folder of an exported language "
               "model; pretrained=False starts from random weights without this warning")
@@ -95,7 +102,7 @@ def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None
 
 
 def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Encoder], config: dict | None,
-            dls) -> tuple[PretrainedLM | None, str]:
+            dls: DataLoaders) -> tuple[PretrainedLM | None, str]:
     """Return the language model that `pretrained` asks for, or None and why no installed one fits.
 
     Args:
@@ -129,7 +136,7 @@ def with_sizes(theirs: dict | None, config: dict | None, defaults: dict) -> dict
     return {k: v for k, v in sizes.items() if k != "pad_token"}
 
 
-def find_pair(fnames, folder: Path, arch: type[Encoder], dls) -> PretrainedLM:
+def find_pair(fnames: Sequence[str | Path], folder: Path, arch: type[Encoder], dls: DataLoaders) -> PretrainedLM:
     """Return the language model of `pretrained_fnames`: the names of a weights file and a word list in a folder.
 
     The weights are what `learn.save` wrote or fastai's `.pth`; the words a list in JSON, or pickled. Suffixes may be
@@ -167,7 +174,7 @@ def find_pair(fnames, folder: Path, arch: type[Encoder], dls) -> PretrainedLM:
     return PretrainedLM(name, config, vocab, weights)
 
 
-def start_from(learn, found: PretrainedLM | None, why: str = ""):
+def start_from(learn: L, found: PretrainedLM | None, why: str = "") -> L:
     """Return the learner with pretrained weights, where there are some.
 
     Args:
@@ -185,7 +192,7 @@ def start_from(learn, found: PretrainedLM | None, why: str = ""):
     return learn
 
 
-def take_over(learn, weights, vocab, source):
+def take_over(learn: L, weights: Mapping[str, Tensor], vocab: Vocab, source: str) -> L:
     """See `TextLearner.load_pretrained`."""
     new = learn.dls.text_vocab
     vectors = None if vocab == new else _vectors_for(learn.dls.tokenizer)
@@ -210,7 +217,7 @@ def take_over(learn, weights, vocab, source):
     return learn.freeze()
 
 
-def _tell(learn, vocab: Vocab, source):
+def _tell(learn: "TextLearner", vocab: Vocab, source: str) -> None:
     """Tell how much of the user's texts a language model knows, and warn if that is little.
 
     The words are those of the texts. The vocabulary of the data may have the model's own words in it too.
@@ -228,7 +235,7 @@ def _tell(learn, vocab: Vocab, source):
                   f"are unknown to this model: {question}?")
 
 
-def words_of(dls) -> Counter:
+def words_of(dls: DataLoaders) -> Counter[str]:
     """Count each word in the texts of a language model's or a classifier's data, without control tokens.
 
     For loaders without texts, as of a loaded learner, each word of the vocabulary counts once.
@@ -240,13 +247,13 @@ def words_of(dls) -> Counter:
     return count
 
 
-def _vectors_for(tokenizer) -> WordVectors | None:
+def _vectors_for(tokenizer: Tokenizer) -> WordVectors | None:
     """Return the vectors of a tokenizer's words; None for pieces of words and for a user's function."""
     splitter = getattr(tokenizer, "tok", None)
     return shipped_vectors(splitter.lang) if isinstance(splitter, SpacyTokenizer) else None
 
 
-def direction_error(source, received, expected):
+def direction_error(source: object, received: bool | None, expected: bool) -> FileError:
     """Return E402 for weights that read the other way than the data; both are True for backwards."""
     words = {True: "backwards", False: "forwards"}
     return FileError("E402", received=f"{source}, which reads {words.get(received, received)}",

@@ -4,10 +4,12 @@ It stands above the models, because a model brings the tokenizer and the vocabul
 """
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pandas as pd
+import torch
 
 from ulmfit_easy._fastcore import delegates, listify
 from ulmfit_easy.bundle.shipped import shipped_models
@@ -19,25 +21,34 @@ from ulmfit_easy.data.sources import FileTexts, accepted, find_column, read_text
 from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_table
 from ulmfit_easy.data.targets import CategoryTarget, NextToken, read_labels
+from ulmfit_easy.data.targets.target import Block
 from ulmfit_easy.errors import FileError, TextError, refuse_unknown
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
 from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.user_code import warn_user
 
 __all__ = ["TextDataLoaders"]
 
 
+D = TypeVar("D", bound=DataLoaders)
+
+
 @delegates(assemble, but=["tokenizer"])
-def with_model(cls, source: Source, splitter: Callable, *, tok_tfm, text_vocab, backwards: bool,
+def with_model(cls: type[D], source: Source, splitter: Callable, *, tok_tfm: Callable | None,
+               text_vocab: Vocab | Iterable[str] | None, backwards: bool,
                pretrained: bool | str | Path | PretrainedLM | TextLearner | None = True,
-               rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None, **kwargs):
+               rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None,
+               **kwargs: Any) -> D:
     """Return the loaders of a source, with the tokenizer and vocabulary that a model brings; see `from_df`."""
     tokenizer = _tokenizer(pretrained, tok_tfm, text_vocab, rules, lang, mark_fields, backwards)
     return assemble(cls, source, splitter, tokenizer, text_vocab=text_vocab, backwards=backwards, **kwargs)
 
 
-def _tokenizer(pretrained, tok_tfm, text_vocab, rules, lang, mark_fields, backwards) -> Tokenizer:
+def _tokenizer(pretrained: bool | str | Path | PretrainedLM | TextLearner | None, tok_tfm: Callable | None,
+               text_vocab: Vocab | Iterable[str] | None, rules: Sequence[Callable] | None, lang: str,
+               mark_fields: bool | None, backwards: bool) -> Tokenizer:
     is_own = tok_tfm is not None or rules is not None
     own = tok_tfm if isinstance(tok_tfm, Tokenizer) else Tokenizer(tok_tfm, rules, lang=lang, mark_fields=mark_fields)
     if pretrained is None or pretrained is False:
@@ -64,13 +75,14 @@ class TextDataLoaders(DataLoaders):
 
     @classmethod
     @delegates(with_model)
-    def from_df(cls, df: pd.DataFrame | TableOnDisk, path=".", valid_pct: float = 0.2, seed: int | None = None,
-                text_col=0, label_col=1, label_delim: str | None = None, y_block=None, text_vocab=None,
-                is_lm: bool = False, valid_col=None, tok_tfm=None, tok_text_col: str = "text",
+    def from_df(cls, df: pd.DataFrame | TableOnDisk, path: str | Path = ".", valid_pct: float = 0.2,
+                seed: int | None = None, text_col: int | str | Sequence = 0, label_col: int | str | Sequence | None = 1,
+                label_delim: str | None = None, y_block: str | Block | None = None,
+                text_vocab: Vocab | Iterable[str] | None = None, is_lm: bool = False,
+                valid_col: int | str | None = None, tok_tfm: Callable | None = None, tok_text_col: str = "text",
                 seq_len: int = 72, backwards: bool = False, bs: int = 64, val_bs: int | None = None,
-                shuffle: bool = True, device=None, *, on_missing: str = "raise",
-                splitter: Callable | None = None, labels: Sequence | None = None,
-                **kwargs) -> "TextDataLoaders":
+                shuffle: bool = True, device: torch.device | str | None = None, *, on_missing: str = "raise",
+                splitter: Callable | None = None, labels: Sequence | None = None, **kwargs: Any) -> "TextDataLoaders":
         """Make loaders from a table with a text column and, unless `is_lm`, one or more label columns.
 
         Of a table of Prodigy's only the rows whose `answer` is "accept" teach their label.
@@ -140,9 +152,9 @@ class TextDataLoaders(DataLoaders):
 
     @classmethod
     @delegates(from_df)
-    def from_csv(cls, path, csv_fname: str = "labels.csv", header="infer", delimiter: str | None = None,
-                 quoting: int = csv.QUOTE_MINIMAL, *, encoding: str = "utf-8", chunksize: int | None = None,
-                 **kwargs) -> "TextDataLoaders":
+    def from_csv(cls, path: str | Path, csv_fname: str = "labels.csv", header: int | str | None = "infer",
+                 delimiter: str | None = None, quoting: int = csv.QUOTE_MINIMAL, *, encoding: str = "utf-8",
+                 chunksize: int | None = None, **kwargs: Any) -> "TextDataLoaders":
         """Make loaders from the table `path/csv_fname`, or from the file `path` itself; then as `from_df`.
 
         All fields of CSV are read as text, labels too: `NA` and `1` are class names. JSON lines (`.jsonl`) and Parquet
@@ -167,12 +179,13 @@ class TextDataLoaders(DataLoaders):
 
     @classmethod
     @delegates(with_model)
-    def from_folder(cls, path, train: str = "train", valid: str = "valid", valid_pct: float | None = None,
-                    seed: int | None = None, vocab: Sequence | None = None, text_vocab=None,
-                    is_lm: bool = False, tok_tfm=None, seq_len: int = 72, splitter: Callable | None = None,
+    def from_folder(cls, path: str | Path, train: str = "train", valid: str = "valid", valid_pct: float | None = None,
+                    seed: int | None = None, vocab: Sequence | None = None,
+                    text_vocab: Vocab | Iterable[str] | None = None, is_lm: bool = False,
+                    tok_tfm: Callable | None = None, seq_len: int = 72, splitter: Callable | None = None,
                     backwards: bool = False, bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
-                    device=None, *, extensions: Sequence[str] = (".txt",), encoding: str = "utf-8",
-                    **kwargs) -> "TextDataLoaders":
+                    device: torch.device | str | None = None, *, extensions: Sequence[str] = (".txt",),
+                    encoding: str = "utf-8", **kwargs: Any) -> "TextDataLoaders":
         """Make loaders from text files, `path/train/pos/1.txt`. The first folder under `train` or `valid` is the class.
 
         Texts may lie deeper in that folder. A warning counts the files that are left out: those in no folder of a

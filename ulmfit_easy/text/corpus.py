@@ -66,8 +66,8 @@ class Corpus:
             raise TextError("E104", received=f"{some(self.files) or 'no files'} without a document",
                             expected="one or more", fix="check them; a heading alone is none")
 
-    def _documents(self, file):
-        lines, size = [], 0
+    def _documents(self, file: Path) -> Iterator[str]:
+        lines, size = list[str](), 0
         for line in chain(lines_of(file), [""]):
             blank = not line or line.isspace()
             if lines and (blank or size + len(line) > LONGEST):

@@ -12,6 +12,7 @@ import platform
 import re
 import sys
 import sysconfig
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from types import (
@@ -27,6 +28,7 @@ from types import (
     ModuleType,
     WrapperDescriptorType,
 )
+from typing import Any
 
 LIMIT = 1 << 25  # bytes of a description, each value counted as 32 and its own: about a second
 VALUES = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
@@ -45,7 +47,7 @@ class Undescribed(ValueError):
     """An object is not described completely, so that nothing may be kept under its fingerprint."""
 
 
-def fingerprint(obj) -> str:
+def fingerprint(obj: object) -> str:
     """Return the SHA-256 (hex) of a complete description, the same in every process of one Python version.
 
     No code of the object is run. The time is bounded, whatever it refers to.
@@ -68,14 +70,14 @@ class _Describer:
     def __init__(self):
         self.sha, self.room, self.seen = hashlib.sha256(), LIMIT, {}
 
-    def put(self, kind: str, text: str = ""):
+    def put(self, kind: str, text: str = "") -> None:
         data = f"{kind} {len(text)} {text};".encode()
         self.sha.update(data)
         self.room -= 32 + len(data)
         if self.room < 0:
             raise Undescribed("more values than are compared")
 
-    def add(self, obj):
+    def add(self, obj: object) -> None:
         kind = type(obj)
         if kind in VALUES:
             self.value(obj)
@@ -86,19 +88,19 @@ class _Describer:
                 self.seen[id(obj)] = len(self.seen), obj
             self.new(kind, obj)
 
-    def value(self, obj):
+    def value(self, obj: object) -> None:
         if isinstance(obj, int) and abs(obj) >> 10_000:
             raise Undescribed("a very large number")
         if isinstance(obj, str | bytes) and len(obj) > self.room:
             raise Undescribed("more text than is compared")
         self.put(type(obj).__name__, ascii(obj))
 
-    def all(self, kind: str, parts):
+    def all(self, kind: str, parts: Sequence) -> None:
         self.put(kind, str(len(parts)))
         for part in parts:
             self.add(part)
 
-    def new(self, kind, obj):
+    def new(self, kind: Any, obj: Any) -> None:
         if kind in (list, tuple):
             self.all(kind.__name__, obj)
         elif kind is dict:
@@ -121,8 +123,8 @@ class _Describer:
             self.all("cell", [obj.cell_contents])  # an error while it is empty
         elif kind is CodeType:
             self.code(obj)
-        elif kind is ModuleType and sys.modules.get(obj.__name__) is obj:
-            self.named(obj.__name__, "")
+        elif kind is ModuleType and sys.modules.get(name := obj.__name__) is obj:
+            self.named(name, "")
         elif kind is FunctionType:
             self.function(obj)
         elif kind in WRITTEN_IN_C:
@@ -134,12 +136,12 @@ class _Describer:
         else:
             self.instance(kind, obj)
 
-    def code(self, code):
+    def code(self, code: CodeType) -> None:
         self.all("code", [code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_freevars,
                           code.co_cellvars, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount,
                           code.co_flags, code.co_exceptiontable])
 
-    def function(self, function):
+    def function(self, function: FunctionType) -> None:
         if _is_named(function):
             self.named(function.__module__, function.__qualname__)
             return
@@ -155,7 +157,7 @@ class _Describer:
                 elif step.opname == "IMPORT_NAME":  # the dots of a relative import were loaded before
                     self.named("." * steps[i - 2].argval + step.argval, "")
 
-    def name(self, function, name):
+    def name(self, function: Any, name: str) -> None:
         """Add a name in the code of a function: of its module, or one of Python's own."""
         self.put("name", name)
         builtins = function.__builtins__
@@ -164,7 +166,7 @@ class _Describer:
         elif name in builtins:
             self.add(builtins[name])
 
-    def builtin(self, function):
+    def builtin(self, function: Any) -> None:
         owner = function.__self__
         if owner is not None and type(owner) is not ModuleType:  # a method of a value, such as a dict's get
             self.all("builtin method", [owner, function.__name__])
@@ -173,7 +175,7 @@ class _Describer:
         else:
             self.named(function.__module__ or "builtins", function.__qualname__)
 
-    def type(self, cls):
+    def type(self, cls: Any) -> None:
         if _is_named(cls):
             self.named(cls.__module__, cls.__qualname__)
         elif type(cls) is not type or _is_installed(cls.__module__):
@@ -184,14 +186,14 @@ class _Describer:
                 raise Undescribed(f"{cls.__qualname__}, which has __slots__ or is not written in Python")
             self.all("class", [cls.__bases__, own])
 
-    def instance(self, kind, obj):
+    def instance(self, kind: Any, obj: object) -> None:
         """Add an object of a class of your own, or of one of ours, which has nothing but its attributes."""
         if any(_is_installed(base.__module__) and not _is_ours(base.__module__) for base in kind.__mro__[:-1]):
             raise Undescribed(f"a {kind.__module__}.{kind.__qualname__}")
         self.add(kind)
         self.add(object.__getattribute__(obj, "__dict__"))
 
-    def named(self, module, name):
+    def named(self, module: str, name: str) -> None:
         """Add what an installed module has under this name: it differs only in another version."""
         self.put("named", f"{module} {name} {_version(module)}")
 
@@ -208,7 +210,7 @@ def _is_installed(module: str) -> bool:
     return any(Path(file).is_relative_to(place) for place in PLACES)
 
 
-def _is_named(obj) -> bool:
+def _is_named(obj: Any) -> bool:
     """Return True if a function or class is found by its name in a module that its version describes."""
     found = sys.modules.get(obj.__module__)
     for part in obj.__qualname__.split("."):

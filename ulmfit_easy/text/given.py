@@ -1,11 +1,12 @@
 """The one reading of "texts" that all functions share which are given some."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ulmfit_easy.errors import TextError, did_you_mean, some
 
 
-def given_texts(given, cols: Sequence = ("text",)) -> tuple[Iterable, bool]:
+def given_texts(given: Any, cols: Sequence = ("text",)) -> tuple[Iterable, bool]:
     """Return the texts that a caller means, and True if it is a single one.
 
     A string is one text, and so is a row: a dict or a Series with the columns `cols`, or a tuple of strings if there
@@ -34,7 +35,7 @@ def given_texts(given, cols: Sequence = ("text",)) -> tuple[Iterable, bool]:
     return given, False
 
 
-def several_texts(given, cols: Sequence = ("text",)) -> Iterable:
+def several_texts(given: Any, cols: Sequence = ("text",)) -> Iterable:
     """Return the texts that a caller means, for functions that also take labels; E101 for one text or row."""
     texts, alone = given_texts(given, cols)
     if alone:
@@ -43,7 +44,7 @@ def several_texts(given, cols: Sequence = ("text",)) -> Iterable:
     return texts
 
 
-def is_row(given, cols) -> bool:
+def is_row(given: Any, cols: Sequence) -> bool:
     """Return True for a Series with the names of the columns. Numbers would be in the index of any Series of texts."""
     if not hasattr(given, "iloc") or hasattr(given, "columns") or not all(isinstance(col, str) for col in cols):
         return False

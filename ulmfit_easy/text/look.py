@@ -24,14 +24,14 @@ class Look:
     """
 
     def __init__(self, texts: Iterable, n_first: int = 0):
-        self.first, self.is_over = [], False
+        self.first, self.is_over = list[str | tuple](), False
         self._texts, self._n_first, self._room = enumerate(texts), n_first, MOST
         self._all, self._hashes = hashlib.sha256(), bytearray()
 
     def __iter__(self) -> Iterator:
         return self
 
-    def __next__(self):
+    def __next__(self) -> str | tuple[str, ...]:
         i, text = next(self._texts)
         digest = _digest(fields_of(text, i))
         self._all.update(digest)
@@ -50,7 +50,7 @@ class Look:
         return self
 
 
-def _digest(fields) -> bytes:
+def _digest(fields: Iterable[str]) -> bytes:
     data = [field.encode("utf-8", "surrogatepass") for field in fields]
     return hashlib.sha256(repr([*map(len, data)]).encode() + b"".join(data)).digest()
 

@@ -5,15 +5,25 @@ splitter, a class in a file of its own, which `tokenizers.py` names in a table.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ulmfit_easy.text.special import BOS, EOS, FAKE, FLD, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP
 
 NO_WORD = -1  # the number of the word of a token that comes from none, such as `xxbos`
 OF_NO_WORD = {BOS, EOS, PAD, FLD, FAKE}
 MARKS = {TK_MAJ, TK_REP, TK_UP, TK_WREP}  # of the token that follows
+
+
+class Splitter(Protocol):
+    """Splits texts into tokens and keeps their order. A function will do.
+
+    It may also have `vocab` and `setup(items, rules)`, if it has a vocabulary or learns one, `detokenize(tokens)`, and
+    `spans(texts)` for the characters of each token. One in the table has `SETTINGS`, `EARLIER` and `params()`.
+    """
+
+    def __call__(self, texts: Iterable[str], /) -> Iterable[list[str]]: ...
 
 
 class Tokens(NamedTuple):

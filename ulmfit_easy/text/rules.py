@@ -13,6 +13,7 @@ Source: the rules of fastai 2, which go back to the code published with the pape
 
 import html
 import re
+from collections.abc import Callable
 
 from ulmfit_easy.text.special import BOS, EOS, SPECIAL_TOKENS, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK, neutralize
 
@@ -75,7 +76,7 @@ def rm_useless_spaces(text: str) -> str:
     return _SPACES.sub(" ", text)
 
 
-def _lower(marker: str):
+def _lower(marker: str) -> Callable[[re.Match], str]:
     return lambda m: (f"{marker} " if len(m[0]) > 1 else "") + m[0].lower()
 
 

@@ -6,7 +6,7 @@ import tempfile
 import weakref
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
@@ -64,7 +64,7 @@ class TokenStore:
         self.ids = self._mapped("tokens.bin", "<u4")  # (n_tokens,), lexicon ids
         self.word_numbers = self._mapped(WORDS, "<i4") if WORDS in self.members else None
 
-    def _mapped(self, name, dtype) -> np.ndarray:
+    def _mapped(self, name: str, dtype: str) -> np.ndarray:
         return np.asarray(np.memmap(self.path / name, dtype, "r") if self.n_tokens else np.empty(0, dtype))
 
     @classmethod
@@ -105,7 +105,7 @@ class TokenStore:
 
         look = look or Look(texts).finish()
         name = files.sha256_bytes(json.dumps([SCHEMA, described, look.sha256, words]).encode())
-        folder = (files.cache_dir() / "tokens" if cache_dir is None else Path(cache_dir)) / name
+        folder = (files.cache_dir() / "tokens" if cache_dir is None or cache_dir is True else Path(cache_dir)) / name
         try:
             writable(folder)
         except FileError:
@@ -121,7 +121,8 @@ class TokenStore:
             return cls(folder)
 
     @classmethod
-    def _temporary(cls, name, texts, tokenizer, progress, n_workers, look, words):
+    def _temporary(cls, name: str, texts: Iterable, tokenizer: Tokenizer, progress: bool, n_workers: int | None,
+                   look: Look | None, words: bool) -> "TokenStore":
         """Return a store that is deleted with the object; one that a killed process left is deleted first."""
         with ExitStack() as stack:
             folder = stack.enter_context(hidden_folder(Path(tempfile.gettempdir()) / "ulmfit-tokens")) / name
@@ -136,7 +137,7 @@ class TokenStore:
     def __getstate__(self):
         return vars(self) | {"path": None}  # a pickle holds the tokens: the cache may be gone, or on another machine
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict) -> "TokenStore":
         return self  # nothing in it changes
 
     def span(self, i: int) -> tuple[int, int]:
@@ -152,14 +153,15 @@ class TokenStore:
     def words(self, i: int) -> np.ndarray:
         """Return the word that each token of document `i` comes from, (T,) int32, -1 if it is none or not known."""
         start, stop = self.span(i)
+        assert self.word_numbers is not None  # it was built with words=True
         return self.word_numbers[start:stop]
 
-    def count(self, rows: Sequence[int] | None = None) -> Counter:
+    def count(self, rows: Collection[int] | None = None) -> Counter[str]:
         """Count each token in all documents, or in the documents `rows`: a Counter in first-seen order."""
         counts, order = self.counts(rows)
         return Counter({self.lexicon[i]: int(counts[i]) for i in order})
 
-    def counts(self, rows: Sequence[int] | None = None) -> tuple[np.ndarray, list[int]]:
+    def counts(self, rows: Collection[int] | None = None) -> tuple[np.ndarray, list[int]]:
         """Count each lexicon id, (len(lexicon),) int64. Return also the ids that occur, in first-seen order."""
         counts, order = np.zeros(len(self.lexicon), np.int64), []
         for block in self._blocks(rows):
@@ -172,7 +174,7 @@ class TokenStore:
         """Return the same documents as ids of a vocabulary, computed when they are read."""
         return IdStore(self, vocab)
 
-    def _blocks(self, rows):
+    def _blocks(self, rows: Collection[int] | None) -> Iterator[np.ndarray]:
         """Yield the lexicon ids of all documents or of some, at least `BLOCK` at once but for the last."""
         if rows is None:
             yield from (self.ids[i:i + BLOCK] for i in range(0, self.n_tokens, BLOCK))
@@ -215,13 +217,14 @@ class IdStore:
         start, stop, _ = slice(start, stop).indices(last - first)
         return self.lut[self.store.ids[first + start:first + stop]]  # (stop - start,)
 
-    def unk_rate(self, rows: Sequence[int] | None = None) -> float:
+    def unk_rate(self, rows: Collection[int] | None = None) -> float:
         """Return the share of tokens that are unknown, in all documents or in some; 0 where there are no tokens."""
         counts, _ = self.store.counts(rows)
         return float(counts[self.lut == self.vocab.unk_id].sum() / max(1, counts.sum()))
 
 
-def _write(folder, texts, tokenizer, progress, n_workers, look: Look | None, words: bool):
+def _write(folder: Path, texts: Iterable, tokenizer: Tokenizer, progress: bool, n_workers: int | None,
+           look: Look | None, words: bool) -> None:
     """Tokenize the texts into a new folder that is there whole or not at all.
 
     Args:
@@ -232,7 +235,7 @@ def _write(folder, texts, tokenizer, progress, n_workers, look: Look | None, wor
         texts = progress_bar(texts, desc="tokenizing", unit=" texts")
     if not (look and in_memory):
         again = texts = Look(texts)
-    ids_of = defaultdict(count().__next__)  # a new token gets the next id
+    ids_of = defaultdict[str, int](count().__next__)  # a new token gets the next id
     lengths = array("q", [0])
     with files.atomic_folder(folder, _foreign) as tmp:
         with ExitStack() as stack:
@@ -242,7 +245,7 @@ def _write(folder, texts, tokenizer, progress, n_workers, look: Look | None, wor
             for lexicon, ids, n_tokens, numbers in pieces:
                 lut = np.fromiter(map(ids_of.__getitem__, lexicon), "<u4", len(lexicon))
                 out.write(lut[ids].tobytes())
-                if words:
+                if of_words:
                     of_words.write(numbers.astype("<i4").tobytes())
                 lengths.extend(n_tokens)
         if again and look and again.finish().sha256 != look.sha256:
@@ -253,7 +256,9 @@ def _write(folder, texts, tokenizer, progress, n_workers, look: Look | None, wor
             raise TextError("E104", received="no texts at all", expected="at least one",
                             fix="check where they come from")
         np.save(tmp / "offsets.npy", np.cumsum(lengths, dtype=np.int64))
-        np.save(tmp / "hashes.npy", (look or again.finish()).hashes)
+        first = look or again
+        assert first  # look, or a Look at the texts just now
+        np.save(tmp / "hashes.npy", first.finish().hashes)
         (tmp / "lexicon.json").write_text(json.dumps(list(ids_of)))
         members = {name: {"bytes": (tmp / name).stat().st_size, "sha256": files.sha256_file(tmp / name)}
                    for name in (*MEMBERS, *[WORDS] * words)}
@@ -266,7 +271,7 @@ def _foreign(folder: Path) -> list[str]:
     return [part.name for part in members(folder) if part.name not in own or not part.is_file()]
 
 
-def _members(folder) -> dict:
+def _members(folder: Path) -> dict:
     """Bytes and SHA-256 of each file of a store, as they were written; E401 if it is no store of this version.
 
     E404 and E406 if a file is missing or has another size.
@@ -289,7 +294,7 @@ def _members(folder) -> dict:
     return members
 
 
-def _intact(folder):
+def _intact(folder: Path) -> bool:
     """Return True if all files of a store have the SHA-256 they were written with; warn if they have not."""
     try:
         for name, member in _members(folder).items():

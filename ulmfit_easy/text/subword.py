@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
 from ulmfit_easy.extras import optional_package
@@ -51,7 +52,7 @@ class SentencePieceTokenizer:
 
     package = "sentencepiece"
     SETTINGS = {"lang": language, "base64": optional(string)}  # of `params()`
-    EARLIER = {}
+    EARLIER: dict = {}
 
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None,
                  sp_model: str | Path | None = None, vocab_sz: int | None = None, max_vocab_sz: int = 30000,
@@ -63,7 +64,8 @@ class SentencePieceTokenizer:
         if sp_model:
             with regular_file(sp_model) as f:
                 self.model = f.read()
-        self._loaded = self._vocab = None
+        self._loaded: Any = None
+        self._vocab: Vocab | None = None
 
     def __repr__(self) -> str:
         return described(self, repr(self.lang), self.vocab_sz and f"vocab_sz={self.vocab_sz}", self.model_type,
@@ -91,7 +93,7 @@ class SentencePieceTokenizer:
             self.model = self._learn([line for line in lines if line.strip()])
         return self
 
-    def _learn(self, lines):
+    def _learn(self, lines: list[str]) -> bytes:
         trainer = optional_package(self.package).SentencePieceTrainer
         if not lines:
             raise TextError("E104", received="no text to learn pieces from", expected="some", fix="give more text")
@@ -197,9 +199,9 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 def _sample(items: Iterable, max_chars: int) -> list:
     """Return a random choice of items in their order, `max_chars` characters in all; all of them if they are fewer."""
-    rng, kept, size = random.Random(0), [], 0
+    rng, kept, size = random.Random(0), list[tuple](), 0
 
-    def length(item):
+    def length(item: str | tuple[str, ...]) -> int:
         return len(item) if isinstance(item, str) else sum(map(len, item))
 
     for i, item in enumerate(items):

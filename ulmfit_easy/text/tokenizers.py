@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from functools import lru_cache
 from importlib.metadata import version
+from inspect import getfile
 from itertools import count, tee
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
 from ulmfit_easy.text.given import given_texts
-from ulmfit_easy.text.pipeline import Tokens, numbers_of_words, spelled
+from ulmfit_easy.text.pipeline import Splitter, Tokens, numbers_of_words, spelled
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
 from ulmfit_easy.text.special import FLD, neutralize
 from ulmfit_easy.text.subword import SentencePieceTokenizer
@@ -46,7 +47,7 @@ def join_fields(fields: Sequence[str], mark_fields: bool | None = None) -> str:
     return " ".join(fields)
 
 
-def fields_of(row, i: int) -> tuple[str, ...]:
+def fields_of(row: str | tuple[str, ...], i: int) -> tuple[str, ...]:
     """Return a row (a string or a tuple of strings) as a tuple of fields; E101, with `i`, if it is anything else."""
     fields = row if isinstance(row, tuple) else (row,)
     for field in fields:
@@ -78,13 +79,13 @@ class Tokenizer(TellsAbsent):
     SETTINGS = {  # of `config()`
         "tok": lambda value: _check_splitter(value), "rules": lambda value: _check_rules(value),
         "post_rules": lambda value: _check_rules(value), "mark_fields": optional(flag)}
-    _vocab = None
+    _vocab: Vocab | None = None
     from_df = from_folder = StandIn("Tokenizer.from_df", "name columns or files to `TextDataLoaders` or `TextBlock`")
 
-    def __init__(self, tok: Callable | None = None, rules: Sequence[Callable] | None = None,
+    def __init__(self, tok: Splitter | type | None = None, rules: Sequence[Callable] | None = None,
                  post_rules: Sequence[Callable] | None = None, *, lang: str = "en",
                  mark_fields: bool | None = None):
-        self.tok = SpacyTokenizer(lang) if tok is None else tok() if isinstance(tok, type) else tok
+        self.tok: Any = SpacyTokenizer(lang) if tok is None else tok() if isinstance(tok, type) else tok
         if not callable(self.tok):
             raise _no_splitter(f"a {type(self.tok).__name__}, which cannot be called")
         self.rules = tuple(DEFAULT_RULES if rules is None else rules)
@@ -101,7 +102,7 @@ class Tokenizer(TellsAbsent):
         return found.tokens
 
     def pipe(self, texts: Iterable[str | tuple[str, ...]], errors: str = "raise", *,
-             where: str | None = None) -> Iterator[Tokens | TextError]:
+             where: str | None = None) -> Iterator[Tokens | Any]:
         """Yield the `Tokens` of each text, in order, one text in memory at a time.
 
         Args:
@@ -132,7 +133,7 @@ class Tokenizer(TellsAbsent):
         """Yield the ids of each text in the vocabulary, (T,) int32."""
         return (self.vocab.ids(found.tokens) for found in self.pipe(texts))
 
-    def _placed(self, texts, where) -> Iterator[Tokens]:
+    def _placed(self, texts: Iterable, where: str) -> Iterator[Tokens]:
         """Yield the tokens of each text with the words or characters that they come from."""
         if where == "chars":
             if self.rules or not hasattr(self.tok, "spans"):
@@ -148,7 +149,7 @@ class Tokenizer(TellsAbsent):
             words = " ".join(fields_of(row, i)).split()
             yield Tokens(found.tokens, numbers_of_words(words, found.tokens, spelling))
 
-    def _tokens_or_error(self, row, i):
+    def _tokens_or_error(self, row: str | tuple[str, ...], i: int) -> Tokens | TextError:
         try:
             if (size := sum(map(len, fields_of(row, i)))) > MAX_CHARS:
                 raise _not_tokenized(i, f"it has {size:,} characters", f"{MAX_CHARS:,} at most")
@@ -160,10 +161,10 @@ class Tokenizer(TellsAbsent):
         except Exception as e:  # whatever a rule of the user's raises
             return _not_tokenized(i, f"a {type(e).__name__} in a rule or the tokenizer", "tokens of it")
 
-    def _prepare(self, row, i):
+    def _prepare(self, row: str | tuple[str, ...], i: int) -> str:
         return self._of_fields(fields_of(row, i))
 
-    def _of_fields(self, fields):
+    def _of_fields(self, fields: tuple[str, ...]) -> str:
         text = _without_lone_surrogates(join_fields(fields, self.mark_fields))
         for rule in self.rules:
             text = rule(text)
@@ -176,7 +177,7 @@ class Tokenizer(TellsAbsent):
         return self
 
     @property
-    def vocab(self) -> Vocab | None:
+    def vocab(self) -> Vocab | Any:
         """The vocabulary that a model brings with its tokenizer, else the splitter's; None until texts decide."""
         return self._vocab or getattr(self.tok, "vocab", None)
 
@@ -209,7 +210,7 @@ class Tokenizer(TellsAbsent):
 
     def describe(self) -> str:
         """Return the `fingerprint`; Undescribed, with the part and what it uses, if there is none."""
-        own = [sha256_file(Path(module.__file__)) for module in (rules_module, special)]
+        own = [sha256_file(getfile(module)) for module in (rules_module, special)]
         prints = [SCHEMA, json.dumps(self.config()), version(getattr(self.tok, "package", "spacy")), *own]
         mine = [rule for rule in (*self.rules, *self.post_rules) if _default_name(rule) is None]
         rest = {key: value for key, value in vars(self).items() if key not in (*self.SETTINGS, "_vocab")}
@@ -226,7 +227,7 @@ class Tokenizer(TellsAbsent):
         builtin = self._builtin()
         tok = {"name": builtin, "params": self.tok.params()} if builtin else {"custom": _name(self.tok)}
 
-        def names(rules):
+        def names(rules: Iterable[Callable]) -> list:
             return [_default_name(rule) or {"custom": _name(rule)} for rule in rules]
 
         return {"tok": tok, "rules": names(self.rules), "post_rules": names(self.post_rules),
@@ -234,7 +235,7 @@ class Tokenizer(TellsAbsent):
 
     @classmethod
     def from_config(cls, config: dict, rules: Sequence[Callable] | None = None,
-                    tok: Callable | None = None) -> "Tokenizer":
+                    tok: Splitter | None = None) -> "Tokenizer":
         """Return the tokenizer that `config()` described; nothing is imported by name.
 
         Args:
@@ -245,7 +246,7 @@ class Tokenizer(TellsAbsent):
         """
         custom = {_name(rule): rule for rule in rules or ()}
 
-        def restore(entry):
+        def restore(entry: str | dict) -> Callable:
             known, key = (custom, entry["custom"]) if isinstance(entry, dict) else (_DEFAULTS, entry)
             if key not in known:
                 raise _not_restored(f"the rule {key!r}", "pass the function: rules=[...]")
@@ -263,7 +264,7 @@ class Tokenizer(TellsAbsent):
             raise _not_restored(f"a part that is none ({e!r})", "save it again with this library") from e
 
     @classmethod
-    def check(cls, config) -> dict:
+    def check(cls, config: object) -> dict:
         """Return the config of a tokenizer. Raises ValueError for anything else."""
         return only(cls.SETTINGS)(config)
 
@@ -277,7 +278,7 @@ _custom = only({"custom": string})  # a function that the user must pass in agai
 _TOKENIZERS = {cls.__name__: cls for cls in (SpacyTokenizer, BaseTokenizer, SentencePieceTokenizer)}
 
 
-def _check_splitter(value) -> dict:
+def _check_splitter(value: Any) -> dict:
     """Return what a config says of a splitter: the name and parameters of one of ours, or the name of another."""
     if not isinstance(value, dict) or "custom" in value:
         return _custom(value)
@@ -288,29 +289,29 @@ def _check_splitter(value) -> dict:
     return value
 
 
-def _check_rules(value) -> list:
+def _check_rules(value: object) -> list:
     rules = list_of(any_of(string, _custom), MOST_RULES)(value)
     if sum(isinstance(rule, str) for rule in rules) > MOST_BUILT_IN:
         raise ValueError(f"at most {MOST_BUILT_IN} rules of the library")
     return rules
 
 
-def _default_name(rule) -> str | None:
-    name = getattr(rule, "__name__", None)
+def _default_name(rule: Callable) -> str | None:
+    name = getattr(rule, "__name__", "")
     return name if _DEFAULTS.get(name) is rule else None
 
 
-def _name(function) -> str:
+def _name(function: object) -> str:
     if isinstance(function, functools.partial):
         return f"partial of {_name(function.func)}"
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _checked(tok: Callable, texts: Iterator[str]) -> Iterator[list[str]]:
+def _checked(tok: Splitter, texts: Iterator[str]) -> Iterator[list[str]]:
     """Yield the tokens that a splitter of your own makes of texts; E602 unless they are a list of strings for each."""
     n_texts, n_lists, has_begun = 0, 0, False
 
-    def counted():
+    def counted() -> Iterator[str]:
         nonlocal n_texts, has_begun
         has_begun = True
         for text in texts:
@@ -334,18 +335,18 @@ def _checked(tok: Callable, texts: Iterator[str]) -> Iterator[list[str]]:
         raise _no_splitter("one that gives another number of lists than it had texts")
 
 
-def _no_splitter(received) -> TrainingError:
+def _no_splitter(received: str) -> ArgumentError:
     return ArgumentError("E602", received=f"as `tok_tfm`, or `tok`, {received}",
                          expected="a function of many texts that gives a list of words for each, in their order",
                          fix="wrap a function of one text: lambda texts: (split(text) for text in texts)")
 
 
-def _not_restored(received, fix):
+def _not_restored(received: str, fix: str) -> FileError:
     return FileError("E402", received=f"a tokenizer configuration with {received}",
                      expected="the default parts, or custom parts passed back in", fix=fix)
 
 
-def _not_tokenized(i, why, expected) -> TextError:
+def _not_tokenized(i: int, why: str, expected: str) -> TextError:
     return TextError("E110", received=f"text {i}, which was left out: {why}", expected=expected,
                      fix="shorten or repair it, or leave it out")
 

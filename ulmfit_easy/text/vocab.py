@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -174,8 +174,8 @@ class Numericalize:
     def setup(self, count: Counter | Iterable[Sequence[str]]) -> "Numericalize":
         """Make the vocabulary from token counts, or from the tokens of some texts, if there is none yet."""
         if self.vocab is None:
-            count = count if isinstance(count, Mapping) else Counter(chain.from_iterable(count))
-            self.vocab = Vocab(make_vocab(count, self.min_freq, self.max_vocab, self.special_toks))
+            counted = count if isinstance(count, Counter) else Counter(chain.from_iterable(count))
+            self.vocab = Vocab(make_vocab(counted, self.min_freq, self.max_vocab, self.special_toks))
         return self
 
     def __call__(self, tokens: Sequence[str]) -> np.ndarray:
@@ -210,6 +210,7 @@ def detokenize(tokens: Iterable[str], tighten: bool = True) -> str:
     'It was aaa bad, NOT good!'
     """
     tokens, words = [token for token in tokens if token not in _DROPPED], []
+    case: Callable[[str], str]
     case, times, glue = str, 1, ""  # what the next word goes through
     for token, previous in zip(tokens, [""] + tokens, strict=False):
         if token in _CASES:

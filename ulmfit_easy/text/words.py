@@ -1,9 +1,10 @@
 """Text to words: spaCy's rules, put together from what it makes of each chunk between white space."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, pairwise
+from typing import Any
 
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.reprs import described, with_settings
@@ -32,7 +33,7 @@ class BaseTokenizer:
     """Splits on a character."""
 
     SETTINGS = {"split_char": optional(string)}  # of `params()`
-    EARLIER = {}
+    EARLIER: dict = {}
 
     def __init__(self, split_char: str = " "):
         self.split_char = split_char
@@ -100,17 +101,18 @@ WordTokenizer = SpacyTokenizer
 class _Chunks(dict):
     """chunk -> its tokens, filled by spaCy on demand; thrown away, with spaCy's memory, once `room` < 0."""
 
-    def __init__(self, lang, special_toks, chars=False):
+    def __init__(self, lang: str, special_toks: Iterable[str], chars: bool = False):
         import spacy
         from spacy.symbols import ORTH
         from spacy.tokenizer import Tokenizer as SpacyRules
 
         try:
-            self.spacy = tok = spacy.blank("xx" if lang in NEED_EXTRAS else lang).tokenizer
+            tok: Any = spacy.blank("xx" if lang in NEED_EXTRAS else lang).tokenizer
         except ImportError as e:
             raise ArgumentError("E602", received=f"lang={lang!r}, which spaCy cannot load",
                                 expected='a language that spaCy has rules for, such as "en" or "de"',
                                 fix='pass lang="xx" for rules that suit most languages') from e
+        self.spacy = tok
         tok.prefix_search, tok.suffix_search = _at_start(tok.prefix_search), _at_end(tok.suffix_search)
         plain = SpacyRules(tok.vocab, None, tok.prefix_search, tok.suffix_search, tok.infix_finditer,
                            tok.token_match, tok.url_match)
@@ -126,9 +128,9 @@ class _Chunks(dict):
         self.inside, self.first = _any_of(becomes), {tokens[0] for tokens in becomes.values()}
         self.spaced = _any_of(case for case in tok.rules if len(case) > 1 and _CHUNK.fullmatch(case) is None)
         self.seams = {(a[-1], b[0]) for tokens in looks_for.values() for a, b in pairwise(tokens)}
-        self.rules, self.delicate = set(tok.rules), set()
+        self.rules, self.delicate = set(tok.rules), set[str]()
 
-    def __missing__(self, chunk):
+    def __missing__(self, chunk: str) -> tuple[str, ...]:
         parts = (chunk[i:i + LONGEST] for i in range(0, len(chunk), LONGEST))
         tokens = tuple(chain.from_iterable(_texts(self.spacy(part)) for part in parts))
         if not self.first.isdisjoint(tokens) and chunk not in self.rules and self.inside.search(chunk):
@@ -153,7 +155,7 @@ class _Chunks(dict):
             return list(_texts(self.spacy(text)))
         return tokens
 
-    def across(self, text, chunks):
+    def across(self, text: str, chunks: list[str]) -> bool:
         """Whether a special case may begin in one chunk and end in another, with an effect on the tokens.
 
         A match across chunks has a blank in it, so it names a special case only if that has one too. Any
@@ -167,7 +169,7 @@ class _Chunks(dict):
 
 
 @lru_cache(maxsize=4)  # for all tokenizers of a process: spaCy takes a quarter of a second to set up
-def _chunks(*language) -> _Chunks:
+def _chunks(*language: Any) -> _Chunks:
     """Return what is known so far of the chunks of a language with its special tokens."""
     return _Chunks(*language)
 
@@ -181,19 +183,19 @@ def _blocks(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _at_start(search):
+def _at_start(search: Any) -> Callable:
     """spaCy's search for a prefix, which tries every place of a word though all its patterns begin with `^`."""
     return search.__self__.match
 
 
-def _at_end(search):
+def _at_end(search: Callable) -> Callable:
     """spaCy's search for a suffix, which tries every place of a word; only dots may be many at the end of one."""
     return lambda word: search(word, min(len(word.rstrip(".")), max(0, len(word) - ENDS)))
 
 
-def _texts(doc) -> tuple[str, ...]:
+def _texts(doc: Iterable) -> tuple[str, ...]:
     return tuple(token.text for token in doc)
 
 
-def _any_of(strings) -> re.Pattern:
+def _any_of(strings: Iterable[str]) -> re.Pattern:
     return re.compile("|".join(map(re.escape, strings)) or "(?!)")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from itertools import chain, count, islice
 
@@ -33,7 +33,7 @@ Encoded = tuple[list[str], np.ndarray, list[int], np.ndarray]
 
 def encoded(tokenizer: Tokenizer, texts: Iterable, words: bool = False) -> Encoded:
     """Return the tokens of some texts as numbers of the distinct ones in first-seen order."""
-    ids_of = defaultdict(count().__next__)  # a new token gets the next number
+    ids_of = defaultdict[str, int](count().__next__)  # a new token gets the next number
     ids, lengths, numbers = array("I"), [], array("i")
     for tokens, of_words in tokenizer.pipe(texts, where="words") if words else tokenizer.pipe(texts):
         ids.extend(map(ids_of.__getitem__, tokens))
@@ -45,7 +45,7 @@ def encoded(tokenizer: Tokenizer, texts: Iterable, words: bool = False) -> Encod
 
 @takes({"n_workers": optional(whole(0))})
 def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
-           words: bool = False) -> Iterator[Encoded]:
+           words: bool = False) -> Generator[Encoded]:
     """`encoded` of all texts, piece by piece in their order; close it to end the workers.
 
     Args:
@@ -80,7 +80,7 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
             yield workers[k % n_workers].receive()
 
 
-def _pieces(texts) -> Iterator[tuple[int, list]]:
+def _pieces(texts: Iterable) -> Iterator[tuple[int, list]]:
     """Yield the number of the first row of each piece, and its rows."""
     first, piece, size = 0, [], 0
     for i, row in enumerate(texts):
@@ -97,20 +97,20 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _is_ours(tokenizer) -> bool:
+def _is_ours(tokenizer: Tokenizer) -> bool:
     config = tokenizer.config()
     parts = [config["tok"], *config["rules"], *config["post_rules"]]
     return type(tokenizer) is Tokenizer and not any(isinstance(part, dict) and "custom" in part for part in parts)
 
 
-def _pickled(tokenizer) -> bytes:
+def _pickled(tokenizer: tuple[Tokenizer, bool]) -> bytes:
     try:
         return pickle.dumps(tokenizer)
     except Exception as e:  # pickle raises whatever a part raises
         raise _not_shared(e) from e
 
 
-def _not_shared(e: Exception) -> TrainingError:
+def _not_shared(e: Exception) -> ArgumentError:
     return ArgumentError("E603", received=f"n_workers for a tokenizer that other processes cannot have ({e})",
                          expected="rules and tokenizers that can be imported",
                          fix="put them into a module of their own; pass n_workers=0")
@@ -125,32 +125,34 @@ class _Worker:
             [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path},
             start_new_session=True, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0))  # no Ctrl-C
+        assert self.process.stdin and self.process.stdout
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self._write(pickle.dumps(tokenizer))  # bytes: they are read whole also where they cannot be understood
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.process.kill()  # it has nothing to save
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self.stdin, self.stdout):
             with suppress(OSError):
                 pipe.close()
         self.process.wait()
 
-    def send(self, first: int, texts: list):
+    def send(self, first: int, texts: list) -> None:
         """Let it tokenize these texts, which are the rows from `first` on."""
         self.rows = f"rows {first:,} to {first + len(texts) - 1:,}"
         self._write(pickle.dumps(texts))
 
-    def _write(self, data: bytes):
+    def _write(self, data: bytes) -> None:
         with suppress(BrokenPipeError):  # `receive` tells why
-            self.process.stdin.write(data)
-            self.process.stdin.flush()
+            self.stdin.write(data)
+            self.stdin.flush()
 
     def receive(self) -> Encoded:
         """Return the ids of the texts that were sent last."""
         try:
-            result = pickle.load(self.process.stdout)
+            result = pickle.load(self.stdout)
         except (EOFError, OSError, pickle.UnpicklingError) as e:
             raise self._died(_how(self.process.wait())) from e
         if isinstance(result, MemoryError):
@@ -175,7 +177,8 @@ def serve():
     """The life of a worker: a tokenizer in, then texts in and ids out, until the parent is gone."""
     source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a rule prints shall not get between
-    tokenizer, reply = None, None
+    tokenizer: Tokenizer | None = None
+    reply: Encoded | Exception | None = None
     try:
         tokenizer, words = pickle.loads(pickle.load(source))
     except Exception as e:
