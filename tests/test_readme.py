@@ -3,14 +3,17 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from ulmfit_easy.apps.cli import parser
+from ulmfit_easy.data.toy import toy_reviews
 
 ROOT = Path(__file__).parent.parent
 READMES = [ROOT / "README.md", ROOT / "README.ko.md"]
@@ -19,6 +22,15 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 def blocks(path, language=""):
     return [body for kind, body in BLOCK.findall(path.read_text(encoding="utf-8")) if kind == language]
+
+
+def run(code, folder):
+    """Run a block of Python in a folder. Return what it prints, with the values that a notebook would show."""
+    code = re.sub(r"^[\w\"., ()-]*\b(?:predict|score|doctor)\(.*\)(?=\s*#)", r"print(\g<0>)", code, flags=re.MULTILINE)
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def commands(path):
@@ -54,6 +66,34 @@ def test_both_languages_have_the_same_commands_figures_and_code():
     assert tables[0] == tables[1] and len(tables[0]) >= 12
 
 
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+def test_each_python_block_can_be_typed_alone_with_a_table_that_a_command_writes(path):
+    written = [str(parser().parse_args(shlex.split(command)[1:]).out) for command in commands(path)
+               if " --out " in command]
+    for body in blocks(path, "python"):
+        assert body.startswith("from ulmfit_easy.all import *\n")
+        names = set(re.findall(r'read_csv\("(.+?)"\)|ULMFiT\.load\("(.+?)"\)', body.split("#")[0]))
+        assert {a or b for a, b in names} <= {*written, "ulmfit-model"}
+
+
+def test_git_ignores_what_the_commands_write_and_each_command_writes_something_else():
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    for path in READMES:
+        found = [parser().parse_args(shlex.split(command)[1:]) for command in commands(path) if " FILE" not in command]
+        places = [str(args.out) for args in found if getattr(args, "out", None)]
+        places += re.findall(r'\.save\("(.+?)"\)', path.read_text(encoding="utf-8"))
+        assert [place for place in places if not any(fnmatch(f"/{place}", line.rstrip("/")) for line in ignored)] == []
+        models = [place for place in places if place.endswith("-model")]
+        assert len(models) == len(set(models)) >= 3
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_make_setup_ends_with_the_next_step_the_second_time_too(tmp_path):
+    (tmp_path / ".installed").touch()  # as if all had been installed
+    done = subprocess.run(["make", "setup", f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"Ready. Next: make demo, make lab, or . {tmp_path}/bin/activate\n"
+
+
 def test_the_changelog_has_one_section_for_each_version():
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     current = re.search(r"^version = (.+)", (ROOT / "settings.ini").read_text(), re.MULTILINE)[1]
@@ -64,7 +104,7 @@ def test_the_changelog_has_one_section_for_each_version():
 @pytest.mark.timeout(900)
 def test_the_first_commands_train_a_model_with_a_card_and_predict(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    toy, *others = commands(READMES[0])[:3]
+    toy, *others = commands(READMES[0])[:4]
     told = ""
     for command in (f"{toy} --rows 100", *others):
         words = [sys.executable, "-m", "ulmfit_easy", *shlex.split(command)[1:]]
@@ -76,6 +116,8 @@ def test_the_first_commands_train_a_model_with_a_card_and_predict(tmp_path):
                  "Next: ulmfit predict ulmfit-model"):
         assert part in told, part
     assert len(pd.read_csv(tmp_path / "predictions.csv")) == 100
+    compared = run(blocks(READMES[0], "python")[2], tmp_path).split(maxsplit=2)
+    assert all(0.9 <= float(score) <= 1 for score in compared[:2]) and "nothing found" in compared[2]
     for folder in (tmp_path / "ulmfit-model", tmp_path / "ulmfit-model" / "forwards"):
         assert {"README.md", "training.json"} <= {file.name for file in folder.iterdir()}
 
@@ -83,12 +125,8 @@ def test_the_first_commands_train_a_model_with_a_card_and_predict(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_python_blocks_give_what_their_comments_say_for_any_seed(tmp_path):
-    stages, estimator = blocks(READMES[0], "python")
-    assert stages.splitlines()[-1].startswith("clas.predict(") and "model.predict([" in estimator
-    code = re.sub(r"^clas\.predict\(.*?\)(?=\s*#)", r"print(\g<0>)", stages, flags=re.MULTILINE)
-    code += re.sub(r"^model\.predict\(.*?\)(?=\s*#)", r"print(\g<0>)", estimator, flags=re.MULTILINE)
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-                          capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "label='pos'" in done.stdout and "['neg']" in done.stdout
+    stages, estimator, _ = blocks(READMES[0], "python")
+    toy_reviews(300).to_csv(tmp_path / "reviews.csv", index=False)
+    told = run(stages, tmp_path) + run(estimator, tmp_path)
+    assert "Prediction(label='pos'" in told and told.endswith("\n['neg']\n")
     assert (tmp_path / "models" / "tuned.safetensors").exists() and (tmp_path / "my-model" / "README.md").exists()
