@@ -16,11 +16,11 @@ from ulmfit_easy.bundle.artefact import load_weights
 from ulmfit_easy.bundle.foreign import load_any
 from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.data.sources import FileTexts
-from ulmfit_easy.data.splits import FileSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_table
 from ulmfit_easy.decoding import guess_encoding, read_text
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.fastai.loggers import CSVLogger
+from ulmfit_easy.fastai.splits import FileSplitter
 from ulmfit_easy.files import (
     atomic_folder,
     atomic_path,

@@ -31,10 +31,13 @@ from ulmfit_easy.fastai.callbacks import *
 from ulmfit_easy.fastai.getters import *
 from ulmfit_easy.fastai.hooks import *
 from ulmfit_easy.fastai.loggers import *
+from ulmfit_easy.fastai.losses import *
 from ulmfit_easy.fastai.metrics import *
 from ulmfit_easy.fastai.names import *
 from ulmfit_easy.fastai.optim_wrapper import *
 from ulmfit_easy.fastai.optimizers import *
+from ulmfit_easy.fastai.rates import *
+from ulmfit_easy.fastai.splits import *
 from ulmfit_easy.fastai.tokenized import *
 from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
@@ -50,14 +53,13 @@ from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, gradual_
 from ulmfit_easy.learner.events import *
 from ulmfit_easy.learner.learner import Learner, trainable_params
 from ulmfit_easy.learner.losses import *
-from ulmfit_easy.learner.lr_find import SuggestionMethod, minimum, slide, steep, valley
+from ulmfit_easy.learner.lr_find import minimum, valley
 from ulmfit_easy.learner.metrics.common import *
 from ulmfit_easy.learner.metrics.metric import *
 from ulmfit_easy.learner.metrics.sklearn_metric import *
-from ulmfit_easy.learner.optim.anneal import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds
-from ulmfit_easy.learner.optim.anneal import combined_cos, slanted_triangular
 from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, SGD, discriminative
-from ulmfit_easy.learner.optim.schedule import ParamScheduler
+from ulmfit_easy.learner.optim.schedule import ParamScheduler, SchedCos, SchedExp, combine_scheds, combined_cos
+from ulmfit_easy.learner.optim.schedule import slanted_triangular
 from ulmfit_easy.learner.predictor import Prediction, Predictor
 from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
 from ulmfit_easy.learner.score import TextScore

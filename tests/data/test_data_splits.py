@@ -10,20 +10,22 @@ from hypothesis import strategies as st
 from ulmfit_easy.data.splits import (
     ColSplitter,
     DefaultSplitter,
+    FolderSplitter,
+    RandomSplitter,
+    StratifiedSplitter,
+    checked_split,
+)
+from ulmfit_easy.errors import ArgumentError, LabelError
+from ulmfit_easy.fastai.splits import (
     EndSplitter,
     FileSplitter,
-    FolderSplitter,
     FuncSplitter,
     GrandparentSplitter,
     IndexSplitter,
     MaskSplitter,
-    RandomSplitter,
     RandomSubsetSplitter,
-    StratifiedSplitter,
     TrainTestSplitter,
-    checked_split,
 )
-from ulmfit_easy.errors import ArgumentError, LabelError
 
 
 def test_a_seed_gives_the_rows_that_fastai_draws():

@@ -16,8 +16,9 @@ from torch import nn
 
 import ulmfit_easy.all as m
 from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.fastai.losses import FocalLossFlat
 from ulmfit_easy.learner.callbacks.tracking import TrackerCallback
-from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, FocalLossFlat
+from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 
 GEN = torch.Generator().manual_seed(0)
 TWO, Y2 = torch.randn(60, 2, generator=GEN), torch.randint(2, (60,), generator=GEN)

@@ -98,9 +98,9 @@ def test_adam_moves_parameters_as_fastai():
 
 @pytest.mark.parametrize("method", ["valley", "minimum", "steep", "slide"])
 def test_the_finder_suggests_fastais_rates(method):
-    from ulmfit_easy.learner import lr_find
+    import ulmfit_easy.all as door
 
-    suggest, lrs = getattr(lr_find, method), golden("lr_find")["lrs"]
+    suggest, lrs = getattr(door, method), golden("lr_find")["lrs"]
     for case in golden("lr_find")["cases"]:
         theirs = case["suggestions"][method]
         assert suggest(lrs, case["losses"]) == pytest.approx(theirs, rel=1e-5), case["name"]

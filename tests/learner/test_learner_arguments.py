@@ -32,11 +32,12 @@ from ulmfit_easy.all import (
 )
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import ArgumentError, UlmfitError
+from ulmfit_easy.fastai.losses import FocalLossFlat
 from ulmfit_easy.fastai.optimizers import Lookahead
 from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.callbacks.rnn import RNNRegularizer
-from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, FocalLossFlat
+from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat
 from ulmfit_easy.learner.metrics.metric import AccumMetric
 from ulmfit_easy.models.heads.pooling import SigmoidRange
 

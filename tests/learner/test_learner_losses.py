@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learner_toys import classifier, lm, three_classes
 
+import ulmfit_easy.all as ls
 from ulmfit_easy.data.targets import RegressionBlock
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError
-from ulmfit_easy.learner import losses as ls
+from ulmfit_easy.learner.losses import activation_of, decodes_of
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.words import BaseTokenizer
@@ -181,5 +182,5 @@ def test_torchs_own_loss_gives_probabilities_and_classes_too(loss_func):
 def test_torchs_own_loss_of_several_labels_gives_probabilities_too():
     logits = torch.tensor([[-1.0, 2.0]])
     for loss_func in (torch.nn.BCEWithLogitsLoss(), F.binary_cross_entropy_with_logits):
-        assert torch.equal(ls.activation_of(loss_func)(logits), logits.sigmoid())
-        assert ls.decodes_of(loss_func)(logits).tolist() == [[False, True]]
+        assert torch.equal(activation_of(loss_func)(logits), logits.sigmoid())
+        assert decodes_of(loss_func)(logits).tolist() == [[False, True]]

@@ -15,10 +15,11 @@ from learner_toys import At, classifier, lm, raises, regression, same, state, te
 
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.fastai.loggers import CSVLogger
+from ulmfit_easy.fastai.rates import SuggestionMethod, slide, steep
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback, SaveModelCallback
 from ulmfit_easy.learner.events import CancelBatchException
-from ulmfit_easy.learner.lr_find import SuggestionMethod, minimum, slide, steep, valley
+from ulmfit_easy.learner.lr_find import minimum, valley
 from ulmfit_easy.recipes import estimator
 
 ALL = valley, slide, minimum, steep

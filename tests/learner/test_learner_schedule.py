@@ -7,18 +7,16 @@ from hypothesis import strategies as st
 from learner_toys import At, lm, regression
 
 from ulmfit_easy.errors import ArgumentError
-from ulmfit_easy.learner.optim.anneal import (
+from ulmfit_easy.fastai.rates import SchedLin, SchedNo, SchedPoly
+from ulmfit_easy.learner.optim.optimizer import discriminative, expand_lr
+from ulmfit_easy.learner.optim.schedule import (
+    ParamScheduler,
     SchedCos,
     SchedExp,
-    SchedLin,
-    SchedNo,
-    SchedPoly,
     combine_scheds,
     combined_cos,
     slanted_triangular,
 )
-from ulmfit_easy.learner.optim.optimizer import discriminative, expand_lr
-from ulmfit_easy.learner.optim.schedule import ParamScheduler
 
 
 def stlr(T, **kwargs):

@@ -9,14 +9,12 @@ import pandas as pd
 import torch
 
 from ulmfit_easy._fastcore import listify
-from ulmfit_easy.data.sources import find_column, values_of
-from ulmfit_easy.decoding import read_text
-from ulmfit_easy.errors import ArgumentError, LabelError, in_rows, some
-from ulmfit_easy.schema import fraction, random_seed, share, takes
+from ulmfit_easy.data.sources import find_column
+from ulmfit_easy.errors import LabelError, in_rows, some
+from ulmfit_easy.schema import random_seed, share, takes
 from ulmfit_easy.user_code import warn_user
 
-__all__ = ["ColSplitter", "EndSplitter", "FileSplitter", "FuncSplitter", "GrandparentSplitter", "IndexSplitter",
-           "MaskSplitter", "RandomSplitter", "RandomSubsetSplitter", "StratifiedSplitter", "TrainTestSplitter"]
+__all__ = ["ColSplitter", "RandomSplitter", "StratifiedSplitter"]
 
 Split = tuple[np.ndarray, np.ndarray]  # row positions, int64: training, validation
 STRATIFY_BELOW = 1000  # rows; a random fifth of fewer rows than this often misses a small class
@@ -97,84 +95,19 @@ def ColSplitter(col: int | str = "is_valid", on: object = None) -> Callable[[Seq
 
     def split(df: pd.DataFrame) -> Split:
         if on is not None:
-            return _by_mask(np.isin(find_column(df, col).to_numpy(dtype=object), np.array(listify(on), dtype=object)))
+            return by_mask(np.isin(find_column(df, col).to_numpy(dtype=object), np.array(listify(on), dtype=object)))
         flags = [words.get(str(value).strip().lower()) for value in find_column(df, col)]
         if bad := [row for row, flag in enumerate(flags) if flag is None]:
             raise LabelError("E206", received=f"{len(bad):,} values in column {col!r} that are neither true "
                              f"nor false, {in_rows(bad)}", expected="true or false in each row",
                              fix="fill the column; pass valid_pct= instead to TextDataLoaders")
-        return _by_mask(flags)
+        return by_mask(flags)
     return split
 
 
-def _by_mask(for_valid: Sequence | np.ndarray) -> Split:
+def by_mask(for_valid: Sequence | np.ndarray) -> Split:
     mask = np.array(for_valid, dtype=bool)  # (N,)
     return np.flatnonzero(~mask), np.flatnonzero(mask)
-
-
-def MaskSplitter(mask: Sequence[bool]) -> Callable[[Sequence], Split]:
-    """Return a splitter that validates with the rows where `mask`, (N,), is true."""
-    def split(items: Sequence) -> Split:
-        if len(mask) != len(items):
-            raise LabelError("E206", received=f"a mask of {len(mask):,} values for {len(items):,} rows",
-                             expected="one value for each row", fix="make the mask from the same rows")
-        return _by_mask(mask)
-    return split
-
-
-def FuncSplitter(func: Callable) -> Callable[[Sequence], Split]:
-    """Return a splitter that validates with the items, or the rows of a table, of which `func` is true."""
-    return lambda items: _by_mask([bool(flag) for flag in values_of(func, items)])
-
-
-def FileSplitter(fname: str | Path) -> Callable[[Sequence], Split]:
-    """Return a splitter that validates with the files that the lines of `fname` name; E403, E404 for that file."""
-    def split(files: Sequence) -> Split:
-        names = set(read_text(fname).splitlines())
-        return _by_mask([Path(file).name in names for file in files])
-    return split
-
-
-@takes({"valid_pct": share})
-def EndSplitter(valid_pct: float = 0.2, valid_last: bool = True) -> Callable[[Sequence], Split]:
-    """Return a splitter that validates with the last rows, or the first ones: for rows in the order of time."""
-    def split(items: Sequence) -> Split:
-        n = len(items)
-        cut = n_valid(n, valid_pct)
-        return _by_mask(np.arange(n) >= n - cut if valid_last else np.arange(n) < cut)
-    return split
-
-
-@takes({"train_sz": fraction, "valid_sz": fraction, "seed": random_seed})
-def RandomSubsetSplitter(train_sz: float, valid_sz: float, seed: int | None = None) -> Callable[[Sequence], Split]:
-    """Return a splitter that draws two fractions of the rows, with a seed those of fastai, and no others.
-
-    Raises: E603 for fractions that are above 1 together.
-    """
-    if train_sz + valid_sz > 1:
-        raise ArgumentError("E603", received=f"train_sz={train_sz}, valid_sz={valid_sz}",
-                            expected="two fractions of 1 in all at most", fix="choose smaller ones")
-
-    def split(items: Sequence) -> Split:
-        n = len(items)
-        rows = shuffled_rows(n, seed)
-        n_train, n_held = int(n * train_sz), int(n * valid_sz)
-        return rows[:n_train], rows[n_train:n_train + n_held]
-    return split
-
-
-def GrandparentSplitter(train_name: str | Sequence[str] = "train",
-                        valid_name: str | Sequence[str] = "valid") -> Callable[[Sequence], Split]:
-    """Return a splitter of files by the name of the folder two levels up: `train/pos/1.txt`; a list for several names.
-
-    The rows are in the order of these names.
-    """
-    def split(files: Sequence) -> Split:
-        names = np.array([Path(file).parent.parent.name for file in files])  # (N,)
-        train, valid = (np.concatenate([np.flatnonzero(names == name) for name in listify(wanted)])
-                        for wanted in (train_name, valid_name))
-        return train, valid
-    return split
 
 
 def FolderSplitter(path: str | Path, train: str = "train", valid: str = "valid") -> Callable[[Sequence], Split]:
@@ -183,27 +116,6 @@ def FolderSplitter(path: str | Path, train: str = "train", valid: str = "valid")
         for_train, for_valid = (np.flatnonzero([Path(f).is_relative_to(Path(path) / name) for f in files])
                                 for name in (train, valid))
         return for_train, for_valid
-    return split
-
-
-def TrainTestSplitter(test_size: float = 0.2, random_state: int | None = None,
-                      stratify: Sequence | None = None, train_size: float | None = None,
-                      shuffle: bool = True) -> Callable[[Sequence], Split]:
-    """Return a splitter that does what scikit-learn's `train_test_split` does."""
-    def split(items: Sequence) -> Split:
-        from sklearn.model_selection import train_test_split
-
-        train, valid = train_test_split(np.arange(len(items)), test_size=test_size, random_state=random_state,
-                                        stratify=stratify, train_size=train_size, shuffle=shuffle)
-        return train, valid
-    return split
-
-
-def IndexSplitter(valid_idx: Sequence[int]) -> Callable[[Sequence], Split]:
-    """Return a splitter that holds out these rows and trains on the others."""
-    def split(items: Sequence) -> Split:
-        valid = np.asarray(valid_idx, dtype=np.int64)
-        return np.setdiff1d(np.arange(len(items)), valid), valid
     return split
 
 

@@ -4,7 +4,6 @@ import copy
 import math
 from collections import namedtuple
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -15,8 +14,7 @@ from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.contexts import trying
 from ulmfit_easy.learner.events import CancelFitException, CancelValidException
-from ulmfit_easy.learner.optim.anneal import SchedExp
-from ulmfit_easy.learner.optim.schedule import ParamScheduler
+from ulmfit_easy.learner.optim.schedule import ParamScheduler, SchedExp
 from ulmfit_easy.schema import positive, takes, whole
 from ulmfit_easy.user_code import warn_user
 
@@ -49,31 +47,6 @@ def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
 def minimum(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """Return a tenth of the rate at which the loss was lowest."""
     return float(lrs[int(np.argmin(losses))]) / 10
-
-
-def steep(lrs: Sequence[float], losses: Sequence[float]) -> float:
-    """Return the rate at which the loss fell fastest."""
-    slope = np.diff(np.asarray(losses, dtype=float)) / np.diff(np.log(np.asarray(lrs, dtype=float)))
-    return float(lrs[int(np.argmin(slope))])
-
-
-def slide(lrs: Sequence[float], losses: Sequence[float], lr_diff: int = 15, thresh: float = 0.005,
-          adjust_value: float = 1.0) -> float:
-    """Return the rate at the left end of a window that slides down from the highest rates until the loss is calm in it.
-
-    Args:
-        lr_diff: points that the window spans; all of them where there are fewer.
-        thresh: how much the slopes at the two ends of a calm window differ at most.
-        adjust_value: a factor on the rate.
-    """
-    slope = np.gradient(np.asarray(losses, dtype=float))  # (n,), per point
-    lr_diff = min(lr_diff, len(slope) - 1)
-    calm = np.abs(slope[lr_diff:] - slope[:-lr_diff]) <= thresh  # (n - lr_diff,), by the window's left end
-    left = min(int(np.flatnonzero(calm)[-1]) + 1, len(calm) - 1) if calm.any() else 0  # the last one that was not calm
-    return float(lrs[left]) * adjust_value
-
-
-SuggestionMethod = SimpleNamespace(Valley=valley, Slide=slide, Minimum=minimum, Steep=steep)  # fastai's names
 
 
 class LRFinder(ParamScheduler):
