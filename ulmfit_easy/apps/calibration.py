@@ -1,8 +1,9 @@
 """Calibrate probabilities, and find the threshold for a wanted precision or recall."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,11 +11,15 @@ from torch import Tensor, nn
 
 from ulmfit_easy.bundle.artefact import load_weights, save_weights
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, some
+from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.predictor import Predictor
 from ulmfit_easy.learner.weights import model_file, weights_sha256
 from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.viz import plot_reliability
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLDEST, HOTTEST = 1 / 20, 20.0  # temperatures beyond these say that the texts cannot tell
 
@@ -24,7 +29,7 @@ class Reliability(NamedTuple):
 
     confidence: np.ndarray  # (K,) the mean probability that was claimed
     accuracy: np.ndarray  # (K,) the share that was right
-    count: np.ndarray  # (K,) answers
+    count: np.ndarray  # type: ignore[assignment]  # (K,) answers; it hides a method of tuples
 
 
 class Threshold(NamedTuple):
@@ -46,7 +51,7 @@ class Calibrated:
         logits, targs: of the texts at hand, (N, C) and (N,) classes or (N, C) flags.
     """
 
-    learn: object = field(repr=False)
+    learn: Learner = field(repr=False)
     temperature: float
     logits: Tensor = field(repr=False)
     targs: Tensor = field(repr=False)
@@ -66,11 +71,11 @@ class Calibrated:
         """The same with a temperature of 1: the learner's own probabilities."""
         return replace(self, temperature=1.0)
 
-    def predict(self, item, with_input: bool = False):
+    def predict(self, item: Iterable, with_input: bool = False) -> Any:
         """As `learn.predict`, `(label, index, probs)` or a list of these, with calibrated probabilities."""
         return self.predictor.predict(item, with_input)
 
-    def save(self, file) -> Path:
+    def save(self, file: str | Path) -> Path:
         """Write the temperature and the texts at hand, as logits and labels, to `path/model_dir/file.safetensors`.
 
         The model is not in it: keep that with `learn.export` or `learn.save`, the latter under another name.
@@ -79,7 +84,7 @@ class Calibrated:
                             temperature=self.temperature, **_identity(self.learn))
 
     @classmethod
-    def load(cls, learn, file) -> "Calibrated":
+    def load(cls, learn: Learner, file: str | Path) -> "Calibrated":
         """Read what `save` wrote, for a learner with the same weights, such as `load_learner` gives.
 
         Args:
@@ -104,7 +109,7 @@ class Calibrated:
                             fix="calibrate the learner again and save that")
         return cls(learn, kept["temperature"], answers["logits"], answers["targs"])
 
-    def on(self, dl=None, ds_idx: int = 1) -> "Calibrated":
+    def on(self, dl: Iterable | None = None, ds_idx: int = 1) -> "Calibrated":
         """Return the same temperature with other texts at hand, such as a test set, which it was not chosen with."""
         logits, targs = _answers(self.learn, ds_idx, dl)
         return replace(self, logits=logits, targs=targs)
@@ -113,13 +118,13 @@ class Calibrated:
         """Return the expected calibration error on the texts at hand; see `expected_calibration_error`."""
         return expected_calibration_error(self.probs, self.targs, n_bins)
 
-    def plot_reliability(self, n_bins: int = 10, ax=None):
+    def plot_reliability(self, n_bins: int = 10, ax: "Axes | None" = None) -> "Axes":
         """Return the axes with how often the model is right against how sure it is, before and after calibration."""
         curves = {f"before, error {self.uncalibrated.ece():.3f}": self.uncalibrated,
                   f"temperature {self.temperature:.2f}, error {self.ece():.3f}": self}
         return plot_reliability({name: reliability(c.probs, c.targs, n_bins) for name, c in curves.items()}, ax)
 
-    def threshold_for(self, label, *, precision: float | None = None, recall: float | None = None) -> Threshold:
+    def threshold_for(self, label: object, *, precision: float | None = None, recall: float | None = None) -> Threshold:
         """Return the lowest probability at which to choose `label`: one figure is reached, and the other is best.
 
         Args:
@@ -140,7 +145,7 @@ class Calibrated:
         return threshold_for(self.probs[:, i], truth, precision=precision, recall=recall)
 
 
-def calibrate(learn, ds_idx: int = 1, dl=None) -> Calibrated:
+def calibrate(learn: Learner, ds_idx: int = 1, dl: Iterable | None = None) -> Calibrated:
     """Return a learner's `predict` with probabilities that are right as often as they say, by temperature scaling.
 
     Logits are divided by one number, chosen so that the labels of these texts are the likeliest. It changes no weight
@@ -164,13 +169,13 @@ def calibrate(learn, ds_idx: int = 1, dl=None) -> Calibrated:
     return Calibrated(learn, best_temperature(logits, targs), logits, targs)
 
 
-def _identity(learn) -> dict:
+def _identity(learn: Learner) -> dict:
     """By what a learner is known again when its calibration is loaded."""
     return {"classes": learn.dls.classes, "vocab_sha256": getattr(learn.dls.text_vocab, "sha256", None),
             "weights_sha256": weights_sha256(learn.model)}
 
 
-def _are_values(temperature, logits, targs) -> bool:
+def _are_values(temperature: object, logits: Tensor | None, targs: Tensor | None) -> bool:
     """Tell if these can be what `calibrate` found: a temperature in its bounds, and logits with their labels."""
     if type(temperature) is not float or not COLDEST <= temperature <= HOTTEST or logits is None or targs is None:
         return False
@@ -182,7 +187,7 @@ def _are_values(temperature, logits, targs) -> bool:
     return targs.dtype == torch.int64 and targs.shape == logits.shape[:1] and known
 
 
-def _answers(learn, ds_idx, dl) -> tuple[Tensor, Tensor]:
+def _answers(learn: Learner, ds_idx: int, dl: Iterable | None) -> tuple[Tensor, Tensor]:
     logits, targs = learn.get_preds(ds_idx, dl, act=nn.Identity())
     if targs is None:
         raise TrainingError("E506", received="a loader without labels", expected="texts with their labels",
@@ -215,7 +220,7 @@ def best_temperature(logits: Tensor, targs: Tensor) -> float:
     return 1 / brentq(slope, low, high)
 
 
-def reliability(probs, targs, n_bins: int = 10) -> Reliability:
+def reliability(probs: Tensor | np.ndarray, targs: Tensor | np.ndarray, n_bins: int = 10) -> Reliability:
     """Return the answers in `n_bins` bins of equal width by how sure they are, empty ones left out.
 
     Args:
@@ -230,11 +235,11 @@ def reliability(probs, targs, n_bins: int = 10) -> Reliability:
     bins = np.minimum((sure * n_bins).astype(int), n_bins - 1)
     count = np.bincount(bins, minlength=n_bins)  # (n_bins,)
     full = count > 0
-    means = [np.bincount(bins, x, n_bins)[full] / count[full] for x in (sure, right)]
-    return Reliability(*means, count[full])
+    confidence, accuracy = (np.bincount(bins, x, n_bins)[full] / count[full] for x in (sure, right))
+    return Reliability(confidence, accuracy, count[full])
 
 
-def expected_calibration_error(probs, targs, n_bins: int = 15) -> float:
+def expected_calibration_error(probs: Tensor | np.ndarray, targs: Tensor | np.ndarray, n_bins: int = 15) -> float:
     """Return the gap between confidence and accuracy, from 0 to 1, averaged over the answers in bins.
 
     `probs` (N, C) and `targs` as for `reliability`. Source: Guo et al. 2017, equation 3, with their 15 bins.
@@ -243,7 +248,8 @@ def expected_calibration_error(probs, targs, n_bins: int = 15) -> float:
     return float((abs(confidence - accuracy) * count).sum() / count.sum())
 
 
-def threshold_for(probs, truth, *, precision: float | None = None, recall: float | None = None) -> Threshold:
+def threshold_for(probs: Tensor | np.ndarray, truth: Tensor | np.ndarray, *, precision: float | None = None,
+                  recall: float | None = None) -> Threshold:
     """Return the threshold on `probs` (N,) at which one figure is reached and the other is as high as it can be.
 
     `truth` (N,) says which texts are of the class. Raises: E603 unless one figure is asked

@@ -1,17 +1,23 @@
 """`ulmfit predict`: the classes of the texts of a table, written in the form that the ending of `--out` names."""
 
+import argparse
 import csv
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.terminal import printable, say
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 FORMS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 
 
-def run_predict(args):
+def run_predict(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.sources import read_any, texts_in
     from ulmfit_easy.recipes.estimator import PARAMS, ULMFiT
     from ulmfit_easy.recipes.inputs import empty_rows, rows_read
@@ -56,7 +62,7 @@ def form_of(out: Path, example: str = "predictions.csv") -> str:
     return form
 
 
-def write(df, out: Path | None, form: str = ".csv", safe_cells: bool = False):
+def write(df: "pd.DataFrame", out: Path | None, form: str = ".csv", safe_cells: bool = False) -> None:
     """Write a table to a file, or to standard output as CSV."""
     from ulmfit_easy.files import atomic_path
     from ulmfit_easy.viz import no_formula
@@ -80,14 +86,14 @@ def write(df, out: Path | None, form: str = ".csv", safe_cells: bool = False):
             df.to_csv(tmp, errors="replace", sep="\t" if form.startswith(".tsv") else ",", **options)
 
 
-def _each_cell(df, change):
+def _each_cell(df: "pd.DataFrame", change: Callable) -> "pd.DataFrame":
     """Return the table with its names and cells changed; whole numbers stay whole."""
     import pandas as pd
 
     return pd.DataFrame({change(c): pd.Series([change(v) for v in df[c]], df.index, object) for c in df}, df.index)
 
 
-def _to_parquet(df, path):
+def _to_parquet(df: "pd.DataFrame", path: Path) -> None:
     import pyarrow
 
     try:
@@ -97,12 +103,12 @@ def _to_parquet(df, path):
                         expected="values of one type in each column", fix="try --out with a name in .jsonl") from e
 
 
-def _to_json_lines(df, path):
+def _to_json_lines(df: "pd.DataFrame", path: Path) -> None:
     import gzip
 
     from ulmfit_easy.data.sources import is_missing
 
-    def plain(value):
+    def plain(value: object) -> object:
         return value.tolist() if hasattr(value, "tolist") else str(value)
 
     with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "wt", encoding="ascii") as file:

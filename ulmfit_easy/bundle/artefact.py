@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
@@ -50,7 +50,7 @@ class Bundle(NamedTuple):
                          f"{len(self.vocab):,} words", f"{compact(n)} weights")
 
 
-def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **metadata) -> Path:
+def save_weights(path: str | Path, weights: dict[str, Tensor], *, half: bool = False, **metadata: Any) -> Path:
     """Write tensors to one safetensors file, atomically; a tensor under two names (tied weights) is stored once.
 
     Args:
@@ -67,7 +67,7 @@ def save_weights(path, weights: dict[str, Tensor], *, half: bool = False, **meta
 
 def write_weights(path: Path, weights: dict[str, Tensor], metadata: dict, half: bool = False) -> str:
     """Write as `save_weights`. Return the SHA-256 of the content, which `load_weights` finds as `sha256`."""
-    stored, aliases, seen = {}, {}, {}
+    stored, aliases, seen = dict[str, Tensor](), dict[str, str](), dict[tuple | str, str]()
     for name, tensor in weights.items():
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else name
         if key in seen:
@@ -85,7 +85,7 @@ def write_weights(path: Path, weights: dict[str, Tensor], metadata: dict, half: 
     return about["sha256"]
 
 
-def weights_place(path) -> Path:
+def weights_place(path: str | Path) -> Path:
     """Return the path, if weights may be written there.
 
     Raises:
@@ -137,7 +137,7 @@ def _sha256(stored: dict[str, Tensor], about: dict) -> str:
     return digest.hexdigest()
 
 
-def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
+def load_weights(path: str | Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict]:
     """Tensors and metadata of a file from `save_weights`; tied names share one tensor again.
 
     Those of the first versions have no `sha256`.
@@ -170,7 +170,7 @@ def load_weights(path, device="cpu") -> tuple[dict[str, Tensor], dict]:
     return {**weights, **aliases}, metadata
 
 
-def save_bundle(path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *, half: bool = False,
+def save_bundle(path: str | Path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *, half: bool = False,
                 record: dict | None = None) -> Path:
     """Write a bundle folder, atomically; an older one in its place is replaced only when the new one is whole.
 
@@ -193,7 +193,7 @@ def _config_sha256(config: dict) -> str:
     return sha256_bytes(json.dumps(config, sort_keys=True).encode())
 
 
-def load_bundle(path) -> Bundle:
+def load_bundle(path: str | Path) -> Bundle:
     """Read a bundle folder, and check that its parts belong together.
 
     Raises:
@@ -230,7 +230,7 @@ def load_bundle(path) -> Bundle:
     return Bundle(config, vocab, weights)
 
 
-def check_format(config, source):
+def check_format(config: Any, source: str | Path) -> None:
     """Raise FileError E401 for a config.json of a newer format, or of none."""
     if not isinstance(config, dict):
         raise FileError("E401", received=f"{source} with a config of the wrong kind",
@@ -241,7 +241,7 @@ def check_format(config, source):
                         fix="load it with the version of ulmfit_easy that wrote it, or a newer one")
 
 
-def current(config, source) -> dict:
+def current(config: Any, source: str | Path) -> dict:
     """Return what a config.json says, in today's format. Raises FileError E401 for a newer format, or none."""
     check_format(config, source)
     if config["format"] == FORMAT:
@@ -253,7 +253,7 @@ def current(config, source) -> dict:
                         expected="the config.json that learn.export wrote", fix="export the learner again") from e
 
 
-def load_state(model: torch.nn.Module, weights: dict[str, Tensor], source, strict: bool = True):
+def load_state(model: torch.nn.Module, weights: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> None:
     """Copy weights into a model by name.
 
     Raises: FileError E402 for weights that are no finite numbers. E402 with the sizes that do not fit or, if none is
@@ -277,7 +277,7 @@ def load_state(model: torch.nn.Module, weights: dict[str, Tensor], source, stric
     model.load_state_dict(weights, strict=strict)
 
 
-def check_finite(weights: Mapping[str, Tensor], source):
+def check_finite(weights: Mapping[str, Tensor], source: str | Path) -> None:
     """Raise FileError E402 if a weight is NaN or infinite: such a model answers nothing and learns nothing."""
     if wrong := not_finite(weights):
         raise FileError("E402", received=f"{source} with weights that are no finite numbers: {some(wrong, 3)}",

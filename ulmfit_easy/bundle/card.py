@@ -7,12 +7,12 @@ from importlib.metadata import PackageNotFoundError, version
 from ulmfit_easy import __version__
 
 
-def as_line(value) -> str:
+def as_line(value: object) -> str:
     """Return a value that cannot break out of its line, its table or its code span, nor become HTML."""
     return re.sub(r"[`|<>\s\x00-\x1f]+", " ", str(value)).strip()
 
 
-def as_plain(value) -> str:
+def as_plain(value: object) -> str:
     """Return the same for a place outside of code: no link, no image, no formula, no character by its number."""
     return re.sub(r"([\\\[\]&$])", r"\\\1", as_line(value))
 

@@ -8,6 +8,7 @@ order: each of these libraries had its own.
 import os
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -140,15 +141,15 @@ def _load(file: Path, words: str | Path | None) -> Bundle:
 class _Ignored:
     """A stand-in for all that an optimiser's state holds beside tensors: nothing of it is kept."""
 
-    def __init__(self, *_):
+    def __init__(self, *_: object):
         pass
 
-    def __setstate__(self, _):
+    def __setstate__(self, _: object) -> None:
         pass
 
 
 # fastai 2 saves the optimiser too unless told otherwise, with these in it. Only the names are read; none is imported.
-_IGNORED = [(_Ignored, name) for name in (
+_IGNORED: list[tuple[Callable, str] | Callable] = [(_Ignored, name) for name in (
     "fastcore.foundation.L", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")]
 
 

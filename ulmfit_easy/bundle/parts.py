@@ -1,6 +1,8 @@
 """Check a bundle's config.json: each part by its own table, nothing imported by name, sizes those of the weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +27,7 @@ LOSS = {"thresh": any_of(none, share, list_of(share)),  # one for all classes, o
         "takes_probabilities": flag}
 
 
-def check_parts(config: dict, source) -> Target:
+def check_parts(config: dict, source: str | Path) -> Target:
     """Check what can be told without weights, and return the target.
 
     A learner calls it when it is made, because no file could hold it otherwise.
@@ -34,13 +36,14 @@ def check_parts(config: dict, source) -> Target:
     """
     try:
         arch, head = get_arch(config["encoder"]["name"]), get_head(config["head"]["name"])
-        target, sizes = TARGETS[config["task"]], checks_of(arch.lm_config | arch.clas_config)
-        tables = {"text": Preparation.SETTINGS, "target": target.SETTINGS, "loss": LOSS}
+        kind, sizes = TARGETS[config["task"]], checks_of(arch.lm_config | arch.clas_config)
+        tables = {"text": Preparation.SETTINGS, "target": kind.SETTINGS, "loss": LOSS}
         wrong = [misfit for part, table in tables.items() for misfit in misfits(config[part], table)]
         wrong += misfits(config["head"]["config"], head.SETTINGS) + misfits(config["encoder"]["config"], sizes)
         wrong += misfits(config.get("reader", {}), Whole.SETTINGS)
         wrong += misfits(config, {"precision": one_of(PRECISIONS)})
-        target = None if wrong else target.from_config(config["target"])
+        if not wrong:
+            target = kind.from_config(config["target"])
     except WRONG as e:
         raise _refused(source, f"a config.json from which no model can be built ({type(e).__name__}: {e})") from e
     if wrong:
@@ -55,7 +58,7 @@ def check_parts(config: dict, source) -> Target:
     return target
 
 
-def check_config(config: dict, vocab: Vocab, weights: Mapping[str, Tensor], source):
+def check_config(config: dict, vocab: Vocab, weights: Mapping[str, Tensor], source: str | Path) -> None:
     """Check a config before anything is built from it.
 
     Raises: FileError as `check_parts`. E402 if the weights are no finite numbers, or not those of the model that is
@@ -86,17 +89,17 @@ class NoNumbers(TorchFunctionMode):
     """Leaves out the random numbers of weights that are made inside; on the device "meta", where there are none to
     begin with, torch would spend a second on loading what draws them."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
         if getattr(func, "__name__", None) in ("normal_", "uniform_"):
             return [*args, *(kwargs or {}).values()][0]
         return func(*args, **(kwargs or {}))
 
 
-def _refused(source, what: str) -> FileError:
+def _refused(source: str | Path, what: str) -> FileError:
     return FileError("E401", received=f"{source} with {what}", expected="the config.json that learn.export wrote",
                      fix="export the learner again")
 
 
-def _unfit(source, what: str) -> FileError:
+def _unfit(source: str | Path, what: str) -> FileError:
     return FileError("E402", received=f"{source} with {what}", expected="the weights of the model in its config.json",
                      fix="keep the three files of a bundle together, as they were written")

@@ -15,7 +15,7 @@ class OutOfBounds(ValueError):
     """The file claims more than it holds, or is of another kind."""
 
 
-def check_bounds(file: BinaryIO):
+def check_bounds(file: BinaryIO) -> None:
     """Raise OutOfBounds for what would take time or memory out of proportion; the file is at its beginning again.
 
     Raises: OutOfBounds; whatever zipfile and pickletools raise for damaged data.
@@ -39,14 +39,14 @@ def check_bounds(file: BinaryIO):
     file.seek(0)
 
 
-def _count(program: BinaryIO, most: int):
+def _count(program: BinaryIO, most: int) -> None:
     """Walk a pickle, which runs nothing, up to its end."""
     parts, memo, is_tuple = 1, {}, False  # the most parts of any tuple so far; of those that were kept; the last thing
     for i, (op, arg, _) in enumerate(genops(program)):
         if i >= most:
             raise OutOfBounds(f"with a program of more than {most:,} steps")
         if op.name == "GLOBAL" and str(arg).startswith("builtins "):  # bytearray makes memory of a number
-            raise OutOfBounds(f"which asks for {arg.replace(' ', '.')}")
+            raise OutOfBounds(f"which asks for {str(arg).replace(' ', '.')}")
         if "PUT" in op.name:
             memo[arg] = parts if is_tuple else 0
         elif "GET" in op.name:

@@ -33,7 +33,7 @@ this card. Nobody has checked it.
 """
 
 
-def write_record(folder: Path, name: str, record: Mapping, use: str | None = None):
+def write_record(folder: Path, name: str, record: Mapping, use: str | None = None) -> None:
     """Write both files into the folder of a model.
 
     Args:
@@ -59,7 +59,7 @@ def is_record(file: Path) -> bool:
         return False
     if file.name == CARD:
         found = SIGNED.fullmatch(file.read_bytes())
-        return bool(found) and sha256_bytes(found[1]).encode() == found[2]
+        return found is not None and sha256_bytes(found[1]).encode() == found[2]
     try:
         return file.name == JSON and read_json(file).get("written_by") == "ulmfit_easy"
     except (FileError, AttributeError):
@@ -73,7 +73,7 @@ def _use(name: str, record: Mapping) -> str:
     return shown("ulmfit train", "reviews.csv", "--pretrained", name, *backwards)
 
 
-def shown(program: str, *words) -> str:
+def shown(program: str, *words: object) -> str:
     """Return a command line for a card, of words that a shell takes for one each."""
     return " ".join([program, *(shlex.quote(as_line(word)) for word in words)])
 
@@ -87,7 +87,7 @@ def _facts(facts: Mapping) -> str:
     return "\n".join(lines)
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_text(one)}" for name, one in value.items())
     if isinstance(value, float):

@@ -181,10 +181,11 @@ def _roots() -> list[tuple[str | None, Path]]:
 def _folder(point: EntryPoint) -> Path | None:
     """Return the folder that an entry point names, found among the wheel's files. Nothing is imported."""
     parts = point.value.split(".")
+    assert point.dist is not None
     if all(map(str.isidentifier, parts)):
         try:
-            places = [Path(str(point.dist.locate_file(parts[0])))]
-            spec = None if places[0].is_dir() else find_spec(parts[0])  # of a wheel that is installed in place
+            places = [str(point.dist.locate_file(parts[0]))]
+            spec = None if Path(places[0]).is_dir() else find_spec(parts[0])  # of a wheel that is installed in place
             places += (spec and spec.submodule_search_locations) or []
             if folders := [place for place in (Path(p, *parts[1:]) for p in places) if place.is_dir()]:
                 return folders[0]
@@ -194,7 +195,7 @@ def _folder(point: EntryPoint) -> Path | None:
     return None
 
 
-def _warn(received: str):
+def _warn(received: str) -> None:
     warn_user(str(FileError("E404", received=received, expected="a folder of language models that learn.export wrote; "
                             "the other models are used", fix="install that wheel again, or remove it")))
 

@@ -7,6 +7,7 @@ checked, and a shorter one would end the process. Here each byte is read once, a
 import math
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16
          "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool}
 
 
-def read_tensors(path) -> tuple[dict[str, Tensor], dict]:
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """Return the tensors by name, and the metadata.
 
     Raises: ValueError, LookupError, TypeError or AttributeError for anything else than such a file; FileError as
@@ -42,7 +43,7 @@ def read_tensors(path) -> tuple[dict[str, Tensor], dict]:
 
 def raw_bytes(tensor: Tensor) -> memoryview:
     """Return the memory of a contiguous tensor that has numbers."""
-    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]  # before Python 3.12 no class says so
 
 
 def _places(header: dict, size: int) -> list[tuple]:

@@ -56,26 +56,26 @@ def read_words(path: str | Path) -> list[str]:
 class _Words:
     """Stands for fastcore's list class `L` and for our `Vocab`, and keeps the words inside."""
 
-    def __init__(self, items):
+    def __init__(self, items: Iterable):
         self.items = items
 
 
 class _Reader(pickle.Unpickler):
     """Python's reader, for which no name exists but two, both of them `_Words`: so there is nothing to call."""
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> type[_Words]:
         if f"{module}.{name}" not in NAMES:
             raise ValueError(f"the name {f'{module}.{name}'!r}")
         return _Words
 
 
-def _check(program: bytes):
+def _check(program: bytes) -> None:
     """Raise ValueError unless a pickle has only the instructions of one list of strings, and a memo of its own size."""
     seen = set()
     for op, arg, _ in genops(program):
         if op.name not in MANY and (op.name not in ONCE or op.name in seen):
             raise ValueError(f"the instruction {op.name}" + " again" * (op.name in seen))
-        if "PUT" in op.name and arg > len(program):
+        if "PUT" in op.name and (arg or 0) > len(program):
             raise ValueError(f"the instruction {op.name} {arg}")
         seen.add(op.name)
 

@@ -44,7 +44,7 @@ def warn_of_duplicates(hashes: np.ndarray, train: np.ndarray, valid: np.ndarray,
                   "together")
     if labels is None:
         return
-    first, torn = {}, []
+    first, torn = dict[int, object](), list[int]()
     for row, text, label in zip(rows.tolist(), hashes.tolist(), labels, strict=True):
         if text != EMPTY and first.setdefault(text, label) != label:
             torn.append(row)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -43,7 +43,8 @@ class DataLoaders(TellsAbsent):
 
     def __init__(self, train: Iterable, valid: Iterable, *, path: str | Path = ".",
                  device: torch.device | str | None = None, prepare: Preparation | None = None):
-        self.train, self.valid = (dl if hasattr(dl, "device") else OnDevice(dl) for dl in (train, valid))
+        self.train, self.valid = (cast(EpochOrder, dl) if hasattr(dl, "device") else OnDevice(dl)
+                                  for dl in (train, valid))
         self.path, self.prepare = Path(path), prepare
         for dl in (self.train, self.valid):
             if isinstance(dl, EpochOrder):
@@ -171,8 +172,9 @@ class DataLoaders(TellsAbsent):
         """
         prepare = self.needs_text("test_dl()")
         ids = prepare.ids(items)
-        common = {"bs": bs or self.bs, "backwards": self.backwards, "device": self.device}
+        common: dict = {"bs": bs or self.bs, "backwards": self.backwards, "device": self.device}
         rows = np.arange(len(ids.lengths))
+        dl: LMDataLoader | ClassifierDataLoader
         if not self.target.labelled:
             dl = LMDataLoader(ids, rows, seq_len=self.seq_len, **common)
         else:

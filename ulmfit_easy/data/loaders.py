@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from ulmfit_easy.data.checks import (
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.data.order import EpochOrder
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.sources import FileTexts
 from ulmfit_easy.data.splits import checked_split
@@ -46,11 +47,11 @@ class Source:
 
     texts: Sequence | FileTexts | TextsOnDisk  # strings, or tuples of strings where a text has several fields
     items: Sequence  # a table or a list of files
-    labels: list | None = None
+    labels: list | Any = None  # None for a language model
     target: type[Target] = NextToken
     names: dict = field(default_factory=dict)  # columns, delimiter, encoding: fields of `Preparation`, for later texts
     rows: np.ndarray | None = None  # (N,) the user's own row of each text, where some were left out
-    block: object | None = None  # what `y_block` was; a CategoryBlock may ask for an order of classes
+    block: str | Block | None = None  # what `y_block` was; a CategoryBlock may ask for an order of classes
     total: int | None = None  # the user's rows, where some were left out
     classes_argument: str = "labels"  # of the function that was called: it takes every class
 
@@ -72,7 +73,7 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
     seq_len, backwards, bs = sizes.values()
     train, valid = checked_split(splitter, source.items)
     rows = np.arange(len(source.texts)) if source.rows is None else source.rows  # (N,), for messages
-    target = NextToken()
+    target: Target = NextToken()
     if source.target.labelled:  # first, since it is quick and tokenizing may not be
         of_train, of_valid = ([source.labels[i] for i in part] for part in (train, valid))
         target = source.target.learned(of_train, labels, source.block)
@@ -100,15 +101,17 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
     if source.target.one_class:
         warn_of_told_labels(look.first, source.labels)
     warn_of_unknown(ids, train)
-    for_train = dict(bs=bs, backwards=backwards, shuffle=shuffle, seed=seed)
-    for_valid = dict(bs=val_bs or bs, backwards=backwards)
+    for_train: dict = dict(bs=bs, backwards=backwards, shuffle=shuffle, seed=seed)
+    for_valid: dict = dict(bs=val_bs or bs, backwards=backwards)
+    train_dl: EpochOrder
+    valid_dl: EpochOrder
     if not target.labelled:
         train_dl = LMDataLoader(ids, train, seq_len=seq_len, bptt_jitter=bptt_jitter, **for_train)
         valid_dl = LMDataLoader(ids, valid, seq_len=seq_len, **for_valid)
     else:
+        drawn = balanced_rows(y_train) if balanced else None
         if weights is not None:
-            weights = checked_weights(weights, source.total or len(source.texts))[rows[train]]
-        drawn = balanced_rows(y_train) if balanced else weights
+            drawn = checked_weights(weights, source.total or len(source.texts))[rows[train]]
         train_dl = ClassifierDataLoader(ids, train, y_train, max_tokens=max_tokens, weights=drawn, **for_train)
         valid_dl = ClassifierDataLoader(ids, valid, y_valid, max_tokens=max_tokens, **for_valid)
     prepare = Preparation(tokenizer, target, **sizes, **source.names)
@@ -136,8 +139,7 @@ def _check_batching(is_lm: bool, balanced: bool, weights: Sequence | None, max_t
 def classes_of(y_block: str | Block | None, columns: Sequence[pd.Series] | None, target: type[Target]) -> list | None:
     """Return the classes that are known before any label is read: those of a block, or of a categorical column."""
     classes = getattr(y_block, "vocab", None)
-    is_one = target.one_class and columns and isinstance(columns[0].dtype, pd.CategoricalDtype)
-    if classes is None and is_one:
+    if classes is None and target.one_class and columns and isinstance(columns[0].dtype, pd.CategoricalDtype):
         classes = columns[0].cat.categories.tolist()
     return classes
 

@@ -1,6 +1,6 @@
 """What turns raw texts and labels into ids and targets: made once from training rows, the same ever after."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,8 @@ class Preparation:
         """Show some rows of a batch as tokens, `trunc_at` of each at most, and their targets."""
         x, *rest = batch
         if not self.target.labelled:
-            rows = [[self.words(ids[:trunc_at]) for ids in row] for row in zip(x[:max_n], *rest, strict=False)]
-            return show_table(rows, ["text", "text_"])
+            texts = [[self.words(ids[:trunc_at]) for ids in row] for row in zip(x[:max_n], *rest, strict=False)]
+            return show_table(texts, ["text", "text_"])
         rows = [(self.words(ids[:min(n, trunc_at)]), *(self.target.decode(each.cpu()) for each in y))
                 for ids, n, *y in zip(x[:max_n], *rest, strict=False)]
         return show_table(rows, ["text", "category" if self.target.classes else "target"][:len(rest)])
@@ -96,7 +96,7 @@ class Preparation:
         """Return the preparation that `config()` described; `tokenizer` where that cannot be rebuilt from JSON."""
         target, text = TARGETS[config["task"]].from_config(config["target"]), dict(config["text"])
         tokenizer = given_tokenizer(text.pop("tokenizer"), tokenizer).with_vocab(vocab)
-        cols = {name: tuple(text.pop(name)) for name in ("text_cols", "label_cols")}
+        cols: dict[str, Any] = {name: tuple(text.pop(name)) for name in ("text_cols", "label_cols")}
         return cls(tokenizer, target, **cols, **{name: text[name] for name in cls.SETTINGS if name in text})
 
     def ids(self, items: Iterable) -> "MemoryIds":
@@ -144,7 +144,7 @@ class Preparation:
                             fix="give tuples, or a table with these columns")
         return [list(column) for column in zip(*rows, strict=True)]
 
-    def targets(self, items: Any, lengths: Sequence[int] = ()) -> np.ndarray:
+    def targets(self, items: Any, lengths: Collection[int] = ()) -> np.ndarray:
         """Return the targets of a table, or of files in folders; labels that training never saw count as wrong.
 
         `lengths` are the numbers of tokens, for a target that is one per token.

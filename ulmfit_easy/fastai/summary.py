@@ -1,6 +1,7 @@
 """What `DataBlock.summary` prints: each step from a source to a batch, shown at the first training text."""
 
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -28,7 +29,7 @@ def show_source(block: "DataBlock", source: Source, split: Split) -> None:
     splitter = _name(block.splitter or "DefaultSplitter")
     say(f"Split by {splitter}: {len(train):,} to train on, {len(valid):,} to validate with")
     say(f"The first training item is number {first:,}:")
-    say(f"  text{_by(block.get_x)}: {_cut(source.texts[first])}")
+    say(f"  text{_by(block.get_x)}: {_cut(next(islice(source.texts, first, None)))}")
     if source.labels is not None:
         say(f"  label{_by(block.get_y)}: {printable(source.labels[first])}")
     say("Now the texts become tokens, the tokens ids, and the ids batches.")

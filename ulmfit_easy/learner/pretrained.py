@@ -255,8 +255,8 @@ def _vectors_for(tokenizer: Tokenizer) -> WordVectors | None:
 
 def direction_error(source: object, received: bool | None, expected: bool) -> FileError:
     """Return E402 for weights that read the other way than the data; both are True for backwards."""
-    words = {True: "backwards", False: "forwards"}
-    return FileError("E402", received=f"{source}, which reads {words.get(received, received)}",
+    words = {True: "backwards", False: "forwards", None: "one way or the other"}
+    return FileError("E402", received=f"{source}, which reads {words[received]}",
                      expected=f"a model that reads {words[expected]}, as the data does",
                      fix="load the other model; " + ("pass backwards=True for the data" if received else
                                                      "leave out backwards= for the data"))

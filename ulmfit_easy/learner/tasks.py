@@ -7,13 +7,12 @@ part of the library knows the name of a task.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
-
 from ulmfit_easy.data.targets import CategoryTarget, MultiCategoryTarget, NextToken, RegressionTarget, Target
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.metrics.metric import rows_or_tokens
 from ulmfit_easy.learner.predictor import Prediction
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.softmax import LMDecoder
 
@@ -33,7 +32,7 @@ class Task:
     """
 
     target: type[Target]
-    head: type[nn.Module]
+    head: type[Head]
     loss: Callable
     metrics: tuple = ()
     weigh: Callable = rows_or_tokens

@@ -143,7 +143,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     return start_from(learn, found, why)
 
 
-def _outputs(dls: DataLoaders, n_out: int | None) -> int | None:
+def _outputs(dls: DataLoaders, n_out: int | None) -> int:
     """The number of outputs that the labels need, which `n_out` may repeat."""
     if n_out is not None and not (isinstance(n_out, Real) and n_out == dls.c):
         raise ArgumentError("E603", received=f"n_out={n_out!r}", expected=f"{dls.c}, which the labels need",

@@ -20,7 +20,7 @@ from ulmfit_easy.data.prepare import given_tokenizer
 from ulmfit_easy.data.sources import FileTexts, accepted, find_column, read_texts
 from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_table
-from ulmfit_easy.data.targets import CategoryTarget, NextToken, read_labels
+from ulmfit_easy.data.targets import CategoryTarget, NextToken, Target, read_labels
 from ulmfit_easy.data.targets.target import Block
 from ulmfit_easy.errors import FileError, TextError, refuse_unknown
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
@@ -57,14 +57,15 @@ def _tokenizer(pretrained: bool | str | Path | PretrainedLM | TextLearner | None
         models = [] if is_own or text_vocab is not None else shipped_models()
         found = next((model for model in models if (model.lang, model.backwards) == (lang, bool(backwards))), None)
         return Tokenizer.from_config({**found.tokenizer, "mark_fields": mark_fields}) if found else own
+    way: bool | None
     if isinstance(pretrained, TextLearner):
         name, way, tokenizer = "that learner", pretrained.dls.backwards, pretrained.dls.tokenizer
     else:
-        found = read_lm(pretrained, backwards)
-        name, way, known = found.name, found.data.get("backwards"), found.data.get("tokenizer")
+        lm = read_lm(pretrained, backwards)
+        name, way, known = lm.name, lm.data.get("backwards"), lm.data.get("tokenizer")
         tokenizer = own if is_own or not known else given_tokenizer(
             known, None, fix="pass tok_tfm=Tokenizer(...) with the rules and the word splitter of that model")
-        tokenizer = tokenizer.with_vocab(found.vocab)
+        tokenizer = tokenizer.with_vocab(lm.vocab)
     if way not in (None, bool(backwards)):
         raise direction_error(name, way, bool(backwards))
     return own.with_vocab(tokenizer.vocab) if is_own else tokenizer
@@ -133,11 +134,12 @@ class TextDataLoaders(DataLoaders):
                                 expected="one without them", fix="leave out chunksize=")
             texts, kept, df = [texts[i] for i in taught], kept[taught], df.iloc[taught]
             series = [column.iloc[taught] for column in series]
-        names = {"text_cols": column_names(text_series), "label_cols": column_names(series),
+        names: dict[str, Any] = {"text_cols": column_names(text_series), "label_cols": column_names(series),
                  "label_delim": label_delim}
         if shared := set(names["text_cols"]) & set(names["label_cols"]):
             warn_user(f"column {min(map(str, shared))!r} is both text and label; pass text_col= and label_col=")
-        target, targets = NextToken, None
+        target: type[Target] = NextToken
+        targets = None
         if not is_lm:
             target, targets = read_labels(series, delim=label_delim, y_block=y_block, rows=kept)
             labels = classes_of(y_block, series, target) if labels is None else labels
@@ -171,7 +173,7 @@ class TextDataLoaders(DataLoaders):
         refuse_unknown(kwargs, TextDataLoaders.from_csv, cls.from_df)
         path = Path(path)
         file, folder = (path / csv_fname, path) if path.is_dir() else (path, path.parent)
-        options = {"encoding": encoding, "header": header, "delimiter": delimiter, "quoting": quoting}
+        options: dict[str, Any] = {"encoding": encoding, "header": header, "delimiter": delimiter, "quoting": quoting}
         df = TableOnDisk(file, chunksize, **options) if chunksize else read_table(file, **options)
         return cls.from_df(df, path=folder, **kwargs)
 
@@ -211,7 +213,7 @@ class TextDataLoaders(DataLoaders):
             files, targets = classes_of_files(path, files, {train, valid, *(PARTS if folders is None else ())})
         if folders:
             splitter = FolderSplitter(path, train, valid)
-        elif splitter is None:
+        elif splitter is None and valid_pct is not None:
             splitter = DefaultSplitter(targets, valid_pct, seed)
         source = Source(FileTexts(files, encoding), files, targets, NextToken if is_lm else CategoryTarget,
                         {"encoding": encoding}, classes_argument="vocab")

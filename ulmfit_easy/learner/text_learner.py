@@ -42,6 +42,8 @@ class TextLearner(Learner):
     started_from: str | None
     encoder_record: dict | None
     warning: str | None
+    n_matched: int  # words of the vocabulary that pretrained weights brought
+    n_guessed: int  # words whose rows were made of word vectors
 
     def __init__(self, dls: DataLoaders, model: Headed, alpha: float = 2.0, beta: float = 1.0,
                  moms: Moms = (0.8, 0.7, 0.8), **kwargs: Any):
@@ -120,7 +122,7 @@ class TextLearner(Learner):
         self.warning = None
         return self.freeze()
 
-    def load_pretrained(self, weights: Mapping[str, Tensor] | str | Path, vocab: Vocab | str,
+    def load_pretrained(self, weights: Mapping[str, Tensor] | str | Path, vocab: Vocab | str | Path,
                         source: str = "pretrained weights") -> Self:
         """Take over the weights of a language model with another vocabulary; returns the learner, frozen.
 
@@ -129,9 +131,10 @@ class TextLearner(Learner):
         out: a classifier takes the encoder only. See `learner.pretrained`. Both may also be names of files, as those of
         `pretrained_fnames`.
         """
-        if isinstance(weights, str | Path):
-            found = find_pair((weights, vocab), self.path / self.model_dir, type(self.encoder), self.dls)
-            weights, vocab, source = found.weights, found.vocab, found.name
+        if isinstance(weights, str | Path) or isinstance(vocab, str | Path):
+            names = str(weights), str(vocab)
+            found = find_pair(names, self.path / self.model_dir, type(self.encoder), self.dls)
+            return take_over(self, found.weights, found.vocab, found.name)
         return take_over(self, weights, vocab, source)
 
     def export(self, fname: str | Path = "export", *, half: bool = False) -> Path:

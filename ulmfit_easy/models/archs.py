@@ -82,7 +82,7 @@ def resolve_config(defaults: dict, config: dict | None, drop_mult: float, pad_id
     return merged
 
 
-def check_dropouts(config: dict, when: str = ""):
+def check_dropouts(config: dict, when: str = "") -> None:
     """Raise E602 unless each dropout (`*_p`) is from 0 to below 1."""
     if wrong := {k: v for k, v in config.items() if k.endswith("_p") and not 0 <= v < 1}:
         raise ArgumentError("E602", received=f"dropouts {wrong}{when}", expected="probabilities from 0 to below 1",

@@ -16,14 +16,14 @@ def build_model(config: dict, vocab_sz: int, n_out: int | None = None, pad_idx: 
         n_out: number of outputs, None for a language model.
     Raises: E602 or E604 for an unknown part or setting, or an impossible value.
     """
-    arch, head = get_arch(config["encoder"]["name"]), get_head(config["head"]["name"])
+    arch, kind = get_arch(config["encoder"]["name"]), get_head(config["head"]["name"])
     known = {name: value for name, value in (arch.lm_config | arch.clas_config).items() if name != "pad_token"}
     sizes = plain_config(config["encoder"]["config"], known)
     check_dropouts(sizes)
-    if head.decodes:
+    if kind.decodes:
         needs_memory(arch, "a language model")
     encoder = make_encoder(arch, vocab_sz, {**sizes, "pad_token": pad_idx})
-    head = head.built(encoder, n_out or vocab_sz, config["head"]["config"])
+    head = kind.built(encoder, n_out or vocab_sz, config["head"]["config"])
     if head.decodes:
         return LanguageModel(encoder, head)
     return TextClassifier(reader(encoder, **config["reader"], keep_words=head.pool_words), head)

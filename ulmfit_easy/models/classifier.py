@@ -1,6 +1,6 @@
 """The classifier: an encoder that reads texts of any length, and a head that pools what it read."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor
 
@@ -33,7 +33,7 @@ class TextClassifier(Headed):
         super().__init__(encoder, head)
 
     def config(self) -> dict:
-        return {**super().config(), "reader": self[0].config()}
+        return {**super().config(), "reader": cast(Whole, self[0]).config()}
 
     def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:  # type: ignore[override]  # two inputs
         read = self[0](ids, lengths)

@@ -5,7 +5,7 @@ The promises that it must keep are the tests in tests/contracts/.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -128,7 +128,7 @@ class Headed(nn.Sequential):
     @property
     def head(self) -> Part:
         """The decoder of a language model, or the head of a classifier."""
-        return self[1]
+        return cast(Part, self[1])
 
 
 def text_split(model: Headed) -> Groups:

@@ -83,7 +83,7 @@ class LMDecoder(Head):
         tied = encoder.embedding if tie_weights else None
         return cls(n_out, encoder.width, output_p, tied, out_bias, softmax)
 
-    def forward(self, output: Encoded) -> LMOutput:
+    def forward(self, output: Encoded) -> LMOutput:  # type: ignore[override]  # of one window; no reader is between
         sampler = self.sampler if self.training else None
         return LMOutput(output.raw, self.output_dp(output.raw), output.memory, self.decoder, sampler)
 

@@ -72,7 +72,7 @@ class Target:
                              expected="a label for each text", fix="drop or fill these rows")
 
     @classmethod
-    def check_tokens(cls, labels: Sequence, lengths: Sequence[int], rows: Sequence) -> None:
+    def check_tokens(cls, labels: Sequence, lengths: Collection[int], rows: Collection) -> None:
         """Raise E207 with the row numbers of texts that have more or fewer labels than tokens; for one per token."""
         if cls.per != "token":
             return

@@ -222,7 +222,7 @@ def _model_facts(learn: LMLearner, plan: Plan) -> dict:
     arch = type(learn.encoder).__name__
     n_params = sum(p.numel() for p in learn.model.parameters())
     tokens = "pieces of SentencePiece" if learn.dls.tokenizer.is_closed else "words"
-    sizes = [f"{name} {size}" for name, size in learn.encoder.settings.items() if type(size) is int]
+    sizes = [f"{name} {size}" for name, size in (learn.encoder.settings or {}).items() if type(size) is int]
     return {"size": f"{', '.join([arch, *sizes])}, {n_params:,} parameters",
             "vocabulary": f"{len(learn.dls.vocab):,} {tokens}"}
 
