@@ -16,7 +16,7 @@ from ulmfit_easy.bundle.artefact import load_bundle, save_bundle
 from ulmfit_easy.data.balance import class_weights
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.data.datasets import URLs, read_vader_reviews, untar_data
+from ulmfit_easy.data.datasets import read_vader_reviews
 from ulmfit_easy.data.doctor import doctor
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.learner.text_data import TextDataLoaders
@@ -24,10 +24,10 @@ from ulmfit_easy.data.sources import get_files, get_text_files, parent_label, re
 from ulmfit_easy.data.splits import *
 from ulmfit_easy.data.targets import CategoryBlock, CategoryMap, MultiCategoryBlock, RegressionBlock
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
-from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.fastai.block import *
 from ulmfit_easy.fastai.callbacks import *
+from ulmfit_easy.fastai.downloads import download
 from ulmfit_easy.fastai.getters import *
 from ulmfit_easy.fastai.hooks import *
 from ulmfit_easy.fastai.loggers import *
@@ -39,6 +39,7 @@ from ulmfit_easy.fastai.optimizers import *
 from ulmfit_easy.fastai.rates import *
 from ulmfit_easy.fastai.splits import *
 from ulmfit_easy.fastai.tokenized import *
+from ulmfit_easy.fastai.untar import *
 from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback

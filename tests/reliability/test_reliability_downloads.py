@@ -14,9 +14,9 @@ import pytest
 from faults import tally
 
 import ulmfit_easy
-from ulmfit_easy.data.datasets import untar_data
-from ulmfit_easy.downloads import OFFLINE, TRIES, download
 from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.fastai.downloads import OFFLINE, TRIES, download
+from ulmfit_easy.fastai.untar import untar_data
 
 DATA = random.Random(0).randbytes(200_000)
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -117,7 +117,7 @@ def endless(h):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr("ulmfit_easy.downloads.WAIT", 0.0)
+    monkeypatch.setattr("ulmfit_easy.fastai.downloads.WAIT", 0.0)
     monkeypatch.delenv(OFFLINE, raising=False)
     with Server() as server:
         server.released = threading.Event()

@@ -27,8 +27,8 @@ from ulmfit_easy.all import (
 from ulmfit_easy.apps import cli
 from ulmfit_easy.archives import extract_archive
 from ulmfit_easy.data.toy import toy_texts
-from ulmfit_easy.downloads import download
 from ulmfit_easy.errors import UlmfitError
+from ulmfit_easy.fastai.downloads import download
 from ulmfit_easy.fastai.tokenized import tokenize_csv, tokenize_folder
 from ulmfit_easy.files import atomic_folder, write_bytes
 from ulmfit_easy.recipes.corpus.run import pretrain_corpus

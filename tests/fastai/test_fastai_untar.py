@@ -3,8 +3,8 @@ import tarfile
 
 import pytest
 
-from ulmfit_easy.data.datasets import URLs, untar_data
 from ulmfit_easy.errors import FileError
+from ulmfit_easy.fastai.untar import URLs, untar_data
 from ulmfit_easy.files import sha256_file
 
 
