@@ -109,7 +109,7 @@ def test_a_confusion_matrix_has_rows_actual_and_columns_predicted(plt):
     import numpy as np
 
     ax = viz.plot_confusion(np.array([[3, 1], [0, 0]]), ["$a$", "\x1b[31mb" * 20])
-    assert labelled(ax) and (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "actual")
+    assert labelled(ax) and (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "label")
     assert [t.get_text() for t in ax.texts] == ["3", "1", "0", "0"]
     assert [t.get_position() for t in ax.texts] == [(0, 0), (1, 0), (0, 1), (1, 1)]  # (column, row)
     names = [t.get_text() for t in ax.get_yticklabels()]

@@ -254,7 +254,7 @@ def plot_lr_find(lrs: Sequence[float], losses: Sequence[float],
 def plot_confusion(matrix: "np.ndarray", names: Sequence, title: str = "Confusion matrix", cmap: str = "Blues", *,
                    normalize: bool = False, norm_dec: int = 2, plot_txt: bool = True, ax: "Axes | None" = None,
                    **figure: Any) -> "Axes":
-    """Return the axes with a confusion matrix (C, C), rows actual and columns predicted.
+    """Return the axes with a confusion matrix (C, C), rows by label and columns as predicted.
 
     Args:
         normalize: colour and number each row as shares of its sum; a row without texts stays 0.
@@ -263,7 +263,7 @@ def plot_confusion(matrix: "np.ndarray", names: Sequence, title: str = "Confusio
         figure: where `ax` is None, `figsize` (inches) and `dpi` of the figure.
     """
     shown = matrix / matrix.sum(1, keepdims=True).clip(1) if normalize else matrix
-    ax = _axes(ax, title, "predicted", "actual", **figure)
+    ax = _axes(ax, title, "predicted", "label", **figure)
     ax.title.set_parse_math(False)  # a class may have a `$` in its name, which begins no formula
     ax.grid(False)
     ax.imshow(shown, cmap=cmap, vmin=0, vmax=1 if normalize else None)

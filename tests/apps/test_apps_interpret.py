@@ -84,8 +84,11 @@ def test_the_table_of_top_losses_says_which_row_what_and_how_sure(learn, shown):
     interp.plot_top_losses(2, trunc_at=5)
     (rows, columns), i = shown[0], int(interp.top_losses(1)[1])
     classes = learn.dls.classes
-    assert columns == ["row", "text", "target", "predicted", "probability", "loss"] and len(rows) == 2
-    assert rows[0][0] == interp.rows[i] and len(rows[0][1].split()) == 5
+    assert columns == ["row", "text", "label", "predicted", "probability", "loss"] and len(rows) == 2
+    assert rows[0][0] == interp.rows[i]
+    words = toy_reviews(120, seed=0)["text"].iloc[rows[0][0]].split()
+    *shown_words, mark = rows[0][1].split()
+    assert 0 < len(shown_words) <= 5 and shown_words == words[:len(shown_words)] and mark == "\u2026"
     assert rows[0][2:4] == [classes[interp.targs[i]], classes[interp.decoded[i]]]
     assert rows[0][4:] == [interp.preds[i].max().item(), interp.losses[i].item()]
 
@@ -94,7 +97,7 @@ def test_results_are_shown_at_the_positions_asked_for(learn, shown):
     interp = Interpretation.from_learner(learn)
     interp.show_results(torch.tensor([3, 1]))
     (rows, columns), = shown
-    assert columns == ["row", "text", "target", "predicted"]
+    assert columns == ["row", "text", "label", "predicted"]
     assert [row[0] for row in rows] == interp.rows[[3, 1]].tolist()
 
 
@@ -113,6 +116,7 @@ def test_the_most_confused_are_the_largest_cells_off_the_diagonal(learn, monkeyp
     matrix = np.array([[9, 0, 5, 0], [1, 8, 0, 0], [0, 0, 7, 0], [0, 3, 0, 1]])
     monkeypatch.setattr(interp, "confusion_matrix", matrix.copy)
     assert interp.most_confused() == [(a, c, 5), (d, b, 3), (b, a, 1)]
+    assert [f"{one.label} {one.predicted} {one.count}" for one in interp.most_confused()][0] == f"{a} {c} 5"
     assert interp.most_confused(min_val=3) == [(a, c, 5), (d, b, 3)]
 
 
@@ -176,7 +180,7 @@ def test_a_regression_has_losses_but_no_classes(shown):
     interp = Interpretation.from_learner(learn)
     interp.plot_top_losses(1)
     i = int(interp.top_losses(1)[1])
-    assert shown[0][1] == ["row", "text", "target", "predicted", "loss"]
+    assert shown[0][1] == ["row", "text", "label", "predicted", "loss"]
     assert shown[0][0][0][4] == pytest.approx((interp.preds[i] - interp.targs[i]).pow(2).item())
     with pytest.raises(TrainingError, match="E506"):
         ClassificationInterpretation.from_learner(learn)

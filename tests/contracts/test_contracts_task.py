@@ -103,7 +103,7 @@ def test_a_prediction_has_a_tag_for_each_word_in_any_batch(trained):
 
 def test_batches_and_results_are_shown_with_their_tags(trained, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    for show, columns in ((trained.dls.show_batch, ["text", "category"]),
+    for show, columns in ((trained.dls.show_batch, ["text", "label"]),
                           (trained.show_results, ["text", "tags", "predicted"])):
         show()
         head, *rows = (re.split("  +", line.strip()) for line in capsys.readouterr().out.splitlines())

@@ -130,7 +130,7 @@ def test_validate_equals_the_recorder(clas):
 def test_show_results_of_a_classifier_shows_text_target_and_prediction(clas, capsys):
     clas.show_results(max_n=3)
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split() == ["text", "target", "predicted"] and sum("xxbos" in row for row in rows) == 3
+    assert header.split() == ["text", "label", "predicted"] and sum("xxbos" in row for row in rows) == 3
     assert all(word in ("neg", "pos") for row in rows if "xxbos" in row for word in row.split()[-2:])
 
 

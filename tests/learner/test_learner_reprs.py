@@ -65,7 +65,7 @@ def dls():
     (DataLoaders([], []), "DataLoaders(no data)"),
     (DataLoaders((0 for _ in "ab"), [1]), "DataLoaders(train any number of batches, valid 1 batches)"),
     (Bundle({"task": "lm", "encoder": {"name": "AWD_LSTM"}}, Vocab(SPECIAL_TOKENS), {"w": WEIGHTS[0]}),
-     "Bundle(lm, AWD_LSTM, 9 words, 4 weights)"),
+     "Bundle(lm, AWD_LSTM, a vocabulary of 9 (9 of them special), 4 weights)"),
 ], ids=lambda value: value.split("(")[0] if isinstance(value, str) else "")
 def test_an_object_shows_its_kind_and_its_settings(thing, shown):
     assert repr(thing) == shown
@@ -73,7 +73,8 @@ def test_an_object_shows_its_kind_and_its_settings(thing, shown):
 
 def test_loaders_and_learners_tell_their_data_and_what_trains(dls):
     learn, of_lm = classifier(dls), lm()
-    assert repr(dls) == "TextDataLoaders(train 72 rows, valid 18 rows, classes neg/pos, 304 words, bs 8)"
+    assert repr(dls) == ("TextDataLoaders(train 72 rows, valid 18 rows, classes neg/pos, "
+                         "a vocabulary of 304 (11 of them special), bs 8)")
     assert repr(dls.train) == "ClassifierDataLoader(72 rows, bs 8, shuffled)"
     assert repr(of_lm.dls.train) == "LMDataLoader(72 rows, bs 8, seq_len 10, shuffled)"
     assert repr(of_lm).startswith("LMLearner(AWD_LSTM, 4,496 parameters, TextDataLoaders(language model: train 72 rows")

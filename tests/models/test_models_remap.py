@@ -59,7 +59,7 @@ def vectors_and_rows(n=200, n_dims=3, emb_sz=5, n_new=20):
 def test_rows_of_new_words_are_guessed_by_the_map_from_vectors_to_rows():
     vectors, old, new, rows = vectors_and_rows()
     out = match_embeds(rows[:len(old)], None, old, ["word7", "unheard", *new], vectors)
-    assert out.n_matched == 1 and out.n_guessed == len(new)
+    assert out.n_matched == 1 and out.guessed == set(new)
     assert torch.equal(out.weight[0], rows[7])
     torch.testing.assert_close(out.weight[1], rows[:len(old)].mean(0))
     torch.testing.assert_close(out.weight[2:], rows[len(old):], atol=1e-4, rtol=1e-4)
@@ -75,12 +75,12 @@ def test_nothing_is_guessed_where_less_than_half_of_the_known_words_have_a_vecto
     vectors, old, new, rows = vectors_and_rows()
     others = [f"wort{i}" for i in range(len(old) + 1)]
     weight = torch.cat([rows[:len(old)], torch.randn(len(others), 5)])
-    assert match_embeds(weight, None, old + others, new, vectors).n_guessed == 0
-    assert match_embeds(weight[:-1], None, old + others[:-1], new, vectors).n_guessed == len(new)
+    assert match_embeds(weight, None, old + others, new, vectors).guessed == set()
+    assert match_embeds(weight[:-1], None, old + others[:-1], new, vectors).guessed == set(new)
 
 
 def test_nothing_is_guessed_from_too_few_known_words():
     vectors, old, new, rows = vectors_and_rows()
     out = match_embeds(rows[:39], None, old[:39], new, vectors)  # ten for each of 3 numbers and the constant
-    assert out.n_guessed == 0
+    assert out.guessed == set()
     torch.testing.assert_close(out.weight, rows[:39].mean(0).expand(len(new), -1))

@@ -47,6 +47,7 @@ def test_numbers_are_labels_too():
 
 @pytest.mark.parametrize(("ours", "theirs", "p", "verdict"), [
     (0.9, 0.8, 0.2, "The difference between the two is within noise (McNemar's exact test, p = 0.2)"),
+    (0.8, 0.8, 1.0, "The two are equal. To tell which is better,"),
     (0.7, 0.8, 0.05, "The difference between the two is within noise"),
     (0.9, 0.7, 0.01, "This model is better than the baseline (McNemar"),
     (0.7, 0.9, 0.01, "This model is worse than the baseline (McNemar")])

@@ -1,7 +1,7 @@
 """Find the errors of a classifier: the largest losses and the classes that it confuses, from one inference pass."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -67,15 +67,16 @@ class Interpretation:
         """
         k = len(self.losses) if k is None else min(k, len(self.losses))
         losses, idxs = self.losses.topk(k, largest=largest)
-        return (losses, idxs, [self._text(i) for i in idxs.tolist()]) if items else (losses, idxs)
+        return (losses, idxs, [self.learn.dls.words(self._ids(i)) for i in idxs.tolist()]) if items else (losses, idxs)
 
     def plot_top_losses(self, k: int, largest: bool = True, *, trunc_at: int = 150) -> None:
-        """Show the k texts that the model is furthest off with, `trunc_at` tokens of each at most.
+        """Show the k texts that the model is furthest off with, `trunc_at` tokens of each at most, as readable text.
 
-        `row` counts the texts of the data from 0: with a table, `df.iloc[row]`, rows that were dropped aside.
+        `row` is the row of the table that the loaders were made from, counted from 0: `df.iloc[row]`. Rows that were
+        dropped do not count. Of a loader from `test_dl` it is the row of that table.
         """
         sure = self.learn.dls.target is None or self.learn.dls.target.has_classes
-        columns = ["row", "text", "target", "predicted", *["probability"] * sure, "loss"]
+        columns = ["row", "text", "label", "predicted", *["probability"] * sure, "loss"]
         rows = []
         for i in self.top_losses(k, largest)[1].tolist():
             probability = [self._probability(i)] if sure else []
@@ -83,23 +84,38 @@ class Interpretation:
         show_table(rows, columns)
 
     def show_results(self, idxs: Iterable[int], *, trunc_at: int = 150) -> None:
-        """Show text, target and prediction at some positions, such as those of `top_losses`."""
-        show_table([self._shown(int(i), trunc_at) for i in idxs], ["row", "text", "target", "predicted"])
+        """Show text, label and prediction at some positions, such as those of `top_losses`."""
+        show_table([self._shown(int(i), trunc_at) for i in idxs], ["row", "text", "label", "predicted"])
 
     def _shown(self, i: int, trunc_at: int | None) -> list:
         decode = self.learn.dls.decode
-        return [int(self.rows[i]), self._text(i, trunc_at), decode(self.targs[i]), decode(self.decoded[i])]
+        return [int(self.rows[i]), self._readable(i, trunc_at), decode(self.targs[i]), decode(self.decoded[i])]
 
-    def _text(self, i: int, trunc_at: int | None = None) -> str:
+    def _readable(self, i: int, trunc_at: int) -> str:
+        """Return a text as detokenized. Words that the model does not know are in it, if the loader knows them."""
+        ids, store = self._ids(i), getattr(self.dl.ids, "store", None)
+        tokens = store.tokens(self.rows[i]) if store else [self.learn.dls.text_vocab[j] for j in ids.tolist()]
+        cut = " \u2026" * (len(tokens) > trunc_at)
+        return self.learn.dls.tokenizer.detokenize(tokens[:trunc_at]) + cut
+
+    def _ids(self, i: int) -> np.ndarray:
         if not isinstance(self.dl, ClassifierDataLoader):
             raise TrainingError("E506", received="a plain loader, which keeps no texts", expected="loaders of texts",
                                 fix="use TextDataLoaders.from_df; top_losses(k) needs no texts")
-        return self.learn.dls.words(self.dl.ids[self.rows[i]][:trunc_at])
+        return self.dl.ids[self.rows[i]]
 
     def _probability(self, i: int) -> float | list[float]:
         """Return the probability of the decision."""
         chosen = self.preds[i][self.decoded[i]]
         return chosen.item() if chosen.dim() == 0 else chosen.tolist()
+
+
+class Confused(NamedTuple):
+    """How many texts with a label were given another class."""
+
+    label: object
+    predicted: object
+    count: int  # type: ignore[assignment]  # it hides a method of tuples
 
 
 class ClassificationInterpretation(Interpretation):
@@ -162,8 +178,8 @@ class ClassificationInterpretation(Interpretation):
         return [plot_confusion(m, ["no", "yes"], printable(name), ax=one, **options)
                 for m, name, one in zip(matrix, self.vocab, axes, strict=True)]
 
-    def most_confused(self, min_val: int = 1) -> list[tuple]:
-        """(actual, predicted, how often) of the mistakes made at least `min_val` times, the commonest first.
+    def most_confused(self, min_val: int = 1) -> list[Confused]:
+        """Return the mistakes made at least `min_val` times, `(label, predicted, count)`, the commonest first.
 
         Raises: E506 if a text may have several labels: then no class is taken for another.
         """
@@ -172,8 +188,9 @@ class ClassificationInterpretation(Interpretation):
                                 fix="look at confusion_matrix() or print_classification_report()")
         wrong = self.confusion_matrix()
         np.fill_diagonal(wrong, 0)
-        found = [(self.vocab[t], self.vocab[p], int(wrong[t, p])) for t, p in zip(*wrong.nonzero(), strict=True)]
-        return sorted([pair for pair in found if pair[2] >= min_val], key=lambda pair: -pair[2])
+        found = [Confused(self.vocab[t], self.vocab[p], int(wrong[t, p]))
+                 for t, p in zip(*wrong.nonzero(), strict=True)]
+        return sorted([pair for pair in found if pair.count >= min_val], key=lambda pair: -pair.count)
 
     def print_classification_report(self):
         """Print precision, recall, F1 and number of texts of each class, from scikit-learn."""

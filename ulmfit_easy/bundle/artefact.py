@@ -47,7 +47,7 @@ class Bundle(NamedTuple):
     def __repr__(self) -> str:
         n = sum(weight.numel() for weight in self.weights.values())
         return described(self, self.config.get("task"), self.config.get("encoder", {}).get("name"),
-                         f"{len(self.vocab):,} words", f"{compact(n)} weights")
+                         self.vocab.told, f"{compact(n)} weights")
 
 
 def save_weights(path: str | Path, weights: dict[str, Tensor], *, half: bool = False, **metadata: Any) -> Path:

@@ -56,7 +56,7 @@ class DataLoaders(TellsAbsent):
         is_lm, words = self.prepare is not None and not self.target.labelled, self.text_vocab
         kind = "language model: " if is_lm else ""
         return described(self, f"{kind}train {train}, valid {valid}" if train != "0 batches" else f"{kind}no data",
-                         self.classes and f"classes {slashed(self.classes)}", words and f"{len(words):,} words",
+                         self.classes and f"classes {slashed(self.classes)}", words and words.told,
                          self.bs and f"bs {self.bs}", is_lm and f"seq_len {self.seq_len}")
 
     @classmethod
@@ -197,9 +197,9 @@ class DataLoaders(TellsAbsent):
         self.needs_text("doctor()")
         return doctor_of(self)
 
-    def words(self, ids: np.ndarray | Tensor) -> str:
-        """Return the tokens of some ids (T,), with spaces between them."""
-        return self.needs_text("words()").words(ids)
+    def words(self, ids: np.ndarray | Tensor, trunc_at: int | None = None) -> str:
+        """Return the tokens of some ids (T,), with spaces between them, and an ellipsis after the first `trunc_at`."""
+        return self.needs_text("words()").words(ids, trunc_at)
 
     def is_one_text(self, item: object) -> bool:
         """Return True if an item is a text by itself: a string, or a tuple of fields if texts have several."""

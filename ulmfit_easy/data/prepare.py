@@ -70,19 +70,20 @@ class Preparation:
         """The `Vocab` for a language model; `(Vocab, classes)` for a classifier."""
         return (self.vocab, self.target.classes) if self.target.labelled else self.vocab
 
-    def words(self, ids: np.ndarray | Tensor) -> str:
-        """Return the tokens of some ids (T,), with spaces between them."""
-        return " ".join(self.vocab[i] for i in ids.tolist())
+    def words(self, ids: np.ndarray | Tensor, trunc_at: int | None = None) -> str:
+        """Return the tokens of some ids (T,), with spaces between them, and an ellipsis after the first `trunc_at`."""
+        words = [self.vocab[i] for i in ids[:trunc_at].tolist()]
+        return " ".join(words if trunc_at is None or len(ids) <= trunc_at else [*words, "\u2026"])
 
     def show(self, batch: Sequence, max_n: int = 9, trunc_at: int = 150) -> None:
-        """Show some rows of a batch as tokens, `trunc_at` of each at most, and their targets."""
+        """Show some rows of a batch as tokens, `trunc_at` of each at most, and their labels."""
         x, *rest = batch
         if not self.target.labelled:
-            texts = [[self.words(ids[:trunc_at]) for ids in row] for row in zip(x[:max_n], *rest, strict=False)]
-            return show_table(texts, ["text", "text_"])
-        rows = [(self.words(ids[:min(n, trunc_at)]), *(self.target.decode(each.cpu()) for each in y))
+            texts = [[self.words(ids, trunc_at) for ids in row] for row in zip(x[:max_n], *rest, strict=False)]
+            return show_table(texts, ["text", "next words"])
+        rows = [(self.words(ids[:n], trunc_at), *(self.target.decode(each.cpu()) for each in y))
                 for ids, n, *y in zip(x[:max_n], *rest, strict=False)]
-        return show_table(rows, ["text", "category" if self.target.classes else "target"][:len(rest)])
+        return show_table(rows, ["text", "label"][:len(rest)])
 
     def config(self) -> dict:
         """Return everything but the vocabulary as plain values that JSON can hold: `task`, `text` and `target`."""

@@ -36,13 +36,13 @@ def show_source(block: "DataBlock", source: Source, split: Split) -> None:
 
 
 def show_rows(dls: DataLoaders) -> None:
-    """Print tokens, ids and target of the first training text, the vocabulary and the shape of a batch."""
+    """Print tokens, ids and label of the first training text, the vocabulary and the shape of a batch."""
     ids = dls.train.ids[dls.train.rows[0]]  # (T,)
     say(f"  tokens: {_cut(dls.words(ids))}")
     say(f"  ids: {some(ids.tolist(), 20)}")
     if dls.target.labelled:
         target = dls.train.targets[0]
-        say(f"  target: {target.tolist()} for {printable(dls.decode(target))}")
+        say(f"  label: {printable(dls.decode(target))}, as {target.tolist()}")
     assert isinstance(dls.train.ids, IdStore)
     unknown = shown_share(dls.train.ids.unk_rate(dls.train.rows))
     more = f"; {unknown} of the training tokens are not in it" if unknown else ""
@@ -50,7 +50,7 @@ def show_rows(dls: DataLoaders) -> None:
     if dls.classes:
         say(f"Classes: {some(map(printable, dls.classes), 20)}")
     x, *rest = dls.one_batch()
-    names = ["lengths", "targets"] if dls.target.labelled else ["next tokens"]
+    names = ["lengths", "labels"] if dls.target.labelled else ["next tokens"]
     shapes = [f"{name} {_shape(t)}" for name, t in zip(["ids", *names], [x, *rest], strict=True)]
     say(f"Batch: {', '.join(shapes)}")
     if dls.target.labelled:

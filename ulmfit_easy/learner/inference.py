@@ -136,9 +136,10 @@ def one_answer_a_text(learn: "Learner", call: str) -> None:
 
 def show_results(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, max_n: int = 9, shuffle: bool = True, *,
                  trunc_at: int = 150) -> None:
-    """Show inputs, targets and predictions of some rows of a loader; of its first ones without `shuffle`.
+    """Show text, label and prediction of some rows of a loader; of its first ones without `shuffle`.
 
-    For a language model these are text, next words and guesses.
+    For a language model these are text, next words and guesses. An ellipsis stands for the
+    tokens after the first `trunc_at`.
     """
     from ulmfit_easy.viz import show_table
 
@@ -163,15 +164,14 @@ def _result_rows(learn: "Learner", model: nn.Module, dl: Any, trunc_at: int) -> 
         xb, yb = batch[: dl.n_inp], batch[dl.n_inp :]
         output = model(*xb)
         if not dls.target.labelled:
-            n = trunc_at
-            guesses = [output.decoder(states).argmax(-1) for states in output.dropped[:, :n]]  # (n,) of (n, E)
-            rows = [[dls.words(t[:n]) for t in row] for row in zip(xb[0], yb[0], guesses, strict=True)]
+            guesses = [output.decoder(states).argmax(-1) for states in output.dropped[:, :trunc_at + 1]]  # (n,)
+            rows = [[dls.words(t, trunc_at) for t in row] for row in zip(xb[0], yb[0], guesses, strict=True)]
         else:
             decided: Iterable = decodes_of(learn.loss_func)(getattr(output, "logits", output).float().cpu())  # (B, ...)
             lengths = xb[1].tolist()
             if dls.target.per != "text":
                 decided = [d[:n] for d, n in zip(decided, lengths, strict=True)]
             for i, d in enumerate(decided):
-                text, target = dls.words(xb[0][i][: min(lengths[i], trunc_at)]), dls.decode(yb[0][i]) if yb else ""
+                text, target = dls.words(xb[0][i][: lengths[i]], trunc_at), dls.decode(yb[0][i]) if yb else ""
                 rows.append([text, target, dls.decode(d)])
     return rows

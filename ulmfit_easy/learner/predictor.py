@@ -102,7 +102,7 @@ class Predictor:
 
     def __repr__(self) -> str:
         return described(self, self.prepare.task, self.classes and f"{len(self.classes)} classes",
-                         f"{len(self.prepare.vocab):,} words", self.temperature != 1 and f"{self.temperature=}")
+                         self.prepare.vocab.told, self.temperature != 1 and f"{self.temperature=}")
 
     @property
     def classes(self) -> list | None:

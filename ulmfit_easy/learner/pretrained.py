@@ -212,12 +212,12 @@ def take_over(learn: L, weights: Mapping[str, Tensor], vocab: Vocab, source: str
     else:
         load_state(learn.model, weights, source)
     learn.started_from = str(source)
-    learn.n_matched, learn.n_guessed = matched.n_matched, matched.n_guessed
-    _tell(learn, vocab, source)
+    learn.n_matched = matched.n_matched
+    _tell(learn, vocab, source, matched.guessed)
     return learn.freeze()
 
 
-def _tell(learn: "TextLearner", vocab: Vocab, source: str) -> None:
+def _tell(learn: "TextLearner", vocab: Vocab, source: str, guessed: frozenset[str]) -> None:
     """Tell how much of the user's texts a language model knows, and warn if that is little.
 
     The words are those of the texts. The vocabulary of the data may have the model's own words in it too.
@@ -225,7 +225,8 @@ def _tell(learn: "TextLearner", vocab: Vocab, source: str) -> None:
     unit, count = "pieces of words" if learn.dls.tokenizer.is_closed else "words", words_of(learn.dls)
     new = [word for word in count if word not in vocab]
     if learn.verbose:
-        start = f" {learn.n_guessed:,} of the others start from word vectors." if learn.n_guessed else ""
+        n_guessed = sum(word in guessed for word in new)
+        start = f" {n_guessed:,} of the others start from word vectors." if n_guessed else ""
         say(f"Starts from {source}. It knows {len(count) - len(new):,} of the {len(count):,} different {unit} in "
             f"your texts.{start}")
     if (share := sum(count[word] for word in new) / max(1, count.total())) > UNKNOWN:

@@ -37,7 +37,7 @@ class Task:
     metrics: tuple = ()
     weigh: Callable = rows_or_tokens
     prediction: type = Prediction
-    columns: tuple[str, str, str] = ("text", "target", "predicted")
+    columns: tuple[str, str, str] = ("text", "label", "predicted")
 
 
 TASKS = {row.target.task: row for row in (

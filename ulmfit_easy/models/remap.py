@@ -15,7 +15,7 @@ class Matched(NamedTuple):
     weight: Tensor  # (V, E)
     bias: Tensor | None  # (V,)
     n_matched: int  # words of the new vocabulary that the old one has
-    n_guessed: int = 0  # words whose rows were made of their vectors
+    guessed: frozenset[str] = frozenset()  # words whose rows were made of their vectors
 
 
 class WordVectors(NamedTuple):
@@ -53,12 +53,12 @@ def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequenc
         moved[new] = rows.mean(0)
         return moved
 
-    weight, bias, n_guessed = move(old_weight), None if old_bias is None else move(old_bias), 0
+    weight, bias, words = move(old_weight), None if old_bias is None else move(old_bias), frozenset[str]()
     if vectors is not None and len(new):
         rows, guessed = rows_from_vectors(old_weight.cpu(), old_vocab, [new_vocab[i] for i in new.tolist()], vectors)
         weight[new[guessed]] = rows[guessed].to(weight.device)
-        n_guessed = int(guessed.sum())
-    return Matched(weight, bias, len(at) - len(new), n_guessed)
+        words = frozenset(new_vocab[i] for i in new[guessed].tolist())
+    return Matched(weight, bias, len(at) - len(new), words)
 
 
 def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_words: Sequence[str],

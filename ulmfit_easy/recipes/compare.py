@@ -130,6 +130,8 @@ def verdict(scores: Scores) -> str:
     """Return a sentence about the model and the baseline: which is better, or that chance may have decided."""
     assert scores.p_value is not None and scores.baseline_accuracy is not None
     test = f"(McNemar's exact test, p = {scores.p_value:.2g})"
+    if scores.accuracy == scores.baseline_accuracy:
+        return "The two are equal. To tell which is better, test both on more texts that neither has read."
     if scores.p_value >= SIGNIFICANT:
         return (f"The difference between the two is within noise {test}. To tell which is better, test both on more "
                 "texts that neither has read.")

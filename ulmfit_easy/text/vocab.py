@@ -94,6 +94,12 @@ class Vocab(TellsAbsent, Sequence[str]):
         for name, value in zip(self.__slots__, values, strict=True):
             object.__setattr__(self, name, value)
 
+    @property
+    def told(self) -> str:
+        """Its size in words, for what an object shows of itself."""
+        n_special = len(self) - len(self.stoi) + len(self.specials)
+        return f"a vocabulary of {len(self):,} ({n_special} of them special)"
+
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
         """Return the ids of tokens, (T,) int32; a token outside the vocabulary gets `unk_id`."""
         get, unknown = self.stoi.get, self.unk_id
