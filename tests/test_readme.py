@@ -112,7 +112,8 @@ def test_the_first_commands_train_a_model_with_a_card_and_predict(tmp_path):
         assert done.returncode == 0, done.stderr
         told += done.stdout
     for part in ("100 rows, 2 classes", "Training takes ", " kept aside: ", "95% interval",
-                 "in cross-validation on all 100", "different words in your texts", "Next: ulmfit predict ulmfit-model"):
+                 "in cross-validation on all 100", "different words in your texts",
+                 "Next: ulmfit predict ulmfit-model"):
         assert part in told, part
     assert len(pd.read_csv(tmp_path / "predictions.csv")) == 100
     compared = run(blocks(READMES[0], "python")[2], tmp_path).split(maxsplit=2)
