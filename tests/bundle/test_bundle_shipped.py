@@ -18,6 +18,7 @@ from ulmfit_easy.all import (
     language_model_learner,
     read_lm,
     shipped_lm,
+    text_classifier_learner,
 )
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.bundle.artefact import load_bundle
@@ -143,6 +144,21 @@ def test_a_language_without_a_model_is_told_with_those_that_have_one(wheel):
         read_lm("th")
     with pytest.raises(FileError, match="E404.*'ko'.*reads backwards"):
         read_lm("ko", backwards=True)
+
+
+@pytest.mark.parametrize("way", [{"pretrained": "ko"}, {"lang": "ko"}], ids=str)
+def test_data_and_learners_for_a_language_take_the_model_of_its_wheel(wheel, recwarn, capsys, way):
+    wheel("toy-ko")
+    df = pd.DataFrame({"text": [GOOD, BAD] * 12, "label": ["good", "bad"] * 12})
+    common = {"text_col": "text", "bs": 4, "seed": 0, "cache_dir": False, **way}
+    recwarn.clear()
+    learn = language_model_learner(TextDataLoaders.from_df(df, is_lm=True, seq_len=8, **common), AWD_LSTM)
+    clas = text_classifier_learner(TextDataLoaders.from_df(df, label_col="label", **common), AWD_LSTM)
+    for each in (learn, clas):
+        assert isinstance(each.dls.tokenizer.tok, SentencePieceTokenizer)
+        assert each.dls.text_vocab == shipped_lm("ko").vocab
+    assert capsys.readouterr().out.count("Starts from the Korean model of toy-ko (m1). It knows") == 2
+    assert not [w for w in recwarn.list if "pretrained" in str(w.message)]
 
 
 def test_an_estimator_for_a_language_starts_from_its_model_and_tokenizer(wheel, capsys):
