@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ulmfit_easy.bundle.card import versions
 from ulmfit_easy.bundle.format1 import upgraded
-from ulmfit_easy.bundle.parts import WRONG, check_config
+from ulmfit_easy.bundle.parts import check_config, refusing
 from ulmfit_easy.bundle.record import is_record, write_record
 from ulmfit_easy.bundle.tensors import not_finite, raw_bytes, read_tensors
 from ulmfit_easy.errors import ArgumentError, FileError, some
@@ -246,11 +246,8 @@ def current(config: Any, source: str | Path) -> dict:
     check_format(config, source)
     if config["format"] == FORMAT:
         return {name: value for name, value in config.items() if name not in ("format", "made_with")}
-    try:
+    with refusing(source):
         return upgraded(config)
-    except WRONG as e:
-        raise FileError("E401", received=f"{source} with settings that lack or miss something ({e!r:.200})",
-                        expected="the config.json that learn.export wrote", fix="export the learner again") from e
 
 
 def load_state(model: torch.nn.Module, weights: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> None:

@@ -1,6 +1,7 @@
 """Check a bundle's config.json: each part by its own table, nothing imported by name, sizes those of the weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from ulmfit_easy.data.targets import TARGETS, Target
 from ulmfit_easy.errors import FileError, UlmfitError, some
 from ulmfit_easy.models.archs import checks_of, get_arch
 from ulmfit_easy.models.build import build_model
-from ulmfit_easy.models.encoder import Headed
-from ulmfit_easy.models.heads.head import get_head
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.models.readers import Whole
 from ulmfit_easy.schema import any_of, flag, list_of, misfits, none, one_of, share
@@ -27,6 +27,17 @@ LOSS = {"thresh": any_of(none, share, list_of(share)),  # one for all classes, o
         "takes_probabilities": flag}
 
 
+@contextmanager
+def refusing(source: str | Path) -> Iterator[None]:
+    """Raise FileError E401 for whatever goes wrong while a config.json is read."""
+    try:
+        yield
+    except FileError:
+        raise
+    except WRONG as e:
+        raise _refused(source, f"settings from which nothing can be built ({type(e).__name__}: {e})") from e
+
+
 def check_parts(config: dict, source: str | Path) -> Target:
     """Check what can be told without weights, and return the target.
 
@@ -34,18 +45,16 @@ def check_parts(config: dict, source: str | Path) -> Target:
 
     Raises: FileError E401 for a missing part, or a value of the wrong kind. E402 for parts that do not fit together.
     """
-    try:
-        arch, head = get_arch(config["encoder"]["name"]), get_head(config["head"]["name"])
-        kind, sizes = TARGETS[config["task"]], checks_of(arch.lm_config | arch.clas_config)
+    with refusing(source):
+        arch, head = get_arch(config["encoder"]["name"]), Head.find(config["head"]["name"])
+        kind = TARGETS[config["task"]]
         tables = {"text": Preparation.SETTINGS, "target": kind.SETTINGS, "loss": LOSS}
         wrong = [misfit for part, table in tables.items() for misfit in misfits(config[part], table)]
-        wrong += misfits(config["head"]["config"], head.SETTINGS) + misfits(config["encoder"]["config"], sizes)
-        wrong += misfits(config.get("reader", {}), Whole.SETTINGS)
+        wrong += misfits(config["encoder"]["config"], checks_of(arch.lm_config | arch.clas_config))
+        wrong += misfits(config["head"]["config"], head.SETTINGS) + misfits(config.get("reader", {}), Whole.SETTINGS)
         wrong += misfits(config, {"precision": one_of(PRECISIONS)})
         if not wrong:
             target = kind.from_config(config["target"])
-    except WRONG as e:
-        raise _refused(source, f"a config.json from which no model can be built ({type(e).__name__}: {e})") from e
     if wrong:
         raise _refused(source, f"a config.json with a value of the wrong kind: {some(wrong)}")
     if head.decodes == target.labelled:
@@ -67,22 +76,15 @@ def check_config(config: dict, vocab: Vocab, weights: Mapping[str, Tensor], sour
     target = check_parts(config, source)
     if nan := not_finite(weights):
         raise _unfit(source, f"weights that are no finite numbers: {some(nan, 3)}")
-    try:
+    with refusing(source):
         n_layers = config["encoder"]["config"].get("n_layers", 0)
         if n_layers > MOST_LAYERS or n_layers + len(config["head"]["config"].get("lin_ftrs") or ()) > len(weights):
             raise ValueError("more layers than weights")
         with torch.device("meta"), NoNumbers():  # nothing is allocated
-            own = described_model(config, vocab, target).state_dict()
-    except WRONG as e:
-        raise _refused(source, f"a config.json from which no model can be built ({type(e).__name__}: {e})") from e
+            own = build_model(config, vocab, target.c).state_dict()
     own, found = ({name: (t.shape, t.is_floating_point()) for name, t in state.items()} for state in (own, weights))
     if wrong := sorted(name for name in own | found if own.get(name) != found.get(name)):
         raise _unfit(source, f"weights that are missing, unknown, or of another shape or type: {some(wrong, 3)}")
-
-
-def described_model(config: dict, vocab: Vocab, target: Target) -> Headed:
-    """Return the fresh model that a config describes."""
-    return build_model(config, len(vocab), target.c, vocab.pad_id)
 
 
 class NoNumbers(TorchFunctionMode):

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from ulmfit_easy.bundle.artefact import load_bundle, load_state
-from ulmfit_easy.bundle.parts import WRONG, described_model
+from ulmfit_easy.bundle.parts import refusing
 from ulmfit_easy.data.balance import loss_weights
 from ulmfit_easy.data.checks import warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.errors import ArgumentError, FileError, UlmfitError, refuse_unknown
+from ulmfit_easy.errors import ArgumentError, refuse_unknown
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.pretrained import PretrainedLM, find_lm, find_pair, start_from, with_sizes
@@ -20,9 +20,10 @@ from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models import classifier, language_model
 from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.models.build import build_model
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.encoder import Encoder, text_split
-from ulmfit_easy.models.heads.head import Head, get_head
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.schema import checked
@@ -125,7 +126,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     refuse_unknown(kwargs, text_classifier_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=False)
     task, train_in = TASKS[dls.task], chosen(precision, dls.device, bf16_if_fast=False)
-    head = get_head(task.head if head is None else head)
+    head = task.head if head is None else head
     max_len = max_len if task.target.per == "text" else None  # each token needs an answer
     arch = get_arch(arch)
     found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
@@ -161,10 +162,10 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
         FileError: E401, E402, E404 for anything that is not a whole bundle; no code in it is ever run.
     """
     config, vocab, weights = load_bundle(fname)
-    try:
+    with refusing(fname):
         device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
         dls = DataLoaders.empty(config, vocab, device=device, tokenizer=tokenizer)
-        model = described_model(config, vocab, dls.target)
+        model = build_model(config, vocab, dls.c)
         learn = (LMLearner if model.head.decodes else TextLearner)(
             dls, model, loss_func=TASKS[dls.task].loss(None), splitter=text_split)
         learn.to_precision(chosen(config.get("precision", "fp32"), device))
@@ -172,11 +173,6 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
             learn.loss_func = BCELossFlat()
         if config["loss"].get("thresh") is not None:
             learn.loss_func.thresh = config["loss"]["thresh"]
-    except UlmfitError:
-        raise
-    except WRONG as e:
-        raise FileError("E401", received=f"{fname}, whose settings lack or miss something ({type(e).__name__}: {e})",
-                        expected="the config.json that learn.export wrote", fix="export the learner again") from e
     load_state(learn.model, weights, fname)
     learn.model.eval()
     return learn

@@ -17,7 +17,7 @@ from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.schema import checked, flag, number, whole
 
 
-def encoders() -> dict[str, type[Encoder]]:
+def encoders() -> Mapping[str, type[Encoder]]:
     """Return every encoder, by its name in lower case: those of this folder, and yours once they are defined."""
     for module in iter_modules(models.__path__):
         import_module(f"{models.__name__}.{module.name}")
@@ -26,15 +26,9 @@ def encoders() -> dict[str, type[Encoder]]:
 
 def get_arch(arch: type[Encoder] | str) -> type[Encoder]:
     """Return an encoder's class, given itself or its name in any case. Raises E604 for anything else."""
-    if isinstance(arch, type) and issubclass(arch, Encoder):
-        return arch
-    known = encoders()
-    if not isinstance(arch, str) or arch.lower() not in known:
-        raise ArgumentError("E604", received=f"the architecture {arch!r}",
-                            expected=f"a subclass of Encoder, or one of {some(e.__name__ for e in known.values())}",
-                            fix="pass one of these; to load a model with an encoder of yours, first import the file "
-                            "that defines it")
-    return known[arch.lower()]
+    if isinstance(arch, str):
+        encoders()
+    return Encoder.find(arch)
 
 
 def sizes_of(weights: Mapping[str, Tensor]) -> dict:

@@ -3,27 +3,26 @@
 from ulmfit_easy.models.archs import check_dropouts, get_arch, make_encoder, plain_config
 from ulmfit_easy.models.classifier import TextClassifier
 from ulmfit_easy.models.encoder import Headed, needs_memory
-from ulmfit_easy.models.heads.head import get_head
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.language_model import LanguageModel
 from ulmfit_easy.models.readers import reader
+from ulmfit_easy.text.vocab import Vocab
 
 
-def build_model(config: dict, vocab_sz: int, n_out: int | None = None, pad_idx: int = 1) -> Headed:
-    """Return a fresh model with the parts of a config.
+def build_model(config: dict, vocab: Vocab, n_out: int | None = None) -> Headed:
+    """Return a fresh model with the parts of a config: `encoder`, `head` and, for a classifier, `reader`.
 
     Args:
-        config: `encoder`, `head` and, for a classifier, `reader`. Other names are ignored.
         n_out: number of outputs, None for a language model.
     Raises: E602 or E604 for an unknown part or setting, or an impossible value.
     """
-    arch, kind = get_arch(config["encoder"]["name"]), get_head(config["head"]["name"])
+    arch, kind = get_arch(config["encoder"]["name"]), Head.find(config["head"]["name"])
     known = {name: value for name, value in (arch.lm_config | arch.clas_config).items() if name != "pad_token"}
     sizes = plain_config(config["encoder"]["config"], known)
     check_dropouts(sizes)
-    if kind.decodes:
-        needs_memory(arch, "a language model")
-    encoder = make_encoder(arch, vocab_sz, {**sizes, "pad_token": pad_idx})
-    head = kind.built(encoder, n_out or vocab_sz, config["head"]["config"])
+    encoder = make_encoder(arch, len(vocab), {**sizes, "pad_token": vocab.pad_id})
+    head = kind.built(encoder, n_out or len(vocab), config["head"]["config"])
     if head.decodes:
+        needs_memory(arch, "a language model")
         return LanguageModel(encoder, head)
     return TextClassifier(reader(encoder, **config["reader"], keep_words=head.pool_words), head)

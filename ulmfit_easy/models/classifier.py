@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ulmfit_easy.models.archs import get_arch, make_encoder, resolve_config
 from ulmfit_easy.models.encoder import Encoder, Headed
-from ulmfit_easy.models.heads.head import Head, get_head
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.readers import Whole, reader
 from ulmfit_easy.schema import number
@@ -75,5 +75,5 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
     settings = {name: value for name, value in settings.items() if value is not None}
     settings["output_p"] = config.pop("output_p")
     encoder = make_encoder(known, vocab_sz, config)
-    over = get_head(head).built(encoder, n_class, settings)
+    over = Head.find(head).built(encoder, n_class, settings)
     return TextClassifier(reader(encoder, seq_len, max_len, keep_words=over.pool_words), over)

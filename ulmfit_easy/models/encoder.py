@@ -5,12 +5,12 @@ The promises that it must keep are the tests in tests/contracts/.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.errors import ArgumentError, some
 
 Groups = list[list[nn.Parameter]]  # input side first
 
@@ -54,12 +54,24 @@ class Part(nn.Module):
     """A part of a model that a file describes: an encoder or a head.
 
     Attributes:
+        known: the classes that a file may name, by name in lower case.
         settings: the arguments that it was built with, as JSON has them. Sizes that other parts decide are left out.
         decodes: True for a decoder, which has a row for each word, as the embedding has, and learns from texts alone.
     """
 
+    known: ClassVar[dict[str, type["Part"]]]
     settings: dict | None = None
     decodes: ClassVar[bool] = False
+
+    @classmethod
+    def find(cls, part: "type[Part] | str") -> type[Self]:
+        """Return a class of this kind, given itself or its name in any case. Raises E604 for anything else."""
+        found = cls.known.get(part.lower()) if isinstance(part, str) else part
+        if not (isinstance(found, type) and issubclass(found, cls)):
+            raise ArgumentError("E604", received=f"the {cls.__name__.lower()} {part!r}", expected=f"a subclass of "
+                                f"{cls.__name__}, or one of {some(e.__name__ for e in cls.known.values())}",
+                                fix="pass one of these; if it is yours, first import the file that defines it")
+        return found
 
     def config(self) -> dict:
         """Return the name and the settings, from which `build_model` builds the part again."""
@@ -85,7 +97,7 @@ class Encoder(Part):
     lm_config: ClassVar[dict] = dict(pad_token=1, output_p=0.1, tie_weights=True, out_bias=True)
     clas_config: ClassVar[dict] = dict(pad_token=1, output_p=0.4)
     streams: ClassVar[bool] = False
-    known: ClassVar[dict[str, type["Encoder"]]] = {}  # by name in lower case; a base class has no config of its own
+    known: ClassVar[dict[str, type[Part]]] = {}  # a base class has no config of its own
     width: int
     embedding: nn.Embedding
 

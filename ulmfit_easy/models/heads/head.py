@@ -4,21 +4,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ulmfit_easy.errors import ArgumentError, refuse_unknown, some
+from ulmfit_easy.errors import refuse_unknown
 from ulmfit_easy.models.encoder import Encoder, Part
 from ulmfit_easy.models.readers import Read
 from ulmfit_easy.schema import share
-
-
-def get_head(head: "type[Head] | str") -> "type[Head]":
-    """Return a head's class, given itself or its name. Raises E604 for anything else."""
-    if isinstance(head, type) and issubclass(head, Head):
-        return head
-    if not isinstance(head, str) or head not in Head.known:
-        raise ArgumentError("E604", received=f"the head {head!r}", expected=f"a subclass of Head, or one of "
-                            f"{some(Head.known)}", fix="pass one of these; to load a model with a head of yours, first "
-                            "import the file that defines it")
-    return Head.known[head]
 
 
 class Head(Part):
@@ -29,14 +18,14 @@ class Head(Part):
         pool_words: True if it reads the tokens' own rows, `read.embedded`, too.
     """
 
-    known: ClassVar[dict[str, type["Head"]]] = {}  # those with an `over` of their own, by name, for saved models
+    known: ClassVar[dict[str, type[Part]]] = {}  # those with an `over` of their own
     SETTINGS: ClassVar[dict] = {"output_p": share}
     pool_words = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "over" in vars(cls):  # torch.export makes subclasses of the same name, which have none
-            Head.known[cls.__name__] = cls
+            Head.known[cls.__name__.lower()] = cls
 
     @classmethod
     def over(cls, encoder: Encoder, n_out: int, output_p: float) -> "Head":
