@@ -94,7 +94,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
         return texts, rows, len(table), table.iloc[rows], columns
     if not hasattr(table, "pieces"):
         raise no_table(table)
-    state, parts, kept, columns, n = table.state(), list[pd.DataFrame](), list[np.ndarray](), list[pd.Series](), 0
+    parts, kept, columns, n = list[pd.DataFrame](), list[np.ndarray](), list[pd.Series](), 0
 
     def walked():
         nonlocal n, columns
@@ -117,9 +117,8 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
     def texts_of(piece: pd.DataFrame) -> list:
         return clean_texts([find_column(piece, col) for col in cols], on_missing)[0]
 
-    on_disk = TextsOnDisk(table, texts_of, all_kept, state, look)
-    on_disk.check()
-    return on_disk, all_kept, n, pd.concat(parts, ignore_index=True), columns
+    texts = TextsOnDisk(table, texts_of, all_kept, look)
+    return texts, all_kept, n, pd.concat(parts, ignore_index=True), columns
 
 
 def accepted(table: pd.DataFrame, columns: Sequence[pd.Series]) -> np.ndarray | None:

@@ -244,37 +244,21 @@ class TableOnDisk:
         """Return the whole table, piece by piece."""
         return read_pieces(self.path, self.chunksize, **self.options)
 
-    def state(self) -> tuple:
-        """Return what changes with the file; empty if there is none."""
-        return _state(self.path)
-
 
 class TextsOnDisk:
     """The texts of a `TableOnDisk` in the rows that were kept.
 
     Args:
         texts_of: gives the texts of a piece.
-        state: the table's, before the first walk.
-        look: what the first walk told.
-
-    Raises: FileError E406, when it is walked, for a file that is no longer the one whose labels were read.
+        look: what the first walk told. It has their hash, so that `TokenStore.build` finds texts that have changed.
     """
 
-    def __init__(self, table: TableOnDisk, texts_of: Callable, kept: np.ndarray, state: tuple, look: Look):
-        self.table, self.texts_of, self.kept, self.state, self.look = table, texts_of, kept, state, look
+    def __init__(self, table: TableOnDisk, texts_of: Callable, kept: np.ndarray, look: Look):
+        self.table, self.texts_of, self.kept, self.look = table, texts_of, kept, look
 
     def __len__(self) -> int:
         return len(self.kept)
 
     def __iter__(self) -> Iterator:
         for piece in self.table.pieces():
-            self.check()
             yield from self.texts_of(piece)
-        self.check()
-
-    def check(self):
-        """Raise E406 if the file has changed."""
-        if self.table.state() != self.state:
-            raise FileError("E406", received=f"{self.table.path}, which has changed while it was read",
-                            expected="the same rows from first to last",
-                            fix="wait until nothing writes to it, then call this again")

@@ -1,4 +1,4 @@
-"""Tokens of a text, and the words that they come from.
+"""What splits texts into tokens, and the words of a text that its tokens come from.
 
 A pipeline is a `Tokenizer` with its vocabulary, as one thing that a model brings. A new kind of tokens is a new
 splitter, a class in a file of its own, which `tokenizers.py` names in a table.
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.text.special import BOS, EOS, FAKE, FLD, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP
 
 NO_WORD = -1  # the number of the word of a token that comes from none, such as `xxbos`
@@ -34,6 +35,41 @@ class Tokens(NamedTuple):
 
     tokens: list[str]
     words: list | None = None
+
+
+def checked_tokens(tok: Splitter, texts: Iterator[str]) -> Iterator[list[str]]:
+    """Yield the tokens that a splitter of your own makes of texts; E602 unless they are a list of strings for each."""
+    n_texts, n_lists, has_begun = 0, 0, False
+
+    def counted() -> Iterator[str]:
+        nonlocal n_texts, has_begun
+        has_begun = True
+        for text in texts:
+            n_texts += 1
+            yield text
+
+    try:
+        for tokens in tok(counted()):
+            words = [] if isinstance(tokens, str) or not isinstance(tokens, Iterable) else list(tokens)
+            if not isinstance(tokens, list) and not words or not all(isinstance(word, str) for word in words):
+                raise no_splitter(f"one that gives a {type(tokens).__name__} for a text")
+            n_lists += 1
+            if n_lists > n_texts:
+                break
+            yield words
+    except (AttributeError, TypeError, ValueError) as e:
+        if has_begun:  # what a rule raises, or the splitter about a text
+            raise
+        raise no_splitter(f"one that does not take them ({type(e).__name__}: {e!s:.80})") from e
+    if n_lists != n_texts or next(texts, None) is not None:
+        raise no_splitter("one that gives another number of lists than it had texts")
+
+
+def no_splitter(received: str) -> ArgumentError:
+    """Return the error for a `tok_tfm` that splits no texts."""
+    return ArgumentError("E602", received=f"as `tok_tfm`, or `tok`, {received}",
+                         expected="a function of many texts that gives a list of words for each, in their order",
+                         fix="wrap a function of one text: lambda texts: (split(text) for text in texts)")
 
 
 def numbers_of_words(words: Sequence[str], tokens: Sequence[str], spelling: Callable[[str], str]) -> list[int] | None:

@@ -22,7 +22,7 @@ from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
 from ulmfit_easy.text.given import given_texts
-from ulmfit_easy.text.pipeline import Splitter, Tokens, numbers_of_words, spelled
+from ulmfit_easy.text.pipeline import Splitter, Tokens, checked_tokens, no_splitter, numbers_of_words, spelled
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
 from ulmfit_easy.text.special import FLD, neutralize
 from ulmfit_easy.text.subword import SentencePieceTokenizer
@@ -87,7 +87,7 @@ class Tokenizer(TellsAbsent):
                  mark_fields: bool | None = None):
         self.tok: Any = SpacyTokenizer(lang) if tok is None else tok() if isinstance(tok, type) else tok
         if not callable(self.tok):
-            raise _no_splitter(f"a {type(self.tok).__name__}, which cannot be called")
+            raise no_splitter(f"a {type(self.tok).__name__}, which cannot be called")
         self.rules = tuple(DEFAULT_RULES if rules is None else rules)
         self.post_rules = tuple(DEFAULT_POST_RULES if post_rules is None else post_rules)
         self.mark_fields = mark_fields
@@ -123,7 +123,7 @@ class Tokenizer(TellsAbsent):
         if where is not None:
             yield from self._placed(texts, where)
             return
-        split = self.tok if self._builtin() else functools.partial(_checked, self.tok)
+        split = self.tok if self._builtin() else functools.partial(checked_tokens, self.tok)
         for tokens in split(map(self._prepare, texts, count())):
             for rule in self.post_rules:
                 tokens = list(map(rule, tokens))
@@ -305,40 +305,6 @@ def _name(function: object) -> str:
     if isinstance(function, functools.partial):
         return f"partial of {_name(function.func)}"
     return getattr(function, "__name__", type(function).__name__)
-
-
-def _checked(tok: Splitter, texts: Iterator[str]) -> Iterator[list[str]]:
-    """Yield the tokens that a splitter of your own makes of texts; E602 unless they are a list of strings for each."""
-    n_texts, n_lists, has_begun = 0, 0, False
-
-    def counted() -> Iterator[str]:
-        nonlocal n_texts, has_begun
-        has_begun = True
-        for text in texts:
-            n_texts += 1
-            yield text
-
-    try:
-        for tokens in tok(counted()):
-            words = [] if isinstance(tokens, str) or not isinstance(tokens, Iterable) else list(tokens)
-            if not isinstance(tokens, list) and not words or not all(isinstance(word, str) for word in words):
-                raise _no_splitter(f"one that gives a {type(tokens).__name__} for a text")
-            n_lists += 1
-            if n_lists > n_texts:
-                break
-            yield words
-    except (AttributeError, TypeError, ValueError) as e:
-        if has_begun:  # what a rule raises, or the splitter about a text
-            raise
-        raise _no_splitter(f"one that does not take them ({type(e).__name__}: {e!s:.80})") from e
-    if n_lists != n_texts or next(texts, None) is not None:
-        raise _no_splitter("one that gives another number of lists than it had texts")
-
-
-def _no_splitter(received: str) -> ArgumentError:
-    return ArgumentError("E602", received=f"as `tok_tfm`, or `tok`, {received}",
-                         expected="a function of many texts that gives a list of words for each, in their order",
-                         fix="wrap a function of one text: lambda texts: (split(text) for text in texts)")
 
 
 def _not_restored(received: str, fix: str) -> FileError:
