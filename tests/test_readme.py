@@ -26,7 +26,7 @@ def blocks(path, language=""):
 
 def run(code, folder):
     """Run a block of Python in a folder. Return what it prints, with the values that a notebook would show."""
-    code = re.sub(r"^[\w\"., ()-]*\b(?:predict|score|doctor)\(.*\)(?=\s*#)", r"print(\g<0>)", code, flags=re.MULTILINE)
+    code = re.sub(r"(?m)^[\w\"., ()[\]-]*\b(?:predict|score|doctor)\(.*\)(?=\s*#)", r"print(\g<0>)", code)
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

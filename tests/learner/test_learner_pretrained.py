@@ -246,6 +246,15 @@ def test_it_is_told_whose_weights_a_learner_starts_from(ours, lm_dls, tmp_path, 
         assert capsys.readouterr().out.startswith(f"Starts from {name}. It knows ")
 
 
+def test_a_classifier_tells_at_its_first_fit_what_it_starts_from_unless_an_encoder_was_loaded(ours, clas_dls, capsys):
+    learn, other = (classifier(clas_dls, pretrained=ours.path / "awd_lstm-fwd", verbose=True) for _ in range(2))
+    other.take_encoder(learn).fit(1)
+    assert "Starts from" not in capsys.readouterr().out
+    learn.fit(1)
+    learn.fit(1)
+    assert capsys.readouterr().out.count("Starts from the model that comes with ulmfit_easy (awd_lstm-fwd). It") == 1
+
+
 def test_known_words_are_those_of_the_texts_not_those_that_the_model_put_into_the_vocabulary(ours, tmp_path, capsys):
     korean = [f"화면이 정말 밝고 좋아요 {i}" for i in range(20)]
     dls = lm_data(korean, pretrained=tmp_path / "awd_lstm-fwd", lang="ko", bs=2, seq_len=8)

@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -179,17 +180,21 @@ def start_from(learn: L, found: PretrainedLM | None, why: str = "") -> L:
 
     Args:
         found: what `find_lm` or `find_pair` gave.
-        why: a reason to warn of if there are none. A classifier waits for its first fit: `load_encoder` may follow.
+        why: a reason to warn of if there are none.
     """
     if found is not None:
         return learn.load_pretrained(found.weights, found.vocab, found.name)
     if why:
-        message = NO_WEIGHTS.format(why)
-        if learn.head.decodes:
-            warn_user(message)
-        else:
-            learn.warning = message
+        _in_time(learn, partial(warn_user, NO_WEIGHTS.format(why)))
     return learn
+
+
+def _in_time(learn: "TextLearner", news: Callable[[], None]) -> None:
+    """Tell at once what a language model starts from; at its first fit what a classifier does."""
+    if learn.head.decodes:
+        news()
+    else:
+        learn.news = news
 
 
 def take_over(learn: L, weights: Mapping[str, Tensor], vocab: Vocab, source: str) -> L:
@@ -213,7 +218,7 @@ def take_over(learn: L, weights: Mapping[str, Tensor], vocab: Vocab, source: str
         load_state(learn.model, weights, source)
     learn.started_from = str(source)
     learn.n_matched = matched.n_matched
-    _tell(learn, vocab, source, matched.guessed)
+    _in_time(learn, partial(_tell, learn, vocab, source, matched.guessed))
     return learn.freeze()
 
 

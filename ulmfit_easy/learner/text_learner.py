@@ -1,6 +1,6 @@
 """Learners for text, and how one passes on to another what it has learned. `text` builds them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +25,6 @@ from ulmfit_easy.schema import plain
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.store import IdStore
 from ulmfit_easy.text.vocab import Vocab
-from ulmfit_easy.user_code import warn_user
 
 
 class TextLearner(Learner):
@@ -41,24 +40,26 @@ class TextLearner(Learner):
     phases: list[dict]
     started_from: str | None
     encoder_record: dict | None
-    warning: str | None
+    news: Callable[[], None] | None
     n_matched: int  # words of the vocabulary that pretrained weights brought
-    n_guessed: int  # words whose rows were made of word vectors
 
     def __init__(self, dls: DataLoaders, model: Headed, alpha: float = 2.0, beta: float = 1.0,
                  moms: Moms = (0.8, 0.7, 0.8), **kwargs: Any):
         super().__init__(dls, model, moms=moms, **kwargs)
-        self.warning = None
+        self.news = None  # for the first fit: `load_encoder` may come before it
         self.phases, self.started_from, self.encoder_record = [], None, None  # for the card of a saved model
         if dls.prepare is not None:
             self._check_exportable()
         self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta)])
 
     def fit(self, *args: Any, **kwargs: Any) -> None:
-        """As `Learner.fit`; the first one warns if pretrained weights were asked for and none were loaded."""
-        if self.warning:
-            warn_user(self.warning)
-            self.warning = None
+        """As `Learner.fit`; the first one tells which pretrained weights a classifier starts from, or that it has none.
+
+        An encoder that was loaded since needs no such line.
+        """
+        if self.news:
+            self.news()
+            self.news = None
         super().fit(*args, **kwargs)
         self.phases = [*self.phases, phase_of(self)]
 
@@ -119,7 +120,7 @@ class TextLearner(Learner):
         if backwards != self.dls.backwards:
             raise direction_error(source, backwards, self.dls.backwards)
         load_state(self.encoder, weights, source)
-        self.warning = None
+        self.news = None
         return self.freeze()
 
     def load_pretrained(self, weights: Mapping[str, Tensor] | str | Path, vocab: Vocab | str | Path,
