@@ -12,6 +12,7 @@ _HOME = {
     "language_model_learner": "learner.text",
     "text_classifier_learner": "learner.text",
     "load_learner": "learner.text",
+    "load_predictor": "learner.load",
     "baseline": "recipes.baseline",
 }
 __all__ = [*_HOME, "__version__"]

@@ -52,6 +52,7 @@ from ulmfit_easy.learner.callbacks.tracking import *
 from ulmfit_easy.learner.callbacks.training import *
 from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, gradual_unfreeze
 from ulmfit_easy.learner.events import *
+from ulmfit_easy.learner.load import load_predictor
 from ulmfit_easy.learner.learner import Learner, trainable_params
 from ulmfit_easy.learner.losses import *
 from ulmfit_easy.learner.lr_find import minimum, valley

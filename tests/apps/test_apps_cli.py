@@ -578,3 +578,14 @@ def test_a_model_is_kept_if_its_place_is_taken_while_it_is_trained(tmp_path, mon
     with pytest.raises(FileError, match="E411.*something is: model, when.*move the model from .*spare"):
         cli.keep(save, tmp_path / "out")
     assert [p.read_text() for p in (tmp_path / "spare").rglob("model") if p.is_file()] == ["trained"]
+
+
+@pytest.mark.slow
+def test_predict_imports_nothing_that_trains(model, reviews, tmp_path):
+    asks = "import sys; from ulmfit_easy.apps.cli import main; main(sys.argv[1:]); print(*sys.modules)"
+    command = [sys.executable, "-c", asks, "predict", model, reviews, "--out", tmp_path / "p.csv"]
+    modules = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True).stdout.split()
+    trains = [f"ulmfit_easy.learner.{name}" for name in ("optim", "callbacks", "events", "learner")]
+    assert "ulmfit_easy.learner.predictor" in modules
+    assert [name for name in modules if name.startswith(tuple(trains))] == []
+    assert "prediction" in (tmp_path / "p.csv").read_text()

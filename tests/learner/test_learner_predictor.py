@@ -8,6 +8,7 @@ import pytest
 import torch
 from learner_toys import classifier, lm, raises, text_dls
 
+from ulmfit_easy.all import BaseTokenizer, TextDataLoaders, load_predictor
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TrainingError
 
@@ -55,6 +56,19 @@ def test_a_predictor_gives_the_learners_answers(learn, predictor):
         assert torch.equal(mine.probs, theirs.probs)
 
 
+@pytest.mark.parametrize(("labels", "kind"), [(["a", "b", "c"], {}), (["a;b", "b"], {"label_delim": ";"}),
+                                              ([0.1, 2.0, 0.7], {"y_block": "regression"})], ids=str)
+def test_an_exported_model_is_loaded_for_answers_alone(labels, kind, tmp_path):
+    df = toy_reviews(n=30, seed=0).assign(label=(labels * 30)[:30])
+    learn = classifier(TextDataLoaders.from_df(df, tok_tfm=BaseTokenizer(), min_freq=1, seed=0, **kind))
+    loaded = load_predictor(learn.export(tmp_path / "model"))
+    for mine, theirs in zip(loaded.predict(TEXTS), learn.predict(TEXTS), strict=True):
+        assert mine.label == theirs.label
+        assert torch.equal(mine.probs, theirs.probs)
+    assert loaded.classes == learn.dls.classes
+    assert not any(module.training for module in loaded.model.modules())
+
+
 def test_a_predictor_follows_the_weights_of_its_learner_and_asks_no_callback(learn, monkeypatch):
     predictor, before = learn.predictor, learn.predict(TEXTS[0]).probs
     monkeypatch.setattr(learn, "cbs", raises(RuntimeError()))
@@ -95,9 +109,11 @@ def test_answers_are_tensors_that_gradients_can_use(predictor):
     assert factor.grad is not None
 
 
-def test_a_language_model_has_no_predictor():
-    with pytest.raises(TrainingError, match=r"E506.*learn\.logprob"):
-        _ = lm().predictor
+def test_a_language_model_has_no_predictor(tmp_path):
+    learn = lm()
+    for ask in (lambda: learn.predictor, lambda: load_predictor(learn.export(tmp_path / "lm"))):
+        with pytest.raises(TrainingError, match=r"E506.*learn\.logprob"):
+            ask()
 
 
 def test_a_predictor_says_what_it_is(predictor):

@@ -19,8 +19,10 @@ FORMS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet"
 
 def run_predict(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.sources import read_any, texts_in
-    from ulmfit_easy.recipes.estimator import PARAMS, ULMFiT
-    from ulmfit_easy.recipes.inputs import empty_rows, rows_read
+    from ulmfit_easy.learner.load import load_predictor
+    from ulmfit_easy.recipes.ensemble import probabilities
+    from ulmfit_easy.recipes.inputs import as_array, empty_rows, rows_read
+    from ulmfit_easy.recipes.saved import PARAMS, load_saved
 
     out = None if args.out in (Path("-"), Path("/dev/stdout")) else args.out  # a shell may add to that file
     form = ".csv" if out is None else form_of(out)
@@ -28,14 +30,14 @@ def run_predict(args: argparse.Namespace) -> None:
         raise FileError("E404", received=f"{args.model}, a folder without {PARAMS}",
                         expected="the folder that `ulmfit train` wrote", fix="name that one, not a folder in it, nor a "
                         "language model, which `ulmfit train FILE --pretrained DIR` makes a classifier of")
-    model = ULMFiT.load(args.model)
-    text = args.text or model.learners_[0].dls.prepare.text_cols[0]
+    predictors = load_saved(args.model, load_predictor)[1]
+    text = args.text or predictors[0].prepare.text_cols[0]
     df = read_any(args.file, [text], args)
     if taken := {"prediction", "probability"} & set(df.columns):
         raise FileError("E407", received=f"{args.file} with a column {min(taken)!r}", expected="no such column yet",
                         fix="rename it, so that it is not overwritten")
-    probs = model.predict_proba(texts := texts_in(df, text))
-    df = df.assign(prediction=model.classes_[probs.argmax(1)], probability=probs.max(1).round(4))
+    probs = probabilities(predictors, texts := texts_in(df, text))
+    df = df.assign(prediction=as_array(predictors[0].classes)[probs.argmax(1)], probability=probs.max(1).round(4))
     write(df, out, form, args.safe_cells)
     say(rows_read(len(df), empty_rows(texts)) + (f". Saved to {out}" if out else ""), None if out else sys.stderr)
 

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from ulmfit_easy.data.budget import cut_by_tokens
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import TrainingError, in_rows
 from ulmfit_easy.reprs import described
-from ulmfit_easy.text.vocab import padded
+from ulmfit_easy.text.vocab import Vocab, padded
 from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.viz import escape, html_table
 
@@ -97,12 +97,19 @@ class Predictor:
 
     def __post_init__(self):
         if not self.prepare.target.labelled:
-            raise TrainingError("E506", received="a predictor of a language model", expected="a classifier or a "
-                                "regression", fix="see learn.predict(text) to write, and learn.logprob(texts)")
+            raise TrainingError("E506", received="a predictor of a language model",
+                                expected="a classifier or a regression",
+                                fix="use learn.predict to write texts and learn.logprob to score them; load_learner "
+                                "reads such a model")
 
     def __repr__(self) -> str:
         return described(self, self.prepare.task, self.classes and f"{len(self.classes)} classes",
-                         self.prepare.vocab.told, self.temperature != 1 and f"{self.temperature=}")
+                         self.vocab.told, self.temperature != 1 and f"{self.temperature=}")
+
+    @property
+    def vocab(self) -> Vocab:
+        """The vocabulary."""
+        return self.prepare.tokenizer.vocab
 
     @property
     def classes(self) -> list | None:
@@ -164,7 +171,7 @@ class Predictor:
 
     def _outputs(self, docs: list[np.ndarray]) -> Tensor | list[Tensor]:
         """Return a model's outputs for one batch, (B, C). Those for each token are B tensors (T, C)."""
-        ids, lengths = padded(docs, self.prepare.vocab.pad_id, self.prepare.backwards)
+        ids, lengths = padded(docs, self.vocab.pad_id, self.prepare.backwards)
         output = self.model(*(torch.from_numpy(each).to(self.device) for each in (ids, lengths)))
         logits = getattr(output, "logits", output).float().cpu()
         if logits.ndim < 3:
@@ -174,7 +181,7 @@ class Predictor:
 
     def warn_of_no_words(self, docs: Sequence[np.ndarray]) -> None:
         """Warn of the texts, given as ids, without a word that the model knows: empty ones too."""
-        itos, special = self.prepare.vocab.itos, {*self.prepare.vocab.specials.values()}
+        itos, special = self.vocab.itos, {*self.vocab.specials.values()}
         if rows := [i for i, ids in enumerate(docs) if not any(_is_word(itos[j], special) for j in ids)]:
             texts = "a text" if len(rows) == 1 else f"{len(rows):,} texts"
             warn_user(f"{texts} without a known word ({in_rows(rows)}): the prediction is no more than a guess")
@@ -183,3 +190,10 @@ class Predictor:
 def _is_word(token: str, special: set[str]) -> bool:
     """Tell a word, a number or a symbol from special tokens, punctuation and the mark of a blank."""
     return token not in special and not all(unicodedata.category(c)[0] == "P" for c in token.strip("\u2581"))
+
+
+class Asked(Protocol):
+    """A learner, or a `Predictor` itself."""
+
+    @property
+    def predictor(self) -> Predictor: ...

@@ -5,22 +5,17 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ulmfit_easy.bundle.artefact import load_bundle, load_state
-from ulmfit_easy.bundle.parts import refusing
 from ulmfit_easy.data.balance import loss_weights
 from ulmfit_easy.data.checks import warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import ArgumentError, refuse_unknown
 from ulmfit_easy.learner.learner import Learner
-from ulmfit_easy.learner.losses import BCELossFlat
+from ulmfit_easy.learner.load import load_parts
 from ulmfit_easy.learner.pretrained import PretrainedLM, find_lm, find_pair, start_from, with_sizes
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models import classifier, language_model
 from ulmfit_easy.models.archs import get_arch
-from ulmfit_easy.models.build import build_model
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.encoder import Encoder, text_split
 from ulmfit_easy.models.heads.head import Head
@@ -153,7 +148,9 @@ def _outputs(dls: DataLoaders, n_out: int | None) -> int:
 
 
 def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None) -> TextLearner:
-    """The learner that `export` wrote, for inference, on the CPU or (`cpu=False`) on a GPU where there is one.
+    """Return the learner that `export` wrote, on the CPU or (`cpu=False`) on a GPU if there is one.
+
+    It has no data, but trains on if you give it some. For answers alone see `load_predictor`.
 
     Args:
         tokenizer: the data's `Tokenizer`, if it had rules or a word splitter of your own: no file holds code.
@@ -161,18 +158,8 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
     Raises:
         FileError: E401, E402, E404 for anything that is not a whole bundle; no code in it is ever run.
     """
-    config, vocab, weights = load_bundle(fname)
-    with refusing(fname):
-        device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
-        dls = DataLoaders.empty(config, vocab, device=device, tokenizer=tokenizer)
-        model = build_model(config, vocab, dls.c)
-        learn = (LMLearner if model.head.decodes else TextLearner)(
-            dls, model, loss_func=TASKS[dls.task].loss(None), splitter=text_split)
-        learn.to_precision(chosen(config.get("precision", "fp32"), device))
-        if config["loss"].get("takes_probabilities"):
-            learn.loss_func = BCELossFlat()
-        if config["loss"].get("thresh") is not None:
-            learn.loss_func.thresh = config["loss"]["thresh"]
-    load_state(learn.model, weights, fname)
-    learn.model.eval()
-    return learn
+    config, prepare, model, loss_func, device = load_parts(fname, cpu, tokenizer)
+    dls = DataLoaders([], [], device=device, prepare=prepare)
+    make = LMLearner if model.head.decodes else TextLearner
+    learn = make(dls, model, loss_func=loss_func, splitter=text_split)
+    return learn.to_precision(chosen(config.get("precision", "fp32"), device))

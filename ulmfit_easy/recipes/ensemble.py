@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.errors import ArgumentError, some
-from ulmfit_easy.learner.learner import Learner
-from ulmfit_easy.learner.predictor import Predictor
+from ulmfit_easy.learner.predictor import Asked, Predictor
 
 
-def ensemble(models: Iterable[Learner | Predictor], texts: Iterable, *, warn: bool = True) -> Tensor:
+def ensemble(models: Iterable[Asked], texts: Iterable, *, warn: bool = True) -> Tensor:
     """Return the mean of the models' probabilities for each text, (N, C): of probabilities, not of logits.
 
     Columns are in the order of the first model's classes, whatever the order of the others.

@@ -1,0 +1,54 @@
+"""Read what `learn.export` wrote: the parts of a learner, or a predictor, which needs nothing that trains."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ulmfit_easy.bundle.artefact import load_bundle, load_state
+from ulmfit_easy.bundle.parts import refusing
+from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.learner.losses import BCELossFlat, activation_of, decodes_of
+from ulmfit_easy.learner.predictor import Predictor
+from ulmfit_easy.learner.tasks import TASKS
+from ulmfit_easy.models.build import build_model
+from ulmfit_easy.models.encoder import Headed
+from ulmfit_easy.text.tokenizers import Tokenizer
+
+
+class Parts(NamedTuple):
+    """A bundle, built. The model is in evaluation mode."""
+
+    config: dict
+    prepare: Preparation
+    model: Headed
+    loss_func: object
+    device: torch.device
+
+
+def load_parts(fname: str | Path, cpu: bool = True, tokenizer: Tokenizer | None = None) -> Parts:
+    """Return what `load_learner` and `load_predictor` are made of; their arguments and errors."""
+    config, vocab, weights = load_bundle(fname)
+    device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
+    with refusing(fname):
+        prepare = Preparation.from_config(config, vocab, tokenizer)
+        model, said = build_model(config, vocab, prepare.target.c), config["loss"]
+        loss_func = BCELossFlat() if said.get("takes_probabilities") else TASKS[prepare.task].loss(None)
+        if said.get("thresh") is not None:
+            loss_func.thresh = said["thresh"]
+    load_state(model, weights, fname)
+    return Parts(config, prepare, model.to(device).eval(), loss_func, device)
+
+
+def load_predictor(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None) -> Predictor:
+    """Return a `Predictor` of the classifier (or regression) that `export` wrote: for answers alone.
+
+    It starts faster than a learner, and imports no optimizer. The arguments are those of `load_learner`.
+
+    Raises:
+        FileError: E401, E402, E404 for anything that is not a whole bundle; no code in it is ever run.
+        TrainingError: E506 for a language model.
+    """
+    _, prepare, model, loss_func, device = load_parts(fname, cpu, tokenizer)
+    return Predictor(prepare, model, activation_of(loss_func), decodes_of(loss_func), TASKS[prepare.task].prediction,
+                     device, bs=prepare.bs)
