@@ -12,11 +12,11 @@ from torch import nn
 from ulmfit_easy.bundle.artefact import load_state, load_weights, weights_place, write_weights
 from ulmfit_easy.bundle.tensors import raw_bytes
 from ulmfit_easy.errors import FileError, VocabError, some
-from ulmfit_easy.learner.optim.optimizer import Optimizer
 
 if TYPE_CHECKING:
     from ulmfit_easy.data.dataloaders import DataLoaders
     from ulmfit_easy.learner.learner import Learner
+    from ulmfit_easy.learner.optim.optimizer import Optimizer
 
 
 L = TypeVar("L", bound="Learner")
@@ -107,7 +107,7 @@ def weights_sha256(model: nn.Module) -> str:
 MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg")  # torch keeps these in the weight's shape
 
 
-def check_opt_state(opt: Optimizer, state: dict, source: Path) -> None:
+def check_opt_state(opt: "Optimizer", state: dict, source: Path) -> None:
     """Raise FileError E402 unless a state is one of this optimizer: parameters and hyper-parameters as it has them."""
     try:
         shapes = [p.shape for group in opt.opt.param_groups for p in group["params"]]

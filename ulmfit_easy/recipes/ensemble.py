@@ -44,7 +44,7 @@ def _probs(predictor: Predictor, docs: Sequence[np.ndarray], classes: Sequence |
     return probs if classes is None or own is None else probs[:, [own.index(c) for c in classes]]
 
 
-def probabilities(models: Iterable[Learner | Predictor], texts: Iterable, *, warn: bool = True) -> np.ndarray:
+def probabilities(models: Iterable[Asked], texts: Iterable, *, warn: bool = True) -> np.ndarray:
     """Return what `ensemble` does in float64, (N, C), each row with the sum 1."""
     probs = ensemble(models, texts, warn=warn).double().numpy()
     return probs / probs.sum(1, keepdims=True)
