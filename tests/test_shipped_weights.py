@@ -78,8 +78,8 @@ def test_other_languages_have_none():
 
 
 @pytest.mark.parametrize(("tok", "why"), [
-    (Tokenizer(lang="de"), "language: 'de' (the library's model reads 'en')"),
-    (Tokenizer(SpacyTokenizer(special_toks=["xxmine"])), "tokenizer: other options than those of the library's model")])
+    (Tokenizer(lang="de"), "language: 'de' (the installed model reads 'en')"),
+    (Tokenizer(SpacyTokenizer(special_toks=["xxmine"])), "tokenizer: other options than those of the installed model")])
 def test_texts_in_another_language_or_split_otherwise_are_told(tok, why):
     config = {"emb_sz": 256, "n_hid": 1024, "n_layers": 2}
     assert shipped.fitting(get_arch(AWD_LSTM), config, False, Tokenizer().config())[1] == ""

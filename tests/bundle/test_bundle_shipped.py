@@ -76,7 +76,7 @@ def test_a_config_is_read_once_and_again_only_after_a_change(korean, monkeypatch
     os.utime(config, ns=(1, 1))
     folder, why = shipped.fitting(get_arch(AWD_LSTM), {}, False, Tokenizer(lang="ko").config())
     assert folder is None
-    assert why.startswith("tokenizer: SpacyTokenizer (the library's model has Sentence")
+    assert why.startswith("tokenizer: SpacyTokenizer (the installed model has Sentence")
     assert shipped.shipped_name(korean / "m1").endswith("(m1)")
     assert read == [config]
     os.utime(config, ns=(2, 2))
@@ -147,7 +147,7 @@ def test_a_language_without_a_model_is_told_with_those_that_have_one(wheel):
 
 
 @pytest.mark.parametrize("way", [{"pretrained": "ko"}, {"lang": "ko"}], ids=str)
-def test_data_and_learners_for_a_language_take_the_model_of_its_wheel(wheel, recwarn, capsys, way):
+def test_data_and_learners_for_a_language_take_the_model_of_its_wheel(wheel, recwarn, way):
     wheel("toy-ko")
     df = pd.DataFrame({"text": [GOOD, BAD] * 12, "label": ["good", "bad"] * 12})
     common = {"text_col": "text", "bs": 4, "seed": 0, "cache_dir": False, **way}
@@ -157,7 +157,7 @@ def test_data_and_learners_for_a_language_take_the_model_of_its_wheel(wheel, rec
     for each in (learn, clas):
         assert isinstance(each.dls.tokenizer.tok, SentencePieceTokenizer)
         assert each.dls.text_vocab == shipped_lm("ko").vocab
-    assert capsys.readouterr().out.count("Starts from the Korean model of toy-ko (m1). It knows") == 2
+        assert each.started_from == "the Korean model of toy-ko (m1)"
     assert not [w for w in recwarn.list if "pretrained" in str(w.message)]
 
 

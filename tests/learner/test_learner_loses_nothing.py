@@ -155,7 +155,7 @@ def test_a_tokenizer_of_other_rules_is_refused_when_a_model_is_loaded(tmp_path):
     for wrong in (None, Tokenizer(BaseTokenizer()), Tokenizer(BaseTokenizer("-"), [shout])):
         with pytest.raises(FileError, match=r"E402.*pass tokenizer=Tokenizer\(...\)"):
             load_learner(folder, tokenizer=wrong)
-    assert load_learner(folder, tokenizer=own).dls.tokenizer is own
+    assert load_learner(folder, tokenizer=own).dls.tokenizer.tok is own.tok
 
 
 def test_folders_and_tables_name_the_argument_that_takes_every_class(tmp_path):

@@ -125,7 +125,7 @@ def test_pretrained_weights_bring_their_sizes_and_the_architecture_must_be_their
 
 def test_without_weights_there_is_one_warning_and_nothing_is_frozen(lm_dls, recwarn):
     learn = lm(lm_dls, pretrained=True)
-    why = "architecture: the library has no model for AWD_LSTM"
+    why = "architecture: no installed model has the encoder AWD_LSTM"
     assert [str(w.message) for w in recwarn.list] == [NO_WEIGHTS.format(why)]
     assert learn.opt is None and all(p.requires_grad for p in learn.model.parameters())
     lm(lm_dls, pretrained=False)
@@ -214,16 +214,16 @@ LARGER = {**awd_lstm_lm_config, "emb_sz": 9, "n_hid": 16, "hidden_p": 0.3}  # al
 
 
 @pytest.mark.parametrize(("data", "model", "why"), [
-    ({"backwards": True}, {}, "direction: the library's model reads forwards"),
-    (GERMAN, {}, "tokenizer: SpacyTokenizer (the library's model has BaseTokenizer)"),
-    ({"tok_tfm": Tokenizer(my_words)}, {}, "tokenizer: my_words (the library's model has BaseTokenizer)"),
+    ({"backwards": True}, {}, "direction: the installed model reads forwards"),
+    (GERMAN, {}, "tokenizer: SpacyTokenizer (the installed model has BaseTokenizer)"),
+    ({"tok_tfm": Tokenizer(my_words)}, {}, "tokenizer: my_words (the installed model has BaseTokenizer)"),
     ({"tok_tfm": Tokenizer(BaseTokenizer(), DEFAULT_RULES[1:])}, {},
-     "tokenizer: other rules than those of the library's model"),
+     "tokenizer: other rules than those of the installed model"),
     ({}, {"config": {**LARGER, "n_layers": 2}},
-     "sizes: emb_sz=9 (the library's model has 8), n_hid=16 (the library's model has 12)"),
-    (GERMAN, {"config": {"n_layers": 3}}, "sizes: n_layers=3 (the library's model has 2); tokenizer: SpacyTokenizer "
-     "(the library's model has BaseTokenizer)"),
-    ({}, {"arch": "AWD_QRNN"}, "architecture: the library has no model for AWD_QRNN")])
+     "sizes: emb_sz=9 (the installed model has 8), n_hid=16 (the installed model has 12)"),
+    (GERMAN, {"config": {"n_layers": 3}}, "sizes: n_layers=3 (the installed model has 2); tokenizer: SpacyTokenizer "
+     "(the installed model has BaseTokenizer)"),
+    ({}, {"arch": "AWD_QRNN"}, "architecture: no installed model has the encoder AWD_QRNN")])
 def test_what_comes_with_the_library_is_left_where_it_does_not_fit_and_the_warning_says_why(ours, data, model, why):
     dls = text_dls(is_lm=True, **data)
     with pytest.warns(UserWarning) as told:
@@ -234,7 +234,7 @@ def test_what_comes_with_the_library_is_left_where_it_does_not_fit_and_the_warni
 
 def test_a_classifier_tells_at_its_first_fit_why_it_starts_from_random_weights(ours, clas_dls):
     learn = classifier(clas_dls, config={"n_hid": 16}, pretrained=True)
-    with pytest.warns(UserWarning, match=r"fit \(sizes: n_hid=16 \(the library's model has 12\)\): "):
+    with pytest.warns(UserWarning, match=r"fit \(sizes: n_hid=16 \(the installed model has 12\)\)\. "):
         learn.fit(1)
 
 

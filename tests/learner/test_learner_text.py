@@ -470,7 +470,7 @@ def test_a_classifier_warns_at_its_first_fit_unless_an_encoder_was_loaded(tuned,
     assert not recwarn.list
     fresh.fit(1)
     fresh.fit(1)
-    why = "architecture: the library has no model for AWD_LSTM"
+    why = "architecture: no installed model has the encoder AWD_LSTM"
     assert [str(w.message) for w in recwarn.list] == [NO_WEIGHTS.format(why)]
 
 

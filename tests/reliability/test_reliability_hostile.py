@@ -42,7 +42,7 @@ def places(tmp_path) -> dict:
         "a checkpoint": (saved, lambda: read_state(saved)),
         "a list of words": (words, lambda: read_words(words)),
         "fastai's weights": (theirs, lambda: load_foreign(theirs, words)),
-        "SentencePiece's model": (pieces, lambda: SentencePieceTokenizer(sp_model=pieces).pieces),
+        "SentencePiece's model": (pieces, lambda: SentencePieceTokenizer(sp_model=pieces).vocab),
         "an archive": (tmp_path / "a.tgz", lambda: extract_archive(tmp_path / "a.tgz", tmp_path / "extracted")),
         "estimator.json": (model / PARAMS, lambda: ULMFiT.load(model)),
     }

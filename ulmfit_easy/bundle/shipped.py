@@ -64,14 +64,7 @@ def shipped_models() -> list[Shipped]:
     for owner, root in _roots():
         for file in sorted([*root.glob("config.json"), *root.glob("*/config.json")]):
             try:
-                config = _read_config(file, file.stat().st_mtime_ns)
-                if (target := TARGETS.get(config["task"])) and not target.labelled:
-                    text, encoder = config["text"], config["encoder"]
-                    model = Shipped(file.parent, owner, encoder["name"], text["backwards"], encoder["config"],
-                                    Tokenizer.check(text["tokenizer"]))
-                    if not isinstance(model.arch, str):
-                        raise TypeError("a name that is no string")
-                    found.append(model)
+                found += _described(file, file.stat().st_mtime_ns, owner)
             except (FileError, OSError, LookupError, TypeError, ValueError, AttributeError) as e:
                 _warn(f"{file} of {owner or 'the library'}, which does not describe a model ({e!s:.200})")
     return found
@@ -131,10 +124,10 @@ def fitting(arch: type[Encoder], config: dict, backwards: bool, tokenizer: dict)
     """
     models = [model for model in shipped_models() if model.arch == arch.__name__]
     if not models:
-        return None, f"architecture: the library has no model for {arch.__name__}"
+        return None, f"architecture: no installed model has the encoder {arch.__name__}"
     models = [model for model in models if model.backwards == backwards]
     if not models:
-        return None, f"direction: the library's model reads {'forwards' if backwards else 'backwards'}"
+        return None, f"direction: the installed model reads {'forwards' if backwards else 'backwards'}"
     lang = _named(tokenizer["tok"])[1]
     reasons = {model.folder: _misfit(model, arch, config, tokenizer) for model in models if model.lang == lang} or {
         models[0].folder: _misfit(models[0], arch, config, tokenizer)}
@@ -145,19 +138,19 @@ def fitting(arch: type[Encoder], config: dict, backwards: bool, tokenizer: dict)
 def _misfit(model: Shipped, arch: type[Encoder], config: dict, tokenizer: dict) -> str:
     """Return why a model is not the one that is wanted; empty if it is."""
     reasons, theirs = [], {**arch.lm_config, **model.sizes}
-    if sizes := [f"{k}={v!r} (the library's model has {theirs[k]!r})" for k, v in config.items()
+    if sizes := [f"{k}={v!r} (the installed model has {theirs[k]!r})" for k, v in config.items()
                  if not k.endswith("_p") and theirs.get(k, v) != v]:
         reasons.append(f"sizes: {', '.join(sizes)}")
     theirs = model.tokenizer
     if {**theirs, "mark_fields": None} != {**tokenizer, "mark_fields": None}:
         (tok, lang), (their_tok, their_lang) = (_named(t["tok"]) for t in (tokenizer, theirs))
         if tok != their_tok:
-            reasons.append(f"tokenizer: {tok} (the library's model has {their_tok})")
+            reasons.append(f"tokenizer: {tok} (the installed model has {their_tok})")
         elif lang != their_lang:
-            reasons.append(f"language: {lang!r} (the library's model reads {their_lang!r})")
+            reasons.append(f"language: {lang!r} (the installed model reads {their_lang!r})")
         else:
             reasons.append(f"tokenizer: other {'options' if tokenizer['tok'] != theirs['tok'] else 'rules'} than "
-                           "those of the library's model")
+                           "those of the installed model")
     return "; ".join(reasons)
 
 
@@ -201,9 +194,16 @@ def _warn(received: str) -> None:
 
 
 @cache
-def _read_config(file: Path, changed: int) -> dict:
-    """Return a config. It is read once, and again only if the file changes."""
-    return current(read_json(file, 16 << 20), file)
+def _described(file: Path, changed: int, owner: str | None) -> list[Shipped]:
+    """Return the language model that a config describes, if it is one. It is read again only if the file changes."""
+    config = current(read_json(file, 16 << 20), file)
+    if (target := TARGETS.get(config["task"])) is None or target.labelled:
+        return []
+    text, encoder = config["text"], config["encoder"]
+    if not isinstance(encoder["name"], str):
+        raise TypeError("a name that is no string")
+    return [Shipped(file.parent, owner, encoder["name"], text["backwards"], encoder["config"],
+                    Tokenizer.check(text["tokenizer"]))]
 
 
 def _named(tok: dict) -> tuple[str | None, str | None]:

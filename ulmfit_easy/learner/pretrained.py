@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from ulmfit_easy.learner.text_learner import TextLearner
 
 L = TypeVar("L", bound="TextLearner")
-NO_WEIGHTS = ("no pretrained weights were loaded, for the library has none that fit ({}): the model starts from random "
-              "ones, and nothing was frozen. To start from some, pass pretrained= the folder of an exported language "
-              "model; pretrained=False starts from random weights without this warning")
+NO_WEIGHTS = ("No installed weights fit ({}). The model starts from random weights, and nothing is frozen. Pass "
+              "pretrained= the folder of an exported language model, or pretrained=False to silence this warning")
 
 
 class PretrainedLM(NamedTuple):
