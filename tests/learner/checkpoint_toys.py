@@ -27,7 +27,7 @@ from ulmfit_easy.all import (
     SaveModelCallback,
 )
 from ulmfit_easy.learner.callbacks import checkpoint
-from ulmfit_easy.learner.training_state import training_state
+from ulmfit_easy.learner.callbacks.training_state import training_state
 
 FITS = {
     "fit": lambda learn, cbs, n=2: learn.fit(n, 1e-2, cbs=cbs),

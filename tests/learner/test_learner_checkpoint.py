@@ -26,7 +26,7 @@ from ulmfit_easy.all import (
 from ulmfit_easy.bundle.artefact import load_weights, save_weights
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
 from ulmfit_easy.learner.callbacks import checkpoint
-from ulmfit_easy.learner.training_state import read_state, write_state
+from ulmfit_easy.learner.callbacks.training_state import read_state, write_state
 from ulmfit_easy.models.sampled import WordSampler
 
 KINDS = "lm", "classifier", "plain", "virtual epochs"

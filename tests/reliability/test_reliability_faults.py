@@ -27,8 +27,8 @@ from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.fastai.tokenized import tokenize_csv, tokenize_folder
 from ulmfit_easy.files import atomic_folder, read_json, write_bytes, write_json
 from ulmfit_easy.learner.callbacks.preds import Parts
+from ulmfit_easy.learner.callbacks.training_state import _pack
 from ulmfit_easy.learner.events import CancelEpochException
-from ulmfit_easy.learner.training_state import _pack
 from ulmfit_easy.places import OLD
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer

@@ -18,9 +18,9 @@ from ulmfit_easy.bundle.foreign import load_foreign
 from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.errors import UlmfitError
 from ulmfit_easy.files import read_json
+from ulmfit_easy.learner.callbacks.training_state import read_state
 from ulmfit_easy.learner.pretrained import read_lm
 from ulmfit_easy.learner.text import load_learner
-from ulmfit_easy.learner.training_state import read_state
 from ulmfit_easy.recipes.estimator import PARAMS, ULMFiT
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 

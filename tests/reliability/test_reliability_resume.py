@@ -16,7 +16,7 @@ from learner_toys import At, raises, same, state, text_dls
 from ulmfit_easy.all import CheckpointCallback, SaveModelCallback
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.learner.callbacks import checkpoint
-from ulmfit_easy.learner.training_state import read_state
+from ulmfit_easy.learner.callbacks.training_state import read_state
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.words import BaseTokenizer

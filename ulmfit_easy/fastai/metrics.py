@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ulmfit_easy._fastcore import delegates
 from ulmfit_easy.learner.metrics.common import mse
-from ulmfit_easy.learner.metrics.metric import AccumMetric, Metric
+from ulmfit_easy.learner.metrics.metric import AccumMetric, AvgMetric, Metric, name_of
 from ulmfit_easy.learner.metrics.sklearn_metric import (
     EACH,
     MANY,
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["APScoreBinary", "APScoreMulti", "BalancedAccuracy", "BrierScore", "BrierScoreMulti", "CohenKappa",
            "CorpusBLEUMetric", "ExplainedVariance", "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard",
-           "JaccardMulti", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "PearsonCorrCoef", "R2Score", "RocAuc",
-           "RocAucBinary", "RocAucMulti", "SpearmanCorrCoef", "exp_rmspe", "msle", "optim_metric"]
+           "JaccardMulti", "LossMetric", "LossMetrics", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "PearsonCorrCoef",
+           "R2Score", "RocAuc", "RocAucBinary", "RocAucMulti", "SpearmanCorrCoef", "ValueMetric", "exp_rmspe", "msle",
+           "optim_metric"]
 
 NEEDED = Parameter.empty
 
@@ -159,6 +160,35 @@ def SpearmanCorrCoef(dim_argmax: int | None = None, axis: int | None = 0, nan_po
     """Spearman's correlation of ranks; `axis` and `nan_policy` are scipy's, the others those of `AccumMetric`."""
     func = partial(_spearmanr, axis=axis, nan_policy=nan_policy)
     return AccumMetric(func, dim_argmax, **{"name": "spearmanr", **kwargs})
+
+
+class LossMetric(AvgMetric):
+    """The average of a number that the loss function leaves in its attribute `attr`: one of several parts of a loss."""
+
+    def __init__(self, attr: str, nm: str | None = None):
+        self.attr, self._name = attr, nm or attr
+        self.reset()
+
+    def measure(self, learn: "Learner") -> Tensor:
+        return torch.as_tensor(getattr(learn.loss_func, self.attr)).float().mean()
+
+
+def LossMetrics(attrs: str | list, nms: str | list | None = None) -> list[LossMetric]:
+    """Return a `LossMetric` for each of `attrs` (names, or one string with commas); `nms` are names for the columns."""
+    attrs = attrs.split(",") if isinstance(attrs, str) else attrs
+    nms = nms.split(",") if isinstance(nms, str) else nms or attrs
+    return [LossMetric(attr, nm) for attr, nm in zip(attrs, nms, strict=True)]
+
+
+class ValueMetric(Metric):
+    """What `func()` says after a validation: something that a callback has worked out."""
+
+    def __init__(self, func: Callable[[], float], metric_name: str | None = None):
+        self.func, self._name = func, metric_name or name_of(func)
+
+    @property
+    def value(self) -> float | Any:
+        return self.func()
 
 
 class CorpusBLEUMetric(Metric):

@@ -22,16 +22,16 @@ from ulmfit_easy.bundle.artefact import is_weights, weights_place
 from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.learner.callbacks.precision import MixedPrecision
-from ulmfit_easy.learner.events import SAVE, Callback
-from ulmfit_easy.learner.metrics.metric import name_of
-from ulmfit_easy.learner.optim.schedule import ParamScheduler
-from ulmfit_easy.learner.training_state import (
+from ulmfit_easy.learner.callbacks.training_state import (
     check_training_state,
     load_training_state,
     read_state,
     training_state,
     write_state,
 )
+from ulmfit_easy.learner.events import SAVE, Callback
+from ulmfit_easy.learner.metrics.metric import name_of
+from ulmfit_easy.learner.optim.schedule import ParamScheduler
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.places import Hold, clear_left, file_place
 from ulmfit_easy.schema import number, optional, takes, whole

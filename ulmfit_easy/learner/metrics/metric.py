@@ -17,7 +17,7 @@ from ulmfit_easy.schema import one_of, takes
 if TYPE_CHECKING:
     from ulmfit_easy.learner.learner import Learner
 
-__all__ = ["AccumMetric", "AvgMetric", "LossMetric", "LossMetrics", "Metric", "ValueMetric"]
+__all__ = ["AccumMetric", "AvgMetric", "Metric"]
 
 
 def rows_or_tokens(pred: Tensor | LMOutput, target: Tensor) -> int:
@@ -131,35 +131,6 @@ class AvgSmoothLoss(Metric):
     @property
     def value(self) -> float | Any:
         return self.smooth / (1 - self.beta**self.count) if self.count else None
-
-
-class LossMetric(AvgMetric):
-    """The average of a number that the loss function leaves in its attribute `attr`: one of several parts of a loss."""
-
-    def __init__(self, attr: str, nm: str | None = None):
-        self.attr, self._name = attr, nm or attr
-        self.reset()
-
-    def measure(self, learn: "Learner") -> Tensor:
-        return torch.as_tensor(getattr(learn.loss_func, self.attr)).float().mean()
-
-
-def LossMetrics(attrs: str | list, nms: str | list | None = None) -> list[LossMetric]:
-    """Return a `LossMetric` for each of `attrs` (names, or one string with commas); `nms` are names for the columns."""
-    attrs = attrs.split(",") if isinstance(attrs, str) else attrs
-    nms = nms.split(",") if isinstance(nms, str) else nms or attrs
-    return [LossMetric(attr, nm) for attr, nm in zip(attrs, nms, strict=True)]
-
-
-class ValueMetric(Metric):
-    """What `func()` says after a validation: something that a callback has worked out."""
-
-    def __init__(self, func: Callable[[], float], metric_name: str | None = None):
-        self.func, self._name = func, metric_name or name_of(func)
-
-    @property
-    def value(self) -> float | Any:
-        return self.func()
 
 
 def _by_loss(ability: str, otherwise: Callable[[Tensor, int], Tensor]) -> Callable:
