@@ -32,6 +32,7 @@ from ulmfit_easy.learner.callbacks.training_state import (
 from ulmfit_easy.learner.events import SAVE, Callback
 from ulmfit_easy.learner.metrics.metric import name_of
 from ulmfit_easy.learner.optim.schedule import ParamScheduler
+from ulmfit_easy.models.encoder import Headed
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.places import Hold, clear_left, file_place
 from ulmfit_easy.schema import number, optional, takes, whole
@@ -262,7 +263,7 @@ def _change(name: str, before: Any, now: Any) -> str:
 def run_id(learn: "Learner") -> dict:
     """Return what a fit must share with a checkpoint to resume from it: JSON values by name."""
     dls, opt = learn.dls, learn.opt
-    settings = getattr(learn, "settings", None)  # dropouts and softmax, which weights do not tell
+    settings = learn.model.config() if isinstance(learn.model, Headed) else None  # dropouts, which weights do not tell
     weights = [[name, list(t.shape), str(t.dtype)] for name, t in learn.model.state_dict().items()]
     return {
         "epochs": learn.n_epoch, "batches an epoch": len(dls.train), "rows a batch": dls.bs, "seq_len": dls.seq_len,
