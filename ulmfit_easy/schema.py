@@ -18,10 +18,11 @@ is one only if it is named as `most`.
 """
 
 import inspect
+import os
 import re
 import reprlib
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -187,10 +188,42 @@ def language(value: object) -> str:
     return str(value)
 
 
+def path(value: object) -> str:
+    """Return the name of a file or a folder, which may hold any bytes that a disk may have in it."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError("the path of a file or folder")
+    return str(value)
+
+
+def several(value: object) -> Iterable:
+    """Return the values as they are: a list, an array, a set, ..., but no string and no table of names."""
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping) or getattr(value, "ndim", 1) == 0:
+        raise TypeError("a list")
+    return value
+
+
+def mapping(value: object) -> dict:
+    if not isinstance(value, Mapping):
+        raise TypeError("a dict")
+    return dict(value)
+
+
 def function(value: object) -> Callable:
     if not callable(value):
         raise TypeError("a function")
     return value
+
+
+def worded(check: Check, allowed: str) -> Check:
+    """Return a check with words of its own for what is allowed."""
+    def check_worded(value: object) -> object:
+        try:
+            return check(value)
+        except TypeError:
+            raise TypeError(allowed) from None
+        except ValueError:
+            raise ValueError(allowed) from None
+    return check_worded
 
 
 def optional(check: Check) -> Check:
@@ -206,7 +239,7 @@ def list_of(check: Check, most: int | None = None) -> Check:
     """Return a check for lists; a tuple or an array becomes one."""
     def check_all(value: object) -> list:
         value = plain(value)
-        if not isinstance(value, list | tuple):
+        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
             raise TypeError("a list")
         if most is not None and len(value) > most:
             raise ValueError(f"at most {most:,} values")

@@ -291,7 +291,7 @@ def test_other_mistakes_are_one_coded_line_too(reviews, model, tmp_path, capsys)
               "--out", tmp_path / "m")
     complains(capsys, "E603.*--bidir and --backwards", "train", reviews, "--bidir", "--backwards",
               "--out", tmp_path / "m")
-    complains(capsys, "E602.*--seed -1.*Fix: try --seed 0", "train", reviews, "--seed", -1, "--out", tmp_path / "m")
+    complains(capsys, "E602.*--seed -1.*Fix: leave out --seed", "train", reviews, "--seed", -1, "--out", tmp_path / "m")
     complains(capsys, "E402.*classifier", "train", reviews, "--pretrained", model / "forwards", "--out", tmp_path / "m")
     complains(capsys, "E102.*e.g. --text text", "predict", model, reviews, "--text", "txt")
     complains(capsys, "E404.*did you mean '.*/reviews.csv'", "train", reviews.with_name("review.csv"), "--out",
@@ -307,7 +307,8 @@ def test_other_mistakes_are_one_coded_line_too(reviews, model, tmp_path, capsys)
 @pytest.mark.parametrize("command", ["train", "lm", "predict"])
 def test_out_never_replaces_a_folder_of_something_else(command, reviews, model, tmp_path, capsys):
     (tmp_path / "photo.jpg").write_text("precious")
-    complains(capsys, "E602", command, *([model] if command == "predict" else []), reviews, "--out", tmp_path)
+    code = "E602" if command == "predict" else "E412"
+    complains(capsys, code, command, *([model] if command == "predict" else []), reviews, "--out", tmp_path)
     assert (tmp_path / "photo.jpg").read_text() == "precious"
 
 

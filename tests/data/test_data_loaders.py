@@ -109,8 +109,8 @@ def test_very_unequal_classes_are_told(n_rare, options, is_told):
     options = {k: v[:1] * len(df) if k == "weights" else v for k, v in options.items()}
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        TextDataLoaders.from_df(df, "text", "label", valid_col="aside", bs=8, min_freq=1, cache_dir=False,
-                                **options)
+        TextDataLoaders.from_df(df, text_col="text", label_col="label", valid_col="aside", bs=8, min_freq=1,
+                                cache_dir=False, **options)
     found = [str(w.message) for w in found if "unequal" in str(w.message)]
     assert len(found) == is_told and all("largest has 39 training texts, the smallest 3." in text for text in found)
 

@@ -1,5 +1,6 @@
 """Rare classes: weights for the loss, and rows drawn more often than others."""
 
+import reprlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.errors import ArgumentError, LabelError, TrainingError, some
+from ulmfit_easy.schema import checked, list_of, number, worded
 
 if TYPE_CHECKING:
     from ulmfit_easy.data.dataloaders import DataLoaders
@@ -55,19 +57,21 @@ def loss_weights(dls: "DataLoaders", class_weight: str | dict | Sequence | None,
 
 def given_weights(class_weight: str | dict | Sequence, known: Sequence) -> Tensor | None:
     """Return the given weights of the classes `known`, (C,), None for "balanced"; E602 for invalid ones."""
+    def check(value: object) -> list:
+        if isinstance(value, dict) and set(value) <= set(known):
+            value = [value.get(name, 1.0) for name in known]
+        if isinstance(value, str | dict):
+            raise ValueError
+        weights = list_of(number(0))(value)
+        if len(weights) != len(known) or not SMALL <= max(weights, default=0) <= 1 / SMALL:
+            raise ValueError  # beyond it float32 has no mean of them
+        return weights
+
     if isinstance(class_weight, str) and class_weight == "balanced":
         return None
-    if isinstance(class_weight, dict) and set(class_weight) <= set(known):
-        class_weight = [class_weight.get(name, 1.0) for name in known]
-    if isinstance(class_weight, str | dict) or len(class_weight) != len(known):
-        raise ArgumentError("E602", received=f"class_weight={class_weight!r} for the classes {some(known)}",
-                            expected='"balanced", or a number for each class', fix="name the classes as they are")
-    weights = torch.as_tensor(class_weight, dtype=torch.float32)
-    if not (weights >= 0).all() or not SMALL <= weights.max() <= 1 / SMALL:  # beyond it float32 has no mean of them
-        raise ArgumentError("E602", received=f"class_weight={class_weight}",
-                            expected=f"numbers of 0 or more, the largest from {SMALL} to {1 / SMALL:g}",
-                            fix='"balanced" lets each class count alike')
-    return weights
+    allowed = (f'"balanced", or a number of 0 or more for each of the classes {some(known)}, the largest from {SMALL} '
+               f"to {1 / SMALL:g}")
+    return torch.tensor(checked({"class_weight": worded(check, allowed)}, class_weight=class_weight)["class_weight"])
 
 
 def balanced_rows(targets: np.ndarray) -> np.ndarray:
@@ -80,9 +84,12 @@ def balanced_rows(targets: np.ndarray) -> np.ndarray:
 
 def checked_weights(weights: Sequence | np.ndarray, n: int) -> np.ndarray:
     """Weights of n rows, (n,) float64; E602 unless they are finite, none below 0, and not all of them 0."""
-    found = np.asarray(weights, dtype=np.float64)
+    try:
+        found = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        found = np.empty(0)
     if found.shape != (n,) or not np.isfinite(found).all() or (found < 0).any() or not found.any():
-        raise ArgumentError("E602", received=f"weights of shape {found.shape}", expected=f"{n:,} numbers from 0 on, "
+        raise ArgumentError("E602", received=f"weights={reprlib.repr(weights)}", expected=f"{n:,} numbers from 0 on, "
                             "not all of them 0", fix="give one weight for each row of the table")
     return found
 

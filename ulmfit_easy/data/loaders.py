@@ -31,7 +31,20 @@ from ulmfit_easy.data.tables import TextsOnDisk
 from ulmfit_easy.data.targets import NextToken, Target
 from ulmfit_easy.data.targets.target import Block
 from ulmfit_easy.errors import ArgumentError, TextError, some
-from ulmfit_easy.schema import checked, list_of, name
+from ulmfit_easy.schema import (
+    any_of,
+    flag,
+    list_of,
+    name,
+    none,
+    number,
+    optional,
+    path,
+    random_seed,
+    several,
+    takes,
+    whole,
+)
 from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.text.special import CLASSIC
 from ulmfit_easy.text.store import TokenStore
@@ -56,6 +69,15 @@ class Source:
     classes_argument: str = "labels"  # of the function that was called: it takes every class
 
 
+ROWS = Preparation.SETTINGS["bs"]
+SETTINGS = {  # of `assemble`, for all functions that make loaders
+    "labels": optional(several), "text_vocab": optional(several), "seq_len": whole(), "backwards": flag, "bs": ROWS,
+    "val_bs": optional(ROWS), "shuffle": flag, "seed": random_seed, "min_freq": whole(0), "max_vocab": whole(),
+    "cache_dir": any_of(none, flag, path), "n_workers": optional(whole(0)), "balanced": flag,
+    "weights": optional(several), "max_tokens": optional(whole()), "bptt_jitter": number(0)}
+
+
+@takes(SETTINGS)
 def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokenizer, *, path: str | Path,
              labels: Sequence | None, text_vocab: Vocab | Iterable[str] | None, seq_len: int, backwards: bool, bs: int,
              val_bs: int | None, shuffle: bool, device: torch.device | str | None, seed: int | None, min_freq: int = 3,
@@ -69,8 +91,6 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
     the training rows before it, unless the tokenizer is closed. Without any the vocabulary has these words alone.
     """
     _check_batching(not source.target.labelled, balanced, weights, max_tokens, bptt_jitter)
-    sizes = checked(Preparation.SETTINGS, seq_len=seq_len, backwards=backwards, bs=bs)
-    seq_len, backwards, bs = sizes.values()
     train, valid = checked_split(splitter, source.items)
     rows = np.arange(len(source.texts)) if source.rows is None else source.rows  # (N,), for messages
     target: Target = NextToken()
@@ -114,7 +134,7 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
             drawn = checked_weights(weights, source.total or len(source.texts))[rows[train]]
         train_dl = ClassifierDataLoader(ids, train, y_train, max_tokens=max_tokens, weights=drawn, **for_train)
         valid_dl = ClassifierDataLoader(ids, valid, y_valid, max_tokens=max_tokens, **for_valid)
-    prepare = Preparation(tokenizer, target, **sizes, **source.names)
+    prepare = Preparation(tokenizer, target, seq_len=seq_len, backwards=backwards, bs=bs, **source.names)
     return cls(train_dl, valid_dl, path=path, device=device, prepare=prepare)
 
 

@@ -31,7 +31,7 @@ def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
             raise TextError("E102", received=f"{found.shape[1]} columns named {col!r}", expected="one",
                             fix="rename the columns, or ask for one by its position")
         return found
-    if isinstance(col, int) and -df.shape[1] <= col < df.shape[1]:
+    if isinstance(col, int) and not isinstance(col, bool) and -df.shape[1] <= col < df.shape[1]:
         return df.iloc[:, col]
     raise TextError("E102", received=f"the column {col!r}, which is not there",
                     expected=f"one of: {some(df.columns, 20)}",

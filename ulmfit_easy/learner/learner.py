@@ -26,11 +26,11 @@ from ulmfit_easy.learner.made import made
 from ulmfit_easy.learner.metrics.metric import Metric, as_metric
 from ulmfit_easy.learner.optim import groups, schedule
 from ulmfit_easy.learner.optim.groups import trainable_params
-from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, Rate
+from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, Rate, momenta, rate
 from ulmfit_easy.learner.summary import one_line
 from ulmfit_easy.learner.tasks import TASKS, Task
 from ulmfit_easy.learner.turns import Turn
-from ulmfit_easy.schema import takes, whole
+from ulmfit_easy.schema import flag, function, optional, path, takes, whole
 
 Moms = tuple[float, float, float]
 
@@ -67,6 +67,9 @@ class Learner(TellsAbsent):
     smooth_loss: float | None
     final_record: list
 
+    @takes({"loss_func": optional(function), "opt_func": function, "lr": optional(rate), "splitter": function,
+            "path": optional(path), "model_dir": path, "wd": optional(rate), "wd_bn_bias": flag, "train_bn": flag,
+            "moms": momenta, "default_cbs": flag, "verbose": flag})
     def __init__(self, dls: DataLoaders, model: nn.Module, loss_func: Callable | None = None, opt_func: Callable = Adam,
                  lr: Rate | None = None, splitter: Callable = trainable_params, cbs: Cbs = None,
                  metrics: Callable | Metric | Sequence[Callable | Metric] | None = None, path: str | Path | None = None,

@@ -24,7 +24,7 @@ def made(thing: Any, of: type, name: str) -> Any:
         return thing
     try:
         inspect.signature(thing).bind()
-    except TypeError as e:
+    except (TypeError, ValueError) as e:  # the second: a built-in without a signature
         own = maker.__name__
         raise ArgumentError("E602", received=f"{name} with {own}, which was not called ({e})",
                             expected=f"what {own} makes", fix=f"call it with its arguments: {own}(...)") from e

@@ -1,7 +1,6 @@
 """Build a learner for text: a language model, a classifier, or what `export` wrote of one."""
 
 from collections.abc import Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from ulmfit_easy.models.encoder import Encoder, text_split
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import chosen
-from ulmfit_easy.schema import checked
+from ulmfit_easy.schema import flag, list_of, mapping, optional, path, takes, whole
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 __all__ = ["language_model_learner", "load_learner", "text_classifier_learner"]
@@ -39,6 +38,18 @@ def _check_data(dls: DataLoaders, backwards: bool, is_lm: bool) -> None:
                             fix="build the data with backwards=True; the learner then follows it")
 
 
+def _pair(value: object) -> list:
+    """Check the names of two files."""
+    names = list_of(path)(value)
+    if len(names) != 2:
+        raise ValueError("two names: of a file of weights, and of a word list")
+    return names
+
+
+SETTINGS = {"config": optional(mapping), "backwards": flag, "pretrained_fnames": optional(_pair)}
+
+
+@takes({**SETTINGS, **language_model.SETTINGS})
 def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: dict | None = None,
                            drop_mult: float = 1.0, backwards: bool = False,
                            pretrained: bool | str | Path | PretrainedLM = True,
@@ -72,8 +83,8 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
     arch = get_arch(arch)
     found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
     config = with_sizes(found and found.model, config, arch.lm_config)
-    options = checked(language_model.SETTINGS, drop_mult=drop_mult, softmax=softmax)
-    model = get_language_model(arch, len(dls.text_vocab), config, pad_idx=dls.text_vocab.pad_id, **options)
+    model = get_language_model(arch, len(dls.text_vocab), config, drop_mult, softmax=softmax,
+                               pad_idx=dls.text_vocab.pad_id)
     kwargs = {"loss_func": TASKS[dls.task].loss(None), "splitter": text_split, **kwargs}
     learn = LMLearner(dls, model, **kwargs)
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
@@ -89,6 +100,7 @@ def _found(pretrained: bool | str | Path | PretrainedLM, fnames: Sequence[str] |
     return find_pair(fnames, folder, arch, dls), ""
 
 
+@takes({**SETTINGS, **classifier.SETTINGS, "n_out": optional(whole())})
 def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len: int = 72, config: dict | None = None,
                             backwards: bool = False, pretrained: bool | str | Path | PretrainedLM = True,
                             drop_mult: float = 0.5, n_out: int | None = None, lin_ftrs: Sequence[int] | None = None,
@@ -126,25 +138,18 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     arch = get_arch(arch)
     found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
     config = with_sizes(found and found.model, config, arch.clas_config)
-    options = checked(classifier.SETTINGS, seq_len=seq_len, drop_mult=drop_mult, lin_ftrs=lin_ftrs, ps=ps,
-                      max_len=max_len, y_range=y_range, pool_words=pool_words)
-    model = get_text_classifier(arch, len(dls.text_vocab), _outputs(dls, n_out), config=config, head=head,
-                                pad_idx=dls.text_vocab.pad_id, **options)
+    if n_out not in (None, dls.c):
+        raise ArgumentError("E603", received=f"n_out={n_out}", expected=f"{dls.c}, which the labels need",
+                            fix="leave n_out out; classes that no row has go into the data")
+    model = get_text_classifier(arch, len(dls.text_vocab), dls.c, seq_len, config, drop_mult, lin_ftrs, ps,
+                                dls.text_vocab.pad_id, max_len, y_range, pool_words=pool_words, head=head)
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": task.loss(weights), "splitter": text_split, **kwargs}
     learn = TextLearner(dls, model, **kwargs)
-    if not dls.target.has_classes and options["y_range"] is None:
+    if not dls.target.has_classes and y_range is None:
         warn_of_far_targets(getattr(dls.train, "targets", None))
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
     return start_from(learn, found, why)
-
-
-def _outputs(dls: DataLoaders, n_out: int | None) -> int:
-    """The number of outputs that the labels need, which `n_out` may repeat."""
-    if n_out is not None and not (isinstance(n_out, Real) and n_out == dls.c):
-        raise ArgumentError("E603", received=f"n_out={n_out!r}", expected=f"{dls.c}, which the labels need",
-                            fix="leave n_out out; classes that no row has go into the data")
-    return dls.c
 
 
 def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None) -> TextLearner:

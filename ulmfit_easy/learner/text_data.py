@@ -13,6 +13,7 @@ import torch
 
 from ulmfit_easy._fastcore import delegates, listify
 from ulmfit_easy.bundle.shipped import shipped_models
+from ulmfit_easy.data import loaders
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.folders import PARTS, classes_of_files, folder_texts
 from ulmfit_easy.data.loaders import Source, assemble, classes_of, column_names
@@ -25,6 +26,7 @@ from ulmfit_easy.data.targets.target import Block
 from ulmfit_easy.errors import FileError, TextError, refuse_unknown
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
 from ulmfit_easy.learner.text_learner import TextLearner
+from ulmfit_easy.schema import flag, function, language, list_of, optional, share, takes, text
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.user_code import warn_user
@@ -33,6 +35,8 @@ __all__ = ["TextDataLoaders"]
 
 
 D = TypeVar("D", bound=DataLoaders)
+SETTINGS = {**loaders.SETTINGS, "rules": optional(list_of(function)), "lang": language, "mark_fields": optional(flag),
+            "splitter": optional(function)}
 
 
 @delegates(assemble, but=["tokenizer"])
@@ -76,6 +80,7 @@ class TextDataLoaders(DataLoaders):
 
     @classmethod
     @delegates(with_model)
+    @takes({**SETTINGS, "valid_pct": share, "label_delim": optional(text), "is_lm": flag})
     def from_df(cls, df: pd.DataFrame | TableOnDisk, path: str | Path = ".", valid_pct: float = 0.2,
                 seed: int | None = None, text_col: int | str | Sequence = 0, label_col: int | str | Sequence | None = 1,
                 label_delim: str | None = None, y_block: str | Block | None = None,
@@ -181,6 +186,7 @@ class TextDataLoaders(DataLoaders):
 
     @classmethod
     @delegates(with_model)
+    @takes({**SETTINGS, "valid_pct": optional(share), "is_lm": flag})
     def from_folder(cls, path: str | Path, train: str = "train", valid: str = "valid", valid_pct: float | None = None,
                     seed: int | None = None, vocab: Sequence | None = None,
                     text_vocab: Vocab | Iterable[str] | None = None, is_lm: bool = False,

@@ -5,7 +5,6 @@ import inspect
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +55,7 @@ from ulmfit_easy.recipes.stages import (
     new_lm,
     pretrain_lm,
 )
+from ulmfit_easy.schema import checked, flag, fraction, language, random_seed
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import several_texts
 
@@ -114,6 +114,10 @@ class ULMFiT:
         self.lang, self.class_weight, self.valid_pct, self.seed = lang, class_weight, valid_pct, seed
         self.verbose = verbose
 
+    # scikit-learn wants arguments to be checked by `fit`, and kept as they are given
+    SETTINGS = {"backwards": flag, "bidir": flag, "lang": language, "valid_pct": fraction, "seed": random_seed,
+                "verbose": flag}
+
     @_own_words()
     def fit(self, texts: Iterable, labels: Iterable, unlabelled: Iterable | None = None) -> "ULMFiT":
         """Learn from N texts and their N labels, and from any number of texts without labels; returns the estimator.
@@ -128,6 +132,7 @@ class ULMFiT:
             TextError, LabelError: E1xx, E2xx for texts and labels that cannot be used, with their row numbers.
             ArgumentError: E6xx for a parameter that cannot work.
         """
+        checked(self.SETTINGS, **{name: getattr(self, name) for name in self.SETTINGS})
         unlabelled, directions = texts_of(() if unlabelled is None else unlabelled), self._directions()
         texts = several_texts(texts)
         columns = columns_of(texts, labels)
@@ -141,9 +146,6 @@ class ULMFiT:
         CategoryTarget.learned(labels)  # two classes or more, before anything slow
         if self.class_weight is not None:
             given_weights(self.class_weight, sorted(set(labels)))
-        if not isinstance(self.valid_pct, Real) or not 0 < self.valid_pct < 1:
-            raise ArgumentError("E602", received=f"valid_pct={self.valid_pct!r}", expected="a fraction between 0 and 1",
-                                fix="pass valid_pct=0.1 to keep one text in ten aside")
         df = pd.DataFrame({"text": texts, "label": labels}, without(range(n), empty), dtype=object)
         get_preset(self.preset)
         with (turn_to_fit() if self.seed is None else no_random(self.seed, reproducible=False),
@@ -168,7 +170,7 @@ class ULMFiT:
         pair = self.pretrained
         if pair is None or isinstance(pair, bool):
             pair = (pair, pair)
-        if isinstance(pair, str | Path) or len(pair) != 2:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise ArgumentError("E603", received=f"bidir=True with pretrained={str(pair)!r}",
                                 expected="two language models, of which one reads backwards",
                                 fix="name two models with pretrained=; leave out bidir=")

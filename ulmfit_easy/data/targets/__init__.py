@@ -32,7 +32,7 @@ def read_labels(columns: Sequence, *, delim: str | None = None, y_block: str | B
     """
     several = MultiCategoryTarget if delim or len(columns) > 1 else CategoryTarget
     kinds = {target.kind: target for target in TARGETS.values() if target.labelled}
-    kind = getattr(y_block, "kind", y_block) or several.kind
+    kind = several.kind if y_block is None else getattr(y_block, "kind", y_block)
     if not isinstance(kind, str) or kind not in kinds:
         raise LabelError("E207", received=f"y_block={y_block!r}", expected=f"one of {', '.join(kinds)}",
                          fix="choose one of these, or CategoryBlock(), MultiCategoryBlock() or RegressionBlock()")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.reprs import described
+from ulmfit_easy.schema import any_of, list_of, number, share
 from ulmfit_easy.user_code import warn_user
 
 NORMS = (nn.BatchNorm1d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -30,6 +31,18 @@ class discriminative:
 
 
 Rate = float | slice | Sequence[float] | np.ndarray | discriminative  # what `expand_lr` takes
+
+
+def rate(value: object) -> object:
+    """Check a rate, or several: what `expand_lr` takes."""
+    return value if isinstance(value, discriminative | slice) else any_of(number(0), list_of(number(0)))(value)
+
+
+def momenta(value: object) -> tuple:
+    found = list_of(share)(value)
+    if len(found) != 3:
+        raise ValueError("three momenta, at the start, in the middle, at the end: moms=(0.8, 0.7, 0.8)")
+    return tuple(found)
 
 
 def expand_lr(lr: Rate, n_groups: int) -> list[float]:

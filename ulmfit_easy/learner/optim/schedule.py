@@ -16,8 +16,8 @@ import numpy as np
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.events import SCHEDULE, Callback, Cbs
-from ulmfit_easy.learner.optim.optimizer import Rate, expand_lr
-from ulmfit_easy.schema import positive, takes, whole
+from ulmfit_easy.learner.optim.optimizer import Rate, expand_lr, momenta
+from ulmfit_easy.schema import optional, positive, share, takes, whole
 
 if TYPE_CHECKING:
     from ulmfit_easy.learner.learner import Learner
@@ -133,7 +133,7 @@ def _fit(learn: "Learner", n_epoch: int, lr: Rate, scheds: Mapping[str, Sched], 
     learn.fit(n_epoch, lr, wd, [ParamScheduler(scheds), *listify(cbs)], reset_opt, start_epoch)
 
 
-@takes({"div": positive, "div_final": positive})
+@takes({"div": positive, "div_final": positive, "pct_start": share, "moms": optional(momenta)})
 def fit_one_cycle(learn: "Learner", n_epoch: int, lr_max: Rate | None = None, div: float = 25.0, div_final: float = 1e5,
                   pct_start: float = 0.25, wd: float | None = None, moms: tuple[float, float, float] | None = None,
                   cbs: Cbs = None, reset_opt: bool = False, start_epoch: int = 0) -> None:
@@ -142,9 +142,6 @@ def fit_one_cycle(learn: "Learner", n_epoch: int, lr_max: Rate | None = None, di
     The momentum is its mirror image (Smith 2018, arXiv 1803.09820).
     """
     moms = moms or learn.moms
-    if len(moms) != 3:
-        raise ArgumentError("E602", received=f"moms={moms}", expected="three momenta: at the start, in the middle, at "
-                            "the end", fix="write moms=(0.8, 0.7, 0.8)")
     lr = _rates(learn, lr_max)
     scheds = {"lr": combined_cos(pct_start, lr / div, lr, lr / div_final), "mom": combined_cos(pct_start, *moms)}
     _fit(learn, n_epoch, lr, scheds, cbs, wd, reset_opt, start_epoch)

@@ -11,10 +11,12 @@ from ulmfit_easy.schema import (
     checked,
     flag,
     list_of,
+    mapping,
     misfits,
     number,
     one_of,
     optional,
+    path,
     positive,
     text,
     whole,
@@ -24,21 +26,8 @@ FILE = "plan.json"
 OF_A_MODEL = ("max_vocab", "min_freq", "subword", "arch", "emb", "hid", "layers")  # what a pretrained one brings
 
 
-def file(value: object) -> str:
-    """Check the name of a file; any bytes that a disk may have in it."""
-    if not isinstance(value, str | Path):
-        raise TypeError("the path of a file or folder")
-    return str(value)
-
-
 def files(value: object) -> object:
-    return [file(value)] if isinstance(value, str | Path) else list_of(file)(value)
-
-
-def table(value: object) -> dict:
-    if not isinstance(value, dict):
-        raise TypeError("a dict")
-    return value
+    return [path(value)] if isinstance(value, str | Path) else list_of(path)(value)
 
 
 def _absolute(path: str | list[str] | None) -> str | tuple | None:
@@ -108,9 +97,9 @@ class Plan:
         "corpus": files, "valid": files, "headings": flag, "lang": text, "max_vocab": whole(), "min_freq": whole(),
         "subword": optional(whole()), "arch": text, "emb": optional(whole()), "hid": optional(whole()),
         "layers": optional(whole()), "drop_mult": number(0), "softmax": text, "precision": text, "backwards": flag,
-        "pretrained": optional(file), "vectors": optional(file), "bs": whole(1, MOST_ROWS), "seq_len": whole(),
+        "pretrained": optional(path), "vectors": optional(path), "bs": whole(1, MOST_ROWS), "seq_len": whole(),
         "lr": positive, "hours": optional(positive), "epochs": optional(positive), "seed": whole(0, (1 << 63) - 1),
-        "n_epoch": whole(0), "n_batches": whole(0), "tokenizer": optional(table), "data": files}
+        "n_epoch": whole(0), "n_batches": whole(0), "tokenizer": optional(mapping), "data": files}
 
     def __post_init__(self):
         from ulmfit_easy.models.archs import get_arch, resolve_config  # torch, which a command's --help does not need
