@@ -1,5 +1,8 @@
 """Installed language models: found by what their configs say, in the library and in wheels."""
 
+import base64
+import hashlib
+import importlib.metadata
 import os
 import shutil
 import sys
@@ -91,6 +94,16 @@ def test_a_model_of_a_wheel_is_found_and_nothing_of_it_imported(wheel, name):
     assert found.name == "the Korean model of toy-ko (m1)"
     assert found.vocab == load_bundle(folder / "m1").vocab
     assert "toy_ko" not in sys.modules
+
+
+def test_a_wheel_has_a_record_of_each_file(wheel):
+    site = wheel("toy-ko").parent
+    [found] = [dist for dist in importlib.metadata.distributions(path=[str(site)]) if dist.name == "toy-ko"]
+    assert [point.value for point in found.entry_points] == ["toy_ko"]
+    for file in found.files:
+        data = file.locate().read_bytes()
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+        assert file.name == "RECORD" or (file.hash.value, file.size) == (digest, len(data))
 
 
 def test_of_two_wheels_the_first_by_name_is_taken_unless_another_is_named(wheel, korean, monkeypatch):

@@ -22,14 +22,17 @@ from ulmfit_easy.all import (
     toy_reviews,
 )
 from ulmfit_easy.apps.export import InferenceModule
+from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.learner.score import score_ids
-from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.models.archs import checks_of, get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.encoder import Encoder, Memory, text_split
 from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.models.language_model import LanguageModel, get_language_model
+from ulmfit_easy.models.readers import Whole
 from ulmfit_easy.models.softmax import LMDecoder
+from ulmfit_easy.schema import misfits
 
 V = 30
 SIZES = {AWD_LSTM: dict(emb_sz=8, n_hid=12, n_layers=2), AWD_QRNN: dict(emb_sz=8, n_hid=12, n_layers=2),
@@ -271,6 +274,17 @@ def test_each_config_builds_and_drop_mult_0_drops_nothing(arch):
     for make in (classifier, language_model)[:1 + arch.streams]:
         encoder, (ids, lengths) = make(arch, drop_mult=0).encoder, texts(6, 9, 8)
         close(encoder.train()(ids, lengths).raw, encoder.eval()(ids, lengths).raw)
+
+
+@every
+def test_each_setting_has_a_check_and_passes_it(arch):
+    for learn in learners(arch):
+        config = {**learn.dls.config(), **learn.model.config()}
+        for values, table in ((config["text"], Preparation.SETTINGS), (config["target"], learn.dls.target.SETTINGS),
+                              (config["head"]["config"], type(learn.head).SETTINGS),
+                              (config["encoder"]["config"], checks_of(arch.lm_config | arch.clas_config)),
+                              (config.get("reader", {}), Whole.SETTINGS)):
+            assert (values.keys() - table.keys(), misfits(values, table)) == (set(), [])
 
 
 @every
