@@ -55,6 +55,31 @@ def test_the_notebooks_door_brings_the_intended_names_and_no_others():
     assert set(door.__all__) == imported | set(STAND_INS)  # nothing leaks in from a star import or a module's own name
 
 
+TYPED = """
+import ulmfit_easy.all
+from ulmfit_easy import *
+from ulmfit_easy.all import *
+
+reveal_type([{names}])
+reveal_type(text_classifier_learner(TextDataLoaders.from_df(pd.DataFrame()), AWD_LSTM, metrics=accuracy))
+reveal_type(load_learner("model"))
+ulmfit_easy.all.no_such_name
+"""
+
+
+@pytest.mark.slow
+def test_a_type_checker_knows_every_name_of_the_doors(tmp_path):
+    pytest.importorskip("mypy")
+    names = {*door.__all__, *ulmfit_easy.__all__} - {*STAND_INS, "__version__"}
+    (tmp_path / "notebook.py").write_text(TYPED.format(names=", ".join(sorted(names))))
+    says = subprocess.run([sys.executable, "-m", "mypy", "--config-file=", "--ignore-missing-imports",
+                           f"--cache-dir={tmp_path}", tmp_path / "notebook.py"],
+                          cwd=ROOT, capture_output=True, text=True).stdout
+    assert says.count("ulmfit_easy.learner.text_learner.TextLearner") == 2
+    assert [line.split(": ", 1)[1] for line in says.splitlines() if " error: " in line] == [
+        'error: Module has no attribute "no_such_name"  [attr-defined]'], says
+
+
 def test_every_name_of_the_package_resolves():
     for name in ulmfit_easy.__all__:
         assert getattr(ulmfit_easy, name) is not None

@@ -3,7 +3,14 @@
 Importing the package itself loads nothing heavy; each name below is loaded when it is first used.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors and type checkers
+    from ulmfit_easy.learner.text import language_model_learner, load_learner, text_classifier_learner
+    from ulmfit_easy.learner.text_data import TextDataLoaders
+    from ulmfit_easy.models.awd_lstm import AWD_LSTM
+    from ulmfit_easy.recipes.baseline import baseline
+    from ulmfit_easy.recipes.estimator import ULMFiT
 
 _HOME = {
     "ULMFiT": "recipes.estimator",
@@ -15,7 +22,8 @@ _HOME = {
     "load_predictor": "learner.load",
     "baseline": "recipes.baseline",
 }
-__all__ = [*_HOME, "__version__"]
+__all__ = ["AWD_LSTM", "TextDataLoaders", "ULMFiT", "__version__", "baseline", "language_model_learner", "load_learner",
+           "text_classifier_learner"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,14 @@
 """The few names taken from fastcore: everything else in the package imports them from here."""
 
-from fastcore import basics
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from fastcore import basics, meta
 from fastcore.basics import camel2snake, ifnone
-from fastcore.meta import delegates
 
 __all__ = ["camel2snake", "delegates", "ifnone", "listify"]
+
+F = TypeVar("F")
 
 
 def listify(o: object = None) -> list:
@@ -12,3 +16,8 @@ def listify(o: object = None) -> list:
     if isinstance(o, set | frozenset):
         return sorted(o, key=str)
     return basics.listify(o.tolist() if hasattr(o, "tolist") else o)
+
+
+def delegates(to: Callable, but: Sequence[str] = ()) -> Callable[[F], F]:
+    """What it decorates shows the arguments of `to`, without `but`, in the place of its `**kwargs`."""
+    return meta.delegates(to, but=list(but))

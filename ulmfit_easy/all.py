@@ -1,5 +1,6 @@
 """The notebook's door: `from ulmfit_easy.all import *` brings these names and no others."""
 
+import typing as _typing
 from functools import partial
 from pathlib import Path
 
@@ -95,15 +96,15 @@ from ulmfit_easy.text.vocab import Numericalize, Vocab, detokenize, make_vocab
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer, WordTokenizer
 from ulmfit_easy.viz import plot_rates, plot_scores, show_table
 
-__all__ = [name for name in dir() if not name.startswith("_")] + list(_absent.STAND_INS)
+if not _typing.TYPE_CHECKING:  # a type checker takes the names above, and no others
 
+    __all__ = [name for name in dir() if not name.startswith("_")] + list(_absent.STAND_INS)
 
-def __getattr__(name: str) -> object:
-    """Stand for a name of fastai that is not here: a star import asks for each name of `__all__`."""
-    if name in _absent.INSTEAD:
-        return _absent.StandIn(name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Stand for a name of fastai that is not here: a star import asks for each name of `__all__`."""
+        if name in _absent.INSTEAD:
+            return _absent.StandIn(name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-
-def __dir__():
-    return [name for name in __all__ if name not in _absent.STAND_INS]  # so that completion offers real names only
+    def __dir__():
+        return [name for name in __all__ if name not in _absent.STAND_INS]  # so that completion offers real names only

@@ -217,10 +217,9 @@ class TextDataLoaders(DataLoaders):
         files, targets = folder_texts(path, folders, extensions), None
         if not is_lm:
             files, targets = classes_of_files(path, files, {train, valid, *(PARTS if folders is None else ())})
-        if folders:
-            splitter = FolderSplitter(path, train, valid)
-        elif splitter is None and valid_pct is not None:
-            splitter = DefaultSplitter(targets, valid_pct, seed)
+        if splitter is None:
+            splitter = (FolderSplitter(path, train, valid) if valid_pct is None
+                        else DefaultSplitter(targets, valid_pct, seed))
         source = Source(FileTexts(files, encoding), files, targets, NextToken if is_lm else CategoryTarget,
                         {"encoding": encoding}, classes_argument="vocab")
         return with_model(cls, source, splitter, path=path, labels=vocab, text_vocab=text_vocab, tok_tfm=tok_tfm,
