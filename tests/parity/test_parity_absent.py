@@ -26,8 +26,7 @@ def test_no_name_is_here_and_in_the_table():
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_no_attribute_is_here_and_in_the_table(name):
-    from ulmfit_easy.data.order import EpochOrder
-    from ulmfit_easy.data.pairs import TextDataset
+    from ulmfit_easy.data.order import EpochOrder, TextDataset
 
     cls, _, attribute = name.rpartition(".")
     found = {"dls.train": EpochOrder, "dls.train_ds": TextDataset}.get(cls) or getattr(door, cls)

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ulmfit_easy.data.balance import checked_weights, draw_rows, strayed
 from ulmfit_easy.data.budget import buckets, cut_by_tokens
-from ulmfit_easy.data.order import EpochOrder, Ids
-from ulmfit_easy.data.pairs import of_tokens
+from ulmfit_easy.data.order import EpochOrder, Ids, of_tokens
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.schema import optional, takes, whole

@@ -1,4 +1,4 @@
-"""The order in which a loader takes its rows: fixed, or new each epoch and repeatable."""
+"""The order in which a loader takes its rows, fixed or new each epoch and repeatable; and these rows one by one."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.absent import TellsAbsent
-from ulmfit_easy.data.pairs import TextDataset
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.reprs import described
@@ -26,6 +25,33 @@ class Ids(Protocol):
     lengths: np.ndarray  # (N,)
 
     def __getitem__(self, i: int) -> np.ndarray: ...  # (T,)
+
+
+class TextDataset(TellsAbsent):
+    """The documents of a loader in the order of its rows: ids (T,) int64, or a pair of ids and target.
+
+    They are as the model would read them: for looking at data and for other people's loops.
+    """
+
+    def __init__(self, dl: "EpochOrder"):
+        self.dl = dl
+
+    def __len__(self) -> int:
+        return self.dl.n_rows
+
+    def __getitem__(self, i: int) -> Tensor | tuple[Tensor, Tensor]:
+        i = range(len(self))[i]  # IndexError beyond the last
+        doc = self.dl.ids[self.dl.rows[i]]
+        ids = torch.from_numpy((doc[::-1] if self.dl.backwards else doc).astype("int64"))  # (T,)
+        targets = self.dl.targets
+        return ids if targets is None else (ids, of_tokens(targets[i], len(ids), self.dl.backwards))
+
+
+def of_tokens(target: Tensor, n: int, backwards: bool) -> Tensor:
+    """Return the target of a text; of one per token, (T,) whole numbers, those of its n tokens as they are read."""
+    if target.ndim != 1 or target.is_floating_point():
+        return target
+    return target[:n].flip(0) if backwards else target[:n]
 
 
 class EpochOrder(TellsAbsent):

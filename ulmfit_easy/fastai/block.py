@@ -10,7 +10,7 @@ import torch
 
 from ulmfit_easy._fastcore import delegates, listify
 from ulmfit_easy.data.loaders import Source, assemble, classes_of, column_names
-from ulmfit_easy.data.pairs import TextDataset
+from ulmfit_easy.data.order import TextDataset
 from ulmfit_easy.data.sources import FileTexts, clean_texts, fields_in, find_column, values_of
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import read_labels
