@@ -3,11 +3,13 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import pytest
 import torch
 from learner_toys import classifier, lm, raises, text_dls
 
+import ulmfit_easy
 from ulmfit_easy.all import BaseTokenizer, TextDataLoaders, load_predictor
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import TrainingError
@@ -101,6 +103,24 @@ def test_no_batch_changes_an_answer_or_the_order(predictor, limits):
     assert longest == tuple(sorted(longest, reverse=True))
     assert max(rows) <= limits.get("bs", 64)
     assert all(n == 1 or n * t <= limits.get("max_tokens", 10**6) for n, t in sizes)
+
+
+@pytest.mark.parametrize("text", ["A film to see twice!", "It was GREAT and not boring. " * 20], ids=["short", "long"])
+def test_one_text_passes_ten_files_of_the_package(text):
+    learn = classifier(text_dls(n=12, tok_tfm=None))
+    predictor, files, package = learn.predictor, set(), str(Path(ulmfit_easy.__file__).parent)
+    predictor.predict(text)
+
+    def note(frame, event, arg):
+        files.add(frame.f_code.co_filename)
+
+    sys.setprofile(note)
+    try:
+        predictor.predict(text)
+    finally:
+        sys.setprofile(None)
+    passed = sorted(file.removeprefix(package) for file in files if file.startswith(package))
+    assert len(passed) <= 10, passed
 
 
 def test_answers_are_tensors_that_gradients_can_use(predictor):

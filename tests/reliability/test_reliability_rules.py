@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.text import rules
-from ulmfit_easy.text.rules import DEFAULT_RULES, replace_space
-from ulmfit_easy.text.special import FAKE, SPECIAL_TOKENS, neutralize
+from ulmfit_easy.text.rules import DEFAULT_RULES, neutralize, replace_space
+from ulmfit_easy.text.special import FAKE, SPECIAL_TOKENS
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Numericalize, Vocab, detokenize
 from ulmfit_easy.text.words import BaseTokenizer, _Chunks

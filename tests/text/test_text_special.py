@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit_easy.text.special import SPECIAL_TOKENS, neutralize
+from ulmfit_easy.text.rules import neutralize
+from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
 
 TOKENIZER, BY_SPACE = Tokenizer(), Tokenizer(BaseTokenizer())

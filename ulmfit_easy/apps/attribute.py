@@ -13,7 +13,7 @@ from ulmfit_easy.errors import ArgumentError, TextError, TrainingError, some
 from ulmfit_easy.learner.inference import one_answer_a_text
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
-from ulmfit_easy.models.classifier import TextClassifier
+from ulmfit_easy.models.readers import TextClassifier
 from ulmfit_easy.schema import one_of, optional, takes, whole
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import given_texts

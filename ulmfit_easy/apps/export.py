@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import activation_of
-from ulmfit_easy.models.classifier import TextClassifier
+from ulmfit_easy.models.readers import TextClassifier
 
 
 class InferenceModule(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.learner.learner import Learner
-from ulmfit_easy.models.classifier import TextClassifier
+from ulmfit_easy.models.readers import TextClassifier
 
 
 def integrated_gradients(learn: Learner, model: TextClassifier, ids: np.ndarray, score: Callable, first: int,

@@ -1,11 +1,10 @@
 """Build a model from what `Headed.config` says of it: its parts by name, with their settings."""
 
 from ulmfit_easy.models.archs import check_dropouts, get_arch, make_encoder, plain_config
-from ulmfit_easy.models.classifier import TextClassifier
 from ulmfit_easy.models.encoder import Headed, needs_memory
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.language_model import LanguageModel
-from ulmfit_easy.models.readers import reader
+from ulmfit_easy.models.readers import TextClassifier, reader
 from ulmfit_easy.text.vocab import Vocab
 
 

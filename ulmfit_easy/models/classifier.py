@@ -1,49 +1,13 @@
-"""The classifier: an encoder that reads texts of any length, and a head that pools what it read."""
-
-from typing import NamedTuple, cast
-
-from torch import Tensor
+"""Build a classifier: an encoder in a reader, and a head."""
 
 from ulmfit_easy.models.archs import get_arch, make_encoder, resolve_config
-from ulmfit_easy.models.encoder import Encoder, Headed
+from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
-from ulmfit_easy.models.readers import Whole, reader
+from ulmfit_easy.models.readers import TextClassifier, Whole, reader
 from ulmfit_easy.schema import number
 
-
-class ClassifierOutput(NamedTuple):
-    """What a classifier gives back."""
-
-    logits: Tensor  # (B, C), or (B, K, C) for a head that answers for each token
-    raw: Tensor  # (B, K, E)
-    mask: Tensor  # (B, K) bool
-
-
 SETTINGS = {"drop_mult": number(), **Whole.SETTINGS, **PoolingLinearClassifier.SETTINGS}  # of `get_text_classifier`
-
-
-class TextClassifier(Headed):
-    """An encoder in a reader (child `0`) and a head (child `1`).
-
-    `model(ids, lengths)` gives a `ClassifierOutput` for ids (B, T) padded on the right and lengths (B,).
-    """
-
-    def __init__(self, encoder: Whole, head: Head):
-        super().__init__(encoder, head)
-
-    def config(self) -> dict:
-        return {**super().config(), "reader": cast(Whole, self[0]).config()}
-
-    def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:  # type: ignore[override]  # two inputs
-        read = self[0](ids, lengths)
-        return ClassifierOutput(self[1](read), read.raw, read.mask)
-
-    def whole(self) -> "TextClassifier":
-        """Return a classifier of the same weights and answers that reads each text in one go: gradients reach all."""
-        reader, head = self
-        assert isinstance(reader, Whole) and isinstance(head, Head)
-        return TextClassifier(Whole(reader.seq_len, reader.module, reader.max_len), head)
 
 
 def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, seq_len: int = 72,

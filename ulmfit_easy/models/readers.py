@@ -1,13 +1,13 @@
-"""Readers: how texts of any length go through an encoder, and which of their tokens a head sees."""
+"""Readers: how texts of any length go through an encoder to a head, and which of their tokens it sees."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import ArgumentError
-from ulmfit_easy.models.encoder import Encoder
+from ulmfit_easy.models.encoder import Encoder, Headed
 from ulmfit_easy.schema import optional, whole
 
 
@@ -109,6 +109,33 @@ def reader(encoder: Encoder, seq_len: int, max_len: int | None, keep_words: bool
     if encoder.streams:
         return Windows(seq_len, encoder, max_len, keep_words)
     return Whole(1, encoder, max_len, keep_words)
+
+
+class ClassifierOutput(NamedTuple):
+    """What a classifier gives back."""
+
+    logits: Tensor  # (B, C), or (B, K, C) for a head that answers for each token
+    raw: Tensor  # (B, K, E)
+    mask: Tensor  # (B, K) bool
+
+
+class TextClassifier(Headed):
+    """An encoder in a reader (child `0`) and a head (child `1`).
+
+    `model(ids, lengths)` gives a `ClassifierOutput` for ids (B, T) padded on the right and lengths (B,).
+    """
+
+    def config(self) -> dict:
+        return {**super().config(), "reader": cast(Whole, self[0]).config()}
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:  # type: ignore[override]  # two inputs
+        read = self[0](ids, lengths)
+        return ClassifierOutput(self[1](read), read.raw, read.mask)
+
+    def whole(self) -> "TextClassifier":
+        """Return a classifier of the same weights and answers that reads each text in one go: gradients reach all."""
+        read = cast(Whole, self[0])
+        return TextClassifier(Whole(read.seq_len, read.module, read.max_len), self[1])
 
 
 def _joined(rows: Sequence[Tensor], windows: Sequence[Tensor], bs: int) -> Tensor:

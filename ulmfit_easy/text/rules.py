@@ -15,7 +15,24 @@ import html
 import re
 from collections.abc import Callable
 
-from ulmfit_easy.text.special import BOS, EOS, SPECIAL_TOKENS, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK, neutralize
+from ulmfit_easy.text.special import BOS, EOS, SPECIAL_TOKENS, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
+
+# The rules lower the text later, so every character that becomes one of these letters counts: the capitals
+# and U+212A, the Kelvin sign (a test goes through all of Unicode).
+_LETTER = {c: f"[{c}{c.upper()}{chr(0x212A) if c == 'k' else ''}]" for c in set("".join(SPECIAL_TOKENS))}
+_ENDINGS = "|".join("".join(_LETTER[c] for c in token[2:]) for token in SPECIAL_TOKENS)
+_FORGED = re.compile(f"([xX]{{2}})(?={_ENDINGS})")
+
+
+def neutralize(text: str) -> str:
+    """Return the text, with every control token in it broken by a space: `xxpad` becomes `xx pad`.
+
+    In any case of letters, and inside words too, where a tokenizer may split a control token off an affix.
+    Everything else stays as it is. What is broken cannot grow together again: no rule, no tokenizer joins
+    words.
+    """
+    return _FORGED.sub(r"\1 ", text)
+
 
 # In this order. The `&` of an entity is optional: scraped text often lost it.
 _MESS = [("#39;", "'"), ("amp;", "&"), ("#146;", "'"), ("nbsp;", " "), ("#36;", "$"), ("\\n", "\n"),

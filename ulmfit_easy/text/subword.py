@@ -16,7 +16,8 @@ from ulmfit_easy.files import regular_file
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import language, optional
 from ulmfit_easy.schema import text as string
-from ulmfit_easy.text.special import SPECIAL_TOKENS, neutralize
+from ulmfit_easy.text.rules import neutralize
+from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.vocab import Vocab, add_words, detokenize
 
 SAMPLE = 1 << 25  # characters that are learned from: more change the pieces little

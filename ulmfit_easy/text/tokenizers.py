@@ -23,8 +23,8 @@ from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.pipeline import Splitter, Tokens, checked_tokens, no_splitter, numbers_of_words, spelled
-from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
-from ulmfit_easy.text.special import FLD, neutralize
+from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES, neutralize
+from ulmfit_easy.text.special import FLD
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.vocab import Vocab, detokenize
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
@@ -116,7 +116,7 @@ class Tokenizer(TellsAbsent):
 
         Raises: ArgumentError E603 if nobody knows which characters a token comes from.
         """
-        texts, _ = given_texts(texts)
+        texts = texts if isinstance(texts, list) else given_texts(texts)[0]
         if errors == "collect":
             yield from map(self._tokens_or_error, texts, count())
             return

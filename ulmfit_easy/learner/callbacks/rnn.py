@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from ulmfit_easy.learner.events import PENALTY, SCHEDULE, Callback
-from ulmfit_easy.models.classifier import ClassifierOutput
 from ulmfit_easy.models.encoder import Memory
+from ulmfit_easy.models.readers import ClassifierOutput
 from ulmfit_easy.models.softmax import LMOutput
 from ulmfit_easy.schema import number, takes
 
