@@ -110,3 +110,12 @@ def test_an_installed_model_of_pieces_is_found_by_the_language(pieces):
     text_classifier_learner(dls, AWD_LSTM, config=dict(emb_sz=8, n_hid=12, n_layers=2), verbose=False)
     for own in ({"tok_tfm": BaseTokenizer()}, {"rules": []}, {"pretrained": False}, {"backwards": True}):
         assert not loaders(lang="nl", **own).tokenizer.is_closed
+
+
+def test_a_learner_starts_from_the_model_that_its_data_were_made_with(learn, capsys):
+    folder = learn.export("exported")
+    dls_lm, dls = loaders(is_lm=True, pretrained=folder), loaders(pretrained=str(folder))
+    for made in (lm(dls_lm, pretrained=True), classifier(dls, pretrained=True)):
+        assert made.started_from == "exported"
+    assert lm(dls_lm, pretrained=False).started_from is None
+    assert lm(loaders(is_lm=True, pretrained=learn), pretrained=False).dls.pretrained is None

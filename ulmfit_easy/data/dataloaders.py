@@ -46,6 +46,7 @@ class DataLoaders(TellsAbsent):
         self.train, self.valid = (cast(EpochOrder, dl) if hasattr(dl, "device") else OnDevice(dl)
                                   for dl in (train, valid))
         self.path, self.prepare = Path(path), prepare
+        self.pretrained = None  # the language model that brought the tokenizer, if one was named
         for dl in (self.train, self.valid):
             if isinstance(dl, EpochOrder):
                 dl.prepare = prepare

@@ -68,18 +68,24 @@ class PretrainedLM(NamedTuple):
         return sha256_bytes("".join(parts).encode())
 
 
-def read_lm(source: str | Path | PretrainedLM, backwards: bool = False) -> PretrainedLM:
+def read_lm(source: str | Path | PretrainedLM, backwards: bool | None = None) -> PretrainedLM:
     """Return the language model of a place, as `load_any` reads it. One that was read already is returned as it is.
 
     Args:
         source: a path, or the language ("ko") or the name of an installed model, see `shipped_folder`.
-        backwards: the direction, if `source` is a language.
+        backwards: the direction that it must have, if its files tell one; None for any, or forwards for a language.
 
-    Raises: ArgumentError E601 for what is no place. FileError E402 for a model of another kind. What `load_any`
-        raises.
+    Raises: ArgumentError E601 for what is no place. FileError E402 for a model of another kind or direction. What
+        `load_any` raises.
     """
-    if isinstance(source, PretrainedLM):
-        return source
+    if not isinstance(source, PretrainedLM):
+        source = _read(source, bool(backwards))
+    if (way := source.data.get("backwards")) is not None and backwards not in (None, way):
+        raise direction_error(source.name, way, backwards)
+    return source
+
+
+def _read(source: str | Path, backwards: bool) -> PretrainedLM:
     if not isinstance(source, str | Path):
         raise ArgumentTypeError("E601", received=f"pretrained={source!r}", expected="a folder or a checkpoint",
                                 fix="pass its path")
@@ -106,12 +112,15 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Enco
     """Return the language model that `pretrained` asks for, or None and why no installed one fits.
 
     Args:
-        pretrained: what `read_lm` takes; True for the first installed model that fits; False or None for none.
+        pretrained: what `read_lm` takes; True for the one that the data were made with, or else the first installed
+            model that fits; False or None for none.
         config: sizes that an installed model must have to fit.
 
     Raises: FileError E402 if it has another architecture or reads the other way; what `read_lm` raises.
     """
     why = ""
+    if pretrained is True and dls.pretrained is not None:
+        pretrained = dls.pretrained
     if pretrained is True:
         pretrained, why = fitting(arch, config or {}, dls.backwards, dls.tokenizer.config())
     if pretrained is False or pretrained is None:
@@ -120,9 +129,6 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Enco
     if found.arch != arch.__name__:
         raise FileError("E402", received=f"{found.name}, an {found.arch}", expected=f"an {arch.__name__}",
                         fix=f"pass {found.arch} as the architecture, or another model")
-    backwards = found.data.get("backwards")
-    if backwards not in (None, dls.backwards):  # None: another library's file that does not tell
-        raise direction_error(found.name, backwards, dls.backwards)
     return found, why
 
 

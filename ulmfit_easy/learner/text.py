@@ -64,9 +64,10 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
             its own sizes.
         drop_mult: factor on every dropout; less text wants more.
         backwards: need not be said: the learner follows its data.
-        pretrained: True for the model that comes with the library, where there is one for this architecture and
-            tokenizer (else a warning, and random weights); the folder of an exported language model, another library's
-            checkpoint (docs/CHECKPOINTS.md), or what `read_lm` made of one; False starts anew.
+        pretrained: True for the model that brought the data's tokenizer, or else the first installed one that fits this
+            architecture and tokenizer. If none fits, a warning tells, and weights are random. Or the folder of an
+            exported language model, another library's checkpoint (docs/CHECKPOINTS.md), or what `read_lm` made of one.
+            False starts anew.
         pretrained_fnames: instead, the names of a weights file and a word list under `path/models`; see `find_pair`.
         softmax: "full", or "sampled": faster for large vocabularies, with a training loss that is an estimate.
             Validation is exact with both.

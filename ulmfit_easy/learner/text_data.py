@@ -46,33 +46,26 @@ def with_model(cls: type[D], source: Source, splitter: Callable, *, tok_tfm: Cal
                rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None,
                **kwargs: Any) -> D:
     """Return the loaders of a source, with the tokenizer and vocabulary that a model brings; see `from_df`."""
-    tokenizer = _tokenizer(pretrained, tok_tfm, text_vocab, rules, lang, mark_fields, backwards)
-    return assemble(cls, source, splitter, tokenizer, text_vocab=text_vocab, backwards=backwards, **kwargs)
-
-
-def _tokenizer(pretrained: bool | str | Path | PretrainedLM | TextLearner | None, tok_tfm: Callable | None,
-               text_vocab: Vocab | Iterable[str] | None, rules: Sequence[Callable] | None, lang: str,
-               mark_fields: bool | None, backwards: bool) -> Tokenizer:
     is_own = tok_tfm is not None or rules is not None
-    own = tok_tfm if isinstance(tok_tfm, Tokenizer) else Tokenizer(tok_tfm, rules, lang=lang, mark_fields=mark_fields)
-    if pretrained is None or pretrained is False:
-        return own
-    if pretrained is True:
-        models = [] if is_own or text_vocab is not None else shipped_models()
-        found = next((model for model in models if (model.lang, model.backwards) == (lang, bool(backwards))), None)
-        return Tokenizer.from_config({**found.tokenizer, "mark_fields": mark_fields}) if found else own
-    way: bool | None
+    tokenizer = tok_tfm if isinstance(tok_tfm, Tokenizer) else Tokenizer(
+        tok_tfm, rules, lang=lang, mark_fields=mark_fields)
     if isinstance(pretrained, TextLearner):
-        name, way, tokenizer = "that learner", pretrained.dls.backwards, pretrained.dls.tokenizer
-    else:
-        lm = read_lm(pretrained, backwards)
-        name, way, known = lm.name, lm.data.get("backwards"), lm.data.get("tokenizer")
-        tokenizer = own if is_own or not known else given_tokenizer(
-            known, None, fix="pass tok_tfm=Tokenizer(...) with the rules and the word splitter of that model")
-        tokenizer = tokenizer.with_vocab(lm.vocab)
-    if way not in (None, bool(backwards)):
-        raise direction_error(name, way, bool(backwards))
-    return own.with_vocab(tokenizer.vocab) if is_own else tokenizer
+        if pretrained.dls.backwards != bool(backwards):
+            raise direction_error("that learner", pretrained.dls.backwards, bool(backwards))
+        tokenizer = (tokenizer if is_own else pretrained.dls.tokenizer).with_vocab(pretrained.dls.text_vocab)
+    elif pretrained is True:
+        models = [] if is_own or text_vocab is not None else shipped_models()
+        if fitting := [model for model in models if (model.lang, model.backwards) == (lang, bool(backwards))]:
+            tokenizer = Tokenizer.from_config({**fitting[0].tokenizer, "mark_fields": mark_fields})
+    elif pretrained is not None and pretrained is not False:
+        found = read_lm(pretrained, bool(backwards))
+        if not is_own and (known := found.data.get("tokenizer")):
+            tokenizer = given_tokenizer(known, None, fix="pass tok_tfm=Tokenizer(...) with the rules and the word "
+                                        "splitter of that model")
+        tokenizer = tokenizer.with_vocab(found.vocab)
+    dls = assemble(cls, source, splitter, tokenizer, text_vocab=text_vocab, backwards=backwards, **kwargs)
+    dls.pretrained = pretrained if isinstance(pretrained, str | Path | PretrainedLM) else None
+    return dls
 
 
 class TextDataLoaders(DataLoaders):

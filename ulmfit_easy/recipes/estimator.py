@@ -21,7 +21,7 @@ from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, did_you_mean, door
 from ulmfit_easy.files import atomic_folder, write_json
-from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm, shipped_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm, shipped_lm
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text import load_learner
@@ -179,10 +179,7 @@ class ULMFiT:
     def _start(self, backwards: bool, pretrained: bool | str | Path | None) -> PretrainedLM | None:
         """Return the language model to start from, read before anything slow."""
         source = shipped_lm(self.lang, backwards) if pretrained is True else pretrained
-        found = read_lm(source, backwards) if source else None
-        if found and found.data.get("backwards") not in (None, backwards):
-            raise direction_error(source, not backwards, backwards)
-        return found
+        return read_lm(source, backwards) if source else None
 
     def _fit_one(self, df: pd.DataFrame, corpus: list[str], backwards: bool, pretrained: PretrainedLM | None,
                  columns: dict[str, str], left: int) -> TextLearner:

@@ -3,7 +3,7 @@
 import torch
 
 from ulmfit_easy.errors import ArgumentError, FileError
-from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
 from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.models.remap import with_vectors
 from ulmfit_easy.recipes.corpus.plan import Plan
@@ -38,8 +38,6 @@ def start_of(plan: Plan) -> PretrainedLM | None:
     if not any(name.startswith("1.decoder.") for name in found.weights):
         raise FileError("E402", received=f"{plan.pretrained}, an encoder without a decoder",
                         expected="a language model", fix="name the language model's file")
-    if (backwards := found.data.get("backwards")) not in (None, plan.backwards):
-        raise direction_error(plan.pretrained, backwards, plan.backwards)
     lang = (found.data.get("tokenizer") or {"tok": {}})["tok"].get("params", {}).get("lang", plan.lang)
     if plan.lang not in (Plan.lang, lang):
         raise ArgumentError("E603", received=f"lang={plan.lang!r} for {plan.pretrained}, whose texts were {lang!r}",
