@@ -78,7 +78,7 @@ class UlmfitError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows for this error: your own lines that led to it, the message, the way to the rest."""
-        return [*map(printable, lines_of_the_user(self.__traceback__)), f"{type(self).__name__}: {self}", "",
+        return [*lines_of_the_user(self.__traceback__), f"{type(self).__name__}: {self}", "",
                 "To see every frame: import traceback; traceback.print_last()"]
 
     def __reduce__(self):

@@ -1,12 +1,18 @@
-"""The lines of the user's own code, for tracebacks and warnings."""
+"""The lines of the user's own code, for tracebacks, interrupts and warnings."""
 
 import sys
 import sysconfig
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import PurePath
 from types import FrameType, TracebackType
 
+from ulmfit_easy.terminal import printable
+
+UNCHANGED = "Stopped. Nothing has changed."
 LIBRARIES = PurePath(__file__).parent, PurePath(sysconfig.get_path("stdlib"))
 
 
@@ -22,8 +28,27 @@ def lines_of_the_user(tb: TracebackType | None) -> list[str]:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     cell_of = getattr(getattr(shell, "compile", None), "format_code_name", lambda file: None)
     own = [frame for frame in traceback.extract_tb(tb) if frame.line and not is_library(frame.filename)]
-    return [f"{' '.join(cell_of(frame.filename) or ['File', frame.filename])}, line {frame.lineno}: {frame.line}"
-            for frame in own[-10:]]
+    return [printable(f"{' '.join(cell_of(frame.filename) or ['File', frame.filename])}, line {frame.lineno}: "
+                      f"{frame.line}") for frame in own[-10:]]
+
+
+@contextmanager
+def interrupted(state: str) -> Iterator[None]:
+    """Let `state` be the last line of a `KeyboardInterrupt` that leaves the block or the decorated function."""
+    try:
+        yield
+    except KeyboardInterrupt as e:
+        tell_interrupt(e, state)
+        raise
+
+
+def tell_interrupt(error: KeyboardInterrupt, state: str) -> None:
+    """Let `state` be the last line of an error, in place of an inner call's. IPython shows your own lines before it."""
+    vars(error).update(__notes__=[state], _render_traceback_=partial(_in_short, state))
+
+
+def _in_short(state: str) -> list[str]:
+    return [*lines_of_the_user(sys.exc_info()[2]), "KeyboardInterrupt", state]
 
 
 def warn_user(message: str) -> None:

@@ -84,3 +84,15 @@ def test_a_question_leaves_one_empty_output(outputs, ask):
     ask(learn)
     (shown,) = outputs
     assert "<progress" in shown[0] and shown[-1] == ""
+
+
+def test_lr_find_has_one_bar_of_its_steps(outputs):
+    learn = regression()
+    learn.verbose = True
+    learn.lr_find(num_it=9, stop_div=False, show_plot=False)  # more than two epochs
+    (shown,) = outputs
+    assert "lr_find: 0/9 [" in shown[0] and 'max="9"' in shown[0] and not any("epoch" in page for page in shown)
+    del outputs[:]
+    with learn.no_logging():
+        learn.lr_find(num_it=9, stop_div=False, show_plot=False)
+    assert outputs == []

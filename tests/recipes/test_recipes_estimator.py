@@ -287,8 +287,9 @@ def test_a_fit_that_is_stopped_at_the_baseline_leaves_what_was_before(model, pai
     before, probs = dict(vars(model)), model.predict_proba(TEXTS[:3]) if was_fitted else None
     monkeypatch.setattr(compare, "baseline", stop)
     monkeypatch.setattr(ULMFiT, "_fit_one", lambda *args, **kwargs: pair.learners_[1])
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as told:
         model.fit(TEXTS, LABELS)
+    assert told.value.__notes__ == ["Stopped. The estimator is as it was before; nothing of this fit is kept."]
     if not was_fitted:
         with pytest.raises(TrainingError, match="E506.*not fitted"):
             model.predict(TEXTS[:1])

@@ -17,6 +17,7 @@ from ulmfit_easy.models.readers import TextClassifier
 from ulmfit_easy.schema import one_of, optional, takes, whole
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import given_texts
+from ulmfit_easy.user_code import UNCHANGED, interrupted
 from ulmfit_easy.viz import escape, html_tokens, in_notebook, printable, text_tokens
 
 READINGS = 200  # of a text, at most, unless the caller names a window
@@ -69,6 +70,7 @@ class Attribution:
 
 @takes({"method": one_of(("occlusion", "gradients")), "baseline": one_of(("unknown", "delete")), "n_steps": whole(),
         "bs": whole(), "window": optional(whole())})
+@interrupted(UNCHANGED)
 def explain(learn: Learner, text: Iterable, target: object = None, *, method: str = "occlusion",
             window: int | None = None, baseline: str = "unknown", n_steps: int = 50,
             bs: int = 64) -> Attribution | list[Attribution]:

@@ -50,6 +50,7 @@ from ulmfit_easy.text.special import CLASSIC
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab, add_words, make_vocab
+from ulmfit_easy.user_code import interrupted
 
 D = TypeVar("D", bound=DataLoaders)
 
@@ -78,6 +79,7 @@ SETTINGS = {  # of `assemble`, for all functions that make loaders
 
 
 @takes(SETTINGS)
+@interrupted("Stopped. No loaders were made.")
 def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokenizer, *, path: str | Path,
              labels: Sequence | None, text_vocab: Vocab | Iterable[str] | None, seq_len: int, backwards: bool, bs: int,
              val_bs: int | None, shuffle: bool, device: torch.device | str | None, seed: int | None, min_freq: int = 3,

@@ -13,6 +13,7 @@ from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.events import Callback, Cbs
 from ulmfit_easy.learner.made import made
 from ulmfit_easy.learner.turns import FITS
+from ulmfit_easy.user_code import UNCHANGED, tell_interrupt
 
 if TYPE_CHECKING:
     from ulmfit_easy.learner.learner import Learner
@@ -123,11 +124,26 @@ def _alone(learn: "Learner", body: Callable[[], T], training: bool, steps: Itera
         if not learn.turn.is_mine:
             learn.turn.take(training)
         before.update(_state(learn, training))
-        result = body()
+        if training:
+            learn.train_iter, learn.pct_train = 0, 0.0
+        try:
+            result = body()
+        except KeyboardInterrupt as e:
+            tell_interrupt(e, _stopped(learn) if training and not steps else UNCHANGED)
+            raise
         before["changed"] = training and not steps
         return result
 
     return surely(run, lambda: [*gives, (_put_back, learn, before), *(steps if before else ())])
+
+
+def _stopped(learn: "Learner") -> str:
+    """Return a line about a learner whose fit was interrupted."""
+    total = learn.n_epoch * len(learn.dls.train)
+    after = f" after {round(learn.pct_train * total):,} of {total:,} batches" if learn.train_iter else ""
+    resume = ("make the learner again, and fit with resume=True of its CheckpointCallback to go on"
+              if hasattr(learn, "checkpoint") else "to begin again, make the learner again, or load what you saved")
+    return f"Stopped{after}. The weights {'have' if after else 'may have'} changed: {resume}."
 
 
 def _state(learn: "Learner", training: bool) -> dict:

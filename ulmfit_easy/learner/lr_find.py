@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
 from ulmfit_easy._fastcore import listify
+from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import ArgumentError
-from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.contexts import trying
 from ulmfit_easy.learner.events import CancelFitException, CancelValidException
 from ulmfit_easy.learner.optim.schedule import ParamScheduler, SchedExp
@@ -52,9 +53,16 @@ def minimum(lrs: Sequence[float], losses: Sequence[float]) -> float:
 class LRFinder(ParamScheduler):
     """Raises the rate exponentially from batch to batch; stops where the loss is four times its best, or NaN."""
 
+    bar: tqdm | None = None  # one for all steps, whatever the epochs
+
     def __init__(self, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True):
         self.num_it, self.stop_div, self.best = num_it, stop_div, math.inf
         super().__init__({"lr": SchedExp(start_lr, end_lr)})
+
+    def before_fit(self):
+        super().before_fit()
+        if self.verbose:
+            self.bar = progress_bar(total=self.num_it, desc="lr_find")
 
     def before_batch(self):
         pos = self.train_iter / self.num_it
@@ -63,6 +71,8 @@ class LRFinder(ParamScheduler):
 
     def after_batch(self):
         super().after_batch()
+        if self.bar is not None:
+            self.bar.update()
         losses = self.recorder.losses[-1:]  # none yet if the first batch was cancelled
         self.best = min([self.best, *losses])
         diverged = any((self.stop_div and loss > 4 * self.best) or not math.isfinite(loss) for loss in losses)
@@ -71,6 +81,11 @@ class LRFinder(ParamScheduler):
 
     def before_validate(self):
         raise CancelValidException
+
+    def cleanup_fit(self):
+        super().cleanup_fit()
+        if self.bar is not None:
+            self.bar.close()
 
 
 @takes({"start_lr": positive, "end_lr": positive, "num_it": whole(2)})
@@ -93,7 +108,7 @@ def lr_find(learn: "Learner", start_lr: float = 1e-7, end_lr: float = 10, num_it
     def look():
         learn.remove_cbs([cb for cb in learn.cbs if not cb.in_lr_find])
         finder = LRFinder(start_lr, end_lr, num_it, stop_div)
-        learn.fit(num_it // max(1, len(learn.dls.train)) + 1, cbs=[finder, ProgressCallback(table=False)])
+        learn.fit(num_it // max(1, len(learn.dls.train)) + 1, cbs=finder)
 
     on_trial(learn, look)
     lrs, losses = learn.recorder.lrs, learn.recorder.losses

@@ -14,7 +14,7 @@ from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import TrainingError, in_rows
 from ulmfit_easy.reprs import described
 from ulmfit_easy.text.vocab import Vocab, padded
-from ulmfit_easy.user_code import warn_user
+from ulmfit_easy.user_code import UNCHANGED, interrupted, warn_user
 from ulmfit_easy.viz import escape, html_table
 
 
@@ -121,6 +121,7 @@ class Predictor:
         """This predictor, so that functions take it in place of a learner."""
         return self
 
+    @interrupted(UNCHANGED)
     def predict(self, item: Iterable, with_input: bool = False) -> Any:
         """Return a `Prediction`, `(label, index, probs)`, for one text, or a list of these for a list of texts.
 

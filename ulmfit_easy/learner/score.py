@@ -13,6 +13,7 @@ from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.models.softmax import lm_cross_entropy
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.vocab import padded
+from ulmfit_easy.user_code import UNCHANGED, interrupted
 
 if TYPE_CHECKING:
     from ulmfit_easy.learner.text_learner import LMLearner
@@ -31,6 +32,7 @@ class TextScore(NamedTuple):
         return math.exp(-self.logprob / self.n_tokens) if self.n_tokens else math.nan
 
 
+@interrupted(UNCHANGED)
 def logprob(learn: "LMLearner", texts: Iterable, bs: int = 64) -> TextScore | list[TextScore] | Iterator[TextScore]:
     """Return a `TextScore` for each text, in order.
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.text.special import FAKE
+from ulmfit_easy.user_code import UNCHANGED, interrupted
 
 if TYPE_CHECKING:
     from ulmfit_easy.learner.text_learner import LMLearner
     from ulmfit_easy.text.vocab import Vocab
 
 
+@interrupted(UNCHANGED)
 def predict(learn: "LMLearner", text: Iterable, n_words: int = 1, no_unk: bool = True, temperature: float = 1.0,
             min_p: float | None = None, no_bar: bool = False, decoder: Callable[[list[str]], str] | None = None,
             only_last_word: bool = False, *, top_k: int | None = None, top_p: float | None = None,

@@ -8,8 +8,10 @@ from torch import Tensor
 
 from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.learner.predictor import Asked, Predictor
+from ulmfit_easy.user_code import UNCHANGED, interrupted
 
 
+@interrupted(UNCHANGED)
 def ensemble(models: Iterable[Asked], texts: Iterable, *, warn: bool = True) -> Tensor:
     """Return the mean of the models' probabilities for each text, (N, C): of probabilities, not of logits.
 

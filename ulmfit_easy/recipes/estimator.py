@@ -58,6 +58,7 @@ from ulmfit_easy.recipes.stages import (
 from ulmfit_easy.schema import checked, flag, fraction, language, random_seed
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import several_texts
+from ulmfit_easy.user_code import interrupted
 
 
 @contextmanager
@@ -119,6 +120,7 @@ class ULMFiT:
                 "verbose": flag}
 
     @_own_words()
+    @interrupted("Stopped. The estimator is as it was before; nothing of this fit is kept.")
     def fit(self, texts: Iterable, labels: Iterable, unlabelled: Iterable | None = None) -> "ULMFiT":
         """Learn from N texts and their N labels, and from any number of texts without labels; returns the estimator.
 

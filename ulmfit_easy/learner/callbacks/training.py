@@ -15,9 +15,6 @@ class TrainEvalCallback(Callback):
 
     order = FIRST
 
-    def before_fit(self):
-        self.learn.train_iter, self.learn.pct_train = 0, 0.0
-
     def before_train(self):
         self.learn.model.train()
         self.learn.training = True
