@@ -87,7 +87,7 @@ class Interpretation:
         """Show text, label and prediction at some positions, such as those of `top_losses`."""
         show_table([self._shown(int(i), trunc_at) for i in idxs], ["row", "text", "label", "predicted"])
 
-    def _shown(self, i: int, trunc_at: int | None) -> list:
+    def _shown(self, i: int, trunc_at: int) -> list:
         decode = self.learn.dls.decode
         return [int(self.rows[i]), self._readable(i, trunc_at), decode(self.targs[i]), decode(self.decoded[i])]
 

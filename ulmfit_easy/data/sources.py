@@ -117,8 +117,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
     def texts_of(piece: pd.DataFrame) -> list:
         return clean_texts([find_column(piece, col) for col in cols], on_missing)[0]
 
-    texts = TextsOnDisk(table, texts_of, all_kept, look)
-    return texts, all_kept, n, pd.concat(parts, ignore_index=True), columns
+    return TextsOnDisk(table, texts_of, all_kept, look), all_kept, n, pd.concat(parts, ignore_index=True), columns
 
 
 def accepted(table: pd.DataFrame, columns: Sequence[pd.Series]) -> np.ndarray | None:

@@ -1,5 +1,6 @@
 """Read what `learn.export` wrote: the parts of a learner, or a predictor, which needs nothing that trains."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ class Parts(NamedTuple):
     config: dict
     prepare: Preparation
     model: Headed
-    loss_func: object
+    loss_func: Callable
     device: torch.device
 
 

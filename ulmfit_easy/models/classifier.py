@@ -1,5 +1,7 @@
 """Build a classifier: an encoder in a reader, and a head."""
 
+from collections.abc import Sequence
+
 from ulmfit_easy.models.archs import get_arch, make_encoder, resolve_config
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.heads.head import Head
@@ -11,8 +13,8 @@ SETTINGS = {"drop_mult": number(), **Whole.SETTINGS, **PoolingLinearClassifier.S
 
 
 def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, seq_len: int = 72,
-                        config: dict | None = None, drop_mult: float = 1.0, lin_ftrs: list[int] | None = None,
-                        ps: list[float] | None = None, pad_idx: int = 1, max_len: int | None = 72 * 20,
+                        config: dict | None = None, drop_mult: float = 1.0, lin_ftrs: Sequence[int] | None = None,
+                        ps: Sequence[float] | None = None, pad_idx: int = 1, max_len: int | None = 72 * 20,
                         y_range: tuple[float, float] | None = None, *, pool_words: bool = False,
                         head: type[Head] | str = PoolingLinearClassifier) -> TextClassifier:
     """Return a fresh classifier with the encoder `arch`.

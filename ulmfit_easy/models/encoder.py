@@ -59,7 +59,7 @@ class Part(nn.Module):
         decodes: True for a decoder, which has a row for each word, as the embedding has, and learns from texts alone.
     """
 
-    known: ClassVar[dict[str, type["Part"]]]
+    known: ClassVar[Mapping[str, type["Part"]]]
     settings: dict | None = None
     decodes: ClassVar[bool] = False
 
@@ -97,7 +97,7 @@ class Encoder(Part):
     lm_config: ClassVar[dict] = dict(pad_token=1, output_p=0.1, tie_weights=True, out_bias=True)
     clas_config: ClassVar[dict] = dict(pad_token=1, output_p=0.4)
     streams: ClassVar[bool] = False
-    known: ClassVar[dict[str, type[Part]]] = {}  # a base class has no config of its own
+    known: ClassVar[dict[str, type["Encoder"]]] = {}  # a base class has no config of its own
     width: int
     embedding: nn.Embedding
 

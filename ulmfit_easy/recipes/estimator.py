@@ -165,7 +165,7 @@ class ULMFiT:
             vars(self).update(vars(fitted))
         return self
 
-    def _directions(self) -> list[tuple]:
+    def _directions(self) -> list[tuple[bool, Any]]:
         """Return the models to train, each as (backwards, pretrained)."""
         if not self.bidir:
             return [(bool(self.backwards), self.pretrained)]

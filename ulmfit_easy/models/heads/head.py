@@ -18,7 +18,7 @@ class Head(Part):
         pool_words: True if it reads the tokens' own rows, `read.embedded`, too.
     """
 
-    known: ClassVar[dict[str, type[Part]]] = {}  # those with an `over` of their own
+    known: ClassVar[dict[str, type["Head"]]] = {}  # those with an `over` of their own
     SETTINGS: ClassVar[dict] = {"output_p": share}
     pool_words = False
 
