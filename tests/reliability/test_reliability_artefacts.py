@@ -55,6 +55,16 @@ def test_artefacts_of_every_version_give_the_answers_of_their_day():
     tally("R10", "artefacts of earlier versions, each loaded and asked", tried, len(changed), "tried", "changed")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_of_format_1_is_exported_in_format_2(kind, tmp_path):
+    old = load_learner(ARTEFACTS / "0.1.0" / kind)
+    folder = old.export(tmp_path / "new")
+    assert json.loads((folder / "config.json").read_text())["format"] == 2
+    new = load_learner(folder)
+    assert (new.model.config(), new.dls.config()) == (old.model.config(), old.dls.config())
+    assert all(torch.equal(weight, new.model.state_dict()[name]) for name, weight in old.model.state_dict().items())
+
+
 def test_the_check_above_sees_a_change_in_the_fourth_digit():
     expected = json.loads((NEWEST / "expected.json").read_text(encoding="utf-8"))["classifier"]
     found = answers(load_learner(NEWEST / "classifier"), json.loads((NEWEST / "expected.json").read_text())["texts"])
