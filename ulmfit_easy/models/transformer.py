@@ -1,0 +1,86 @@
+"""Transformer encoders such as BERT, built by the library `transformers` from a config."""
+
+import torch
+from torch import Tensor, nn
+
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.extras import optional_package
+from ulmfit_easy.models.encoder import Encoded, Encoder, Groups, Memory
+
+__all__ = ["Transformer"]
+
+
+class Transformer(Encoder):
+    """A transformer of the library `transformers`: BERT, RoBERTa, ELECTRA, GPT-2, Llama and others of its models.
+
+    It reads each text whole. A text with more tokens than the model has positions is read in windows of that many
+    tokens, each by itself, and the head pools the states of all of them.
+
+    Args:
+        vocab_sz: V.
+        body: the config of the model, as `config.to_dict()` of `transformers` gives it, with its `model_type`.
+            Dropouts are those of this config.
+        n_layers: blocks to use, from the input side; 0 uses all. A layer in the middle often knows most about
+            meaning (docs/LOG.md).
+        pad_token: id of padding.
+    Raises: TrainingError E507 without the package transformers; E502 for a config that it cannot build.
+    """
+
+    clas_config = Encoder.clas_config | dict(body={}, n_layers=0)
+
+    def __init__(self, vocab_sz: int, body: dict, n_layers: int = 0, pad_token: int = 0):
+        super().__init__()
+        self.body = _built({**body, "vocab_size": vocab_sz, "pad_token_id": pad_token})
+        self.body.pooler = None  # the head pools
+        if 0 < n_layers < len(self.blocks):
+            del self.blocks[n_layers:]
+            self.body.config.num_hidden_layers = n_layers
+        self.width, self.span = self.body.config.hidden_size, _positions(self.body)
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        return self.body.get_input_embeddings()
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The blocks of attention and feed-forward layers, input side first."""
+        return next(m for m in self.body.modules() if isinstance(m, nn.ModuleList) and len(m))
+
+    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None) -> Encoded:
+        lengths = ids.new_full((len(ids),), ids.shape[1]) if lengths is None else lengths
+        states = [self._window(ids[:, at:at + self.span], lengths - at) for at in range(0, ids.shape[1], self.span)]
+        return Encoded(torch.cat(states, 1), embedded=self.embedding(ids))
+
+    def _window(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return the states (B, t, E) of one window of ids (B, t); zeros for a row that has ended before it."""
+        alive = (lengths > 0).nonzero().squeeze(1)  # (b,)
+        mask = torch.arange(ids.shape[1], device=ids.device) < lengths[alive, None]  # (b, t)
+        states = self.body(input_ids=ids[alive], attention_mask=mask.long(), use_cache=False).last_hidden_state
+        return states.new_zeros(*ids.shape, self.width).index_copy_(0, alive, states)
+
+    def groups(self) -> Groups:
+        """Return the embeddings, then each block. A norm above the blocks is in the group of the last one."""
+        of_block = {p: i for i, block in enumerate(self.blocks, 1) for p in block.parameters()}
+        groups, at = [[] for _ in range(len(self.blocks) + 1)], 0
+        for p in self.body.parameters():  # in the order of the layers, so that what is in no block stays beside it
+            at = of_block.get(p, at)
+            groups[at].append(p)
+        return groups
+
+
+def _built(config: dict) -> nn.Module:
+    """Return the model of a config, with random weights. No code is loaded: the library must know its `model_type`."""
+    transformers = optional_package("transformers")
+    try:
+        return transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**config))
+    except (TypeError, ValueError, KeyError, AttributeError) as e:
+        raise TrainingError("E502", received=f"body={config!r:.200} ({e})",
+                            expected="the config of a model that transformers knows, with its model_type",
+                            fix="pass AutoConfig.from_pretrained(folder).to_dict()") from e
+
+
+def _positions(body: nn.Module) -> int:
+    """Return how many tokens a model reads at once."""
+    embedding = getattr(getattr(body, "embeddings", None), "position_embeddings", None)
+    not_used = 0 if embedding is None or embedding.padding_idx is None else embedding.padding_idx + 1  # RoBERTa
+    return body.config.max_position_embeddings - not_used
