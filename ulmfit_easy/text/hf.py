@@ -1,0 +1,82 @@
+"""Text to the pieces of a model of the library `transformers`, by its `tokenizer.json`."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+from ulmfit_easy.errors import FileError
+from ulmfit_easy.extras import optional_package
+from ulmfit_easy.files import regular_file
+from ulmfit_easy.reprs import described
+from ulmfit_easy.text.vocab import Vocab
+
+ROLES = {"unk": ("unk_token", "eos_token"), "pad": ("pad_token", "eos_token"), "bos": ("cls_token", "bos_token"),
+         "sep": ("sep_token", "eos_token"), "mask": ("mask_token",)}  # names in a tokenizer_config.json, best first
+BATCH = 256  # texts that are split at once
+
+
+class HFTokenizer:
+    """The tokenizer of a pretrained transformer: `Iterable[str] -> Iterator[list[str]]`, order kept.
+
+    It adds the special tokens that the model expects, such as `[CLS]` and `[SEP]`. A special token that a user typed
+    is split like any other text.
+
+    Args:
+        folder: of a saved model, with `tokenizer.json` and `tokenizer_config.json`.
+        tokenizer: instead of a folder, the content of such a `tokenizer.json`, as `params()` gives it.
+        specials: with `tokenizer`, the special tokens by their roles, see `Vocab`.
+    Raises: FileError E404 or E401 for a folder without a tokenizer that can be read; TrainingError E507 without the
+        package tokenizers.
+    """
+
+    package = "tokenizers"
+
+    def __init__(self, folder: str | Path | None = None, *, tokenizer: str | None = None,
+                 specials: Mapping[str, str] | None = None):
+        if folder is not None:
+            tokenizer, specials = _read(Path(folder) / "tokenizer.json"), _specials(Path(folder))
+        self.json, self.specials = tokenizer, dict(specials)
+        try:
+            self.own = optional_package(self.package).Tokenizer.from_str(tokenizer)
+            self.own.no_padding()
+            self.own.no_truncation()
+            self.own.encode_special_tokens = True  # what a user typed is no special token
+        except Exception as e:  # the package raises plain Exceptions
+            raise FileError("E401", received=f"a tokenizer.json that cannot be read ({e})",
+                            expected="the one of a saved model", fix="pass the folder of the model") from e
+
+    def __repr__(self) -> str:
+        return described(self, f"{self.own.get_vocab_size():,} pieces")
+
+    def params(self) -> dict:
+        """Return what makes the tokenizer again, as values that JSON can hold."""
+        return {"tokenizer": self.json, "specials": self.specials}
+
+    @property
+    def vocab(self) -> Vocab:
+        """The vocabulary of the model: its pieces in the order of their ids."""
+        ids = self.own.get_vocab()
+        itos = sorted(ids, key=ids.get)
+        return Vocab(itos, self.specials)
+
+    def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        texts = iter(texts)
+        while batch := list(islice(texts, BATCH)):
+            yield from (encoding.tokens for encoding in self.own.encode_batch(batch))
+
+    def detokenize(self, tokens: Iterable[str]) -> str:
+        """Return the text that some tokens stand for."""
+        return self.own.decode([self.own.token_to_id(token) for token in tokens])
+
+
+def _read(file: Path) -> str:
+    with regular_file(file) as f:
+        return f.read().decode()
+
+
+def _specials(folder: Path) -> dict:
+    """Return the special tokens of a saved model by their roles."""
+    named = json.loads(_read(folder / "tokenizer_config.json"))
+    found = {role: next((named[key] for key in keys if named.get(key)), None) for role, keys in ROLES.items()}
+    return {role: token["content"] if isinstance(token, dict) else token for role, token in found.items() if token}
