@@ -18,6 +18,7 @@ is one only if it is named as `most`.
 """
 
 import inspect
+import json
 import os
 import re
 import reprlib
@@ -93,6 +94,8 @@ def _same(a: object, b: object) -> bool:
     """Return True for equal values of equal types: 1, 1.0 and True differ."""
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
     return type(a) is type(b) and a == b
 
 
@@ -224,6 +227,16 @@ def worded(check: Check, allowed: str) -> Check:
         except ValueError:
             raise ValueError(allowed) from None
     return check_worded
+
+
+def json_object(value: object) -> dict:
+    """Return a dict as JSON gives it back, with strings for keys and plain values."""
+    if not isinstance(value, dict):
+        raise TypeError("a dict")
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as e:
+        raise ValueError("a dict that JSON can hold") from e
 
 
 def optional(check: Check) -> Check:

@@ -28,7 +28,7 @@ class Neighbours(Encoder):
         return [list(self.embedding.parameters()), list(self.look.parameters())]
 
 
-class Transformer(Encoder):
+class Causal(Encoder):
     """A causal transformer whose layers see the last `span` tokens; its memory holds them, and how many are real."""
 
     lm_config = Encoder.lm_config | dict(emb_sz=8, n_layers=2, span=4, layer_p=0.1)

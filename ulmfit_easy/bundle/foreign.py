@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ulmfit_easy.archives import extract_archive
 from ulmfit_easy.bundle.artefact import FILES, Bundle, check_finite, load_bundle
+from ulmfit_easy.bundle.hf import is_hf, load_hf
 from ulmfit_easy.bundle.parts import MOST_LAYERS, NoNumbers
 from ulmfit_easy.bundle.pickled import OutOfBounds, check_bounds
 from ulmfit_easy.bundle.wordlist import in_our_words, read_words
@@ -50,8 +51,10 @@ _DIRECTION = re.compile(r"(?<![a-z])(fwd|forwards?|bwd|backwards?)(?![a-z])")
 
 
 def load_any(path: str | Path) -> Bundle:
-    """Return a language model to start from: the bundle at `path`, or what `load_foreign` makes of what is there."""
+    """Return a model to start from: the bundle at `path`, or what `load_hf` or `load_foreign` make of what is there."""
     path = existing(path)
+    if is_hf(path):
+        return load_hf(path)
     is_bundle = any((path / name).exists() for name in FILES)
     return load_bundle(path) if is_bundle else load_foreign(path)
 

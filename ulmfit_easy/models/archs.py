@@ -14,7 +14,7 @@ from torch import Tensor
 from ulmfit_easy import models
 from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.models.encoder import Encoder
-from ulmfit_easy.schema import checked, flag, number, whole
+from ulmfit_easy.schema import checked, flag, json_object, number, whole
 
 
 def encoders() -> Mapping[str, type[Encoder]]:
@@ -54,8 +54,9 @@ def plain_config(config: dict, defaults: dict) -> dict:
 
 def checks_of(defaults: dict) -> dict:
     """Return a check for each name of a config: a value of the kind of its default."""
-    return {name: flag if isinstance(value, bool) else whole() if isinstance(value, int) else number()
-            for name, value in defaults.items()}
+    kinds = {bool: lambda default: flag, int: lambda default: whole(min(default, 1)),
+             float: lambda default: number(), dict: lambda default: json_object}
+    return {name: kinds[type(default)](default) for name, default in defaults.items()}
 
 
 def make_encoder(arch: type[Encoder], vocab_sz: int, config: dict) -> Encoder:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.models.encoder import Encoded, Encoder, Groups, Memory
 
@@ -23,7 +23,7 @@ class Transformer(Encoder):
         n_layers: blocks to use, from the input side; 0 uses all. A layer in the middle often knows most about
             meaning (docs/LOG.md).
         pad_token: id of padding.
-    Raises: TrainingError E507 without the package transformers; E502 for a config that it cannot build.
+    Raises: TrainingError E507 without the package transformers; ArgumentError E602 for a config that it cannot build.
     """
 
     clas_config = Encoder.clas_config | dict(body={}, n_layers=0)
@@ -74,7 +74,7 @@ def _built(config: dict) -> nn.Module:
     try:
         return transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**config))
     except (TypeError, ValueError, KeyError, AttributeError) as e:
-        raise TrainingError("E502", received=f"body={config!r:.200} ({e})",
+        raise ArgumentError("E602", received=f"body={config!r:.200} ({e})",
                             expected="the config of a model that transformers knows, with its model_type",
                             fix="pass AutoConfig.from_pretrained(folder).to_dict()") from e
 

@@ -9,6 +9,7 @@ from ulmfit_easy.errors import FileError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import regular_file
 from ulmfit_easy.reprs import described
+from ulmfit_easy.schema import json_object, text
 from ulmfit_easy.text.vocab import Vocab
 
 ROLES = {"unk": ("unk_token", "eos_token"), "pad": ("pad_token", "eos_token"), "bos": ("cls_token", "bos_token"),
@@ -31,6 +32,8 @@ class HFTokenizer:
     """
 
     package = "tokenizers"
+    SETTINGS = {"tokenizer": text, "specials": json_object}  # of `params()`
+    EARLIER: dict = {}
 
     def __init__(self, folder: str | Path | None = None, *, tokenizer: str | None = None,
                  specials: Mapping[str, str] | None = None):
@@ -64,6 +67,10 @@ class HFTokenizer:
         texts = iter(texts)
         while batch := list(islice(texts, BATCH)):
             yield from (encoding.tokens for encoding in self.own.encode_batch(batch))
+
+    def spans(self, texts: Iterable[str]) -> Iterator[list[tuple[int, int]]]:
+        """Yield the first character of each token, and the one after its last; (0, 0) for special tokens."""
+        return ([tuple(span) for span in self.own.encode(text).offsets] for text in texts)
 
     def detokenize(self, tokens: Iterable[str]) -> str:
         """Return the text that some tokens stand for."""

@@ -22,6 +22,7 @@ from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
 from ulmfit_easy.text.given import given_texts
+from ulmfit_easy.text.hf import HFTokenizer
 from ulmfit_easy.text.pipeline import Splitter, Tokens, checked_tokens, no_splitter, numbers_of_words, spelled
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES, neutralize
 from ulmfit_easy.text.special import FLD
@@ -275,7 +276,7 @@ class Tokenizer(TellsAbsent):
 
 _DEFAULTS = {rule.__name__: rule for rule in (*DEFAULT_RULES, *DEFAULT_POST_RULES)}
 _custom = only({"custom": string})  # a function that the user must pass in again
-_TOKENIZERS = {cls.__name__: cls for cls in (SpacyTokenizer, BaseTokenizer, SentencePieceTokenizer)}
+_TOKENIZERS = {cls.__name__: cls for cls in (SpacyTokenizer, BaseTokenizer, SentencePieceTokenizer, HFTokenizer)}
 
 
 def _check_splitter(value: Any) -> dict:

@@ -1,0 +1,43 @@
+"""Saved models of the library `transformers` as bundles: a config, a vocabulary and weights."""
+
+from pathlib import Path
+
+from ulmfit_easy.bundle.artefact import Bundle
+from ulmfit_easy.errors import FileError
+from ulmfit_easy.extras import optional_package
+from ulmfit_easy.files import read_json
+from ulmfit_easy.text.hf import HFTokenizer
+from ulmfit_easy.text.tokenizers import Tokenizer
+
+UNUSED = ("auto_map", "quantization_config", "transformers_version", "architectures")  # of a config; some name code
+
+
+def is_hf(folder: Path) -> bool:
+    """Tell if a folder holds a model that transformers saved."""
+    config = folder / "config.json"
+    return config.is_file() and "model_type" in read_json(config)
+
+
+def load_hf(folder: Path) -> Bundle:
+    """Return a model that transformers saved, to start a classifier from. Its decoder or head is left out.
+
+    Only safetensors are read, no code of the folder runs, and nothing is downloaded.
+
+    Raises: FileError E401 for a folder that transformers cannot read; TrainingError E507 without that package.
+    """
+    transformers = optional_package("transformers")
+    given = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, **given)
+        body = {key: value for key, value in config.to_diff_dict().items()
+                if not key.startswith("_") and key not in UNUSED}
+        model = transformers.AutoModel.from_pretrained(folder, config=config, use_safetensors=True, **given)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise FileError("E401", received=f"{folder}, which transformers cannot read ({e!s:.200})",
+                        expected="a folder of save_pretrained with model.safetensors",
+                        fix="save it again with model.save_pretrained and tokenizer.save_pretrained") from e
+    splitter = HFTokenizer(folder)
+    tokenizer = Tokenizer(splitter, rules=[], post_rules=[])
+    weights = {f"0.body.{name}": t for name, t in model.state_dict().items() if not name.startswith("pooler.")}
+    return Bundle({"kind": "language_model", "arch": "Transformer", "model": {"config": {"body": body}},
+                   "data": {"tokenizer": tokenizer.config(), "backwards": False}}, splitter.vocab, weights)
