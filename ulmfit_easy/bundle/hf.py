@@ -28,10 +28,10 @@ def load_hf(folder: Path) -> Bundle:
     transformers = optional_package("transformers")
     given = {"local_files_only": True, "trust_remote_code": False}
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, **given)
-        body = {key: value for key, value in config.to_diff_dict().items()
+        theirs = transformers.AutoConfig.from_pretrained(folder, **given)
+        body = {key: value for key, value in theirs.to_diff_dict().items()
                 if not key.startswith("_") and key not in UNUSED}
-        model = transformers.AutoModel.from_pretrained(folder, config=config, use_safetensors=True, **given)
+        model = transformers.AutoModel.from_pretrained(folder, config=theirs, use_safetensors=True, **given)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise FileError("E401", received=f"{folder}, which transformers cannot read ({e!s:.200})",
                         expected="a folder of save_pretrained with model.safetensors",
@@ -39,5 +39,6 @@ def load_hf(folder: Path) -> Bundle:
     splitter = HFTokenizer(folder)
     tokenizer = Tokenizer(splitter, rules=[], post_rules=[])
     weights = {f"0.body.{name}": t for name, t in model.state_dict().items() if not name.startswith("pooler.")}
-    return Bundle({"kind": "language_model", "arch": "Transformer", "model": {"config": {"body": body}},
-                   "data": {"tokenizer": tokenizer.config(), "backwards": False}}, splitter.vocab, weights)
+    config = {"task": "lm", "text": {"backwards": False, "tokenizer": tokenizer.config()}, "target": {}, "loss": {},
+              "encoder": {"name": "Transformer", "config": {"body": body}}, "head": {"name": "LMDecoder", "config": {}}}
+    return Bundle(config, splitter.vocab, weights)
