@@ -19,18 +19,18 @@ class Transformer(Encoder):
     Args:
         vocab_sz: V.
         body: the config of the model, as `config.to_dict()` of `transformers` gives it, with its `model_type`.
-            Dropouts are those of this config.
         n_layers: blocks to use, from the input side; 0 uses all. A layer in the middle often knows most about
             meaning (docs/LOG.md).
+        layer_p: replaces each dropout of the config that is above zero; 0.1 as in BERT and GPT.
         pad_token: id of padding.
     Raises: TrainingError E507 without the package transformers; ArgumentError E602 for a config that it cannot build.
     """
 
-    clas_config = Encoder.clas_config | dict(body={}, n_layers=0)
+    clas_config = Encoder.clas_config | dict(body={}, n_layers=0, layer_p=0.1)
 
-    def __init__(self, vocab_sz: int, body: dict, n_layers: int = 0, pad_token: int = 0):
+    def __init__(self, vocab_sz: int, body: dict, n_layers: int = 0, layer_p: float = 0.1, pad_token: int = 0):
         super().__init__()
-        self.body = _built({**body, "vocab_size": vocab_sz, "pad_token_id": pad_token})
+        self.body = _built({**body, "vocab_size": vocab_sz, "pad_token_id": pad_token}, layer_p)
         self.body.pooler = None  # the head pools
         if 0 < n_layers < len(self.blocks):
             del self.blocks[n_layers:]
@@ -54,6 +54,8 @@ class Transformer(Encoder):
     def _window(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Return the states (B, t, E) of one window of ids (B, t); zeros for a row that has ended before it."""
         alive = (lengths > 0).nonzero().squeeze(1)  # (b,)
+        if not len(alive):
+            return self.embedding.weight.new_zeros(*ids.shape, self.width)
         mask = torch.arange(ids.shape[1], device=ids.device) < lengths[alive, None]  # (b, t)
         states = self.body(input_ids=ids[alive], attention_mask=mask.long(), use_cache=False).last_hidden_state
         return states.new_zeros(*ids.shape, self.width).index_copy_(0, alive, states)
@@ -68,11 +70,15 @@ class Transformer(Encoder):
         return groups
 
 
-def _built(config: dict) -> nn.Module:
+def _built(config: dict, layer_p: float) -> nn.Module:
     """Return the model of a config, with random weights. No code is loaded: the library must know its `model_type`."""
     transformers = optional_package("transformers")
     try:
-        return transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**config))
+        own = transformers.AutoConfig.for_model(**config)
+        for name, value in vars(own).items():
+            if "drop" in name and isinstance(value, float) and value > 0:
+                setattr(own, name, layer_p)
+        return transformers.AutoModel.from_config(own, trust_remote_code=False)
     except (TypeError, ValueError, KeyError, AttributeError) as e:
         raise ArgumentError("E602", received=f"body={config!r:.200} ({e})",
                             expected="the config of a model that transformers knows, with its model_type",
