@@ -78,6 +78,7 @@ from ulmfit_easy.models.language_model import LanguageModel, get_language_model
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier, masked_concat_pool
 from ulmfit_easy.models.readers import SentenceEncoder
 from ulmfit_easy.models.remap import match_embeds
+from ulmfit_easy.models.transformer import Transformer
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.compare import mcnemar, wilson
 from ulmfit_easy.recipes.corpus.run import pretrain_corpus

@@ -218,7 +218,7 @@ def take_over(learn: L, weights: Mapping[str, Tensor], vocab: Vocab, source: str
         weights["1.decoder.bias"] = matched.bias
     encoder = {k.removeprefix("0."): v for k, v in weights.items() if k.startswith("0.")}
     if not learn.head.decodes or len(encoder) == len(weights):
-        load_state(learn.encoder, encoder, source)
+        load_state(learn.encoder, learn.encoder.part_of(encoder), source)
     else:
         load_state(learn.model, weights, source)
     learn.started_from = str(source)

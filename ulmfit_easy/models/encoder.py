@@ -119,6 +119,10 @@ class Encoder(Part):
         """Return the layer groups, input side first. The first group is the embedding."""
         raise NotImplementedError
 
+    def part_of(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return what this encoder takes over of the weights of another one: all. One with fewer layers may differ."""
+        return weights
+
     @classmethod
     def sizes_of(cls, shapes: Mapping[str, torch.Size]) -> dict:
         """Return the sizes of the encoder with these weights, for a file without a config; empty if it tells none."""

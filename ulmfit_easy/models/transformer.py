@@ -69,6 +69,12 @@ class Transformer(Encoder):
             groups[at].append(p)
         return groups
 
+    def part_of(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights without those of blocks that this encoder leaves out."""
+        of_blocks = next(f"body.{name}." for name, module in self.body.named_modules() if module is self.blocks)
+        return {name: weight for name, weight in weights.items() if not name.startswith(of_blocks)
+                or int(name.removeprefix(of_blocks).split(".")[0]) < len(self.blocks)}
+
 
 def _built(config: dict, layer_p: float) -> nn.Module:
     """Return the model of a config, with random weights. No code is loaded: the library must know its `model_type`."""

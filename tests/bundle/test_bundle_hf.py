@@ -1,0 +1,76 @@
+"""Saved models of the library transformers, from a folder to a classifier and back."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from ulmfit_easy.all import TextDataLoaders, load_learner, set_seed, text_classifier_learner, toy_reviews
+from ulmfit_easy.bundle.foreign import load_any
+from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.models.transformer import Transformer
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+transformers = pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
+tokenizers = pytest.importorskip("tokenizers")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small BERT with pieces of its own, as `save_pretrained` writes it."""
+    folder, texts = tmp_path_factory.mktemp("bert"), toy_reviews(60)["text"]
+    own = tokenizers.BertWordPieceTokenizer()
+    own.train_from_iterator(texts, vocab_size=120, show_progress=False)
+    transformers.BertTokenizerFast(tokenizer_object=own._tokenizer).save_pretrained(folder)
+    set_seed(0)
+    config = transformers.BertConfig(vocab_size=own.get_vocab_size(), hidden_size=8, num_hidden_layers=2,
+                                     num_attention_heads=2, intermediate_size=8, max_position_embeddings=24)
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def loaders(folder, path):
+    return TextDataLoaders.from_df(toy_reviews(60, seed=1), path, text_col="text", label_col="label", seed=0, bs=8,
+                                   pretrained=folder)
+
+
+def test_states_are_those_of_transformers(folder):
+    config, vocab, weights = load_any(folder)
+    ids = torch.tensor([vocab.ids("[CLS] the soup was good [SEP]".split()).tolist()])
+    theirs = transformers.AutoModel.from_pretrained(folder).eval()
+    ours = Transformer(len(vocab), **config["encoder"]["config"], pad_token=vocab.pad_id).eval()
+    ours.load_state_dict({name.removeprefix("0."): weight for name, weight in weights.items()})
+    torch.testing.assert_close(ours(ids).raw, theirs(ids).last_hidden_state)
+
+
+def test_a_classifier_starts_from_it_trains_and_is_saved(folder, tmp_path):
+    dls = loaders(folder, tmp_path)
+    learn = text_classifier_learner(dls, Transformer, pretrained=folder, verbose=False)
+    words = learn.encoder.embedding.weight.clone()
+    learn.fit(1, 1e-3)
+    assert torch.equal(learn.encoder.embedding.weight, words)  # frozen
+    learn.unfreeze().fit(1, 1e-3)
+    assert not torch.equal(learn.encoder.embedding.weight, words)
+    again = load_learner(learn.export())
+    assert torch.equal(again.predict("the soup was good").probs, learn.predict("the soup was good").probs)
+
+
+def test_blocks_above_a_depth_are_left_out(folder, tmp_path):
+    learn = text_classifier_learner(loaders(folder, tmp_path), Transformer, pretrained=folder, config={"n_layers": 1},
+                                    verbose=False)
+    assert len(learn.encoder.blocks) == 1 and len(learn.encoder.groups()) == 2
+
+
+@pytest.mark.parametrize("body", [{}, {"model_type": "no such"}, {"model_type": "bert", "hidden_size": 7}])
+def test_a_config_of_no_model_is_refused(body):
+    with pytest.raises(ArgumentError, match="E602.*model_type"):
+        Transformer(9, body)
+
+
+def test_code_in_a_folder_is_never_asked_for(folder, tmp_path):
+    bad = json.loads((folder / "config.json").read_text()) | {"model_type": "own", "auto_map": {"AutoConfig": "own.C"}}
+    (tmp_path / "config.json").write_text(json.dumps(bad))
+    (tmp_path / "own.py").write_text("raise SystemExit('this ran')")
+    with pytest.raises(FileError, match="E401"):
+        load_any(tmp_path)

@@ -1,0 +1,65 @@
+"""Tokenizers of pretrained transformers."""
+
+import json
+
+import pytest
+
+from ulmfit_easy.errors import FileError
+from ulmfit_easy.text.hf import HFTokenizer
+from ulmfit_easy.text.tokenizers import Tokenizer
+
+tokenizers = pytest.importorskip("tokenizers", reason="needs the package tokenizers: pip install -e '.[hf]'")
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "soup", "##s", ",", "[", "]", "sep"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A tokenizer as a saved BERT has it."""
+    own = tokenizers.Tokenizer(tokenizers.models.WordPiece({piece: i for i, piece in enumerate(PIECES)},
+                                                           unk_token="[UNK]"))
+    own.normalizer, own.pre_tokenizer = tokenizers.normalizers.BertNormalizer(), tokenizers.pre_tokenizers.BertPreTokenizer()
+    own.decoder = tokenizers.decoders.WordPiece()
+    own.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    own.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    own.save(str(tmp_path / "tokenizer.json"))
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "pad", "cls", "sep")}
+    names["mask_token"] = {"content": "[MASK]", "special": True}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(names))
+    return tmp_path
+
+
+def test_pieces_stand_between_the_special_tokens_of_the_model(folder):
+    assert list(HFTokenizer(folder)(["Good soups, good", ""])) == [
+        ["[CLS]", "good", "soup", "##s", ",", "good", "[SEP]"], ["[CLS]", "[SEP]"]]
+
+
+def test_the_vocabulary_has_the_ids_of_the_model(folder):
+    vocab = HFTokenizer(folder).vocab
+    assert list(vocab) == PIECES and (vocab.pad_id, vocab.unk_id) == (0, 1)
+    assert vocab.specials == {"unk": "[UNK]", "pad": "[PAD]", "bos": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+
+
+def test_a_special_token_that_a_user_typed_is_text(folder):
+    assert list(HFTokenizer(folder)(["[SEP] good"])) == [["[CLS]", "[", "sep", "]", "good", "[SEP]"]]
+
+
+def test_its_config_makes_the_same_tokenizer(folder):
+    tokenizer = Tokenizer(HFTokenizer(folder), rules=[], post_rules=[])
+    again = Tokenizer.from_config(json.loads(json.dumps(tokenizer.config())))
+    assert again("good soups") == tokenizer("good soups") and again.fingerprint == tokenizer.fingerprint
+    assert again.vocab == tokenizer.vocab
+
+
+def test_tokens_know_their_characters_and_make_text_again(folder):
+    tokenizer = Tokenizer(HFTokenizer(folder), rules=[], post_rules=[])
+    [found] = tokenizer.pipe(["good soups"], where="chars")
+    assert found.words == [(0, 0), (0, 4), (5, 9), (9, 10), (0, 0)]
+    assert tokenizer.detokenize(found.tokens) == "good soups"
+
+
+@pytest.mark.parametrize("content", ["{}", "no JSON", "[]"])
+def test_a_broken_file_is_refused(content, folder):
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(FileError, match="E401.*tokenizer.json"):
+        HFTokenizer(folder)
