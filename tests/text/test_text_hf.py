@@ -17,7 +17,8 @@ def folder(tmp_path):
     """A tokenizer as a saved BERT has it."""
     own = tokenizers.Tokenizer(tokenizers.models.WordPiece({piece: i for i, piece in enumerate(PIECES)},
                                                            unk_token="[UNK]"))
-    own.normalizer, own.pre_tokenizer = tokenizers.normalizers.BertNormalizer(), tokenizers.pre_tokenizers.BertPreTokenizer()
+    own.normalizer = tokenizers.normalizers.BertNormalizer()
+    own.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
     own.decoder = tokenizers.decoders.WordPiece()
     own.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
     own.post_processor = tokenizers.processors.TemplateProcessing(
