@@ -1,5 +1,6 @@
 """Tables of checks: plain values out of Python's, errors that name the argument, and what a file may say."""
 
+import json
 import math
 from decimal import Decimal
 from enum import IntEnum
@@ -9,8 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from odd_values import ODD
 
+from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.data.targets import TARGETS
 from ulmfit_easy.errors import ArgumentError, ArgumentTypeError
+from ulmfit_easy.models.archs import checks_of
+from ulmfit_easy.models.awd_lstm import AWD_LSTM
+from ulmfit_easy.models.awd_qrnn import AWD_QRNN
+from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
+from ulmfit_easy.models.readers import Whole
+from ulmfit_easy.models.softmax import LMDecoder
 from ulmfit_easy.schema import (
     any_of,
     ascending,
@@ -32,6 +42,7 @@ from ulmfit_easy.schema import (
     text,
     whole,
 )
+from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
 
 
 class Size(IntEnum):
@@ -121,3 +132,23 @@ def test_a_file_must_hold_the_plain_values_themselves():
     wrong = {"n": 1.0, "ps": [True], "parts": {"a": True, "b": 1}}
     assert misfits(wrong, table) == ["n=1.0", "ps=[True]", "parts={'a': True, 'b': 1}"]
     assert misfits({"parts": {"a": 1}}, table) == ["parts={'a': 1}"]
+
+
+def saved_tables() -> dict[str, dict]:
+    """Return each table of settings that a file keeps, by its name."""
+    encoders = {f"{arch.__name__}.{kind}": checks_of(getattr(arch, kind)) for arch in (AWD_LSTM, AWD_QRNN)
+                for kind in ("lm_config", "clas_config")}
+    parts = (Preparation, Whole, LMDecoder, PoolingLinearClassifier, SpacyTokenizer, BaseTokenizer, *TARGETS.values())
+    return {**encoders, **{part.__name__: part.SETTINGS for part in parts}}
+
+
+@pytest.mark.parametrize(("table", "name"), [(table, name) for table, rows in saved_tables().items() for name in rows])
+def test_what_a_check_gives_a_file_can_hold_and_the_check_takes_again(table, name):
+    check = saved_tables()[table][name]
+    for value in ODD:
+        try:
+            plain = check(value)
+        except (TypeError, ValueError):
+            continue
+        again = json.loads(json.dumps(plain, ensure_ascii=False, allow_nan=False).encode())  # refuses NaN, halves
+        assert misfits({name: again}, {name: check}) == [], value

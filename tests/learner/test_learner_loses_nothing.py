@@ -1,6 +1,7 @@
 """What training accepts, `export` can write and `load_learner` can read: no argument loses a trained model."""
 
 import datetime as dt
+from inspect import signature
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learner_toys import TINY, text_dls
+from odd_values import ODD
 
 from ulmfit_easy.all import (
     AWD_LSTM,
     BaseTokenizer,
     BCEWithLogitsLossFlat,
+    Learner,
     TextDataLoaders,
     Tokenizer,
     language_model_learner,
@@ -22,15 +25,9 @@ from ulmfit_easy.all import (
     toy_reviews,
 )
 from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError, UlmfitError
+from ulmfit_easy.learner.text_learner import TextLearner
 
 DF = toy_reviews(24, seed=0)
-NUMBERS = [0, 1, 2, 20, -1, 0.5, 20.0, 2.5, float("nan"), float("inf"), True, None, "20", np.int64(20), np.float32(0.5),
-           np.bool_(True), np.uint8(20), torch.tensor(20), pd.Series([20]), np.array([20]), [20], 10**30]
-PAIRS = [None, (0, 5), [0, 5], (5, 0), (1, 1), np.array([0, 5]), (np.int64(0), np.float32(5)), pd.Series([0.0, 5.0]),
-         (0, float("inf")), (1, 2, 3), 5, "05"]
-LISTS = [None, [], [20], (20,), np.array([20]), [np.int64(20)], [20.0], [0.1], np.array([0.1]), [True], "20", 20]
-
-
 def half(a, b) -> pd.Series:
     """One label for every second row, another one for the others."""
     return pd.Series([a if i % 2 else b for i in range(len(DF))], dtype=object)
@@ -44,10 +41,12 @@ LABELS = [half("a", "b"), half(1, 2), half(np.int64(1), np.int64(2)), half(0.0, 
           half("a", "b").astype("category"), pd.Series(pd.date_range("2020", periods=2)).repeat(12)]
 
 
-def kept(make, folder):
+def kept(make, folder, fit=False):
     """Fail unless a learner is refused with a code when it is made, or comes back from its files with its settings."""
     try:
         learn = make()
+        if fit:
+            learn.fit(1, 1e-2, 0)
     except UlmfitError:
         return False
     again = load_learner(learn.export(folder, half=False))
@@ -69,21 +68,49 @@ def dls():
     return data()
 
 
+def language_model(dls, **kwargs):
+    return language_model_learner(dls, AWD_LSTM, **{"config": TINY, "pretrained": False, "verbose": False, **kwargs})
+
+
+def with_data(**kwargs):
+    dls = data(cache_dir=False, **kwargs)
+    return (classifier if dls.target.labelled else language_model)(dls)
+
+
+def names_of(*functions, without=()):
+    names = {p.name for f in functions for p in signature(f).parameters.values() if p.kind is not p.VAR_KEYWORD}
+    return sorted(names - {"dls", "arch", "model", "df", "path", "model_dir", "cbs", "metrics", "head", "pretrained"}
+                  - {*without})
+
+
+LEARNERS = {"language model": (language_model, True, language_model_learner, AWD_LSTM.lm_config),
+            "classifier": (classifier, False, text_classifier_learner, AWD_LSTM.clas_config)}
+DATA = names_of(TextDataLoaders.from_df, without=["device", "cache_dir"])
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("n", [25, pytest.param(600, marks=pytest.mark.slow)])
-def test_arguments_of_learners_are_refused_or_kept(dls, tmp_path, n):
-    odd = {"seq_len": NUMBERS, "max_len": NUMBERS, "drop_mult": NUMBERS, "n_out": NUMBERS, "pool_words": NUMBERS,
-           "lin_ftrs": LISTS, "ps": LISTS, "y_range": PAIRS, "emb_sz": NUMBERS, "hidden_p": NUMBERS,
-           "n_layers": NUMBERS}
-    one = st.sampled_from([(name, value) for name, values in odd.items() for value in values])
+@pytest.mark.parametrize("n", [12, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_any_argument_of_a_learner_is_refused_or_kept(kind, tmp_path, n):
+    make, is_lm, door, config = LEARNERS[kind]
+    dls, arguments = data(is_lm=is_lm), names_of(door, Learner, TextLearner)
 
     @settings(max_examples=n, deadline=None, database=None, derandomize=True)
-    @given(st.lists(one, max_size=3))
+    @given(st.dictionaries(st.sampled_from([*arguments, *config]), st.sampled_from(ODD), min_size=1, max_size=2))
     def check(chosen):
-        given = dict(chosen)
-        config = TINY | {k: given.pop(k) for k in list(given) if k in ("emb_sz", "hidden_p", "n_layers")}
-        if not isinstance(config["emb_sz"], int) or config["emb_sz"] < 1000:
-            kept(lambda: classifier(dls, config=config, **given), tmp_path / "m")
+        sizes = {name: chosen.pop(name) for name in list(chosen) if name in config}
+        kept(lambda: make(dls, **{"config": TINY | sizes, **chosen}), tmp_path / "m", fit=n > 100)
+    check()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("n", [8, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("is_lm", [True, False])
+def test_any_argument_of_data_is_refused_or_kept(is_lm, tmp_path, n):
+    @settings(max_examples=n, deadline=None, database=None, derandomize=True)
+    @given(st.dictionaries(st.sampled_from(DATA), st.sampled_from(ODD), min_size=1, max_size=2))
+    def check(chosen):
+        kept(lambda: with_data(**{"is_lm": is_lm, **chosen}), tmp_path / "m", fit=n > 100)
     check()
 
 

@@ -1,9 +1,10 @@
 """Every number of a preset is the one its source gives."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
+from odd_values import ODD
 from recipes_tiny import TINY
 
 from ulmfit_easy.errors import ArgumentError
@@ -100,6 +101,17 @@ def test_get_preset_changes_a_copy():
     assert get_preset("laptop", clas_bs=7) == replace(PRESETS["laptop"], clas_bs=7)
     assert PRESETS["laptop"].clas_bs != 7
     assert get_preset(TINY) == TINY and get_preset(TINY, mom=0.5).mom == 0.5
+
+
+@pytest.mark.parametrize(("cls", "name"), [(cls, f.name) for cls in (Preset, Phase) for f in fields(cls)])
+def test_any_value_of_a_preset_is_refused_or_goes_through_json(cls, name):
+    for value in ODD:
+        try:
+            made = replace(TINY if cls is Preset else TINY.clas[0], **{name: value})
+        except ArgumentError:
+            continue
+        preset = made if cls is Preset else replace(TINY, lm=(made,))
+        assert Preset.from_json(json.loads(json.dumps(preset.to_json(), allow_nan=False))) == preset, value
 
 
 @pytest.mark.parametrize("preset", [TINY, *PRESETS.values()], ids=lambda p: p.name)

@@ -9,6 +9,7 @@ from ulmfit_easy.schema import (
     MOST_ROWS,
     checked,
     flag,
+    mapping,
     number,
     one_of,
     optional,
@@ -49,6 +50,10 @@ class Phase:
 
     def __post_init__(self):
         vars(self).update(checked(self.SETTINGS, **vars(self)))  # a frozen class has no other way
+
+
+def _phase(value: object) -> Phase:
+    return value if isinstance(value, Phase) else Phase(**mapping(value))
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,9 @@ class Preset:
     lm_clip: float | None = None
     clas_clip: float | None = None
 
-    SETTINGS = {"name": text, "source": text, "arch": text, "pretrain_drop_mult": number(0), "lm_drop_mult": number(0),
+    SETTINGS = {"name": text, "source": text, "pretrain": tuple_of(_phase), "lm": tuple_of(_phase),
+                "clas": tuple_of(_phase), "arch": text, "config": mapping, "lm_config": mapping,
+                "clas_config": mapping, "pretrain_drop_mult": number(0), "lm_drop_mult": number(0),
                 "clas_drop_mult": number(0), "pool_words": flag, "max_vocab": whole(), "min_freq": whole(),
                 "seq_len": whole(), "max_len": optional(whole()), "lm_bs": whole(1, MOST_ROWS),
                 "clas_bs": whole(1, MOST_ROWS), "mom": share, "moms": tuple_of(share), "lm_wd": number(0),
@@ -112,8 +119,7 @@ class Preset:
     @classmethod
     def from_json(cls, values: dict) -> "Preset":
         """Return the preset that `to_json` described."""
-        phases = {k: tuple(Phase(**phase) for phase in values[k]) for k in ("pretrain", "lm", "clas")}
-        return cls(**values | phases)
+        return cls(**values)
 
 
 def _stlr(epochs: int, lr: float, **kwargs: Any) -> Phase:
