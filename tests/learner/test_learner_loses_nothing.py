@@ -88,6 +88,10 @@ LEARNERS = {"language model": (language_model, True, language_model_learner, AWD
 DATA = names_of(TextDataLoaders.from_df, without=["device", "cache_dir"])
 
 
+def test_a_learner_without_a_recorder_trains_and_is_kept(dls, tmp_path):
+    assert kept(lambda: classifier(dls, default_cbs=False), tmp_path / "m", fit=True)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("n", [12, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", LEARNERS)
@@ -104,7 +108,7 @@ def test_any_argument_of_a_learner_is_refused_or_kept(kind, tmp_path, n):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("n", [8, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [8, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("is_lm", [True, False])
 def test_any_argument_of_data_is_refused_or_kept(is_lm, tmp_path, n):
     @settings(max_examples=n, deadline=None, database=None, derandomize=True)

@@ -18,10 +18,11 @@ def record_of(learn: "TextLearner") -> dict:
     """Return the facts of a learner, in sections. What is not known, as in a learner that was loaded, is left out."""
     dls = learn.dls
     tok = getattr(dls.tokenizer, "tok", None)
-    names, values = learn.recorder.measures, learn.recorder.values
+    recorder = getattr(learn, "recorder", None)  # none with default_cbs=False
     sections = {
         "scores": {"measured on": "the validation texts, after the last epoch",
-                   **dict(zip(names, values[-1], strict=True))} if values else {},
+                   **dict(zip(recorder.measures, recorder.values[-1], strict=True))}
+        if recorder and recorder.values else {},
         "data": {**_rows(dls), **_classes(dls), **_columns(dls)},
         "model": {"architecture": type(learn.encoder).__name__, "vocabulary": len(dls.text_vocab),
                   "parameters": sum(p.numel() for p in learn.model.parameters()),
@@ -40,10 +41,11 @@ def record_of(learn: "TextLearner") -> dict:
 
 def phase_of(learn: "TextLearner") -> dict:
     """Return the facts of the fit that has just ended."""
-    recorder = learn.recorder
-    return {"epochs": len(recorder.values), "steps": len(recorder.lrs),
-            "highest learning rate": max(recorder.lrs, default=0.0),
-            "frozen layer groups": learn.opt.frozen_idx if learn.opt is not None else 0, "batch size": learn.dls.bs}
+    recorder = getattr(learn, "recorder", None)
+    steps = {"epochs": len(recorder.values), "steps": len(recorder.lrs),
+             "highest learning rate": max(recorder.lrs, default=0.0)} if recorder else {"epochs": learn.n_epoch}
+    return {**steps, "frozen layer groups": learn.opt.frozen_idx if learn.opt is not None else 0,
+            "batch size": learn.dls.bs}
 
 
 def _rows(dls: "DataLoaders") -> dict:
