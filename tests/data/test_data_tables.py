@@ -11,6 +11,7 @@ from ulmfit_easy.data.tables import TableOnDisk, read_pieces, read_table
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
 from ulmfit_easy.fastai.splits import IndexSplitter
+from ulmfit_easy.learner import text_data
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.tokenizers import BaseTokenizer
 
@@ -160,6 +161,30 @@ def test_each_text_is_read_at_most_twice_before_the_first_batch(tmp_path, monkey
         dls.one_batch()
         assert dict(walked) == read and read.pop("quotes", 1) == 1
         assert len(read) == (1 if kind == "csv" else 18) and set(read.values()) == {1 if again and cached else 2}
+
+
+class Walked(list):
+    """Counts how often it is walked."""
+
+    walks = 0
+
+    def __iter__(self):
+        self.walks += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("tok", [BaseTokenizer, Learns], ids=["words", "learned pieces"])
+def test_the_texts_of_a_table_in_memory_are_walked_twice(monkeypatch, tok):
+    walked, read = Walked(), text_data.read_texts
+
+    def counted(*args):
+        texts, *rest = read(*args)
+        walked.extend(texts)
+        return walked, *rest
+    monkeypatch.setattr(text_data, "read_texts", counted)
+    dls = TextDataLoaders.from_df(toy_reviews(30), min_freq=1, seed=0, bs=4, tok_tfm=tok(), cache_dir=False)
+    dls.one_batch()
+    assert walked.walks == 2
 
 
 def test_texts_are_not_held_in_memory_and_a_missing_one_is_named_by_its_row(tmp_path):
