@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import AtLine
 from learner_toys import classifier, lm, raises, text_dls
 
 import ulmfit_easy
@@ -127,6 +128,15 @@ def test_answers_are_tensors_that_gradients_can_use(predictor):
     factor = torch.ones(2, requires_grad=True)
     (predictor.predict(TEXTS[0]).probs * factor).sum().backward()
     assert factor.grad is not None
+
+
+def test_ctrl_c_leaves_gradients_on_though_its_error_is_kept(predictor):
+    with AtLine() as moments:
+        predictor.predict("a b")
+    for k in [k for k in moments.first_and_last() if " in logits" in moments.places[k]]:
+        with pytest.raises(KeyboardInterrupt) as kept, AtLine(k):
+            predictor.predict("a b")
+        assert torch.is_grad_enabled(), (moments.places[k], kept)
 
 
 def test_a_language_model_has_no_predictor(tmp_path):

@@ -14,7 +14,7 @@ from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import TrainingError, in_rows
 from ulmfit_easy.reprs import described
 from ulmfit_easy.text.vocab import Vocab, padded
-from ulmfit_easy.user_code import UNCHANGED, interrupted, warn_user
+from ulmfit_easy.user_code import UNCHANGED, tell_interrupt, warn_user
 from ulmfit_easy.viz import escape, html_table
 
 
@@ -121,7 +121,6 @@ class Predictor:
         """This predictor, so that functions take it in place of a learner."""
         return self
 
-    @interrupted(UNCHANGED)
     def predict(self, item: Iterable, with_input: bool = False) -> Any:
         """Return a `Prediction`, `(label, index, probs)`, for one text, or a list of these for a list of texts.
 
@@ -132,17 +131,24 @@ class Predictor:
         Raises:
             TextError: E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
         """
-        texts, docs, alone = self.read(item)
-        self.warn_of_no_words(docs)
-        raw, target = self.logits(docs), self.prepare.target
-        probs, decided = (list(map(f, raw)) if isinstance(raw, list) else f(raw)
-                          for f in (self.activation, self.decodes))
-        found = [self.prediction(target.decode(d), d, p).of(target.classes)
-                 for d, p in zip(decided, probs, strict=True)]
+        try:
+            texts, docs, alone = self.read(item)
+            self.warn_of_no_words(docs)
+            found = self._answers(docs)
+        except KeyboardInterrupt as e:
+            tell_interrupt(e, UNCHANGED)
+            raise
         if with_input:
             texts = texts.itertuples(index=False) if hasattr(texts, "itertuples") else texts
             found = [(text, *p) for text, p in zip(texts, found, strict=True)]
         return found[0] if alone else found
+
+    def _answers(self, docs: Sequence[np.ndarray]) -> list:
+        raw, target = self.logits(docs), self.prepare.target
+        probs, decided = (list(map(f, raw)) if isinstance(raw, list) else f(raw)
+                          for f in (self.activation, self.decodes))
+        return [self.prediction(target.decode(d), d, p).of(target.classes)
+                for d, p in zip(decided, probs, strict=True)]
 
     def read(self, item: Iterable) -> tuple[Sequence, list[np.ndarray], bool]:
         """Return the N texts of `item`, as `predict` takes it, their ids (T,), and True if it is one text alone."""
@@ -162,7 +168,7 @@ class Predictor:
         order = sorted(range(len(docs)), key=lambda i: -len(docs[i]))  # the longest first
         cuts = cut_by_tokens([len(docs[i]) for i in order], self.max_tokens) if self.max_tokens else [
             slice(start, start + self.bs) for start in range(0, len(docs), self.bs)]
-        with torch.inference_mode():
+        with torch._C._InferenceMode(True):  # Ctrl-C cannot break into its end, as into that of torch.inference_mode
             parts = [self._outputs([docs[i] for i in order[cut]]) for cut in cuts]
         back = sorted(range(len(docs)), key=order.__getitem__)
         if whole := [part for part in parts if isinstance(part, Tensor)]:
