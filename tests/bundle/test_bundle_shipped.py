@@ -126,7 +126,7 @@ def test_the_one_that_splits_as_the_texts_are_split_is_taken(wheel, korean, tmp_
         assert (folder.name, why) == (taken, "")
 
 
-BROKEN = {"[]": "wrong kind", "{": "cannot be read as JSON", "{}": "format None", '{"format": 1}': "'arch'",
+BROKEN = {"[]": "format None", "{": "cannot be read as JSON", "{}": "format None", '{"format": 1}': "'arch'",
           '{"format": 3, "task": "lm"}': "format 3", '{"format": 2}': "'task'",
           '{"format": 2, "task": "lm", "text": {"tokenizer": {"tok": {}}, "backwards": 0}, '
           '"encoder": {"name": "AWD_LSTM", "config": {}}}': "an object with tok, rules"}

@@ -232,12 +232,10 @@ def load_bundle(path: str | Path) -> Bundle:
 
 def check_format(config: Any, source: str | Path) -> None:
     """Raise FileError E401 for a config.json of a newer format, or of none."""
-    if not isinstance(config, dict):
-        raise FileError("E401", received=f"{source} with a config of the wrong kind",
-                        expected="an object of settings", fix="export the learner again")
-    if type(config.get("format")) is not int or not 1 <= config["format"] <= FORMAT:
-        raise FileError("E401", received=f"{source} in format {config.get('format')!r:.20}, made with "
-                        f"{config.get('made_with')!r:.99}", expected=f"format {FORMAT}, as {versions()} writes it",
+    known = config if isinstance(config, dict) else {}
+    if type(form := known.get("format")) is not int or not 1 <= form <= FORMAT:
+        raise FileError("E401", received=f"{source} in format {form!r:.20}, made with "
+                        f"{known.get('made_with')!r:.99}", expected=f"format {FORMAT}, as {versions()} writes it",
                         fix="load it with the version of ulmfit_easy that wrote it, or a newer one")
 
 
