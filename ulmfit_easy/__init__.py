@@ -38,5 +38,5 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'ulmfit_easy' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -59,7 +59,7 @@ class StandIn:
             raise AttributeError(name)
         self._raise()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return str(self.__dict__["_error"])
 
 

@@ -107,5 +107,5 @@ if not _typing.TYPE_CHECKING:  # a type checker takes the names above, and no ot
             return _absent.StandIn(name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-    def __dir__():
+    def __dir__() -> list[str]:
         return [name for name in __all__ if name not in _absent.STAND_INS]  # so that completion offers real names only

@@ -72,7 +72,7 @@ class UlmfitError(Exception):
         self.received, self.expected, self.fix = map(printable, (received, expected, fix))
         super().__init__(str(self))
 
-    def __str__(self):
+    def __str__(self) -> str:
         mark = "" if self.fix.endswith("?") else "."
         return f"[{self.code}] Received {self.received}. Expected {self.expected}. Fix: {self.fix}{mark}"
 
@@ -81,7 +81,7 @@ class UlmfitError(Exception):
         return [*lines_of_the_user(self.__traceback__), f"{type(self).__name__}: {self}", "",
                 "To see every frame: import traceback; traceback.print_last()"]
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         parts = {"received": self.received, "expected": self.expected, "fix": self.fix}
         return _rebuild, (type(self), self.code, parts)
 

@@ -13,7 +13,7 @@ from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.doctor import Checkup, doctor_of
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.on_device import OnDevice, size_of
-from ulmfit_easy.data.order import EpochOrder, first_batch
+from ulmfit_easy.data.order import EpochOrder, TextDataset, first_batch
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.targets import Target
 from ulmfit_easy.errors import ArgumentError, TrainingError
@@ -46,7 +46,7 @@ class DataLoaders(TellsAbsent):
         self.train, self.valid = (cast(EpochOrder, dl) if hasattr(dl, "device") else OnDevice(dl)
                                   for dl in (train, valid))
         self.path, self.prepare = Path(path), prepare
-        self.pretrained = None  # the language model that brought the tokenizer, if one was named
+        self.pretrained: Any = None  # the language model that brought the tokenizer, if one was named
         for dl in (self.train, self.valid):
             if isinstance(dl, EpochOrder):
                 dl.prepare = prepare
@@ -102,16 +102,16 @@ class DataLoaders(TellsAbsent):
         return 2
 
     @property
-    def train_ds(self):
+    def train_ds(self) -> TextDataset | Any:
         """The training texts one by one, each as ids (T,), or as a pair of ids and target; or the dataset of torch."""
         return self._dataset("train")
 
     @property
-    def valid_ds(self):
+    def valid_ds(self) -> TextDataset | Any:
         """The validation texts one by one, as `train_ds`."""
         return self._dataset("valid")
 
-    def _dataset(self, name: str) -> Sequence | torch.utils.data.Dataset:
+    def _dataset(self, name: str) -> TextDataset | Any:
         if not hasattr(dl := getattr(self, name), "dataset"):
             raise TrainingError("E506", received=f"{name}_ds of loaders without a dataset", expected="loaders of "
                                 "texts, or of torch", fix="use TextDataLoaders.from_df, or torch.utils.data.DataLoader")
@@ -153,7 +153,7 @@ class DataLoaders(TellsAbsent):
         """Return all that is needed, beside the vocabulary, to prepare new texts elsewhere; JSON can hold it."""
         return self.needs_text("config()").config()
 
-    def one_batch(self):
+    def one_batch(self) -> Any:
         """Return the first training batch; the batches of the next epoch stay what they would have been."""
         return first_batch(self.train)
 

@@ -1,6 +1,6 @@
 """Move the batches of other loaders, such as those of torch, to one device."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -42,7 +42,7 @@ class OnDevice:
     def __repr__(self) -> str:
         return described(self, type(self.dl).__name__, size_of(self.dl), f"on {self.device}")
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         start, self.position, now = self.position, 0, random_state()
         if start and self.random:
             set_random_state(self.random)
@@ -56,7 +56,7 @@ class OnDevice:
         for batch in batches:
             yield _moved(batch, self.device)
 
-    def one_batch(self):
+    def one_batch(self) -> Any:
         """Return the first batch."""
         return first_batch(self)
 

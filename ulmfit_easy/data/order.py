@@ -104,11 +104,11 @@ class EpochOrder(TellsAbsent):
         return TextDataset(self)
 
     @property
-    def vocab(self):
+    def vocab(self) -> Any:
         """The vocabulary, as `dls.vocab`; None for a loader that no `DataLoaders` has."""
         return getattr(self.prepare, "vocabs", None)
 
-    def one_batch(self):
+    def one_batch(self) -> Any:
         """Return the first batch; the batches of the next epoch stay what they would have been."""
         return first_batch(self)
 
@@ -133,7 +133,7 @@ class EpochOrder(TellsAbsent):
             other.device = torch.device(device)
         return other
 
-    def unshuffled(self):
+    def unshuffled(self) -> Self:
         """Return this loader with its rows in a fixed order, from the first one on."""
         fixed = copy.copy(self)
         fixed.shuffle, fixed.position = False, 0

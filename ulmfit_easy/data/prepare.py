@@ -66,7 +66,7 @@ class Preparation:
         return self.tokenizer.vocab
 
     @property
-    def vocabs(self):
+    def vocabs(self) -> Vocab | tuple[Vocab, Any]:
         """The `Vocab` for a language model; `(Vocab, classes)` for a classifier."""
         return (self.vocab, self.target.classes) if self.target.labelled else self.vocab
 

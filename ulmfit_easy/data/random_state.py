@@ -1,6 +1,7 @@
 """Seeds, and the state of the global random generators as values that a file can hold."""
 
 import random
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -30,7 +31,7 @@ def set_random_state(state: dict) -> None:
 
 
 @contextmanager
-def python_random_kept():
+def python_random_kept() -> Iterator[None]:
     """Put Python's random numbers back after a block that imports.
 
     Some modules draw numbers while they are imported. A fit that is the first to need one must come to the same

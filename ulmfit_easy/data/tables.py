@@ -85,7 +85,7 @@ def read_pieces(path: str | Path, chunksize: int, *, encoding: str = "utf-8",
         decoded(bytes(4), path, encoding)  # E602 for one that Python does not know
         options, n, first, names = dict[str, Any](), 0, 1 if header is None or header == "infer" else header + 1, None
 
-        def misquoted():
+        def misquoted() -> bool:
             return _is_misquoted(path, encoding, options["sep"], _state(path))
 
         try:

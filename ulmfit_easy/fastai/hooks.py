@@ -1,7 +1,7 @@
 """Look at the outputs or the gradients of modules, in a fit or outside."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -38,7 +38,7 @@ class Hook:
         """Look no longer; `.stored` stays."""
         self.handle.remove()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

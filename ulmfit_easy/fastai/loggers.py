@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import FileError
@@ -12,6 +12,9 @@ from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import regular_file, write_bytes
 from ulmfit_easy.learner.events import REPORT, Callback
 from ulmfit_easy.places import file_place
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["CSVLogger", "MLflowCallback", "TensorBoardCallback", "WandbCallback"]
 
@@ -67,7 +70,7 @@ class CSVLogger(Callback):
     def after_epoch(self):
         self._add(self.recorder.log)
 
-    def read_log(self):
+    def read_log(self) -> "pd.DataFrame":
         """Return the log as a DataFrame."""
         import pandas as pd
 

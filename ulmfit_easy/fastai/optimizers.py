@@ -202,7 +202,7 @@ class Lookahead(Optimizer):
         self.k, self.alpha = k, alpha
         self.count, self.slow = 0, dict[int, Tensor]()
 
-    def _params(self):
+    def _params(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group]
 
     @torch.no_grad()

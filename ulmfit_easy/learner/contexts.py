@@ -118,7 +118,7 @@ def _alone(learn: "Learner", body: Callable[[], T], training: bool, steps: Itera
     before: dict = {}
     gives = [(turn.give,) for turn in ([FITS] if training else []) + [learn.turn] if not turn.is_mine]
 
-    def run():
+    def run() -> T:
         if training:
             FITS.take()
         if not learn.turn.is_mine:

@@ -168,7 +168,7 @@ class Callback:
             self.run = True
         return result
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return type(self).__name__
 
 
@@ -184,7 +184,7 @@ class _Weak:
     def __call__(self) -> "Learner | None":
         return self.ref()
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _Weak, (self.ref(),)
 
 

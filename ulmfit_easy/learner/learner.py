@@ -184,7 +184,7 @@ class Learner(TellsAbsent):
         for cb in self._sorted_cbs():
             cb(event)
 
-    def _sorted_cbs(self):
+    def _sorted_cbs(self) -> list[Callback]:
         return sorted(self.cbs, key=lambda cb: cb.order)
 
     # --- callbacks ----------------------------------------------------------------------------------------------

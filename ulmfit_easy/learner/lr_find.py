@@ -136,7 +136,7 @@ def on_trial(learn: "Learner", body: Callable[[], T]) -> T:
     """
     restorers: list = []
 
-    def run():
+    def run() -> T:
         restorers.append(_restorer(learn))
         return body()
 

@@ -90,7 +90,7 @@ def _shapes_of_a_batch(learn: "Learner") -> tuple[dict[str, str], str]:
         module.register_forward_hook(note(name))
 
     @without_gradients
-    def read():
+    def read() -> tuple[dict[str, str], str]:
         xb, _ = learn._split(learn.dls.one_batch())
         model(*xb)
         return shapes, _shape(xb)

@@ -63,7 +63,7 @@ class TextLearner(Learner):
         super().fit(*args, **kwargs)
         self.phases = [*self.phases, phase_of(self)]
 
-    def _do_batch(self):
+    def _do_batch(self) -> Any:
         try:
             return super()._do_batch()
         except (RuntimeError, MemoryError) as e:

@@ -19,7 +19,7 @@ class Turn:
     def __init__(self):
         self.held = {}
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return Turn, ()
 
     @property

@@ -41,7 +41,7 @@ def without_gradients(function: Callable) -> Callable:
     def call(*args: object, **kwargs: object) -> object:
         was_enabled = torch.is_grad_enabled()
 
-        def body():
+        def body() -> object:
             torch.set_grad_enabled(False)
             return function(*args, **kwargs)
 

@@ -30,7 +30,7 @@ def estimated_seconds(lm: LMLearner, lm_phases: tuple[Phase, ...], dls: DataLoad
     assert isinstance(dls.train, ClassifierDataLoader)
     typical = DataLoaders(dls.train.typical(STEPS), [], device=dls.device, prepare=dls.prepare)
 
-    def measure():
+    def measure() -> float:
         lm.verbose = False
         clas = new_classifier(typical, p, lm, verbose=False)
         return _seconds(lm, lm_phases, lm.dls) + _seconds(clas, p.clas, dls)

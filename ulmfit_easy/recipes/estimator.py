@@ -307,7 +307,7 @@ class ULMFiT:
             setattr(self, name, value)
         return self
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 
         return Tags(estimator_type="classifier", target_tags=TargetTags(required=True), transformer_tags=None,
@@ -317,7 +317,7 @@ class ULMFiT:
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "learners_")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"ULMFiT({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
 
     def _texts_of(self, given: Iterable) -> list[str]:

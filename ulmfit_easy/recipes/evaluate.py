@@ -23,7 +23,7 @@ class LMScore(NamedTuple):
     unknown: float  # share of the tokens that are not in the vocabulary, 0-1
     n_tokens: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         unknown = f"unknown {100 * self.unknown:.2f} %, " if self.unknown else ""
         return (f"perplexity {self.perplexity:.2f}, bits per character {self.bits_per_char:.4f}, {unknown}"
                 f"tokens {self.n_tokens}")

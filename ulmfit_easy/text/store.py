@@ -134,7 +134,7 @@ class TokenStore:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return vars(self) | {"path": None}  # a pickle holds the tokens: the cache may be gone, or on another machine
 
     def __deepcopy__(self, memo: dict) -> "TokenStore":
@@ -204,7 +204,7 @@ class IdStore:
     def __len__(self) -> int:
         return len(self.store)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return type(self), (self.store, self.vocab)
 
     def __getitem__(self, i: int) -> np.ndarray:

@@ -141,7 +141,7 @@ class SentencePieceTokenizer:
         return detokenize(_words(tokens), tighten=False)
 
     @property
-    def _processor(self):
+    def _processor(self) -> Any:
         if self._loaded is None:
             if self.model is None:
                 raise TrainingError("E506", received="a SentencePieceTokenizer without a model",

@@ -269,7 +269,7 @@ class Tokenizer(TellsAbsent):
         """Return the config of a tokenizer. Raises ValueError for anything else."""
         return only(cls.SETTINGS)(config)
 
-    def _builtin(self):
+    def _builtin(self) -> str | None:
         name = type(self.tok).__name__
         return name if _TOKENIZERS.get(name) is type(self.tok) else None
 

@@ -135,13 +135,13 @@ class Vocab(TellsAbsent, Sequence[str]):
     def __getitem__(self, i: int | slice) -> Any:
         return list(self.itos[i]) if isinstance(i, slice) else self.itos[i]
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.itos)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return Vocab, (self.itos,) if self.specials == CLASSIC else (self.itos, self.specials)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         special = {*self.specials.values()}
         return f"Vocab({len(self):,} tokens: {some((repr(t) for t in self.itos if t not in special), 4)})"
 
@@ -193,7 +193,7 @@ class Numericalize:
         itos = self._known().itos
         return [itos[int(i)] for i in ids]
 
-    def _known(self):
+    def _known(self) -> Vocab:
         if self.vocab is None:
             raise VocabError("E301", received="Numericalize without a vocabulary", expected="one",
                              fix="call .setup(count) first, or pass vocab=")

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from itertools import chain, count, islice
+from typing import Self
 
 import numpy as np
 
@@ -129,7 +130,7 @@ class _Worker:
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self._write(pickle.dumps(tokenizer))  # bytes: they are read whole also where they cannot be understood
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -2,6 +2,8 @@
 
 import math
 
+from torch import Tensor
+
 from ulmfit_easy.learner.events import AVERAGE, Callback
 from ulmfit_easy.schema import takes, whole
 
@@ -44,7 +46,7 @@ class NTASGD(Callback):
         self.losses, self.count, averages = list(state["losses"]), state["count"], state["averages"]
         self.averages = averages and {name: averages[name].to(p, copy=True) for name, p in self._weights()}
 
-    def _weights(self):
+    def _weights(self) -> list[tuple[str, Tensor]]:
         return [(name, p.detach()) for name, p in self.model.named_parameters()]
 
     def after_step(self):

@@ -73,7 +73,7 @@ class Recorder(Callback):
         return ["epoch", *self.measures, *(["time"] if self.add_time else [])]
 
     @property
-    def _in_validation(self):
+    def _in_validation(self) -> list[Metric]:
         return [self.valid_loss, *self.learn.metrics]
 
     def after_create(self):

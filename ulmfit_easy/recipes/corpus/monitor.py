@@ -105,7 +105,7 @@ class RunProgress(Callback):
         if self.bar is not None:
             self.bar.close()
 
-    def _words(self):
+    def _words(self) -> list[str]:
         loss, speed = self.recorder.losses[-1], self.tokens / (time.perf_counter() - self.start)
         exact = self.model.head.sampler is None
         words = [f"perplexity {math.exp(min(loss, 700)):.1f}" if exact else f"sampled loss {loss:.3f}"]
