@@ -64,3 +64,8 @@ def test_a_broken_file_is_refused(content, folder):
     (folder / "tokenizer.json").write_text(content)
     with pytest.raises(FileError, match="E401.*tokenizer.json"):
         HFTokenizer(folder)
+
+
+def test_no_file_is_refused():
+    with pytest.raises(FileError, match="E401.*pass the folder"):
+        HFTokenizer()

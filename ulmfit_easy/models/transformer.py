@@ -1,5 +1,7 @@
 """Transformer encoders such as BERT, built by the library `transformers` from a config."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,7 @@ class Transformer(Encoder):
     """
 
     clas_config = Encoder.clas_config | dict(body={}, n_layers=0, layer_p=0.1)
+    body: Any  # a `PreTrainedModel` of transformers
 
     def __init__(self, vocab_sz: int, body: dict, n_layers: int = 0, layer_p: float = 0.1, pad_token: int = 0):
         super().__init__()
@@ -38,7 +41,7 @@ class Transformer(Encoder):
         self.width, self.span = self.body.config.hidden_size, _positions(self.body)
 
     @property
-    def embedding(self) -> nn.Embedding:
+    def embedding(self) -> nn.Embedding:  # type: ignore[override]  # the body keeps it, under a name of its own
         return self.body.get_input_embeddings()
 
     @property
@@ -63,7 +66,7 @@ class Transformer(Encoder):
     def groups(self) -> Groups:
         """Return the embeddings, then each block. A norm above the blocks is in the group of the last one."""
         of_block = {p: i for i, block in enumerate(self.blocks, 1) for p in block.parameters()}
-        groups, at = [[] for _ in range(len(self.blocks) + 1)], 0
+        groups, at = [list[nn.Parameter]() for _ in range(len(self.blocks) + 1)], 0
         for p in self.body.parameters():  # in the order of the layers, so that what is in no block stays beside it
             at = of_block.get(p, at)
             groups[at].append(p)
@@ -76,7 +79,7 @@ class Transformer(Encoder):
                 or int(name.removeprefix(of_blocks).split(".")[0]) < len(self.blocks)}
 
 
-def _built(config: dict, layer_p: float) -> nn.Module:
+def _built(config: dict, layer_p: float) -> Any:
     """Return the model of a config, with random weights. No code is loaded: the library must know its `model_type`."""
     transformers = optional_package("transformers")
     try:
@@ -91,7 +94,7 @@ def _built(config: dict, layer_p: float) -> nn.Module:
                             fix="pass AutoConfig.from_pretrained(folder).to_dict()") from e
 
 
-def _positions(body: nn.Module) -> int:
+def _positions(body: Any) -> int:
     """Return how many tokens a model reads at once."""
     embedding = getattr(getattr(body, "embeddings", None), "position_embeddings", None)
     not_used = 0 if embedding is None or embedding.padding_idx is None else embedding.padding_idx + 1  # RoBERTa

@@ -39,7 +39,7 @@ class HFTokenizer:
                  specials: Mapping[str, str] | None = None):
         if folder is not None:
             tokenizer, specials = _read(Path(folder) / "tokenizer.json"), _specials(Path(folder))
-        self.json, self.specials = tokenizer, dict(specials)
+        self.json, self.specials = tokenizer, dict(specials or {})
         try:
             self.own = optional_package(self.package).Tokenizer.from_str(tokenizer)
             self.own.no_padding()
