@@ -59,6 +59,12 @@ def test_tokens_know_their_characters_and_make_text_again(folder):
     assert tokenizer.detokenize(found.tokens) == "good soups"
 
 
+def test_tokens_know_their_words_unless_the_text_was_changed(folder):
+    tokenizer = Tokenizer(HFTokenizer(folder), rules=[], post_rules=[])
+    words = [found.words for found in tokenizer.pipe(["good soups,  good", "xxbos", ("good", "good")], where="words")]
+    assert words == [[-1, 0, 1, 1, 1, 2, -1], None, None]
+
+
 @pytest.mark.parametrize("content", ["{}", "no JSON", "[]"])
 def test_a_broken_file_is_refused(content, folder):
     (folder / "tokenizer.json").write_text(content)

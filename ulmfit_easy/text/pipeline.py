@@ -4,6 +4,7 @@ A pipeline is a `Tokenizer` with its vocabulary, as one thing that a model bring
 splitter, a class in a file of its own, which `tokenizers.py` names in a table.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -90,6 +91,12 @@ def numbers_of_words(words: Sequence[str], tokens: Sequence[str], spelling: Call
     numbers = [bisect_right(ends, start) for start in starts]
     return [NO_WORD if token in OF_NO_WORD or previous == FLD or number == len(words) else number
             for token, previous, number in zip(tokens, ["", *tokens], numbers, strict=False)]
+
+
+def words_at(spans: Iterable[tuple[int, int]], text: str) -> list[int]:
+    """Return which word of a text each span of characters ends in; `NO_WORD` for spans of none."""
+    starts = [word.start() for word in re.finditer(r"\S+", text)]
+    return [bisect_right(starts, stop - 1) - 1 if stop > start else NO_WORD for start, stop in spans]
 
 
 def spelled(tokens: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.hf import HFTokenizer
-from ulmfit_easy.text.pipeline import Splitter, Tokens, checked_tokens, no_splitter, numbers_of_words, spelled
+from ulmfit_easy.text.pipeline import Splitter, Tokens, checked_tokens, no_splitter, numbers_of_words, spelled, words_at
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES, neutralize
 from ulmfit_easy.text.special import FLD
 from ulmfit_easy.text.subword import SentencePieceTokenizer
@@ -136,19 +136,22 @@ class Tokenizer(TellsAbsent):
 
     def _placed(self, texts: Iterable, where: str) -> Iterator[Tokens]:
         """Yield the tokens of each text with the words or characters that they come from."""
-        if where == "chars":
-            if self.rules or not hasattr(self.tok, "spans"):
+        if self.rules or not hasattr(self.tok, "spans"):
+            if where == "chars":
                 raise ArgumentError("E603", received=f"where=\"chars\", the characters of each token, for {self}",
                                     expected="no rules, and a tokenizer that knows the place of its tokens",
                                     fix="take the tokenizer of a pretrained transformer; ask for words")
+            spelling = lru_cache(1 << 18)(lambda word: spelled(self(word)))
             texts, again = tee(texts)
-            yield from map(Tokens, (found.tokens for found in self.pipe(texts)), self.tok.spans(again))
+            for i, (row, found) in enumerate(zip(again, self.pipe(texts), strict=True)):
+                words = " ".join(fields_of(row, i)).split()
+                yield Tokens(found.tokens, numbers_of_words(words, found.tokens, spelling))
             return
-        spelling = lru_cache(1 << 18)(lambda word: spelled(self(word)))
-        texts, again = tee(texts)
-        for i, (row, found) in enumerate(zip(again, self.pipe(texts), strict=True)):
-            words = " ".join(fields_of(row, i)).split()
-            yield Tokens(found.tokens, numbers_of_words(words, found.tokens, spelling))
+        texts, again, prepared = tee(texts, 3)
+        prepared, read = tee(map(self._prepare, prepared, count()))
+        for found, row, text, spans in zip(self.pipe(texts), again, prepared, self.tok.spans(read), strict=True):
+            known = text == row  # else the characters are those of a text in which a control token was broken
+            yield Tokens(found.tokens, (spans if where == "chars" else words_at(spans, text)) if known else None)
 
     def _tokens_or_error(self, row: str | tuple[str, ...], i: int) -> Tokens | TextError:
         try:
