@@ -54,8 +54,9 @@ faults: $(STAMP) ## Inject faults, kill, resume, fuzz; write the figures to docs
 	ULMFIT_EASY_TALLIES=$(TALLIES) $(BIN)/python -m pytest -m "slow or not slow" tests/reliability -o timeout=1800
 	$(BIN)/python tests/reliability/page.py $(TALLIES) docs/RELIABILITY.md
 
-lint: $(STAMP) ## Check style and the direction of imports
+lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 bench: $(STAMP) $(DEMO_DATA) ## Print tokenize, LM, classifier and predict speeds on the demo text
