@@ -197,8 +197,9 @@ def test_lm_then_train_on_it_in_both_directions(reviews, tmp_path, capsys):
 def test_unlabelled_texts_are_read_from_another_file(reviews, tmp_path, capsys):
     pd.DataFrame({"text": [f"more text {i}" for i in range(30)]}).to_csv(tmp_path / "more.csv", index=False)
     assert run("train", reviews, "--seed", 0, "--unlabelled", tmp_path / "more.csv", "--out", tmp_path / "m") == 0
-    n = len(set(DF["text"])) - 12 + 30
-    assert f"{n} different texts for the language model" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "120 labelled texts: 108 to train on, 12 kept aside to measure the classifier. The language model " in out
+    assert "reads the 108 and 30 unlabelled ones: it trains on 125 and validates with 13. " in out
 
 
 @pytest.fixture
@@ -216,14 +217,14 @@ def test_rows_without_text_are_named_and_neither_learned_nor_scored(holes, tmp_p
     out, err = capsys.readouterr()
     assert out.startswith("40 rows, 2 classes (")
     assert ", 3 without text (rows 1, 3, 4, counted from 0), left out, 40 unlabelled" in out.splitlines()[0]
-    assert out.count(" without text") == 1 and "in cross-validation on all 37." in out
+    assert out.count(" without text") == 1 and "in cross-validation on the 36 different ones." in out
     assert "1 text has another label than an equal text before it (row 5): no model" in err
-    assert err.count("(rows count from 0)") == 1
+    assert err.count("(rows count from 0)") == 1 and "training text" not in err
     record = json.loads((tmp_path / "m" / "training.json").read_text())
     data, lm = record["data"], record["language model"]["training texts"]
     assert data["training texts"] + data["validation texts"] == 37
-    assert f" different texts for the language model ({lm} to train on, " in out
-    assert f", 37 labelled ones for the classifier ({data['training texts']} to train on, " in out
+    assert f"37 labelled texts: {data['training texts']} to train on, " in out
+    assert f" unlabelled ones, but for 41 copies or empty texts: it trains on {lm} and validates " in out  # and row 5
     assert run("predict", tmp_path / "m", holes, "--out", tmp_path / "p.jsonl") == 0
     assert capsys.readouterr().out.startswith("40 rows, 3 without text (rows 1, 3, 4, counted from 0). Saved")
     assert read_table(tmp_path / "p.jsonl")["text"][1] is None and len(read_table(tmp_path / "p.jsonl")) == 40
@@ -392,13 +393,13 @@ def test_a_full_disk_is_one_line_without_a_traceback(model, reviews, tmp_path, c
 
 def test_warnings_about_the_data_are_one_line_each_and_name_the_flag_that_helps(tmp_path, capsys):
     pos, neg = (DF[DF["label"] == label] for label in ("pos", "neg"))
-    pd.concat([pos[:60], neg[:5], pos[:1].assign(label="neg")]).to_csv(tmp_path / "d.csv", index=False)
+    pd.concat([pos[:63], neg[:4], pos[:1].assign(label="neg")]).to_csv(tmp_path / "d.csv", index=False)
     assert run("train", tmp_path / "d.csv", "--seed", 0, "--out", tmp_path / "m") == 0
     out, err = capsys.readouterr()
-    assert err.count("1 text has another label than an equal text before it (row 65)") == 1
+    assert err.count("1 text has another label than an equal text before it (row 67)") == 1
     assert err.count("the classes are unequal: the largest has ") == err.count("With --class-weight balanced ") == 1
-    assert all(line.startswith("ulmfit: ") for line in err.splitlines())
-    assert out.count(", macro-F1 ") == 2 and " in cross-validation on all 66." in out  # not accuracy alone
+    assert all(line.startswith("ulmfit: warning: ") for line in err.splitlines())
+    assert out.count(", macro-F1 ") == 2 and " cross-validation on the 67 different ones." in out  # not accuracy alone
     assert run("train", tmp_path / "d.csv", "--seed", 0, "--quiet", "--out", tmp_path / "m") == 0
     assert capsys.readouterr().err == ""
 
@@ -529,7 +530,7 @@ def test_files_of_a_folder_that_are_no_texts_are_counted(model, tmp_path, capsys
     (tmp_path / "a" / "2.md").write_text("good")
     assert run("predict", model, tmp_path / "a", "--out", tmp_path / "p.csv") == 0
     told = capsys.readouterr()
-    assert told.err.startswith("ulmfit: 1 file in") and "2.md" in told.err and told.out.startswith("1 row.")
+    assert told.err.startswith("ulmfit: warning: 1 file in") and "2.md" in told.err and told.out.startswith("1 row.")
 
 
 def test_the_version_is_told(capsys):

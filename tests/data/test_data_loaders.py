@@ -235,7 +235,7 @@ def test_messages_count_the_rows_of_the_table_also_where_some_were_left_out():
     with pytest.warns(UserWarning) as caught:
         TextDataLoaders.from_df(table.assign(label=[*"yxxyyxyxyy"]), **options)
     messages = [str(w.message) for w in caught]
-    assert any("is a training text too (row 9):" in m for m in messages)
+    assert any("1 of 4 validation texts is a training text too (row 9), so 25.0% of a score" in m for m in messages)
     assert any("than an equal text before it (row 9):" in m for m in messages)
 
 
@@ -255,10 +255,30 @@ def test_duplicates_over_the_split_and_torn_labels_are_warned_of_without_showing
     with pytest.warns(UserWarning) as caught:
         TextDataLoaders.from_df(table, valid_col="is_valid", min_freq=1)
     messages = [str(w.message) for w in caught]
-    assert any("2 validation texts are training texts too (rows 8, 9)" in m for m in messages)
+    assert any("2 of 3 validation texts are training texts too (rows 8, 9)" in m for m in messages)
     assert any("1 text has another label than an equal text before it (row 8)" in m for m in messages)
     assert not any("secret" in m for m in messages)
     assert all(w.filename == __file__ for w in caught if "validation" in str(w.message))
+
+
+@pytest.mark.parametrize("options", [{"is_lm": True}, {}, {"y_block": "multi", "chunksize": 50}],
+                         ids=["lm", "single", "multi"])
+def test_a_split_that_the_library_draws_keeps_copies_of_a_text_on_one_side(df, options, tmp_path, recwarn):
+    pd.concat([df, df[:60]]).to_csv(tmp_path / "copies.csv", index=False)
+    for seed in range(2):
+        dls = TextDataLoaders.from_csv(tmp_path, "copies.csv", seed=seed, **options)
+        train, valid = set(dls.train.rows % 120), set(dls.valid.rows % 120)
+        assert not train & valid and len(train | valid) == 120
+    assert not [w for w in recwarn if "training text" in str(w.message)]
+
+
+def test_copies_in_a_folder_are_named_by_their_files(tmp_path):
+    for part, name in (("train", "1"), ("train", "2"), ("valid", "3"), ("valid", "4")):
+        (file := tmp_path / part / "pos" / f"{name}.txt").parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("the same text" if name in "14" else f"text {name}")
+    with pytest.warns(UserWarning, match=r"1 of 2 validation texts is a training text too \(file .*valid.pos.4.txt\), "
+                                         "so 50.0% of a score .* Delete the copies"):
+        TextDataLoaders.from_folder(tmp_path, is_lm=True, min_freq=1)
 
 
 def test_a_label_that_is_in_the_text_is_warned_of(df):

@@ -66,6 +66,33 @@ def test_few_rows_are_stratified_and_many_are_drawn_like_fastai_unless_a_class_w
         assert "b" in {rare[i] for i in DefaultSplitter(rare, 0.5, seed)(rare)[0]}
 
 
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2)), min_size=4, max_size=120), st.integers(0, 9),
+       st.booleans())
+@pytest.mark.filterwarnings("ignore:.*one example each")
+def test_copies_of_a_text_stay_on_one_side_and_no_class_is_lost(rows, seed, labelled):
+    texts, labels = [f"text {text}" for text, _ in rows], [label for _, label in rows] if labelled else None
+    train, valid = DefaultSplitter(labels, 0.3, seed, texts)(texts)
+    assert sorted([*train, *valid]) == list(range(len(texts)))
+    if labels:
+        assert {labels[i] for i in train} == set(labels)
+    for_train = {texts[i] for i in train}
+    if for_train & {texts[i] for i in valid}:  # nothing else was left to validate with
+        assert len(set(texts)) <= 2 * len(set(labels or "1"))
+
+
+@pytest.mark.parametrize("n", [30, 1200])
+def test_copies_follow_the_first_one_which_is_drawn_as_if_it_were_alone(n):
+    labels = ["a", "b", "b"] * (n // 3)
+    texts = [f"text {i}" for i in range(n)]
+    before = DefaultSplitter(labels, 0.2, 3)(texts)
+    after = DefaultSplitter(labels + labels[:9], 0.2, 3, texts + texts[:9])(texts + texts[:9])
+    for rows, more in zip(before, after, strict=True):
+        assert more.tolist() == [*rows, *(n + i for i in range(9) if i in rows)]
+    empty = DefaultSplitter(None, 0.5, 0, [""] * 10)(range(10))
+    assert len(empty[0]) == len(empty[1]) == 5  # nothing is copied there
+
+
 def test_a_class_with_one_example_goes_to_training_with_a_warning():
     labels = ["a"] * 10 + ["b"] * 10 + ["once"]
     for seed in range(20):

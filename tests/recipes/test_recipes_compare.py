@@ -40,6 +40,13 @@ def test_the_baseline_is_scored_on_the_same_texts_and_cross_validated_on_all():
     assert compare(table(60, 1, aside=7), ["pos"] * 9).baseline_cv_accuracy is None  # one of a class is no fold
 
 
+def test_copies_are_left_out_of_the_cross_validation():
+    df = pd.concat([table(6, 6), table(6, 6)])
+    scores = compare(df.assign(text=[f"word{i}" for i in range(12)] * 2), ["pos"] * 6)  # none tells of another text
+    assert scores.baseline_cv_accuracy < 0.8  # 1.0 with the copies
+    assert "in cross-validation on the 12 different ones" in in_sentences(scores, df["label"], 6, 12)
+
+
 def test_numbers_are_labels_too():
     df = table(60, 40).replace({"label": {"pos": 1, "neg": 0}})
     assert compare(df, np.ones(20, np.int64)).accuracy == 0.6
@@ -52,7 +59,7 @@ def test_numbers_are_labels_too():
     (0.9, 0.7, 0.01, "This model is better than the baseline (McNemar"),
     (0.7, 0.9, 0.01, "This model is worse than the baseline (McNemar")])
 def test_a_difference_within_noise_is_called_that(ours, theirs, p, verdict):
-    text = in_sentences(Scores(ours, 0.6, 0.95, 0.5, theirs, 0.4, 0.75, p), ["a", "b"] * 50, 10)
+    text = in_sentences(Scores(ours, 0.6, 0.95, 0.5, theirs, 0.4, 0.75, p), ["a", "b"] * 50, 10, 100)
     assert f"Accuracy on 10 texts kept aside: {ours:.3f} (95% interval 0.600 to 0.950).\n" in text
     assert f"{theirs:.3f} on the same texts; 0.750 in cross-validation on all 100.\n{verdict}" in text
 
@@ -60,7 +67,7 @@ def test_a_difference_within_noise_is_called_that(ours, theirs, p, verdict):
 @pytest.mark.parametrize(("labels", "is_told"), [(["a", "b"] * 9, False), (["a", "a", "b"] * 9, False),
                                                  ([1, 1, 1, 1, 0], True)])
 def test_macro_f1_is_told_if_classes_are_unequal(labels, is_told):
-    text = in_sentences(Scores(0.9, 0.8, 0.95, 0.5, 0.9, 0.4, None, 1.0), labels, 10)
+    text = in_sentences(Scores(0.9, 0.8, 0.95, 0.5, 0.9, 0.4, None, 1.0), labels, 10, 18)
     assert [word in text for word in (", macro-F1 0.500", ", macro-F1 0.400")] == [is_told] * 2
 
 
@@ -68,4 +75,4 @@ def test_texts_without_a_word_have_no_baseline_to_compare_with():
     df = table(10, 10).assign(text="...")
     scores = compare(df, ["neg"] * 4)
     assert scores.baseline_accuracy is scores.p_value is None and scores.accuracy == 0.5
-    assert "has no words to count" in in_sentences(scores, df["label"], 4)
+    assert "has no words to count" in in_sentences(scores, df["label"], 4, 8)

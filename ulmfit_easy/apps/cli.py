@@ -159,8 +159,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def complain(message: Exception | str, command: argparse.ArgumentParser | None = None) -> None:
     """One line on standard error, in the words of the command line."""
     text = str(message) if command is None else at_command_line(message, command)
+    kind = ["warning:"] if isinstance(message, Warning) else []
     rows = ["(rows count from 0)"] if re.search(r"\brows? \d", text) else []
-    say(" ".join(["ulmfit:", *text.split(), *rows]), sys.stderr)
+    say(" ".join(["ulmfit:", *kind, *text.split(), *rows]), sys.stderr)
 
 
 def run_train(args: argparse.Namespace) -> None:

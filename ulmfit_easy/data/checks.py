@@ -29,29 +29,36 @@ UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on 
 
 
 def warn_of_duplicates(hashes: np.ndarray, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,
-                       labels: Sequence | None = None) -> None:
+                       labels: Sequence | None = None, files: Sequence | None = None) -> None:
     """Warn of validation texts that are training texts too, and of equal texts with different labels; empty ones aside.
 
     Args:
         hashes: (N,) int64, equal for equal texts.
         rows: (N,) row numbers that a warning shall name.
+        files: (N,) the files of the texts, which it shall name instead.
     """
-    both = valid[np.isin(hashes[valid], hashes[train]) & (hashes[valid] != EMPTY)]
+    def where(positions: Sequence[int] | np.ndarray) -> str:
+        if files is None:
+            return in_rows(rows[positions].tolist(), 3)
+        return f"{'file' if len(positions) == 1 else 'files'} {some((files[i] for i in positions), 3)}"
+
+    both = np.sort(valid[np.isin(hashes[valid], hashes[train]) & (hashes[valid] != EMPTY)])
     if len(both):
         what = "is a training text" if len(both) == 1 else "are training texts"
-        warn_user(f"{counted(len(both), 'validation text')} {what} too ({in_rows(sorted(rows[both]), 3)}): "
-                  "such scores tell nothing about new texts; drop the duplicates, or split so that they stay "
-                  "together")
+        fix = ("Drop the copies, or leave out valid_col= and splitter=: the split that is drawn then keeps copies "
+               "together") if files is None else "Delete the copies"
+        warn_user(f"{len(both):,} of {counted(len(valid), 'validation text')} {what} too ({where(both)}), so "
+                  f"{len(both) / len(valid):.1%} of a score tells nothing about new texts. {fix}")
     if labels is None:
         return
     first, torn = dict[int, object](), list[int]()
-    for row, text, label in zip(rows.tolist(), hashes.tolist(), labels, strict=True):
+    for i, (text, label) in enumerate(zip(hashes.tolist(), labels, strict=True)):
         if text != EMPTY and first.setdefault(text, label) != label:
-            torn.append(row)
+            torn.append(i)
     if torn:
         have, them = ("has", "it") if len(torn) == 1 else ("have", "them")
         warn_user(f"{counted(len(torn), 'text')} {have} another label than an equal text before {them} "
-                  f"({in_rows(torn, 3)}): no model can get both right; check the labels")
+                  f"({where(torn)}): no model can get both right; check the labels")
 
 
 def warn_of_told_labels(texts: Sequence, labels: Sequence) -> None:

@@ -119,7 +119,8 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
     ids = store.numericalize(tokenizer.vocab)
     if target.labelled:
         target.check_tokens(source.labels, ids.lengths, rows)
-    warn_of_duplicates(store.hashes, train, valid, rows, source.labels)
+    warn_of_duplicates(store.hashes, train, valid, rows, source.labels,
+                       source.items if isinstance(source.texts, FileTexts) else None)
     if source.target.one_class:
         warn_of_told_labels(look.first, source.labels)
     warn_of_unknown(ids, train)

@@ -68,10 +68,27 @@ def StratifiedSplitter(labels: Sequence, valid_pct: float = 0.2,
 
 
 @takes({"valid_pct": share, "seed": random_seed})
-def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2,
-                    seed: int | None = None) -> Callable[[Sequence], Split]:
-    """`RandomSplitter`; `StratifiedSplitter` for few rows or where chance leaves a class out of training."""
+def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2, seed: int | None = None,
+                    texts: Sequence[Hashable] | np.ndarray | None = None) -> Callable[[Sequence], Split]:
+    """`RandomSplitter`; `StratifiedSplitter` for few rows or where chance leaves a class out of training.
+
+    Args:
+        texts: (N,) texts or their hashes. Copies of a text stay on one side: that of the first, which alone is drawn.
+            If that leaves nothing to validate with, all rows are drawn.
+    """
     def split(items: Sequence) -> Split:
+        first_of = _first_copies(texts, len(items))  # (N,)
+        first = np.unique(first_of)  # (M,)
+        train, valid = (first[rows] for rows in drawn(None if labels is None else [labels[i] for i in first], first))
+        copies = np.flatnonzero(first_of != np.arange(len(items)))
+        if labels is not None and len(copies):  # a class that only copies have must not be lost to training
+            kept = {labels[i] for i in (*train, *copies[np.isin(first_of[copies], train)])}
+            moved = np.isin(valid, [first_of[i] for i in copies if labels[i] not in kept])
+            train, valid = np.concatenate([train, valid[moved]]), valid[~moved]
+        train, valid = (np.concatenate([rows, copies[np.isin(first_of[copies], rows)]]) for rows in (train, valid))
+        return (train, valid) if len(valid) else drawn(labels, items)
+
+    def drawn(labels: Sequence | None, items: Sequence) -> Split:
         seed_ = int(torch.randint(2**31, ())) if seed is None else seed
         train, valid = RandomSplitter(valid_pct, seed_)(items)
         if labels is None:
@@ -83,6 +100,14 @@ def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2,
                       f"{some(f'{str(label):.30}' for label in once)}")
         return train, valid
     return split
+
+
+def _first_copies(texts: Sequence[Hashable] | np.ndarray | None, n: int) -> np.ndarray:
+    """Return the position of the first equal text for each of n texts, (n,) int64. Empty ones are no copies."""
+    if texts is None:
+        return np.arange(n)
+    first: dict[Hashable, int] = {}
+    return np.array([first.setdefault(text, i) if text else i for i, text in enumerate(texts)], dtype=np.int64)
 
 
 def ColSplitter(col: int | str = "is_valid", on: object = None) -> Callable[[Sequence], Split]:

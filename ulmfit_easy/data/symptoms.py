@@ -95,8 +95,8 @@ def check_texts(scan: Scan) -> Iterator[Finding]:
         yield scan.counted("problem", "texts read in the wrong encoding", bad,
                            "read the file again with its own encoding=")
     if len(twice := _repeated(scan, scan.train)):
-        advice = "drop all but one" if len(scan.valid) else "drop all but one, or a split puts copies on both sides"
-        yield scan.counted("note", "texts that repeat an earlier one", twice, advice)
+        yield scan.counted("note", "texts that repeat an earlier one", twice,
+                           "drop all but one, or keep copies on one side of a split")
     both = scan.valid[np.isin(scan.keys[scan.valid], scan.keys[scan.train]) & (scan.sizes[scan.valid] > 0)]
     if len(both):
         yield scan.counted("problem", "validation texts that are training texts too", both,

@@ -152,7 +152,8 @@ class DataBlock:
         """
         refuse_unknown(kwargs, self.dataloaders, with_model, assemble, but=("cls", "source", "splitter", "tokenizer"))
         read = self.read(source)
-        splitter = self.splitter or DefaultSplitter(read.labels if read.target.one_class else None, seed=seed)
+        splitter = self.splitter or DefaultSplitter(read.labels if read.target.one_class else None, seed=seed,
+                                                    texts=read.texts if isinstance(read.texts, list) else None)
         split = checked_split(splitter, read.items)
         if verbose:
             show_source(self, read, split)

@@ -89,8 +89,10 @@ class TextDataLoaders(DataLoaders):
         Args:
             text_col, label_col: names or positions. Several text columns become marked fields of one text;
                 several label columns are zeros and ones, one column for each class.
-            valid_pct: fraction of the rows to validate with; few rows are split class by class.
-                `valid_col` (true: validation) or `splitter` (rows -> two lists of positions) replace it.
+            valid_pct: fraction of the rows to validate with. Few rows are split class by class, and copies of a text
+                stay on one side.
+            valid_col, splitter: instead, a column that is true for validation, or a function from rows to two lists
+                of positions.
             y_block: "category", "multi" or "regression"; by default one class for each text, or several if
                 `label_delim` or more than one label column is given. Labels keep their Python type.
             pretrained: the language model to start from, which brings its tokenizer and its vocabulary: its learner, a
@@ -144,7 +146,8 @@ class TextDataLoaders(DataLoaders):
         if valid_col is not None:
             splitter = ColSplitter(valid_col)
         elif splitter is None:
-            splitter = DefaultSplitter(targets if target.one_class else None, valid_pct, seed)
+            copies = texts if isinstance(texts, list) else texts.look.hashes
+            splitter = DefaultSplitter(targets if target.one_class else None, valid_pct, seed, copies)
         source = Source(texts, df, targets, target, names, kept, y_block, total)
         return with_model(cls, source, splitter, path=path, labels=labels, text_vocab=text_vocab, tok_tfm=tok_tfm,
                           seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs, shuffle=shuffle, device=device,

@@ -26,7 +26,7 @@ class Scores(NamedTuple):
         low, high: 95 % Wilson interval of the accuracy.
         macro_f1: mean of the F1 scores of the classes.
         baseline_accuracy, baseline_macro_f1: the same of TF-IDF with logistic regression, on the same texts.
-        baseline_cv_accuracy: its accuracy in cross-validation on all labelled texts; None for 1,000 texts or more.
+        baseline_cv_accuracy: its accuracy in cross-validation on all labelled texts, each once; None for 1,000 or more.
         p_value: of McNemar's exact test of the two accuracies.
     """
 
@@ -96,18 +96,21 @@ def _macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
 def _cross_validated(tfidf: "Pipeline", texts: pd.Series, labels: pd.Series) -> float | None:
     from sklearn.model_selection import cross_val_score
 
+    once = ~texts.duplicated()  # or copies would be on both sides
+    texts, labels = texts[once], labels[once]
     folds = min(FOLDS, min(Counter(labels).values()))
     if len(texts) >= CROSS_VALIDATED or folds < 2:
         return None
     return float(cross_val_score(tfidf, texts, labels, cv=folds, error_score="raise").mean())  # stratified
 
 
-def in_sentences(scores: Scores, labels: Sequence, n_aside: int) -> str:
+def in_sentences(scores: Scores, labels: Sequence, n_aside: int, n_different: int) -> str:
     """Return the scores in sentences, with macro-F1 if the largest class has more than twice the texts of the smallest.
 
     Args:
         labels: (N,) of all labelled texts.
         n_aside: how many of these texts were kept aside.
+        n_different: how many of the N are left without copies.
     """
     counts = Counter(map(str, labels)).values()
     unequal = max(counts) > UNEQUAL * min(counts)
@@ -122,7 +125,8 @@ def in_sentences(scores: Scores, labels: Sequence, n_aside: int) -> str:
     second = with_f1(f"TF-IDF with logistic regression: {scores.baseline_accuracy:.3f} on the same texts",
                      scores.baseline_macro_f1)
     if scores.baseline_cv_accuracy is not None:
-        second += f"; {scores.baseline_cv_accuracy:.3f} in cross-validation on all {len(labels):,}"
+        all_of_them = f"all {n_different:,}" if n_different == len(labels) else f"the {n_different:,} different ones"
+        second += f"; {scores.baseline_cv_accuracy:.3f} in cross-validation on {all_of_them}"
     return f"{first}.\n{second}.\n{verdict(scores)}"
 
 

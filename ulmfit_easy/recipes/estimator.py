@@ -127,8 +127,8 @@ class ULMFiT:
         Texts come in a list, tuple, array, Series, Index or table, with the column `text` or only one. One string is
         refused, here and by `predict`, since scikit-learn counts rows: an answer is always an array of them.
 
-        Rows whose text is empty or blank are left out, and the first line printed names them. Texts that are kept
-        aside are left out of `unlabelled` too, so that no stage has read them.
+        Rows whose text is empty or blank are left out, and the first line printed names them. Copies of
+        a text are kept aside together, and left out of `unlabelled` too, so that no stage of this fit reads them.
 
         Raises:
             TextError, LabelError: E1xx, E2xx for texts and labels that cannot be used, with their row numbers.
@@ -152,13 +152,14 @@ class ULMFiT:
         get_preset(self.preset)
         with (turn_to_fit() if self.seed is None else no_random(self.seed, reproducible=False),
               nullcontext() if self.verbose else no_warnings()):
-            aside = checked_split(DefaultSplitter(labels, self.valid_pct, self.seed), df)[1]
+            aside = checked_split(DefaultSplitter(labels, self.valid_pct, self.seed, texts), df)[1]
             df["valid"] = np.isin(np.arange(len(df)), aside)
             corpus = corpus_of(df, unlabelled)
             directions = [(backwards, self._start(backwards, source)) for backwards, source in directions]
             self._say(f"{rows_read(n, empty, labels, unlabelled, ', left out')}.")
             fitted = copy.copy(self)  # an estimator is fitted in one step, or not
-            fitted.learners_ = [self._fit_one(df, corpus, *direction, columns, left=len(directions) - i)
+            n, todo = len(unlabelled), len(directions)
+            fitted.learners_ = [self._fit_one(df, corpus, n, *direction, columns, left=todo - i)
                                 for i, direction in enumerate(directions)]
             fitted.classes_ = as_array(fitted.learners_[0].dls.classes or [])
             fitted._compare(df)
@@ -183,8 +184,8 @@ class ULMFiT:
         source = shipped_lm(self.lang, backwards) if pretrained is True else pretrained
         return read_lm(source, backwards) if source else None
 
-    def _fit_one(self, df: pd.DataFrame, corpus: list[str], backwards: bool, pretrained: PretrainedLM | None,
-                 columns: dict[str, str], left: int) -> TextLearner:
+    def _fit_one(self, df: pd.DataFrame, corpus: list[str], n_unlabelled: int, backwards: bool,
+                 pretrained: PretrainedLM | None, columns: dict[str, str], left: int) -> TextLearner:
         p = get_preset(self.preset)
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
         lm = new_lm(lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
@@ -192,9 +193,9 @@ class ULMFiT:
         dls = classifier_data(table, p, lm, on_missing="drop", text_col=columns["text"],
                               label_col=columns["label"], valid_col="valid", **common)
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p)
-        self._say(f"{len(corpus):,} different texts for the language model ({_parts(lm.dls)}), {len(df):,} labelled "
-                  f"ones for the classifier ({_parts(dls)}){', read from their ends' if backwards else ''}. "
-                  f"Training takes {minutes(seconds)} on this machine.")
+        self._say(f"{len(df):,} labelled texts: {dls.train.n_rows:,} to train on, {dls.valid.n_rows:,} kept aside to "
+                  f"measure the classifier. {_of_the_lm(lm.dls, dls, n_unlabelled)} Training takes "
+                  f"{minutes(seconds)} on this machine.")
         self._say("Language model: " + ("fine-tuned on your texts" if pretrained else "learned from your texts alone"))
         (finetune_lm if pretrained else pretrain_lm)(lm, p)
         self._say("Classifier: the head first, then the layers under it")
@@ -205,7 +206,7 @@ class ULMFiT:
         valid = df[df["valid"]]  # no warning: the user's rows have other numbers
         predicted = probabilities(self.learners_, valid["text"].tolist(), warn=False).argmax(1)
         self._set_scores(scores := compare(df, self.classes_[predicted]))
-        self._say(in_sentences(scores, df["label"], len(valid)))
+        self._say(in_sentences(scores, df["label"], len(valid), df["text"].nunique()))
 
     def _set_scores(self, scores: Scores) -> None:
         self.scores_, self.accuracy_interval_ = scores, (scores.low, scores.high)
@@ -333,7 +334,7 @@ class ULMFiT:
 
     def _record(self) -> dict:
         found, record = self.scores_, record_of(self.learners_[0])
-        scores = {"measured on": "texts kept aside, which no stage has read", "accuracy": found.accuracy,
+        scores = {"measured on": "texts kept aside, which this training has not read", "accuracy": found.accuracy,
                   "95% interval of the accuracy": {"from": found.low, "to": found.high}, "macro-F1": found.macro_f1,
                   "baseline": "TF-IDF with logistic regression", "baseline accuracy": found.baseline_accuracy,
                   "baseline macro-F1": found.baseline_macro_f1,
@@ -355,5 +356,10 @@ def foreign_to_estimator(path: Path) -> list[str]:
     return others or (names if not any(members(path / way) for way in ways) else [])
 
 
-def _parts(dls: DataLoaders) -> str:
-    return f"{dls.train.n_rows:,} to train on, {dls.valid.n_rows:,} kept aside"
+def _of_the_lm(of_lm: DataLoaders, of_clas: DataLoaders, n_unlabelled: int) -> str:
+    """Tell which texts the language model reads, and why they are fewer than those that were given."""
+    given, n = of_clas.train.n_rows + n_unlabelled, of_lm.train.n_rows + of_lm.valid.n_rows
+    return (f"The language model reads the {of_clas.train.n_rows:,}"
+            + f" and {n_unlabelled:,} unlabelled ones" * (n_unlabelled > 0) + ", from their ends" * of_lm.backwards
+            + f", but for {given - n:,} copies or empty texts" * (given > n)
+            + f": it trains on {of_lm.train.n_rows:,} and validates with {of_lm.valid.n_rows:,}.")
