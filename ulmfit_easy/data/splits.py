@@ -79,11 +79,12 @@ def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2, seed: int |
     def split(items: Sequence) -> Split:
         first_of = _first_copies(texts, len(items))  # (N,)
         first = np.unique(first_of)  # (M,)
-        train, valid = (first[rows] for rows in drawn(None if labels is None else [labels[i] for i in first], first))
+        labels_of_first = None if labels is None else [labels[i] for i in first]
+        train, valid = (first[rows] for rows in drawn(labels_of_first, range(len(first))))
         copies = np.flatnonzero(first_of != np.arange(len(items)))
         if labels is not None and len(copies):  # a class that only copies have must not be lost to training
             kept = {labels[i] for i in (*train, *copies[np.isin(first_of[copies], train)])}
-            moved = np.isin(valid, [first_of[i] for i in copies if labels[i] not in kept])
+            moved = np.isin(valid, [first_of[i] for i in copies.tolist() if labels[i] not in kept])
             train, valid = np.concatenate([train, valid[moved]]), valid[~moved]
         train, valid = (np.concatenate([rows, copies[np.isin(first_of[copies], rows)]]) for rows in (train, valid))
         return (train, valid) if len(valid) else drawn(labels, items)
