@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 
 from tqdm import tqdm
 
-from ulmfit_easy.viz import Live, escape, in_notebook
+from ulmfit_easy.terminal import in_notebook
+from ulmfit_easy.viz import Live, escape
 
 LINE = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 
-from ulmfit_easy.terminal import printable
+from ulmfit_easy.terminal import printable, wrapped
 from ulmfit_easy.user_code import lines_of_the_user
 
 # a call with its arguments, which are its own affair; or an argument, and its value if there is one
@@ -78,7 +78,7 @@ class UlmfitError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows for this error: your own lines that led to it, the message, the way to the rest."""
-        return [*lines_of_the_user(self.__traceback__), f"{type(self).__name__}: {self}", "",
+        return [*lines_of_the_user(self.__traceback__), wrapped(f"{type(self).__name__}: {self}"), "",
                 "To see every frame: import traceback; traceback.print_last()"]
 
     def __reduce__(self) -> tuple:

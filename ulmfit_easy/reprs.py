@@ -1,15 +1,15 @@
-"""Short descriptions of objects, for their `__repr__`: one line, without control characters."""
+"""Short descriptions of objects, for their `__repr__`: one line, without control characters. A notebook wraps it."""
 
 import inspect
 from collections.abc import Sequence
 
 from ulmfit_easy.errors import short
-from ulmfit_easy.terminal import printable
+from ulmfit_easy.terminal import printable, wrapped
 
 
 def described(thing: object, *facts: object) -> str:
     """Return `Name(fact, fact)`, without the empty facts."""
-    return f"{type(thing).__name__}({', '.join(printable(str(fact)) for fact in facts if fact)})"
+    return wrapped(f"{type(thing).__name__}({', '.join(printable(str(fact)) for fact in facts if fact)})")
 
 
 def with_settings(thing: object) -> str:

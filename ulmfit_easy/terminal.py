@@ -1,7 +1,30 @@
-"""The one way to a terminal: no character of a text steers it, and nobody has to read it."""
+"""The one way to a terminal or a notebook: no character of a text steers it, and nobody has to read it."""
 
+import shutil
 import sys
+import textwrap
 from typing import TextIO
+
+WIDTH = 90  # of what a notebook shows: JupyterLab breaks longer lines in the middle of words
+
+
+def in_notebook() -> bool:
+    """Return True where output is shown by a Jupyter front end."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ in ("ZMQInteractiveShell", "Shell")  # Jupyter, Colab
+
+
+def line_width() -> int:
+    """Return how many characters a line may have."""
+    return WIDTH if in_notebook() else shutil.get_terminal_size((110, 24)).columns
+
+
+def wrapped(text: str) -> str:
+    """Return a text with its long lines broken between words in a notebook, and as it is elsewhere."""
+    if not in_notebook():
+        return text
+    return "\n".join(line if len(line) <= WIDTH else textwrap.fill(
+        line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
 
 
 def printable(text: str) -> str:
@@ -15,5 +38,7 @@ def say(text: object = "", file: TextIO | None = None) -> None:
     if stream is None or getattr(stream, "closed", False):
         return
     text = "\n".join(map(printable, str(text).split("\n")))
+    if file is None:
+        text = wrapped(text)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import PurePath
 from types import FrameType, TracebackType
 
-from ulmfit_easy.terminal import printable
+from ulmfit_easy.terminal import printable, wrapped
 
 UNCHANGED = "Stopped. Nothing has changed."
 LIBRARIES = PurePath(__file__).parent, PurePath(sysconfig.get_path("stdlib"))
@@ -48,7 +48,7 @@ def tell_interrupt(error: KeyboardInterrupt, state: str) -> None:
 
 
 def _in_short(state: str) -> list[str]:
-    return [*lines_of_the_user(sys.exc_info()[2]), "KeyboardInterrupt", state]
+    return [*lines_of_the_user(sys.exc_info()[2]), "KeyboardInterrupt", wrapped(state)]
 
 
 def warn_user(message: str) -> None:

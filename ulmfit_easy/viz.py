@@ -2,8 +2,6 @@
 
 import html
 import re
-import shutil
-import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -11,7 +9,7 @@ from itertools import groupby, product
 from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy import terminal
-from ulmfit_easy.terminal import say
+from ulmfit_easy.terminal import in_notebook, line_width, say
 from ulmfit_easy.user_code import warn_user
 
 if TYPE_CHECKING:
@@ -21,12 +19,6 @@ if TYPE_CHECKING:
 CELL_LINES = 6  # lines of a terminal that one cell may take
 
 
-def in_notebook() -> bool:
-    """Return True where output is shown by a Jupyter front end."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ in ("ZMQInteractiveShell", "Shell")  # Jupyter, Colab
-
-
 def show_table(rows: Sequence[Sequence], columns: Sequence[str]) -> None:
     """Show rows of values: an HTML table in a notebook, plain text in a terminal. Returns nothing."""
     if in_notebook():
@@ -34,7 +26,7 @@ def show_table(rows: Sequence[Sequence], columns: Sequence[str]) -> None:
 
         display(HTML(html_table(rows, columns)))
     else:
-        say(text_table(rows, columns, width=shutil.get_terminal_size((110, 24)).columns))
+        say(text_table(rows, columns, width=line_width()))
 
 
 class Live:

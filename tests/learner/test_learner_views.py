@@ -43,8 +43,16 @@ def test_a_summary_tells_layers_shapes_parameters_and_what_trains(monkeypatch):
 
 def test_a_summary_counts_a_tied_weight_once():
     text, learn = lm().summary(), lm()
-    assert rows_of(text)["1.decoder"] == ["Linear", f"{len(learn.dls.vocab)}", "yes"]  # its biases
+    n = len(learn.dls.vocab)
+    assert rows_of(text)["1.decoder"] == ["Linear", f"8 x 10 x {n}", f"{n}", "yes"]  # its biases
+    assert "\n1.decoder shares weights with 0.encoder, where they are counted. They are in the layer group of" in text
+    assert "shares" not in classifier().summary()
     assert f"Parameters: {sum(p.numel() for p in learn.model.parameters()):,};" in text and "Optimizer: Adam\n" in text
+
+
+def test_a_summary_names_the_precision_unless_it_is_the_usual_one():
+    assert "MixedPrecision(bf16)" in lm().to_bf16().summary()
+    assert "MixedPrecision" not in lm().to_fp32().summary()
 
 
 def test_a_summary_changes_nothing_and_asks_no_callback():

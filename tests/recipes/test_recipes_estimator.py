@@ -398,9 +398,12 @@ def test_it_works_in_cross_validation_and_in_a_pipeline():
     assert lower.predict(TEXTS[:3]).shape == (3,) and lower.classes_.tolist() == ["neg", "pos"]
 
 
-def test_repr_tells_the_parameters():
+def test_repr_tells_the_parameters_and_what_it_was_fitted_on(model, tmp_path):
     shown = repr(ULMFiT(seed=3))
-    assert shown.startswith("ULMFiT(preset='laptop', pretrained=True") and "seed=3" in shown
+    assert shown.startswith("ULMFiT(preset='laptop', pretrained=True") and shown.endswith("seed=3, verbose=True)")
+    fitted = f", fitted on 108 texts, classes neg/pos, accuracy {model.accuracy_:.3f} on 12 kept aside)"
+    assert len(TEXTS) == 120 and repr(model).endswith(fitted)
+    assert repr(ULMFiT.load(model.save(tmp_path / "m"))).endswith(fitted)
 
 
 def test_from_df_names_columns(model):

@@ -1,6 +1,5 @@
 """Which words of a text decide: what an answer loses when some of them are hidden."""
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -15,10 +14,10 @@ from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.models.readers import TextClassifier
 from ulmfit_easy.schema import one_of, optional, takes, whole
-from ulmfit_easy.terminal import say
+from ulmfit_easy.terminal import in_notebook, line_width, say
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.user_code import UNCHANGED, interrupted
-from ulmfit_easy.viz import escape, html_tokens, in_notebook, printable, text_tokens
+from ulmfit_easy.viz import escape, html_tokens, printable, text_tokens
 
 READINGS = 200  # of a text, at most, unless the caller names a window
 CERTAIN = 1e-6  # probabilities nearer to 0 or 1 have the log-odds of this one
@@ -61,8 +60,7 @@ class Attribution:
             say(self)
 
     def __repr__(self) -> str:
-        width = shutil.get_terminal_size((110, 24)).columns
-        return f"{self.title}\n{text_tokens(self.tokens, self.scores.tolist(), width)}"
+        return f"{self.title}\n{text_tokens(self.tokens, self.scores.tolist(), line_width())}"
 
     def _repr_html_(self) -> str:
         return f"<b>{escape(self.title)}</b>{html_tokens(self.tokens, self.scores.tolist())}"

@@ -3,7 +3,6 @@
 Findings name rows, and labels where there are few of them; they never show a text.
 """
 
-import shutil
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from ulmfit_easy.data.splits import ColSplitter
 from ulmfit_easy.data.symptoms import DAMAGED_TOKENS, Finding, Scan, check_labels, check_languages, check_texts, figures
 from ulmfit_easy.data.targets import plain_labels
 from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.terminal import line_width
 from ulmfit_easy.text.store import IdStore
 from ulmfit_easy.viz import html_table, show_table, text_table
 
@@ -50,8 +50,7 @@ class Checkup:
         return [(list(self.figures.items()), ["data", ""]), (found or [("", "nothing found", "", "")], HEADINGS)]
 
     def __repr__(self) -> str:
-        width = shutil.get_terminal_size((110, 24)).columns
-        return "\n\n".join(text_table(rows, columns, width) for rows, columns in self._tables())
+        return "\n\n".join(text_table(rows, columns, line_width()) for rows, columns in self._tables())
 
     def _repr_html_(self) -> str:
         return "\n".join(html_table(rows, columns) for rows, columns in self._tables())

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.learner.events import REPORT, SCHEDULE, STOP, Callback, CancelTrainException, CancelValidException, Cbs
 from ulmfit_easy.schema import share, takes, whole
-from ulmfit_easy.viz import Live, in_notebook
+from ulmfit_easy.terminal import in_notebook
+from ulmfit_easy.viz import Live
 
 __all__ = ["BnFreeze", "CollectDataCallback", "FetchPredsCallback", "ShortEpochCallback", "ShowGraphCallback",
            "SkipToEpoch"]

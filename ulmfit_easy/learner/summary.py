@@ -4,14 +4,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from ulmfit_easy.cleanup import surely
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.learner.events import EVENTS
 from ulmfit_easy.models.encoder import Headed
 from ulmfit_easy.models.evaluated import evaluated, without_gradients
+from ulmfit_easy.models.softmax import LMOutput
 from ulmfit_easy.reprs import compact, described
-from ulmfit_easy.terminal import say
+from ulmfit_easy.terminal import line_width, say, wrapped
 from ulmfit_easy.viz import text_table
 
 if TYPE_CHECKING:
@@ -48,13 +50,15 @@ def summary(learn: "Learner") -> Summary:
     The model reads one training batch in evaluation mode; no callback takes part.
     """
     shapes, batch = _shapes_of_a_batch(learn)
-    rows, seen = [], set()
+    rows, seen, tied = [], dict[int, str](), list[tuple[str, str]]()
     for name, module in learn.model.named_modules():
         if isinstance(module, CONTAINERS):
             continue
         holders = [module, *(child for child in module.children() if isinstance(child, CONTAINERS))]
-        own = [p for holder in holders for p in holder.parameters(recurse=False) if id(p) not in seen]
-        seen |= {id(p) for p in own}  # a shared weight counts where it comes first
+        all_own = [p for holder in holders for p in holder.parameters(recurse=False)]
+        own = [p for p in all_own if id(p) not in seen]
+        tied += [(name, seen[id(p)]) for p in all_own if id(p) in seen]
+        seen |= {id(p): name for p in own}  # a shared weight counts where it comes first
         if own or not any(True for _ in module.children()):
             rows.append([name, type(module).__name__, shapes.get(name, ""), f"{sum(p.numel() for p in own):,}",
                          TRAINS[frozenset(p.requires_grad for p in own)]])
@@ -65,13 +69,15 @@ def summary(learn: "Learner") -> Summary:
     made = opt and f"{type(opt.opt).__name__} over {len(opt.param_groups)} layer groups{frozen}"
     lines = [
         f"{type(learn).__name__} of a {type(learn.model).__name__}" + (f", for a batch of {batch}" if batch else ""),
-        "", text_table(rows, ["part", "layer", "output", "parameters", "trains"]), "",
+        "", text_table(rows, ["part", "layer", "output", "parameters", "trains"], line_width()), "",
+        *(f"{name} shares weights with {first}, where they are counted. They are in the layer group of {name}."
+          for name, first in tied),
         f"Parameters: {n_all:,}; {n_train:,} train, {n_all - n_train:,} do not",
         f"Optimizer: {made or getattr(learn.opt_func, '__name__', learn.opt_func)}",
         f"Loss: {getattr(learn.loss_func, '__name__', type(learn.loss_func).__name__)}",
-        f"Callbacks: {', '.join(map(repr, learn._sorted_cbs()))}",
+        f"Callbacks: {', '.join(repr(cb) for cb in learn._sorted_cbs() if getattr(cb, 'dtype', '') != 'fp32')}",
     ]
-    return Summary("\n".join(lines))
+    return Summary(wrapped("\n".join(lines)))
 
 
 def _shapes_of_a_batch(learn: "Learner") -> tuple[dict[str, str], str]:
@@ -92,7 +98,10 @@ def _shapes_of_a_batch(learn: "Learner") -> tuple[dict[str, str], str]:
     @without_gradients
     def read() -> tuple[dict[str, str], str]:
         xb, _ = learn._split(learn.dls.one_batch())
-        model(*xb)
+        output = model(*xb)
+        if isinstance(output, LMOutput):  # its decoder has not run: on this device it computes shapes only
+            weights = {name: t.to("meta") for name, t in output.decoder.state_dict().items()}
+            functional_call(output.decoder, weights, output.dropped.to("meta"))
         return shapes, _shape(xb)
 
     return surely(read, lambda: [(set_random_state, rng)])

@@ -55,6 +55,7 @@ from ulmfit_easy.recipes.stages import (
     new_lm,
     pretrain_lm,
 )
+from ulmfit_easy.reprs import described, slashed
 from ulmfit_easy.schema import checked, flag, fraction, language, random_seed
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import several_texts
@@ -94,6 +95,7 @@ class ULMFiT:
         baseline_cv_accuracy_: its accuracy in cross-validation on all labelled texts; None for 1,000 or more.
         p_value_: of McNemar's exact test of the two accuracies; 0.05 or more is within noise.
         scores_: all of these as one named tuple.
+        n_texts_, n_aside_: how many labelled texts it has learned from, and how many were kept aside.
         learners_: the classifier's learner, or two of them.
 
     Example:
@@ -105,6 +107,8 @@ class ULMFiT:
     classes_: np.ndarray
     learners_: list[TextLearner]
     scores_: Scores
+    n_texts_: int | None
+    n_aside_: int | None
     accuracy_: float
     baseline_accuracy_: float | None
 
@@ -161,6 +165,7 @@ class ULMFiT:
             n, todo = len(unlabelled), len(directions)
             fitted.learners_ = [self._fit_one(df, corpus, n, *direction, columns, left=todo - i)
                                 for i, direction in enumerate(directions)]
+            fitted.n_aside_, fitted.n_texts_ = len(aside), len(df) - len(aside)
             fitted.classes_ = as_array(fitted.learners_[0].dls.classes or [])
             fitted._compare(df)
             vars(self).update(vars(fitted))
@@ -251,7 +256,7 @@ class ULMFiT:
             for learn in self.learners_:
                 learn.export(tmp.absolute() / way(learn.dls.backwards))
             found = {"accuracy": self.accuracy_, "baseline_accuracy": self.baseline_accuracy_,
-                     "scores": self.scores_._asdict(),
+                     "scores": self.scores_._asdict(), "texts": [self.n_texts_, self.n_aside_],
                      "ways": [way(learn.dls.backwards) for learn in self.learners_],
                      "weights": [weights_sha256(learn.model) for learn in self.learners_]}
             write_json(tmp / PARAMS, sealed({"params": params, **found}))
@@ -273,6 +278,7 @@ class ULMFiT:
             if isinstance(model.class_weight, list) and all(isinstance(pair, list) for pair in model.class_weight):
                 model.class_weight = dict(model.class_weight)
             model._set_scores(Scores(**settings["scores"]))
+            model.n_texts_, model.n_aside_ = settings["texts"]
             model._directions()  # parameters that no fit can use are refused
         except (KeyError, TypeError, ValueError, AttributeError, TrainingError) as e:
             raise FileError("E401", received=f"{Path(path) / PARAMS} with wrong settings ({e})",
@@ -319,7 +325,13 @@ class ULMFiT:
         return hasattr(self, "learners_")
 
     def __repr__(self) -> str:
-        return f"ULMFiT({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
+        params = [f"{name}={value!r}" for name, value in self.get_params().items()]
+        if not self.__sklearn_is_fitted__():
+            return described(self, *params)
+        n_texts, n_aside = self.n_texts_, self.n_aside_  # None for an estimator that an older version has saved
+        return described(self, *params, f"fitted on {n_texts:,} texts" if n_texts else "fitted",
+                         f"classes {slashed(self.classes_)}",
+                         f"accuracy {self.accuracy_:.3f} on {f'{n_aside:,} ' if n_aside else 'texts '}kept aside")
 
     def _texts_of(self, given: Iterable) -> list[str]:
         """Texts; of a table the column that the model learned from."""

@@ -85,6 +85,9 @@ def read_settings(path: Path, known: Collection[str] | None) -> dict:
     scores = settings.setdefault("scores", {name: settings[name] for name in ("accuracy", "baseline_accuracy")})
     if not isinstance(scores, dict) or scores.keys() - {*Scores._fields} or not all(map(_is_share, scores.values())):
         raise _wrong(path, f"with scores={scores!r:.60}")
+    texts = settings.setdefault("texts", [None, None])
+    if not isinstance(texts, list) or len(texts) != 2 or {*map(type, texts)} - {int, type(None)}:
+        raise _wrong(path, f"with texts={texts!r:.60}")
     if settings.get("ways", WAYS[0]) not in WAYS:
         raise _wrong(path, f"with ways={settings['ways']!r:.60}")
     return settings

@@ -38,6 +38,9 @@ class MixedPrecision(Callback):
     def __init__(self, dtype: str | None = None):
         self.dtype = dtype
 
+    def __repr__(self) -> str:
+        return f"MixedPrecision({self.dtype or ''})"
+
     def __call__(self, event: str) -> None:
         """Act on an event, unless in float32 or if a callback of this class was added later."""
         last = [cb for cb in self.learn.cbs if isinstance(cb, MixedPrecision)][-1:]

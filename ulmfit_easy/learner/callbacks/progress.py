@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.learner.events import REPORT, Callback
-from ulmfit_easy.terminal import say
-from ulmfit_easy.viz import Live, html_table, in_notebook
+from ulmfit_easy.terminal import in_notebook, say
+from ulmfit_easy.viz import Live, html_table
 
 
 def format_value(value: object) -> str:
