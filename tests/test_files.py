@@ -238,7 +238,7 @@ def test_a_guess_reads_a_sample_that_may_end_within_a_character(size, monkeypatc
     assert guess_encoding(b"text,label\n" * 9 + korean + b"\xff\xff") == "cp949"
 
 
-def test_an_encoding_that_python_does_not_know_is_e502(tmp_path):
+def test_an_encoding_that_python_does_not_know_is_refused(tmp_path):
     (tmp_path / "x").write_text("hello")
     for encoding in ("utf-9", "hex"):
         with pytest.raises(ArgumentError, match=f"E602.*'{encoding}'"):

@@ -153,6 +153,13 @@ def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Ite
                                     fix=did_you_mean(name, known, f"leave it out; it has {', '.join(known)}", 0.6))
 
 
+def refuse_stranger(what: str, value: object, known: Iterable) -> None:
+    """Raise E604 for a value that is none of the `known` ones; `what` it is begins the message, such as "preset="."""
+    if value not in (known := list(known)):
+        raise ArgumentError("E604", received=f"{what}{value!r}", expected=f"one of {some(known, 20)}",
+                            fix=did_you_mean(value, known, "choose one of these"))
+
+
 def did_you_mean(name: object, known: Iterable, otherwise: str, cutoff: float = 0.5) -> str:
     """Return a fix for an unknown name: the known name that is most like it, or `otherwise` if none is."""
     near = nearest(name, map(short, known), cutoff)

@@ -13,8 +13,8 @@ A table has a check for each name. It stands beside the function or class that t
 * `only(table)` is a check too: a dict of JSON with these names and no others.
 
 A check is a function. It returns the plain value, or raises TypeError (E601) or ValueError (E602) with what is allowed.
-Write one of your own in the same way. True and False are no numbers, NaN is none, and infinity
-is one only if it is named as `most`.
+Write one of your own in the same way, or with `such`. True and False are no numbers, NaN is none, and infinity is one
+only if it is named as `most`.
 """
 
 import inspect
@@ -24,7 +24,7 @@ import re
 import reprlib
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
 from ulmfit_easy.errors import ArgumentError, ArgumentTypeError, some
@@ -138,114 +138,41 @@ def _span(least: float, most: float, without: Collection[float]) -> str:
     return over if least in without else f", {least:,} or more"
 
 
-share = number(0, 1)
-positive = number(0, without=[0])
-fraction = number(0, 1, without=[0, 1])
+def instance(kind: Any, allowed: str, give: Callable = plain) -> Check:
+    """Return a check for values of a kind, which `give` makes plain."""
+    def check(value: object) -> Any:
+        if not isinstance(value, kind):
+            raise TypeError(allowed)
+        return give(value)
+    return check
 
 
-def flag(value: object) -> bool:
-    value = plain(value)
-    if not isinstance(value, int) or value not in (0, 1):
-        raise TypeError("True or False")
-    return bool(value)
+def such(check: Check, test: Callable[[Any], object], allowed: str) -> Check:
+    """Return a check for what passes another one and then a test."""
+    def check_both(value: object) -> Any:
+        found = check(value)
+        if not test(found):
+            raise ValueError(allowed)
+        return found
+    return check_both
 
 
-def text(value: object) -> str:
-    """Return a string that a file can hold: not empty, and without halves of characters or NUL."""
-    if not isinstance(value, str):
-        raise TypeError("a string")
-    if not value or "\0" in value or re.search("[\ud800-\udfff]", value):
-        raise ValueError("a string that is not empty, without NUL and without halves of characters")
-    return str(value)
-
-
-def name(value: object) -> str | int | float:
-    """Return a class's or column's name. Files hold no halves of characters, and numpy drops a final NUL."""
-    value = plain(value)
-    return value if isinstance(value, bool) or value == "" else any_of(text, number())(value)
-
-
-def names(value: object) -> list:
-    """Different names."""
-    found = list_of(name)(value)
-    if len(set(found)) < len(found):
-        raise ValueError("names that differ")
-    return found
-
-
-def ascending(value: object) -> list:
-    """Two numbers, the lower one first."""
-    try:
-        low, high = list_of(number())(value)
-    except ValueError:
-        low = high = 0
-    if not low < high:
-        raise ValueError("two finite numbers, the lower one first")
-    return [low, high]
-
-
-def language(value: object) -> str:
-    """Return the code of a language. spaCy imports a module of this name."""
-    if not re.fullmatch("[a-z]{2,3}", text(value)):
-        raise ValueError("the code of a language, such as 'en'")
-    return str(value)
-
-
-def path(value: object) -> str:
-    """Return the name of a file or a folder, which may hold any bytes that a disk may have in it."""
-    if not isinstance(value, str | os.PathLike):
-        raise TypeError("the path of a file or folder")
-    return str(value)
-
-
-def several(value: object) -> Iterable:
-    """Return the values as they are: a list, an array, a set, ..., but no string and no table of names."""
-    if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping) or getattr(value, "ndim", 1) == 0:
-        raise TypeError("a list")
-    return value
-
-
-def mapping(value: object) -> dict:
-    if not isinstance(value, Mapping):
-        raise TypeError("a dict")
-    return dict(value)
-
-
-def function(value: object) -> Callable:
-    if not callable(value):
-        raise TypeError("a function")
-    return value
-
-
-def worded(check: Check, allowed: str) -> Check:
-    """Return a check with words of its own for what is allowed."""
-    def check_worded(value: object) -> object:
-        try:
-            return check(value)
-        except TypeError:
-            raise TypeError(allowed) from None
-        except ValueError:
-            raise ValueError(allowed) from None
-    return check_worded
-
-
-def json_object(value: object) -> dict:
-    """Return a dict as JSON gives it back, with strings for keys and plain values."""
-    if not isinstance(value, dict):
-        raise TypeError("a dict")
-    try:
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as e:
-        raise ValueError("a dict that JSON can hold") from e
+def any_of(*checks: Check) -> Check:
+    """Return a check for what passes one of these, the first that it passes."""
+    def check(value: object) -> Any:
+        problems = []
+        for one in checks:
+            try:
+                return one(value)
+            except (TypeError, ValueError) as e:
+                problems.append((type(e), str(e)))  # an error in a list would keep all that calls this from being freed
+        kind = TypeError if all(issubclass(cls, TypeError) for cls, _ in problems) else ValueError
+        raise kind(" or ".join(said for _, said in problems))
+    return check
 
 
 def optional(check: Check) -> Check:
     return any_of(check, none)
-
-
-def none(value: object) -> None:
-    if value is not None:
-        raise TypeError("None")
 
 
 def list_of(check: Check, most: int | None = None) -> Check:
@@ -276,23 +203,6 @@ def one_of(known: Collection[str]) -> Check:
     return check
 
 
-def any_of(*checks: Check) -> Check:
-    """Return a check for what passes one of these, the first that it passes."""
-    def check(value: object) -> Any:
-        problems = []
-        for one in checks:
-            try:
-                return one(value)
-            except (TypeError, ValueError) as e:
-                problems.append((type(e), str(e)))  # an error in a list would keep all that calls this from being freed
-        kind = TypeError if all(issubclass(cls, TypeError) for cls, _ in problems) else ValueError
-        raise kind(" or ".join(said for _, said in problems))
-    return check
-
-
-random_seed = optional(whole(0, (1 << 63) - 1))
-
-
 def only(checks: Checks) -> Check:
     """Return a check for a dict of JSON with these names and no others."""
     def check(value: object) -> dict:
@@ -300,3 +210,49 @@ def only(checks: Checks) -> Check:
             raise ValueError(f"an object with {', '.join(checks)}")
         return value
     return check
+
+
+def flag(value: object) -> bool:
+    value = plain(value)
+    if not isinstance(value, int) or value not in (0, 1):
+        raise TypeError("True or False")
+    return bool(value)
+
+
+def name(value: object) -> str | int | float:
+    """Return a class's or column's name. Files hold no halves of characters, and numpy drops a final NUL."""
+    value = plain(value)
+    return value if isinstance(value, bool) or value == "" else any_of(text, number())(value)
+
+
+def several(value: object) -> Iterable:
+    """Return the values as they are: a list, an array, a set, ..., but no string and no table of names."""
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping) or getattr(value, "ndim", 1) == 0:
+        raise TypeError("a list")
+    return value
+
+
+def json_object(value: object) -> dict:
+    """Return a dict as JSON gives it back, with strings for keys and plain values."""
+    if not isinstance(value, dict):
+        raise TypeError("a dict")
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as e:
+        raise ValueError("a dict that JSON can hold") from e
+
+
+share = number(0, 1)
+positive = number(0, without=[0])
+fraction = number(0, 1, without=[0, 1])
+none = instance(type(None), "None")
+random_seed = optional(whole(0, (1 << 63) - 1))
+text = such(instance(str, "a string", str), lambda value: value and not re.search("[\0\ud800-\udfff]", value),
+            "a string that is not empty, without NUL and without halves of characters")
+language = such(text, partial(re.fullmatch, "[a-z]{2,3}"), "the code of a language, such as 'en'")  # spaCy imports it
+path = instance(str | os.PathLike, "the path of a file or folder", str)
+mapping = instance(Mapping, "a dict", dict)
+function = instance(Callable, "a function")
+names = such(list_of(name), lambda value: len(set(value)) == len(value), "names that differ")
+ascending = such(list_of(number()), lambda value: len(value) == 2 and value[0] < value[1],
+                 "two finite numbers, the lower one first")

@@ -84,7 +84,7 @@ def test_an_epoch_goes_on_at_any_batch():
     assert a.fingerprint() != loader(lengths, 901).fingerprint() != loader(lengths, None).fingerprint()
 
 
-def test_a_budget_below_one_token_is_e502():
+def test_a_budget_below_one_token_is_refused():
     with pytest.raises(ArgumentError, match="E602.*max_tokens=0"):
         loader([1], 0)
 

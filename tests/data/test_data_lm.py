@@ -149,7 +149,7 @@ def test_an_unshuffled_copy_is_one_pass_and_leaves_the_virtual_epochs_alone():
 
 
 @pytest.mark.parametrize("options", [{"n_batches": 0}, {"seq_len": 0}, {"seq_len": -5}, {"bs": 0}])
-def test_an_epoch_without_batches_is_e502(options):
+def test_an_epoch_without_batches_is_refused(options):
     with pytest.raises(ArgumentError, match="E602"):
         loader([7] * 20, **options)
 
@@ -240,6 +240,6 @@ def test_an_epoch_of_varying_batches_goes_on_anywhere_and_validation_does_not_va
 
 
 @pytest.mark.parametrize("jitter", [-1, float("nan")])
-def test_a_jitter_below_zero_is_e502(jitter):
+def test_a_jitter_below_zero_is_refused(jitter):
     with pytest.raises(ArgumentError, match="E602.*bptt_jitter"):
         loader([30], bptt_jitter=jitter)

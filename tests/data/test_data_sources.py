@@ -72,7 +72,7 @@ def test_other_encodings_are_named_with_the_byte_and_can_be_asked_for(tmp_path, 
     assert read_table(path, encoding=encoding)["text"].tolist() == [text]
 
 
-def test_an_encoding_that_python_does_not_know_is_e502(tmp_path):
+def test_an_encoding_that_python_does_not_know_is_refused(tmp_path):
     with pytest.raises(ArgumentError, match="E602.*'utf-9'"):
         read_table(written(tmp_path, b"text,label\n"), encoding="utf-9")
 

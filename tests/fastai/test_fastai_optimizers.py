@@ -310,7 +310,7 @@ def test_one_parameter_of_several_numbers_is_a_layer_group():
 
 @pytest.mark.parametrize("wrong", [{"params": [[nn.Parameter(torch.ones(1))]]}, {}, {
     "params": [], "opt": torch.optim.SGD([nn.Parameter(torch.ones(1))], 0.1)}])
-def test_parameters_without_an_optimizer_or_with_two_are_e502(wrong):
+def test_parameters_without_an_optimizer_or_with_two_are_refused(wrong):
     with pytest.raises(ArgumentError, match="E60"):
         OptimWrapper(**wrong)
 

@@ -69,7 +69,7 @@ NAN = math.nan
     lambda: classifier(text_dls(n=30), class_weight={"pos": 1e-45, "neg": 1e-45}),
     lambda: classifier(text_dls(n=30), class_weight={"pos": 1e30, "neg": 1}),
 ])
-def test_what_cannot_work_is_e502_before_training(make):
+def test_what_cannot_work_is_refused_before_training(make):
     with pytest.raises(UlmfitError, match="E60|E60"):
         make()
 
@@ -105,7 +105,7 @@ def test_a_metric_set_after_the_learner_was_made_is_called_too():
     assert learn.recorder.measures[-1] == "f1_score"
 
 
-def test_one_that_needs_arguments_is_e502_before_training():
+def test_one_that_needs_arguments_is_refused_before_training():
     with pytest.raises(ArgumentError, match=r"E602.*FBeta.*beta.*FBeta\(\.\.\.\)"):
         regression(metrics=FBeta)
 

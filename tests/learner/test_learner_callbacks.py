@@ -96,7 +96,7 @@ def test_precision_comes_from_argument_environment_or_processor(monkeypatch, fas
 
 
 @pytest.mark.parametrize("make", [lm, classifier])
-def test_a_precision_that_does_not_exist_is_e502(make, monkeypatch):
+def test_a_precision_that_does_not_exist_is_refused(make, monkeypatch):
     with pytest.raises(ArgumentError, match="E602.*'fp8'.*auto.*fp16"):
         make(precision="fp8")
     monkeypatch.setenv("ULMFIT_EASY_PRECISION", "half")
@@ -131,7 +131,7 @@ def test_fp16_on_a_cpu_warns_and_trains_in_float32():
     assert fp16.recorder.losses == plain.recorder.losses
 
 
-def test_an_unknown_precision_is_e502():
+def test_an_unknown_precision_is_refused():
     with pytest.raises(ArgumentError, match="E60"):
         MixedPrecision("fp8")
 
@@ -267,7 +267,7 @@ def test_whether_lower_is_better_follows_from_the_name(monitor, lower):
     assert tracker.lower is lower
 
 
-def test_a_column_that_is_not_there_is_e502():
+def test_a_column_that_is_not_there_is_refused():
     with pytest.raises(ArgumentError, match="E604.*valid_loss"):
         regression().fit(1, cbs=SaveModelCallback("acuracy"))
 

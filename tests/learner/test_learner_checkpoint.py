@@ -284,7 +284,7 @@ def test_one_file_is_there_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{"minutes": -1}, {"every": 0}, {"minutes": float("nan")}])
-def test_intervals_that_cannot_be_are_e502(wrong):
+def test_intervals_that_cannot_be_are_refused(wrong):
     with pytest.raises(ArgumentError, match="E602"):
         CheckpointCallback("run", **wrong)
 

@@ -182,7 +182,7 @@ def test_one_batch_an_epoch_is_enough():
 
 
 @pytest.mark.parametrize("wrong", [{"start_lr": 0}, {"start_lr": 1, "end_lr": 0.1}, {"num_it": 1}])
-def test_arguments_that_cannot_work_are_e502(wrong):
+def test_arguments_that_cannot_work_are_refused(wrong):
     with pytest.raises(ArgumentError, match="E60"):
         regression().lr_find(**wrong, show_plot=False)
 

@@ -114,7 +114,7 @@ def test_combined_curves_each_see_their_share_from_0_to_1(parts, data):
 
 
 @pytest.mark.parametrize(("pcts", "n"), [([0.5, 0.4], 2), ([0.5, 0.5], 3), ([1.5, -0.5], 2), ([], 0)])
-def test_shares_that_are_not_shares_are_e502(pcts, n):
+def test_shares_that_are_not_shares_are_refused(pcts, n):
     with pytest.raises(ArgumentError, match="E60"):
         combine_scheds(pcts, [SchedNo(1, 1)] * n)
 
@@ -141,7 +141,7 @@ def test_sgdr_restarts_at_the_top_of_each_longer_cycle(n_cycles, cycle_len, cycl
 
 
 @pytest.mark.parametrize("wrong", [(0, 1), (1, 0), (2, 0.5), (2, 1, None, 0)])
-def test_cycles_that_cannot_be_are_e502(wrong):
+def test_cycles_that_cannot_be_are_refused(wrong):
     with pytest.raises(ArgumentError, match="E60"):
         regression().fit_sgdr(*wrong)
 

@@ -94,7 +94,7 @@ def test_a_run_that_was_stopped_goes_on_in_its_phase(fit, again, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{"schedule": "cosine"}, {"epochs": 0}, {"last_epochs": 0}])
-def test_what_cannot_be_is_e502(wrong):
+def test_what_cannot_be_is_refused(wrong):
     with pytest.raises(ArgumentError, match="E602"):
         gradual_unfreeze(classifier(), **wrong)
     with pytest.raises(ArgumentError, match="E602.*epochs=0"):

@@ -161,7 +161,7 @@ def test_word_vectors_are_a_start_that_is_told_and_resumed(unbroken, corpus, tmp
     assert same(weights(tmp_path / "lm"), weights(tmp_path / "whole"))
 
 
-def test_vectors_that_are_too_wide_are_e502(unbroken, corpus, tmp_path):
+def test_vectors_that_are_too_wide_are_refused(unbroken, corpus, tmp_path):
     file = vectors_of(["the", "a"], TINY["emb"] // 2 + 1, tmp_path / "wide.txt")
     with pytest.raises(ArgumentError, match=r"E603.*at most half.*emb="):
         pretrain_corpus(corpus, tmp_path / "lm", vectors=file, **TINY)

@@ -126,12 +126,12 @@ def test_a_worker_that_dies_is_e508_and_nothing_is_left_in_the_cache(tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == []
 
 
-def test_fewer_workers_than_none_are_e502():
+def test_fewer_workers_than_none_are_refused():
     with pytest.raises(ArgumentError, match="E602.*n_workers=-1"):
         list(encode(SPLIT, TEXTS, -1))
 
 
-def test_parts_that_other_processes_cannot_import_are_e502(monkeypatch):
+def test_parts_that_other_processes_cannot_import_are_refused(monkeypatch):
     with pytest.raises(ArgumentError, match=r"\[E603\].*n_workers=0"):
         list(encode(Tokenizer(BaseTokenizer(), rules=[lambda text: text]), TEXTS, 1))
     monkeypatch.setattr(shouts, "__module__", "__main__")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.apps.gradients import integrated_gradients
-from ulmfit_easy.errors import ArgumentError, TextError, TrainingError, some
+from ulmfit_easy.errors import TextError, TrainingError, refuse_stranger, some
 from ulmfit_easy.learner.inference import one_answer_a_text
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
@@ -170,8 +170,6 @@ def _column(learn: Learner, target: object, answer: Tensor) -> int:
     if target is None:
         return 0 if classes is None else int(answer.argmax())
     known = list(range(len(answer))) if classes is None else classes
-    if target not in known:
-        raise ArgumentError("E604", received=f"target={target!r}", expected=f"one of {some(map(repr, known), 20)}",
-                            fix="name a class as learn.dls.classes has it")
+    refuse_stranger("target=", target, known)
     return known.index(target)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.bundle.artefact import load_weights, save_weights
-from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, some
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, refuse_stranger
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.predictor import Predictor
@@ -136,10 +136,7 @@ class Calibrated:
         `calibrated.on(dl)`, tells what held. Raises: E604 for an unknown class, E602 for a precision that none reaches.
         """
         classes = list(range(self.logits.shape[1])) if self.learn.dls.classes is None else self.learn.dls.classes
-        if label not in classes:
-            raise ArgumentError("E604", received=f"the class {label!r}",
-                                expected=f"one of {some(map(repr, classes), 20)}",
-                                fix="name a class as learn.dls.classes has it")
+        refuse_stranger("the class ", label, classes)
         i = classes.index(label)
         truth = self.targs[:, i] > 0 if self.targs.dim() > 1 else self.targs == i
         return threshold_for(self.probs[:, i], truth, precision=precision, recall=recall)

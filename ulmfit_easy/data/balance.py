@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit_easy.errors import ArgumentError, LabelError, TrainingError, some
-from ulmfit_easy.schema import checked, list_of, number, worded
+from ulmfit_easy.errors import ArgumentError, LabelError, TrainingError, refuse_stranger, some
+from ulmfit_easy.schema import any_of, checked, list_of, number, one_of, such
 
 if TYPE_CHECKING:
     from ulmfit_easy.data.dataloaders import DataLoaders
@@ -57,21 +57,15 @@ def loss_weights(dls: "DataLoaders", class_weight: str | dict | Sequence | None,
 
 def given_weights(class_weight: str | dict | Sequence, known: Sequence) -> Tensor | None:
     """Return the given weights of the classes `known`, (C,), None for "balanced"; E602 for invalid ones."""
-    def check(value: object) -> list:
-        if isinstance(value, dict) and set(value) <= set(known):
-            value = [value.get(name, 1.0) for name in known]
-        if isinstance(value, str | dict):
-            raise ValueError
-        weights = list_of(number(0))(value)
-        if len(weights) != len(known) or not SMALL <= max(weights, default=0) <= 1 / SMALL:
-            raise ValueError  # beyond it float32 has no mean of them
-        return weights
-
-    if isinstance(class_weight, str) and class_weight == "balanced":
-        return None
-    allowed = (f'"balanced", or a number of 0 or more for each of the classes {some(known)}, the largest from {SMALL} '
-               f"to {1 / SMALL:g}")
-    return torch.tensor(checked({"class_weight": worded(check, allowed)}, class_weight=class_weight)["class_weight"])
+    if isinstance(class_weight, dict):
+        for name in class_weight:
+            refuse_stranger("class_weight= for ", name, known)
+        class_weight = [class_weight.get(name, 1.0) for name in known]
+    # float32 has no mean of numbers that are larger or smaller
+    numbers = such(list_of(number(0)), lambda given: len(given) == len(known) and SMALL <= max(given) <= 1 / SMALL,
+                   f"numbers for the classes {some(known)}, the largest from {SMALL} to {1 / SMALL:g}")
+    given = checked({"class_weight": any_of(one_of(["balanced"]), numbers)}, class_weight=class_weight)["class_weight"]
+    return None if isinstance(given, str) else torch.tensor(given, dtype=torch.float32)
 
 
 def balanced_rows(targets: np.ndarray) -> np.ndarray:

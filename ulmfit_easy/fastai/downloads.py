@@ -13,14 +13,16 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from functools import partial
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import atomic_path, check_sha256, sha256_file
 from ulmfit_easy.places import file_place
+from ulmfit_easy.schema import such, takes, text
 
 OFFLINE = "ULMFIT_EASY_OFFLINE"  # an environment variable; set to anything but 0 it forbids the network
 TRIES, WAIT = 5, 1.0  # connections for one call; seconds before the second, doubled for each one after
@@ -29,6 +31,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 BUSY = {408, 425, 429, 500, 502, 503, 504}  # answers of a server that may do better later
 
 
+@takes({"sha256": such(text, partial(re.fullmatch, "[0-9a-fA-F]{64}"), "64 hexadecimal digits, as of sha256sum")})
 def download(url: str, dest: str | Path, sha256: str, *, max_bytes: int = 4 << 30, timeout: float = 30.0) -> Path:
     """Fetch the file at a web address as `dest` if it has this SHA-256. Fetch nothing if it is there already.
 
@@ -47,14 +50,10 @@ def download(url: str, dest: str | Path, sha256: str, *, max_bytes: int = 4 << 3
         FileError: E406 where the file that is there, or the one that came, is another; E410 for an address that is not
             allowed, a server that has no such file or does not answer, and where `ULMFIT_EASY_OFFLINE` is set; E411 for
             a folder, and a place that cannot be written to.
-        ArgumentError: E602 for what is no SHA-256.
     """
     from filelock import FileLock
 
     dest, sha256 = Path(dest), sha256.lower()
-    if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise ArgumentError("E602", received=f"sha256={sha256!r:.80}", expected="64 hexadecimal digits",
-                            fix="give the SHA-256 of the whole file: sha256sum FILE")
     if dest.is_file():
         return check_sha256(dest, sha256)
     if os.environ.get(OFFLINE, "0") not in ("", "0"):

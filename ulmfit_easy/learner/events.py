@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy._fastcore import camel2snake
 from ulmfit_easy.absent import no_attribute
-from ulmfit_easy.errors import AbsentError, ArgumentError, did_you_mean
+from ulmfit_easy.errors import AbsentError, refuse_stranger
 from ulmfit_easy.user_code import warn_user
 
 if TYPE_CHECKING:
@@ -107,10 +107,7 @@ class Callback:
 
     def __init__(self, **events: Callable):
         for name, function in events.items():
-            if name not in EVENTS:
-                raise ArgumentError("E604", received=f"a callback for the event {name!r}",
-                                    expected=f"one of {', '.join(EVENTS)}",
-                                    fix=did_you_mean(name, EVENTS, "name one of these"))
+            refuse_stranger("the event ", name, EVENTS)
             setattr(self, name, MethodType(function, self))
 
     def __init_subclass__(cls, **kwargs: object) -> None:

@@ -20,7 +20,7 @@ from ulmfit_easy.models.encoder import Encoder, text_split
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import chosen
-from ulmfit_easy.schema import flag, list_of, mapping, optional, path, takes, whole
+from ulmfit_easy.schema import flag, list_of, mapping, optional, path, such, takes, whole
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 __all__ = ["language_model_learner", "load_learner", "text_classifier_learner"]
@@ -38,15 +38,8 @@ def _check_data(dls: DataLoaders, backwards: bool, is_lm: bool) -> None:
                             fix="build the data with backwards=True; the learner then follows it")
 
 
-def _pair(value: object) -> list:
-    """Check the names of two files."""
-    names = list_of(path)(value)
-    if len(names) != 2:
-        raise ValueError("two names: of a file of weights, and of a word list")
-    return names
-
-
-SETTINGS = {"config": optional(mapping), "backwards": flag, "pretrained_fnames": optional(_pair)}
+SETTINGS = {"config": optional(mapping), "backwards": flag, "pretrained_fnames": optional(such(
+    list_of(path), lambda names: len(names) == 2, "two names: of a file of weights, and of a word list"))}
 
 
 @takes({**SETTINGS, **language_model.SETTINGS})

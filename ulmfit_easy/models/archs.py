@@ -12,7 +12,7 @@ from pkgutil import iter_modules
 from torch import Tensor
 
 from ulmfit_easy import models
-from ulmfit_easy.errors import ArgumentError, some
+from ulmfit_easy.errors import ArgumentError, refuse_stranger
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.schema import checked, flag, json_object, number, whole
 
@@ -46,9 +46,8 @@ def plain_config(config: dict, defaults: dict) -> dict:
 
     Raises: E601 or E602 for another kind, E604 for an unknown name.
     """
-    if unknown := sorted(map(str, config.keys() - defaults.keys())):
-        raise ArgumentError("E604", received=f"config with {some(unknown)}",
-                            expected=f"only {some(sorted(defaults), 20)}", fix="remove or rename these keys")
+    for name in config:
+        refuse_stranger("config with ", name, defaults)
     return checked(checks_of(defaults), **config)
 
 

@@ -19,7 +19,7 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.sources import accepted, find_column
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
-from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, did_you_mean, door
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, door, refuse_stranger
 from ulmfit_easy.files import atomic_folder, write_json
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm, shipped_lm
 from ulmfit_easy.learner.record import record_of
@@ -307,10 +307,7 @@ class ULMFiT:
     def set_params(self, **params: Any) -> "ULMFiT":
         """Change constructor arguments; returns the estimator."""
         for name, value in params.items():
-            if name not in self.get_params():
-                raise ArgumentError("E604", received=f"the parameter {name!r}",
-                                    expected=f"one of {', '.join(self.get_params())}",
-                                    fix=did_you_mean(name, self.get_params(), "name one of these"))
+            refuse_stranger("the parameter ", name, self.get_params())
             setattr(self, name, value)
         return self
 

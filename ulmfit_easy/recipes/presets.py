@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.errors import refuse_stranger
 from ulmfit_easy.schema import (
     MOST,
     MOST_ROWS,
@@ -216,8 +216,6 @@ PRESETS = {p.name: p for p in (PAPER, CODE_2018, FASTAI, LAPTOP)}
 def get_preset(preset: str | Preset, **changes: Any) -> Preset:
     """Return the preset of a name (or the preset itself), with changes: `get_preset("laptop", clas_bs=16)`."""
     if not isinstance(preset, Preset):
-        if preset not in PRESETS:
-            raise ArgumentError("E604", received=f"preset={preset!r}", expected=f"one of {', '.join(PRESETS)}",
-                                fix="choose one of these, or pass a Preset of your own")
+        refuse_stranger("preset=", preset, PRESETS)
         preset = PRESETS[preset]
     return replace(preset, **changes)

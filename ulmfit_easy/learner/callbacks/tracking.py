@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ulmfit_easy.bundle.artefact import weights_place
-from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.errors import ArgumentError, FileError, refuse_stranger
 from ulmfit_easy.learner import weights
 from ulmfit_easy.learner.events import STOP, TRACK, Callback, CancelFitException
 from ulmfit_easy.learner.metrics.metric import name_of
@@ -44,10 +44,7 @@ class TrackerCallback(Callback):
         self.best, self.new_best = None, False
 
     def before_fit(self):
-        names = self.recorder.measures
-        if self.monitor not in names:
-            raise ArgumentError("E604", received=f"monitor={self.monitor!r}",
-                                expected=f"one of {', '.join(names)}", fix="name a column of the table")
+        refuse_stranger("monitor=", self.monitor, self.recorder.measures)
         self.lower = any(w in self.monitor for w in LOWER_IS_BETTER) if self.comp is None else bool(self.comp(0, 1))
         if self.reset_on_fit or self.best is None:
             self.best, self.new_best = math.inf if self.lower else -math.inf, False

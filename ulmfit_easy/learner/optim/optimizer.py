@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.absent import TellsAbsent
-from ulmfit_easy.errors import ArgumentError, TrainingError
+from ulmfit_easy.errors import TrainingError, refuse_stranger
 from ulmfit_easy.reprs import described
-from ulmfit_easy.schema import any_of, list_of, number, share
+from ulmfit_easy.schema import any_of, list_of, number, share, such, tuple_of
 from ulmfit_easy.user_code import warn_user
 
 NORMS = (nn.BatchNorm1d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -38,11 +38,8 @@ def rate(value: object) -> object:
     return value if isinstance(value, discriminative | slice) else any_of(number(0), list_of(number(0)))(value)
 
 
-def momenta(value: object) -> tuple:
-    found = list_of(share)(value)
-    if len(found) != 3:
-        raise ValueError("three momenta, at the start, in the middle, at the end: moms=(0.8, 0.7, 0.8)")
-    return tuple(found)
+momenta = such(tuple_of(share), lambda value: len(value) == 3,
+               "three momenta, at the start, in the middle, at the end: moms=(0.8, 0.7, 0.8)")
 
 
 def expand_lr(lr: Rate, n_groups: int) -> list[float]:
@@ -119,9 +116,7 @@ class Optimizer(TellsAbsent):
 
     def set_hyper(self, name: str, value: Rate) -> None:
         """Set one hyper-parameter of every group; `value` may be anything that `expand_lr` takes."""
-        if name not in self.names:
-            raise ArgumentError("E604", received=f"the hyper-parameter {name!r}",
-                                expected=f"one of {', '.join(self.names)}", fix="use one of these names")
+        refuse_stranger("the hyper-parameter ", name, self.names)
         key, _, index = (self.names[name] or "").partition(".")
         values = expand_lr(value, len(self.hypers))
         if not all(0 <= v < math.inf for v in values):

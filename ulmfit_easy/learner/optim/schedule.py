@@ -147,7 +147,7 @@ def fit_one_cycle(learn: "Learner", n_epoch: int, lr_max: Rate | None = None, di
     _fit(learn, n_epoch, lr, scheds, cbs, wd, reset_opt, start_epoch)
 
 
-@takes({"div_final": positive})
+@takes({"div_final": positive, "pct_start": share})
 def fit_flat_cos(learn: "Learner", n_epoch: int, lr: Rate | None = None, div_final: float = 1e5,
                  pct_start: float = 0.75, wd: float | None = None, cbs: Cbs = None, reset_opt: bool = False,
                  start_epoch: int = 0) -> None:
@@ -156,6 +156,7 @@ def fit_flat_cos(learn: "Learner", n_epoch: int, lr: Rate | None = None, div_fin
     _fit(learn, n_epoch, lr, {"lr": combined_cos(pct_start, lr, lr, lr / div_final)}, cbs, wd, reset_opt, start_epoch)
 
 
+@takes({"n_cycles": whole(), "cycle_len": whole(), "cycle_mult": whole()})
 def fit_sgdr(learn: "Learner", n_cycles: int, cycle_len: int, lr_max: Rate | None = None, cycle_mult: int = 2,
              cbs: Cbs = None, reset_opt: bool = False, wd: float | None = None, start_epoch: int = 0) -> None:
     """Train with rates that fall from `lr_max` to 0 in each cycle; the first has `cycle_len` epochs.
@@ -163,10 +164,7 @@ def fit_sgdr(learn: "Learner", n_cycles: int, cycle_len: int, lr_max: Rate | Non
     Source: Loshchilov & Hutter 2016, arXiv 1608.03983.
     """
     lengths = [cycle_len * cycle_mult**i for i in range(n_cycles)]  # in epochs
-    if not all(n == int(n) >= 1 for n in lengths) or not lengths:
-        raise ArgumentError("E602", received=f"n_cycles={n_cycles}, cycle_len={cycle_len}, cycle_mult={cycle_mult}",
-                            expected="one or more cycles, each of whole epochs", fix="use whole numbers from 1 on")
-    lr, n_epoch = _rates(learn, lr_max), int(sum(lengths))
+    lr, n_epoch = _rates(learn, lr_max), sum(lengths)
     cosines = combine_scheds([n / n_epoch for n in lengths], [SchedCos(lr, 0 * lr)] * n_cycles)
     _fit(learn, n_epoch, lr, {"lr": cosines}, cbs, wd, reset_opt, start_epoch)
 
