@@ -21,11 +21,10 @@ from ulmfit_easy.schema import text as string
 from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
-from ulmfit_easy.text.given import given_texts
+from ulmfit_easy.text.given import fields_of, given_texts, join_fields, without_lone_surrogates
 from ulmfit_easy.text.hf import HFTokenizer
 from ulmfit_easy.text.pipeline import Splitter, Tokens, checked_tokens, no_splitter, numbers_of_words, spelled, words_at
-from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES, neutralize
-from ulmfit_easy.text.special import FLD
+from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.vocab import Vocab, detokenize
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
@@ -33,30 +32,6 @@ from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
 SCHEMA = 3  # raised when the same text, rules and tokenizer come to give other tokens or another file format
 MOST_RULES, MOST_BUILT_IN = 100, 20  # each is a walk over the text; the built-in ones cost a file a word each
 MAX_CHARS = 2_000_000  # of a text, where one must not keep the others waiting
-
-
-def join_fields(fields: Sequence[str], mark_fields: bool | None = None) -> str:
-    """Return the fields of a row as one text, neutralised: `xxfld 1 <first> xxfld 2 <second>`.
-
-    `mark_fields=None` marks them when there is more than one; `False` puts a space between them.
-    """
-    if mark_fields is None:
-        mark_fields = len(fields) > 1
-    fields = [neutralize(field) for field in fields]
-    if mark_fields:
-        fields = [f"{FLD} {i} {field}" for i, field in enumerate(fields, 1)]
-    return " ".join(fields)
-
-
-def fields_of(row: str | tuple[str, ...], i: int) -> tuple[str, ...]:
-    """Return a row (a string or a tuple of strings) as a tuple of fields; E101, with `i`, if it is anything else."""
-    fields = row if isinstance(row, tuple) else (row,)
-    for field in fields:
-        if not isinstance(field, str):
-            raise TextError("E101", received=f"{field!r:.40} ({type(field).__name__}) as the text of row {i}",
-                            expected="a string, or a tuple of strings",
-                            fix="drop rows without text, or replace them by the empty string")
-    return fields
 
 
 class Tokenizer(TellsAbsent):
@@ -169,7 +144,7 @@ class Tokenizer(TellsAbsent):
         return self._of_fields(fields_of(row, i))
 
     def _of_fields(self, fields: tuple[str, ...]) -> str:
-        text = _without_lone_surrogates(join_fields(fields, self.mark_fields))
+        text = without_lone_surrogates(join_fields(fields, self.mark_fields))
         for rule in self.rules:
             text = rule(text)
         return text
@@ -319,11 +294,3 @@ def _not_restored(received: str, fix: str) -> FileError:
 def _not_tokenized(i: int, why: str, expected: str) -> TextError:
     return TextError("E110", received=f"text {i}, which was left out: {why}", expected=expected,
                      fix="shorten or repair it, or leave it out")
-
-
-def _without_lone_surrogates(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a pair of them is one character; what is left over is none
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
