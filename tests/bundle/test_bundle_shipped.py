@@ -114,6 +114,23 @@ def test_of_two_wheels_the_first_by_name_is_taken_unless_another_is_named(wheel,
     assert shipped.shipped_folder("ko") == korean / "m1"
 
 
+def test_of_two_directions_in_a_wheel_the_one_that_is_asked_for_is_taken(wheel):
+    folder = wheel("toy-ko")
+    shutil.copytree(folder / "m1", folder / "m0")
+    config = read_json(folder / "m0/config.json")
+    write_json(folder / "m0/config.json", config | {"text": config["text"] | {"backwards": True}})
+    for name in "ko", "toy-ko":
+        assert [shipped.shipped_folder(name, way).name for way in (False, True)] == ["m1", "m0"]
+    assert shipped.shipped_folder("toy-ko/m0").name == "m0"
+
+
+def test_a_wheel_that_is_installed_in_place_is_found(wheel, tmp_path, monkeypatch):
+    shutil.move(wheel("toy-ko"), tmp_path / "src" / "toy_ko")
+    monkeypatch.syspath_prepend(tmp_path / "src")
+    assert shipped.shipped_folder("ko") == tmp_path / "src" / "toy_ko" / "m1"
+    assert "toy_ko" not in sys.modules
+
+
 def test_the_one_that_splits_as_the_texts_are_split_is_taken(wheel, korean, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(korean / "m1", other)
