@@ -57,7 +57,7 @@ CODES = {
     "E510": "a name of fastai is not here",
     "E601": "an argument has the wrong type",
     "E602": "an argument has a value that is not allowed",
-    "E603": "two arguments do not go together",
+    "E603": "an argument does not go with another one, the data or the model",
     "E604": "there is no argument or choice of this name",
 }
 
