@@ -247,7 +247,8 @@ def table(tmp_path, text):
 
 @pytest.mark.parametrize(("content", "code"), [
     ("text,lable\na,b\n", "E102.*Fix: name the column, e.g. --label lable"),
-    ("id,a comment,kind\n1,good film,a\n2,bad film,a\n", "E102.*Fix: name the column, e.g. --text 'a comment'"),
+    ("id,a comment,kind\n1,good film,a\n2,bad film,a\n", "E102.*the columns 'text', 'label', which are not .*"
+     "Fix: name the columns, e.g. --text 'a comment' --label kind"),
     ("so long a text that it can be no name " * 5 + ",a\nanother text,b\n", "E102.*e.g. --text COL"),  # no header
     ("id,text,kind\n1,good film,a\n2,bad film,a\n", "E102.*Fix: name the column, e.g. --label kind"),
     ("text,label\ncaf\xe9,b\n".encode("latin-1"), "E403.*byte 14.*cp1252"),

@@ -11,6 +11,7 @@ from ulmfit_easy.data.tables import read_table
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import LabelError, TextError, TrainingError
 from ulmfit_easy.learner.text_data import TextDataLoaders
+from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.text.words import BaseTokenizer
 
 SECRET = "my account number is 12345678"
@@ -136,6 +137,34 @@ def test_a_share_that_would_be_shown_as_0_is_left_out(rate, shown):
 def test_an_unknown_column_is_named():
     with pytest.raises(TextError, match="E102"):
         doctor(reviews(), text_col="txt")
+
+
+@pytest.mark.parametrize(("names", "given", "told"), [
+    (["kind", "message"], {}, "text 'message', label 'kind'"),
+    (["message", "kind"], {}, "text 'message', label 'kind'"),
+    (["label", "message"], {}, "text 'message', label 'label'"), (["kind", "text"], {}, "text 'text', label 'kind'"),
+    (["label", "text"], {}, None), (["kind", "message"], {"text_col": "message", "label_col": "kind"}, None),
+    (["kind", "message"], {"text_col": 1, "label_col": 0}, None), (["kind", "message"], {"label_col": None},
+                                                                  "text 'message', label none")])
+def test_columns_are_found_by_their_names_or_by_their_cells_wherever_they_stand(names, given, told):
+    labels, texts = [toy_reviews(60)[name].tolist() for name in ("label", "text")]
+    df = pd.DataFrame({"number": range(60)} | {
+        name: labels if name in ("kind", "label") else texts for name in names})
+    if given.get("text_col") == 1:
+        df = df[names]
+    checkup = doctor(df, **given)
+    assert checkup.figures.get("columns") == (told and f"{told} (name others with text_col= and label_col=)")
+    assert checkup.ok and checkup.figures["words of a text"] == doctor(toy_reviews(60)).figures["words of a text"]
+    if told is None or not told.endswith("none"):
+        assert checkup.figures["classes"].startswith("2: ")
+    one = doctor(pd.DataFrame({"body": texts}))
+    assert one.ok and one.figures["columns"].startswith("text 'body', label none (")
+
+
+def test_all_columns_that_are_not_there_are_named_at_once():
+    for door in (doctor, ULMFiT.from_df, lambda df, text, label: loaders(df, text_col=text, label_col=label)):
+        with pytest.raises(TextError, match=r"E102.*the columns 'txt', 'kind', which are not.* text, label, topic"):
+            door(reviews(), "txt", "kind")
 
 
 @given(st.lists(st.tuples(st.text(max_size=40), st.one_of(st.none(), st.text(max_size=5), st.integers())), max_size=20))

@@ -14,19 +14,23 @@ if TYPE_CHECKING:
 
 def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace) -> "pd.DataFrame":
     """Read a table, or a folder of folders as one: texts and folder names in `columns`, and the files."""
-    from ulmfit_easy.data.sources import find_column, read_table
+    from ulmfit_easy.data.sources import find_columns, likely_column, read_table
     from ulmfit_easy.files import existing
 
     if existing(path).is_dir():
         return _folder(path, columns, args.encoding)
     try:
         df = read_table(path, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter)
-        for column, flag in zip(columns, ("--text", "--label"), strict=False):
-            try:
-                find_column(df, column)
-            except TextError as e:
-                raise TextError(e.code, received=e.received, expected=e.expected,
-                                fix=f"name the column, e.g. {flag} {shlex.quote(_like(column, df, flag))}") from e
+        try:
+            find_columns(df, columns)
+        except TextError as e:
+            taken, flags = [column for column in columns if column in df.columns], list[str]()
+            for column, kind in zip(columns, ("text", "label"), strict=False):
+                if column not in taken:
+                    taken.append(name := nearest(column, df.columns) or likely_column(df, kind, taken))
+                    flags.append(f"--{kind} {_typed(name)}")
+            raise TextError(e.code, received=e.received, expected=e.expected,
+                            fix=f"name the column{'s' * (len(flags) > 1)}, e.g. {' '.join(flags)}") from e
     except (FileError, TextError) as e:
         if path.suffix.lower() not in (".txt", ".text", ".md") or e.code not in ("E102", "E104", "E407"):
             raise
@@ -37,17 +41,10 @@ def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace) -> "p
     return df
 
 
-def _like(column: str, df: "pd.DataFrame", flag: str) -> str:
-    """Return the column of a table that was likely meant: of a similar name, else one that holds texts or labels.
-
-    A name that nobody would type is "COL" here: it is a text, because the header is missing.
-    """
-    if near := nearest(column, df.columns):
-        return near
-    cells = df.head(100).astype(str)
-    longest = max(cells, key=lambda name: cells[name].str.len().sum(), default="COL")
-    name = str(longest if flag == "--text" else min(cells, key=lambda name: cells[name].nunique(), default="COL"))
-    return name if name.isprintable() and short(name) == name else "COL"
+def _typed(name: object) -> str:
+    """Return the name of a column for a shell; "COL" for one that nobody would type: a text, without a header."""
+    text = "" if name is None else str(name)
+    return shlex.quote(text) if text and text.isprintable() and short(text) == text else "COL"
 
 
 def texts_in(df: "pd.DataFrame", column: str) -> list:

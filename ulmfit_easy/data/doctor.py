@@ -4,7 +4,7 @@ Findings name rows, and labels where there are few of them; they never show a te
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.checks import UNKNOWN, shown_share
-from ulmfit_easy.data.sources import find_column, is_missing
+from ulmfit_easy.data.sources import find_columns, is_missing, likely_column, no_table
 from ulmfit_easy.data.splits import ColSplitter
 from ulmfit_easy.data.symptoms import DAMAGED_TOKENS, Finding, Scan, check_labels, check_languages, check_texts, figures
 from ulmfit_easy.data.targets import plain_labels
@@ -56,7 +56,7 @@ class Checkup:
         return "\n".join(html_table(rows, columns) for rows, columns in self._tables())
 
 
-def doctor(df: pd.DataFrame, text_col: int | str | Sequence = 0, label_col: int | str | Sequence | None = 1, *,
+def doctor(df: pd.DataFrame, text_col: int | str | Sequence = "", label_col: int | str | Sequence | None = "", *,
            valid_col: int | str | None = None, label_delim: str | None = None) -> Checkup:
     """Check a table of texts and labels for what may spoil a training. Return a `Checkup`; change nothing.
 
@@ -65,20 +65,42 @@ def doctor(df: pd.DataFrame, text_col: int | str | Sequence = 0, label_col: int 
     guess by script and common words). Tells how many words are too rare for a vocabulary. Rows count from 0.
 
     Args:
-        text_col, label_col: names or positions, one or several; label_col None for texts without labels.
+        text_col: name or position of the texts, or several; by default the column `text`, else the one with the
+            longest cells.
+        label_col: the same for the labels; by default the column `label`, else the one with the fewest different
+            values. None for texts without labels. The first figure tells which columns were chosen by their cells.
         valid_col: true for the rows to validate with, read as `TextDataLoaders.from_df` reads it; without it nothing
             can have leaked yet.
         label_delim: what stands between the labels of a text that may have several.
 
     Raises: E102 for a column that is not there; E206 for a `valid_col` that is neither true nor false.
     """
-    columns = [find_column(df, col) for col in listify(text_col)]
+    if not isinstance(df, pd.DataFrame):
+        raise no_table(df)
+    text_cols, label_cols, chosen = _columns(df, text_col, label_col, [] if valid_col is None else [valid_col])
+    found = find_columns(df, [*text_cols, *label_cols])
+    columns = found[:len(text_cols)]
     texts = [" ".join(field for field in row if isinstance(field, str)) for row in zip(*columns, strict=True)]
     train, valid = (np.arange(len(df)), np.arange(0)) if valid_col is None else ColSplitter(valid_col)(df)
-    labels = None if label_col is None else _labels([find_column(df, col) for col in listify(label_col)], label_delim)
+    labels = _labels(found[len(text_cols):], label_delim) if label_cols else None
     scan = Scan(texts, labels, train, valid, range(len(df)))
     rare = sum(n for n in scan.words.values() if n < MIN_FREQ) / max(1, scan.words.total())
-    return _checkup(scan, {f"words seen less than {MIN_FREQ} times": f"{rare:.1%}"}, _cells(columns))
+    checkup = _checkup(scan, {f"words seen less than {MIN_FREQ} times": f"{rare:.1%}"}, _cells(columns))
+    return replace(checkup, figures=chosen | checkup.figures)
+
+
+def _columns(df: pd.DataFrame, text_col: object, label_col: object, taken: list) -> tuple[list, list, dict[str, str]]:
+    """Return the columns of the texts and of the labels, and a figure that names them if their cells chose one."""
+    texts, labels = listify(text_col), listify(label_col)
+    if by_text := texts == [""]:
+        texts = [likely_column(df, "text", [*taken, *labels])]
+    if by_label := labels == [""]:
+        likely = likely_column(df, "label", [*taken, *texts])
+        labels = [] if likely is None else [likely]
+    if not (by_text and texts != ["text"] or by_label and labels != ["label"]):
+        return texts, labels, {}
+    told = [f"{kind} {some(map(repr, cols)) or 'none'}" for kind, cols in (("text", texts), ("label", labels))]
+    return texts, labels, {"columns": f"{', '.join(told)} (name others with text_col= and label_col=)"}
 
 
 def doctor_of(dls: "DataLoaders") -> Checkup:

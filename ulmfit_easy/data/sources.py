@@ -1,7 +1,7 @@
 """Tables and folders of texts, read so that text stays text and nothing is lost without a word."""
 
 import os
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,40 @@ def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
     raise TextError("E102", received=f"the column {col!r}, which is not there",
                     expected=f"one of: {some(df.columns, 20)}",
                     fix=did_you_mean(col, df.columns, "name a column of the table"))
+
+
+def find_columns(df: pd.DataFrame, cols: Sequence) -> list[pd.Series]:
+    """Return several columns, each as `find_column` does; E102 names all that are not there."""
+    if isinstance(df, pd.DataFrame):
+        missing = []
+        for col in map(plain, cols):
+            known = isinstance(col, Hashable) and col in df.columns
+            if not known and not (isinstance(col, int) and -df.shape[1] <= col < df.shape[1]):
+                missing.append(col)
+        if len(missing) > 1:
+            raise TextError("E102", received=f"the columns {some(map(repr, missing))}, which are not there",
+                            expected=f"some of: {some(df.columns, 20)}", fix="name columns of the table")
+    return [find_column(df, col) for col in cols]
+
+
+def likely_column(df: pd.DataFrame, kind: str, taken: Collection = ()) -> Hashable:
+    """Return the name of the column `kind`, "text" or "label"; else of the one that looks like it; None if none does.
+
+    Of the first 100 rows, the text is the column with the longest cells. The label is the one with the fewest different
+    values, two if possible, and not a value of its own in each row.
+
+    Args:
+        taken: columns that it is not.
+    """
+    if kind in df.columns and kind not in taken:
+        return kind
+    cells = df.loc[:, ~df.columns.duplicated(keep=False)].head(100).astype(str)
+    names = [name for name in cells.columns if name not in taken]
+    if kind == "text":
+        return max(names, key=lambda name: cells[name].str.len().sum(), default=None)
+    different = {name: cells[name].nunique() for name in names}
+    names = [name for name in names if different[name] < max(2, len(cells))]
+    return min(names, key=lambda name: (different[name] < 2, different[name]), default=None)
 
 
 @takes({"on_missing": one_of(("raise", "drop", "empty"))})

@@ -18,7 +18,7 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.folders import PARTS, classes_of_files, folder_texts
 from ulmfit_easy.data.loaders import Source, assemble, classes_of, column_names
 from ulmfit_easy.data.prepare import given_tokenizer
-from ulmfit_easy.data.sources import FileTexts, accepted, find_column, read_texts
+from ulmfit_easy.data.sources import FileTexts, accepted, find_columns, read_texts
 from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_table
 from ulmfit_easy.data.targets import CategoryTarget, NextToken, Target, read_labels
@@ -123,11 +123,13 @@ class TextDataLoaders(DataLoaders):
         """
         refuse_unknown(kwargs, TextDataLoaders.from_df)
         text_cols, label_cols = listify(text_col), [] if is_lm else listify(label_col)
+        if isinstance(df, pd.DataFrame):
+            find_columns(df, [*text_cols, *label_cols])  # one error for all that are not there
         texts, kept, total, df, text_series = read_texts(df, text_cols, on_missing)
         if not is_lm and not label_cols:
             raise TextError("E102", received="no label_col", expected="the column of the labels",
                             fix='label_col="label", or is_lm=True for a language model, which needs none')
-        series = [find_column(df, col) for col in label_cols]
+        series = find_columns(df, label_cols)
         if label_cols and (taught := accepted(df, [*text_series, *series])) is not None:
             if not isinstance(texts, list):
                 raise FileError("E407", received="a table with rejected answers of Prodigy's, to be read in pieces",

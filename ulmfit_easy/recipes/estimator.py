@@ -16,7 +16,7 @@ from ulmfit_easy.bundle.record import is_record, shown, write_record
 from ulmfit_easy.cleanup import no_warnings
 from ulmfit_easy.data.balance import given_weights
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.data.sources import accepted, find_column
+from ulmfit_easy.data.sources import accepted, find_columns
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, door, refuse_stranger
@@ -293,7 +293,7 @@ class ULMFiT:
 
         Of a table of Prodigy's only the rows whose `answer` is "accept" are taken.
         """
-        texts, labels = columns = [find_column(df, text_col), find_column(df, label_col)]
+        texts, labels = columns = find_columns(df, [text_col, label_col])
         if (rows := accepted(df, columns)) is not None:
             texts, labels = texts.iloc[rows], labels.iloc[rows]
         return cls(**params).fit(texts, labels, unlabelled)
