@@ -209,7 +209,7 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("form", [1, 2])
+@pytest.mark.parametrize("form", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_malformed_settings_are_errors_with_a_code(tmp_path, form):
     bundle, wrong, start = load_bundle(GOOD / "classifier"), {}, time.process_time()
     config = {"format": 2, **bundle.config} if form == 2 else read_json(GOOD / "classifier" / "config.json")
