@@ -21,6 +21,7 @@ EXAMPLES = {
     "oh no no no no OK": ("xxbos oh xxwrep 4 no xxup ok", [-1, 0, 1, 1, 1, 5, 5]),
     "a &amp; b/c #d": ("xxbos a & b / c # d", [-1, 0, 1, 2, 2, 2, 3, 3]),
     "said <unk> xxmaj x": ("xxbos said xxunk xx maj x", [-1, 0, 1, 2, 2, 3]),
+    "a\xa0 b\x85c": ("xxbos a \xa0▁ b \x85 c", [-1, 0, 1, 1, 2, 2]),
     "": ("xxbos", [-1]),
 }
 
@@ -28,8 +29,8 @@ EXAMPLES = {
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_each_token_has_the_number_of_its_word(text):
     tokens, numbers = EXAMPLES[text]
-    assert list(CLASSIC.pipe([text], where="words")) == [Tokens(tokens.split(), numbers)]
-    assert list(CLASSIC.pipe([text])) == [Tokens(tokens.split())]
+    assert list(CLASSIC.pipe([text], where="words")) == [Tokens(tokens.split(" "), numbers)]
+    assert list(CLASSIC.pipe([text])) == [Tokens(tokens.split(" "))]
 
 
 def test_words_of_several_fields_are_counted_through():

@@ -114,6 +114,6 @@ def spells_of(tokens: Sequence[str]) -> Iterator[str]:
             times = int(token)
             yield ""
         else:
-            yield token.replace("▁", "").replace(" ", "") * times
+            yield "".join(token.replace("▁", " ").split()) * times
             times = 1
         previous = token
