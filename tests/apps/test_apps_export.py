@@ -1,5 +1,7 @@
 """The inference module: the learner's own numbers, from a pure function that torch exports."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -35,6 +37,14 @@ def test_it_gives_what_the_learner_predicts_also_beyond_max_len(learn):
     with torch.no_grad():
         found = inference_module(learn)(ids, lengths)[back]
     assert torch.allclose(found, torch.stack([p.probs for p in learn.predict(texts)]), atol=1e-6)
+
+
+def test_a_predictor_with_a_temperature_is_exported_with_it(learn):
+    hot = replace(learn.predictor, temperature=3.0)
+    ids, lengths, back = batch_of(learn, texts := list(DF["text"][:3]))
+    with torch.no_grad():
+        found = inference_module(hot)(ids, lengths)[back]
+    assert torch.allclose(found, torch.stack([p.probs for p in hot.predict(texts)]), atol=1e-6)
 
 
 def test_torch_exports_it_for_any_number_of_rows(learn, tmp_path):

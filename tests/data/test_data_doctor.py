@@ -213,7 +213,7 @@ def test_loaders_of_a_language_model_and_of_several_labels_are_examined_too(recw
 def test_loaders_without_data_are_refused():
     dls = loaders(reviews())
     with pytest.raises(TrainingError, match="E506"):
-        doctor_of(type(dls).empty(dls.config(), dls.text_vocab))
+        doctor_of(type(dls)([], [], prepare=dls.prepare))
 
 
 @pytest.mark.parametrize("language, text", [

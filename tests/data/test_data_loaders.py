@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError, VocabError
 from ulmfit_easy.learner.text_data import TextDataLoaders
@@ -382,7 +383,7 @@ def test_the_config_goes_through_json_and_prepares_texts_as_before(df, kwargs):
     table = df.assign(n=[3, 1] * 60, n2=1.5, tags=["a;b", "b"] * 60)
     dls = loaders(table, **kwargs)
     config = json.loads(json.dumps(dls.config(), allow_nan=False))
-    again = DataLoaders.empty(config, Vocab(list(dls.text_vocab)), path="x")
+    again = DataLoaders([], [], prepare=Preparation.from_config(config, Vocab(list(dls.text_vocab))))
     assert again.config() == dls.config() == config
     for name in ("vocab", "classes", "c", "task", "n_inp", "seq_len", "backwards", "bs", "text_vocab"):
         assert getattr(again, name) == getattr(dls, name), name

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.sources import get_text_files, parent_label
 from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock
 from ulmfit_easy.data.toy import toy_reviews
@@ -21,7 +22,7 @@ def revived(dls, *without):
     """Loaders without data from the JSON of a config, with some of its values left out."""
     config = json.loads(json.dumps(dls.config()))
     text = {k: v for k, v in config["text"].items() if k not in without}
-    return DataLoaders.empty({**config, "text": text}, dls.text_vocab)
+    return DataLoaders([], [], prepare=Preparation.from_config({**config, "text": text}, dls.text_vocab))
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_show_results_of_a_language_model_shows_what_came_and_what_it_guessed(ca
 
 
 def test_a_learner_without_data_says_what_to_pass(clas, capsys):
-    empty = classifier(DataLoaders.empty(clas.dls.config(), clas.dls.text_vocab, tokenizer=clas.dls.tokenizer))
+    empty = classifier(DataLoaders([], [], prepare=clas.dls.prepare))
     for ask in (empty.validate, empty.get_preds, empty.show_results):
         with pytest.raises(TrainingError, match=r"E506.*no training data.*dl=learn\.dls\.test_dl"):
             ask(ds_idx=0)

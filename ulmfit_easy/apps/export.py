@@ -1,12 +1,9 @@
 """A classifier as one pure function of tensors, for `torch.export` and for programs without this library."""
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.learner import Learner
-from ulmfit_easy.learner.losses import activation_of
+from ulmfit_easy.learner.predictor import Asked, Predictor
 from ulmfit_easy.models.readers import TextClassifier
 
 
@@ -17,16 +14,19 @@ class InferenceModule(nn.Module):
     on the data, so it exports, and memory grows with T. For regression the numbers (B, n) that were learned.
     """
 
-    def __init__(self, model: TextClassifier, activation: Callable[[Tensor], Tensor]):
+    def __init__(self, predictor: Predictor):
         super().__init__()
-        self.model, self.activation = model.whole(), activation
+        self.model, self.activation = predictor.model.whole(), predictor.activation
+        self.temperature = predictor.temperature
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        return self.activation(self.model(ids, lengths).logits)
+        return self.activation(self.model(ids, lengths).logits / self.temperature)
 
 
-def inference_module(learn: Learner) -> InferenceModule:
+def inference_module(learn: Asked) -> InferenceModule:
     """Return a classifier's model as an `InferenceModule` in evaluation mode, which shares its weights.
+
+    `learn` is a learner, a `Predictor`, or what `calibrate` returned.
 
     To keep it as a file that torch alone can run, for any number of texts of up to T tokens each:
 
@@ -41,7 +41,8 @@ def inference_module(learn: Learner) -> InferenceModule:
 
     Raises: TrainingError E506 for a language model.
     """
-    if not isinstance(learn.model, TextClassifier):
+    predictor = learn.predictor
+    if not isinstance(predictor.model, TextClassifier):
         raise TrainingError("E506", received="inference_module() of a learner that is no text classifier",
                             expected="a classifier", fix="pass the learner that text_classifier_learner gave")
-    return InferenceModule(learn.model, activation_of(learn.loss_func)).eval()
+    return InferenceModule(predictor).eval()

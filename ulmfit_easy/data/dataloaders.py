@@ -61,13 +61,6 @@ class DataLoaders(TellsAbsent):
                          self.bs and f"bs {self.bs}", is_lm and f"seq_len {self.seq_len}")
 
     @classmethod
-    def empty(cls, config: dict, vocab: Vocab, *, path: str | Path = ".", device: torch.device | str | None = None,
-              tokenizer: Tokenizer | None = None) -> "DataLoaders":
-        """Return loaders without data that can prepare new texts as the ones with this `config()` did."""
-        prepare = Preparation.from_config(config, vocab, tokenizer)
-        return cls([], [], path=path, device=device, prepare=prepare)
-
-    @classmethod
     def from_dsets(cls, *ds: torch.utils.data.Dataset, path: str | Path = ".", bs: int = 64,
                    device: torch.device | str | None = None, **kwargs: Any) -> "DataLoaders":
         """Return loaders of two datasets of torch, the first one for training, and shuffled.

@@ -200,7 +200,7 @@ def _is_word(token: str, special: set[str]) -> bool:
 
 
 class Asked(Protocol):
-    """A learner, or a `Predictor` itself."""
+    """A learner, what `calibrate` returned, or a `Predictor` itself."""
 
     @property
     def predictor(self) -> Predictor: ...
