@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from ulmfit_easy.errors import ArgumentError, FileError, TextError
 from ulmfit_easy.text.fingerprint import fingerprint
-from ulmfit_easy.text.given import join_fields
-from ulmfit_easy.text.rules import DEFAULT_RULES, lowercase
+from ulmfit_easy.text.rules import DEFAULT_RULES, join_fields, lowercase
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer, WordTokenizer, _Chunks, _chunks

@@ -1,11 +1,9 @@
-"""Read "texts" as all functions do that are given some, and the fields of a text that has several."""
+"""The one reading of "texts" that all functions share which are given some."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ulmfit_easy.errors import TextError, did_you_mean, some
-from ulmfit_easy.text.rules import neutralize
-from ulmfit_easy.text.special import FLD
 
 
 def given_texts(given: Any, cols: Sequence = ("text",)) -> tuple[Iterable, bool]:
@@ -65,36 +63,3 @@ def _columns(names: Iterable, cols: Sequence) -> Sequence:
         return cols
     raise TextError("E102", received=f"the columns {some(names)}", expected=f"{some(map(repr, cols))}, with the texts",
                     fix=did_you_mean(cols[0], names, "pass one column of it, or rename that column"))
-
-
-def join_fields(fields: Sequence[str], mark_fields: bool | None = None) -> str:
-    """Return the fields of a row as one text, neutralised: `xxfld 1 <first> xxfld 2 <second>`.
-
-    `mark_fields=None` marks them when there is more than one; `False` puts a space between them.
-    """
-    if mark_fields is None:
-        mark_fields = len(fields) > 1
-    fields = [neutralize(field) for field in fields]
-    if mark_fields:
-        fields = [f"{FLD} {i} {field}" for i, field in enumerate(fields, 1)]
-    return " ".join(fields)
-
-
-def fields_of(row: str | tuple[str, ...], i: int) -> tuple[str, ...]:
-    """Return a row (a string or a tuple of strings) as a tuple of fields; E101, with `i`, if it is anything else."""
-    fields = row if isinstance(row, tuple) else (row,)
-    for field in fields:
-        if not isinstance(field, str):
-            raise TextError("E101", received=f"{field!r:.40} ({type(field).__name__}) as the text of row {i}",
-                            expected="a string, or a tuple of strings",
-                            fix="drop rows without text, or replace them by the empty string")
-    return fields
-
-
-def without_lone_surrogates(text: str) -> str:
-    """Return a text that a file can hold: halves of a character become U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a pair of them is one character; what is left over is none
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

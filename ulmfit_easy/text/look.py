@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ulmfit_easy.text.given import fields_of
+from ulmfit_easy.text.rules import fields_of
 
 SAMPLE, MOST = 1000, 10_000_000  # texts that loaders look at, and the most characters of them
 

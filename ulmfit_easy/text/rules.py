@@ -1,4 +1,4 @@
-r"""The classic text rules of ULMFiT: pure `str -> str`, linear in the length of the text; none ever raises.
+r"""The fields of a text as one, and the classic rules of ULMFiT: pure `str -> str` in linear time. No rule raises.
 
 Each rule takes what the one before it gives, in the order of `DEFAULT_RULES`. They write down as control
 tokens what lowering and tokenizing would lose:
@@ -13,9 +13,10 @@ Source: the rules of fastai 2, which go back to the code published with the pape
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ulmfit_easy.text.special import BOS, EOS, SPECIAL_TOKENS, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
+from ulmfit_easy.errors import TextError
+from ulmfit_easy.text.special import BOS, EOS, FLD, SPECIAL_TOKENS, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
 
 # The rules lower the text later, so every character that becomes one of these letters counts: the capitals
 # and U+212A, the Kelvin sign (a test goes through all of Unicode).
@@ -32,6 +33,39 @@ def neutralize(text: str) -> str:
     words.
     """
     return _FORGED.sub(r"\1 ", text)
+
+
+def join_fields(fields: Sequence[str], mark_fields: bool | None = None) -> str:
+    """Return the fields of a row as one text, neutralised: `xxfld 1 <first> xxfld 2 <second>`.
+
+    `mark_fields=None` marks them when there is more than one; `False` puts a space between them.
+    """
+    if mark_fields is None:
+        mark_fields = len(fields) > 1
+    fields = [neutralize(field) for field in fields]
+    if mark_fields:
+        fields = [f"{FLD} {i} {field}" for i, field in enumerate(fields, 1)]
+    return " ".join(fields)
+
+
+def fields_of(row: str | tuple[str, ...], i: int) -> tuple[str, ...]:
+    """Return a row (a string or a tuple of strings) as a tuple of fields; E101, with `i`, if it is anything else."""
+    fields = row if isinstance(row, tuple) else (row,)
+    for field in fields:
+        if not isinstance(field, str):
+            raise TextError("E101", received=f"{field!r:.40} ({type(field).__name__}) as the text of row {i}",
+                            expected="a string, or a tuple of strings",
+                            fix="drop rows without text, or replace them by the empty string")
+    return fields
+
+
+def without_lone_surrogates(text: str) -> str:
+    """Return a text that a file can hold: halves of a character become U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a pair of them is one character; what is left over is none
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 # In this order. The `&` of an entity is optional: scraped text often lost it.

@@ -21,10 +21,10 @@ from ulmfit_easy.schema import text as string
 from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
-from ulmfit_easy.text.given import fields_of, given_texts, join_fields, without_lone_surrogates
+from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.hf import HFTokenizer
 from ulmfit_easy.text.pipeline import Splitter, Tokens, checked_tokens, no_splitter, numbers_of_words, spelled, words_at
-from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
+from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES, fields_of, join_fields, without_lone_surrogates
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.vocab import Vocab, detokenize
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer

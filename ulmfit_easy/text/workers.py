@@ -21,8 +21,8 @@ import numpy as np
 
 from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.schema import optional, takes, whole
-from ulmfit_easy.text.given import fields_of
 from ulmfit_easy.text.pipeline import NO_WORD
+from ulmfit_easy.text.rules import fields_of
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 PIECE = 1 << 16  # characters, about, that are tokenized at once
