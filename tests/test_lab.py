@@ -183,3 +183,22 @@ def test_bars_move_and_go_errors_are_short_and_a_saved_notebook_opens_clean(page
     page.picture("opened again")
     text = page.text()
     assert "train_loss" in text and "[E102]" in text and "rror displaying" not in text and not page.run(f"return {BAR}")
+
+
+@pytest.mark.slow
+def test_an_interrupt_is_shown_in_a_few_lines_that_say_what_has_changed(monkeypatch, tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    stop = "learn.fit(2, 1e-2, cbs=At(lambda self: self.train_iter == 4 and signal.raise_signal(signal.SIGINT)))"
+    cells = ["import signal\nfrom ulmfit_easy.all import *\n" + CELLS[1].replace("reviews,", "toy_reviews(90),", 1),
+             CELLS[2], "def At(action): return Callback(after_step=action)\n" + stop]
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source.strip()) for source in cells])
+    NotebookClient(nb, timeout=PATIENCE, kernel_name="python3", allow_errors=True,
+                   resources={"metadata": {"path": str(tmp_path)}}).execute()
+    (error,) = [output for cell in nb.cells for output in cell.outputs if output.output_type == "error"]
+    lines = "\n".join(error.traceback).splitlines()
+    own, state = lines[:(end := lines.index(error.ename))], " ".join(lines[end + 1:])
+    assert error.ename == "KeyboardInterrupt" and all(line.startswith("Cell In[3], line 2: learn.fit(") for line in own)
+    assert len(own) == 2 and state.startswith("Stopped after 4 of 18 batches. The weights have changed: to begin")
