@@ -110,6 +110,8 @@ def test_train_then_predict_on_every_kind_of_source(source, tmp_path, capsys):
     assert len(found) == 120 and set(found["text"]) == set(DF["text"])
     assert set(found["prediction"]) <= {"neg", "pos"} and found["probability"].between(0.5, 1).all()
     assert ("file" in found) == (source is as_folder)
+    assert run("predict", out, file, "--out", tmp_path / "deep" / "p.csv") == 0
+    assert capsys.readouterr().out == f"120 rows. Replaced {tmp_path / 'deep' / 'p.csv'}\n"
 
 
 def test_quiet_says_nothing(reviews, tmp_path, capfd):
@@ -117,7 +119,15 @@ def test_quiet_says_nothing(reviews, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_training_again_replaces_the_model(reviews, model):
+def test_training_again_replaces_the_model_and_says_so_first(reviews, model, capsys, monkeypatch):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ULMFiT, "_fit_one", stop)
+        assert run("train", reviews, "--seed", 1, "--out", model) == 130
+    told = rf"The model of 20\d\d-\d\d-\d\d in {re.escape(str(model))} will be replaced. --out names another "
+    assert re.match(told, capsys.readouterr().out) and ULMFiT.load(model).seed == 0
     assert run("train", reviews, "--seed", 1, "--quiet", "--out", model) == 0
     assert ULMFiT.load(model).seed == 1
     assert [p.name for p in model.parent.iterdir()] == [model.name]

@@ -21,6 +21,7 @@ from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.recipes.corpus.monitor import RunProgress
 from ulmfit_easy.recipes.corpus.plan import Plan
 from ulmfit_easy.recipes.estimator import PARAMS
+from ulmfit_easy.text.store import TokenStore
 
 SIZES = "--emb 8 --hid 12 --layers 2 --bs 8 --seq-len 10 --min-freq 1 --lr 0.02 --precision fp32".split()
 FIGURES = r"perplexity [\d.]+, bits per character [\d.]+, (unknown [\d.]+ %, )?tokens \d+"
@@ -121,13 +122,16 @@ def test_a_classifier_is_not_evaluated(whole, tmp_path, capsys, files):
     complains(capsys, told, "evaluate-lm", files[0], "--model", model)
 
 
-def test_ctrl_c_tells_how_to_go_on(files, tmp_path, capsys, monkeypatch):
-    def stop(*args):
+@pytest.mark.parametrize(("place", "told"), [
+    ((RunProgress, "after_batch"), "To go on: ulmfit pretrain --resume --out {}"),
+    ((TokenStore, "build"), "Training has not begun, so nothing can be resumed. Run the same command again.")])
+def test_ctrl_c_tells_how_to_go_on(files, tmp_path, capsys, monkeypatch, place, told):
+    def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(RunProgress, "after_batch", stop)
+    monkeypatch.setattr(*place, stop)
     assert run("pretrain", "--corpus", *files, "--out", tmp_path / "lm", *SIZES) == 130
-    assert capsys.readouterr().err == f"To go on: ulmfit pretrain --resume --out {tmp_path / 'lm'}\nulmfit: stopped\n"
+    assert capsys.readouterr().err == f"{told.format(tmp_path / 'lm')}\nulmfit: stopped\n"
 
 
 def test_every_setting_of_a_plan_has_a_flag_of_its_name():

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 
 from ulmfit_easy.apps import convert, predictions, pretraining
@@ -172,7 +173,9 @@ def run_train(args: argparse.Namespace) -> None:
     from ulmfit_easy.files import free_place
     from ulmfit_easy.recipes.estimator import ULMFiT, foreign_to_estimator
 
-    free_place(args.out, foreign_to_estimator)
+    if free_place(args.out, foreign_to_estimator).is_dir() and any(args.out.iterdir()) and not args.quiet:
+        say(f"The model of {date.fromtimestamp(args.out.stat().st_mtime)} in {args.out} will be replaced. --out names "
+            "another folder.")
     df = read_any(args.file, [args.text, args.label], args)
     if (rows := accepted(df, [df[args.text], df[args.label]])) is not None:
         df = df.iloc[rows]

@@ -91,8 +91,10 @@ def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Pr
     _title(f"Stage 2: it goes on with {len(texts.movies):,} movie reviews, without labels")
     found = lm.unfreeze().lr_find(suggest_funcs=(valley, minimum))
     _save_plot("lr_find.png", out)
-    say(f"lr_find suggests {found.valley:.1e} (valley) to {found.minimum:.1e} (minimum); "
-          f"the preset's peak is {p.lm[-1].lr:.0e}")
+    peak = p.lm[-1].lr
+    say(f"lr_find tries one learning rate after another. It suggests {found.valley:.2g} to be careful and "
+        f"{found.minimum:.2g} to be quick. The highest rate here is {peak:.2g}"
+        + (", which lies between." if found.valley <= peak <= found.minimum else "."))
     finetune_lm(lm, p)
     lm.recorder.plot_loss()
     _save_plot("loss.png", out)

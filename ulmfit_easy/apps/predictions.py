@@ -38,8 +38,9 @@ def run_predict(args: argparse.Namespace) -> None:
                         fix="rename it, so that it is not overwritten")
     probs = probabilities(predictors, texts := texts_in(df, text))
     df = df.assign(prediction=as_array(predictors[0].classes)[probs.argmax(1)], probability=probs.max(1).round(4))
+    saved = "" if out is None else f". Replaced {out}" if out.is_file() else f". Saved to {out}"
     write(df, out, form, args.safe_cells)
-    say(rows_read(len(df), empty_rows(texts)) + (f". Saved to {out}" if out else ""), None if out else sys.stderr)
+    say(rows_read(len(df), empty_rows(texts)) + saved, None if out else sys.stderr)
 
 
 def form_of(out: Path, example: str = "predictions.csv") -> str:

@@ -86,6 +86,8 @@ def run_pretrain(args: argparse.Namespace) -> None:
     except (KeyboardInterrupt, BrokenPipeError):  # the second: of `| head`, which has seen enough
         if (run_folder(out) / FILE).exists():
             say("To go on: " + next_line("pretrain", "--resume", "--out", out), sys.stderr)
+        else:
+            say("Training has not begun, so nothing can be resumed. Run the same command again.", sys.stderr)
         raise
     backwards = ["--backwards"] if read_json(out / "config.json")["text"]["backwards"] else []
     say(f"{score}\nSaved to {out}. Next: " + next_line("train", "FILE", "--pretrained", out, *backwards))
