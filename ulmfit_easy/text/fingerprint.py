@@ -12,22 +12,10 @@ import platform
 import re
 import sys
 import sysconfig
-from collections.abc import Sequence
+import types
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from types import (
-    BuiltinFunctionType,
-    CellType,
-    ClassMethodDescriptorType,
-    CodeType,
-    FunctionType,
-    GetSetDescriptorType,
-    MemberDescriptorType,
-    MethodDescriptorType,
-    MethodType,
-    ModuleType,
-    WrapperDescriptorType,
-)
 from typing import Any
 
 LIMIT = 1 << 25  # bytes of a description, each value counted as 32 and its own: about a second
@@ -37,10 +25,22 @@ PURE = set("builtins _bisect _codecs _collections _collections_abc _functools _h
            "textwrap typing unicodedata".split())
 OUTSIDE = set("__import__ breakpoint compile eval exec globals hash id input locals open vars".split())
 PLACES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-WRITTEN_IN_C = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType, MemberDescriptorType,
-                GetSetDescriptorType)
+WRITTEN_IN_C = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType,
+                types.MemberDescriptorType, types.GetSetDescriptorType)
 OF_A_CLASS = {"__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__",
               "__annotate_func__", "__annotations_cache__", "__firstlineno__", "__static_attributes__"}
+PARTS: dict[type, Callable[[Any], Sequence]] = {  # what an object is made of, by its type
+    list: list, tuple: list, dict: lambda obj: [part for item in obj.items() for part in item],
+    re.Pattern: lambda obj: [obj.pattern, obj.flags],
+    functools.partial: lambda obj: [obj.func, obj.args, obj.keywords, vars(obj)],
+    types.MethodType: lambda obj: [obj.__func__, obj.__self__],
+    staticmethod: lambda obj: [obj.__func__], classmethod: lambda obj: [obj.__func__],
+    property: lambda obj: [obj.fget, obj.fset, obj.fdel],
+    types.CellType: lambda obj: [obj.cell_contents],  # an error while it is empty
+    types.CodeType: lambda obj: [
+        obj.co_code, obj.co_consts, obj.co_names, obj.co_varnames, obj.co_freevars, obj.co_cellvars, obj.co_argcount,
+        obj.co_posonlyargcount, obj.co_kwonlyargcount, obj.co_flags, obj.co_exceptiontable],
+    **dict.fromkeys(WRITTEN_IN_C, lambda obj: [obj.__objclass__, obj.__name__])}
 
 
 class Undescribed(ValueError):
@@ -101,47 +101,24 @@ class _Describer:
             self.add(part)
 
     def new(self, kind: Any, obj: Any) -> None:
-        if kind in (list, tuple):
-            self.all(kind.__name__, obj)
-        elif kind is dict:
-            self.all("dict", [part for item in obj.items() for part in item])
+        if kind in PARTS:
+            self.all(kind.__name__, PARTS[kind](obj))
         elif kind in (set, frozenset):
             if any(type(value) not in VALUES for value in obj):
                 raise Undescribed("a set of other things than plain values")
             self.all(kind.__name__, sorted(obj, key=lambda value: (type(value).__name__, ascii(value))))
-        elif kind is re.Pattern:
-            self.all("pattern", [obj.pattern, obj.flags])
-        elif kind is functools.partial:
-            self.all("partial", [obj.func, obj.args, obj.keywords, vars(obj)])
-        elif kind is MethodType:
-            self.all("method", [obj.__func__, obj.__self__])
-        elif kind in (staticmethod, classmethod):
-            self.all(kind.__name__, [obj.__func__])
-        elif kind is property:
-            self.all("property", [obj.fget, obj.fset, obj.fdel])
-        elif kind is CellType:
-            self.all("cell", [obj.cell_contents])  # an error while it is empty
-        elif kind is CodeType:
-            self.code(obj)
-        elif kind is ModuleType and sys.modules.get(name := obj.__name__) is obj:
+        elif kind is types.ModuleType and sys.modules.get(name := obj.__name__) is obj:
             self.named(name, "")
-        elif kind is FunctionType:
+        elif kind is types.FunctionType:
             self.function(obj)
-        elif kind in WRITTEN_IN_C:
-            self.all("descriptor", [obj.__objclass__, obj.__name__])
-        elif isinstance(obj, BuiltinFunctionType):
+        elif isinstance(obj, types.BuiltinFunctionType):
             self.builtin(obj)
         elif isinstance(obj, type):
             self.type(obj)
         else:
             self.instance(kind, obj)
 
-    def code(self, code: CodeType) -> None:
-        self.all("code", [code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_freevars,
-                          code.co_cellvars, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount,
-                          code.co_flags, code.co_exceptiontable])
-
-    def function(self, function: FunctionType) -> None:
+    def function(self, function: types.FunctionType) -> None:
         if _is_named(function):
             self.named(function.__module__, function.__qualname__)
             return
@@ -149,7 +126,7 @@ class _Describer:
                               function.__closure__, vars(function)])
         codes = [function.__code__]
         for code in codes:
-            codes += [const for const in code.co_consts if type(const) is CodeType]
+            codes += [const for const in code.co_consts if type(const) is types.CodeType]
             steps = list(dis.get_instructions(code))
             for i, step in enumerate(steps):
                 if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
@@ -168,7 +145,7 @@ class _Describer:
 
     def builtin(self, function: Any) -> None:
         owner = function.__self__
-        if owner is not None and type(owner) is not ModuleType:  # a method of a value, such as a dict's get
+        if owner is not None and type(owner) is not types.ModuleType:  # a method of a value, such as a dict's get
             self.all("builtin method", [owner, function.__name__])
         elif function.__name__ in OUTSIDE:
             raise Undescribed(f"{function.__name__}(), whose result may change")
@@ -214,7 +191,7 @@ def _is_named(obj: Any) -> bool:
     """Return True if a function or class is found by its name in a module that its version describes."""
     found = sys.modules.get(obj.__module__)
     for part in obj.__qualname__.split("."):
-        found = getattr(found, part, None) if isinstance(found, type | ModuleType) else None
+        found = getattr(found, part, None) if isinstance(found, type | types.ModuleType) else None
     if found is not obj:
         return False
     try:

@@ -22,6 +22,10 @@ def read_vectors(file: str | Path, words: Sequence[str]) -> tuple[np.ndarray, np
         FileError: E404 where nothing is, E403 for other encodings, E401 for a line with another number of numbers, for
             numbers that are not finite, and where none of the words is there.
     """
+    def refused(received: str, expected: str) -> FileError:
+        return FileError("E401", received=f"{file}, {received}", expected=expected,
+                         fix="pass word vectors in GloVe's or word2vec's text form")
+
     at, vectors, n_dims = {word: i for i, word in enumerate(words)}, None, None
     known = np.zeros(len(words), bool)
     for n, line in enumerate(lines_of(existing(file)), 1):
@@ -30,9 +34,8 @@ def read_vectors(file: str | Path, words: Sequence[str]) -> tuple[np.ndarray, np
             continue
         n_dims = n_dims or len(numbers)
         if len(numbers) != n_dims or not n_dims:
-            raise FileError("E401", received=f"{file}, whose line {n:,} has {len(numbers)} numbers after the word",
-                            expected=f"{n_dims or 'some'}, as on the lines before",
-                            fix="pass word vectors in GloVe's or word2vec's text form")
+            raise refused(f"whose line {n:,} has {len(numbers)} numbers after the word",
+                          f"{n_dims or 'some'}, as on the lines before")
         if (i := at.get(word)) is None or known[i]:
             continue
         if vectors is None:
@@ -40,12 +43,10 @@ def read_vectors(file: str | Path, words: Sequence[str]) -> tuple[np.ndarray, np
         try:
             vectors[i] = numbers
         except ValueError as e:
-            raise FileError("E401", received=f"{file}, whose line {n:,} is not a word and {n_dims} numbers ({e})",
-                            expected="a word and its numbers, parted by blanks",
-                            fix="pass word vectors in GloVe's or word2vec's text form") from e
+            raise refused(f"whose line {n:,} is not a word and {n_dims} numbers ({e})",
+                          "a word and its numbers, parted by blanks") from e
         known[i] = True
     if vectors is None or not np.isfinite(vectors).all():
-        why = "with none of the words" if vectors is None else "with numbers that are not finite"
-        raise FileError("E401", received=f"{file}, {why}", expected="vectors of words in this language, in lower case",
-                        fix="pass word vectors in GloVe's or word2vec's text form")
+        raise refused("with none of the words" if vectors is None else "with numbers that are not finite",
+                      "vectors of words in this language, in lower case")
     return vectors, known
