@@ -7,6 +7,7 @@ import matplotlib
 import pytest
 
 from ulmfit_easy import viz
+from ulmfit_easy.terminal import printable
 
 HOSTILE = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "</td></tr>",
@@ -29,8 +30,8 @@ def test_formula_marks_stand_alone_in_an_element_so_that_no_reader_pairs_them():
 
 
 def test_control_characters_cannot_steer_a_terminal():
-    assert viz.printable("a\x1b[31mb\nc\u202ed\x00") == "a\ufffd[31mb c\ufffdd\ufffd"
-    assert viz.printable(["a\n", 0.5, 1]) == "a ; 0.5000; 1"
+    assert printable("a\x1b[31mb\nc\u202ed\x00") == "a\ufffd[31mb c\ufffdd\ufffd"
+    assert printable(["a\n", 0.5, 1]) == "a ; 0.5000; 1"
 
 
 def test_a_terminal_table_is_aligned_within_its_width_and_cut():

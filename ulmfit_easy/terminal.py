@@ -27,8 +27,11 @@ def wrapped(text: str) -> str:
         line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
 
 
-def printable(text: str) -> str:
-    """Return a text as one line without control characters."""
+def printable(value: object) -> str:
+    """Return a value as one line without control characters, so that no text can steer a terminal."""
+    if isinstance(value, list):
+        return "; ".join(map(printable, value))
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 

@@ -8,8 +8,7 @@ from functools import cache
 from itertools import groupby, product
 from typing import TYPE_CHECKING, Any
 
-from ulmfit_easy import terminal
-from ulmfit_easy.terminal import in_notebook, line_width, say
+from ulmfit_easy.terminal import in_notebook, line_width, printable, say
 from ulmfit_easy.user_code import warn_user
 
 if TYPE_CHECKING:
@@ -74,13 +73,6 @@ def escape(value: object) -> str:
     that are split by tags, and entities do not stop them.
     """
     return re.sub(r"[$\\]", lambda m: f"<span>{m[0]}</span>", html.escape(printable(value)))
-
-
-def printable(value: object) -> str:
-    """Return a value as one line without control characters, so that no text can steer a terminal."""
-    if isinstance(value, list):
-        return "; ".join(map(printable, value))
-    return terminal.printable(f"{value:.4f}" if isinstance(value, float) else str(value))
 
 
 def no_formula(value: object) -> object:

@@ -14,10 +14,10 @@ from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.models.readers import TextClassifier
 from ulmfit_easy.schema import one_of, optional, takes, whole
-from ulmfit_easy.terminal import in_notebook, line_width, say
+from ulmfit_easy.terminal import in_notebook, line_width, printable, say
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.user_code import UNCHANGED, interrupted
-from ulmfit_easy.viz import escape, html_tokens, printable, text_tokens
+from ulmfit_easy.viz import escape, html_tokens, text_tokens
 
 READINGS = 200  # of a text, at most, unless the caller names a window
 CERTAIN = 1e-6  # probabilities nearer to 0 or 1 have the log-odds of this one

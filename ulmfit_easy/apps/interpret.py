@@ -11,8 +11,8 @@ from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.learner.inference import loader_of
 from ulmfit_easy.learner.learner import Learner
-from ulmfit_easy.terminal import say
-from ulmfit_easy.viz import plot_confusion, printable, show_table
+from ulmfit_easy.terminal import printable, say
+from ulmfit_easy.viz import plot_confusion, show_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

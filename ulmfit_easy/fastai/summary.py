@@ -11,9 +11,8 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.loaders import Source
 from ulmfit_easy.data.splits import Split
 from ulmfit_easy.errors import some
-from ulmfit_easy.terminal import say
+from ulmfit_easy.terminal import printable, say
 from ulmfit_easy.text.store import IdStore
-from ulmfit_easy.viz import printable
 
 if TYPE_CHECKING:
     from ulmfit_easy.fastai.block import DataBlock
