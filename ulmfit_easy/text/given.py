@@ -1,9 +1,11 @@
 """The one reading of "texts" that all functions share which are given some."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from ulmfit_easy.errors import TextError, did_you_mean, some
+
+T = TypeVar("T")
 
 
 def given_texts(given: Any, cols: Sequence = ("text",)) -> tuple[Iterable, bool]:
@@ -63,3 +65,16 @@ def _columns(names: Iterable, cols: Sequence) -> Sequence:
         return cols
     raise TextError("E102", received=f"the columns {some(names)}", expected=f"{some(map(repr, cols))}, with the texts",
                     fix=did_you_mean(cols[0], names, "pass one column of it, or rename that column"))
+
+
+def in_batches(items: Iterable[T], size: Callable[[T], int], least: int) -> Iterator[list[T]]:
+    """Yield items in lists. A list ends as soon as the sizes in it reach `least`."""
+    batch, total = list[T](), 0
+    for item in items:
+        batch.append(item)
+        total += size(item)
+        if total >= least:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch

@@ -33,12 +33,13 @@ class Look:
 
     def __next__(self) -> str | tuple[str, ...]:
         i, text = next(self._texts)
-        digest = _digest(fields_of(text, i))
+        fields = fields_of(text, i)
+        digest = _digest(fields)
         self._all.update(digest)
         self._hashes += digest[:8]
         if len(self.first) < self._n_first and self._room > 0:
             self.first.append(text)
-            self._room -= len(text) if isinstance(text, str) else sum(map(len, text))
+            self._room -= sum(map(len, fields))
         return text
 
     def finish(self) -> "Look":

@@ -18,6 +18,7 @@ from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.places import clear_left, hidden_folder, members, writable
 from ulmfit_easy.text.fingerprint import Undescribed
+from ulmfit_easy.text.given import in_batches
 from ulmfit_easy.text.look import Look
 from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer
 from ulmfit_easy.text.vocab import Vocab
@@ -179,15 +180,8 @@ class TokenStore:
         if rows is None:
             yield from (self.ids[i:i + BLOCK] for i in range(0, self.n_tokens, BLOCK))
             return
-        parts, size = [], 0
-        for start, stop in map(self.span, rows):
-            parts.append(self.ids[start:stop])
-            size += stop - start
-            if size >= BLOCK:
-                yield np.concatenate(parts)
-                parts, size = [], 0
-        if parts:
-            yield np.concatenate(parts)
+        for spans in in_batches(map(self.span, rows), lambda span: span[1] - span[0], BLOCK):
+            yield np.concatenate([self.ids[start:stop] for start, stop in spans])
 
 
 class IdStore:

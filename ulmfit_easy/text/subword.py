@@ -16,6 +16,7 @@ from ulmfit_easy.files import regular_file
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import language, optional
 from ulmfit_easy.schema import text as string
+from ulmfit_easy.text.given import in_batches
 from ulmfit_easy.text.rules import neutralize
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.vocab import Vocab, add_words, detokenize
@@ -125,7 +126,7 @@ class SentencePieceTokenizer:
         return self._vocab
 
     def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        for batch in _batches(texts):
+        for batch in in_batches(texts, len, BATCH):
             parts = [_CONTROL.split(text) for text in batch]  # plain, control, plain, ..., plain
             plain = [part for text in parts for part in text[::2]]
             pieces = map(_checked, self._processor.encode(plain, out_type=str, num_threads=1))
@@ -184,18 +185,6 @@ def _words(tokens: Iterable[str]) -> Iterator[str]:
             yield token
         else:
             word += token.removeprefix("▁")
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch, size = [], 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _sample(items: Iterable, max_chars: int) -> list:

@@ -15,12 +15,13 @@ from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from itertools import chain, count, islice
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.schema import optional, takes, whole
+from ulmfit_easy.text.given import in_batches
 from ulmfit_easy.text.pipeline import NO_WORD
 from ulmfit_easy.text.rules import fields_of
 from ulmfit_easy.text.tokenizers import Tokenizer
@@ -84,15 +85,12 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
 
 def _pieces(texts: Iterable) -> Iterator[tuple[int, list]]:
     """Yield the number of the first row of each piece, and its rows."""
-    first, piece, size = 0, [], 0
-    for i, row in enumerate(texts):
-        piece.append(row)
-        size += sum(map(len, fields_of(row, i)))
-        if size >= PIECE:
-            yield first, piece
-            first, piece, size = i + 1, [], 0
-    if piece:
-        yield first, piece
+    def size(entry: tuple[int, Any]) -> int:
+        i, row = entry
+        return sum(map(len, fields_of(row, i)))
+
+    for piece in in_batches(enumerate(texts), size, PIECE):
+        yield piece[0][0], [row for _, row in piece]
 
 
 def _processors() -> int:
@@ -162,7 +160,6 @@ class _Worker:
         if isinstance(result, Exception):
             raise result
         return result
-
 
     def _died(self, how: str) -> TrainingError:
         return TrainingError("E508", received=f"a worker that has ended {how} while it tokenized {self.rows}",
