@@ -1,7 +1,6 @@
 """Batches for a text classifier: texts of like length together, padded on the right, with their lengths."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,12 +15,6 @@ from ulmfit_easy.schema import optional, takes, whole
 from ulmfit_easy.text.vocab import padded
 
 POOL = 50  # batches whose rows are sorted together: alike in length, yet new company each epoch
-
-
-class Documents(Ids, Protocol):
-    """Ids of documents that are padded."""
-
-    pad_id: int
 
 
 class ClassifierDataLoader(EpochOrder):
@@ -47,10 +40,9 @@ class ClassifierDataLoader(EpochOrder):
     """
 
     n_inp = 2
-    ids: Documents
 
     @takes({"bs": whole(), "max_tokens": optional(whole())})
-    def __init__(self, ids: Documents, rows: Sequence[int] | np.ndarray, targets: np.ndarray | Tensor | None = None, *,
+    def __init__(self, ids: Ids, rows: Sequence[int] | np.ndarray, targets: np.ndarray | Tensor | None = None, *,
                  bs: int = 64, shuffle: bool = False, backwards: bool = False, seed: int | None = None,
                  device: torch.device | str | None = None, max_tokens: int | None = None,
                  weights: Sequence | np.ndarray | None = None):

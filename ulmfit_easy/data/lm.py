@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,12 +13,6 @@ from ulmfit_easy.schema import number, optional, takes, whole
 from ulmfit_easy.user_code import warn_user
 
 SHORT, SHORTEST = 0.05, 5  # the share of batches of half the length; tokens of the shortest; both with `bptt_jitter`
-
-
-class Stream(Ids, Protocol):
-    """Ids of which any part of a document is read."""
-
-    def read(self, doc: int, start: int, stop: int) -> np.ndarray: ...  # (stop - start,)
 
 
 class LMDataLoader(EpochOrder):
@@ -52,10 +45,9 @@ class LMDataLoader(EpochOrder):
     """
 
     n_inp = 1
-    ids: Stream
 
     @takes({"bs": whole(), "seq_len": whole(), "n_batches": optional(whole()), "bptt_jitter": number(0)})
-    def __init__(self, ids: Stream, rows: Sequence[int] | np.ndarray, *, bs: int = 64, seq_len: int = 72,
+    def __init__(self, ids: Ids, rows: Sequence[int] | np.ndarray, *, bs: int = 64, seq_len: int = 72,
                  shuffle: bool = False, backwards: bool = False, seed: int | None = None,
                  device: torch.device | str | None = None, n_batches: int | None = None, bptt_jitter: float = 0.0):
         super().__init__(ids, rows, shuffle=shuffle, seed=seed, device=device)

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 
 class Ids(Protocol):
-    """The ids of some documents, as an `IdStore` has them."""
+    """The ids of N documents, as an `IdStore` has them: a classifier takes whole ones, a language model reads parts."""
 
     lengths: np.ndarray  # (N,)
+    pad_id: int
 
     def __getitem__(self, i: int) -> np.ndarray: ...  # (T,)
+
+    def read(self, doc: int, start: int, stop: int) -> np.ndarray: ...  # (stop - start,)
 
 
 class TextDataset(TellsAbsent):
