@@ -188,7 +188,7 @@ def in_rows(rows: Collection, limit: int = 5) -> str:
     return f"{'row' if len(rows) == 1 else 'rows'} {some(rows, limit)}"
 
 
-def short(value: object) -> str:
-    """Return a value as text, cut to 60 characters: a name may turn out to be a whole text."""
+def short(value: object, most: int = 60) -> str:
+    """Return a value as text, cut to `most` characters: a name may turn out to be a whole text."""
     text = str(value)
-    return text if len(text) <= 60 else text[:59] + "\u2026"
+    return text if len(text) <= most else text[:most - 1] + "\u2026"

@@ -177,7 +177,7 @@ def test_any_texts_and_labels_can_be_examined(rows):
 
 
 def test_no_text_is_ever_shown_and_a_label_only_in_part():
-    hostile = "<script>alert(1)</script> $x$ " + SECRET
+    hostile = "<script>alert(1)</script> $x$ ".ljust(60, ".") + SECRET  # names have 60 characters in any message
     df = reviews(text={1: hostile, 2: hostile, 3: ""}, label={2: hostile, 1: "pos"})
     checkup = doctor(df)
     for shown in (repr(checkup), checkup._repr_html_(), str(checkup.findings)):

@@ -42,23 +42,28 @@ def warn_of_duplicates(hashes: np.ndarray, train: np.ndarray, valid: np.ndarray,
             return in_rows(rows[positions].tolist(), 3)
         return f"{'file' if len(positions) == 1 else 'files'} {some((files[i] for i in positions), 3)}"
 
-    both = np.sort(valid[np.isin(hashes[valid], hashes[train]) & (hashes[valid] != EMPTY)])
-    if len(both):
+    if len(both := np.sort(leaked(hashes, train, valid, EMPTY))):
         what = "is a training text" if len(both) == 1 else "are training texts"
         fix = ("Drop the copies, or leave out valid_col= and splitter=: the split that is drawn then keeps copies "
                "together") if files is None else "Delete the copies"
         warn_user(f"{len(both):,} of {counted(len(valid), 'validation text')} {what} too ({where(both)}), so "
                   f"{len(both) / len(valid):.1%} of a score tells nothing about new texts. {fix}")
-    if labels is None:
-        return
-    first, torn = dict[int, object](), list[int]()
-    for i, (text, label) in enumerate(zip(hashes.tolist(), labels, strict=True)):
-        if text != EMPTY and first.setdefault(text, label) != label:
-            torn.append(i)
-    if torn:
+    if labels is not None and (torn := contradicted(hashes, labels, EMPTY)):
         have, them = ("has", "it") if len(torn) == 1 else ("have", "them")
         warn_user(f"{counted(len(torn), 'text')} {have} another label than an equal text before {them} "
                   f"({where(torn)}): no model can get both right; check the labels")
+
+
+def leaked(keys: np.ndarray, train: np.ndarray, valid: np.ndarray, empty: int) -> np.ndarray:
+    """Return the rows of `valid` whose text is a training text too. Equal texts have equal keys; `empty` counts not."""
+    return valid[np.isin(keys[valid], keys[train]) & (keys[valid] != empty)]
+
+
+def contradicted(keys: np.ndarray, labels: Iterable, empty: int) -> list[int]:
+    """Return the rows with another label than an equal text before them; keys as for `leaked`."""
+    first: dict[int, object] = {}
+    return [i for i, (key, label) in enumerate(zip(keys.tolist(), labels, strict=True))
+            if key != empty and label is not None and first.setdefault(key, label) != label]
 
 
 def warn_of_told_labels(texts: Sequence, labels: Sequence) -> None:
@@ -67,8 +72,7 @@ def warn_of_told_labels(texts: Sequence, labels: Sequence) -> None:
     Args:
         texts: the first ones, of some of the labels.
     """
-    pairs = [(text if isinstance(text, str) else " ".join(text), label)
-             for text, label in zip(texts, labels, strict=False)]
+    pairs = list(zip(map(_joined, texts), labels, strict=False))
     names = {label for _, label in pairs if isinstance(label, str) and label.strip()}
     if len(names) < 2:
         return
@@ -80,6 +84,10 @@ def warn_of_told_labels(texts: Sequence, labels: Sequence) -> None:
     if mixed < (1 - TOLD) * len(pairs):
         warn_user(f"{told:,} of the first {len(pairs):,} texts hold the name of their own label: is the "
                   "answer part of the text?")
+
+
+def _joined(text: str | tuple[str, ...]) -> str:
+    return text if isinstance(text, str) else " ".join(text)
 
 
 def warn_of_unequal(labels: Iterable) -> None:
@@ -113,8 +121,7 @@ def warn_of_language(texts: Iterable, tokenizer: "Tokenizer") -> None:
     lang = getattr(getattr(tokenizer, "tok", None), "lang", None)
     if lang is None or tokenizer.is_closed:  # pieces of words are learned from the texts, in any language
         return
-    texts = (text if isinstance(text, str) else " ".join(text) for text in texts)
-    if guess := other_language(texts, lang):
+    if guess := other_language(map(_joined, texts), lang):
         seem, fix = f"{guess.capitalize()} letters", "lang= with the code of their language"
         if guess in NAMES:
             seem, fix = f"{NAMES[guess]}", f'lang="{guess}"'

@@ -97,8 +97,7 @@ def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2, seed: int |
         if len(items) < STRATIFY_BELOW or {labels[i] for i in train} != set(labels):
             train, valid = StratifiedSplitter(labels, valid_pct, seed_)(items)
         if once := [label for label, n in Counter(labels).items() if n == 1]:
-            warn_user(f"{len(once)} classes have one example each, which goes to training: "
-                      f"{some(f'{str(label):.30}' for label in once)}")
+            warn_user(f"{len(once)} classes have one example each, which goes to training: {some(once)}")
         return train, valid
     return split
 

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ulmfit_easy.data.checks import UNEQUAL_ADVICE, unequal
+from ulmfit_easy.data.checks import UNEQUAL_ADVICE, contradicted, leaked, unequal
 from ulmfit_easy.data.languages import guess_language
 from ulmfit_easy.data.targets import twins
-from ulmfit_easy.errors import some
+from ulmfit_easy.errors import short, some
 from ulmfit_easy.text.words import NO_BLANKS
-from ulmfit_easy.viz import printable
 
 RARE = 10  # training texts of a class below which hardly anything can be learned of it
 FEW_WORDS, MANY_WORDS = 3, 1440  # a classifier judges by about the last 1,440 tokens (its max_len)
+NO_WORD = hash("")  # the key of a text without a word
 MANY_CLASSES = 20  # are no longer listed
 OTHERS = 0.02  # of the texts may seem to be in other languages, since the guess errs too
 SIGN = "[\u0080-\u009f\u00a1-\u00aa\u00ac\u00ae-\u00b6\u00b8-\u00ba\u00bc-\u00bf]"
@@ -97,8 +97,7 @@ def check_texts(scan: Scan) -> Iterator[Finding]:
     if len(twice := _repeated(scan, scan.train)):
         yield scan.counted("note", "texts that repeat an earlier one", twice,
                            "drop all but one, or keep copies on one side of a split")
-    both = scan.valid[np.isin(scan.keys[scan.valid], scan.keys[scan.train]) & (scan.sizes[scan.valid] > 0)]
-    if len(both):
+    if len(both := leaked(scan.keys, scan.train, scan.valid, NO_WORD)):
         yield scan.counted("problem", "validation texts that are training texts too", both,
                            "drop them: their scores tell nothing about new texts")
     if len(short := np.flatnonzero((scan.sizes > 0) & (scan.sizes < FEW_WORDS))):
@@ -134,23 +133,19 @@ def check_labels(scan: Scan) -> Iterator[Finding]:
                            'is it the right column? TextDataLoaders takes y_block="regression" for numbers')
         return  # these may be texts, and are not shown
     if rare := [label for label, n in counts.items() if n < RARE]:
-        yield scan.finding("problem", f"classes with fewer than {RARE} training texts: {some(map(_short, rare))}",
+        yield scan.finding("problem", f"classes with fewer than {RARE} training texts: {some(rare)}",
                            _with(scan, rare), "find more texts, or join classes")
     if what := unequal(counts):
         yield scan.finding("note", what, _with(scan, [min(counts, key=counts.__getitem__)]), UNEQUAL_ADVICE)
     if new := [label for label in _counts(scan, scan.valid) if label not in counts]:
-        yield scan.finding("problem", f"labels that no training text has: {some(map(_short, new))}", _with(scan, new),
+        yield scan.finding("problem", f"labels that no training text has: {some(new)}", _with(scan, new),
                            "put each class into training too, or leave these rows out")
     if groups := [sorted(group, key=counts.__getitem__) for group in twins(counts)]:
         rarer = [label for group in groups for label in group[:-1]]
-        shown = some(_short(repr(label)) for label in chain(*groups))
+        shown = some(map(repr, chain(*groups)))
         yield scan.finding("problem", f"labels that look alike: {shown}", _with(scan, rarer),
                            "give each class one spelling; the rows are those of the rarer ones")
-    first, torn = dict[int, tuple](), list[int]()
-    for i, (key, labels) in enumerate(zip(scan.keys.tolist(), scan.labels, strict=True)):
-        if labels is not None and scan.sizes[i] and first.setdefault(key, labels) != labels:
-            torn.append(i)
-    if torn:
+    if torn := contradicted(scan.keys, scan.labels, NO_WORD):
         yield scan.counted("problem", "texts with another label than an equal text before them", torn,
                            "check the labels: no model can get both right")
 
@@ -174,9 +169,4 @@ def _with(scan: Scan, labels: Sequence) -> list[int]:
 
 def _shares(counts: Counter) -> str:
     """Return the commonest names with their shares: `pos 60%, neg 40%`."""
-    return some(f"{_short(name)} {n / counts.total():.0%}" for name, n in counts.most_common())
-
-
-def _short(label: object) -> str:
-    """Return a label in at most 30 characters: where the wrong column was named, it may be a text."""
-    return printable(label)[:30]
+    return some(f"{short(name, 50)} {n / counts.total():.0%}" for name, n in counts.most_common())
