@@ -1,9 +1,11 @@
 """A classifier as one pure function of tensors, for `torch.export` and for programs without this library."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.predictor import Asked, Predictor
+from ulmfit_easy.learner.predictor import Asked
 from ulmfit_easy.models.readers import TextClassifier
 
 
@@ -14,10 +16,9 @@ class InferenceModule(nn.Module):
     on the data, so it exports, and memory grows with T. For regression the numbers (B, n) that were learned.
     """
 
-    def __init__(self, predictor: Predictor):
+    def __init__(self, model: TextClassifier, activation: Callable, temperature: float = 1.0):
         super().__init__()
-        self.model, self.activation = predictor.model.whole(), predictor.activation
-        self.temperature = predictor.temperature
+        self.model, self.activation, self.temperature = model.whole(), activation, temperature
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         return self.activation(self.model(ids, lengths).logits / self.temperature)
@@ -45,4 +46,4 @@ def inference_module(learn: Asked) -> InferenceModule:
     if not isinstance(predictor.model, TextClassifier):
         raise TrainingError("E506", received="inference_module() of a learner that is no text classifier",
                             expected="a classifier", fix="pass the learner that text_classifier_learner gave")
-    return InferenceModule(predictor).eval()
+    return InferenceModule(predictor.model, predictor.activation, predictor.temperature).eval()

@@ -2,7 +2,7 @@
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace) -> "p
         try:
             find_columns(df, columns)
         except TextError as e:
-            taken, flags = [column for column in columns if column in df.columns], list[str]()
+            taken, flags = list[Hashable](column for column in columns if column in df.columns), list[str]()
             for column, kind in zip(columns, ("text", "label"), strict=False):
                 if column not in taken:
                     taken.append(name := nearest(column, df.columns) or likely_column(df, kind, taken))

@@ -327,7 +327,7 @@ class ULMFiT:
             return described(self, *params)
         n_texts, n_aside = self.n_texts_, self.n_aside_  # None for an estimator that an older version has saved
         return described(self, *params, f"fitted on {n_texts:,} texts" if n_texts else "fitted",
-                         f"classes {slashed(self.classes_)}",
+                         f"classes {slashed(self.classes_.tolist())}",
                          f"accuracy {self.accuracy_:.3f} on {f'{n_aside:,} ' if n_aside else 'texts '}kept aside")
 
     def _texts_of(self, given: Iterable) -> list[str]:
