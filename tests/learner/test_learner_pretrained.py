@@ -13,6 +13,7 @@ from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import write_json
 from ulmfit_easy.learner import pretrained
 from ulmfit_easy.learner.pretrained import NO_WEIGHTS, read_lm
+from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.text import language_model_learner, load_learner
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.models.awd_lstm import awd_lstm_lm_config
@@ -253,6 +254,8 @@ def test_a_classifier_tells_at_its_first_fit_what_it_starts_from_unless_an_encod
     learn.fit(1)
     learn.fit(1)
     assert capsys.readouterr().out.count("Starts from the model that comes with ulmfit_easy (awd_lstm-fwd). It") == 1
+    for each in (learn, other):
+        assert record_of(each)["model"]["words from that model"] == learn.n_matched > 0
 
 
 def test_known_words_are_those_of_the_texts_not_those_that_the_model_put_into_the_vocabulary(ours, tmp_path, capsys):

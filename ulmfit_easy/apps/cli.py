@@ -173,9 +173,7 @@ def run_train(args: argparse.Namespace) -> None:
     from ulmfit_easy.files import free_place
     from ulmfit_easy.recipes.estimator import ULMFiT, foreign_to_estimator
 
-    if free_place(args.out, foreign_to_estimator).is_dir() and any(args.out.iterdir()) and not args.quiet:
-        say(f"The model of {date.fromtimestamp(args.out.stat().st_mtime)} in {args.out} will be replaced. --out names "
-            "another folder.")
+    older = free_place(args.out, foreign_to_estimator).is_dir() and any(args.out.iterdir())
     df = read_any(args.file, [args.text, args.label], args)
     if (rows := accepted(df, [df[args.text], df[args.label]])) is not None:
         df = df.iloc[rows]
@@ -191,6 +189,9 @@ def run_train(args: argparse.Namespace) -> None:
                             fix="leave --backwards out: --bidir trains both directions")
     model = ULMFiT(preset=args.preset, pretrained=pretrained, backwards=args.backwards, bidir=args.bidir,
                    lang=args.lang, class_weight=args.class_weight, seed=args.seed, verbose=not args.quiet)
+    if older and not args.quiet:
+        say(f"The model of {date.fromtimestamp(args.out.stat().st_mtime)} in {args.out} will be replaced. --out names "
+            "another folder.")
     texts = pd.Series(texts_in(df, args.text), name=args.text, dtype=object)
     model.fit(texts, df[args.label], more or None)
     keep(model.save, args.out)

@@ -27,13 +27,15 @@ def record_of(learn: "TextLearner") -> dict:
         "model": {"architecture": type(learn.encoder).__name__, "vocabulary": len(dls.text_vocab),
                   "parameters": sum(p.numel() for p in learn.model.parameters()),
                   "reads": "backwards" if dls.backwards else "forwards",
-                  **({"started from": learn.started_from} if learn.started_from else {})},
+                  **({"started from": learn.started_from, "words from that model": learn.n_matched}
+                     if learn.started_from else {})},
         "language model": {},
         "training": {**({"phase": learn.phases} if learn.phases else {}), "saved with": versions(),
                      "date": date.today().isoformat()},
     }
     if before := learn.encoder_record:
-        sections["language model"] = {"training texts": before["data"].get("training texts", 0), **before["scores"],
+        sections["language model"] = {"training texts": before["data"].get("training texts", 0),
+                                      **before.get("scores", {}),
                                       **{k: v for k, v in before["training"].items() if k == "phase"}}
     return {"kind": "classifier" if dls.target.labelled else "language_model", "language": getattr(tok, "lang", None),
             **{name: facts for name, facts in sections.items() if facts}}

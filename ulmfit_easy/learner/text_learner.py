@@ -47,7 +47,8 @@ class TextLearner(Learner):
                  moms: Moms = (0.8, 0.7, 0.8), **kwargs: Any):
         super().__init__(dls, model, moms=moms, **kwargs)
         self.news = None  # for the first fit: `load_encoder` may come before it
-        self.phases, self.started_from, self.encoder_record = [], None, None  # for the card of a saved model
+        self.phases, self.encoder_record = [], None  # these, and the next two, for the card of a saved model
+        self.started_from, self.n_matched = None, 0
         if dls.prepare is not None:
             self._check_exportable()
         self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta)])
@@ -104,6 +105,7 @@ class TextLearner(Learner):
         weights = {k: v.clone() for k, v in other.encoder.state_dict().items()}
         self._set_encoder(weights, other.dls.text_vocab.sha256, other.dls.backwards, "the encoder")
         self.started_from, self.encoder_record = other.started_from, record_of(other)
+        self.n_matched = other.n_matched
         return self
 
     def _set_encoder(self, weights: dict[str, Tensor], vocab_sha256: str | None, backwards: bool | None,
