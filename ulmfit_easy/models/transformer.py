@@ -55,13 +55,9 @@ class Transformer(Encoder):
         return Encoded(torch.cat(states, 1), embedded=self.embedding(ids))
 
     def _window(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Return the states (B, t, E) of one window of ids (B, t); zeros for a row that has ended before it."""
-        alive = (lengths > 0).nonzero().squeeze(1)  # (b,)
-        if not len(alive):
-            return self.embedding.weight.new_zeros(*ids.shape, self.width)
-        mask = torch.arange(ids.shape[1], device=ids.device) < lengths[alive, None]  # (b, t)
-        states = self.body(input_ids=ids[alive], attention_mask=mask.long(), use_cache=False).last_hidden_state
-        return states.new_zeros(*ids.shape, self.width).index_copy_(0, alive, states)
+        """Return the states (B, t, E) of one window of ids (B, t). A row that has ended reads one token of padding."""
+        mask = torch.arange(ids.shape[1], device=ids.device) < lengths.clamp_min(1).unsqueeze(1)  # (B, t)
+        return self.body(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state
 
     def groups(self) -> Groups:
         """Return the embeddings, then each block. A norm above the blocks is in the group of the last one."""
