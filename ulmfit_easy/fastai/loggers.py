@@ -27,7 +27,7 @@ class CSVLogger(Callback):
     Raises: Before training, E411 for a folder, and E412 for a file that is no such log.
     """
 
-    order, in_lr_find = REPORT, False
+    order, in_lr_find, STATE = REPORT, False, ("text",)
 
     text: str | Any  # None before the first epoch
     target: Path | Any
@@ -57,10 +57,6 @@ class CSVLogger(Callback):
         self.text += line.getvalue()
         write_bytes(self.target, self.text.encode())
 
-    def state_dict(self) -> dict:
-        """Return the text of the log."""
-        return {"text": self.text}
-
     def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`; after the end of a fit there is nothing more to write."""
         if self.text is not None:
@@ -86,7 +82,7 @@ class RunLogger(Callback):
     fit, to `log` numbers by name at a step, and to `close` the run.
     """
 
-    order, run_valid, in_lr_find = REPORT, False, False
+    order, run_valid, in_lr_find, STATE = REPORT, False, False, ("step",)
 
     def open(self, settings: dict) -> None:
         raise NotImplementedError
@@ -116,14 +112,6 @@ class RunLogger(Callback):
     def after_epoch(self):
         row = zip(self.recorder.measures[1:], self.recorder.values[-1][1:], strict=True)  # train_loss came by batch
         self.log({"epoch": self.epoch, **{name: value for name, value in row if value is not None}}, self.step)
-
-    def state_dict(self) -> dict:
-        """Return the batches that were logged."""
-        return {"step": self.step}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on from `state_dict()`."""
-        self.step = state["step"]
 
     def cleanup_fit(self):
         if self.is_open:

@@ -103,6 +103,7 @@ class Callback:
     run = True  # False switches the callback off until the end of the fit
     run_train, run_valid = True, True  # whether the events of a batch run in training, in validation
     in_lr_find = True  # False leaves it out of `lr_find`: it is about real fits
+    STATE: tuple[str, ...] = ()  # the attributes that a checkpoint keeps
     _learner: "_Weak | Callable | None" = None
 
     def __init__(self, **events: Callable):
@@ -117,6 +118,14 @@ class Callback:
             if callable(value) and (near := _misspelt(name)):
                 warn_user(f"{cls.__name__}.{name}: training never calls it, for {name!r} is no event. Fix: rename "
                           f"it {near!r}; let the name of a helper of your own begin with _.")
+
+    def state_dict(self) -> dict:
+        """Return what a checkpoint keeps: nested dicts with strings as keys, lists, tensors and plain values."""
+        return {name: getattr(self, name) for name in self.STATE}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from `state_dict()`."""
+        vars(self).update(state)
 
     @property
     def learn(self) -> "Learner | Any":

@@ -27,7 +27,7 @@ class NTASGD(Callback):
         monitor: the column of the table that should fall.
     """
 
-    order, in_lr_find = AVERAGE, False
+    order, in_lr_find, STATE = AVERAGE, False, ("losses", "averages", "count")
 
     @takes({"n": whole(0)})
     def __init__(self, n: int = 5, monitor: str = "valid_loss"):
@@ -37,14 +37,11 @@ class NTASGD(Callback):
     def before_fit(self):
         self.losses, self.averages, self.count, self.own, self.were_swapped = [], None, 0, None, []
 
-    def state_dict(self) -> dict:
-        """Return the losses so far, and the averages with the number of their steps."""
-        return {"losses": list(self.losses), "averages": self.averages, "count": self.count}
-
     def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""
-        self.losses, self.count, averages = list(state["losses"]), state["count"], state["averages"]
-        self.averages = averages and {name: averages[name].to(p, copy=True) for name, p in self._weights()}
+        super().load_state_dict(state)
+        if self.averages:
+            self.averages = {name: self.averages[name].to(p, copy=True) for name, p in self._weights()}
 
     def _weights(self) -> list[tuple[str, Tensor]]:
         return [(name, p.detach()) for name, p in self.model.named_parameters()]

@@ -71,7 +71,8 @@ class CheckpointCallback(Callback):
     dataset that loads them later, a line says that they are not: do not change them between two runs.
 
     Ctrl-C and SIGTERM in training first let the batch end and save a checkpoint; a second one does not wait.
-    Callbacks of your own are saved too if they have `state_dict()` and `load_state_dict()`.
+    Callbacks of your own are saved too if they name the attributes to keep in `STATE`, or have a `state_dict()` and a
+    `load_state_dict()`.
 
     Args:
         path: the folder, relative to `learn.path`.

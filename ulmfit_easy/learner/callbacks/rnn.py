@@ -18,6 +18,7 @@ class HiddenState(Callback):
     A model of your own that has a `reset()` is reset at these moments too.
     """
 
+    STATE = ("memory",)
     memory: Memory | None = None
     kept: Memory | None = None
 
@@ -27,10 +28,6 @@ class HiddenState(Callback):
             own()
 
     before_fit = before_train = after_fit = cleanup_fit = reset
-
-    def state_dict(self) -> dict:
-        """Return the memory, or None at the beginning."""
-        return {"memory": self.memory}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict()`."""

@@ -31,6 +31,7 @@ class TrackerCallback(Callback):
     """
 
     order, in_lr_find = TRACK, False
+    STATE: tuple[str, ...] = ("best",)
     best: float | Any  # None before the first fit
 
     @takes({"comp": optional(function), "min_delta": number()})
@@ -48,14 +49,6 @@ class TrackerCallback(Callback):
         self.lower = any(w in self.monitor for w in LOWER_IS_BETTER) if self.comp is None else bool(self.comp(0, 1))
         if self.reset_on_fit or self.best is None:
             self.best, self.new_best = math.inf if self.lower else -math.inf, False
-
-    def state_dict(self) -> dict:
-        """Return the best value so far."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on from `state_dict()`."""
-        self.best = state["best"]
 
     def after_epoch(self):
         value = self.recorder.value_of(self.monitor)
@@ -79,6 +72,8 @@ class SaveModelCallback(TrackerCallback):
         with_opt: save the optimizer's state too.
     """
 
+    STATE = (*TrackerCallback.STATE, "last_saved")
+
     @takes({"every_epoch": any_of(flag, whole(0))})
     def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0,
                  fname: str = "model", every_epoch: bool | int = False, at_end: bool = False, with_opt: bool = False,
@@ -88,19 +83,10 @@ class SaveModelCallback(TrackerCallback):
 
     def before_fit(self):
         super().before_fit()
-        self.last_saved = None
+        self.last_saved = None  # the hash of the weights that this fit saved last
         epochs = range(0, self.n_epoch, self.every_epoch) if self.every_epoch else ()
         for name in [f"{self.fname}_{epoch}" for epoch in epochs] or [self.fname]:
             weights_place(weights.model_file(self.learn, name))
-
-    def state_dict(self) -> dict:
-        """Return the best value so far, and the hash of the weights that were saved with it."""
-        return {**super().state_dict(), "last_saved": self.last_saved}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on from `state_dict()`."""
-        super().load_state_dict(state)
-        self.last_saved = state["last_saved"]
 
     def after_epoch(self):
         super().after_epoch()
@@ -125,6 +111,8 @@ class SaveModelCallback(TrackerCallback):
 class PatientCallback(TrackerCallback):
     """Base of callbacks that act when there was no new best for `patience` epochs: `self.wait` counts them."""
 
+    STATE = (*TrackerCallback.STATE, "wait")
+
     @takes({"patience": whole()})
     def __init__(self, monitor: str, comp: Callable | None, min_delta: float, patience: int, reset_on_fit: bool):
         super().__init__(monitor, comp, min_delta, reset_on_fit)
@@ -133,15 +121,6 @@ class PatientCallback(TrackerCallback):
     def before_fit(self):
         super().before_fit()
         self.wait = 0
-
-    def state_dict(self) -> dict:
-        """Return the best value so far, and the epochs since."""
-        return {**super().state_dict(), "wait": self.wait}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on from `state_dict()`."""
-        super().load_state_dict(state)
-        self.wait = state["wait"]
 
     def after_epoch(self):
         super().after_epoch()

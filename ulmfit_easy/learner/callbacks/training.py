@@ -60,19 +60,11 @@ class GradientAccumulation(Callback):
     the rows that still wait for a step are dropped.
     """
 
-    order, run_valid = ACCUMULATE, False
+    order, run_valid, STATE = ACCUMULATE, False, ("count",)
 
     @takes({"n_acc": whole()})
     def __init__(self, n_acc: int = 32):
-        self.n_acc, self.count = n_acc, 0
-
-    def state_dict(self) -> dict:
-        """Return the rows whose gradients wait for a step."""
-        return {"count": self.count}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on from `state_dict()`."""
-        self.count = state["count"]
+        self.n_acc, self.count = n_acc, 0  # rows whose gradients wait for a step
 
     def before_train(self):
         self.count = 0

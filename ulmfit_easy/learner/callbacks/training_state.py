@@ -1,6 +1,7 @@
 """The whole state of a training run, and how a file without pickle holds it: safetensors and JSON."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 def training_state(learn: "Learner", position: int) -> dict:
     """Return all that decides how a fit goes on after `position` batches of its epoch; tensors are not copied.
 
-    Callbacks with `state_dict()` and `load_state_dict()` are asked for theirs: nested dicts with strings as keys,
-    lists, tensors and plain values.
+    Callbacks are asked for theirs.
     """
     opt = learn.opt.state_dict()
     return {
@@ -33,7 +33,7 @@ def training_state(learn: "Learner", position: int) -> dict:
         "grads": {name: p.grad for name, p in learn.model.named_parameters() if p.grad is not None},  # accumulated
         "scaler": learn.opt.scaler and learn.opt.scaler.state_dict(),
         "loader": {**learn.dls.train.state_dict(), "position": position},
-        "callbacks": {key: cb.state_dict() for key, cb in _with_state(learn)},
+        "callbacks": {key: state for key, cb in _numbered(learn) if (state := cb.state_dict())},
         "random": random_state(),
     }
 
@@ -71,20 +71,18 @@ def load_training_state(learn: "Learner", state: dict, source: Path) -> None:
         learn.opt.scaler.load_state_dict(state["scaler"])
     learn.epoch, learn.train_iter = state["epoch"], state["train_iter"]
     learn.dls.train.load_state_dict(state["loader"])
-    for key, cb in _with_state(learn):
+    for key, cb in _numbered(learn):
         if key in state["callbacks"]:  # one that was not there before starts as new
             cb.load_state_dict(state["callbacks"][key])
     set_random_state(state["random"])
 
 
-def _with_state(learn: "Learner") -> "list[tuple[str, Callback]]":
-    """Return the callbacks that have a state, each under its name and how many of that name came before."""
-    found, seen = list[tuple[str, Callback]](), Counter[str]()
+def _numbered(learn: "Learner") -> Iterator[tuple[str, Callback]]:
+    """Yield the callbacks, each under its name and how many of that name came before."""
+    seen = Counter[str]()
     for cb in learn.cbs:
-        if hasattr(type(cb), "state_dict"):
-            found.append((f"{cb.name}-{seen[cb.name]}", cb))
-            seen[cb.name] += 1
-    return found
+        yield f"{cb.name}-{seen[cb.name]}", cb
+        seen[cb.name] += 1
 
 
 def write_state(path: Path, state: dict, **metadata: Any) -> Path:

@@ -5,7 +5,6 @@ this module, so that a process can hand it to another.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
@@ -90,21 +89,13 @@ def slanted_triangular(t: int, T: int, lr_max: Value, cut_frac: float = 0.1, rat
 class ParamScheduler(Callback):
     """Sets hyper-parameters before each training batch: `{"lr": f, "mom": g}`, functions of progress in [0, 1]."""
 
-    order, run_valid = SCHEDULE, False
+    order, run_valid, STATE = SCHEDULE, False, ("hps",)
 
     def __init__(self, scheds: Mapping[str, Sched]):
         self.scheds = scheds
 
     def before_fit(self):
-        self.hps = defaultdict(list)
-
-    def state_dict(self) -> dict:
-        """Return what was set so far."""
-        return {"hps": {name: list(values) for name, values in self.hps.items()}}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on from `state_dict()`."""
-        self.hps = defaultdict(list, state["hps"])
+        self.hps = dict[str, list]()
 
     def before_batch(self):
         for name, schedule in self.scheds.items():
@@ -112,7 +103,7 @@ class ParamScheduler(Callback):
 
     def after_batch(self):
         for name in self.scheds:
-            self.hps[name].append(self.learn.opt.hypers[-1][name])
+            self.hps.setdefault(name, []).append(self.learn.opt.hypers[-1][name])
 
     def cleanup_fit(self):
         if hasattr(self.learn, "recorder") and "hps" in self.__dict__:

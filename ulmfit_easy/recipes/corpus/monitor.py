@@ -57,7 +57,7 @@ class RunProgress(Callback):
     (not for a sampled softmax, whose loss is an estimate) and of the last validation.
     """
 
-    order = REPORT
+    order, STATE = REPORT, ("seconds", "valid")
 
     def __init__(self):
         self.before = 0.0  # seconds of the run before an interruption
@@ -66,9 +66,6 @@ class RunProgress(Callback):
     def seconds(self) -> float:
         """How long the run has trained, interruptions aside."""
         return self.before + time.perf_counter() - self.start
-
-    def state_dict(self) -> dict:
-        return {"seconds": self.seconds, "valid": self.valid}
 
     def load_state_dict(self, state: dict) -> None:
         self.before, self.valid = state["seconds"], state["valid"]
