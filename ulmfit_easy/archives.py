@@ -115,8 +115,7 @@ def _members(packed: BinaryIO) -> Iterator[Member]:
                 yield Member(info.orig_filename, info.file_size, not is_folder and kind in (0, stat.S_IFREG),
                              is_folder and kind in (0, stat.S_IFDIR), partial(whole.open, info))
         return
-    unpack = next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), nullcontext)
-    with unpack(packed) as f, tarfile.open(fileobj=_Guarded(f), mode="r:") as tar:  # type: ignore[call-overload] # reads
+    with unpacked(packed, start) as f, tarfile.open(fileobj=_Guarded(f), mode="r:") as tar:  # type: ignore[call-overload] # reads
         while (entry := tar.next()) is not None:
             tar.members.clear()  # it would keep all of them
             yield Member(entry.name, entry.size, entry.isreg(), entry.isdir(), partial(tar.extractfile, entry))
@@ -124,6 +123,11 @@ def _members(packed: BinaryIO) -> Iterator[Member]:
         rest = f.read(MAX_READ)  # to the end: only there gzip compares its checksum
         if len(rest) < tarfile.BLOCKSIZE or len(rest) == MAX_READ or any(rest[:tarfile.BLOCKSIZE]):
             raise tarfile.ReadError("its end is missing, or not the end")
+
+
+def unpacked(file: BinaryIO, start: bytes) -> AbstractContextManager:
+    """Return a compressed file opened, by its first bytes; a plain file as it is."""
+    return next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), nullcontext)(file)
 
 
 class _Guarded:

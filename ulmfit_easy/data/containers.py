@@ -1,19 +1,17 @@
 """Open the file of a table by its first bytes: plain, compressed, in a zip archive, or a workbook."""
 
-import bz2
-import gzip
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
+from ulmfit_easy.archives import unpacked
 from ulmfit_easy.errors import FileError, UlmfitError, some
 from ulmfit_easy.files import existing, regular_file
 
-COMPRESSED: dict[bytes, Callable] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
 ZIP, XLS = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 UNREADABLE = {b"%PDF-": "a PDF document", b"\x28\xb5\x2f\xfd": "compressed with zstd",
@@ -48,9 +46,7 @@ def opened(path: str | Path) -> Iterator[tuple[Path, IO[bytes]]]:
             for magic, kind in UNREADABLE.items():
                 if start.startswith(magic):
                     raise _refused(path, kind, "unpack it, or save it as CSV (UTF-8)")
-            for magic, unpacked in COMPRESSED.items():
-                if start.startswith(magic):
-                    file = stack.enter_context(unpacked(file))
+            file = stack.enter_context(unpacked(file, start))
             if end and file is plain:
                 raise FileError("E407", received=f"{path}, which is not whole {end} data",
                                 expected=f"a {path.suffix} file",
