@@ -22,6 +22,7 @@ from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.files import read_json
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.remap import WordVectors
+from ulmfit_easy.schema import only
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.user_code import warn_user
 
@@ -203,7 +204,7 @@ def _described(file: Path, changed: int, owner: str | None) -> list[Shipped]:
     if not isinstance(encoder["name"], str):
         raise TypeError("a name that is no string")
     return [Shipped(file.parent, owner, encoder["name"], text["backwards"], encoder["config"],
-                    Tokenizer.check(text["tokenizer"]))]
+                    only(Tokenizer.SETTINGS)(text["tokenizer"]))]
 
 
 def _named(tok: dict) -> tuple[str | None, str | None]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ulmfit_easy.data.sources import FileTexts, clean_texts, fields_in, find_column, values_of
 from ulmfit_easy.data.targets import TARGETS, NextToken, Target, read_labels
 from ulmfit_easy.errors import FileError, TextError, in_rows, some
-from ulmfit_easy.schema import MOST, MOST_ROWS, flag, list_of, name, optional, text, whole
+from ulmfit_easy.schema import MOST, MOST_ROWS, flag, list_of, name, only, optional, text, whole
 from ulmfit_easy.text.given import given_texts, is_row
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
@@ -51,7 +51,7 @@ class Preparation:
     encoding: str = "utf-8"  # of text files
 
     SETTINGS = {  # of `text` in what `config()` gives
-        "tokenizer": Tokenizer.check, "text_cols": list_of(name, MOST), "label_cols": list_of(name, MOST),
+        "tokenizer": only(Tokenizer.SETTINGS), "text_cols": list_of(name, MOST), "label_cols": list_of(name, MOST),
         "label_delim": optional(text), "seq_len": whole(), "backwards": flag, "bs": whole(1, MOST_ROWS),
         "encoding": text}
 
@@ -87,9 +87,8 @@ class Preparation:
 
     def config(self) -> dict:
         """Return everything but the vocabulary as plain values that JSON can hold: `task`, `text` and `target`."""
-        text = {"tokenizer": self.tokenizer.config(), "text_cols": list(self.text_cols),
-                "label_cols": list(self.label_cols), "label_delim": self.label_delim, "seq_len": self.seq_len,
-                "backwards": self.backwards, "bs": self.bs, "encoding": self.encoding}
+        lists = {"text_cols": list(self.text_cols), "label_cols": list(self.label_cols)}
+        text = {name: getattr(self, name) for name in self.SETTINGS} | {"tokenizer": self.tokenizer.config()} | lists
         return {"task": self.task, "text": text, "target": self.target.config()}
 
     @classmethod

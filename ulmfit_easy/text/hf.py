@@ -1,13 +1,13 @@
 """Text to the pieces of a model of the library `transformers`, by its `tokenizer.json`."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
+from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.extras import optional_package
-from ulmfit_easy.files import regular_file
+from ulmfit_easy.files import read_json
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import json_object, text
 from ulmfit_easy.text.vocab import Vocab
@@ -38,7 +38,7 @@ class HFTokenizer:
     def __init__(self, folder: str | Path | None = None, *, tokenizer: str | None = None,
                  specials: Mapping[str, str] | None = None):
         if folder is not None:
-            tokenizer, specials = _read(Path(folder) / "tokenizer.json"), _specials(Path(folder))
+            tokenizer, specials = read_text(Path(folder) / "tokenizer.json"), _specials(Path(folder))
         self.json, self.specials = tokenizer, dict(specials or {})
         try:
             self.own = optional_package(self.package).Tokenizer.from_str(tokenizer)
@@ -77,13 +77,8 @@ class HFTokenizer:
         return self.own.decode([self.own.token_to_id(token) for token in tokens])
 
 
-def _read(file: Path) -> str:
-    with regular_file(file) as f:
-        return f.read().decode()
-
-
 def _specials(folder: Path) -> dict:
     """Return the special tokens of a saved model by their roles."""
-    named = json.loads(_read(folder / "tokenizer_config.json"))
+    named = read_json(folder / "tokenizer_config.json")
     found = {role: next((named[key] for key in keys if named.get(key)), None) for role, keys in ROLES.items()}
     return {role: token["content"] if isinstance(token, dict) else token for role, token in found.items() if token}

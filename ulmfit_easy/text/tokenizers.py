@@ -34,6 +34,29 @@ MOST_RULES, MOST_BUILT_IN = 100, 20  # each is a walk over the text; the built-i
 MAX_CHARS = 2_000_000  # of a text, where one must not keep the others waiting
 
 
+_DEFAULTS = {rule.__name__: rule for rule in (*DEFAULT_RULES, *DEFAULT_POST_RULES)}
+_custom = only({"custom": string})  # a function that the user must pass in again
+_TOKENIZERS = {cls.__name__: cls for cls in (SpacyTokenizer, BaseTokenizer, SentencePieceTokenizer, HFTokenizer)}
+
+
+def _check_splitter(value: Any) -> dict:
+    """Return what a config says of a splitter: the name and parameters of one of ours, or the name of another."""
+    if not isinstance(value, dict) or "custom" in value:
+        return _custom(value)
+    splitter = _TOKENIZERS[one_of(_TOKENIZERS)(value.get("name"))]
+    if value.keys() != {"name", "params"} or not isinstance(value["params"], dict):
+        raise ValueError("a name and parameters")
+    only(splitter.SETTINGS)(splitter.EARLIER | value["params"])
+    return value
+
+
+def _check_rules(value: object) -> list:
+    rules = list_of(any_of(string, _custom), MOST_RULES)(value)
+    if sum(isinstance(rule, str) for rule in rules) > MOST_BUILT_IN:
+        raise ValueError(f"at most {MOST_BUILT_IN} rules of the library")
+    return rules
+
+
 class Tokenizer(TellsAbsent):
     """Text to tokens: `Tokenizer()("Oh, no!")` is `['xxbos', 'xxmaj', 'oh', ',', 'no', '!']`.
 
@@ -52,9 +75,8 @@ class Tokenizer(TellsAbsent):
         such a callable, at the first text if it shows only there.
     """
 
-    SETTINGS = {  # of `config()`
-        "tok": lambda value: _check_splitter(value), "rules": lambda value: _check_rules(value),
-        "post_rules": lambda value: _check_rules(value), "mark_fields": optional(flag)}
+    SETTINGS = {"tok": _check_splitter, "rules": _check_rules, "post_rules": _check_rules,
+                "mark_fields": optional(flag)}  # of `config()`
     _vocab: Vocab | None = None
     from_df = from_folder = StandIn("Tokenizer.from_df", "name columns or files to `TextDataLoaders` or `TextBlock`")
 
@@ -242,37 +264,9 @@ class Tokenizer(TellsAbsent):
         except (KeyError, TypeError) as e:
             raise _not_restored(f"a part that is none ({e!r})", "save it again with this library") from e
 
-    @classmethod
-    def check(cls, config: object) -> dict:
-        """Return the config of a tokenizer. Raises ValueError for anything else."""
-        return only(cls.SETTINGS)(config)
-
     def _builtin(self) -> str | None:
         name = type(self.tok).__name__
         return name if _TOKENIZERS.get(name) is type(self.tok) else None
-
-
-_DEFAULTS = {rule.__name__: rule for rule in (*DEFAULT_RULES, *DEFAULT_POST_RULES)}
-_custom = only({"custom": string})  # a function that the user must pass in again
-_TOKENIZERS = {cls.__name__: cls for cls in (SpacyTokenizer, BaseTokenizer, SentencePieceTokenizer, HFTokenizer)}
-
-
-def _check_splitter(value: Any) -> dict:
-    """Return what a config says of a splitter: the name and parameters of one of ours, or the name of another."""
-    if not isinstance(value, dict) or "custom" in value:
-        return _custom(value)
-    splitter = _TOKENIZERS[one_of(_TOKENIZERS)(value.get("name"))]
-    if value.keys() != {"name", "params"} or not isinstance(value["params"], dict):
-        raise ValueError("a name and parameters")
-    only(splitter.SETTINGS)(splitter.EARLIER | value["params"])
-    return value
-
-
-def _check_rules(value: object) -> list:
-    rules = list_of(any_of(string, _custom), MOST_RULES)(value)
-    if sum(isinstance(rule, str) for rule in rules) > MOST_BUILT_IN:
-        raise ValueError(f"at most {MOST_BUILT_IN} rules of the library")
-    return rules
 
 
 def _default_name(rule: Callable) -> str | None:
