@@ -102,11 +102,8 @@ def _put(new: Path, path: Path) -> None:
             _fsync(path)
     elif new.parent.parent == path or not _swapped(new, path):
         (new.parent / OLD).mkdir()
-        _move([(part, new.parent / OLD) for part in members(path)] + [(part, path) for part in _last_file_last(new)])
-
-
-def _last_file_last(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir(), key=lambda part: (part.is_file(), part.name))
+        folders_first = sorted(new.iterdir(), key=lambda part: (part.is_file(), part.name))
+        _move([(part, new.parent / OLD) for part in members(path)] + [(part, path) for part in folders_first])
 
 
 def _move(parts: list[tuple[Path, Path]]) -> None:

@@ -90,15 +90,12 @@ def text_table(rows: Sequence[Sequence], columns: Sequence[str], width: int = 11
         wide[wide.index(max(wide))] -= 1
     lines = []
     for row in cells:
-        wrapped = [_wrap(cell, n) for cell, n in zip(row, wide, strict=True)]
+        wrapped = [textwrap.wrap(cell, max(n, 1), max_lines=CELL_LINES, placeholder=" \u2026") or [""]
+                   for cell, n in zip(row, wide, strict=True)]
         for k in range(max(map(len, wrapped), default=0)):
             parts = [w[k] if k < len(w) else "" for w in wrapped]
             lines.append("  ".join(p.ljust(n) for p, n in zip(parts, wide, strict=True)).rstrip())
     return "\n".join(lines)
-
-
-def _wrap(cell: str, width: int) -> list[str]:
-    return textwrap.wrap(cell, max(width, 1), max_lines=CELL_LINES, placeholder=" \u2026") or [""]
 
 
 FOR, AGAINST = "31,119,180", "255,127,14"  # blue and orange, which nearly every eye tells apart

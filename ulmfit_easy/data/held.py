@@ -51,7 +51,8 @@ class _Held:
             self._add_all(value, value)
         elif isinstance(value, np.ndarray) and value.dtype.hasobject:
             self.add(value.tolist())
-        elif isinstance(value, np.ndarray) or isinstance(value, torch.Tensor) and _in_memory(value):
+        elif isinstance(value, np.ndarray) or (
+                isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_meta):
             self._add_array(value)
         elif hasattr(value, "to_numpy") and not isinstance(value, type):  # of pandas
             self.add(value.to_numpy())
@@ -73,10 +74,6 @@ class _Held:
         data = rows.tobytes()
         self.room -= len(data)
         self.digest.update(data)
-
-
-def _in_memory(tensor: torch.Tensor) -> bool:
-    return tensor.layout is torch.strided and not tensor.is_meta
 
 
 def _text(value: object) -> str:

@@ -11,15 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ulmfit_easy.data import checks
 from ulmfit_easy.data.balance import balanced_rows, checked_weights
-from ulmfit_easy.data.checks import (
-    warn_of_duplicates,
-    warn_of_language,
-    warn_of_told_labels,
-    warn_of_twins,
-    warn_of_unequal,
-    warn_of_unknown,
-)
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.lm import LMDataLoader
@@ -31,20 +24,7 @@ from ulmfit_easy.data.tables import TextsOnDisk
 from ulmfit_easy.data.targets import NextToken, Target
 from ulmfit_easy.data.targets.target import Block
 from ulmfit_easy.errors import ArgumentError, TextError, some
-from ulmfit_easy.schema import (
-    any_of,
-    flag,
-    list_of,
-    name,
-    none,
-    number,
-    optional,
-    path,
-    random_seed,
-    several,
-    takes,
-    whole,
-)
+from ulmfit_easy.schema import any_of, flag, list_of, name, number, optional, path, random_seed, several, takes, whole
 from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.text.special import CLASSIC
 from ulmfit_easy.text.store import TokenStore
@@ -74,7 +54,7 @@ ROWS = Preparation.SETTINGS["bs"]
 SETTINGS = {  # of `assemble`, for all functions that make loaders
     "labels": optional(several), "text_vocab": optional(several), "seq_len": whole(), "backwards": flag, "bs": ROWS,
     "val_bs": optional(ROWS), "shuffle": flag, "seed": random_seed, "min_freq": whole(0), "max_vocab": whole(),
-    "cache_dir": any_of(none, flag, path), "n_workers": optional(whole(0)), "balanced": flag,
+    "cache_dir": optional(any_of(flag, path)), "n_workers": optional(whole(0)), "balanced": flag,
     "weights": optional(several), "max_tokens": optional(whole()), "bptt_jitter": number(0)}
 
 
@@ -99,16 +79,16 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
     if source.target.labelled:  # first, since it is quick and tokenizing may not be
         of_train, of_valid = ([source.labels[i] for i in part] for part in (train, valid))
         target = source.target.learned(of_train, labels, source.block)
-        warn_of_twins(target.classes or ())
+        checks.warn_of_twins(target.classes or ())
         if target.one_class and not balanced and weights is None:
-            warn_of_unequal(of_train)
+            checks.warn_of_unequal(of_train)
         y_train = target.encode(of_train, rows=rows[train], argument=source.classes_argument)
         y_valid = target.encode(of_valid, rows=rows[valid], argument=source.classes_argument)
     look = getattr(source.texts, "look", None) or Look(source.texts, SAMPLE)  # the first: its labels were read with it
     if text_vocab is None:  # pieces learned here would not be those of a vocabulary from elsewhere
         is_train = np.isin(np.arange(len(source.texts)), train)
         tokenizer.setup(compress(source.texts if look.is_over else look, is_train))
-        warn_of_language(look.finish().first, tokenizer)
+        checks.warn_of_language(look.finish().first, tokenizer)
     look.finish()
     store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True, n_workers=n_workers, look=look)
     if text_vocab is None:
@@ -119,11 +99,11 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
     ids = store.numericalize(tokenizer.vocab)
     if target.labelled:
         target.check_tokens(source.labels, ids.lengths, rows)
-    warn_of_duplicates(store.hashes, train, valid, rows, source.labels,
+    checks.warn_of_duplicates(store.hashes, train, valid, rows, source.labels,
                        source.items if isinstance(source.texts, FileTexts) else None)
     if source.target.one_class:
-        warn_of_told_labels(look.first, source.labels)
-    warn_of_unknown(ids, train)
+        checks.warn_of_told_labels(look.first, source.labels)
+    checks.warn_of_unknown(ids, train)
     for_train: dict = dict(bs=bs, backwards=backwards, shuffle=shuffle, seed=seed)
     for_valid: dict = dict(bs=val_bs or bs, backwards=backwards)
     train_dl: EpochOrder

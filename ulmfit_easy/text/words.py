@@ -113,7 +113,8 @@ class _Chunks(dict):
                                 expected='a language that spaCy has rules for, such as "en" or "de"',
                                 fix='pass lang="xx" for rules that suit most languages') from e
         self.spacy = tok
-        tok.prefix_search, tok.suffix_search = _at_start(tok.prefix_search), _at_end(tok.suffix_search)
+        tok.prefix_search = tok.prefix_search.__self__.match  # all its patterns begin with `^`; it tries every place
+        tok.suffix_search = _at_end(tok.suffix_search)
         plain = SpacyRules(tok.vocab, None, tok.prefix_search, tok.suffix_search, tok.infix_finditer,
                            tok.token_match, tok.url_match)
         for token in special_toks:
@@ -181,11 +182,6 @@ def _blocks(text: str) -> Iterator[str]:
         yield text[start:found.start()]
         start = found.start()
     yield text[start:]
-
-
-def _at_start(search: Any) -> Callable:
-    """spaCy's search for a prefix, which tries every place of a word though all its patterns begin with `^`."""
-    return search.__self__.match
 
 
 def _at_end(search: Callable) -> Callable:

@@ -70,8 +70,12 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
     if n_workers == 0:
         yield from (encoded(tokenizer, piece, words) for _, piece in pieces)
         return
+    try:
+        pickled = pickle.dumps((tokenizer, words))
+    except Exception as e:  # pickle raises whatever a part raises
+        raise _not_shared(e) from e
     with ExitStack() as stack:
-        workers = [stack.enter_context(_Worker(_pickled((tokenizer, words)))) for _ in range(n_workers)]
+        workers = [stack.enter_context(_Worker(pickled)) for _ in range(n_workers)]
         n = 0
         for n, piece in enumerate(pieces, 1):
             worker = workers[n % n_workers]
@@ -101,13 +105,6 @@ def _is_ours(tokenizer: Tokenizer) -> bool:
     config = tokenizer.config()
     parts = [config["tok"], *config["rules"], *config["post_rules"]]
     return type(tokenizer) is Tokenizer and not any(isinstance(part, dict) and "custom" in part for part in parts)
-
-
-def _pickled(tokenizer: tuple[Tokenizer, bool]) -> bytes:
-    try:
-        return pickle.dumps(tokenizer)
-    except Exception as e:  # pickle raises whatever a part raises
-        raise _not_shared(e) from e
 
 
 def _not_shared(e: Exception) -> ArgumentError:
