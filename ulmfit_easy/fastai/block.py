@@ -110,10 +110,12 @@ class DataBlock:
                  n_inp: int | None = None, item_tfms: object = None, batch_tfms: object = None, *,
                  get_items: Callable | None = None, get_x: Callable | None = None, get_y: Callable | None = None,
                  splitter: Callable | None = None):
-        _refuse(dl_type is not None, "dl_type", "the blocks decide which loader it is; leave it out")
-        _refuse(n_inp not in (None, 1), "n_inp", "a text is the one input; leave it out")
-        _refuse(bool(item_tfms), "item_tfms", "pass rules=[...] to TextBlock for what shall change texts")
-        _refuse(bool(batch_tfms), "batch_tfms", "pass rules=[...] to TextBlock for what shall change texts")
+        rules = "pass rules=[...] to TextBlock for what shall change texts"
+        for name, given, fix in (("dl_type", dl_type is not None, "the blocks decide which loader it is; leave it out"),
+                                 ("n_inp", n_inp not in (None, 1), "a text is the one input; leave it out"),
+                                 ("item_tfms", item_tfms, rules), ("batch_tfms", batch_tfms, rules)):
+            if given:
+                raise ArgumentError("E602", received=f"{name}=", expected="what makes sense for texts", fix=fix)
         self.blocks = [block() if isinstance(block, type) else block for block in listify(blocks)]
         kinds = [getattr(block, "kind", type(block).__name__) for block in self.blocks]
         self.text: TextBlock | Any = self.blocks[0] if self.blocks else None
@@ -125,9 +127,8 @@ class DataBlock:
                                 "blocks=TextBlock.from_df(..., is_lm=True)")
         if not is_lm:
             self.target = self.blocks[1]
-        given = dict(zip(("x", "y"), listify(getters), strict=False))
-        self.get_items, self.splitter = get_items, splitter
-        self.get_x, self.get_y = get_x or given.get("x"), get_y or given.get("y")
+        x, y, *_ = *listify(getters), None, None
+        self.get_items, self.splitter, self.get_x, self.get_y = get_items, splitter, get_x or x, get_y or y
         in_columns = isinstance(self.get_y, ColReader) and len(self.get_y.cols) > 1  # one for each class
         if getattr(self.target, "encoded", False) and self.get_y is not None and not in_columns:
             self.get_y = FromFlags(self.get_y, self.target.vocab)
@@ -229,8 +230,3 @@ class DataBlock:
             names["encoding"] = self.text.encoding
             return FileTexts(columns[0], self.text.encoding), np.arange(len(items)), names
         return *clean_texts(columns, self.text.on_missing), names
-
-
-def _refuse(given: bool, name: str, fix: str) -> None:
-    if given:
-        raise ArgumentError("E602", received=f"{name}=", expected="what makes sense for texts", fix=fix)

@@ -107,6 +107,16 @@ BrierScoreMulti = by_name("BrierScoreMulti", "The Brier score of all yes-or-no p
                           pos_label=None)
 
 
+def _of_numbers(function: str, **kwargs: Any) -> AccumMetric:
+    return sklearn_metric(sklearn_function(function), is_class=False, **kwargs)
+
+
+R2Score = by_name("R2Score", "scikit-learn's R squared: the share of the variance that is predicted.",
+                  _of_numbers, "r2_score", sample_weight=None)
+ExplainedVariance = by_name("ExplainedVariance", "scikit-learn's explained variance: R squared for predictions freed "
+                            "of a constant error.", _of_numbers, "explained_variance_score", sample_weight=None)
+
+
 def MatthewsCorrCoef(sample_weight: Sequence[float] | None = None, **kwargs: Any) -> AccumMetric:
     """scikit-learn's Matthews correlation coefficient; `kwargs` are those of `sklearn_metric`."""
     return sklearn_metric(sklearn_function("matthews_corrcoef"), sample_weight=sample_weight, **kwargs)
@@ -126,39 +136,23 @@ exp_rmspe = AccumMetric(_exp_rmspe, name="exp_rmspe")  # root of the mean square
 exp_rmspe.shared = True
 
 
-def R2Score(sample_weight: Sequence[float] | None = None) -> AccumMetric:
-    """scikit-learn's R squared: the share of the variance that is predicted."""
-    return sklearn_metric(sklearn_function("r2_score"), is_class=False, sample_weight=sample_weight)
+def _correlation(function: str, pred: Tensor, target: Tensor, **kwargs: Any) -> float:
+    from scipy import stats
 
-
-def ExplainedVariance(sample_weight: Sequence[float] | None = None) -> AccumMetric:
-    """scikit-learn's explained variance: R squared for predictions freed of a constant error."""
-    return sklearn_metric(sklearn_function("explained_variance_score"), is_class=False, sample_weight=sample_weight)
-
-
-def _pearsonr(pred: Tensor, target: Tensor) -> float:
-    from scipy.stats import pearsonr
-
-    return pearsonr(pred.numpy(), target.numpy())[0]
-
-
-def _spearmanr(pred: Tensor, target: Tensor, axis: int | None, nan_policy: str) -> float:
-    from scipy.stats import spearmanr
-
-    return spearmanr(pred.numpy(), target.numpy(), axis=axis, nan_policy=nan_policy)[0]
+    return getattr(stats, function)(pred.numpy(), target.numpy(), **kwargs)[0]
 
 
 @delegates(AccumMetric)
 def PearsonCorrCoef(dim_argmax: int | None = None, **kwargs: Any) -> AccumMetric:
     """Pearson's correlation of predictions and targets; the arguments are those of `AccumMetric`."""
-    return AccumMetric(_pearsonr, dim_argmax, **{"name": "pearsonr", **kwargs})
+    return AccumMetric(partial(_correlation, "pearsonr"), dim_argmax, **{"name": "pearsonr", **kwargs})
 
 
 @delegates(AccumMetric)
 def SpearmanCorrCoef(dim_argmax: int | None = None, axis: int | None = 0, nan_policy: str = "propagate",
                      **kwargs: Any) -> AccumMetric:
     """Spearman's correlation of ranks; `axis` and `nan_policy` are scipy's, the others those of `AccumMetric`."""
-    func = partial(_spearmanr, axis=axis, nan_policy=nan_policy)
+    func = partial(_correlation, "spearmanr", axis=axis, nan_policy=nan_policy)
     return AccumMetric(func, dim_argmax, **{"name": "spearmanr", **kwargs})
 
 
