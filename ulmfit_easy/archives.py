@@ -25,7 +25,7 @@ MAX_DEPTH = 100  # folders in each other
 MAX_READ = 1 << 18  # bytes at once; the headers of a tar, which are read whole, have a few hundred
 
 
-_PACKED: dict[bytes, Callable[[BinaryIO], AbstractContextManager]] = {
+_PACKED: dict[bytes, Callable[[IO[bytes]], AbstractContextManager]] = {
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE}
 
@@ -125,7 +125,7 @@ def _members(packed: BinaryIO) -> Iterator[Member]:
             raise tarfile.ReadError("its end is missing, or not the end")
 
 
-def unpacked(file: BinaryIO, start: bytes) -> AbstractContextManager:
+def unpacked(file: IO[bytes], start: bytes) -> AbstractContextManager:
     """Return a compressed file opened, by its first bytes; a plain file as it is."""
     return next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), nullcontext)(file)
 
