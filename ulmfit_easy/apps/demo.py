@@ -19,17 +19,10 @@ from ulmfit_easy.learner.pretrained import shipped_lm, with_sizes
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.places import file_place, writable
+from ulmfit_easy.recipes import stages
 from ulmfit_easy.recipes.compare import compare, verdict, wilson
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.presets import Preset, get_preset
-from ulmfit_easy.recipes.stages import (
-    classifier_data,
-    finetune_classifier,
-    finetune_lm,
-    lm_data,
-    new_classifier,
-    new_lm,
-)
 from ulmfit_easy.terminal import say
 
 N_LABELLED, N_TEST = 500, 2000
@@ -80,8 +73,8 @@ def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Pr
     set_seed(seed)
 
     _title("Stage 1: a language model of general English, which comes with the library")
-    lm = new_lm(lm_data(texts.movies, p, general, **common), p, general)
-    dls = classifier_data(texts.train, p, lm, valid_pct=0.1, **common)  # kept aside to watch the training
+    lm = stages.new_lm(stages.lm_data(texts.movies, p, general, **common), p, general)
+    dls = stages.classifier_data(texts.train, p, lm, valid_pct=0.1, **common)  # kept aside to watch the training
     at_once = tuple(replace(phase, freeze_to=0, factor=1.0) for phase in p.clas)
     seconds = estimated_seconds(lm, (*p.lm, p.lm[-1]), dls, replace(p, clas=(*p.clas, *at_once)))
     say(f"The demo takes {minutes(seconds)} on this machine.")  # with the steps of lr_find, about an epoch
@@ -95,7 +88,7 @@ def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Pr
     say(f"lr_find tries one learning rate after another. It suggests {found.valley:.2g} to be careful and "
         f"{found.minimum:.2g} to be quick. The highest rate here is {peak:.2g}"
         + (", which lies between." if found.valley <= peak <= found.minimum else "."))
-    finetune_lm(lm, p)
+    stages.finetune_lm(lm, p)
     lm.recorder.plot_loss()
     _save_plot("loss.png", out)
     lm.recorder.plot_sched()
@@ -104,12 +97,12 @@ def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Pr
     say(f"Perplexity of reviews it has not read: {before:.0f} before, {lm.recorder.values[-1][-1]:.0f} now")
 
     _title(f"Stage 3: a classifier of {len(texts.train):,} labelled reviews over that model's encoder")
-    learn = finetune_classifier(new_classifier(dls, p, lm), p)
+    learn = stages.finetune_classifier(stages.new_classifier(dls, p, lm), p)
 
     _title("The same classifier without stages 1 and 2: random weights, all layers at once")
     sizes = with_sizes(lm.encoder.settings, None, type(lm.encoder).clas_config)
-    scratch = new_classifier(dls, replace(p, config=sizes))  # the same words and sizes, none of the weights
-    finetune_classifier(scratch, p, gradual=False)
+    scratch = stages.new_classifier(dls, replace(p, config=sizes))  # the same words and sizes, none of the weights
+    stages.finetune_classifier(scratch, p, gradual=False)
 
     both = pd.concat([texts.train.assign(valid=False), texts.test.assign(valid=True)], ignore_index=True)
     ours, without = (compare(both, [found.label for found in model.predict(list(texts.test["text"]))])

@@ -155,8 +155,7 @@ class ClassificationInterpretation(Interpretation):
 
         targs, decoded = self._decided()
         if self._several:
-            return np.stack([confusion_matrix(t, d, labels=[0, 1])
-                             for t, d in zip(targs.T, decoded.T, strict=True)])
+            return np.stack([confusion_matrix(t, d, labels=[0, 1]) for t, d in zip(targs.T, decoded.T, strict=True)])
         return confusion_matrix(targs, decoded, labels=range(len(self.vocab)))
 
     def plot_confusion_matrix(self, normalize: bool = False, title: str = "Confusion matrix", cmap: str = "Blues",

@@ -24,8 +24,7 @@ ONCE = set("LIST EMPTY_LIST TUPLE TUPLE1 EMPTY_TUPLE EMPTY_DICT SETITEM GLOBAL S
 
 # What other libraries write for our control tokens. SentencePiece puts its mark before them, and has an unknown
 # piece of its own, which is the one that text meets.
-FASTAI_07 = {"_unk_": UNK, "_pad_": PAD, "xbos": BOS, "xfld": FLD, "t_up": TK_UP, "tk_rep": TK_REP,
-             "tk_wrep": TK_WREP}
+FASTAI_07 = {"_unk_": UNK, "_pad_": PAD, "xbos": BOS, "xfld": FLD, "t_up": TK_UP, "tk_rep": TK_REP, "tk_wrep": TK_WREP}
 PIECES = {**{f"▁{token}": token for token in SPECIAL_TOKENS}, "<unk>": UNK}
 
 

@@ -147,8 +147,7 @@ class Predictor:
         raw, target = self.logits(docs), self.prepare.target
         probs, decided = (list(map(f, raw)) if isinstance(raw, list) else f(raw)
                           for f in (self.activation, self.decodes))
-        return [self.prediction(target.decode(d), d, p).of(target.classes)
-                for d, p in zip(decided, probs, strict=True)]
+        return [self.prediction(target.decode(d), d, p).of(target.classes) for d, p in zip(decided, probs, strict=True)]
 
     def read(self, item: Iterable) -> tuple[Sequence, list[np.ndarray], bool]:
         """Return the N texts of `item`, as `predict` takes it, their ids (T,), and True if it is one text alone."""

@@ -69,10 +69,10 @@ def wilson(k: int, n: int) -> tuple[float, float]:
 
     It holds for small `n`, and for `k` = 0 and `k` = `n`.
     """
-    z = 1.96  # standard errors
-    share, middle = k / n, (k + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * (share * (1 - share) * n + z * z / 4) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
+    from scipy.stats import binomtest
+
+    low, high = binomtest(k, n).proportion_ci(method="wilson")
+    return float(low), float(high)
 
 
 def mcnemar(right: np.ndarray, theirs: np.ndarray) -> float:

@@ -29,32 +29,12 @@ from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.places import members
+from ulmfit_easy.recipes import inputs, stages
 from ulmfit_easy.recipes.compare import Scores, compare, in_sentences, verdict
 from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
-from ulmfit_easy.recipes.inputs import (
-    as_array,
-    check_shared,
-    check_type,
-    columns_of,
-    corpus_of,
-    empty_rows,
-    labels_of,
-    rows_read,
-    texts_of,
-    without,
-)
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.saved import PARAMS, load_saved, sealed, way
-from ulmfit_easy.recipes.stages import (
-    classifier_data,
-    finetune_classifier,
-    finetune_lm,
-    lm_data,
-    new_classifier,
-    new_lm,
-    pretrain_lm,
-)
 from ulmfit_easy.reprs import described, slashed
 from ulmfit_easy.schema import checked, flag, fraction, language, random_seed
 from ulmfit_easy.terminal import say
@@ -139,34 +119,34 @@ class ULMFiT:
             ArgumentError: E6xx for a parameter that cannot work.
         """
         checked(self.SETTINGS, **{name: getattr(self, name) for name in self.SETTINGS})
-        unlabelled, directions = texts_of(() if unlabelled is None else unlabelled), self._directions()
+        unlabelled, directions = inputs.texts_of(() if unlabelled is None else unlabelled), self._directions()
         texts = several_texts(texts)
-        columns = columns_of(texts, labels)
-        texts = texts_of(texts)
-        n, empty = len(texts), empty_rows(texts)
+        columns = inputs.columns_of(texts, labels)
+        texts = inputs.texts_of(texts)
+        n, empty = len(texts), inputs.empty_rows(texts)
         if len(empty) == n:
             raise TextError("E104", received=f"{n:,} rows, none of them with a text" if n else "no texts",
                             expected="texts and their labels", fix="check the data")
-        labels, texts = labels_of(labels, n, empty), without(texts, empty)
-        check_shared(labels)
+        labels, texts = inputs.labels_of(labels, n, empty), inputs.without(texts, empty)
+        inputs.check_shared(labels)
         CategoryTarget.learned(labels)  # two classes or more, before anything slow
         if self.class_weight is not None:
             given_weights(self.class_weight, sorted(set(labels)))
-        df = pd.DataFrame({"text": texts, "label": labels}, without(range(n), empty), dtype=object)
+        df = pd.DataFrame({"text": texts, "label": labels}, inputs.without(range(n), empty), dtype=object)
         get_preset(self.preset)
         with (turn_to_fit() if self.seed is None else no_random(self.seed, reproducible=False),
               nullcontext() if self.verbose else no_warnings()):
             aside = checked_split(DefaultSplitter(labels, self.valid_pct, self.seed, texts), df)[1]
             df["valid"] = np.isin(np.arange(len(df)), aside)
-            corpus = corpus_of(df, unlabelled)
+            corpus = inputs.corpus_of(df, unlabelled)
             directions = [(backwards, self._start(backwards, source)) for backwards, source in directions]
-            self._say(f"{rows_read(n, empty, labels, unlabelled, ', left out')}.")
+            self._say(f"{inputs.rows_read(n, empty, labels, unlabelled, ', left out')}.")
             fitted = copy.copy(self)  # an estimator is fitted in one step, or not
             n, todo = len(unlabelled), len(directions)
             fitted.learners_ = [self._fit_one(df, corpus, n, *direction, columns, left=todo - i)
                                 for i, direction in enumerate(directions)]
             fitted.n_aside_, fitted.n_texts_ = len(aside), len(df) - len(aside)
-            fitted.classes_ = as_array(fitted.learners_[0].dls.classes or [])
+            fitted.classes_ = inputs.as_array(fitted.learners_[0].dls.classes or [])
             fitted._compare(df)
             vars(self).update(vars(fitted))
         return self
@@ -193,19 +173,19 @@ class ULMFiT:
                  pretrained: PretrainedLM | None, columns: dict[str, str], left: int) -> TextLearner:
         p = get_preset(self.preset)
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
-        lm = new_lm(lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
+        lm = stages.new_lm(stages.lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
         table = df.reindex(range(df.index[-1] + 1)).rename(columns=columns)  # messages count the user's rows
-        dls = classifier_data(table, p, lm, on_missing="drop", text_col=columns["text"],
+        dls = stages.classifier_data(table, p, lm, on_missing="drop", text_col=columns["text"],
                               label_col=columns["label"], valid_col="valid", **common)
         seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p)
         self._say(f"{len(df):,} labelled texts: {dls.train.n_rows:,} to train on, {dls.valid.n_rows:,} kept aside to "
                   f"measure the classifier. {_of_the_lm(lm.dls, dls, n_unlabelled)} Training takes "
                   f"{minutes(seconds)} on this machine.")
         self._say("Language model: " + ("fine-tuned on your texts" if pretrained else "learned from your texts alone"))
-        (finetune_lm if pretrained else pretrain_lm)(lm, p)
+        (stages.finetune_lm if pretrained else stages.pretrain_lm)(lm, p)
         self._say("Classifier: the head first, then the layers under it")
-        learn = new_classifier(dls, p, lm, class_weight=self.class_weight, verbose=self.verbose)
-        return finetune_classifier(learn, p)
+        learn = stages.new_classifier(dls, p, lm, class_weight=self.class_weight, verbose=self.verbose)
+        return stages.finetune_classifier(learn, p)
 
     def _compare(self, df: pd.DataFrame) -> None:
         valid = df[df["valid"]]  # no warning: the user's rows have other numbers
@@ -237,9 +217,9 @@ class ULMFiT:
         self._check_fitted()
         if not (texts := self._texts_of(texts)):
             raise TextError("E104", received="no texts", expected="one text or more", fix="give texts and labels")
-        labels = labels_of(labels, len(texts))
-        check_type(labels, self.classes_.tolist())
-        return float(np.mean(self.predict(texts) == as_array(labels)))
+        labels = inputs.labels_of(labels, len(texts))
+        inputs.check_type(labels, self.classes_.tolist())
+        return float(np.mean(self.predict(texts) == inputs.as_array(labels)))
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted estimator as a folder of safetensors and JSON, atomically.
@@ -283,7 +263,7 @@ class ULMFiT:
         except (KeyError, TypeError, ValueError, AttributeError, TrainingError) as e:
             raise FileError("E401", received=f"{Path(path) / PARAMS} with wrong settings ({e})",
                             expected="what ULMFiT.save wrote", fix="save the model again") from e
-        model.learners_, model.classes_ = learners, as_array(learners[0].dls.classes)
+        model.learners_, model.classes_ = learners, inputs.as_array(learners[0].dls.classes)
         return model
 
     @classmethod
@@ -332,7 +312,7 @@ class ULMFiT:
 
     def _texts_of(self, given: Iterable) -> list[str]:
         """Texts; of a table the column that the model learned from."""
-        return texts_of(given, self.learners_[0].dls.prepare.text_cols)
+        return inputs.texts_of(given, self.learners_[0].dls.prepare.text_cols)
 
     def _check_fitted(self):
         if not self.__sklearn_is_fitted__():

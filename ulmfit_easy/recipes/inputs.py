@@ -105,8 +105,7 @@ def rows_read(n: int, empty: Sequence[int], labels: Sequence = (), unlabelled: S
 def corpus_of(df: pd.DataFrame, unlabelled: Iterable[str]) -> list[str]:
     """Return every text that a language model may read, once: none that is kept aside. E206 where none is left."""
     aside = set(df.loc[df["valid"], "text"])
-    corpus = [t for t in dict.fromkeys([*df.loc[~df["valid"], "text"], *unlabelled])
-              if t not in aside and t.strip()]
+    corpus = [t for t in dict.fromkeys([*df.loc[~df["valid"], "text"], *unlabelled]) if t not in aside and t.strip()]
     if len(corpus) < 2:
         raise LabelError("E206", received=f"{df['text'].nunique():,} different texts in {len(df):,} rows",
                          expected="two or more that are not among those kept aside", fix="give more texts that differ")

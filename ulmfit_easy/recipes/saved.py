@@ -9,13 +9,20 @@ from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.files import existing, read_json, sha256_bytes
 from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.recipes.compare import Scores
+from ulmfit_easy.schema import list_of, mapping, misfits, optional, share, such, text, whole
 
 PARAMS = "estimator.json"  # the file of a saved model that holds its parameters
 FORMAT = 2
 # All that the first files said. Every later one has `format` and `sha256` too, or, if a bit of these names is wrong,
 # keys that nobody knows. So no such bit turns the check of the hash off.
 FIRST = {"params", "accuracy", "baseline_accuracy", "ways"}
+OLD_SCORES = ("accuracy", "baseline_accuracy")
 WAYS = ["forwards"], ["backwards"], ["forwards", "backwards"]
+SCORES = dict.fromkeys(Scores._fields, optional(share))
+SETTINGS = {
+    **{name: SCORES[name] for name in OLD_SCORES}, "texts": list_of(optional(whole(0)), 2),
+    "ways": such(list_of(text), lambda value: value in WAYS, "the directions of the models"),
+    "scores": such(mapping, lambda value: value.keys() <= SCORES.keys() and not misfits(value, SCORES), "scores")}
 
 
 def sealed(settings: dict) -> dict:
@@ -79,22 +86,9 @@ def read_settings(path: Path, known: Collection[str] | None) -> dict:
     if settings.keys() - FIRST and settings.pop("sha256", None) != _sha256(settings):
         raise FileError("E406", received=f"{path}, which was changed since it was written", expected="its own SHA-256",
                         fix="copy the folder again, or save the model again")
-    for name in ("accuracy", "baseline_accuracy"):
-        if not _is_share(settings.get(name, "missing")):
-            raise _wrong(path, f"with {name}={settings.get(name)!r:.40}")
-    scores = settings.setdefault("scores", {name: settings[name] for name in ("accuracy", "baseline_accuracy")})
-    if not isinstance(scores, dict) or scores.keys() - {*Scores._fields} or not all(map(_is_share, scores.values())):
-        raise _wrong(path, f"with scores={scores!r:.60}")
-    texts = settings.setdefault("texts", [None, None])
-    if not isinstance(texts, list) or len(texts) != 2 or {*map(type, texts)} - {int, type(None)}:
-        raise _wrong(path, f"with texts={texts!r:.60}")
-    if settings.get("ways", WAYS[0]) not in WAYS:
-        raise _wrong(path, f"with ways={settings['ways']!r:.60}")
-    return settings
-
-
-def _is_share(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1)
+    if wrong := [f"no {name}" for name in OLD_SCORES if name not in settings] + misfits(settings, SETTINGS):
+        raise _wrong(path, f"with {some(wrong)}")
+    return {"scores": {name: settings[name] for name in OLD_SCORES}, "texts": [None, None], **settings}
 
 
 def _sha256(settings: dict) -> str:

@@ -126,8 +126,7 @@ def _run(plan: Plan, out: Path, run: Path, resume: bool, minutes: float) -> LMSc
             say(f"{n_known:,} of {len(data.dls.vocab):,} words begin with the vectors of {Path(plan.vectors).name}")
         step = step_seconds(learn, cbs)
         n_epoch, n_batches = schedule(plan, data.dls, step, time.perf_counter() - started)
-        plan = replace(plan, n_epoch=n_epoch, n_batches=n_batches, data=origin,
-                       tokenizer=data.dls.tokenizer.config())
+        plan = replace(plan, n_epoch=n_epoch, n_batches=n_batches, data=origin, tokenizer=data.dls.tokenizer.config())
         plan.save(run)
         say(f"{_model_facts(learn, plan)['size']}. {n_epoch * n_batches:,} steps of {data.dls.bs} x {plan.seq_len} "
             f"tokens, validated {n_epoch} times: about {format_time(n_epoch * n_batches * step)} "
