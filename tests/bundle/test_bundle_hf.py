@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 import torch
@@ -73,4 +74,47 @@ def test_code_in_a_folder_is_never_asked_for(folder, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(bad))
     (tmp_path / "own.py").write_text("raise SystemExit('this ran')")
     with pytest.raises(FileError, match="E401"):
+        load_any(tmp_path)
+
+
+SMALL = dict(model_type="bert", hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8)
+
+
+@pytest.mark.parametrize("body", [
+    dict(model_type="t5", d_model=8, num_layers=1), dict(model_type="clip"), dict(model_type="mamba", hidden_size=8),
+    {**SMALL, "hidden_size": -8}, {**SMALL, "num_attention_heads": 0}, {**SMALL, "num_hidden_layers": 0},
+    {**SMALL, "num_hidden_layers": 10**9}, {**SMALL, "num_labels": 10**9},
+    dict(model_type="gpt2", n_embd=8, n_head=2, n_layer=10**9)])
+def test_a_body_that_is_no_encoder_is_e602(body):
+    with pytest.raises(ArgumentError, match="E602.*body"):
+        Transformer(30, body)
+
+
+@pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation", "experts_implementation"])
+def test_kernels_that_a_body_names_are_not_loaded(name):
+    body = Transformer(30, {**SMALL, name: "kernels-community/flash-attn"}).body
+    assert {body.config._attn_implementation, body.config._experts_implementation} <= {"sdpa", "eager"}
+
+
+def test_kernels_that_a_saved_model_names_are_not_loaded(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "other" / "config.json").write_text(json.dumps(
+        {**config, "attn_implementation": "kernels-community/flash-attn"}))
+    assert "implementation" not in json.dumps(load_any(tmp_path / "other").config)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_e402(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "other")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["newword"])
+    tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(FileError, match="E402.*resize_token_embeddings"):
+        load_any(tmp_path / "other")
+
+
+@pytest.mark.parametrize("config", ["5", "null"])
+def test_a_config_that_is_no_object_is_an_error_with_a_code(tmp_path, config):
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(FileError, match="E40"):
         load_any(tmp_path)

@@ -1,10 +1,11 @@
 """Tokenizers of pretrained transformers."""
 
 import json
+import sys
 
 import pytest
 
-from ulmfit_easy.errors import FileError
+from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.text.hf import HFTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
 
@@ -75,3 +76,22 @@ def test_a_broken_file_is_refused(content, folder):
 def test_no_file_is_refused():
     with pytest.raises(FileError, match="E401.*pass the folder"):
         HFTokenizer()
+
+
+def test_ids_that_no_piece_has_keep_their_place():
+    own = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[PAD]": 0, "[UNK]": 1, "good": 5}, unk_token="[UNK]"))
+    vocab = HFTokenizer(tokenizer=own.to_str(), specials={"unk": "[UNK]", "pad": "[PAD]"}).vocab
+    assert vocab.ids(["good", "xxfake"]).tolist() == [5, 1] and len(vocab) == 6
+
+
+@pytest.mark.parametrize("config", ["[]", "no JSON", "\ud83d"])
+def test_a_tokenizer_config_that_is_none_is_e401(folder, config):
+    (folder / "tokenizer_config.json").write_text(config, errors="surrogatepass")
+    with pytest.raises(FileError, match="E401.*tokenizer_config.json"):
+        HFTokenizer(folder)
+
+
+def test_without_the_package_it_says_what_to_install(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(TrainingError, match="E507.*pip install tokenizers"):
+        HFTokenizer(folder)

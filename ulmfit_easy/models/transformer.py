@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.models.encoder import Encoded, Encoder, Groups, Memory
+from ulmfit_easy.schema import MOST
 
 __all__ = ["Transformer"]
 
@@ -79,15 +80,33 @@ def _built(config: dict, layer_p: float) -> Any:
     """Return the model of a config, with random weights. No code is loaded: the library must know its `model_type`."""
     transformers = optional_package("transformers")
     try:
-        own = transformers.AutoConfig.for_model(**config)
+        if many := {name: n for name, n in config.items() if name.startswith("num_") and n > MOST}:
+            raise ValueError(f"{many}, more than {MOST:,}")
+        own = of_text(transformers.AutoConfig.for_model(**config))
         for name, value in vars(own).items():
             if "drop" in name and isinstance(value, float) and value > 0:
                 setattr(own, name, layer_p)
         return transformers.AutoModel.from_config(own, trust_remote_code=False)
-    except (TypeError, ValueError, KeyError, AttributeError) as e:
-        raise ArgumentError("E602", received=f"body={config!r:.200} ({e})",
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as e:
+        raise ArgumentError("E602", received=f"body={config!r:.200} ({e!s:.200})",
                             expected="the config of a model that transformers knows, with its model_type",
                             fix="pass AutoConfig.from_pretrained(folder).to_dict()") from e
+
+
+def of_text(own: Any) -> Any:
+    """Return a config of transformers, with the kernels of the library: others are code, which it would download.
+
+    Raises: ValueError unless it is of one stack of layers over tokens with positions.
+    """
+    kinds = optional_package("transformers.models.auto.modeling_auto")
+    known = kinds.MODEL_FOR_MASKED_LM_MAPPING_NAMES | kinds.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if own.model_type not in known or own.sub_configs or own.is_encoder_decoder or not (
+            hasattr(own, "hidden_size") and hasattr(own, "max_position_embeddings")):
+        raise ValueError(f"a {own.model_type} is no encoder of text with positions")
+    if not 1 <= own.num_hidden_layers <= MOST:
+        raise ValueError(f"{own.num_hidden_layers} layers")
+    own._attn_implementation = own._experts_implementation = None
+    return own
 
 
 def _positions(body: Any) -> int:

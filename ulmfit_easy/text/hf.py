@@ -1,15 +1,17 @@
 """Text to the pieces of a model of the library `transformers`, by its `tokenizer.json`."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 from ulmfit_easy.decoding import read_text
-from ulmfit_easy.errors import FileError
+from ulmfit_easy.errors import FileError, UlmfitError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import read_json
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import json_object, text
+from ulmfit_easy.text.special import FAKE
 from ulmfit_easy.text.vocab import Vocab
 
 ROLES = {"unk": ("unk_token", "eos_token"), "pad": ("pad_token", "eos_token"), "bos": ("cls_token", "bos_token"),
@@ -37,16 +39,18 @@ class HFTokenizer:
 
     def __init__(self, folder: str | Path | None = None, *, tokenizer: str | None = None,
                  specials: Mapping[str, str] | None = None):
-        if folder is not None:
-            tokenizer, specials = read_text(Path(folder) / "tokenizer.json"), _specials(Path(folder))
-        self.json, self.specials = tokenizer, dict(specials or {})
         try:
+            if folder is not None:
+                tokenizer, specials = read_text(Path(folder) / "tokenizer.json"), _specials(Path(folder))
+            self.json, self.specials = tokenizer, dict(specials or {})
             self.own = optional_package(self.package).Tokenizer.from_str(tokenizer)
             self.own.no_padding()
             self.own.no_truncation()
             self.own.encode_special_tokens = True  # what a user typed is no special token
+        except UlmfitError:
+            raise
         except Exception as e:  # the package raises plain Exceptions
-            raise FileError("E401", received=f"a tokenizer.json that cannot be read ({e})",
+            raise FileError("E401", received=f"a tokenizer.json or tokenizer_config.json that cannot be read ({e})",
                             expected="the one of a saved model", fix="pass the folder of the model") from e
 
     def __repr__(self) -> str:
@@ -56,12 +60,11 @@ class HFTokenizer:
         """Return what makes the tokenizer again, as values that JSON can hold."""
         return {"tokenizer": self.json, "specials": self.specials}
 
-    @property
+    @cached_property
     def vocab(self) -> Vocab:
-        """The vocabulary of the model: its pieces in the order of their ids."""
-        ids = self.own.get_vocab()
-        itos = sorted(ids, key=ids.get)
-        return Vocab(itos, self.specials)
+        """The vocabulary of the model: each piece at its id, and `xxfake` at ids that no piece has."""
+        pieces = {i: piece for piece, i in self.own.get_vocab().items()}
+        return Vocab([pieces.get(i, FAKE) for i in range(max(pieces) + 1)], self.specials)
 
     def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
         texts = iter(texts)
