@@ -199,7 +199,7 @@ def test_labels_that_training_never_saw_count_as_wrong_and_break_nothing(clas):
     probs, targets = clas.get_preds(dl=dl)
     assert targets[3] < 0 and clas.validate(dl=dl)[1] == pytest.approx((probs.argmax(1) == targets).float().mean())
     clas.show_results(dl=dl, max_n=20)
-    with replaced([clas], "metrics", [RocAuc(), F1Score(average="macro")]):
+    with replaced(clas, [clas], "metrics", [RocAuc(), F1Score(average="macro")]):
         _, auc, f1 = clas.validate(dl=dl)
     rows = targets >= 0
     assert auc == pytest.approx(roc_auc_score(targets[rows], probs[rows, 1]))

@@ -20,6 +20,7 @@ from ulmfit_easy.bundle.artefact import FILES, Bundle, check_finite, load_bundle
 from ulmfit_easy.bundle.hf import is_hf, load_hf
 from ulmfit_easy.bundle.parts import MOST_LAYERS, NoNumbers
 from ulmfit_easy.bundle.pickled import OutOfBounds, check_bounds
+from ulmfit_easy.bundle.tensors import unlike
 from ulmfit_easy.bundle.wordlist import in_our_words, read_words
 from ulmfit_easy.cleanup import no_warnings
 from ulmfit_easy.errors import FileError, some
@@ -231,9 +232,8 @@ def _fitting(weights: dict[str, Tensor], file: Path) -> tuple[str, dict]:
             own = get_language_model(arch, vocab_sz, sizes).state_dict()
     except (LookupError, TypeError, ValueError, RuntimeError) as e:
         raise _unfit(file, "without layers of an LSTM or a QRNN") from e
-    own = {key: t.shape for key, t in own.items() if key.startswith("0.") or "1.decoder.weight" in weights}
-    found = {key: t.shape for key, t in weights.items()}
-    if wrong := sorted(key for key in own | found if own.get(key) != found.get(key)):
+    own = {key: t for key, t in own.items() if key.startswith("0.") or "1.decoder.weight" in weights}
+    if wrong := unlike(weights, own):
         raise _unfit(file, f"where these weights are missing, unknown or of another shape: {some(wrong, 3)}")
     if "1.decoder.weight" in weights and not torch.equal(weights["1.decoder.weight"], weights["0.encoder.weight"]):
         raise _unfit(file, "whose decoder has other rows than its embedding")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ulmfit_easy.bundle.tensors import not_finite
+from ulmfit_easy.bundle.tensors import not_finite, unlike
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.targets import TARGETS, Target
 from ulmfit_easy.errors import FileError, UlmfitError, some
@@ -82,8 +82,7 @@ def check_config(config: dict, vocab: Vocab, weights: Mapping[str, Tensor], sour
             raise ValueError("more layers than weights")
         with torch.device("meta"), NoNumbers():  # nothing is allocated
             own = build_model(config, vocab, target.c).state_dict()
-    own, found = ({name: (t.shape, t.is_floating_point()) for name, t in state.items()} for state in (own, weights))
-    if wrong := sorted(name for name in own | found if own.get(name) != found.get(name)):
+    if wrong := unlike(weights, own):
         raise _unfit(source, f"weights that are missing, unknown, or of another shape or type: {some(wrong, 3)}")
 
 

@@ -62,6 +62,12 @@ def _places(header: dict, size: int) -> list[tuple]:
     return places
 
 
+def unlike(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of tensors that only one of the two has, or that differ in shape or are no floats in one."""
+    found, wanted = ({name: (t.shape, t.is_floating_point()) for name, t in each.items()} for each in (weights, own))
+    return sorted(name for name in found | wanted if found.get(name) != wanted.get(name))
+
+
 def not_finite(weights: Mapping[str, Tensor]) -> list[str]:
     """Return the names of the weights in which a number is NaN or infinite."""
     floats = ((name, t) for name, t in weights.items() if t.is_floating_point() and t.numel())

@@ -46,39 +46,35 @@ def removed_cbs(learn: L, cbs: Cbs) -> Iterator[L]:
 
 
 @contextmanager
-def replaced(things: Sequence, name: str, value: object) -> Iterator[None]:
-    """Give the attribute `name` of each of `things` another value in a `with` block."""
+def replaced(learn: L, things: Sequence, name: str, value: object) -> Iterator[L]:
+    """Give the attribute `name` of each of `things`, parts of a learner, another value in a `with` block."""
     before = [getattr(thing, name) for thing in things]
     try:
         for thing in things:
             setattr(thing, name, value)
-        yield
+        yield learn
     finally:
         for thing, old in zip(things, before, strict=True):
             setattr(thing, name, old)
 
 
-@contextmanager
-def _without(learn: L, part: str) -> Iterator[L]:
-    with replaced([cb for cb in learn.cbs if isinstance(cb, ProgressCallback)], part, False):
-        yield learn
-
-
 def no_bar(learn: L) -> AbstractContextManager[L]:
     """Show no progress bar in a `with` block. The table of the epochs stays."""
-    return _without(learn, "with_bar")
+    return replaced(learn, _progress(learn), "with_bar", False)
 
 
 def no_mbar(learn: L) -> AbstractContextManager[L]:
     """Show no table of the epochs in a `with` block. The bar stays."""
-    return _without(learn, "with_table")
+    return replaced(learn, _progress(learn), "with_table", False)
 
 
-@contextmanager
-def no_logging(learn: L) -> Iterator[L]:
+def _progress(learn: "Learner") -> list[Callback]:
+    return [cb for cb in learn.cbs if isinstance(cb, ProgressCallback)]
+
+
+def no_logging(learn: L) -> AbstractContextManager[L]:
     """Print nothing in a `with` block."""
-    with replaced([learn], "verbose", False):
-        yield learn
+    return replaced(learn, [learn], "verbose", False)
 
 
 @contextmanager

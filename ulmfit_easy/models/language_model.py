@@ -4,7 +4,6 @@ from torch import Tensor
 
 from ulmfit_easy.models.archs import get_arch, make_encoder, resolve_config
 from ulmfit_easy.models.encoder import Encoder, Headed, Memory, needs_memory
-from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.softmax import LMDecoder, LMOutput
 from ulmfit_easy.schema import number
 
@@ -16,9 +15,6 @@ class LanguageModel(Headed):
 
     `model(ids, memory=None)` gives an `LMOutput` for ids (B, T); pass its `memory` to go on from there.
     """
-
-    def __init__(self, encoder: Encoder, decoder: Head):
-        super().__init__(encoder, decoder)
 
     def forward(self, ids: Tensor, memory: Memory | None = None) -> LMOutput:
         return self[1](self[0](ids, memory=memory))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ulmfit_easy.data.budget import cut_by_tokens
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.learner.score import score_ids
 from ulmfit_easy.learner.text_learner import LMLearner
@@ -92,11 +93,6 @@ def _batches(docs: Iterable[tuple[np.ndarray, int]], bs: int) -> Iterator[list[t
 
 
 def _of_like_length(window: list[tuple[np.ndarray, int]], bs: int) -> Iterator[list[tuple[np.ndarray, int]]]:
-    batch: list[tuple[np.ndarray, int]] = []
-    for doc in sorted(window, key=lambda doc: -len(doc[0])):
-        if batch and (len(batch) == bs or (len(batch) + 1) * len(batch[0][0]) > PADDED):
-            yield batch
-            batch = []
-        batch.append(doc)
-    if batch:
-        yield batch
+    window = sorted(window, key=lambda doc: -len(doc[0]))
+    for cut in cut_by_tokens([len(ids) for ids, _ in window], PADDED):
+        yield from (window[cut][start : start + bs] for start in range(0, len(window[cut]), bs))
