@@ -1,6 +1,7 @@
 """Two loaders, for training and validation, with what it takes to prepare new texts in the same way."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +26,14 @@ from ulmfit_easy.text.vocab import Vocab
 def _of_prepare(name: str, doc: str, default: object = None) -> Any:
     """Return a property that the loaders' `Preparation` answers; `default` for plain loaders."""
     return property(lambda self: getattr(self.prepare, name, default), doc=doc)
+
+
+def _prepared(method: Callable) -> Callable:
+    """Return a method of `Preparation` as one of the loaders; E506 for plain loaders."""
+    @wraps(method)
+    def call(self: "DataLoaders", *args: Any, **kwargs: Any) -> Any:
+        return method(self.needs_text(f"{method.__name__}()"), *args, **kwargs)
+    return call
 
 
 class DataLoaders(TellsAbsent):
@@ -142,10 +151,6 @@ class DataLoaders(TellsAbsent):
         """The number of outputs: of words for a language model, else of classes or numbers."""
         return None if self.target is None else self.target.c if self.target.labelled else len(self.text_vocab)
 
-    def config(self) -> dict:
-        """Return all that is needed, beside the vocabulary, to prepare new texts elsewhere; JSON can hold it."""
-        return self.needs_text("config()").config()
-
     def one_batch(self) -> Any:
         """Return the first training batch; the batches of the next epoch stay what they would have been."""
         return first_batch(self.train)
@@ -191,17 +196,8 @@ class DataLoaders(TellsAbsent):
         self.needs_text("doctor()")
         return doctor_of(self)
 
-    def words(self, ids: np.ndarray | Tensor, trunc_at: int | None = None) -> str:
-        """Return the tokens of some ids (T,), with spaces between them, and an ellipsis after the first `trunc_at`."""
-        return self.needs_text("words()").words(ids, trunc_at)
-
-    def is_one_text(self, item: object) -> bool:
-        """Return True if an item is a text by itself: a string, or a tuple of fields if texts have several."""
-        return self.needs_text("is_one_text()").is_one_text(item)
-
-    def given(self, items: Iterable) -> tuple[Sequence, bool]:
-        """Return the texts or files that a caller means, and True if it is one alone; see `test_dl`."""
-        return self.needs_text("given()").given(items)
+    config, words = _prepared(Preparation.config), _prepared(Preparation.words)
+    is_one_text, given = _prepared(Preparation.is_one_text), _prepared(Preparation.given)
 
     def decode(self, target: Tensor) -> Any:
         """Return one target, or one decision of a model, in the user's words.

@@ -31,6 +31,7 @@ class OnDevice:
 
     random: dict | None  # the state in which the last epoch began
     held: tuple[str | None, ...]
+    one_batch = first_batch
 
     def __init__(self, dl: Iterable, device: torch.device | str = "cpu"):
         self.dl, self.device, self.position = dl, device, 0
@@ -55,10 +56,6 @@ class OnDevice:
             set_random_state(now)
         for batch in batches:
             yield _moved(batch, self.device)
-
-    def one_batch(self) -> Any:
-        """Return the first batch."""
-        return first_batch(self)
 
     def fingerprint(self) -> str | None:
         """Return a hash of the rows and labels that the dataset holds in memory, None if it holds none.

@@ -57,6 +57,17 @@ def of_tokens(target: Tensor, n: int, backwards: bool) -> Tensor:
     return target[:n].flip(0) if backwards else target[:n]
 
 
+def first_batch(dl: "EpochOrder | OnDevice") -> Any:
+    """Return the first batch of a loader; the batches of its next epoch stay what they would have been."""
+    state = dl.state_dict() if hasattr(dl, "state_dict") else None
+    if (batch := next(iter(dl), None)) is None:
+        raise TrainingError("E506", received="data without a batch, as load_learner gives", expected="texts to show",
+                            fix="build the loaders with data")
+    if state is not None:
+        dl.load_state_dict(state)
+    return batch
+
+
 class EpochOrder(TellsAbsent):
     """Rows and their order; the order of an epoch depends on the seed and the number of the epoch alone.
 
@@ -76,6 +87,7 @@ class EpochOrder(TellsAbsent):
     n_inp: int
     targets: Tensor | Any = None  # (N, ...), of a classifier
     prepare: "Preparation | None"
+    one_batch = first_batch
 
     @takes({"shuffle": flag, "seed": random_seed})
     def __init__(self, ids: Ids, rows: Sequence[int] | np.ndarray, *, shuffle: bool, seed: int | None,
@@ -110,10 +122,6 @@ class EpochOrder(TellsAbsent):
     def vocab(self) -> Any:
         """The vocabulary, as `dls.vocab`; None for a loader that no `DataLoaders` has."""
         return getattr(self.prepare, "vocabs", None)
-
-    def one_batch(self) -> Any:
-        """Return the first batch; the batches of the next epoch stay what they would have been."""
-        return first_batch(self)
 
     def show_batch(self, max_n: int = 9, trunc_at: int = 150) -> None:
         """Show some rows of a batch, as `DataLoaders.show_batch`."""
@@ -183,14 +191,3 @@ class EpochOrder(TellsAbsent):
         else:
             documents = (ids.read(int(row), 0, int(ids.lengths[row])) for row in self.rows)
         return sha256_bytes(b"".join(np.asarray(ids).tobytes() for ids in documents))
-
-
-def first_batch(dl: "EpochOrder | OnDevice") -> Any:
-    """Return the first batch of a loader; the batches of its next epoch stay what they would have been."""
-    state = dl.state_dict() if hasattr(dl, "state_dict") else None
-    if (batch := next(iter(dl), None)) is None:
-        raise TrainingError("E506", received="data without a batch, as load_learner gives", expected="texts to show",
-                            fix="build the loaders with data")
-    if state is not None:
-        dl.load_state_dict(state)
-    return batch
