@@ -51,20 +51,11 @@ def existing(path: str | Path) -> Path:
     """Return the path as a `Path`, if something is there; E404 otherwise."""
     path = Path(path)
     if not path.exists():
-        near = nearest(path.name, _names_in(path.parent), 0.7)
+        near = nearest(path.name, (beside.name for beside in islice(path.parent.glob("*"), 1000)), 0.7)
         raise FileError("E404", received=f"the path {path}, where nothing is", expected="a file or folder",
                         fix=f"did you mean '{path.with_name(near)}'?" if near else
                         f"check the spelling; paths are relative to {Path.cwd()}")
     return path
-
-
-def _names_in(folder: Path) -> list[str]:
-    """Return the first 1,000 names in a folder; none if it cannot be read."""
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry in islice(entries, 1000)]
-    except OSError:
-        return []
 
 
 def _fsync(path: Path) -> None:

@@ -14,7 +14,7 @@ __all__ = ["SchedLin", "SchedNo", "SchedPoly", "SuggestionMethod", "slide", "ste
 
 def SchedNo(start: Value, end: Value) -> Sched:
     """Return a flat curve at `start`."""
-    return partial(_flat, start)
+    return partial(_power, start, start, 1)
 
 
 def SchedLin(start: Value, end: Value) -> Sched:
@@ -25,10 +25,6 @@ def SchedLin(start: Value, end: Value) -> Sched:
 def SchedPoly(start: Value, end: Value, power: float) -> Sched:
     """Go from start to end along `pos ** power`; a power of 1 is a straight line."""
     return partial(_power, start, end, power)
-
-
-def _flat(start: Value, pos: float) -> Value:
-    return start
 
 
 def _power(start: Value, end: Value, power: float, pos: float) -> Value:

@@ -6,6 +6,7 @@ import io
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,6 @@ class SentencePieceTokenizer:
         if sp_model:
             with regular_file(sp_model) as f:
                 self.model = f.read()
-        self._loaded: Any = None
         self._vocab: Vocab | None = None
 
     def __repr__(self) -> str:
@@ -141,21 +141,19 @@ class SentencePieceTokenizer:
         """Return the text that pieces stand for, in their own spacing."""
         return detokenize(_words(tokens), tighten=False)
 
-    @property
+    @cached_property
     def _processor(self) -> Any:
-        if self._loaded is None:
-            if self.model is None:
-                raise TrainingError("E506", received="a SentencePieceTokenizer without a model",
-                                    expected="pieces that were learned", fix="call .setup(texts), pass sp_model=, "
-                                    "or take a language model's: tok_tfm=dls_lm.tokenizer")
-            processor = optional_package(self.package).SentencePieceProcessor()
-            try:
-                processor.LoadFromSerializedProto(self.model)
-            except (RuntimeError, ValueError, OSError) as e:
-                raise FileError("E401", received=f"{len(self.model):,} bytes that SentencePiece cannot read ({e})",
-                                expected="a model file of SentencePiece", fix="pass another sp_model") from e
-            self._loaded = processor
-        return self._loaded
+        if self.model is None:
+            raise TrainingError("E506", received="a SentencePieceTokenizer without a model",
+                                expected="pieces that were learned", fix="call .setup(texts), pass sp_model=, "
+                                "or take a language model's: tok_tfm=dls_lm.tokenizer")
+        processor = optional_package(self.package).SentencePieceProcessor()
+        try:
+            processor.LoadFromSerializedProto(self.model)
+        except (RuntimeError, ValueError, OSError) as e:
+            raise FileError("E401", received=f"{len(self.model):,} bytes that SentencePiece cannot read ({e})",
+                            expected="a model file of SentencePiece", fix="pass another sp_model") from e
+        return processor
 
 
 SubwordTokenizer = SentencePieceTokenizer
