@@ -2,6 +2,7 @@
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +32,8 @@ from ulmfit_easy.all import (
 )
 from ulmfit_easy.errors import ArgumentError, LabelError, TrainingError
 from ulmfit_easy.learner.tasks import TASKS, Task
+from ulmfit_easy.recipes.presets import get_preset
+from ulmfit_easy.recipes.stages import new_classifier
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +47,9 @@ def row():
 SPLIT = Tokenizer(BaseTokenizer(), rules=[])  # a token is a word
 WORDS = {"anna": "PER", "bert": "PER", "oslo": "LOC", "rome": "LOC", "lives": "O", "in": "O", "sees": "O", "and": "O"}
 TEXTS = ["anna lives in oslo", "bert sees rome", "anna and bert", "rome", "bert lives in rome and oslo"]
-TABLE = pd.DataFrame({"text": TEXTS * 8, "tags": [" ".join(WORDS[w] for w in text.split()) for text in TEXTS] * 8})
+MORE = ["", " and anna", " and bert", " and oslo", " and rome", " and bert lives", " sees anna", " in rome"]
+TABLE = pd.DataFrame({"text": [text + more for more in MORE for text in TEXTS]})  # each text once
+TABLE["tags"] = [" ".join(WORDS[word] for word in text.split()) for text in TABLE["text"]]
 
 
 def loaders(df=TABLE, **kwargs):
@@ -61,8 +66,7 @@ def tagger(dls=None, **kwargs):
 
 @pytest.fixture(scope="module", params=[False, True], ids=["forwards", "backwards"])
 def trained(request, row):
-    with pytest.warns(UserWarning, match="validation texts are training texts"):
-        learn = tagger(loaders(backwards=request.param))
+    learn = tagger(loaders(backwards=request.param))
     learn.fit_one_cycle(6, 0.1)
     return learn
 
@@ -156,6 +160,13 @@ def test_what_needs_one_answer_a_text_is_refused(trained, ask):
 def test_arguments_of_another_head_are_refused():
     with pytest.raises(ArgumentError, match="E604.*lin_ftrs"):
         tagger(lin_ftrs=[4])
+
+
+def test_a_preset_leaves_out_the_settings_that_a_head_lacks():
+    preset = replace(get_preset("laptop"), config=dict(emb_sz=8, n_hid=12, n_layers=1))
+    assert preset.pool_words
+    learn = new_classifier(loaders(), preset, verbose=False)
+    assert type(learn.head) is TagHead and not learn.head.pool_words
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))

@@ -18,6 +18,7 @@ from ulmfit_easy.learner.text import language_model_learner, text_classifier_lea
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.recipes.presets import Phase, Preset, get_preset
 from ulmfit_easy.text.given import several_texts
 
@@ -116,12 +117,15 @@ def new_classifier(dls: DataLoaders, preset: str | Preset = "laptop", lm: LMLear
         preset: a name or a `Preset`.
         lm: the language model of stage 2 (or 1) whose encoder is taken over, with its architecture and
             sizes; None starts anew.
-        kwargs: passed on to `text_classifier_learner`.
+        kwargs: passed on to `text_classifier_learner`. They go before the preset, whose settings of a head are for
+            heads that have them.
     """
     p = get_preset(preset)
     arch, theirs = (p.arch, p.config) if lm is None else (type(lm.encoder), lm.encoder.settings)
     config = with_sizes(theirs, p.clas_config, get_arch(arch).clas_config)
-    kwargs = {"metrics": TASKS[dls.task].metrics, "pool_words": p.pool_words, **kwargs}
+    task = TASKS[dls.task]
+    wanted = {"pool_words": p.pool_words} if "pool_words" in Head.find(kwargs.get("head") or task.head).SETTINGS else {}
+    kwargs = {"metrics": task.metrics, **wanted, **kwargs}
     learn = text_classifier_learner(dls, arch, seq_len=p.seq_len, max_len=p.max_len, config=config,
                                     drop_mult=p.clas_drop_mult, pretrained=False, **kwargs)
     return learn if lm is None else learn.take_encoder(lm)
