@@ -232,16 +232,19 @@ def several(value: object) -> Iterable:
     return value
 
 
-def json_object(value: object) -> dict:
-    """Return a dict as JSON gives it back, with strings for keys and plain values."""
-    if not isinstance(value, dict):
-        raise TypeError("a dict")
-    try:
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as e:
-        raise ValueError("a dict that JSON can hold") from e
+def as_json(kind: Any, allowed: str) -> Check:
+    """Return a check for values of a kind, which gives them as JSON does: strings for keys, plain values, lists."""
+    def check(value: object) -> Any:
+        if not isinstance(value, kind):
+            raise TypeError(allowed)
+        try:
+            return json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as e:
+            raise ValueError(f"{allowed} that JSON can hold") from e
+    return check
 
 
+json_object, json_list = as_json(dict, "a dict"), as_json(list | tuple, "a list")
 share = number(0, 1)
 positive = number(0, without=[0])
 fraction = number(0, 1, without=[0, 1])

@@ -86,13 +86,13 @@ def data(is_lm=False, n=30, words=()):
 def lm_learner(arch, dls=None, path=".", **kwargs):
     set_seed(0)
     return language_model_learner(data(is_lm=True, n=14) if dls is None else dls, arch, path=path, verbose=False,
-                                  **{"config": SIZES[arch], "pretrained": False, **kwargs})
+                                  **{"config": SIZES.get(arch), "pretrained": False, **kwargs})
 
 
 def text_learner(arch, dls=None, path=".", **kwargs):
     set_seed(0)
     return text_classifier_learner(data() if dls is None else dls, arch, path=path, verbose=False,
-                                   **{"config": SIZES[arch], "pretrained": False, **kwargs})
+                                   **{"config": SIZES.get(arch), "pretrained": False, **kwargs})
 
 
 def learners(arch, **kwargs):
@@ -309,6 +309,43 @@ def test_a_model_of_an_encoder_that_is_not_known_says_to_import_it(tmp_path, mon
     monkeypatch.delitem(Encoder.known, "causal")
     with pytest.raises(FileError, match=r"E401.*'Causal'.*first import the file that defines it"):
         load_learner(folder)
+
+
+class Variant(Neighbours):
+    """A variant of an encoder, with its config."""
+
+
+class Sizes(Neighbours):
+    """An encoder whose config has a string, a list and a dict."""
+
+    clas_config = Neighbours.clas_config | dict(cell="gru", widths=[4, 8], more={})
+
+    def __init__(self, vocab_sz, cell, widths, more, **config):
+        super().__init__(vocab_sz, **config)
+
+
+@pytest.mark.parametrize(("arch", "config"), [(Variant, {}), (Sizes, dict(cell="lstm", widths=(2, 3), more={"a": 1}))])
+def test_a_variant_and_its_settings_are_saved(arch, config, tmp_path):
+    again = load_learner(text_learner(arch, path=tmp_path, config=config).export())
+    found = again.encoder.settings
+    assert type(again.encoder) is arch
+    assert found == {"emb_sz": 8, **({"cell": "lstm", "widths": [2, 3], "more": {"a": 1}} if config else {})}
+
+
+def test_a_default_that_no_file_holds_is_e601():
+    class NoKind(Neighbours):
+        clas_config = Neighbours.clas_config | dict(width=None)
+
+    with pytest.raises(ArgumentError, match="E601.*width=None"):
+        text_learner(NoKind)
+    del Encoder.known["nokind"]
+
+
+@pytest.mark.parametrize("found", [[], [["embedding"]]])
+def test_groups_that_leave_out_a_parameter_are_e603(found, monkeypatch):
+    monkeypatch.setattr(Neighbours, "groups", lambda self: [[self.embedding.weight] for _ in found])
+    with pytest.raises(ArgumentError, match=r"E603.*Neighbours.groups\(\) without .*look.weight"):
+        text_learner(Neighbours).fit(1)
 
 
 @streaming

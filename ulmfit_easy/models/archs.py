@@ -12,9 +12,9 @@ from pkgutil import iter_modules
 from torch import Tensor
 
 from ulmfit_easy import models
-from ulmfit_easy.errors import ArgumentError, refuse_stranger
+from ulmfit_easy.errors import ArgumentError, ArgumentTypeError, refuse_stranger
 from ulmfit_easy.models.encoder import Encoder
-from ulmfit_easy.schema import checked, flag, json_object, number, whole
+from ulmfit_easy.schema import checked, flag, json_list, json_object, number, text, whole
 
 
 def encoders() -> Mapping[str, type[Encoder]]:
@@ -52,9 +52,17 @@ def plain_config(config: dict, defaults: dict) -> dict:
 
 
 def checks_of(defaults: dict) -> dict:
-    """Return a check for each name of a config: a value of the kind of its default."""
-    kinds = {bool: lambda default: flag, int: lambda default: whole(min(default, 1)),
-             float: lambda default: number(), dict: lambda default: json_object}
+    """Return a check for each name of a config: a value of the kind of its default.
+
+    Raises: E601 for a default of a kind that no file holds.
+    """
+    kinds = {bool: lambda default: flag, int: lambda default: whole(min(default, 1)), float: lambda default: number(),
+             str: lambda default: text, list: lambda default: json_list, dict: lambda default: json_object}
+    for name, default in defaults.items():
+        if type(default) not in kinds:
+            raise ArgumentTypeError("E601", received=f"a config with {name}={default!r:.40} for a default",
+                                    expected=f"a {' or '.join(kind.__name__ for kind in kinds)}",
+                                    fix="give it another value in lm_config and clas_config, such as 0 for None")
     return {name: kinds[type(default)](default) for name, default in defaults.items()}
 
 

@@ -73,6 +73,11 @@ class Part(nn.Module):
                                 fix="pass one of these; if it is yours, first import the file that defines it")
         return found
 
+    @classmethod
+    def is_copy(cls) -> bool:
+        """Return True for a class with the name of its base, as torch makes some: a file means the base."""
+        return any(base.__name__ == cls.__name__ for base in cls.__mro__[1:])
+
     def config(self) -> dict:
         """Return the name and the settings, from which `build_model` builds the part again."""
         return {"name": type(self).__name__, "config": self.settings}
@@ -97,13 +102,13 @@ class Encoder(Part):
     lm_config: ClassVar[dict] = dict(pad_token=1, output_p=0.1, tie_weights=True, out_bias=True)
     clas_config: ClassVar[dict] = dict(pad_token=1, output_p=0.4)
     streams: ClassVar[bool] = False
-    known: ClassVar[dict[str, type["Encoder"]]] = {}  # a base class has no config of its own
+    known: ClassVar[dict[str, type["Encoder"]]] = {}  # those with a config: a base class may have none
     width: int
     embedding: nn.Embedding
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        if "clas_config" in vars(cls):
+        if cls.clas_config is not Encoder.clas_config and not cls.is_copy():
             Encoder.known[cls.__name__.lower()] = cls
 
     def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None) -> Encoded:
@@ -152,11 +157,17 @@ def text_split(model: Headed) -> Groups:
 
     A decoder and the embedding are one group, which trains first. For a classifier the groups are those of the
     encoder, and the head.
+
+    Raises: E603 if the encoder's groups leave out a parameter, which would never train.
     """
-    words, *layers = model.encoder.groups()
+    words, *layers = model.encoder.groups() or [[]]
     head = list(model.head.parameters())
     groups = [*layers, [*words, *head]] if model.head.decodes else [words, *layers, head]
     first = {p: i for i, group in reversed([*enumerate(groups)]) for p in group}  # a tied weight is in several
+    if left_out := [name for name, p in model.encoder.named_parameters() if p.requires_grad and p not in first]:
+        raise ArgumentError("E603", received=f"{type(model.encoder).__name__}.groups() without {some(left_out)}",
+                            expected="each parameter of the encoder in a group", fix="add them to a group; a tensor "
+                            "that does not train is a buffer")
     return [[p for p in dict.fromkeys(group) if first[p] == i] for i, group in enumerate(groups)]
 
 

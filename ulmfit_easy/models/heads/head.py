@@ -18,13 +18,13 @@ class Head(Part):
         pool_words: True if it reads the tokens' own rows, `read.embedded`, too.
     """
 
-    known: ClassVar[dict[str, type["Head"]]] = {}  # those with an `over` of their own
+    known: ClassVar[dict[str, type["Head"]]] = {}
     SETTINGS: ClassVar[dict] = {"output_p": share}
     pool_words = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        if "over" in vars(cls):  # torch.export makes subclasses of the same name, which have none
+        if not cls.is_copy():
             Head.known[cls.__name__.lower()] = cls
 
     @classmethod
