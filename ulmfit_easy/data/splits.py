@@ -30,7 +30,6 @@ def RandomSplitter(valid_pct: float = 0.2, seed: int | None = None) -> Callable[
     return split
 
 
-@takes({"seed": random_seed})
 def shuffled_rows(n: int, seed: int | None) -> np.ndarray:
     """Return the numbers 0..n-1 in random order, (n,) int64; without a seed from torch's global random state."""
     generator = None if seed is None else torch.Generator().manual_seed(seed)

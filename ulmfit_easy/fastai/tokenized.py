@@ -224,9 +224,7 @@ def _foreign(path: Path) -> list[str]:
     names = [file.relative_to(path).as_posix() for file in found if file.is_symlink() or not file.is_dir()]
     try:
         made_of = read_json(path / MADE_OF, errors="surrogateescape")
-        names_of = made_of.get("files")  # the first folders had no list
-        names_of = names_of or read_json(path / LENGTHS, errors="surrogateescape")
-        ours = {COUNTER, LENGTHS, MADE_OF, *names_of} if {"tokenizer", "texts"} <= made_of.keys() else set()
+        ours = {COUNTER, LENGTHS, MADE_OF, *made_of["files"]} if {"tokenizer", "texts"} <= made_of.keys() else set()
     except (FileError, AttributeError, KeyError, TypeError):
         ours = set()
     return [name for name in names if name not in ours]

@@ -35,7 +35,6 @@ class HFTokenizer:
 
     package = "tokenizers"
     SETTINGS = {"tokenizer": text, "specials": json_object}  # of `params()`
-    EARLIER: dict = {}
 
     def __init__(self, folder: str | Path | None = None, *, tokenizer: str | None = None,
                  specials: Mapping[str, str] | None = None):

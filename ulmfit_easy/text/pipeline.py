@@ -22,7 +22,8 @@ class Splitter(Protocol):
     """Splits texts into tokens and keeps their order. A function will do.
 
     It may also have `vocab` and `setup(items, rules)`, if it has a vocabulary or learns one, `detokenize(tokens)`, and
-    `spans(texts)` for the characters of each token. One in the table has `SETTINGS`, `EARLIER` and `params()`.
+    `spans(texts)` for the characters of each token. One in the table has `SETTINGS` and `params()`, and `EARLIER` if
+    saved models may lack one of these.
     """
 
     def __call__(self, texts: Iterable[str], /) -> Iterable[list[str]]: ...

@@ -55,7 +55,6 @@ class SentencePieceTokenizer:
 
     package = "sentencepiece"
     SETTINGS = {"lang": language, "base64": optional(string)}  # of `params()`
-    EARLIER: dict = {}
 
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None,
                  sp_model: str | Path | None = None, vocab_sz: int | None = None, max_vocab_sz: int = 30000,

@@ -46,7 +46,7 @@ def _check_splitter(value: Any) -> dict:
     splitter = _TOKENIZERS[one_of(_TOKENIZERS)(value.get("name"))]
     if value.keys() != {"name", "params"} or not isinstance(value["params"], dict):
         raise ValueError("a name and parameters")
-    only(splitter.SETTINGS)(splitter.EARLIER | value["params"])
+    only(splitter.SETTINGS)(getattr(splitter, "EARLIER", {}) | value["params"])
     return value
 
 
@@ -256,7 +256,7 @@ class Tokenizer(TellsAbsent):
         try:
             if "name" in config["tok"]:
                 name, params = config["tok"]["name"], config["tok"]["params"]
-                tok = _TOKENIZERS[name](**_TOKENIZERS[name].EARLIER | params)
+                tok = _TOKENIZERS[name](**getattr(_TOKENIZERS[name], "EARLIER", {}) | params)
             elif tok is None:
                 raise _not_restored(f"the tokenizer {config['tok']['custom']!r}", "pass it: tok=...")
             pre, post = map(restore, config["rules"]), map(restore, config["post_rules"])
