@@ -22,14 +22,12 @@ class LMDataLoader(EpochOrder):
     Row b of batch n+1 continues row b of batch n, so that a hidden state can be carried along. Only the last
     batch is shorter than `seq_len`. A batch reads bs * (seq_len + 1) tokens, whatever the size of the corpus.
 
-    With `n_batches` an epoch is that many batches, and the next one reads on where it ended: after the last batch
-    of the corpus comes the first one of a new order. So one schedule can span a budget that is no whole number of
-    passes, and a long pass can be validated several times. The batches are those of whole passes, cut elsewhere.
+    With `n_batches` an epoch is that many batches of whole passes, and the next epoch reads on where it ended. So one
+    schedule can span a budget that is no whole number of passes, and a long pass can be validated several times.
 
-    With `bptt_jitter` batches differ in length, so that texts are not cut at the same places in each epoch: a length
-    is drawn from N(seq_len, bptt_jitter), once in 20 times from N(seq_len / 2, bptt_jitter), and all lengths of a pass
-    are scaled so that their number stays. A rate should then be multiplied by T / seq_len, for a short batch has fewer
-    tokens to learn from.
+    With `bptt_jitter` texts are not cut at the same places in each epoch: a length is drawn from N(seq_len,
+    bptt_jitter), once in 20 times from N(seq_len / 2, bptt_jitter), and all lengths of a pass are scaled so that their
+    number stays. Multiply the rate by T / seq_len then, because a short batch has fewer tokens to learn from.
 
     Args:
         ids: an `IdStore`, or anything with its `lengths` and `read(doc, start, stop)`.

@@ -33,11 +33,10 @@ WORDS = "words.bin"  # is there if it was asked for
 class TokenStore:
     """A tokenized corpus in a folder; `TokenStore(folder)` opens it, `TokenStore.build` makes or finds it.
 
-    Tokens are kept as ids of a *lexicon* of all distinct tokens in first-seen order, so that the corpus
-    does not depend on a vocabulary; it may exceed the memory. The folder holds `tokens.bin` (uint32,
-    little-endian, all documents end to end), `offsets.npy` (N + 1, int64), `hashes.npy` (N, int64), `lexicon.json`,
-    and `meta.json` with the SHA-256 of the others. `words.bin` (int32, the word of each token) is there if asked for.
-    A pickle holds the tokens and needs no folder.
+    Tokens are kept as ids of a *lexicon* of all distinct tokens in first-seen order, so that the corpus does not depend
+    on a vocabulary; it may exceed the memory. The folder holds `tokens.bin` (uint32, little-endian, all documents end
+    to end), `offsets.npy`, `hashes.npy`, `lexicon.json`, `words.bin` (int32) if it was asked for, and `meta.json` with
+    the SHA-256 of the others. A pickle holds the tokens and needs no folder.
 
     Attributes:
         path: the folder; None for a store out of a pickle.
@@ -75,9 +74,8 @@ class TokenStore:
         """Return the store of some texts: opened if it was built before, else built in one pass.
 
         Args:
-            texts: strings or tuples of fields; anything that can be iterated, also more than the memory
-                holds. What can be iterated again (a list, a Series) is hashed first, which is cheap beside
-                tokenizing. An iterator cannot be hashed: its store is temporary.
+            texts: strings or tuples of fields; anything that can be iterated, also more than the memory holds. They
+                are hashed first, which is cheap beside tokenizing. An iterator cannot be: its store is temporary.
             tokenizer: its fingerprint is part of the name under which the store is found again. If it has none, the
                 store is temporary, and a warning says why.
             cache_dir: where stores are kept; the user's cache folder by default. `False` makes a temporary

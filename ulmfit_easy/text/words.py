@@ -33,7 +33,6 @@ class BaseTokenizer:
     """Splits on a character."""
 
     SETTINGS = {"split_char": optional(string)}  # of `params()`
-    EARLIER: dict = {}
 
     def __init__(self, split_char: str = " "):
         self.split_char = split_char
@@ -50,11 +49,9 @@ class BaseTokenizer:
 class SpacyTokenizer:
     """spaCy's rule tokenizer of a language: `Iterable[str] -> Iterator[list[str]]`, streaming, order kept.
 
-    It gives exactly the tokens of `spacy.blank(lang).tokenizer`, several times faster: what spaCy makes of a
-    chunk between white space does not depend on the other chunks (but for the rare case in
-    `_Chunks.across`), so that every chunk is tokenized once. Nor is there a limit of 1,000,000 characters: a
-    text of any length is read in time and memory that grow with it, in blocks cut at white space. What has
-    more than 2,500 characters without a blank is no word, and comes in parts of as many.
+    It gives exactly the tokens of `spacy.blank(lang).tokenizer`, several times faster, because each chunk between white
+    space is tokenized once. A text may have any length: time and memory grow with it. A chunk of more than 2,500
+    characters is no word, and comes in parts of as many.
     Japanese, Korean, Thai, Vietnamese and Chinese get spaCy's plain rule tokenizer. In Japanese, Thai and Chinese,
     which put no blanks between words, each character of their scripts is a token. `SentencePieceTokenizer` learns
     longer pieces, and suits them better.
