@@ -9,6 +9,7 @@ folders under their own names and no code. `ulmfit_easy.weights` is the entry po
 import argparse
 import base64
 import hashlib
+import re
 import zipfile
 from pathlib import Path
 
@@ -23,7 +24,10 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: ulmfit_easy\nRoot-Is-Purelib: true\nTag:
 
 def build(name: str, version: str, folders: list[Path], out: Path = Path()) -> Path:
     """Write the wheel of a name and version into the folder `out`, and return its path."""
-    package = name.replace("-", "_")
+    package = re.sub("[-_.]+", "_", name).lower()
+    if not package.isidentifier() or len({folder.name for folder in folders}) < len(folders):
+        raise SystemExit(f"Received {name} with {[folder.name for folder in folders]}. Expected the name of a package, "
+                         "and folders of different names. Fix: rename them.")
     info, record = f"{package}-{version}.dist-info", []
     path = out / f"{package}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:

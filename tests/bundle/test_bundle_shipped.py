@@ -145,8 +145,10 @@ def test_the_one_that_splits_as_the_texts_are_split_is_taken(wheel, korean, tmp_
 
 BROKEN = {"[]": "format None", "{": "cannot be read as JSON", "{}": "format None", '{"format": 1}': "'arch'",
           '{"format": 3, "task": "lm"}': "format 3", '{"format": 2}': "'task'",
-          '{"format": 2, "task": "lm", "text": {"tokenizer": {"tok": {}}, "backwards": 0}, '
-          '"encoder": {"name": "AWD_LSTM", "config": {}}}': "an object with tok, rules"}
+          '{"format": 2, "task": "lm", "text": {"tokenizer": {"tok": {}}, "backwards": false}, '
+          '"encoder": {"name": "AWD_LSTM", "config": {}}}': "an object with tok, rules",
+          '{"format": 2, "task": "lm", "text": {"tokenizer": {}, "backwards": 0}, '
+          '"encoder": {"name": "AWD_LSTM", "config": []}}': r"config=\[\], backwards=0"}
 
 
 @pytest.mark.parametrize("text", BROKEN)
@@ -156,6 +158,12 @@ def test_a_wheel_that_cannot_be_read_is_told_and_others_are_found(wheel, text):
     shutil.rmtree(folder / "m1")
     with pytest.warns(UserWarning, match=rf"E404.*of a-ko.*{BROKEN[text]}.*the other models are used"):
         assert shipped.shipped_folder("ko").parent.name == "b_ko"
+
+
+@pytest.mark.parametrize(("name", "folders"), [("2ko", ["a"]), ("a ko", ["a"]), ("ko", ["a", "b/a"])])
+def test_a_wheel_whose_folders_would_not_be_found_is_refused(name, folders, tmp_path):
+    with pytest.raises(SystemExit, match="Fix: rename them"):
+        build(name, "0.1", [tmp_path / folder for folder in folders], tmp_path)
 
 
 @pytest.mark.parametrize("value", ["gone", "../a_ko", "a_ko:m1", ""])

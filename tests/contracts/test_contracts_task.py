@@ -105,6 +105,19 @@ def test_a_prediction_has_a_tag_for_each_word_in_any_batch(trained):
         torch.testing.assert_close(trained.predict(text).probs, probs)
 
 
+@pytest.mark.parametrize("text", ["rome", ""])
+def test_a_prediction_of_one_token_is_shown(trained, text):
+    found = trained.predict(text)
+    assert repr(found).startswith("Prediction(label=['") and "probs=[[" in found._repr_html_()
+
+
+def test_data_of_a_task_without_a_row_is_e603(monkeypatch):
+    dls = loaders()
+    monkeypatch.delitem(TASKS, "tags")
+    with pytest.raises(ArgumentError, match=r"E603.*'tags'.*TASKS\['tags'\] = Task"):
+        text_classifier_learner(dls, AWD_LSTM)
+
+
 def test_batches_and_results_are_shown_with_their_tags(trained, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for show, columns in ((trained.dls.show_batch, ["text", "label"]),

@@ -148,4 +148,4 @@ def test_a_language_model_has_no_predictor(tmp_path):
 
 def test_a_predictor_says_what_it_is(predictor):
     assert repr(predictor).startswith("Predictor(single, 2 classes, ")
-    assert "temperature=2.0" in repr(replace(predictor, temperature=2.0))
+    assert ", temperature=2.0)" in repr(replace(predictor, temperature=2.0))

@@ -22,7 +22,8 @@ from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.files import read_json
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.remap import WordVectors
-from ulmfit_easy.schema import only
+from ulmfit_easy.schema import flag, mapping, misfits, only
+from ulmfit_easy.schema import text as string
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.user_code import warn_user
 
@@ -201,8 +202,8 @@ def _described(file: Path, changed: int, owner: str | None) -> list[Shipped]:
     if (target := TARGETS.get(config["task"])) is None or target.labelled:
         return []
     text, encoder = config["text"], config["encoder"]
-    if not isinstance(encoder["name"], str):
-        raise TypeError("a name that is no string")
+    if wrong := misfits({**encoder, **text}, {"name": string, "config": mapping, "backwards": flag}):
+        raise ValueError(f"with {some(wrong)}")
     return [Shipped(file.parent, owner, encoder["name"], text["backwards"], encoder["config"],
                     only(Tokenizer.SETTINGS)(text["tokenizer"]))]
 

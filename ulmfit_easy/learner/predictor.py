@@ -28,7 +28,7 @@ class Named:
 
     def of(self, classes: Sequence | None) -> Self:
         """Return this prediction, which now knows the names of its classes."""
-        self.classes = classes if classes and len(classes) == self.probs.numel() else None
+        self.classes = classes if classes and self.probs.shape == (len(classes),) else None
         return self
 
     def _ranked(self) -> list[tuple]:
@@ -104,7 +104,7 @@ class Predictor:
 
     def __repr__(self) -> str:
         return described(self, self.prepare.task, self.classes and f"{len(self.classes)} classes",
-                         self.vocab.told, self.temperature != 1 and f"{self.temperature=}")
+                         self.vocab.told, self.temperature != 1 and f"temperature={self.temperature}")
 
     @property
     def vocab(self) -> Vocab:

@@ -88,7 +88,7 @@ def read_lm(source: str | Path | PretrainedLM, backwards: bool | None = None) ->
 def _read(source: str | Path, backwards: bool) -> PretrainedLM:
     if not isinstance(source, str | Path):
         raise ArgumentTypeError("E601", received=f"pretrained={source!r}", expected="a folder or a checkpoint",
-                                fix="pass its path")
+                                fix="pass its path; a learner hands on its encoder by take_encoder(learner)")
     source = named_folder(source, backwards)
     config, vocab, weights = load_any(source)
     if TARGETS[config["task"]].labelled:
