@@ -20,7 +20,7 @@ from ulmfit_easy.all import (
     text_classifier_learner,
     toy_reviews,
 )
-from ulmfit_easy.bundle.card import versions
+from ulmfit_easy.bundle.record import versions
 
 HERE = Path(__file__).parent / "artefacts"
 SIZES = {"emb_sz": 6, "n_hid": 8, "n_layers": 2}

@@ -7,8 +7,6 @@ from ulmfit_easy.apps.flags import next_line
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.terminal import say
 
-WAYS = {True: "backwards", False: "forwards"}
-
 
 def add_parser(commands: "argparse._SubParsersAction") -> None:
     """Add the command to those of the command line."""
@@ -28,6 +26,7 @@ def run_convert(args: argparse.Namespace) -> None:
     """Write the bundle, with a card that says where it came from."""
     from ulmfit_easy.bundle.artefact import save_bundle
     from ulmfit_easy.bundle.foreign import find_weights, load_foreign
+    from ulmfit_easy.bundle.record import way
     from ulmfit_easy.data.prepare import Preparation
     from ulmfit_easy.files import free_place, sha256_file
     from ulmfit_easy.text.tokenizers import Tokenizer
@@ -45,13 +44,13 @@ def run_convert(args: argparse.Namespace) -> None:
     file = find_weights(args.source)
     sizes = ", ".join(f"{key} {value}" for key, value in config["encoder"]["config"].items())
     record = {"kind": "language_model", "language": data["text"]["tokenizer"]["tok"]["params"].get("lang"),
-              "model": {"architecture": f"{config['encoder']['name']}, {sizes}", "reads": WAYS[backwards],
+              "model": {"architecture": f"{config['encoder']['name']}, {sizes}", "reads": way(backwards),
                         "vocabulary": f"{len(vocab):,} words; control tokens that the original lacks start from the "
                                       "mean of its rows"},
               "origin": {"converted from": file.name, "SHA-256": sha256_file(file),
                          "licence": "it is the work of whoever trained the original, whose licence applies to it"}}
     save_bundle(args.out, weights, vocab, {**config, **data}, record=record)
-    say(f"{len(vocab):,} words, {WAYS[backwards]}. Saved to {args.out}. Next: "
+    say(f"{len(vocab):,} words, {way(backwards)}. Saved to {args.out}. Next: "
         + next_line("train", "FILE", "--pretrained", args.out, *["--backwards"] * backwards))
 
 

@@ -16,10 +16,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ulmfit_easy.bundle.card import versions
 from ulmfit_easy.bundle.format1 import upgraded
 from ulmfit_easy.bundle.parts import check_config, refusing
-from ulmfit_easy.bundle.record import is_record, write_record
+from ulmfit_easy.bundle.record import is_record, versions, write_record
 from ulmfit_easy.bundle.tensors import not_finite, raw_bytes, read_tensors
 from ulmfit_easy.errors import ArgumentError, FileError, some
 from ulmfit_easy.files import atomic_folder, atomic_path, existing, json_of, read_json, sha256_bytes, write_json

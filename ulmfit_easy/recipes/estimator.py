@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.bundle.artefact import foreign_to_bundle
-from ulmfit_easy.bundle.record import is_record, shown, write_record
+from ulmfit_easy.bundle.record import is_record, shown, way, write_record
 from ulmfit_easy.cleanup import no_warnings
 from ulmfit_easy.data.balance import given_weights
 from ulmfit_easy.data.dataloaders import DataLoaders
@@ -34,7 +34,7 @@ from ulmfit_easy.recipes.compare import Scores, compare, in_sentences, verdict
 from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.presets import Preset, get_preset
-from ulmfit_easy.recipes.saved import PARAMS, load_saved, sealed, way
+from ulmfit_easy.recipes.saved import PARAMS, load_saved, sealed
 from ulmfit_easy.reprs import described, slashed
 from ulmfit_easy.schema import checked, flag, fraction, language, random_seed
 from ulmfit_easy.terminal import say

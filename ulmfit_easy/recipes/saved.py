@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from ulmfit_easy.bundle.card import versions
+from ulmfit_easy.bundle.record import versions, way
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.files import existing, read_json, sha256_bytes
 from ulmfit_easy.learner.weights import weights_sha256
@@ -29,11 +29,6 @@ def sealed(settings: dict) -> dict:
     """Return the settings with the version that writes them and their hash."""
     settings = {"format": FORMAT, "made_with": versions(), **settings}
     return {**settings, "sha256": _sha256(settings)}
-
-
-def way(backwards: bool) -> str:
-    """Return the folder of a model, by its direction."""
-    return "backwards" if backwards else "forwards"
 
 
 def load_saved(path: str | Path, load: Callable, known: Collection[str] | None = None) -> tuple[dict, list]:

@@ -114,7 +114,8 @@ class PatientCallback(TrackerCallback):
     STATE = (*TrackerCallback.STATE, "wait")
 
     @takes({"patience": whole()})
-    def __init__(self, monitor: str, comp: Callable | None, min_delta: float, patience: int, reset_on_fit: bool):
+    def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0,
+                 patience: int = 1, reset_on_fit: bool = True):
         super().__init__(monitor, comp, min_delta, reset_on_fit)
         self.patience = patience
 
@@ -131,10 +132,6 @@ class EarlyStoppingCallback(PatientCallback):
     """Stops the fit when the monitored value has not improved for `patience` epochs."""
 
     order = STOP
-
-    def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0,
-                 patience: int = 1, reset_on_fit: bool = True):
-        super().__init__(monitor, comp, min_delta, patience, reset_on_fit)
 
     def after_epoch(self):
         super().after_epoch()
