@@ -126,7 +126,7 @@ def test_of_two_directions_in_a_wheel_the_one_that_is_asked_for_is_taken(wheel):
 
 def test_a_wheel_that_is_installed_in_place_is_found(wheel, tmp_path, monkeypatch):
     shutil.move(wheel("toy-ko"), tmp_path / "src" / "toy_ko")
-    monkeypatch.syspath_prepend(tmp_path / "src")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "src"), *sys.path])
     assert shipped.shipped_folder("ko") == tmp_path / "src" / "toy_ko" / "m1"
     assert "toy_ko" not in sys.modules
 
