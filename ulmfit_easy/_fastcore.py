@@ -19,5 +19,5 @@ def listify(o: object = None) -> list:
 
 
 def delegates(to: Callable, but: Sequence[str] = ()) -> Callable[[F], F]:
-    """What it decorates shows the arguments of `to`, without `but`, in the place of its `**kwargs`."""
+    """Return a decorator that shows the arguments of `to`, without `but`, in the place of `**kwargs`."""
     return meta.delegates(to, but=list(but))

@@ -130,7 +130,7 @@ def _explained(learn: Learner, text: str | tuple, target: object, method: str, w
 
 
 def evidence(logits: Tensor, column: int, one_class: bool) -> Tensor:
-    """How much the logits (B, C) say for one class: its log-odds (B,); the number itself for a regression.
+    """Return the log-odds (B,) of one class in logits (B, C). For a regression they are the number itself.
 
     Log-odds, unlike probabilities, still move where a model is nearly certain.
     """

@@ -111,7 +111,7 @@ class Interpretation:
 
 
 class Confused(NamedTuple):
-    """How many texts with a label were given another class."""
+    """Return the number of texts that were given another class than their label."""
 
     label: object
     predicted: object

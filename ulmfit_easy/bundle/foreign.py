@@ -61,7 +61,7 @@ def load_any(path: str | Path) -> Bundle:
 
 
 def load_foreign(path: str | Path, words: str | Path | None = None) -> Bundle:
-    """Another library's language model, with its weights by our names and our control tokens first.
+    """Return another library's language model, with its weights by our names and our control tokens first.
 
     `config["text"]` holds only what the files tell: `backwards`, or None where no name says `fwd` or `bwd`;
     `tokenizer`, or None unless a SentencePiece model lies beside the weights. A file with an encoder alone gives
@@ -187,7 +187,7 @@ def _state_dict(file: Path) -> dict[str, Tensor]:
 
 
 def _is_plain(t: Tensor, file_size: int) -> bool:
-    """Whether a tensor has its numbers in the file: a few bytes can describe one that no memory holds."""
+    """Return True if a tensor has its numbers in the file. A few bytes can describe one that no memory holds."""
     return (t.layout is torch.strided and t.device.type == "cpu" and t.dtype in FLOATS
             and t.numel() * t.element_size() <= file_size)
 
@@ -198,7 +198,7 @@ def _refused(file: Path, what: str) -> FileError:
 
 
 def _our_name(key: str) -> str | None:
-    """Our name for a weight of the encoder, None if it has none."""
+    """Return our name for a weight of the encoder, None if it has none."""
     matches = ((pattern.fullmatch(re.sub(r"^0\.(module\.)?", "", key)), ours) for pattern, ours in _NAMES)
     return next(("0." + match.expand(ours) for match, ours in matches if match), None)
 
@@ -222,7 +222,7 @@ def _by_our_names(found: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
 
 
 def _fitting(weights: dict[str, Tensor], file: Path) -> tuple[str, dict]:
-    """Architecture and sizes of these weights, which then are all that such a model has; E402 if they are not."""
+    """Return the architecture and sizes of these weights. Raises E402 if they are not all that such a model has."""
     sizes = sizes_of(weights)
     try:
         arch, vocab_sz = sizes.pop("arch"), sizes.pop("vocab_sz")
@@ -246,7 +246,7 @@ def _unfit(file: Path, what: str) -> FileError:
 
 
 def _backwards(file: Path) -> bool | None:
-    """What the names of a file and of its folders tell about the direction it reads in."""
+    """Return the direction that the names of a file and of its folders tell; None if they tell none."""
     for part in reversed(file.absolute().parts[-3:]):
         if found := _DIRECTION.search(part.lower()):
             return found[0].startswith("b")

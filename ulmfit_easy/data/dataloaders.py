@@ -121,7 +121,7 @@ class DataLoaders(TellsAbsent):
 
     @property
     def n_inp(self) -> int | None:
-        """How many tensors of a batch go into the model: 1 for a language model, 2 for a classifier."""
+        """The number of tensors of a batch that go into the model: 1 for a language model, 2 for a classifier."""
         if hasattr(self.train, "n_inp"):
             return self.train.n_inp
         if self.target is None:

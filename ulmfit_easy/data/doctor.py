@@ -1,4 +1,4 @@
-"""What may be wrong with texts and labels, found before hours are spent on training with them.
+"""Find faults of texts and labels before hours are spent on training with them.
 
 Findings name rows, and labels where there are few of them; they never show a text.
 """

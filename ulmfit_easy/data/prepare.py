@@ -1,4 +1,4 @@
-"""What turns raw texts and labels into ids and targets: made once from training rows, the same ever after."""
+"""Turn raw texts and labels into ids and targets, in the way that was fixed by the training rows."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 
 class Scan:
-    """What one walk over N texts leaves behind; the texts themselves are not kept.
+    """The result of one walk over N texts, without the texts.
 
     Args:
         texts: N strings.

@@ -92,7 +92,7 @@ class Datasets(NamedTuple):
 
 
 class DataBlock:
-    """How a source (a table, a folder, a list) becomes loaders of texts and their labels.
+    """Describes the way from a source (a table, a folder, a list) to loaders of texts and their labels.
 
     Args:
         blocks: a `TextBlock` and, unless it is for a language model, a `CategoryBlock`, `MultiCategoryBlock` or

@@ -175,7 +175,7 @@ def LossMetrics(attrs: str | list, nms: str | list | None = None) -> list[LossMe
 
 
 class ValueMetric(Metric):
-    """What `func()` says after a validation: something that a callback has worked out."""
+    """The value of `func()` after a validation, for something that a callback has worked out."""
 
     def __init__(self, func: Callable[[], float], metric_name: str | None = None):
         self.func, self._name = func, metric_name or name_of(func)

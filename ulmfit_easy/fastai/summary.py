@@ -1,4 +1,4 @@
-"""What `DataBlock.summary` prints: each step from a source to a batch, shown at the first training text."""
+"""Print each step of a `DataBlock` from a source to a batch, for the first training text."""
 
 from collections.abc import Callable
 from itertools import islice

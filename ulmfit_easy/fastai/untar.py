@@ -14,7 +14,7 @@ __all__ = ["URLs", "untar_data"]
 
 
 class URLs:
-    """Where well-known sets of texts are published, for `untar_data`: as names of files that you have, or to fetch."""
+    """The addresses of well-known datasets of texts, for `untar_data`."""
 
     S3 = "https://s3.amazonaws.com/fast-ai-"
     URL, S3_NLP, S3_MODEL = f"{S3}sample/", f"{S3}nlp/", f"{S3}modelzoo/"

@@ -1,4 +1,4 @@
-"""What was passed as a class, or as a function that makes something, made."""
+"""Make an object of the class or function that was passed in its place."""
 
 import inspect
 from functools import partial

@@ -58,7 +58,7 @@ class PretrainedLM(NamedTuple):
 
     @property
     def data(self) -> dict:
-        """How its texts were read: `tokenizer`, `backwards` and more, if its files tell."""
+        """The settings by which its texts were read, such as `tokenizer` and `backwards`, if its files tell."""
         return self.config["text"]
 
     @property

@@ -1,4 +1,4 @@
-"""How likely a language model finds each text."""
+"""Score texts by their likelihood under a language model."""
 
 import math
 from collections.abc import Iterable, Iterator

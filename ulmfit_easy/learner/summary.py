@@ -1,4 +1,4 @@
-"""What a learner is made of, and what it does when: for reading, not for programs."""
+"""Describe the parts of a learner, and the order of its events, for readers."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

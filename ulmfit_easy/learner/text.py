@@ -52,7 +52,7 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
                            pretrained: bool | str | Path | PretrainedLM = True,
                            pretrained_fnames: Sequence[str] | None = None, *, softmax: str = "full",
                            precision: str = "auto", **kwargs: Any) -> LMLearner:
-    """A learner for a language model.
+    """Return a learner for a language model.
 
     Args:
         dls: language-model data, `TextDataLoaders.from_df(..., is_lm=True)`.
@@ -108,7 +108,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
                             pretrained_fnames: Sequence[str] | None = None, pool_words: bool = False,
                             precision: str = "auto", head: type[Head] | str | None = None,
                             **kwargs: Any) -> TextLearner:
-    """A learner for a classifier of texts (or a regression, if the data has numbers for labels).
+    """Return a learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
     Args:
         dls: labelled data, made with `pretrained=` the language model's learner if its encoder is to be loaded.

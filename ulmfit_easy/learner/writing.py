@@ -1,4 +1,4 @@
-"""What a language model's learner writes: prompts to ids, and what `generate` adds back to text."""
+"""Write texts with a language model's learner, from prompts."""
 
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING

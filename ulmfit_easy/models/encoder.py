@@ -16,7 +16,7 @@ Groups = list[list[nn.Parameter]]  # input side first
 
 
 class Memory(tuple[Tensor, ...]):
-    """What a causal encoder carries from one window to the next: tensors (B, ...) that only the encoder reads."""
+    """The tensors (B, ...) that a causal encoder carries from one window to the next. Only the encoder reads them."""
 
     @property
     def bs(self) -> int:
@@ -42,7 +42,7 @@ class Memory(tuple[Tensor, ...]):
 
 
 class Encoded(NamedTuple):
-    """What an encoder returns for ids (B, T)."""
+    """The result of an encoder for ids (B, T)."""
 
     raw: Tensor  # (B, T, E), the last layer, before the dropout of a decoder or a head
     memory: Memory | None = None  # after the last column; None if the encoder does not stream

@@ -12,7 +12,7 @@ from ulmfit_easy.schema import optional, whole
 
 
 class Read(NamedTuple):
-    """What a reader returns: the K kept positions of B texts."""
+    """The K kept positions of B texts, as a reader returns them."""
 
     raw: Tensor  # (B, K, E)
     mask: Tensor  # (B, K) bool, True on padding and on what a row did not keep
@@ -112,7 +112,7 @@ def reader(encoder: Encoder, seq_len: int, max_len: int | None, keep_words: bool
 
 
 class ClassifierOutput(NamedTuple):
-    """What a classifier gives back."""
+    """The result of a classifier."""
 
     logits: Tensor  # (B, C), or (B, K, C) for a head that answers for each token
     raw: Tensor  # (B, K, E)

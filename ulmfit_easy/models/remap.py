@@ -19,7 +19,7 @@ class Matched(NamedTuple):
 
 
 class WordVectors(NamedTuple):
-    """What others have counted of many words, from which the rows of new words can be guessed."""
+    """Vectors of many words, from which the rows of new words can be guessed."""
 
     stoi: dict[str, int]
     vectors: Tensor  # (N, D)

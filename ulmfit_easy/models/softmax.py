@@ -36,7 +36,7 @@ class TokenStats(NamedTuple):
 
 @dataclass(eq=False)
 class LMOutput:
-    """What a language model gives back: the last states and the decoder, not logits."""
+    """The result of a language model: the last states and the decoder, not logits."""
 
     raw: Tensor  # (B, T, E), before output dropout
     dropped: Tensor  # (B, T, E), what the decoder reads

@@ -1,4 +1,4 @@
-"""How well a language model knows a language: figures that can be compared across vocabularies."""
+"""Measure a language model by figures that can be compared across vocabularies."""
 
 import math
 from collections.abc import Iterable, Iterator

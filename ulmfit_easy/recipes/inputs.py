@@ -1,4 +1,4 @@
-"""What an estimator takes: texts and labels, checked before anything slow begins."""
+"""Check the texts and labels that an estimator takes, before anything slow."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

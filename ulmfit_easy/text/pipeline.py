@@ -1,4 +1,4 @@
-"""What splits texts into tokens, and the words of a text that its tokens come from.
+"""The contract of a splitter of texts into tokens, and the words of a text that its tokens come from.
 
 A pipeline is a `Tokenizer` with its vocabulary, as one thing that a model brings. A new kind of tokens is a new
 splitter, a class in a file of its own, which `tokenizers.py` names in a table.

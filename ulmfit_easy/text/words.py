@@ -154,7 +154,7 @@ class _Chunks(dict):
         return tokens
 
     def across(self, text: str, chunks: list[str]) -> bool:
-        """Whether a special case may begin in one chunk and end in another, with an effect on the tokens.
+        """Return True if a special case may begin in one chunk and end in another, with an effect on the tokens.
 
         A match across chunks has a blank in it, so it names a special case only if that has one too. Any
         other leaves its tokens alone, but keeps spaCy from seeing a special case inside a `delicate` chunk

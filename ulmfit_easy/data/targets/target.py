@@ -1,4 +1,4 @@
-"""The contract of a target: what a model learns to say about a text, and how labels become its numbers."""
+"""The contract of a target, the kind of labels that a model learns: read, encoded as numbers, and decoded."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -22,7 +22,7 @@ class Block(Protocol):
 
 
 class Target:
-    """What a model learns to say about a text. A subclass in a file of its own is a new kind.
+    """One kind of labels: read, encoded and decoded. A subclass in a file of its own is a new kind.
 
     Attributes:
         task: the name in `dls.task` and in saved models.

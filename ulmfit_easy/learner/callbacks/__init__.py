@@ -1,1 +1,1 @@
-"""What happens around the loop: each file holds callbacks of one kind."""
+"""Callbacks, which act around the loop. Each file has those of one kind."""

@@ -1,4 +1,4 @@
-"""What a metric is: something measured over a whole validation set, batch by batch."""
+"""The contract of a metric: a number for a whole validation set, measured batch by batch."""
 
 import copy
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""What reads the states of an encoder, one file for each kind of head."""
+"""Heads, which read the states of an encoder. Each file has one kind."""

@@ -11,7 +11,7 @@ from ulmfit_easy.schema import share
 
 
 class Head(Part):
-    """What reads an encoder's states. A subclass in a file of its own is a new kind; a row of `TASKS` names it.
+    """Reads an encoder's states. A subclass in a file of its own is a new kind, which a row of `TASKS` names.
 
     Attributes:
         SETTINGS: a check for each argument of `over` beside `encoder` and `n_out`.

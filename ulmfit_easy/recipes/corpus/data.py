@@ -26,7 +26,7 @@ from ulmfit_easy.user_code import warn_user
 
 
 class CorpusData(NamedTuple):
-    """What `corpus_data` gives back."""
+    """The result of `corpus_data`."""
 
     dls: TextDataLoaders
     held_out: Iterable[str]  # the raw texts to validate with

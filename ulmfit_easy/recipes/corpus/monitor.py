@@ -1,4 +1,4 @@
-"""How fast a run is, how far it has come, and how long is left."""
+"""Report the speed of a run, its progress and the time that is left."""
 
 import math
 import sys
@@ -64,7 +64,7 @@ class RunProgress(Callback):
 
     @property
     def seconds(self) -> float:
-        """How long the run has trained, interruptions aside."""
+        """Return how long the run has trained, without interruptions."""
         return self.before + time.perf_counter() - self.start
 
     def load_state_dict(self, state: dict) -> None:

@@ -1,4 +1,4 @@
-"""What a pretraining run is to do: said once, written down, and the same after every interruption."""
+"""The plan of a pretraining run: written to a file, and the same after every interruption."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, fields

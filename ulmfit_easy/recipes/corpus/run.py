@@ -189,7 +189,7 @@ def _has_begun(run: Path, out: Path, corpus: Sequence[str | Path]) -> bool:
 
 
 def schedule(plan: Plan, dls: DataLoaders, step: float, spent: float = 0.0) -> tuple[int, int]:
-    """How many validations there are, and how many steps before each, for the budget of a plan.
+    """Return the number of validations and of steps before each, for the budget of a plan.
 
     Args:
         step: seconds of a training step; a batch of validation is taken to cost a third of it, since it needs no
