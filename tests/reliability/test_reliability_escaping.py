@@ -220,13 +220,10 @@ PLAIN = ["-5", "+3.5", "-1e9", "a=b", "it - was", "", "'quoted'", "a\rb", "1,5"]
 def test_no_cell_of_a_csv_is_a_formula(tmp_path, monkeypatch):
     from ulmfit_easy.apps import cli
 
-    class Model:
-        classes_ = pd.Series(["=1+1", "b"]).to_numpy()
-
-        def predict_proba(self, texts):
-            return torch.tensor([[0.9, 0.1]]).repeat(len(texts), 1).numpy()
-
-    monkeypatch.setattr("ulmfit_easy.recipes.estimator.ULMFiT.load", lambda path: Model())
+    predictor = types.SimpleNamespace(classes=["=1+1", "b"])
+    monkeypatch.setattr("ulmfit_easy.recipes.saved.load_saved", lambda path, load: ({}, [predictor]))
+    monkeypatch.setattr("ulmfit_easy.recipes.ensemble.probabilities",
+                        lambda predictors, texts: torch.tensor([[0.9, 0.1]]).repeat(len(texts), 1).numpy())
     rows = [*FORMULAS, *PLAIN]
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     with open(source, "w", newline="", encoding="utf-8") as f:

@@ -48,6 +48,7 @@ class Source:
     block: str | Block | None = None  # what `y_block` was; a CategoryBlock may ask for an order of classes
     total: int | None = None  # the user's rows, where some were left out
     classes_argument: str = "labels"  # of the function that was called: it takes every class
+    look: Look | None = None  # the first walk over the texts, if it is over: a splitter wanted their hashes
 
 
 ROWS = Preparation.SETTINGS["bs"]
@@ -84,7 +85,7 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
             checks.warn_of_unequal(of_train)
         y_train = target.encode(of_train, rows=rows[train], argument=source.classes_argument)
         y_valid = target.encode(of_valid, rows=rows[valid], argument=source.classes_argument)
-    look = getattr(source.texts, "look", None) or Look(source.texts, SAMPLE)  # the first: its labels were read with it
+    look = source.look or getattr(source.texts, "look", None) or Look(source.texts, SAMPLE)
     if text_vocab is None:  # pieces learned here would not be those of a vocabulary from elsewhere
         is_train = np.isin(np.arange(len(source.texts)), train)
         tokenizer.setup(compress(source.texts if look.is_over else look, is_train))

@@ -12,6 +12,7 @@ from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.sources import find_column
 from ulmfit_easy.errors import LabelError, in_rows, some
 from ulmfit_easy.schema import random_seed, share, takes
+from ulmfit_easy.text.look import EMPTY
 from ulmfit_easy.user_code import warn_user
 
 __all__ = ["ColSplitter", "RandomSplitter", "StratifiedSplitter"]
@@ -106,7 +107,7 @@ def _first_copies(texts: Sequence[Hashable] | np.ndarray | None, n: int) -> np.n
     if texts is None:
         return np.arange(n)
     first: dict[Hashable, int] = {}
-    return np.array([first.setdefault(text, i) if text else i for i, text in enumerate(texts)], dtype=np.int64)
+    return np.array([i if text in ("", EMPTY) else first.setdefault(text, i) for i, text in enumerate(texts)], np.int64)
 
 
 def ColSplitter(col: int | str = "is_valid", on: object = None) -> Callable[[Sequence], Split]:

@@ -27,6 +27,7 @@ from ulmfit_easy.errors import FileError, TextError, refuse_unknown
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
 from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.schema import flag, function, language, list_of, optional, share, takes, text
+from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.user_code import warn_user
@@ -145,12 +146,13 @@ class TextDataLoaders(DataLoaders):
         if not is_lm:
             target, targets = read_labels(series, delim=label_delim, y_block=y_block, rows=kept)
             labels = classes_of(y_block, series, target) if labels is None else labels
+        look = None
         if valid_col is not None:
             splitter = ColSplitter(valid_col)
         elif splitter is None:
-            copies = texts if isinstance(texts, list) else texts.look.hashes
-            splitter = DefaultSplitter(targets if target.one_class else None, valid_pct, seed, copies)
-        source = Source(texts, df, targets, target, names, kept, y_block, total)
+            look = Look(texts, SAMPLE).finish() if isinstance(texts, list) else texts.look
+            splitter = DefaultSplitter(targets if target.one_class else None, valid_pct, seed, look.hashes)
+        source = Source(texts, df, targets, target, names, kept, y_block, total, look=look)
         return with_model(cls, source, splitter, path=path, labels=labels, text_vocab=text_vocab, tok_tfm=tok_tfm,
                           seq_len=seq_len, backwards=backwards, bs=bs, val_bs=val_bs, shuffle=shuffle, device=device,
                           seed=seed, **kwargs)
