@@ -87,8 +87,7 @@ def write_weights(path: Path, weights: dict[str, Tensor], metadata: dict, half: 
 def weights_place(path: str | Path) -> Path:
     """Return the path, if weights may be written there.
 
-    Raises:
-        FileError: E412 for a file that this library did not write, E411 as `file_place`.
+    Raises: FileError E412 for a file that this library did not write, E411 as `file_place`.
     """
     path = file_place(path)
     if path.is_file() and path.stat().st_size and not is_weights(path):
@@ -141,9 +140,8 @@ def load_weights(path: str | Path, device: torch.device | str = "cpu") -> tuple[
 
     Those of the first versions have no `sha256`.
 
-    Raises:
-        FileError: E404 where nothing is, E401 for any other kind of file (pickles are never opened), E406 for one that
-            was damaged.
+    Raises: FileError E404 where nothing is, E401 for any other kind of file (pickles are never opened), E406 for one
+        that was damaged.
     """
     path = existing(path)
     try:

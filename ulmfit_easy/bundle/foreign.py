@@ -72,10 +72,8 @@ def load_foreign(path: str | Path, words: str | Path | None = None) -> Bundle:
         path: the weights (`*.pth`, `*.h5`), their folder, or a `.tgz` or `.zip` of it.
         words: the pickled word list; by default the one beside the weights.
 
-    Raises:
-        FileError: E401 for a file that is not what it should be, or that holds code; E402 where weights and words
-            do not belong together; E404 where something is missing, or a folder holds two models; E405 for an
-            unsafe archive.
+    Raises: FileError E401 for a file that is not what it should be, or that holds code; E402 where weights and words do
+        not belong together; E404 where something is missing, or a folder holds two models; E405 for an unsafe archive.
     """
     path = existing(path)
     if path.is_dir() or not path.name.endswith(ARCHIVES):

@@ -31,9 +31,8 @@ PIECES = {**{f"▁{token}": token for token in SPECIAL_TOKENS}, "<unk>": UNK}
 def read_words(path: str | Path) -> list[str]:
     """Return the strings of a pickled list (or fastcore `L`, or `Vocab`), in order.
 
-    Raises:
-        FileError: E404 for a path where nothing is; E401 for any other pickle, with the first instruction or name that
-            was refused, and for a file that is none.
+    Raises: FileError E404 for a path where nothing is; E401 for any other pickle, with the first instruction or name
+        that was refused, and for a file that is none.
     """
     try:
         program = read_bytes(path, MAX_BYTES)

@@ -93,8 +93,7 @@ def asking(learn: "Learner", body: Callable[[], T]) -> T:
 
     Other threads wait until it is done.
 
-    Raises:
-        TrainingError: E506 while another thread trains this learner.
+    Raises: TrainingError E506 while another thread trains this learner.
     """
     return _alone(learn, body, training=False)
 

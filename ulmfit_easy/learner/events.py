@@ -95,8 +95,7 @@ class Callback:
         events: functions of the callback by the names of events, for one that is not worth a class:
             `Callback(before_epoch=lambda self: print(self.epoch))`.
 
-    Raises:
-        ArgumentError: E604 for a name that is no event.
+    Raises: ArgumentError E604 for a name that is no event.
     """
 
     order = MODEL

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 def loader_of(learn: "Learner", ds_idx: int, dl: Iterable | None) -> Any:
     """Return the loader asked for: `dl`, or the learner's training (0) or validation set (1); never in random order.
 
-    Raises:
-        TrainingError: E506 where that set is empty, as in a learner from `load_learner`.
+    Raises: TrainingError E506 where that set is empty, as in a learner from `load_learner`.
     """
     if dl is None:
         dl = learn.dls[ds_idx]
@@ -50,8 +49,7 @@ def validate(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, cbs:
         dl: a loader to use instead.
         cbs: callbacks for this call only.
 
-    Raises:
-        TrainingError: E506 if there are no such data, or while another thread trains this learner.
+    Raises: TrainingError E506 if there are no such data, or while another thread trains this learner.
     """
     return asking(learn, lambda: _validate(learn, ds_idx, dl, cbs))
 
@@ -87,8 +85,7 @@ def get_preds(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, wit
         For a language model (B, T), the T tokens of each of the loader's B streams: the log-probability of each token
         that came, and the token; the likeliest token as the decision. Its probabilities of all words are never held.
 
-    Raises:
-        TrainingError: E505 for an `act` that would keep the numbers of all words in memory.
+    Raises: TrainingError E505 for an `act` that would keep the numbers of all words in memory.
     """
     one_answer_a_text(learn, "get_preds")
     found = GatherPredsCallback(with_input, with_loss, save_preds, save_targs, with_preds, with_targs, concat_dim,
@@ -120,8 +117,7 @@ def predict(learn: "Learner", item: Iterable, with_input: bool = False) -> Any:
         item: one text; a list, tuple, array, Series or Index of texts; a table or row with the text columns.
         with_input: put each text before its prediction: `(text, label, index, probs)`.
 
-    Raises:
-        TextError: E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
+    Raises: TextError E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
     """
     return predictor(learn).predict(item, with_input)
 

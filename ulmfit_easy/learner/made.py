@@ -15,8 +15,7 @@ def made(thing: Any, of: type, name: str) -> Any:
     Args:
         name: the parameter, for the error.
 
-    Raises:
-        ArgumentError: E602 if it needs arguments.
+    Raises: ArgumentError E602 if it needs arguments.
     """
     maker = thing.func if isinstance(thing, partial) else thing
     gives = maker if isinstance(maker, type) else getattr(maker, "__annotations__", {}).get("return")

@@ -81,8 +81,7 @@ class Predictor:
         bs: texts per batch.
         max_tokens: of a batch, padding included, instead of `bs` rows.
 
-    Raises:
-        TrainingError: E506 for a language model.
+    Raises: TrainingError E506 for a language model.
     """
 
     prepare: Preparation
@@ -128,8 +127,7 @@ class Predictor:
             item: one text; a list, tuple, array, Series or Index of texts; a table or row with the text columns.
             with_input: put each text before its prediction: `(text, label, index, probs)`.
 
-        Raises:
-            TextError: E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
+        Raises: TextError E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
         """
         try:
             texts, docs, alone = self.read(item)

@@ -158,8 +158,7 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
     Args:
         tokenizer: the data's `Tokenizer`, if it had rules or a word splitter of your own: no file holds code.
 
-    Raises:
-        FileError: E401, E402, E404 for anything that is not a whole bundle; no code in it is ever run.
+    Raises: FileError E401, E402, E404 for anything that is not a whole bundle; no code in it is ever run.
     """
     config, prepare, model, loss_func, device = load_parts(fname, cpu, tokenizer)
     dls = DataLoaders([], [], device=device, prepare=prepare)

@@ -33,8 +33,7 @@ class Turn:
         Args:
             training: True if this thread is going to train; then others are refused instead of waiting.
 
-        Raises:
-            TrainingError: E506 if another thread holds it to train.
+        Raises: TrainingError E506 if another thread holds it to train.
         """
         me = _me()
         while (holder := self.held.setdefault("by", me)) != me:  # one step, in which no other thread can come between

@@ -45,8 +45,7 @@ def predict_with_uncertainty(learn: "Learner", item: Iterable, n: int = 10, *,
         seed: an integer gives the same result each time, and leaves all other random numbers as they are. Default
             None.
 
-    Raises:
-        TrainingError: E506 for a task with an answer per token.
+    Raises: TrainingError E506 for a task with an answer per token.
 
     Source: Gal & Ghahramani 2016 (arXiv 1506.02142), section 4.
     """

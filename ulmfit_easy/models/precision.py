@@ -35,8 +35,7 @@ def chosen(precision: str, device: torch.device, *, bf16_if_fast: bool = True) -
             "bf16". Else it is "bf16" on a CPU that trains faster with it, and "fp32" elsewhere.
         bf16_if_fast: False makes "auto" never choose "bf16" by itself.
 
-    Raises:
-        ArgumentError: E602 for any other precision, in the argument or in the environment.
+    Raises: ArgumentError E602 for any other precision, in the argument or in the environment.
     """
     if precision != "auto":
         return precision

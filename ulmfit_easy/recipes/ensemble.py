@@ -22,8 +22,7 @@ def ensemble(models: Iterable[Asked], texts: Iterable, *, warn: bool = True) -> 
         texts: as for `learn.predict`.
         warn: of texts without a known word, as `learn.predict` does, once.
 
-    Raises:
-        ArgumentError: E603 for models of other classes.
+    Raises: ArgumentError E603 for models of other classes.
 
     Source: Howard & Ruder 2018, section 3.3: a forward and a backward model, 0.5 to 0.7 points better than one.
     """

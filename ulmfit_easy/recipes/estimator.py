@@ -247,8 +247,7 @@ class ULMFiT:
     def load(cls, path: str | Path) -> "ULMFiT":
         """Read what `save` wrote; no code in it is ever run.
 
-        Raises:
-            FileError: E401, E402, E404 for anything that is not a whole, unchanged model.
+        Raises: FileError E401, E402, E404 for anything that is not a whole, unchanged model.
         """
         settings, learners = load_saved(path, load_learner, inspect.signature(cls).parameters)
         try:

@@ -86,8 +86,7 @@ class GatherPredsCallback(Callback):
             language model from the logits (n, V) of some tokens to (n, ...), e.g. `lambda x: x.topk(5).indices`.
         reorder: whether rows come in the order of the data, or as they were computed.
 
-    Raises:
-        TrainingError: E505 for an `act` that keeps tokens x vocabulary numbers in memory.
+    Raises: TrainingError E505 for an `act` that keeps tokens x vocabulary numbers in memory.
 
     Attributes:
         preds, targets, losses, decoded, inputs: after the validation: (N, ...), or None if not asked for. Inputs

@@ -176,8 +176,7 @@ class AccumMetric(Metric):
         name: the column of the table, by default the function's name.
         kwargs: passed on to `func`.
 
-    Raises:
-        ArgumentError: E603 for a language model, or if numbers do not pair up.
+    Raises: ArgumentError E603 for a language model, or if numbers do not pair up.
     """
 
     @takes({"activation": one_of(ACTIVATIONS)})

@@ -50,8 +50,7 @@ def expand_lr(lr: Rate, n_groups: int) -> list[float]:
             `slice(b)`: `b / 10` for all but the last; `discriminative(b)`; or a sequence with one value a group.
         n_groups: how many groups there are.
 
-    Raises:
-        TrainingError: E503 for a sequence of another length, or a rate that is not positive in a slice.
+    Raises: TrainingError E503 for a sequence of another length, or a rate that is not positive in a slice.
     """
     if isinstance(lr, discriminative):
         return [lr.lr / lr.factor ** (n_groups - 1 - i) for i in range(n_groups)]

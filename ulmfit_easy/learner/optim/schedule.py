@@ -51,8 +51,7 @@ def combine_scheds(pcts: Sequence[float], scheds: Sequence[Sched]) -> Sched:
         pcts: the shares, which add up to 1.
         scheds: as many curves.
 
-    Raises:
-        ArgumentError: E602 for shares that do not add up to 1, or are not as many as the curves.
+    Raises: ArgumentError E602 for shares that do not add up to 1, or are not as many as the curves.
     """
     if len(pcts) != len(scheds) or min(pcts, default=0) < 0 or not math.isclose(sum(pcts), 1, abs_tol=1e-6):
         raise ArgumentError("E602", received=f"shares {list(pcts)} for {len(scheds)} curves",
