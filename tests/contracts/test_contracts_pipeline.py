@@ -17,6 +17,7 @@ from ulmfit_easy.all import (
     text_classifier_learner,
     toy_reviews,
 )
+from ulmfit_easy.errors import ArgumentError, VocabError
 from ulmfit_easy.text.hf import HFTokenizer
 from ulmfit_easy.text.vocab import Vocab, make_vocab
 
@@ -101,6 +102,18 @@ def test_words_are_numbered_without_another_token(pipeline):
         assert tokens == pipeline(text)
         assert words is None or {n for n in words if n >= 0} <= set(range(len(text.split())))
     assert sum(found.words is not None for found in pipeline.pipe(DF["text"], where="words")) == len(DF)
+
+
+@pytest.mark.parametrize(("given", "code"), [(dict(errors="ignore"), "E602"), (dict(where="lines"), "E602"),
+                                            (dict(errors="collect", where="words"), "E603")])
+def test_a_pipeline_does_not_guess_what_is_asked(pipeline, given, code):
+    with pytest.raises(ArgumentError, match=code):
+        list(pipeline.pipe(TEXTS, **given))
+
+
+def test_ids_without_a_vocabulary_are_e301():
+    with pytest.raises(VocabError, match="E301.*with_vocab"):
+        Tokenizer().ids(["good"])
 
 
 def test_a_saved_model_brings_its_pipeline(pipeline, tmp_path):

@@ -54,7 +54,8 @@ def test_a_list_gives_each_group_its_rate():
     assert expand_lr([1, 2, 3], 3) == [1, 2, 3] and expand_lr(0.5, 3) == [0.5] * 3
 
 
-@pytest.mark.parametrize("lr", [[1e-2, 1e-3], slice(0, 1e-2), slice(1e-2, -1), slice(None, None), "1e-2"])
+@pytest.mark.parametrize("lr", [[1e-2, 1e-3], slice(0, 1e-2), slice(1e-2, -1), slice(None, None), "1e-2",
+                                slice("a", "b"), discriminative("a"), discriminative(0.1, 0), slice([1], 2)])
 def test_rates_that_do_not_fit_are_e503(lr):
     with pytest.raises(TrainingError, match="E503"):
         expand_lr(lr, 3)

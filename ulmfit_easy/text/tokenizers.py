@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ulmfit_easy.absent import StandIn, TellsAbsent
-from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, VocabError
 from ulmfit_easy.files import sha256_file
 from ulmfit_easy.reprs import described
-from ulmfit_easy.schema import any_of, flag, list_of, one_of, only, optional
+from ulmfit_easy.schema import any_of, checked, flag, list_of, one_of, only, optional
 from ulmfit_easy.schema import text as string
 from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
@@ -31,6 +31,7 @@ from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
 
 SCHEMA = 3  # raised when the same text, rules and tokenizer come to give other tokens or another file format
 MOST_RULES, MOST_BUILT_IN = 100, 20  # each is a walk over the text; the built-in ones cost a file a word each
+HOW = {"errors": one_of(("raise", "collect")), "where": optional(one_of(("words", "chars")))}  # of `Tokenizer.pipe`
 MAX_CHARS = 2_000_000  # of a text, where one must not keep the others waiting
 
 
@@ -112,10 +113,15 @@ class Tokenizer(TellsAbsent):
                 by word. "chars" for the span of characters of each token, if there are no rules and the splitter
                 has `spans`.
 
-        Raises: ArgumentError E603 if nobody knows which characters a token comes from.
+        Raises: ArgumentError E603 if nobody knows which characters a token comes from, and for `where` with "collect".
         """
         texts = texts if isinstance(texts, list) else given_texts(texts)[0]
+        if errors != "raise" or where is not None:
+            checked(HOW, errors=errors, where=where)
         if errors == "collect":
+            if where is not None:
+                raise ArgumentError("E603", received=f'errors="collect" with where={where!r}', expected="one of them",
+                                    fix="leave out the texts that fail, then ask for words or characters")
             yield from map(self._tokens_or_error, texts, count())
             return
         if where is not None:
@@ -128,8 +134,11 @@ class Tokenizer(TellsAbsent):
             yield Tokens(tokens)
 
     def ids(self, texts: Iterable[str | tuple[str, ...]]) -> Iterator[np.ndarray]:
-        """Yield the ids of each text in the vocabulary, (T,) int32."""
-        return (self.vocab.ids(found.tokens) for found in self.pipe(texts))
+        """Yield the ids of each text in the vocabulary, (T,) int32. Raises: VocabError E301 without a vocabulary."""
+        if self.vocab is None:
+            raise VocabError("E301", received=f"{self} without a vocabulary", expected="one, which ids count in",
+                             fix="use tokenizer.with_vocab(dls.text_vocab)")
+        return map(self.vocab.ids, (found.tokens for found in self.pipe(texts)))
 
     def _placed(self, texts: Iterable, where: str) -> Iterator[Tokens]:
         """Yield the tokens of each text with the words or characters that they come from."""

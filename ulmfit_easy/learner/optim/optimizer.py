@@ -52,10 +52,14 @@ def expand_lr(lr: Rate, n_groups: int) -> list[float]:
 
     Raises: TrainingError E503 for a sequence of another length, or a rate that is not positive in a slice.
     """
+    said = [lr.lr, lr.factor] if isinstance(lr, discriminative) else (
+        [v for v in (lr.start, lr.stop) if v is not None] if isinstance(lr, slice) else [])
+    if not all(isinstance(v, int | float | np.number) and v > 0 for v in said):
+        raise _rates_error(lr, "positive numbers")
     if isinstance(lr, discriminative):
         return [lr.lr / lr.factor ** (n_groups - 1 - i) for i in range(n_groups)]
     if isinstance(lr, slice):
-        if lr.stop is None or lr.stop <= 0 or (lr.start is not None and lr.start <= 0):
+        if lr.stop is None:
             raise _rates_error(lr, "slice(a, b) or slice(b) of positive rates")
         if lr.start is None:
             return [lr.stop / 10] * (n_groups - 1) + [lr.stop]
