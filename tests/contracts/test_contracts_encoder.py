@@ -306,7 +306,7 @@ def test_a_model_is_loaded_as_it_was_saved(arch, tmp_path):
 
 def test_a_model_of_an_encoder_that_is_not_known_says_to_import_it(tmp_path, monkeypatch):
     folder = text_learner(Causal, path=tmp_path).export()
-    monkeypatch.delitem(Encoder.known, "causal")
+    monkeypatch.delitem(Encoder.known, "Causal")
     with pytest.raises(FileError, match=r"E401.*'Causal'.*first import the file that defines it"):
         load_learner(folder)
 

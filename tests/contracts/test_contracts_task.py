@@ -27,11 +27,14 @@ from ulmfit_easy.all import (
     class_weights,
     explain,
     load_learner,
+    load_predictor,
     text_classifier_learner,
     top_k_accuracy,
 )
-from ulmfit_easy.errors import ArgumentError, LabelError, TrainingError
+from ulmfit_easy.data.targets import TARGETS
+from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TrainingError
 from ulmfit_easy.learner.tasks import TASKS, Task
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.recipes.presets import get_preset
 from ulmfit_easy.recipes.stages import new_classifier
 
@@ -60,7 +63,7 @@ def loaders(df=TABLE, **kwargs):
 def tagger(dls=None, **kwargs):
     torch.manual_seed(0)
     options = dict(config=dict(emb_sz=8, n_hid=12, n_layers=1), seq_len=3, drop_mult=0, pretrained=False,
-                   metrics=TASKS["tags"].metrics, verbose=False)
+                   metrics=[accuracy], verbose=False)
     return text_classifier_learner(dls or loaders(), AWD_LSTM, **{**options, **kwargs})
 
 
@@ -138,6 +141,24 @@ def test_a_tagger_is_saved_exported_and_loaded(trained, tmp_path):
         for found, expected in zip(learn.predict(TEXTS), trained.predict(TEXTS), strict=True):
             assert found.label == expected.label and torch.equal(found.probs, expected.probs)
     assert type(loaded.head) is TagHead and loaded.dls.task == "tags"
+
+
+@pytest.mark.parametrize("load", [load_learner, load_predictor])
+@pytest.mark.parametrize("table, name", [(Head.known, "TagHead"), (TARGETS, "tags"), (TASKS, "tags")],
+                         ids=["head", "target", "task"])
+def test_where_a_part_is_not_known_its_file_is_to_be_imported(trained, tmp_path, monkeypatch, table, name, load):
+    folder = trained.export(tmp_path / "bundle")
+    monkeypatch.delitem(table, name)
+    expected = f"E401.*{table.noun} '{name}'.*first import the file that defines it.$"
+    with pytest.raises(FileError, match=expected) as said:
+        load(folder)
+    assert "again" not in str(said.value) and str(said.value).count("Received") == 1
+
+
+def test_a_target_without_a_row_is_refused_with_what_to_import(monkeypatch):
+    monkeypatch.delitem(TASKS, "tags")
+    with pytest.raises(ArgumentError, match="E604.*task 'tags'.*first import the file that defines it"):
+        tagger()
 
 
 def test_a_tagger_resumes_to_the_same_weights(tmp_path):

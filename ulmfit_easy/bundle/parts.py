@@ -13,6 +13,7 @@ from ulmfit_easy.bundle.tensors import not_finite, unlike
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.targets import TARGETS, Target
 from ulmfit_easy.errors import FileError, UlmfitError, some
+from ulmfit_easy.known import UnknownPartError
 from ulmfit_easy.models.archs import checks_of, get_arch
 from ulmfit_easy.models.build import build_model
 from ulmfit_easy.models.heads.head import Head
@@ -34,6 +35,9 @@ def refusing(source: str | Path) -> Iterator[None]:
         yield
     except FileError:
         raise
+    except UnknownPartError as e:
+        raise FileError("E401", received=f"{source} with {e.received}", expected=e.expected,
+                        fix="if it is yours, first import the file that defines it") from e
     except WRONG as e:
         raise _refused(source, f"settings from which nothing can be built ({type(e).__name__}: {e})") from e
 

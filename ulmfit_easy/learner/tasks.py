@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ulmfit_easy.data.targets import CategoryTarget, MultiCategoryTarget, NextToken, RegressionTarget, Target
+from ulmfit_easy.known import Known
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.metrics.metric import rows_or_tokens
@@ -40,10 +41,12 @@ class Task:
     columns: tuple[str, str, str] = ("text", "label", "predicted")
 
 
-TASKS = {row.target.task: row for row in (
+TASKS: Known[Task] = Known("task")
+for row in (
     Task(NextToken, LMDecoder, lambda weight: CrossEntropyLossFlat(), (accuracy, Perplexity),
          columns=("text", "next words", "predicted")),
     Task(CategoryTarget, PoolingLinearClassifier, CrossEntropyLossFlat, (accuracy,)),
     Task(MultiCategoryTarget, PoolingLinearClassifier, lambda weight: BCEWithLogitsLossFlat(pos_weight=weight)),
     Task(RegressionTarget, PoolingLinearClassifier, lambda weight: MSELossFlat()),
-)}
+):
+    TASKS[row.target.task] = row

@@ -1,33 +1,17 @@
-"""Encoders by name, and their configs.
-
-A saved bundle names its encoder. The name is looked up among the classes that are known and never imported, so that
-loading runs no code of a file's choosing.
-"""
+"""The configs of encoders."""
 
 import re
 from collections.abc import Mapping
-from importlib import import_module
-from pkgutil import iter_modules
 
 from torch import Tensor
 
-from ulmfit_easy import models
 from ulmfit_easy.errors import ArgumentError, ArgumentTypeError, refuse_stranger
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.schema import checked, flag, json_list, json_object, number, text, whole
 
 
-def encoders() -> Mapping[str, type[Encoder]]:
-    """Return every encoder, by its name in lower case: those of this folder, and yours once they are defined."""
-    for module in iter_modules(models.__path__):
-        import_module(f"{models.__name__}.{module.name}")
-    return Encoder.known
-
-
 def get_arch(arch: type[Encoder] | str) -> type[Encoder]:
     """Return an encoder's class, given itself or its name in any case. Raises E604 for anything else."""
-    if isinstance(arch, str):
-        encoders()
     return Encoder.find(arch)
 
 
@@ -37,7 +21,7 @@ def sizes_of(weights: Mapping[str, Tensor]) -> dict:
     The encoder may be by itself, in a language model or in a classifier.
     """
     shapes = {re.sub(r"^0\.(module\.)?", "", name): t.shape for name, t in weights.items()}
-    found = ((encoder.__name__, encoder.sizes_of(shapes)) for encoder in encoders().values())
+    found = ((encoder.__name__, encoder.sizes_of(shapes)) for encoder in Encoder.known.filled().values())
     return next(({"arch": name, **sizes} for name, sizes in found if sizes), {})
 
 

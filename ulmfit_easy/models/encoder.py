@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import ArgumentError, some
+from ulmfit_easy.known import Known
 
 Groups = list[list[nn.Parameter]]  # input side first
 
@@ -54,23 +55,22 @@ class Part(nn.Module):
     """A part of a model that a file describes: an encoder or a head.
 
     Attributes:
-        known: the classes that a file may name, by name in lower case.
+        known: the classes that a file may name.
         settings: the arguments that it was built with, as JSON has them. Sizes that other parts decide are left out.
         decodes: True for a decoder, which has a row for each word, as the embedding has, and learns from texts alone.
     """
 
-    known: ClassVar[Mapping[str, type["Part"]]]
+    known: ClassVar[Known]
     settings: dict | None = None
     decodes: ClassVar[bool] = False
 
     @classmethod
     def find(cls, part: "type[Part] | str") -> type[Self]:
         """Return a class of this kind, given itself or its name in any case. Raises E604 for anything else."""
-        found = cls.known.get(part.lower()) if isinstance(part, str) else part
+        found = cls.known[part] if isinstance(part, str) else part
         if not (isinstance(found, type) and issubclass(found, cls)):
-            raise ArgumentError("E604", received=f"the {cls.__name__.lower()} {part!r}", expected=f"a subclass of "
-                                f"{cls.__name__}, or one of {some(e.__name__ for e in cls.known.values())}",
-                                fix="pass one of these; if it is yours, first import the file that defines it")
+            raise ArgumentError("E604", received=f"the {cls.known.noun} {part!r}", expected=f"a subclass of "
+                                f"{cls.__name__}, or one of {some(cls.known.filled(), 20)}", fix="pass one of these")
         return found
 
     @classmethod
@@ -102,14 +102,14 @@ class Encoder(Part):
     lm_config: ClassVar[dict] = dict(pad_token=1, output_p=0.1, tie_weights=True, out_bias=True)
     clas_config: ClassVar[dict] = dict(pad_token=1, output_p=0.4)
     streams: ClassVar[bool] = False
-    known: ClassVar[dict[str, type["Encoder"]]] = {}  # those with a config: a base class may have none
+    known: ClassVar[Known[type["Encoder"]]] = Known("encoder", "ulmfit_easy.models")  # those with a config
     width: int
     embedding: nn.Embedding
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if cls.clas_config is not Encoder.clas_config and not cls.is_copy():
-            Encoder.known[cls.__name__.lower()] = cls
+            Encoder.known[cls.__name__] = cls
 
     def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None) -> Encoded:
         """Return the states for `ids` (B, T) int64.

@@ -7,7 +7,7 @@ from ulmfit_easy.data.targets.category import NA, CategoryBlock, CategoryMap, Ca
 from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels, twins, unpacked
 from ulmfit_easy.data.targets.multi import MultiCategoryBlock, MultiCategoryTarget
 from ulmfit_easy.data.targets.regression import RegressionBlock, RegressionTarget
-from ulmfit_easy.data.targets.target import TARGETS, Block, NextToken, Target
+from ulmfit_easy.data.targets.target import KINDS, TARGETS, Block, NextToken, Target
 from ulmfit_easy.errors import LabelError
 
 __all__ = [
@@ -31,12 +31,12 @@ def read_labels(columns: Sequence, *, delim: str | None = None, y_block: str | B
         for lists where a text has one class.
     """
     several = MultiCategoryTarget if delim or len(columns) > 1 else CategoryTarget
-    kinds = {target.kind: target for target in TARGETS.values() if target.labelled}
     kind = several.kind if y_block is None else getattr(y_block, "kind", y_block)
-    if not isinstance(kind, str) or kind not in kinds:
-        raise LabelError("E207", received=f"y_block={y_block!r}", expected=f"one of {', '.join(kinds)}",
-                         fix="choose one of these, or CategoryBlock(), MultiCategoryBlock() or RegressionBlock()")
+    if not isinstance(kind, str) or kind not in KINDS.filled():
+        raise LabelError("E207", received=f"y_block={y_block!r}", expected=f"one of {', '.join(KINDS)}",
+                         fix="choose one of these, or CategoryBlock(), MultiCategoryBlock() or RegressionBlock(); "
+                         "if it is yours, first import the file that defines it")
     values = [plain_labels(column) for column in columns]
     if getattr(y_block, "add_na", False):
         values = [[NA if is_missing(v) else v for v in column] for column in values]
-    return kinds[kind], kinds[kind].read(columns, values, delim, y_block, rows)
+    return KINDS[kind], KINDS[kind].read(columns, values, delim, y_block, rows)

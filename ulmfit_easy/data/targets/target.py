@@ -7,12 +7,14 @@ import numpy as np
 
 from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.errors import LabelError, counted, in_rows
+from ulmfit_easy.known import Known
 from ulmfit_easy.schema import names
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TARGETS: dict[str, type["Target"]] = {}  # by task; a subclass with a `task` of its own enters itself
+TARGETS: Known[type["Target"]] = Known("task", __package__)  # a subclass with a `task` of its own enters itself
+KINDS: Known[type["Target"]] = Known("kind of labels", __package__)  # what `y_block` takes
 
 
 class Block(Protocol):
@@ -47,6 +49,8 @@ class Target:
         if "task" in vars(cls):
             cls.kind = vars(cls).get("kind", cls.task)
             TARGETS[cls.task] = cls
+            if cls.labelled:
+                KINDS[cls.kind] = cls
 
     @classmethod
     def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block: str | Block | None,

@@ -5,6 +5,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ulmfit_easy.errors import refuse_unknown
+from ulmfit_easy.known import Known
 from ulmfit_easy.models.encoder import Encoder, Part
 from ulmfit_easy.models.readers import Read
 from ulmfit_easy.schema import share
@@ -18,14 +19,14 @@ class Head(Part):
         pool_words: True if it reads the tokens' own rows, `read.embedded`, too.
     """
 
-    known: ClassVar[dict[str, type["Head"]]] = {}
+    known: ClassVar[Known[type["Head"]]] = Known("head", "ulmfit_easy.models.heads")
     SETTINGS: ClassVar[dict] = {"output_p": share}
     pool_words = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if not cls.is_copy():
-            Head.known[cls.__name__.lower()] = cls
+            Head.known[cls.__name__] = cls
 
     @classmethod
     def over(cls, encoder: Encoder, n_out: int, output_p: float) -> "Head":
