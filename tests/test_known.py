@@ -14,7 +14,7 @@ from ulmfit_easy.models.heads.head import Head
 
 def an_encoder():
     class AWD_LSTM(Encoder):
-        clas_config = Encoder.clas_config
+        clas_config = Encoder.clas_config | dict(emb_sz=8)
 
 
 def a_head_in_another_case():
@@ -64,7 +64,7 @@ def test_a_name_of_the_library_is_not_given_away(define, tables):
 def test_a_class_that_is_defined_again_replaces_itself(tables):
     def cell():
         class Mine(Encoder):
-            clas_config = Encoder.clas_config
+            clas_config = Encoder.clas_config | dict(emb_sz=8)
         return Mine
 
     first, second = cell(), cell()

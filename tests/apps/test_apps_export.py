@@ -56,7 +56,7 @@ def test_torch_exports_it_for_any_number_of_rows(learn, tmp_path):
     for n in (6, 3, 1):
         expected = module(ids[:n], lengths[:n])
         assert torch.allclose(again(ids[:n], lengths[:n]), expected, atol=1e-6)
-    assert Head.known["poolinglinearclassifier"] is PoolingLinearClassifier  # torch makes classes of this name
+    assert Head.known["PoolingLinearClassifier"] is PoolingLinearClassifier  # torch makes classes of this name
 
 
 def test_a_language_model_is_e506(learn, tmp_path):

@@ -338,7 +338,7 @@ def test_a_default_that_no_file_holds_is_e601():
 
     with pytest.raises(ArgumentError, match="E601.*width=None"):
         text_learner(NoKind)
-    del Encoder.known["nokind"]
+    del Encoder.known["NoKind"]
 
 
 @pytest.mark.parametrize("found", [[], [["embedding"]]])

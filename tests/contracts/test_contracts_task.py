@@ -155,12 +155,6 @@ def test_where_a_part_is_not_known_its_file_is_to_be_imported(trained, tmp_path,
     assert "again" not in str(said.value) and str(said.value).count("Received") == 1
 
 
-def test_a_target_without_a_row_is_refused_with_what_to_import(monkeypatch):
-    monkeypatch.delitem(TASKS, "tags")
-    with pytest.raises(ArgumentError, match="E604.*task 'tags'.*first import the file that defines it"):
-        tagger()
-
-
 def test_a_tagger_resumes_to_the_same_weights(tmp_path):
     class Stop(Callback):
         def after_epoch(self):

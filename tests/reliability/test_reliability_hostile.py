@@ -302,7 +302,7 @@ ALLOWED = {
     "workers.py": {"pickle"},  # through pipes between processes of ours, no file
     "wordlist.py": {"pickle"},  # other libraries' word lists, by a reader that knows two names: see below
     "__init__.py": {"importlib.import_module"}, "extras.py": {"importlib.import_module"},  # names in our source
-    "archs.py": {"importlib.import_module"},  # the files of one of our folders
+    "known.py": {"importlib.import_module"},  # the files of our folders of parts
 }
 
 
