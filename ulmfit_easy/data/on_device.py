@@ -1,6 +1,6 @@
 """Move the batches of other loaders, such as those of torch, to one device."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -55,7 +55,7 @@ class OnDevice:
         if start:
             set_random_state(now)
         for batch in batches:
-            yield _moved(batch, self.device)
+            yield changed(batch, lambda tensor: tensor.to(self.device))
 
     def fingerprint(self) -> str | None:
         """Return a hash of the rows and labels that the dataset holds in memory, None if it holds none.
@@ -79,9 +79,10 @@ class OnDevice:
         return getattr(self.dl, "batch_size" if name == "bs" else name)
 
 
-def _moved(value: Any, device: torch.device | str) -> Any:
+def changed(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Return a value with each tensor in it changed. Lists in it become tuples."""
     if isinstance(value, torch.Tensor):
-        return value.to(device)
+        return change(value)
     if isinstance(value, list | tuple):
-        return tuple(_moved(v, device) for v in value)
-    return {k: _moved(v, device) for k, v in value.items()} if isinstance(value, dict) else value
+        return tuple(changed(v, change) for v in value)
+    return {k: changed(v, change) for k, v in value.items()} if isinstance(value, dict) else value

@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from ulmfit_easy.data.on_device import changed
+
 __all__ = ["Hook", "Hooks", "has_params", "hook_output", "hook_outputs", "total_params"]
 
 
@@ -24,15 +26,11 @@ class Hook:
         self.handle = (m.register_forward_hook if is_forward else m.register_full_backward_hook)(self._run)
 
     def _run(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self.stored = self.hook_func(module, *(self._seen(each) for each in (inputs, output)))
+        self.stored = self.hook_func(module, changed(inputs, self._seen), changed(output, self._seen))
 
-    def _seen(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            value = value.detach() if self.detach else value
-            return value.cpu() if self.cpu else value
-        if isinstance(value, list | tuple):
-            return tuple(map(self._seen, value))
-        return value
+    def _seen(self, tensor: Tensor) -> Tensor:
+        tensor = tensor.detach() if self.detach else tensor
+        return tensor.cpu() if self.cpu else tensor
 
     def remove(self):
         """Look no longer; `.stored` stays."""
