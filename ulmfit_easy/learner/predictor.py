@@ -56,12 +56,12 @@ class _Fields(NamedTuple):
 
 
 class Prediction(Named, _Fields):
-    """The prediction for one text; unpacks as `label, index, probs`.
+    """The prediction for one text, which unpacks as `label, index, probs`.
 
     Attributes:
-        label: the class's name; a list of names for several labels; a number (or list) for regression.
-        index: the class's position in `learn.dls.classes`; a boolean for each class for several labels.
-        probs: (C,) the probability of each class; for regression the number again.
+        label: the class's name. A list of names for several labels, a number (or list) for regression.
+        index: the class's position in `learn.dls.classes`. A boolean for each class for several labels.
+        probs: (C,) the probability of each class. For regression the number again.
     """
 
 
@@ -77,7 +77,7 @@ class Predictor:
         model: from `(ids (B, T), lengths (B,))` to logits, in evaluation mode.
         activation, decodes: from logits to probabilities, and to decisions.
         prediction: what it returns for a text, made of a label, its number and probabilities.
-        temperature: divides the logits; see `calibrate`.
+        temperature: divides the logits, see `calibrate`.
         bs: texts per batch.
         max_tokens: of a batch, padding included, instead of `bs` rows.
 
@@ -112,7 +112,7 @@ class Predictor:
 
     @property
     def classes(self) -> list | None:
-        """The class names; None for a regression."""
+        """The class names, None for a regression."""
         return self.prepare.target.classes
 
     @property

@@ -16,7 +16,7 @@ def get_arch(arch: type[Encoder] | str) -> type[Encoder]:
 
 
 def sizes_of(weights: Mapping[str, Tensor]) -> dict:
-    """Return `arch` and sizes of the encoder in a state dict; empty if no encoder knows its weights.
+    """Return `arch` and sizes of the encoder in a state dict. Empty if no encoder knows its weights.
 
     The encoder may be by itself, in a language model or in a classifier.
     """
@@ -51,7 +51,7 @@ def checks_of(defaults: dict) -> dict:
 
 
 def make_encoder(arch: type[Encoder], vocab_sz: int, config: dict) -> Encoder:
-    """Return a fresh encoder from its sizes and dropouts, which it remembers; `pad_token` belongs to the vocabulary."""
+    """Return a fresh encoder from its sizes and dropouts, which it remembers. `pad_token` belongs to the vocabulary."""
     encoder = arch(vocab_sz, **config)
     encoder.settings = {name: value for name, value in config.items() if name != "pad_token"}
     return encoder

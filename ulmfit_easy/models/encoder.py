@@ -115,7 +115,7 @@ class Encoder(Part):
         """Return the states for `ids` (B, T) int64.
 
         Args:
-            lengths: (B,) real tokens per row, at least 1; None if all T are real. A causal encoder may ignore them.
+            lengths: (B,) real tokens per row, at least 1, or None if all T are real. A causal encoder may ignore them.
             memory: what the encoder returned for the tokens before these; None at the beginning of a text.
         """
         raise NotImplementedError
@@ -130,7 +130,7 @@ class Encoder(Part):
 
     @classmethod
     def sizes_of(cls, shapes: Mapping[str, torch.Size]) -> dict:
-        """Return the sizes of the encoder with these weights, for a file without a config; empty if it tells none."""
+        """Return the sizes of the encoder with these weights, for a file without a config. Empty if none are known."""
         return {}
 
 

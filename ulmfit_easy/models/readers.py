@@ -25,7 +25,7 @@ def kept(lengths: Tensor, position: Tensor, seq_len: int, max_len: int | None) -
     Args:
         lengths: (B,) real tokens per row.
         position: (t,) of the tokens, from 0.
-        seq_len: tokens per window; 1 for an encoder that reads texts whole.
+        seq_len: tokens per window, 1 for an encoder that reads texts whole.
         max_len: None keeps all.
     """
     lengths = lengths.unsqueeze(1)  # (B, 1)
@@ -40,7 +40,7 @@ class Whole(nn.Module):
         seq_len: tokens per window.
         module: the encoder.
         max_len: a row keeps the windows that start within its last `max_len` tokens, which bounds memory
-            (20 windows of 72, as fastai); None keeps all.
+            (20 windows of 72, as fastai). None keeps all.
         keep_words: keep the tokens' own rows too, for a head that pools them.
     Raises: E603 if `max_len` is below `seq_len`: a row might then keep nothing.
     """

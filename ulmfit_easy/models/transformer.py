@@ -17,14 +17,14 @@ class Transformer(Encoder):
     """A transformer of the library `transformers`: BERT, RoBERTa, ELECTRA, GPT-2, Llama and others of its models.
 
     It reads each text whole. A text with more tokens than the model has positions is read in windows of that many
-    tokens, each by itself, and the head pools the states of all of them.
+    tokens, each by itself. The head pools the states of all of them.
 
     Args:
         vocab_sz: V.
         body: the config of the model, as `config.to_dict()` of `transformers` gives it, with its `model_type`.
-        n_layers: blocks to use, from the input side; 0 uses all. A layer in the middle often knows most about
+        n_layers: blocks to use, from the input side. 0 uses all. A layer in the middle often knows most about
             meaning (docs/LOG.md).
-        layer_p: replaces each dropout of the config that is above zero; 0.1 as in BERT and GPT.
+        layer_p: replaces each dropout of the config that is above zero. 0.1 as in BERT and GPT.
         pad_token: id of padding.
     Raises: TrainingError E507 without the package transformers; ArgumentError E602 for a config that it cannot build.
     """

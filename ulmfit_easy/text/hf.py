@@ -71,7 +71,7 @@ class HFTokenizer:
             yield from (encoding.tokens for encoding in self.own.encode_batch(batch))
 
     def spans(self, texts: Iterable[str]) -> Iterator[list[tuple[int, int]]]:
-        """Yield the first character of each token, and the one after its last; (0, 0) for special tokens."""
+        """Yield the first character of each token, and the one after its last. (0, 0) for special tokens."""
         return ([tuple(span) for span in self.own.encode(text).offsets] for text in texts)
 
     def detokenize(self, tokens: Iterable[str]) -> str:

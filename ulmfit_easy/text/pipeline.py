@@ -32,7 +32,7 @@ class Splitter(Protocol):
 class Tokens(NamedTuple):
     """The tokens of a text, and where each comes from, if that was asked and is known.
 
-    `words` has the number of a word, or a span of characters, for each token; see `Tokenizer.pipe`.
+    `words` has the number of a word, or a span of characters, for each token, see `Tokenizer.pipe`.
     """
 
     tokens: list[str]
@@ -40,7 +40,7 @@ class Tokens(NamedTuple):
 
 
 def checked_tokens(tok: Splitter, texts: Iterator[str]) -> Iterator[list[str]]:
-    """Yield the tokens that a splitter of your own makes of texts; E602 unless they are a list of strings for each."""
+    """Yield the tokens that a splitter of your own makes of texts. Raises: E602 unless each is a list."""
     n_texts, n_lists, has_begun = 0, 0, False
 
     def counted() -> Iterator[str]:
@@ -75,7 +75,7 @@ def no_splitter(received: str) -> ArgumentError:
 
 
 def numbers_of_words(words: Sequence[str], tokens: Sequence[str], spelling: Callable[[str], str]) -> list[int] | None:
-    """Return which word of a text each token comes from, counted from 0; `NO_WORD` for tokens of none.
+    """Return which word of a text each token comes from, counted from 0, or `NO_WORD` for none.
 
     A token that spells several words, as after `xxwrep`, has the number of the first.
 
@@ -95,7 +95,7 @@ def numbers_of_words(words: Sequence[str], tokens: Sequence[str], spelling: Call
 
 
 def words_at(spans: Iterable[tuple[int, int]], text: str) -> list[int]:
-    """Return which word of a text each span of characters ends in; `NO_WORD` for spans of none."""
+    """Return which word of a text each span of characters ends in, or `NO_WORD` for none."""
     starts = [word.start() for word in re.finditer(r"\S+", text)]
     return [bisect_right(starts, stop - 1) - 1 if stop > start else NO_WORD for start, stop in spans]
 

@@ -28,7 +28,7 @@ class Target:
 
     Attributes:
         task: the name in `dls.task` and in saved models.
-        kind: the name that `y_block` takes; by default the task.
+        kind: the name that `y_block` takes, by default the task.
         per: "text" if a text has one target, "token" if each of its tokens has one.
         labelled: False if the texts themselves are the target, as a language model's are.
         has_classes: True if the target is made of names, which `classes` then has.
@@ -67,7 +67,7 @@ class Target:
 
     @classmethod
     def check_given(cls, values: list[list], rows: Collection | None) -> None:
-        """Raise E202 with the row numbers of missing labels; `rows` are the numbers to name, (N,)."""
+        """Raise E202 with the row numbers of missing labels. `rows` are the numbers to name, (N,)."""
         bad = sorted({i for column in values for i, v in enumerate(column)
                       if is_missing(v) or (isinstance(v, str) and v.strip() == cls.blank)})
         if bad:
@@ -77,7 +77,7 @@ class Target:
 
     @classmethod
     def check_tokens(cls, labels: Sequence, lengths: Collection[int], rows: Collection) -> None:
-        """Raise E207 with the row numbers of texts that have more or fewer labels than tokens; for one per token."""
+        """Raise E207 with the row numbers of texts that have more or fewer labels than tokens. For targets per token."""
         if cls.per != "token":
             return
         if bad := [row for row, each, n in zip(rows, labels, lengths, strict=True) if len(each) != n]:
@@ -87,7 +87,7 @@ class Target:
 
     @classmethod
     def learned(cls, labels: Sequence, classes: Sequence | None = None, block: str | Block | None = None) -> "Target":
-        """Return the target that the labels of the training rows ask for; `classes` and `block` may say more."""
+        """Return the target that the labels of the training rows ask for. `classes` and `block` may say more."""
         raise NotImplementedError
 
     def encode(self, labels: Sequence, unseen: int | None = None, rows: Collection | None = None,
@@ -95,7 +95,7 @@ class Target:
         """Return the numbers of labels, an array (N, ...). One per token is (N, T) int64, with -100 at the end.
 
         Args:
-            unseen: the number of a label that training never saw; None raises E203 for it.
+            unseen: the number of a label that training never saw. None raises E203 for it.
             rows: the row numbers that an error shall name, (N,).
             argument: the argument that takes every class, for the error.
         """
