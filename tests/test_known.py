@@ -1,5 +1,9 @@
 """Parts by name: no name is given away twice, and an unknown one says what to import."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+
 import pytest
 from torch import nn
 
@@ -8,6 +12,7 @@ from ulmfit_easy.data.targets.target import KINDS, TARGETS
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.known import Known
 from ulmfit_easy.learner.tasks import TASKS, Task
+from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.heads.head import Head
 
@@ -88,3 +93,18 @@ def test_an_unknown_name_is_refused_in_every_table(table):
     assert isinstance(table, Known)
     with pytest.raises(ArgumentError, match=f"E604.*{table.noun} 'nobody'.*first import the file"):
         table["nobody"]
+
+
+def test_threads_that_ask_while_a_folder_is_read_wait_for_its_parts(monkeypatch):
+    known, slow = Known("encoder", "ulmfit_easy.models"), threading.Event()
+
+    def read(name):
+        if name.endswith(".awd_lstm"):
+            slow.wait(1)
+            known["AWD_LSTM"] = AWD_LSTM
+        return import_module(name)
+    monkeypatch.setattr("ulmfit_easy.known.import_module", read)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (pool.submit(known.__getitem__, "AWD_LSTM") for _ in range(2))
+        threading.Timer(0.05, slow.set).start()
+        assert first.result() is second.result() is AWD_LSTM

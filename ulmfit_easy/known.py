@@ -34,9 +34,10 @@ class Known(dict[str, T]):
 
     def filled(self) -> Self:
         """Return the table with every part of the library's own folder."""
-        package, self.unread = self.unread, ""
-        for module in iter_modules(import_module(package).__path__) if package else ():
-            import_module(f"{package}.{module.name}")
+        if package := self.unread:
+            for module in iter_modules(import_module(package).__path__):
+                import_module(f"{package}.{module.name}")
+            self.unread = ""  # not before: another thread would miss what is still to come
         return self
 
     def __setitem__(self, name: str, part: T) -> None:
@@ -55,7 +56,7 @@ class Known(dict[str, T]):
                                fix="pass one of these; if it is yours, first import the file that defines it")
 
     def _spelt(self, name: str) -> str:
-        return next((known for known in self if known.lower() == str(name).lower()), name)
+        return next((known for known in list(self) if known.lower() == str(name).lower()), name)
 
 
 def _origin(part: Any) -> str:

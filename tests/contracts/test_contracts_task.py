@@ -114,10 +114,10 @@ def test_a_prediction_of_one_token_is_shown(trained, text):
     assert repr(found).startswith("Prediction(label=['") and "probs=[[" in found._repr_html_()
 
 
-def test_data_of_a_task_without_a_row_is_e603(monkeypatch):
+def test_data_of_a_task_without_a_row_is_e604(monkeypatch):
     dls = loaders()
     monkeypatch.delitem(TASKS, "tags")
-    with pytest.raises(ArgumentError, match=r"E603.*'tags'.*TASKS\['tags'\] = Task"):
+    with pytest.raises(ArgumentError, match=r"E604.*the task 'tags'"):
         text_classifier_learner(dls, AWD_LSTM)
 
 

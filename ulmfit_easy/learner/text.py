@@ -33,10 +33,6 @@ def _check_data(dls: DataLoaders, backwards: bool, is_lm: bool) -> None:
         raise ArgumentError("E603", received=f"data for the task {dls.task!r}",
                             expected="text alone, for a language model" if is_lm else "texts with labels",
                             fix="pass loaders made with is_lm=True" if is_lm else "pass loaders made with label_col=")
-    if dls.task not in TASKS:
-        raise ArgumentError("E603", received=f"data for the task {dls.task!r}, which has no row in TASKS",
-                            expected=f"one of {', '.join(TASKS)}",
-                            fix=f"add it: ulmfit_easy.learner.tasks.TASKS[{dls.task!r}] = Task(target, head, loss)")
     if backwards and not dls.backwards:
         raise ArgumentError("E603", received="backwards=True with data that reads forwards", expected="one direction",
                             fix="build the data with backwards=True; the learner then follows it")

@@ -77,7 +77,7 @@ class Target:
 
     @classmethod
     def check_tokens(cls, labels: Sequence, lengths: Collection[int], rows: Collection) -> None:
-        """Raise E207 with the row numbers of texts that have more or fewer labels than tokens. For targets per token."""
+        """Raise E207 with the row numbers of texts with other numbers of labels than tokens. For targets per token."""
         if cls.per != "token":
             return
         if bad := [row for row, each, n in zip(rows, labels, lengths, strict=True) if len(each) != n]:
