@@ -1,20 +1,24 @@
-"""A head that the library does not know: a linear layer over each token."""
+"""A head that the library does not know: linear layers over each token."""
 
 from torch import nn
 
 from ulmfit_easy.models.heads.head import Head
+from ulmfit_easy.schema import whole
 
 
 class TagHead(Head):
     """Logits (B, T, C)."""
 
-    def __init__(self, width, n_out, p):
+    SETTINGS = {**Head.SETTINGS, "depth": whole(0, 9)}
+
+    def __init__(self, width, n_out, p, depth):
         super().__init__()
-        self.drop, self.out = nn.Dropout(p), nn.Linear(width, n_out)
+        hidden = [layer for _ in range(depth) for layer in (nn.Linear(width, width), nn.ReLU())]
+        self.layers = nn.Sequential(nn.Dropout(p), *hidden, nn.Linear(width, n_out))
 
     @classmethod
-    def over(cls, encoder, n_out, output_p):
-        return cls(encoder.width, n_out, output_p)
+    def over(cls, encoder, n_out, output_p, depth=0):
+        return cls(encoder.width, n_out, output_p, depth)
 
     def forward(self, read):
-        return self.out(self.drop(read.raw))
+        return self.layers(read.raw)

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -188,6 +189,29 @@ def test_what_needs_one_answer_a_text_is_refused(trained, ask):
 def test_arguments_of_another_head_are_refused():
     with pytest.raises(ArgumentError, match="E604.*lin_ftrs"):
         tagger(lin_ftrs=[4])
+
+
+@pytest.mark.parametrize("config", [dict(depth=np.int64(2)), dict(depth=2, output_p=0.5)], ids=["depth", "both"])
+def test_settings_of_a_head_are_passed_saved_and_loaded(config, tmp_path):
+    learn = tagger(head_config=config)
+    loaded = load_learner(learn.export(tmp_path / "bundle"))
+    for head in (learn.head, loaded.head):
+        assert head.settings == {"output_p": 0.0, **config} and len(head.layers) == 6
+    assert loaded.predict("rome").label == learn.predict("rome").label
+
+
+@pytest.mark.parametrize("config, said", [
+    (dict(depth=10), "E602.*depth=10.*from 0 to 9"), (dict(depth="2"), "E601.*depth='2'"),
+    (dict(dep=2), "E604.*'depth'"), (dict(n_out=2), "E604.*n_out"), ([2], "E601.*head_config")], ids=str)
+def test_settings_that_a_head_does_not_take_are_refused(config, said):
+    with pytest.raises(ArgumentError, match=said):
+        tagger(head_config=config)
+
+
+def test_a_setting_without_a_check_is_e603(monkeypatch):
+    monkeypatch.setattr(TagHead, "SETTINGS", Head.SETTINGS)
+    with pytest.raises(ArgumentError, match="E603.*depth for TagHead, without a check.*SETTINGS"):
+        tagger(head_config=dict(depth=2))
 
 
 def test_a_preset_leaves_out_the_settings_that_a_head_lacks():

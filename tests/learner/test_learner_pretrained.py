@@ -120,7 +120,7 @@ def test_pretrained_weights_bring_their_sizes_and_the_architecture_must_be_their
         built = {**new.encoder.settings, **new.head.settings}
         assert {**TINY, **extra, "input_p": 0.2, "hidden_p": 0.15}.items() <= built.items()  # no dropouts of theirs
         assert same(state(classifier(clas_dls, config=None, pretrained=source).encoder), state(old.encoder))
-        with pytest.raises(FileError, match="E402.*an AWD_LSTM.*pass AWD_LSTM"):
+        with pytest.raises(FileError, match="E402.*with the encoder AWD_LSTM.*Expected AWD_QRNN.*pass AWD_LSTM"):
             language_model_learner(lm_dls, "AWD_QRNN", pretrained=source)
 
 

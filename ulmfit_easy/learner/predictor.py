@@ -19,7 +19,10 @@ from ulmfit_easy.viz import escape, html_table
 
 
 class Named:
-    """Shows the probabilities of a prediction with the names of their classes, the five most likely ones first."""
+    """Shows the probabilities of a prediction with the names of their classes, the five most likely ones first.
+
+    It stands before a named tuple with `label`, `index` and `probs` as its first fields.
+    """
 
     classes: Sequence | None = None  # None: unknown, or a regression; not a part of the tuple
     label: object
@@ -76,7 +79,7 @@ class Predictor:
         prepare: tokenizer, vocabulary and target.
         model: from `(ids (B, T), lengths (B,))` to logits, in evaluation mode.
         activation, decodes: from logits to probabilities, and to decisions.
-        prediction: what it returns for a text, made of a label, its number and probabilities.
+        prediction: the class of what it returns for a text, see `Task`.
         temperature: divides the logits, see `calibrate`.
         bs: texts per batch.
         max_tokens: of a batch, padding included, instead of `bs` rows.
@@ -88,7 +91,7 @@ class Predictor:
     model: nn.Module
     activation: Callable
     decodes: Callable
-    prediction: type = Prediction
+    prediction: Callable[..., Named] = Prediction
     device: torch.device = torch.device("cpu")
     temperature: float = 1.0
     bs: int = 64

@@ -127,7 +127,7 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Enco
         return None, why
     found = read_lm(pretrained, dls.backwards)
     if found.arch != arch.__name__:
-        raise FileError("E402", received=f"{found.name}, an {found.arch}", expected=f"an {arch.__name__}",
+        raise FileError("E402", received=f"{found.name} with the encoder {found.arch}", expected=arch.__name__,
                         fix=f"pass {found.arch} as the architecture, or another model")
     return found, why
 
@@ -171,7 +171,7 @@ def find_pair(fnames: Sequence[str | Path], folder: Path, arch: type[Encoder], d
         backwards = metadata.get("backwards")
     sizes = sizes_of(weights)
     if sizes.pop("arch", None) != (wanted := arch.__name__):
-        raise FileError("E402", received=f"{folder / name}, which is no {wanted}", expected=f"an {wanted}",
+        raise FileError("E402", received=f"{folder / name}", expected=f"weights of the encoder {wanted}",
                         fix="name what learn.save of a language model wrote")
     if backwards not in (None, dls.backwards):
         raise direction_error(name, backwards, dls.backwards)

@@ -12,7 +12,7 @@ from ulmfit_easy.known import Known
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.metrics.metric import rows_or_tokens
-from ulmfit_easy.learner.predictor import Prediction
+from ulmfit_easy.learner.predictor import Named, Prediction
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.softmax import LMDecoder
@@ -28,7 +28,8 @@ class Task:
         loss: from the weights of the classes (C,), or None, to the default loss.
         metrics: the metrics that the recipes measure.
         weigh: from predictions and targets of a batch to what the batch counts for in an average.
-        prediction: what `predict` returns for a text, made of a label, its number and probabilities.
+        prediction: the class of what `predict` returns for a text, made of a label, its number and probabilities.
+            Write it as `Prediction` is written: its base `Named` has `of`, which takes the names of the classes.
         columns: of what `show_results` prints.
     """
 
@@ -37,7 +38,7 @@ class Task:
     loss: Callable
     metrics: tuple = ()
     weigh: Callable = rows_or_tokens
-    prediction: type = Prediction
+    prediction: Callable[..., Named] = Prediction
     columns: tuple[str, str, str] = ("text", "label", "predicted")
 
 

@@ -103,7 +103,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
                             class_weight: str | dict | Sequence[float] | None = None,
                             pretrained_fnames: Sequence[str] | None = None, pool_words: bool = False,
                             precision: str = "auto", head: type[Head] | str | None = None,
-                            **kwargs: Any) -> TextLearner:
+                            head_config: dict | None = None, **kwargs: Any) -> TextLearner:
     """Return a learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
     Args:
@@ -121,6 +121,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
         precision: as for `language_model_learner`, but "auto" never takes bf16 by itself: how much a classifier gains
             by it has not been measured.
         head: the class of a head, or its name; by default the head of the data's task.
+        head_config: settings of the head by name, such as those of a head of your own.
         config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
             the warning waits for the first fit, since `load_encoder` usually comes before it.
     """
@@ -136,7 +137,8 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
         raise ArgumentError("E603", received=f"n_out={n_out}", expected=f"{dls.c}, which the labels need",
                             fix="leave n_out out; classes that no row has go into the data")
     model = get_text_classifier(arch, len(dls.text_vocab), dls.c, seq_len, config, drop_mult, lin_ftrs, ps,
-                                dls.text_vocab.pad_id, max_len, y_range, pool_words=pool_words, head=head)
+                                dls.text_vocab.pad_id, max_len, y_range, pool_words=pool_words, head=head,
+                                head_config=head_config)
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": task.loss(weights), "splitter": text_split, **kwargs}
     learn = TextLearner(dls, model, **kwargs)

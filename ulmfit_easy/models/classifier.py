@@ -7,16 +7,18 @@ from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.readers import TextClassifier, Whole, reader
-from ulmfit_easy.schema import number
+from ulmfit_easy.schema import mapping, number, optional
 
-SETTINGS = {"drop_mult": number(), **Whole.SETTINGS, **PoolingLinearClassifier.SETTINGS}  # of `get_text_classifier`
+SETTINGS = {"drop_mult": number(), "head_config": optional(mapping), **Whole.SETTINGS,
+            **PoolingLinearClassifier.SETTINGS}  # of `get_text_classifier`
 
 
 def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, seq_len: int = 72,
                         config: dict | None = None, drop_mult: float = 1.0, lin_ftrs: Sequence[int] | None = None,
                         ps: Sequence[float] | None = None, pad_idx: int = 1, max_len: int | None = 72 * 20,
                         y_range: tuple[float, float] | None = None, *, pool_words: bool = False,
-                        head: type[Head] | str = PoolingLinearClassifier) -> TextClassifier:
+                        head: type[Head] | str = PoolingLinearClassifier,
+                        head_config: dict | None = None) -> TextClassifier:
     """Return a fresh classifier with the encoder `arch`.
 
     Args:
@@ -33,6 +35,7 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
             `text_classifier_learner`.
         head: the class of the head, or its name. `lin_ftrs`, `ps`, `y_range` and `pool_words` are for heads that
             have them.
+        head_config: settings of the head by name, those above too; they go before these.
     Raises: E6xx for an unknown architecture, config key or impossible value.
     """
     known = get_arch(arch)
@@ -41,5 +44,5 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
     settings = {name: value for name, value in settings.items() if value is not None}
     settings["output_p"] = config.pop("output_p")
     encoder = make_encoder(known, vocab_sz, config)
-    over = Head.find(head).built(encoder, n_class, settings)
+    over = Head.find(head).built(encoder, n_class, {**settings, **(head_config or {})})
     return TextClassifier(reader(encoder, seq_len, max_len, keep_words=over.pool_words), over)

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ulmfit_easy.errors import refuse_unknown
+from ulmfit_easy.errors import ArgumentError, refuse_unknown, some
 from ulmfit_easy.known import Known
 from ulmfit_easy.models.encoder import Encoder, Part
 from ulmfit_easy.models.readers import Read
-from ulmfit_easy.schema import share
+from ulmfit_easy.schema import checked, share
 
 
 class Head(Part):
@@ -32,6 +32,8 @@ class Head(Part):
     def over(cls, encoder: Encoder, n_out: int, output_p: float) -> "Head":
         """Return a fresh head for an encoder. Further arguments are its settings, with defaults.
 
+        `text_classifier_learner(..., head_config={"depth": 5})` passes them.
+
         Args:
             n_out: C, the number of outputs.
             output_p: the dropout of what it reads.
@@ -40,8 +42,17 @@ class Head(Part):
 
     @classmethod
     def built(cls, encoder: Encoder, n_out: int, settings: dict) -> "Head":
-        """Return a head as `over` makes it, which remembers its settings. Raises E604 for an unknown one."""
-        refuse_unknown(settings, cls.over)
+        """Return a head as `over` makes it, which remembers its settings.
+
+        Raises: E604 for a setting that `over` does not have. E603 for one without a check in `SETTINGS`. E601 or E602
+            for a value that does not pass it.
+        """
+        refuse_unknown(settings, cls.over, but=("encoder", "n_out"))
+        if unchecked := settings.keys() - cls.SETTINGS.keys():
+            raise ArgumentError("E603", received=f"{some(sorted(unchecked))} for {cls.__name__}, without a check",
+                                expected="each argument of over() in SETTINGS",
+                                fix="add a check of ulmfit_easy.schema to its SETTINGS, such as whole() or flag")
+        settings = checked(cls.SETTINGS, **settings)
         head = cls.over(encoder, n_out, **settings)
         head.settings = settings
         return head
