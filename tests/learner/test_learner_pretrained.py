@@ -84,7 +84,7 @@ def test_a_pair_of_files_that_learn_save_wrote_after_training(lm_dls, clas_dls, 
     (tmp_path / "models/other.pkl").write_bytes(pickle.dumps([*lm_dls.vocab, "more"]))
     with pytest.raises(FileError, match="E402.*the words other"):
         lm(lm_dls, path=tmp_path, pretrained_fnames=("trained", "other"))
-    with pytest.raises(FileError, match="E402.*no AWD_QRNN"):
+    with pytest.raises(FileError, match="E402.*the encoder AWD_QRNN"):
         language_model_learner(lm_dls, "AWD_QRNN", path=tmp_path, pretrained_fnames=("trained", "words"))
 
 
