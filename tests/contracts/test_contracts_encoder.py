@@ -345,7 +345,7 @@ def test_a_default_that_no_file_holds_is_e601():
 def test_groups_that_leave_out_a_parameter_are_e603(found, monkeypatch):
     monkeypatch.setattr(Neighbours, "groups", lambda self: [[self.embedding.weight] for _ in found])
     with pytest.raises(ArgumentError, match=r"E603.*Neighbours.groups\(\) without .*look.weight"):
-        text_learner(Neighbours).fit(1)
+        text_learner(Neighbours)
 
 
 @streaming

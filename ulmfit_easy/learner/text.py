@@ -111,7 +111,8 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
         seq_len: tokens a window; gradients do not cross its border (section 3.3 of the paper).
         n_out: number of outputs, which must be what the labels need; kept for fastai's signature.
         lin_ftrs, ps: widths and dropouts of the head's hidden layers; [50] and [.1].
-        max_len: a text is judged by about its last `max_len` tokens; None for all of them.
+        max_len: a text is judged by about its last `max_len` tokens; None for all of them, as always for a target or
+            a head with `whole`, and for a target that is one per token.
         y_range: (low, high) of a regression target. Outputs begin near 0, so that numbers far from it need one.
         pool_words: the head also reads the mean of the words' own rows, beside what the paper's reads of the last
             layer. With some hundred labels it is worth much where the rows know what words mean (docs/LOG.md, 13).
@@ -129,7 +130,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     _check_data(dls, backwards, is_lm=False)
     task, train_in = TASKS[dls.task], chosen(precision, dls.device, bf16_if_fast=False)
     head = task.head if head is None else head
-    max_len = max_len if task.target.per == "text" else None  # each token needs an answer
+    max_len = max_len if task.target.per == "text" and not task.target.whole else None
     arch = get_arch(arch)
     found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
     config = with_sizes(found and found.model, config, arch.clas_config)

@@ -21,6 +21,7 @@ from ulmfit_easy.learner.pretrained import direction_error, find_pair, take_over
 from ulmfit_easy.learner.record import phase_of, record_of
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.models.encoder import Encoder, Headed, needs_memory
+from ulmfit_easy.models.tried import try_parts
 from ulmfit_easy.schema import plain
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.store import IdStore
@@ -51,6 +52,7 @@ class TextLearner(Learner):
         self.started_from, self.n_matched = None, 0
         if dls.prepare is not None:
             self._check_exportable()
+            try_parts(self.model, dls.prepare)
         self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta)])
 
     def fit(self, *args: Any, **kwargs: Any) -> None:

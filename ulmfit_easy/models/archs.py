@@ -53,6 +53,9 @@ def checks_of(defaults: dict) -> dict:
 def make_encoder(arch: type[Encoder], vocab_sz: int, config: dict) -> Encoder:
     """Return a fresh encoder from its sizes and dropouts, which it remembers. `pad_token` belongs to the vocabulary."""
     encoder = arch(vocab_sz, **config)
+    if missing := [name for name in ("width", "embedding") if not hasattr(encoder, name)]:
+        raise ArgumentError("E603", received=f"{arch.__name__} without {missing[0]!r}", expected="an encoder that has "
+                            "it", fix="set it in the class; its contract is Encoder in ulmfit_easy/models/encoder.py")
     encoder.settings = {name: value for name, value in config.items() if name != "pad_token"}
     return encoder
 

@@ -45,4 +45,5 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
     settings["output_p"] = config.pop("output_p")
     encoder = make_encoder(known, vocab_sz, config)
     over = Head.find(head).built(encoder, n_class, {**settings, **(head_config or {})})
+    max_len = None if over.whole else max_len
     return TextClassifier(reader(encoder, seq_len, max_len, keep_words=over.pool_words), over)

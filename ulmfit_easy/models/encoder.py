@@ -1,7 +1,7 @@
 """The contract of an encoder: token ids in, one state per token out.
 
 To add an encoder, write a file with a subclass of `Encoder` and pass the class as `arch`. Nothing else changes.
-The promises that it must keep are the tests in tests/contracts/.
+The promises that it must keep are the tests in tests/contracts/. A learner tries the main ones (`models/tried.py`).
 """
 
 from collections.abc import Iterable, Mapping

@@ -30,6 +30,7 @@ class Target:
         task: the name in `dls.task` and in saved models.
         kind: the name that `y_block` takes, by default the task.
         per: "text" if a text has one target, "token" if each of its tokens has one.
+        whole: True if every token of a text must be seen, as for a text of two fields: `max_len` cuts none off.
         labelled: False if the texts themselves are the target, as a language model's are.
         has_classes: True if the target is made of names, which `classes` then has.
         one_class: True if each text has exactly one of the classes.
@@ -39,7 +40,7 @@ class Target:
 
     task: str
     kind: str
-    per, labelled, has_classes, one_class = "text", True, False, False
+    per, whole, labelled, has_classes, one_class = "text", False, True, False, False
     classes: list | None = None
     c: int | None = None
     SETTINGS: ClassVar[dict] = {"classes": names}
