@@ -13,6 +13,9 @@ import re
 import zipfile
 from pathlib import Path
 
+from ulmfit_easy.errors import UlmfitError
+from ulmfit_easy.learner.pretrained import read_lm
+
 METADATA = """Metadata-Version: 2.1
 Name: {name}
 Version: {version}
@@ -23,11 +26,20 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: ulmfit_easy\nRoot-Is-Purelib: true\nTag:
 
 
 def build(name: str, version: str, folders: list[Path], out: Path = Path()) -> Path:
-    """Write the wheel of a name and version into the folder `out`, and return its path."""
+    """Write the wheel of a name and version into the folder `out`, and return its path.
+
+    A folder holds a language model, or word vectors as `vectors.safetensors`.
+
+    Raises: SystemExit for a name that is no name of a package, and for two folders of one name. FileError for a folder
+        that is no exported language model.
+    """
     package = re.sub("[-_.]+", "_", name).lower()
     if not package.isidentifier() or len({folder.name for folder in folders}) < len(folders):
         raise SystemExit(f"Received {name} with {[folder.name for folder in folders]}. Expected the name of a package, "
                          "and folders of different names. Fix: rename them.")
+    for folder in folders:
+        if not (folder / "vectors.safetensors").exists():
+            read_lm(folder.resolve())
     info, record = f"{package}-{version}.dist-info", []
     path = out / f"{package}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
@@ -52,4 +64,7 @@ if __name__ == "__main__":
     parser.add_argument("version")
     parser.add_argument("folders", nargs="+", type=Path, help="of exported language models")
     parser.add_argument("--out", type=Path, default=Path())
-    print(build(**vars(parser.parse_args())))
+    try:
+        print(build(**vars(parser.parse_args())))
+    except UlmfitError as e:
+        raise SystemExit(str(e)) from None

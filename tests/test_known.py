@@ -12,6 +12,7 @@ from ulmfit_easy.data.targets.target import KINDS, TARGETS
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.known import Known
 from ulmfit_easy.learner.tasks import TASKS, Task
+from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.heads.head import Head
@@ -20,6 +21,11 @@ from ulmfit_easy.models.heads.head import Head
 def an_encoder():
     class AWD_LSTM(Encoder):
         clas_config = Encoder.clas_config | dict(emb_sz=8)
+
+
+def a_variant_of_its_own_name():
+    class AWD_LSTM(get_arch("AWD_LSTM")):
+        pass
 
 
 def a_head_in_another_case():
@@ -57,7 +63,8 @@ def tables(monkeypatch):
             del table[name]
 
 
-@pytest.mark.parametrize("define", [an_encoder, a_head_in_another_case, a_task, a_kind_of_labels, a_row])
+@pytest.mark.parametrize("define", [an_encoder, a_variant_of_its_own_name, a_head_in_another_case, a_task,
+                                    a_kind_of_labels, a_row])
 def test_a_name_of_the_library_is_not_given_away(define, tables):
     before = [{name: table[name] for name in ("AWD_LSTM", "PoolingLinearClassifier", "single", "category")
                if name in table} for table in tables]

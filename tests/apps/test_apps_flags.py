@@ -16,6 +16,7 @@ from ulmfit_easy.apps import cli
 from ulmfit_easy.apps.flags import at_command_line
 from ulmfit_easy.errors import ARGUMENT, ArgumentError, UlmfitError, door, fix_for
 from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.text.words import SpacyTokenizer
 
 PACKAGE = Path(ulmfit_easy.__file__).parent
 COMMANDS = next(a for a in cli.parser()._actions if a.choices).choices
@@ -121,6 +122,15 @@ def test_alternatives_that_need_another_function_are_left_out():
     with pytest.raises(UlmfitError) as e, door({"seed"}):
         raise ArgumentError("E602", received="1", expected="2", fix="drop the rows; pass on_missing=; pass seed=0")
     assert str(e.value).endswith("Fix: drop the rows; pass seed=0.")
+
+
+@pytest.mark.parametrize(("command", "told"), [
+    ("pretrain", "when pretraining, --subword 8000."), ("train", 'suit most languages.')])
+def test_a_language_without_rules_names_what_else_the_command_has(command, told):
+    with pytest.raises(ArgumentError, match="E602.*SentencePieceTokenizer.*subword=8000") as e:
+        list(SpacyTokenizer("zz")(["x"]))
+    said = at_command_line(e.value, COMMANDS[command])
+    assert "pass --lang xx for rules that suit most languages" in said and said.endswith(told)
 
 
 @pytest.mark.parametrize(("command", "said", "told"), [

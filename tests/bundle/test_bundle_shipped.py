@@ -132,12 +132,11 @@ def test_a_wheel_that_is_installed_in_place_is_found(wheel, tmp_path, monkeypatc
 
 
 def test_the_one_that_splits_as_the_texts_are_split_is_taken(wheel, korean, tmp_path):
-    other = tmp_path / "other"
-    shutil.copytree(korean / "m1", other)
+    other = wheel("a-ko", shutil.copytree(korean / "m1", tmp_path / "other")) / "other"
     config = read_json(other / "config.json")
     tokenizer = config["text"]["tokenizer"] | {"rules": []}
     write_json(other / "config.json", config | {"text": config["text"] | {"tokenizer": tokenizer}})
-    wheel("a-ko", other), wheel("b-ko")
+    wheel("b-ko")
     for taken, wanted in ("other", tokenizer), ("m1", read_json(korean / "m1/config.json")["text"]["tokenizer"]):
         folder, why = shipped.fitting(get_arch(AWD_LSTM), {}, False, wanted)
         assert (folder.name, why) == (taken, "")
@@ -164,6 +163,20 @@ def test_a_wheel_that_cannot_be_read_is_told_and_others_are_found(wheel, text):
 def test_a_wheel_whose_folders_would_not_be_found_is_refused(name, folders, tmp_path):
     with pytest.raises(SystemExit, match="Fix: rename them"):
         build(name, "0.1", [tmp_path / folder for folder in folders], tmp_path)
+
+
+def test_a_wheel_of_anything_but_language_models_is_refused(korean, tmp_path):
+    df = pd.DataFrame({"text": [GOOD, BAD] * 4, "label": ["a", "b"] * 4, "valid": [False] * 4 + [True] * 4})
+    dls = TextDataLoaders.from_df(df, text_col="text", label_col="label", valid_col="valid", min_freq=1, bs=4,
+                                  cache_dir=False)
+    learn = text_classifier_learner(dls, AWD_LSTM, config=dict(emb_sz=4, n_hid=4, n_layers=1), pretrained=False)
+    (tmp_path / "empty").mkdir()
+    refused = {learn.export(tmp_path / "classifier"): "E402.*a classifier", tmp_path / "empty": "E404",
+               tmp_path / "none": "E404"}
+    for folder, said in refused.items():
+        with pytest.raises(FileError, match=said):
+            build("ko", "0.1", [korean / "m1", folder], tmp_path)
+    assert not list(tmp_path.glob("*.whl"))
 
 
 @pytest.mark.parametrize("value", ["gone", "../a_ko", "a_ko:m1", ""])

@@ -8,6 +8,7 @@ from ulmfit_easy.all import (
     AWD_LSTM,
     BaseTokenizer,
     SentencePieceTokenizer,
+    SpacyTokenizer,
     TextDataLoaders,
     Tokenizer,
     read_lm,
@@ -15,7 +16,7 @@ from ulmfit_easy.all import (
     toy_reviews,
 )
 from ulmfit_easy.bundle import shipped
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
 
 DF = pd.DataFrame({"text": ["a zebra was superb", "the zebra was broken"] * 20, "label": ["pos", "neg"] * 20})
 
@@ -119,3 +120,9 @@ def test_a_learner_starts_from_the_model_that_its_data_were_made_with(learn, cap
         assert made.started_from == "exported"
     assert lm(dls_lm, pretrained=False).started_from is None
     assert lm(loaders(is_lm=True, pretrained=learn), pretrained=False).dls.pretrained is None
+
+
+@pytest.mark.parametrize("tok", [SentencePieceTokenizer(), Tokenizer(SpacyTokenizer("de"))], ids=["pieces", "words"])
+def test_a_language_beside_a_splitter_for_another_one_is_e603(tok):
+    with pytest.raises(ArgumentError, match=r"E603.*lang='nl' with a (\w+) for '(en|de)'.*tok_tfm=\1\('nl'\)"):
+        loaders(lang="nl", tok_tfm=tok)

@@ -28,7 +28,7 @@ from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_l
 from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.schema import flag, function, language, list_of, optional, share, takes, text
 from ulmfit_easy.text.look import SAMPLE, Look
-from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.tokenizers import Tokenizer, check_language
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.user_code import warn_user
 
@@ -48,6 +48,8 @@ def with_model(cls: type[D], source: Source, splitter: Callable, *, tok_tfm: Cal
                **kwargs: Any) -> D:
     """Return the loaders of a source, with the tokenizer and vocabulary that a model brings; see `from_df`."""
     is_own = tok_tfm is not None or rules is not None
+    if isinstance(tok_tfm, Tokenizer):
+        check_language(tok_tfm.tok, lang)
     tokenizer = tok_tfm if isinstance(tok_tfm, Tokenizer) else Tokenizer(
         tok_tfm, rules, lang=lang, mark_fields=mark_fields)
     if isinstance(pretrained, TextLearner):

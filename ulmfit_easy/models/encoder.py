@@ -75,8 +75,8 @@ class Part(nn.Module):
 
     @classmethod
     def is_copy(cls) -> bool:
-        """Return True for a class with the name of its base, as torch makes some: a file means the base."""
-        return any(base.__name__ == cls.__name__ for base in cls.__mro__[1:])
+        """Return True for a class that torch made of one of these under the same name: a file means the base."""
+        return cls.__module__.partition(".")[0] == "torch"
 
     def config(self) -> dict:
         """Return the name and the settings, from which `build_model` builds the part again."""
@@ -88,14 +88,16 @@ class Encoder(Part):
 
     A subclass has configs of its own, a constructor that takes `vocab_sz` and the sizes and dropouts of its configs,
     an `embedding`, a `width`, `forward` and `groups`. Names of dropouts end in `_p`. The number of layers, if it is
-    a setting, is `n_layers`.
+    a setting, is `n_layers`. A default in a config is a bool, int, float, str, list or dict, and decides the kind of
+    the setting.
 
     Attributes:
         lm_config, clas_config: default settings for a language model and for a classifier. Add yours to these, with
             `|`: `pad_token` is for the constructor, the others are for the decoder or the head.
         streams: True for a causal encoder with a memory: reading in windows equals reading at once. A language model
             generates, scores and trains on streams with such an encoder only.
-        width: E, the width of a state.
+        width: E, the width of a state. With tied weights, the default of a language model, it equals the size of the
+            embedding (`emb_sz`).
         embedding: the embedding (V, E). A decoder shares its weight, and its rows move to other vocabularies.
     """
 

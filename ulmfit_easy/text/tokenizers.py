@@ -40,6 +40,14 @@ _custom = only({"custom": string})  # a function that the user must pass in agai
 _TOKENIZERS = {cls.__name__: cls for cls in (SpacyTokenizer, BaseTokenizer, SentencePieceTokenizer, HFTokenizer)}
 
 
+def check_language(splitter: Any, lang: str) -> None:
+    """Raise E603 if a splitter is for another language than the one that was named beside it; "en" is the default."""
+    if lang not in ("en", theirs := getattr(splitter, "lang", lang)):
+        name = type(splitter).__name__
+        raise ArgumentError("E603", received=f"lang={lang!r} with a {name} for {theirs!r}", expected="one language",
+                            fix=f"pass tok_tfm={name}({lang!r}); leave out lang=")
+
+
 def _check_splitter(value: Any) -> dict:
     """Return what a config says of a splitter: the name and parameters of one of ours, or the name of another."""
     if not isinstance(value, dict) or "custom" in value:
@@ -87,6 +95,7 @@ class Tokenizer(TellsAbsent):
         self.tok: Any = SpacyTokenizer(lang) if tok is None else tok() if isinstance(tok, type) else tok
         if not callable(self.tok):
             raise no_splitter(f"a {type(self.tok).__name__}, which cannot be called")
+        check_language(self.tok, lang)
         self.rules = tuple(DEFAULT_RULES if rules is None else rules)
         self.post_rules = tuple(DEFAULT_POST_RULES if post_rules is None else post_rules)
         self.mark_fields = mark_fields
