@@ -602,3 +602,9 @@ def test_predict_imports_nothing_that_trains(model, reviews, tmp_path):
     assert "ulmfit_easy.learner.predictor" in modules
     assert [name for name in modules if name.startswith(tuple(trains))] == []
     assert "prediction" in (tmp_path / "p.csv").read_text()
+
+
+def test_the_column_of_texts_is_told_by_its_cells_unless_its_name_is_near(tmp_path, capsys):
+    table = pd.DataFrame({"no": range(30), "message": ["a rather long text of words"] * 30, "team": list("abc") * 10})
+    table.to_csv(tmp_path / "tickets.csv", index=False)
+    complains(capsys, "E102.*--text message --label team", "train", tmp_path / "tickets.csv")

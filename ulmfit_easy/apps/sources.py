@@ -27,7 +27,7 @@ def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace) -> "p
             taken, flags = list[Hashable](column for column in columns if column in df.columns), list[str]()
             for column, kind in zip(columns, ("text", "label"), strict=False):
                 if column not in taken:
-                    taken.append(name := nearest(column, df.columns) or likely_column(df, kind, taken))
+                    taken.append(name := nearest(column, df.columns, 0.75) or likely_column(df, kind, taken))
                     flags.append(f"--{kind} {_typed(name)}")
             raise TextError(e.code, received=e.received, expected=e.expected,
                             fix=f"name the column{'s' * (len(flags) > 1)}, e.g. {' '.join(flags)}") from e

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ulmfit_easy.data.dataloaders import DataLoaders
 
 MIN_FREQ = 3  # how often a word must be there to enter a vocabulary, unless told otherwise
-HEADINGS = ["", "finding", "rows", "what to do"]
+HEADINGS = ["", "finding", "rows, from 0", "what to do"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

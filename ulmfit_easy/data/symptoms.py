@@ -117,7 +117,8 @@ def check_languages(scan: Scan) -> Iterator[Finding]:
     others = [i for i, language in enumerate(scan.languages) if language not in (None, main)]
     if len(others) > OTHERS * told.total():
         yield scan.counted("note", f"texts that seem to be in other languages than {main}", others,
-                           "a model learns one language best: train one for each, or drop them")
+                           "look at them: short texts are often taken for another language. If they are not "
+                           "in yours, drop them, or train a model for each language")
 
 
 def check_labels(scan: Scan) -> Iterator[Finding]:
