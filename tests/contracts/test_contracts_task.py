@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, roc_auc_score
 from tags_head import TagHead
-from tags_target import TagTarget
+from tags_task import TAGS
 
 import ulmfit_easy
 from ulmfit_easy.all import (
@@ -19,7 +19,6 @@ from ulmfit_easy.all import (
     BaseTokenizer,
     Callback,
     CheckpointCallback,
-    CrossEntropyLossFlat,
     F1Score,
     RocAuc,
     TextDataLoaders,
@@ -34,7 +33,7 @@ from ulmfit_easy.all import (
 )
 from ulmfit_easy.data.targets import TARGETS
 from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TrainingError
-from ulmfit_easy.learner.tasks import TASKS, Task
+from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.recipes.presets import get_preset
 from ulmfit_easy.recipes.stages import new_classifier
@@ -42,8 +41,7 @@ from ulmfit_easy.recipes.stages import new_classifier
 
 @pytest.fixture(scope="module", autouse=True)
 def row():
-    TASKS["tags"] = Task(TagTarget, TagHead, CrossEntropyLossFlat, (accuracy,),
-                         weigh=lambda pred, target: int((target >= 0).sum()), columns=("text", "tags", "predicted"))
+    TASKS["tags"] = TAGS
     yield
     del TASKS["tags"]
 

@@ -1,0 +1,82 @@
+"""What every task promises. One of yours is done when it passes: add its row and labels for a test to `ROWS`."""
+
+import pandas as pd
+import pytest
+import torch
+from tags_task import TAGS
+
+from ulmfit_easy.all import (
+    AWD_LSTM,
+    BaseTokenizer,
+    TextDataLoaders,
+    Tokenizer,
+    load_learner,
+    load_predictor,
+    text_classifier_learner,
+)
+from ulmfit_easy.learner.tasks import TASKS
+
+TEXTS = [f"{subject} {verb} {name}" for name in ("oslo", "rome", "nobody", "bert and anna", "the sea")
+         for verb in ("sees", "likes", "never sees") for subject in ("anna", "bert")]
+# for each task its row, and from a text to its label
+ROWS = {"single": (TASKS["single"], lambda text: text.split()[0]),
+        "multi": (TASKS["multi"], lambda text: [word for word in ("anna", "bert", "rome") if word in text]),
+        "regression": (TASKS["regression"], lambda text: len(text) / 10),
+        "tags": (TAGS, lambda text: " ".join("V" if word in ("sees", "likes") else "O" for word in text.split()))}
+
+
+@pytest.fixture(scope="module", params=ROWS)
+def learn(request, tmp_path_factory):
+    row, label = ROWS[request.param]
+    df = pd.DataFrame({"text": TEXTS, "label": [label(text) for text in TEXTS]})
+    dls = TextDataLoaders.from_df(df, text_col="text", label_col="label", y_block=row.target.kind, bs=4, seed=0,
+                                  tok_tfm=Tokenizer(BaseTokenizer(), rules=[]), min_freq=1, cache_dir=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TASKS, request.param, row)
+        torch.manual_seed(0)
+        learn = text_classifier_learner(dls, AWD_LSTM, config=dict(emb_sz=8, n_hid=12, n_layers=1), seq_len=3,
+                                        drop_mult=0, pretrained=False, metrics=row.metrics, verbose=False,
+                                        path=tmp_path_factory.mktemp("task"))
+        learn.before = learn.validate(dl=learn.dls.train)[0]
+        learn.fit_one_cycle(10, 0.05)
+        yield learn
+
+
+def test_a_task_learns(learn):
+    assert learn.validate(dl=learn.dls.train)[0] < 0.9 * learn.before
+
+
+def test_a_prediction_is_the_same_in_any_batch(learn):
+    for text, (label, index, probs) in zip(TEXTS, learn.predict(TEXTS), strict=True):
+        alone = learn.predict(text)
+        assert alone.label == (pytest.approx(label, abs=1e-4) if learn.dls.task == "regression" else label)
+        torch.testing.assert_close((alone.index, alone.probs), (index, probs), atol=1e-4, rtol=1e-4)
+        assert repr(alone) and alone._repr_html_()
+
+
+def test_labels_come_back_from_their_numbers(learn):
+    label = ROWS[learn.dls.task][1]
+    for ids, y in learn.dls.train_ds:
+        said, told = label(learn.dls.words(ids)), learn.dls.decode(y)
+        assert told == (said.split() if learn.dls.target.per == "token" else
+                        pytest.approx(said) if isinstance(said, float) else said)
+
+
+def test_a_target_is_built_again_from_its_config(learn):
+    target = learn.dls.target
+    again = type(target).from_config(target.config())
+    assert (again.config(), again.c) == (target.config(), target.c)
+
+
+def test_results_are_shown_in_the_columns_of_the_task(learn, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    learn.show_results()
+    first = capsys.readouterr().out.splitlines()[0]
+    assert all(column in first for column in learn.task.columns)
+
+
+@pytest.mark.parametrize("load", [load_learner, load_predictor])
+def test_a_task_is_exported_and_loaded(learn, load, tmp_path):
+    ours, theirs = learn.predict(TEXTS), load(learn.export(tmp_path / "model")).predict(TEXTS)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.label == other.label and torch.equal(one.probs, other.probs)
