@@ -452,8 +452,8 @@ def test_a_plan_comes_back_as_it_was_saved(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "value", "told"), [
-    ("arch", "gru", "gru"), ("softmax", "smapled", "'smapled'.*sampled"), ("precision", "fp8", "'fp8'.*auto, fp32"),
-    ("drop_mult", 9, "drop_mult=9")])
+    ("arch", "nobody", "nobody"), ("softmax", "smapled", "'smapled'.*sampled"),
+    ("precision", "fp8", "'fp8'.*auto, fp32"), ("drop_mult", 9, "drop_mult=9")])
 def test_a_name_that_is_unknown_is_an_error_before_anything_is_read(tmp_path, name, value, told):
     with pytest.raises(ArgumentError, match=f"E60.*{told}"):
         pretrain_corpus(["no such file"], tmp_path / "lm", **{name: value})
