@@ -16,7 +16,7 @@ from wikitext2 import N_TOKENS, articles, perplexity_of_file
 
 from ulmfit_easy.all import Corpus, evaluate_lm, load_learner
 from ulmfit_easy.bundle.artefact import save_weights
-from ulmfit_easy.bundle.card import versions
+from ulmfit_easy.bundle.record import versions
 from ulmfit_easy.bundle.shipped import WEIGHTS
 from ulmfit_easy.files import read_json, write_json
 from ulmfit_easy.text.corpus import lines_of

@@ -90,7 +90,8 @@ def test_git_ignores_what_the_commands_write_and_each_command_writes_something_e
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")
 def test_make_setup_ends_with_the_next_step_the_second_time_too(tmp_path):
     (tmp_path / ".installed").touch()  # as if all had been installed
-    done = subprocess.run(["make", "setup", f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(["make", "--no-print-directory", "setup", f"VENV={tmp_path}"], cwd=ROOT, check=True,
+                          capture_output=True, text=True)
     assert done.stdout == f"Ready. Next: make demo, make lab, or . {tmp_path}/bin/activate\n"
 
 

@@ -117,8 +117,11 @@ def lr_find(learn: "Learner", start_lr: float = 1e-7, end_lr: float = 10, num_it
     learn.recorder.lrs, learn.recorder.losses = lrs, losses
     first, last = num_it // 10, len(lrs) - 5
     if last - first < 5:  # too few points to leave any out
-        warn_user(f"[E504] lr_find made {len(lrs)} steps, too few for a curve: suggestions are rough. "
-                  "Fix: raise num_it; if the loss diverged, lower start_lr.")
+        fix, why = "raise num_it", ""
+        if len(lrs) < num_it:
+            fix = "find the rate before training: the losses of a trained model are noise; or lower start_lr"
+            why = f" before the loss diverged (its lowest was {min(losses, default=math.nan):.2g})"
+        warn_user(f"[E504] lr_find made {len(lrs)} steps{why}, too few for a curve: suggestions are rough. Fix: {fix}.")
         first, last = 0, len(lrs)
     names = [getattr(f, "__name__", type(f).__name__) for f in suggest_funcs]
     SuggestedLRs = namedtuple("SuggestedLRs", names, rename=True)  # type: ignore[misc]  # a lambda has no name: it is `_0`
