@@ -248,7 +248,8 @@ def run_toy(args: argparse.Namespace) -> None:
         raise FileError("E411", received=f"{args.out}, a file that is there already", expected="the name of a new file",
                         fix="choose another name with --out, or delete the file")
     predictions.write(toy_reviews(args.rows, args.seed), args.out, form)
-    say(f"Saved {args.rows:,} reviews to {args.out}. Next: " + next_line("train", args.out))
+    then = f"{next_line('train', args.out)}, or keep it to test with"
+    say(f"Saved {args.rows:,} reviews to {args.out}. Next: {then}")
 
 
 def run_demo_command(args: argparse.Namespace) -> None:
