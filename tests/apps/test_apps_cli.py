@@ -574,7 +574,8 @@ def test_streams_that_are_closed_are_no_failed_job(model, reviews, tmp_path, mon
 def test_ctrl_c_in_the_first_seconds_stops_too(reviews, tmp_path):
     command = [sys.executable, "-m", "ulmfit_easy", "train", str(reviews), "--out", str(tmp_path / "m")]
     for wait in (0.4, 1.0, 1.8):
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
             time.sleep(wait)
             process.send_signal(signal.SIGINT)
             assert (process.communicate(timeout=60)[1], process.returncode) == ("ulmfit: stopped\n", 130)
