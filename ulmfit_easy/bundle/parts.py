@@ -91,8 +91,10 @@ def check_config(config: dict, vocab: Vocab, weights: Mapping[str, Tensor], sour
 
 
 class NoNumbers(TorchFunctionMode):
-    """Leaves out the random numbers of weights that are made inside; on the device "meta", where there are none to
-    begin with, torch would spend a second on loading what draws them."""
+    """Draws no random numbers for weights that are made inside.
+
+    On the device "meta" weights have no numbers, but torch would spend a second on loading what draws them.
+    """
 
     def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
         if getattr(func, "__name__", None) in ("normal_", "uniform_"):

@@ -87,7 +87,7 @@ def _tokens(texts: Iterable, tokenizer: Tokenizer, n_workers: int | None) -> Ite
 def tokenize_files(files: Sequence, path: str | Path, output_dir: str | Path, output_names: Sequence | None = None,
                    n_workers: int | None = None, rules: Sequence[Callable] | None = None, tok: Callable | None = None,
                    encoding: str = "utf-8") -> Path:
-    """Return the folder `output_dir`, made anew, with the tokens of each of these files.
+    """Write the tokens of each file to a new folder `output_dir`, and return it.
 
     A file has the tokens of one text with spaces between them, in UTF-8. `counter.json` has how often each token
     occurs, `lengths.json` the number of tokens of each text, `tokenized.json` hashes of what all this was made of.

@@ -84,7 +84,7 @@ class Recurrent(nn.Module):
 
 
 class WeightDropout(Recurrent):
-    r"""A one-layer LSTM whose recurrent weights are dropped anew at each training forward.
+    r"""A one-layer LSTM that drops other recurrent weights in each training forward.
 
     $h_t = \mathrm{LSTM}(x_t, h_{t-1}; W_{hh} \odot m)$ with one mask $m$ for all time steps and rows
     (DropConnect). The dropped weight lives only inside `forward`: the module can be copied at any time.

@@ -18,7 +18,7 @@ BLOCK = 2**17  # numbers a gate has in one block of time steps: half a megabyte,
 
 
 class DroppedLinear(nn.Module):
-    """A linear layer whose weight is dropped anew at each training forward (DropConnect).
+    """A linear layer that drops other weights in each training forward (DropConnect).
 
     Args:
         n_in, n_out: widths.

@@ -24,7 +24,7 @@ _HEADING = re.compile(r"\s*(=+) .+ \1\s*")  # as Wikipedia writes them
 
 
 class Corpus:
-    """The documents of some text files: strings in the order of the files, read anew each time it is iterated.
+    """The documents of some text files: strings in the order of the files, read again each time it is iterated.
 
     Documents are separated by blank lines; the lines of one are joined by line feeds. One document is in memory
     at a time, and one of more than `LONGEST` characters (a million) comes as several, cut at the ends of lines, so

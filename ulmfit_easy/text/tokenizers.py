@@ -41,7 +41,7 @@ _TOKENIZERS = {cls.__name__: cls for cls in (SpacyTokenizer, BaseTokenizer, Sent
 
 
 def check_language(splitter: Any, lang: str) -> None:
-    """Raise E603 if a splitter is for another language than the one that was named beside it; "en" is the default."""
+    """Raise E603 if a splitter is not for the language that was named. "en" is the default and fits any."""
     if lang not in ("en", theirs := getattr(splitter, "lang", lang)):
         name = type(splitter).__name__
         raise ArgumentError("E603", received=f"lang={lang!r} with a {name} for {theirs!r}", expected="one language",
