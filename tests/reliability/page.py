@@ -20,7 +20,7 @@ SECTIONS = {
               "place instead; it proves that these kills find what is broken.",
         "R4": "A damaged checkpoint is refused, a damaged cache is built again with a warning; neither is believed.",
         "R5": "A full disk, an I/O error, Ctrl-C or a lack of memory at any call that changes a disk: the old version "
-              "or the new one is there and loads, nothing half-made is left, and the same call works afterwards. "
+              "or the new one is there and loads. Nothing half-made is left, and the same call works afterwards. "
               "A fault is a distinct operation, call and error.",
         "R6": "Data reaches the disk before its name, and the name before the call ends, so that a loss of power "
               "leaves the old version or the new one.",
