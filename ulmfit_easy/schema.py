@@ -44,14 +44,16 @@ def takes(table: Checks) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         parameters = inspect.signature(function).parameters.values()
         names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        required = {p.name for p in parameters if p.default is p.empty}
         if unread := table.keys() - {p.name for p in parameters}:
             if not any(p.kind is p.VAR_KEYWORD for p in parameters):
                 raise KeyError(f"{function.__qualname__} has no arguments {some(unread)}")
 
         @wraps(function)
         def check_first(*args: Any, **kwargs: Any) -> Any:
-            plain = [_passed(table, name, value) for name, value in zip(names, args, strict=False)]
-            return function(*plain, *args[len(names):], **{k: _passed(table, k, v) for k, v in kwargs.items()})
+            plain = [_passed(table, name, value, required) for name, value in zip(names, args, strict=False)]
+            named = {name: _passed(table, name, value, required) for name, value in kwargs.items()}
+            return function(*plain, *args[len(names):], **named)
         return cast(F, check_first)
     return decorate
 
@@ -64,14 +66,14 @@ def checked(table: Checks, **given: object) -> dict:
     return {name: _passed(table, name, value) for name, value in given.items()}
 
 
-def _passed(table: Checks, name: str, value: object) -> Any:
+def _passed(table: Checks, name: str, value: object, required: Collection[str] = ()) -> Any:
     if name not in table:
         return value
     try:
         return table[name](value)
     except (TypeError, ValueError) as e:
         parts = {"received": f"{name}={reprlib.repr(value)}", "expected": str(e),
-                 "fix": f"leave out {name}= for its default"}
+                 "fix": f"pass another {name}" if name in required else f"leave out {name}= for its default"}
         if isinstance(e, TypeError):
             raise ArgumentTypeError("E601", **parts) from None
         raise ArgumentError("E602", **parts) from None

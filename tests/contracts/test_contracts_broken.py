@@ -210,6 +210,12 @@ def test_a_head_of_the_library_that_does_not_fit_a_target_is_refused(monkeypatch
         classifier(AWD_LSTM, dls, config=dict(emb_sz=8, n_hid=8, n_layers=1))
 
 
+@pytest.mark.parametrize("parts", [{"arch": Encoder}, {"head": Head}], ids=["encoder", "head"])
+def test_the_contract_itself_is_no_part(parts):
+    with pytest.raises(ArgumentError, match="E604.*a subclass of"):
+        text_classifier_learner(data(), **{"arch": AWD_LSTM, "pretrained": False, **parts})
+
+
 def test_a_broken_encoder_of_a_file_is_refused_too(tmp_path, monkeypatch):
     folder = classifier(Gru, path=tmp_path).export()
     monkeypatch.setattr(Gru, "run", WithoutMemory.run)

@@ -28,6 +28,8 @@ from ulmfit_easy.all import (
     SaveModelCallback,
     ShortEpochCallback,
     SkipToEpoch,
+    load_learner,
+    load_predictor,
     skm_to_fastai,
 )
 from ulmfit_easy.data.targets import CategoryTarget
@@ -200,3 +202,16 @@ def test_a_language_models_state_still_starts_anew_before_each_validation():
     assert seen == [None]
 
 
+
+
+@pytest.mark.parametrize("call, argument", [
+    (lambda learn: load_learner(5), "fname"), (lambda learn: load_predictor(None), "fname"),
+    (lambda learn: learn.save(None), "file"), (lambda learn: learn.load(5), "file"),
+    (lambda learn: learn.save_encoder(5), "file"), (lambda learn: learn.load_encoder(5), "file"),
+    (lambda learn: learn.export(5), "fname"), (lambda learn: learn.freeze_to("a"), "n"),
+    (lambda learn: learn.freeze_to(1.5), "n"), (lambda learn: learn.freeze_to(None), "n")],
+    ids=["load_learner", "load_predictor", "save", "load", "save_encoder", "load_encoder", "export", "freeze_to-text",
+         "freeze_to-fraction", "freeze_to-none"])
+def test_a_place_or_a_group_of_another_type_is_refused_by_name(call, argument):
+    with pytest.raises(ArgumentError, match=f"E60[12].* {argument}="):
+        call(classifier())

@@ -92,6 +92,11 @@ def test_special_tokens_that_a_vocab_lacks_are_refused(specials):
         Vocab.from_config({"itos": BERT, "specials": specials})
 
 
+def test_special_tokens_come_by_their_roles():
+    with pytest.raises(VocabError, match="E303.*special tokens none"):
+        Vocab(BERT, ["[UNK]", "[PAD]"])
+
+
 def test_unknown_tokens_become_xxunk_and_never_grow_the_vocab():
     num = Numericalize(make_vocab(COUNT))
     ids = num([f"new{i}" for i in range(10_000)] + ["c", FAKE])

@@ -13,6 +13,7 @@ from ulmfit_easy.learner.predictor import Predictor
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.models.build import build_model
 from ulmfit_easy.models.encoder import Headed
+from ulmfit_easy.schema import path, takes
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 
@@ -31,6 +32,7 @@ def load_parts(fname: str | Path, cpu: bool = True,
     return config, prepare, model.to(device).eval(), loss_func, device
 
 
+@takes({"fname": path})
 def load_predictor(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None) -> Predictor:
     """Return a `Predictor` of the classifier (or regression) that `export` wrote: for answers alone.
 

@@ -149,6 +149,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     return start_from(learn, found, why)
 
 
+@takes({"fname": path})
 def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None) -> TextLearner:
     """Return the learner that `export` wrote, on the CPU or (`cpu=False`) on a GPU if there is one.
 

@@ -22,7 +22,7 @@ from ulmfit_easy.learner.record import phase_of, record_of
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.models.encoder import Encoder, Headed, needs_memory
 from ulmfit_easy.models.tried import try_parts
-from ulmfit_easy.schema import plain
+from ulmfit_easy.schema import flag, path, plain, takes
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.store import IdStore
 from ulmfit_easy.text.vocab import Vocab
@@ -85,12 +85,14 @@ class TextLearner(Learner):
         """The decoder of a language model, or the head of a classifier."""
         return self.model.head
 
+    @takes({"file": path})
     def save_encoder(self, file: str | Path) -> Self:
         """Write the encoder's weights and its vocabulary's hash to `path/model_dir/file.safetensors`."""
         save_weights(model_file(self, file), self.encoder.state_dict(), arch=type(self.encoder).__name__,
                      vocab_sha256=self.dls.text_vocab.sha256, backwards=self.dls.backwards)
         return self
 
+    @takes({"file": path})
     def load_encoder(self, file: str | Path, device: torch.device | str | None = None) -> Self:
         """Read an encoder from `save_encoder`, freeze all but the last layer group, return the learner.
 
@@ -98,9 +100,9 @@ class TextLearner(Learner):
             VocabError: E302 if it was trained with another vocabulary.
             FileError: E402 if its sizes or direction differ.
         """
-        path = model_file(self, file)
-        weights, metadata = load_weights(path, device or self.dls.device)
-        return self._set_encoder(weights, metadata.get("vocab_sha256"), metadata.get("backwards"), path)
+        place = model_file(self, file)
+        weights, metadata = load_weights(place, device or self.dls.device)
+        return self._set_encoder(weights, metadata.get("vocab_sha256"), metadata.get("backwards"), place)
 
     def take_encoder(self, other: "TextLearner") -> Self:
         """As `load_encoder`, straight from another learner in memory."""
@@ -142,6 +144,7 @@ class TextLearner(Learner):
             return take_over(self, found.weights, found.vocab, found.name)
         return take_over(self, weights, vocab, source)
 
+    @takes({"fname": path, "half": flag})
     def export(self, fname: str | Path = "export", *, half: bool = False) -> Path:
         """Write a bundle folder, `path/fname`, from which `load_learner` builds this learner for inference.
 

@@ -12,6 +12,8 @@ from torch import nn
 from ulmfit_easy.bundle.artefact import load_state, load_weights, weights_place, write_weights
 from ulmfit_easy.bundle.tensors import raw_bytes
 from ulmfit_easy.errors import FileError, VocabError, some
+from ulmfit_easy.schema import path as place
+from ulmfit_easy.schema import takes
 
 if TYPE_CHECKING:
     from ulmfit_easy.data.dataloaders import DataLoaders
@@ -30,6 +32,7 @@ def model_file(learn: "Learner", file: str | Path) -> Path:
     return learn.path / learn.model_dir / f"{str(file).removesuffix('.safetensors')}.safetensors"
 
 
+@takes({"file": place})
 def save(learn: "Learner", file: str | Path, with_opt: bool = True) -> Path:
     """Write weights (and the optimizer's state) to `path/model_dir/file.safetensors`. Return the file."""
     return written(learn, file, with_opt)[0]
@@ -56,6 +59,7 @@ def _meaning(dls: "DataLoaders") -> dict:
     return {"vocab_sha256": dls.text_vocab.sha256, "backwards": dls.backwards, "classes": classes}
 
 
+@takes({"file": place})
 def load(learn: L, file: str | Path, device: torch.device | str | None = None, with_opt: bool = True,
          strict: bool = True, *, sha256: str | None = None) -> L:
     """Read what `save` wrote, by name. Return the learner.

@@ -68,7 +68,7 @@ class Part(nn.Module):
     def find(cls, part: "type[Part] | str") -> type[Self]:
         """Return a class of this kind, given itself or its name in any case. Raises E604 for anything else."""
         found = cls.known[part] if isinstance(part, str) else part
-        if not (isinstance(found, type) and issubclass(found, cls)):
+        if not (isinstance(found, type) and issubclass(found, cls) and found is not cls):
             raise ArgumentError("E604", received=f"the {cls.known.noun} {part!r}", expected=f"a subclass of "
                                 f"{cls.__name__}, or one of {some(cls.known.filled(), 20)}", fix="pass one of these")
         return found

@@ -75,13 +75,14 @@ class Vocab(TellsAbsent, Sequence[str]):
     __slots__ = ("itos", "specials", "stoi", "sha256", "pad_id", "unk_id")
 
     def __init__(self, itos: Iterable[str], specials: Mapping[str, str] = CLASSIC):
-        itos, specials = tuple(itos), dict(specials)
+        itos, specials = tuple(itos), dict(specials) if isinstance(specials, Mapping) else {}
         are_there = specials != CLASSIC or itos[:len(SPECIAL_TOKENS)] == SPECIAL_TOKENS
         if not (all(isinstance(token, str) for token in itos) and {"unk", "pad"} <= specials.keys() and are_there
                 and set(itos).issuperset(specials.values())):
             raise VocabError("E303", received=f"a vocabulary that starts with {some(map(repr, itos[:9]), 9)} and has "
-                             f"the special tokens {some(specials.values(), 9)}", expected="strings, the first nine "
-                             f"{' '.join(SPECIAL_TOKENS)}, or the special tokens of your own anywhere among them",
+                             f"the special tokens {some(specials.values(), 9) or 'none'}",
+                             expected=f"strings, the first nine {' '.join(SPECIAL_TOKENS)}, or special tokens "
+                             "of your own anywhere among them",
                              fix="make the list with make_vocab; or name its own special tokens: Vocab(itos, "
                                  "specials={'unk': '[UNK]', 'pad': '[PAD]'})")
         stoi = {token: i for i, token in enumerate(itos) if token != FAKE}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 from torch import nn
 
 from ulmfit_easy.learner.optim.optimizer import Optimizer, norm_and_bias_params, norm_params
+from ulmfit_easy.schema import MOST, takes, whole
 
 if TYPE_CHECKING:
     from ulmfit_easy.learner.learner import Learner
@@ -34,6 +35,7 @@ def create_opt(learn: "Learner") -> None:
     learn.opt = opt  # whole, or the one before
 
 
+@takes({"n": whole(-MOST, MOST)})
 def freeze_to(learn: L, n: int) -> L:
     """Train the layer groups from the n-th on only; -2 is the last two. Dropout stays on in frozen groups."""
     if learn.opt is None:
