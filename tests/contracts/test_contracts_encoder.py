@@ -124,6 +124,17 @@ def test_an_encoder_is_a_pure_function(arch):
 
 
 @every
+def test_the_states_of_each_layer_come_on_request(arch):
+    encoder, (ids, lengths) = classifier(arch).encoder, texts(5, 19, 2)
+    asked, plain = encoder(ids, lengths, layers=True), encoder(ids, lengths)
+    assert plain.layers == () and torch.equal(asked.raw, plain.raw) and torch.equal(asked.layers[-1], asked.raw)
+    assert len(asked.layers) == len(encoder.groups())
+    assert [layer.shape[:2] for layer in asked.layers] == [ids.shape] * len(asked.layers)
+    alone = encoder(ids[2:, :2], lengths[2:], layers=True).layers
+    close([layer[2:, :2] for layer in asked.layers], list(alone))
+
+
+@every
 @pytest.mark.parametrize("max_len", [20, None])
 def test_a_prediction_depends_on_no_neighbour_no_order_no_padding(arch, max_len):
     model, (ids, lengths) = classifier(arch, max_len=max_len, pool_words=True), texts(31, 1, 8, 40, 0)

@@ -31,16 +31,16 @@ def rnn_names(prefix, i):
 
 
 def test_every_output_has_its_documented_shape():
-    out = AWD_LSTM(V, E, H, L)(ids())
-    assert [s.shape for s in out.layers] == [(B, T, H), (B, T, H), (B, T, E)]
+    out = AWD_LSTM(V, E, H, L)(ids(), layers=True)
+    assert [s.shape for s in out.layers] == [(B, T, E), (B, T, H), (B, T, H), (B, T, E)]
     assert out.raw.shape == (B, T, E)
     assert [s.shape for s in out.memory] == [(B, n) for n in (H, H, H, H, E, E)]  # h and c of each layer
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 4])
 def test_any_number_of_layers_ends_as_wide_as_the_embedding(n_layers):
-    out = AWD_LSTM(V, E, H, n_layers)(ids())
-    assert [s.shape[2] for s in out.layers] == [H] * (n_layers - 1) + [E]
+    out = AWD_LSTM(V, E, H, n_layers)(ids(), layers=True)
+    assert [s.shape[2] for s in out.layers] == [E] + [H] * (n_layers - 1) + [E]
 
 
 def test_the_state_is_in_the_type_of_the_weights():

@@ -50,9 +50,9 @@ def rnn_names(prefix, i):
 
 @pytest.mark.parametrize("n_layers", [1, 2, 4])
 def test_every_output_has_its_documented_shape(n_layers):
-    out = AWD_QRNN(V, E, H, n_layers)(ids())
+    out = AWD_QRNN(V, E, H, n_layers)(ids(), layers=True)
     widths = [H] * (n_layers - 1) + [E]
-    assert [s.shape for s in out.layers] == [(B, T, n) for n in widths]
+    assert [s.shape for s in out.layers] == [(B, T, n) for n in (E, *widths)]
     assert out.raw.shape == (B, T, E)
     shapes = [(B, widths[0]), (B, E), *((B, n) for n in widths[1:])]  # the first layer looks back one token
     assert [s.shape for s in out.memory] == shapes

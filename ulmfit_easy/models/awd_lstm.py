@@ -68,20 +68,22 @@ class AWDEncoder(Encoder):
         """The embedding; `encoder` is its published name."""
         return self.encoder
 
-    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None) -> Encoded:
-        """Return the states of every layer; `lengths` has no use, since padding on the right reaches no real token."""
+    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None,
+                layers: bool = False) -> Encoded:
+        """See `Encoder.forward`. `lengths` has no use, since padding on the right reaches no real token."""
         before = iter(self.init_memory(ids.shape[0]) if memory is None else memory)  # tensors (B, H)
         embedded = self.encoder_dp(ids)  # (B, T, E)
         x = self.input_dp(embedded)
-        layers, after = [], []
+        outputs, after = [embedded], list[Tensor]()
         for layer, (rnn, sizes) in enumerate(zip(self.rnns, self.state_sizes, strict=True)):
             if layer > 0:
                 x = self.hidden_dps[layer - 1](x)
             state = tuple(s.unsqueeze(0) for s in islice(before, len(sizes)))  # (1, B, H) each
             x, state = rnn(x, state)  # (B, T, H), (1, B, H) each
-            layers.append(x)
+            if layers:
+                outputs.append(x)
             after += [s.squeeze(0) for s in state]
-        return Encoded(x, Memory(after), embedded, tuple(layers))
+        return Encoded(x, Memory(after), embedded, tuple(outputs) if layers else ())
 
     def init_memory(self, bs: int) -> Memory:
         """Return a memory of zeros for `bs` rows, on the device and of the type of the weights."""

@@ -48,7 +48,7 @@ class Encoded(NamedTuple):
     raw: Tensor  # (B, T, E), the last layer, before the dropout of a decoder or a head
     memory: Memory | None = None  # after the last column; None if the encoder does not stream
     embedded: Tensor | None = None  # (B, T, E), the tokens' own rows, before any layer
-    layers: tuple[Tensor, ...] = ()  # (B, T, H) each
+    layers: tuple[Tensor, ...] = ()  # (B, T, H) each, the embedding first and `raw` last; empty if not asked for
 
 
 class Part(nn.Module):
@@ -113,12 +113,16 @@ class Encoder(Part):
         if cls.clas_config is not Encoder.clas_config and not cls.is_copy():
             Encoder.known[cls.__name__] = cls
 
-    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None) -> Encoded:
+    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None,
+                layers: bool = False) -> Encoded:
         """Return the states for `ids` (B, T) int64.
 
         Args:
             lengths: (B,) real tokens per row, at least 1, or None if all T are real. A causal encoder may ignore them.
             memory: what the encoder returned for the tokens before these; None at the beginning of a text.
+            layers: return the states of each layer too. A middle layer often knows most about meaning, and ELMo
+                (Peters et al. 2018, section 3.1) reads them all. Nothing else passes it, so that an encoder of
+                yours may do without this argument.
         """
         raise NotImplementedError
 

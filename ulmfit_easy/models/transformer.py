@@ -50,15 +50,23 @@ class Transformer(Encoder):
         """The blocks of attention and feed-forward layers, input side first."""
         return next(m for m in self.body.modules() if isinstance(m, nn.ModuleList) and len(m))
 
-    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None) -> Encoded:
+    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None,
+                layers: bool = False) -> Encoded:
+        """See `Encoder.forward`. The first layer is what the first block reads: words and their places."""
         lengths = ids.new_full((len(ids),), ids.shape[1]) if lengths is None else lengths
-        states = [self._window(ids[:, at:at + self.span], lengths - at) for at in range(0, ids.shape[1], self.span)]
-        return Encoded(torch.cat(states, 1), embedded=self.embedding(ids))
+        windows = [self._window(ids[:, at:at + self.span], lengths - at, layers)
+                   for at in range(0, ids.shape[1], self.span)]
+        raw, *each = (torch.cat(states, 1) for states in zip(*windows, strict=True))
+        return Encoded(raw, embedded=self.embedding(ids), layers=tuple(each))
 
-    def _window(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Return the states (B, t, E) of one window of ids (B, t). A row that has ended reads one token of padding."""
+    def _window(self, ids: Tensor, lengths: Tensor, layers: bool) -> tuple[Tensor, ...]:
+        """Return the states (B, t, E) of one window of ids (B, t), and those of each layer if asked for.
+
+        A row that has ended reads one token of padding.
+        """
         mask = torch.arange(ids.shape[1], device=ids.device) < lengths.clamp_min(1).unsqueeze(1)  # (B, t)
-        return self.body(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state
+        found = self.body(input_ids=ids, attention_mask=mask.long(), use_cache=False, output_hidden_states=layers)
+        return found.last_hidden_state, *(found.hidden_states if layers else ())
 
     def groups(self) -> Groups:
         """Return the embeddings, then each block. A norm above the blocks is in the group of the last one."""
