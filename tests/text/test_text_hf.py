@@ -23,7 +23,7 @@ def folder(tmp_path):
     own.decoder = tokenizers.decoders.WordPiece()
     own.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
     own.post_processor = tokenizers.processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     own.save(str(tmp_path / "tokenizer.json"))
     names = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "pad", "cls", "sep")}
     names["mask_token"] = {"content": "[MASK]", "special": True}
@@ -62,8 +62,41 @@ def test_tokens_know_their_characters_and_make_text_again(folder):
 
 def test_tokens_know_their_words_unless_the_text_was_changed(folder):
     tokenizer = Tokenizer(HFTokenizer(folder), rules=[], post_rules=[])
-    words = [found.words for found in tokenizer.pipe(["good soups,  good", "xxbos", ("good", "good")], where="words")]
-    assert words == [[-1, 0, 1, 1, 1, 2, -1], None, None]
+    texts = ["good soups,  good", "xxbos", ("good", "good"), ("a", "b", "c"), ("good", "xxbos")]
+    assert [found.words for found in tokenizer.pipe(texts, where="words")] == [
+        [-1, 0, 1, 1, 1, 2, -1], None, [-1, 0, -1, 1, -1], None, None]
+
+
+def test_a_pair_is_joined_by_the_tokenizer_of_the_model(folder):
+    tokenizer = Tokenizer(HFTokenizer(folder), rules=[], post_rules=[])
+    [found] = tokenizer.pipe([("good soups", "[SEP] good")], where="chars")
+    assert found.tokens == ["[CLS]", "good", "soup", "##s", "[SEP]", "[", "sep", "]", "good", "[SEP]"]
+    assert found.words == [(0, 0, -1), (0, 4, 0), (5, 9, 0), (9, 10, 0), (0, 0, -1), (0, 1, 1), (1, 4, 1), (4, 5, 1),
+                           (6, 10, 1), (0, 0, -1)]
+    assert tokenizer(("", "")) == ["[CLS]", "[SEP]", "[SEP]"] and len(tokenizer(("good", "good", "good"))) > 9
+
+
+def test_rules_go_over_each_field_of_a_pair_and_marks_are_for_those_who_ask(folder):
+    shout = Tokenizer(HFTokenizer(folder), rules=[lambda text: f"{text} good"], post_rules=[])
+    assert shout(("soup", "sep")) == ["[CLS]", "soup", "good", "[SEP]", "sep", "good", "[SEP]"]
+    joined = Tokenizer(HFTokenizer(folder), rules=[], post_rules=[], mark_fields=False)
+    assert joined(("soup", "sep")) == ["[CLS]", "soup", "sep", "[SEP]"]
+
+
+@pytest.mark.parametrize("byte_level", [False, True])
+def test_a_tokenizer_without_special_tokens_puts_its_separator_into_a_pair(byte_level):
+    own = tokenizers.Tokenizer(tokenizers.models.BPE({piece: i for i, piece in enumerate(["a", "b", "Ġ", "<s>"])}, []))
+    own.add_special_tokens(["<s>"])
+    own.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if byte_level:
+        own.post_processor = tokenizers.processors.ByteLevel(trim_offsets=True)
+    marks = dict.fromkeys(["unk", "pad", "sep"], "<s>")
+    tokenizer = Tokenizer(HFTokenizer(tokenizer=own.to_str(), specials=marks), rules=[], post_rules=[])
+    assert tokenizer("a b") == ["a", "Ġ", "b"] and tokenizer(("a", "b")) == ["a", "<s>", "b"]
+    [found] = tokenizer.pipe([("a b", "b")], where="words")
+    assert found.words[-2:] == [-1, 2]
+    del marks["sep"]
+    assert "<s>" not in Tokenizer(HFTokenizer(tokenizer=own.to_str(), specials=marks), rules=[])(("a", "b"))
 
 
 @pytest.mark.parametrize("content", ["{}", "no JSON", "[]"])

@@ -11,6 +11,7 @@ from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import read_json
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import json_object, text
+from ulmfit_easy.text.pipeline import NO_WORD
 from ulmfit_easy.text.special import FAKE
 from ulmfit_easy.text.vocab import Vocab
 
@@ -23,7 +24,9 @@ class HFTokenizer:
     """The tokenizer of a pretrained transformer: `Iterable[str] -> Iterator[list[str]]`, order kept.
 
     It adds the special tokens that the model expects, such as `[CLS]` and `[SEP]`. A special token that a user typed
-    is split like any other text.
+    is split like any other text. A pair, as a tuple of two strings, becomes what the model expects of pairs, such as
+    `[CLS] a [SEP] b [SEP]`. If it expects nothing, as GPT-2, its `sep` stands between the two (Radford et al. 2018,
+    section 3.3).
 
     Args:
         folder: of a saved model, with `tokenizer.json` and `tokenizer_config.json`.
@@ -46,6 +49,7 @@ class HFTokenizer:
             self.own.no_padding()
             self.own.no_truncation()
             self.own.encode_special_tokens = True  # what a user typed is no special token
+            self.fields = 2 if self._joins_pairs() else 1
         except UlmfitError:
             raise
         except Exception as e:  # the package raises plain Exceptions
@@ -65,14 +69,38 @@ class HFTokenizer:
         pieces = {i: piece for piece, i in self.own.get_vocab().items()}
         return Vocab([pieces.get(i, FAKE) for i in range(max(pieces) + 1)], self.specials)
 
-    def __call__(self, texts: Iterable[str]) -> Iterator[list[str]]:
+    def _joins_pairs(self) -> bool:
+        """Tell if it marks the fields of a pair. One without special tokens puts its separator between them."""
+        of_text, of_pair = map(self.own.num_special_tokens_to_add, (False, True))
+        if of_pair > of_text:
+            return True
+        sep = self.specials.get("sep")
+        if sep is None or of_text:
+            return False
+        make = optional_package("tokenizers.processors")
+        between = make.TemplateProcessing(single="$A", pair=f"$A {sep} $B:1", special_tokens=[
+            (sep, self.own.token_to_id(sep))])
+        own = self.own.post_processor
+        self.own.post_processor = between if own is None else make.Sequence([own, between])
+        return True
+
+    def __call__(self, texts: Iterable[str | tuple[str, str]]) -> Iterator[list[str]]:
         texts = iter(texts)
         while batch := list(islice(texts, BATCH)):
             yield from (encoding.tokens for encoding in self.own.encode_batch(batch))
 
-    def spans(self, texts: Iterable[str]) -> Iterator[list[tuple[int, int]]]:
-        """Yield the first character of each token, and the one after its last. (0, 0) for special tokens."""
-        return ([tuple(span) for span in self.own.encode(text).offsets] for text in texts)
+    def spans(self, texts: Iterable[str | tuple[str, str]]) -> Iterator[list[tuple[int, ...]]]:
+        """Yield the first character of each token, and the one after its last. (0, 0) for special tokens.
+
+        A span in a pair has the number of its field too, `(start, stop, field)`. Special tokens have -1.
+        """
+        for given in texts:
+            if isinstance(given, str):
+                yield [tuple(span) for span in self.own.encode(given).offsets]
+            else:
+                found = self.own.encode(*given)
+                fields = (NO_WORD if field is None else field for field in found.sequence_ids)
+                yield [(*span, field) for span, field in zip(found.offsets, fields, strict=True)]
 
     def detokenize(self, tokens: Iterable[str]) -> str:
         """Return the text that some tokens stand for."""

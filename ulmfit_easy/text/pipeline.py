@@ -8,9 +8,10 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.text.rules import fields_of
 from ulmfit_easy.text.special import BOS, EOS, FAKE, FLD, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP
 
 NO_WORD = -1  # the number of the word of a token that comes from none, such as `xxbos`
@@ -22,11 +23,12 @@ class Splitter(Protocol):
     """Splits texts into tokens and keeps their order. A function will do.
 
     It may also have `vocab` and `setup(items, rules)`, if it has a vocabulary or learns one, `detokenize(tokens)`, and
-    `spans(texts)` for the characters of each token. One in the table has `SETTINGS` and `params()`, and `EARLIER` if
-    saved models may lack one of these.
+    `spans(texts)` for the characters of each token. With `fields = 2` it joins a pair of fields by itself: such a text
+    is a tuple of strings, and its spans are `(start, stop, field)`. One in the table has `SETTINGS` and `params()`, and
+    `EARLIER` if saved models may lack one of these.
     """
 
-    def __call__(self, texts: Iterable[str], /) -> Iterable[list[str]]: ...
+    def __call__(self, texts: Iterable[Any], /) -> Iterable[list[str]]: ...
 
 
 class Tokens(NamedTuple):
@@ -39,11 +41,11 @@ class Tokens(NamedTuple):
     words: list | None = None
 
 
-def checked_tokens(tok: Splitter, texts: Iterator[str]) -> Iterator[list[str]]:
+def checked_tokens(tok: Splitter, texts: Iterator) -> Iterator[list[str]]:
     """Yield the tokens that a splitter of your own makes of texts. Raises: E602 unless each is a list."""
     n_texts, n_lists, has_begun = 0, 0, False
 
-    def counted() -> Iterator[str]:
+    def counted() -> Iterator:
         nonlocal n_texts, has_begun
         has_begun = True
         for text in texts:
@@ -94,10 +96,12 @@ def numbers_of_words(words: Sequence[str], tokens: Sequence[str], spelling: Call
             for token, previous, number in zip(tokens, ["", *tokens], numbers, strict=False)]
 
 
-def words_at(spans: Iterable[tuple[int, int]], text: str) -> list[int]:
-    """Return which word of a text each span of characters ends in, or `NO_WORD` for none."""
-    starts = [word.start() for word in re.finditer(r"\S+", text)]
-    return [bisect_right(starts, stop - 1) - 1 if stop > start else NO_WORD for start, stop in spans]
+def words_at(spans: Iterable[tuple[int, ...]], text: str | tuple[str, ...]) -> list[int]:
+    """Return which word of a text, or of all its fields, each span of characters ends in, or `NO_WORD` for none."""
+    starts = [[word.start() for word in re.finditer(r"\S+", field)] for field in fields_of(text, 0)]
+    before = list(accumulate(map(len, starts), initial=0))  # words in the fields before each
+    return [before[field] + bisect_right(starts[field], stop - 1) - 1 if stop > start else NO_WORD
+            for start, stop, field, *_ in ((*span, 0) for span in spans)]
 
 
 def spelled(tokens: Sequence[str]) -> str:

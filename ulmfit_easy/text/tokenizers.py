@@ -24,12 +24,19 @@ from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.hf import HFTokenizer
 from ulmfit_easy.text.pipeline import Splitter, Tokens, checked_tokens, no_splitter, numbers_of_words, spelled, words_at
-from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES, fields_of, join_fields, without_lone_surrogates
+from ulmfit_easy.text.rules import (
+    DEFAULT_POST_RULES,
+    DEFAULT_RULES,
+    fields_of,
+    join_fields,
+    neutralize,
+    without_lone_surrogates,
+)
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.vocab import Vocab, detokenize
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
 
-SCHEMA = 3  # raised when the same text, rules and tokenizer come to give other tokens or another file format
+SCHEMA = 4  # raised when the same text, rules and tokenizer come to give other tokens or another file format
 MOST_RULES, MOST_BUILT_IN = 100, 20  # each is a walk over the text; the built-in ones cost a file a word each
 HOW = {"errors": one_of(("raise", "collect")), "where": optional(one_of(("words", "chars")))}  # of `Tokenizer.pipe`
 MAX_CHARS = 2_000_000  # of a text, where one must not keep the others waiting
@@ -70,15 +77,17 @@ class Tokenizer(TellsAbsent):
     """Text to tokens: `Tokenizer()("Oh, no!")` is `['xxbos', 'xxmaj', 'oh', ',', 'no', '!']`.
 
     The way is: control tokens in the text broken, `rules`, `tok`, `post_rules`.
-    A text may also be a tuple of fields (`join_fields`). Control tokens that a user typed are broken before
-    any rule runs, so that those in the result come from the rules alone; lone surrogates, which no file can
+    A text may also be a tuple of fields. A splitter with `fields` gets the tuple, such as a pair of sentences, and
+    joins it by itself. Others get one text with marks (`join_fields`). Control tokens that a user typed are broken
+    before any rule runs, so that those in the result come from the rules alone. Lone surrogates, which no file can
     hold, become U+FFFD. A rule of your own may write control tokens.
 
     Args:
         tok: callable `Iterable[str] -> Iterator[list[str]]` that keeps order; else `SpacyTokenizer(lang)`.
         rules: functions `str -> str` on the text; the classic ones by default.
         post_rules: functions `str -> str` on every token; `replace_space` by default.
-        mark_fields: as for `join_fields`; remembered, so that prediction sees what training saw.
+        mark_fields: as for `join_fields`; remembered, so that prediction sees what training saw. True or False also
+            make one text of fields for a splitter that joins them by itself.
 
     Raises: TextError E101 for a text that is not a string, with its row; ArgumentError E602 for a `tok` that is not
         such a callable, at the first text if it shows only there.
@@ -119,8 +128,9 @@ class Tokenizer(TellsAbsent):
                 million characters, which would keep the others waiting.
             where: "words" for the number of the word of each token: words stand between white space, and -1 is for
                 tokens of none, such as `xxbos`. `Tokens.words` is None for a text that the rules do not change word
-                by word. "chars" for the span of characters of each token, if there are no rules and the splitter
-                has `spans`.
+                by word. "chars" for the span of characters of each token, `(start, stop)`, if there are no rules
+                and the splitter has `spans`. A span in a tuple of fields is `(start, stop, field)`, and field -1 is
+                for tokens of none. Words are counted through all fields.
 
         Raises: ArgumentError E603 if nobody knows which characters a token comes from, and for `where` with "collect".
         """
@@ -166,7 +176,8 @@ class Tokenizer(TellsAbsent):
         prepared, read = tee(map(self._prepare, prepared, count()))
         for found, row, text, spans in zip(self.pipe(texts), again, prepared, self.tok.spans(read), strict=True):
             known = text == row  # else the characters are those of a text in which a control token was broken
-            yield Tokens(found.tokens, (spans if where == "chars" else words_at(spans, text)) if known else None)
+            place = spans if where == "chars" or not known else words_at(spans, text)
+            yield Tokens(found.tokens, place if known else None)
 
     def _tokens_or_error(self, row: str | tuple[str, ...], i: int) -> Tokens | TextError:
         try:
@@ -180,11 +191,16 @@ class Tokenizer(TellsAbsent):
         except Exception as e:  # whatever a rule of the user's raises
             return _not_tokenized(i, f"a {type(e).__name__} in a rule or the tokenizer", "tokens of it")
 
-    def _prepare(self, row: str | tuple[str, ...], i: int) -> str:
+    def _prepare(self, row: str | tuple[str, ...], i: int) -> str | tuple[str, ...]:
         return self._of_fields(fields_of(row, i))
 
-    def _of_fields(self, fields: tuple[str, ...]) -> str:
-        text = without_lone_surrogates(join_fields(fields, self.mark_fields))
+    def _of_fields(self, fields: tuple[str, ...]) -> str | tuple[str, ...]:
+        if self.mark_fields is None and 1 < len(fields) <= getattr(self.tok, "fields", 1):
+            return tuple(self._ruled(neutralize(field)) for field in fields)
+        return self._ruled(join_fields(fields, self.mark_fields))
+
+    def _ruled(self, text: str) -> str:
+        text = without_lone_surrogates(text)
         for rule in self.rules:
             text = rule(text)
         return text
