@@ -23,6 +23,7 @@ from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.data.sources import get_files, get_text_files, parent_label, read_table
 from ulmfit_easy.data.splits import *
+from ulmfit_easy.data.squad import read_squad
 from ulmfit_easy.data.targets import CategoryBlock, CategoryMap, MultiCategoryBlock, RegressionBlock
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
@@ -60,6 +61,7 @@ from ulmfit_easy.learner.lr_find import minimum, valley
 from ulmfit_easy.learner.metrics.common import *
 from ulmfit_easy.learner.metrics.metric import *
 from ulmfit_easy.learner.metrics.sklearn_metric import *
+from ulmfit_easy.learner.metrics.squad import *
 from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, SGD, discriminative
 from ulmfit_easy.learner.optim.schedule import ParamScheduler, SchedCos, SchedExp, combine_scheds, combined_cos
 from ulmfit_easy.learner.optim.schedule import slanted_triangular
