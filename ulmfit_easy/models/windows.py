@@ -1,0 +1,40 @@
+"""Windows over texts with more tokens than an encoder has positions."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Window(NamedTuple):
+    """What an encoder reads at once of r rows of a batch."""
+
+    rows: Tensor  # (r,) of the batch, those that reach this window
+    at: Tensor  # (r, t) the positions that it reads, those beyond a row's end too
+    lengths: Tensor  # (r,) how many of them are real
+    kept: Tensor  # (r, t) bool, those whose states count: each position of a row in one of its windows
+
+
+def windows(lengths: Tensor, shared: Tensor, span: int) -> Iterator[Window]:
+    """Yield the windows of `span` tokens of texts with `lengths` (B,) tokens, as many as the longest text needs.
+
+    The first `shared` (B,) tokens of a text, such as a question, begin each of its windows, up to half of it. The
+    windows of such a text overlap by a quarter, and the state of a token is that of the window in which it has more
+    context (Devlin et al. 2018, code for SQuAD: "max context"). Other texts are cut without overlap.
+    """
+    shared = shared.clamp(max=span // 2)  # (B,)
+    overlap, size = (shared > 0) * (span // 4), span - shared  # (B,), (B,) tokens that are not shared
+    step = size - overlap
+    n_windows = 1 + ((lengths - span).clamp_min(0) + step - 1) // step  # (B,)
+    place = torch.arange(span, device=lengths.device)  # (span,)
+    for k in range(int(n_windows.max())):
+        rows = (n_windows > k).nonzero().squeeze(1)  # (r,)
+        begin, first, length = (each[rows].unsqueeze(1) for each in (shared, shared + k * step, lengths))  # (r, 1)
+        at = torch.where(place < begin, place, first + place - begin)  # (r, span)
+        n_real = (at < length).sum(1)
+        at = at[:, :int(n_real.max())]
+        half = overlap[rows].unsqueeze(1) // 2
+        low = first + half if k else torch.zeros_like(first)
+        high = torch.where(n_windows[rows].unsqueeze(1) > k + 1, first + step[rows].unsqueeze(1) + half, length)
+        yield Window(rows, at, n_real, (at >= low) & (at < high))
