@@ -27,6 +27,7 @@ from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.learner.score import score_ids
 from ulmfit_easy.models.archs import checks_of, get_arch
+from ulmfit_easy.models.causal import CausalTransformer
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.encoder import Encoder, Memory, text_split
 from ulmfit_easy.models.evaluated import evaluated
@@ -42,6 +43,9 @@ SIZES = {AWD_LSTM: dict(emb_sz=8, n_hid=12, n_layers=2), AWD_QRNN: dict(emb_sz=8
 if find_spec("transformers"):
     SIZES[Transformer] = {"body": dict(model_type="bert", hidden_size=8, num_hidden_layers=2, num_attention_heads=2,
                                        intermediate_size=8, max_position_embeddings=12)}
+    SIZES[CausalTransformer] = {"body": dict(model_type="llama", hidden_size=8, num_hidden_layers=2,
+                                             num_attention_heads=2, num_key_value_heads=1, intermediate_size=8,
+                                             max_position_embeddings=12)}
 STREAMS = [arch for arch in SIZES if arch.streams]
 every = pytest.mark.parametrize("arch", SIZES)
 streaming = pytest.mark.parametrize("arch", STREAMS)

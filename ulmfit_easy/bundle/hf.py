@@ -1,50 +1,105 @@
-"""Saved models of the library `transformers` as bundles: a config, a vocabulary and weights."""
+"""Models of the library `transformers` as bundles: a folder that it saved, or a GGUF file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from ulmfit_easy.bundle.artefact import Bundle
-from ulmfit_easy.errors import FileError
+from ulmfit_easy.errors import FileError, UlmfitError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import read_json
-from ulmfit_easy.models.transformer import of_text
-from ulmfit_easy.text.hf import HFTokenizer
+from ulmfit_easy.models.body import is_causal, of_text
+from ulmfit_easy.text.hf import HFTokenizer, special_tokens
 from ulmfit_easy.text.tokenizers import Tokenizer
 
-UNUSED = ("auto_map", "quantization_config", "transformers_version", "architectures")  # of a config; some name code
+UNUSED = ("auto_map", "quantization_config", "transformers_version", "architectures", "dtype", "torch_dtype")
+GIVEN = {"local_files_only": True, "trust_remote_code": False}
 
 
-def is_hf(folder: Path) -> bool:
-    """Tell if a folder holds a model that transformers saved."""
-    config = folder / "config.json"
-    return config.is_file() and isinstance(said := read_json(config), dict) and "model_type" in said
+def is_hf(path: Path) -> bool:
+    """Tell if a path holds a model that transformers reads: a folder that it saved, or a GGUF file."""
+    config = path / "config.json"
+    is_saved = config.is_file() and isinstance(said := read_json(config), dict) and "model_type" in said
+    return is_saved or gguf_of(path) is not None
 
 
-def load_hf(folder: Path) -> Bundle:
-    """Return a model that transformers saved, to start a classifier from. Its decoder or head is left out.
+def gguf_of(path: Path) -> Path | None:
+    """Return the GGUF file at a path: itself, or the only one of a folder without safetensors. None if it has none."""
+    files = [path] if path.is_file() else [*path.glob("*.gguf")]
+    found = [file for file in files if file.suffix == ".gguf"]
+    return found[0] if len(found) == 1 and not any(path.glob("*.safetensors")) else None
 
-    Only safetensors are read, no code of the folder runs, and nothing is downloaded.
 
-    Raises: FileError E401 for a folder that transformers cannot read. E402 for a tokenizer with more tokens than the
-        model. TrainingError E507 without that package.
+def load_hf(path: Path) -> Bundle:
+    """Return a model that transformers reads, to start from.
+
+    A causal one keeps its decoder. That of another one, and every head, is left out. No code of the folder runs, and
+    nothing is downloaded. Weights are safetensors, or a GGUF file, whose numbers become float32.
+
+    Raises: FileError E401 for what transformers cannot read. E402 for a tokenizer with more tokens than the model, or
+        a decoder that is more than one matrix. TrainingError E507 without the packages that read it.
     """
-    transformers = optional_package("transformers")
-    given = {"local_files_only": True, "trust_remote_code": False}
-    try:
+    gguf, transformers = gguf_of(path), optional_package("transformers")
+    folder, given = (path, GIVEN | {"use_safetensors": True}) if gguf is None else (gguf.parent,
+                                                                                    GIVEN | {"gguf_file": gguf.name})
+    if gguf is not None:
+        optional_package("gguf")
+    with _refusing(path):
         theirs = of_text(transformers.AutoConfig.from_pretrained(folder, **given))
         body = {key: value for key, value in theirs.to_diff_dict().items()
                 if not key.startswith("_") and key not in UNUSED}
-        model = transformers.AutoModel.from_pretrained(folder, config=theirs, use_safetensors=True, **given)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        raise FileError("E401", received=f"{folder}, which transformers cannot read ({e!s:.200})",
-                        expected="a folder of save_pretrained with model.safetensors",
-                        fix="save it again with model.save_pretrained and tokenizer.save_pretrained") from e
-    splitter = HFTokenizer(folder)
+        kind = transformers.AutoModelForCausalLM if is_causal(theirs) else transformers.AutoModel
+        model = kind.from_pretrained(folder, config=theirs, dtype=torch.float32, **given)
+        splitter = HFTokenizer(folder) if gguf is None else _tokenizer_of(gguf)
     if len(splitter.vocab) > (n_rows := len(model.get_input_embeddings().weight)):
-        raise FileError("E402", received=f"{folder}, whose tokenizer has {len(splitter.vocab):,} tokens",
+        raise FileError("E402", received=f"{path}, whose tokenizer has {len(splitter.vocab):,} tokens",
                         expected=f"the {n_rows:,} of its model, or fewer",
                         fix="save them together, after model.resize_token_embeddings(len(tokenizer))")
     tokenizer = Tokenizer(splitter, rules=[], post_rules=[])
-    weights = {f"0.body.{name}": t for name, t in model.state_dict().items() if not name.startswith("pooler.")}
+    weights = {f"0.body.{name}": t for name, t in model.base_model.state_dict().items()
+               if not name.startswith("pooler.")}
+    encoder = {"name": "CausalTransformer" if is_causal(theirs) else "Transformer", "config": {"body": body}}
+    head, decoder = _decoder(model, path) if is_causal(theirs) else ({}, {})
     config = {"task": "lm", "text": {"backwards": False, "tokenizer": tokenizer.config()}, "target": {}, "loss": {},
-              "encoder": {"name": "Transformer", "config": {"body": body}}, "head": {"name": "LMDecoder", "config": {}}}
-    return Bundle(config, splitter.vocab, weights)
+              "encoder": encoder, "head": {"name": "LMDecoder", "config": head}}
+    return Bundle(config, splitter.vocab, weights | decoder)
+
+
+@torch.no_grad()
+def _decoder(model: Any, path: Path) -> tuple[dict, dict[str, Tensor]]:
+    """Return the settings of the decoder of a causal model, and its weights.
+
+    Raises: FileError E402 if it does more to the states than one linear layer.
+    """
+    decoder, words = model.get_output_embeddings(), model.get_input_embeddings().weight
+    ids = torch.arange(5).unsqueeze(0) % len(words)
+    output = model.eval()(ids, output_hidden_states=True)
+    if decoder is None or not torch.allclose(decoder(output.hidden_states[-1]), output.logits, atol=1e-4, rtol=1e-4):
+        raise FileError("E402", received=f"{path}, a {type(model).__name__} whose decoder is no linear layer",
+                        expected="a model whose logits are one matrix times the states, as those of GPT-2 and Llama",
+                        fix="take another model")
+    weights = {f"1.decoder.{name}": t for name, t in decoder.state_dict().items()}
+    return {"tie_weights": torch.equal(decoder.weight, words), "out_bias": "1.decoder.bias" in weights}, weights
+
+
+def _tokenizer_of(gguf: Path) -> HFTokenizer:
+    """Return the tokenizer that a GGUF file describes."""
+    own = optional_package("transformers").AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **GIVEN)
+    return HFTokenizer(tokenizer=own.backend_tokenizer.to_str(), specials=special_tokens(own.special_tokens_map))
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Raise FileError E401 for whatever transformers raises while it reads a path."""
+    try:
+        yield
+    except UlmfitError:
+        raise
+    except Exception as e:  # a hostile file may raise anything
+        raise FileError("E401", received=f"{path}, which transformers cannot read ({e!s:.200})",
+                        expected="a folder of save_pretrained with model.safetensors, or a GGUF file",
+                        fix="save it again with model.save_pretrained and tokenizer.save_pretrained") from e

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar, NamedTuple, Self, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import ArgumentError, some
@@ -38,8 +39,18 @@ class Memory(tuple[Tensor, ...]):
 
     @staticmethod
     def join(memories: Iterable["Memory"]) -> "Memory":
-        """Return one memory of all rows, those of the first memory first."""
-        return Memory(map(torch.cat, zip(*memories, strict=True)))
+        """Return one memory of all rows, those of the first memory first.
+
+        A tensor (B, ..., S, ...) of a shorter text gets zeros before its S columns.
+        """
+        return Memory(torch.cat(_of_one_size(tensors)) for tensors in zip(*memories, strict=True))
+
+
+def _of_one_size(tensors: tuple[Tensor, ...]) -> list[Tensor]:
+    """Return tensors (B, ...) with zeros before the numbers of the smaller ones."""
+    sizes = [max(size) for size in zip(*(t.shape[1:] for t in tensors), strict=True)]
+    return [F.pad(t, [n for size, own in zip(sizes[::-1], t.shape[:0:-1], strict=True) for n in (size - own, 0)])
+            for t in tensors]
 
 
 class Encoded(NamedTuple):

@@ -43,7 +43,8 @@ class HFTokenizer:
                  specials: Mapping[str, str] | None = None):
         try:
             if folder is not None:
-                tokenizer, specials = read_text(Path(folder) / "tokenizer.json"), _specials(Path(folder))
+                tokenizer, specials = read_text(Path(folder) / "tokenizer.json"), special_tokens(
+                    read_json(Path(folder) / "tokenizer_config.json"))
             self.json, self.specials = tokenizer, dict(specials or {})
             self.own = optional_package(self.package).Tokenizer.from_str(tokenizer)
             self.own.no_padding()
@@ -107,8 +108,7 @@ class HFTokenizer:
         return self.own.decode([self.own.token_to_id(token) for token in tokens])
 
 
-def _specials(folder: Path) -> dict:
-    """Return the special tokens of a saved model by their roles."""
-    named = read_json(folder / "tokenizer_config.json")
+def special_tokens(named: Mapping) -> dict:
+    """Return special tokens by their roles, see `Vocab`, from what a tokenizer_config.json calls them."""
     found = {role: next((named[key] for key in keys if named.get(key)), None) for role, keys in ROLES.items()}
     return {role: token["content"] if isinstance(token, dict) else token for role, token in found.items() if token}

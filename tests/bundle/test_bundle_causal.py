@@ -1,0 +1,136 @@
+"""Causal models of the library transformers: GPT-2 and Llama from a folder or a GGUF file, which write and score."""
+
+import os
+
+import pytest
+import torch
+
+from ulmfit_easy.all import (
+    CausalTransformer,
+    TextDataLoaders,
+    language_model_learner,
+    load_learner,
+    set_seed,
+    text_classifier_learner,
+    toy_reviews,
+)
+from ulmfit_easy.bundle.foreign import load_any
+from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.models.encoder import Memory
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+transformers = pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
+tokenizers = pytest.importorskip("tokenizers")
+GPT2 = dict(model_type="gpt2", n_embd=8, n_layer=2, n_head=2, n_positions=16)
+LLAMA = dict(model_type="llama", hidden_size=8, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+             intermediate_size=8, max_position_embeddings=16)
+TEXT = "the soup was good and the waiter was nice"
+
+
+def saved(folder, body, **changes):
+    """Save a small model with pieces of its own, as `save_pretrained` writes it."""
+    own = tokenizers.ByteLevelBPETokenizer()
+    own.train_from_iterator(toy_reviews(60)["text"], vocab_size=300, special_tokens=["<|endoftext|>"],
+                            show_progress=False)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=own._tokenizer, eos_token="<|endoftext|>",
+                                         unk_token="<|endoftext|>").save_pretrained(folder)
+    set_seed(0)
+    config = transformers.AutoConfig.for_model(**body, **changes, vocab_size=own.get_vocab_size(),
+                                               initializer_range=0.5)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["tied", "own"])
+def folder(request, tmp_path_factory):
+    folder, tied = tmp_path_factory.mktemp("causal"), request.param == "tied"
+    return saved(folder, GPT2 if tied else LLAMA, tie_word_embeddings=tied)
+
+
+def learner(folder, path, make=language_model_learner, **kwargs):
+    dls = TextDataLoaders.from_df(toy_reviews(14, seed=1), path, text_col="text", label_col="label", seed=0, bs=8,
+                                  is_lm=make is language_model_learner, seq_len=7, pretrained=folder)
+    return make(dls, CausalTransformer, pretrained=folder, path=path, verbose=False, precision="fp32", **kwargs)
+
+
+def test_it_scores_and_writes_as_transformers_does(folder, tmp_path):
+    learn, theirs = learner(folder, tmp_path), transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    ids = transformers.AutoTokenizer.from_pretrained(folder)(TEXT[:20], return_tensors="pt")["input_ids"]
+    score = learn.logprob(TEXT[:20])
+    assert score.n_tokens == ids.shape[1] - 1 < 16
+    assert score.logprob == pytest.approx(-theirs(ids, labels=ids).loss.item() * score.n_tokens, rel=1e-4)
+    written = theirs.generate(ids[:, :5], max_new_tokens=6, do_sample=False, pad_token_id=0)
+    start = learn.dls.tokenizer.detokenize(learn.dls.text_vocab[i] for i in ids[0, :5].tolist())
+    assert learn.predict(start, 6, top_k=1, no_unk=False) == learn.dls.tokenizer.detokenize(
+        learn.dls.text_vocab[i] for i in written[0].tolist())
+
+
+def test_stage_2_trains_it_and_passes_it_on(folder, tmp_path):
+    learn = learner(folder, tmp_path)
+    tied = learn.encoder.embedding.weight is learn.head.decoder.weight
+    before = learn.validate()[0]
+    learn.unfreeze().fit(1, 1e-2)
+    assert learn.validate()[0] < before
+    assert (learn.encoder.embedding.weight is learn.head.decoder.weight) == tied
+    again = load_learner(learn.export())
+    assert again.logprob(TEXT) == learn.logprob(TEXT)
+    classifier = learner(folder, tmp_path, text_classifier_learner).take_encoder(learn)
+    for ours, theirs in zip(classifier.encoder.parameters(), learn.encoder.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_classifier_starts_from_some_of_its_blocks(folder, tmp_path):
+    learn = learner(folder, tmp_path, text_classifier_learner, config={"n_layers": 1})
+    assert len(learn.encoder.blocks) == 1 and len(learn.encoder.groups()) == 2
+    learn.fit(1, 1e-2)
+    assert torch.equal(load_learner(learn.export()).predict(TEXT).probs, learn.predict(TEXT).probs)
+
+
+BODIES = {"gpt2": GPT2, "llama": LLAMA, "mistral": {**LLAMA, "model_type": "mistral", "sliding_window": 5},
+          "opt": {**GPT2, "model_type": "opt", "num_hidden_layers": 2, "hidden_size": 8, "word_embed_proj_dim": 8,
+                  "max_position_embeddings": 16, "num_attention_heads": 2, "ffn_dim": 8}}
+
+
+@pytest.mark.parametrize("name", BODIES)
+@torch.no_grad()
+def test_a_block_is_read_as_transformers_reads_it_and_then_another_begins(name):
+    set_seed(0)
+    encoder = CausalTransformer(50, BODIES[name]).eval()
+    span, ids = encoder.span, torch.randint(2, 50, (3, 40))
+    assert span == (5 if name == "mistral" else 16)
+    blocks = torch.cat([encoder.body(input_ids=block).last_hidden_state for block in ids.split(span, 1)], 1)
+    torch.testing.assert_close(encoder(ids).raw, blocks)
+    found, memory = [], None
+    for window in ids.split(7, 1):
+        out = encoder(window, memory=memory)
+        found, memory = [*found, out.raw], out.memory
+    torch.testing.assert_close(torch.cat(found, 1), blocks)
+
+
+@torch.no_grad()
+def test_texts_of_other_lengths_go_on_together():
+    set_seed(0)
+    encoder = CausalTransformer(50, LLAMA).eval()
+    ids = torch.randint(2, 50, (4, 60))
+    lengths = [3, 16, 29, 1]
+    memory = Memory.join(encoder(row[None, :n]).memory for row, n in zip(ids, lengths, strict=True))
+    more = torch.stack([row[n:n + 31] for row, n in zip(ids, lengths, strict=True)])
+    first = encoder(more[:, :9], memory=memory)
+    found = torch.cat([first.raw, encoder(more[:, 9:], memory=first.memory.rows([0, 1, 2, 3])).raw], 1)
+    for row, whole, n in zip(found, ids, lengths, strict=True):
+        torch.testing.assert_close(row, encoder(whole[None, :n + 31]).raw[0, n:])
+
+
+@pytest.mark.parametrize(("body", "config", "message"), [
+    (dict(LLAMA, model_type="bert"), {}, "E602.*'bert'.*Transformer"),
+    (dict(LLAMA, layer_types=["full_attention", "linear_attention"]), {}, "E602"),
+    (LLAMA, {"span": 17}, "E602.*span=17.*up to 16")], ids=["bert", "layers", "span"])
+def test_what_does_not_stream_is_e602(body, config, message):
+    with pytest.raises(ArgumentError, match=message):
+        CausalTransformer(50, body, **config)
+
+
+def test_a_decoder_that_is_no_matrix_is_e402(tmp_path):
+    body = dict(LLAMA, model_type="gemma2", head_dim=4, final_logit_softcapping=1.0)
+    with pytest.raises(FileError, match="E402.*Gemma2ForCausalLM.*no linear layer"):
+        load_any(saved(tmp_path, body))

@@ -1,0 +1,85 @@
+"""Transformer encoders that read from left to right and stream, such as GPT-2 and Llama."""
+
+from inspect import signature
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.extras import optional_package
+from ulmfit_easy.models.body import BODY, Body, is_causal
+from ulmfit_easy.models.encoder import Encoded, Encoder, Memory
+
+__all__ = ["CausalTransformer"]
+
+SPAN = 1024  # tokens, as GPT-2 has positions: the memory of 64 rows of SmolLM2 then takes 3 GB
+
+
+class CausalTransformer(Body):
+    """A transformer of the library `transformers` whose tokens see only those before them: GPT-2, Llama and others.
+
+    It generates, scores and trains on streams. Its memory holds the keys and values of all blocks. A text is read in
+    blocks of `span` tokens: after each, the memory starts empty and positions start at 0. So reading in windows of any
+    size equals reading at once.
+
+    Args:
+        span: tokens per block, from 1 to the number of positions of the model. 0, the default, is that number or
+            1,024, whichever is less: the memory of training grows with it.
+
+    The other arguments are those of `Body`.
+
+    Raises: ArgumentError E602 for a body that is not causal, and for a `span` that the model has no positions for.
+    """
+
+    lm_config = Encoder.lm_config | BODY | dict(span=0)
+    clas_config = Encoder.clas_config | BODY | dict(span=0)
+    streams = True
+
+    def __init__(self, vocab_sz: int, body: dict, n_layers: int = 0, layer_p: float = 0.1, span: int = 0,
+                 pad_token: int = 0):
+        super().__init__(vocab_sz, body, n_layers, layer_p, pad_token)
+        own, takes = self.body.config, signature(self.body.forward).parameters.keys()
+        self.cache = next((name for name in ("cache", "past_key_values") if name in takes), "")  # renamed in 5.24
+        if not (is_causal(own) and self.cache and "position_ids" in takes):
+            raise ArgumentError("E602", received=f"body with the model_type {own.model_type!r}",
+                                expected="a causal model that keeps keys and values, such as gpt2 or llama",
+                                fix="pass Transformer as the architecture")
+        most = min(own.max_position_embeddings, getattr(own, "sliding_window", None) or own.max_position_embeddings)
+        if span > most:
+            raise ArgumentError("E602", received=f"span={span:,}",
+                                expected=f"up to {most:,}, the tokens that this model sees at once",
+                                fix="lower span in config")
+        self.span = span or min(most, SPAN)
+
+    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None,
+                layers: bool = False) -> Encoded:
+        """See `Encoder.forward`. The first layer is what the first block reads: words and their places."""
+        windows = []
+        for window in ids.split(self.span, 1):
+            states, memory = self._window(window, memory, layers)
+            windows.append(states)
+        raw, *each = (torch.cat(states, 1) for states in zip(*windows, strict=True))
+        return Encoded(raw, memory, self.embedding(ids), tuple(each))
+
+    def _window(self, ids: Tensor, memory: Memory | None, layers: bool) -> tuple[tuple[Tensor, ...], Memory]:
+        """Return the states (B, t, E) of at most `span` tokens (B, t), those of each layer, and the memory after them.
+
+        The memory is the keys and the values (B, heads, S, size) of each block, then (B,) the tokens n of each row in
+        its block. They are the last n of the S columns. Other columns are never seen.
+        """
+        *before, n = memory or [ids.new_zeros(len(ids))]
+        n_kept, n_read = before[0].shape[2] if before else 0, ids.shape[1]
+        position = n.unsqueeze(1) + torch.arange(-n_kept, n_read, device=ids.device)  # (B, S + t), negative: not seen
+        query, key = position[:, n_kept:].unsqueeze(2), position.unsqueeze(1)  # (B, t, 1), (B, 1, S + t)
+        seen = (key <= query) & (key // self.span == query // self.span)  # (B, t, S + t)
+        mask = torch.zeros(seen.shape, device=ids.device, dtype=self.body.dtype).masked_fill(~seen, -torch.inf)
+        cache = optional_package("transformers").DynamicCache([*zip(before[::2], before[1::2], strict=True)])
+        found = self.body(input_ids=ids, attention_mask=mask.unsqueeze(1), position_ids=query.squeeze(2) % self.span,
+                          use_cache=True, output_hidden_states=layers, **{self.cache: cache})
+        n, n_kept = (n + n_read) % self.span, n_kept + n_read
+        if n_kept >= self.span:  # a row began a block
+            n_kept = int(n.max())
+        kept = chain.from_iterable((layer.keys, layer.values) for layer in cache.layers)
+        after = Memory([*(t[:, :, t.shape[2] - n_kept:] for t in kept), n])
+        return (found.last_hidden_state, *(found.hidden_states if layers else ())), after
