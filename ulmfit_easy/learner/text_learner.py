@@ -14,6 +14,7 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import FileError, TrainingError, VocabError
 from ulmfit_easy.learner import score, writing
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
+from ulmfit_easy.learner.features import features
 from ulmfit_easy.learner.learner import Learner, Moms
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.memory import is_full, too_large
@@ -155,6 +156,8 @@ class TextLearner(Learner):
         weights = self.model.state_dict()
         return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half,
                            record=record_of(self))
+
+    features = features
 
     def _check_exportable(self, weights: Mapping[str, Tensor] | None = None) -> dict:
         """The settings of a bundle; E506 if they, or the `weights`, are none that `load_learner` would take."""

@@ -1,6 +1,7 @@
 """Readers: how texts of any length go through an encoder to a head, and which of their tokens it sees."""
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import NamedTuple, cast
 
 import torch
@@ -17,6 +18,7 @@ class Read(NamedTuple):
     raw: Tensor  # (B, K, E)
     mask: Tensor  # (B, K) bool, True on padding and on what a row did not keep
     embedded: Tensor | None = None  # (B, K, E), the tokens' own rows, if they are kept
+    layers: tuple[Tensor, ...] = ()  # (B, K, H) each, if they were asked for, see `Encoded`
 
 
 def kept(lengths: Tensor, position: Tensor, seq_len: int, max_len: int | None) -> Tensor:
@@ -59,11 +61,26 @@ class Whole(nn.Module):
         """Return the settings, as JSON has them."""
         return {"seq_len": self.seq_len, "max_len": self.max_len}
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Read:
-        """Return the states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens."""
-        output = self.module(ids, lengths.clamp_min(1))  # an empty row reads one padding token, which is not kept
+    def forward(self, ids: Tensor, lengths: Tensor, layers: bool = False) -> Read:
+        """Return the states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens.
+
+        `layers` asks for those of each layer too.
+        """
+        # an empty row reads one padding token, which is not kept
+        output = self.module(ids, lengths.clamp_min(1), **self._asked(layers))
         position = torch.arange(ids.shape[1], device=ids.device)  # (T,)
-        return Read(output.raw, ~kept(lengths, position, self.seq_len, self.max_len), output.embedded)
+        return Read(output.raw, ~kept(lengths, position, self.seq_len, self.max_len), output.embedded, output.layers)
+
+    def _asked(self, layers: bool) -> dict:
+        """Return the arguments by which an encoder is asked for its layers.
+
+        Raises: E603 for an encoder of the user that cannot be asked.
+        """
+        if layers and "layers" not in signature(self.module.forward).parameters:
+            raise ArgumentError("E603", received=f"the layers of {type(self.module).__name__}, whose forward() gives "
+                                "its last states only", expected="an encoder with forward(..., layers=False)",
+                                fix="add the argument, see Encoder.forward; leave out layers= for the last layer")
+        return {"layers": True} if layers else {}
 
 
 class Windows(Whole):
@@ -76,8 +93,9 @@ class Windows(Whole):
     Source: Howard & Ruder 2018, section 3.3, "BPTT for Text Classification".
     """
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Read:
+    def forward(self, ids: Tensor, lengths: Tensor, layers: bool = False) -> Read:
         """Return the kept states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens."""
+        asked = self._asked(layers)
         order = lengths.argsort(descending=True, stable=True)  # (B,), longest first: the last rows end first
         sizes = lengths[order].clamp_min(1).tolist()  # an empty row reads one padding token, kept masked
         max_len = None if sizes[0] <= (self.max_len or 0) else self.max_len  # short texts keep all
@@ -89,16 +107,18 @@ class Windows(Whole):
             stop = min(start + self.seq_len, sizes[0])
             alive = order[:sum(size > start for size in sizes)]  # (b,), rows of the batch
             with torch.set_grad_enabled(is_wanted and torch.is_grad_enabled()):
-                output = self.module(ids[alive, start:stop], memory=memory)
+                output = self.module(ids[alive, start:stop], memory=memory, **asked)
             if n_left := sum(size > stop for size in sizes):
                 memory = output.memory if n_left == len(alive) else output.memory.rows(slice(n_left))
                 memory = memory.detach() if torch.is_grad_enabled() else memory
             if is_wanted:
-                outputs.append((alive, output.raw, output.embedded if self.keep_words else None))
+                own = [output.embedded] if self.keep_words else []
+                outputs.append((alive, output.raw, *own, *output.layers))
                 masks.append(~kept(lengths, torch.arange(start, stop, device=ids.device), self.seq_len, max_len))
-        rows, raw, embedded = zip(*outputs, strict=True)
-        words = _joined(rows, embedded, len(ids)) if self.keep_words else None
-        return Read(_joined(rows, raw, len(ids)), torch.cat(masks, 1), words)
+        rows, *states = zip(*outputs, strict=True)
+        raw, *more = (_joined(rows, each, len(ids)) for each in states)
+        words = more.pop(0) if self.keep_words else None
+        return Read(raw, torch.cat(masks, 1), words, tuple(more))
 
 
 SentenceEncoder = Windows  # fastai's name
