@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.absent import TellsAbsent
-from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.doctor import Checkup, doctor_of
-from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.on_device import OnDevice, size_of
 from ulmfit_easy.data.order import EpochOrder, TextDataset, first_batch
 from ulmfit_easy.data.prepare import Preparation
@@ -124,9 +122,7 @@ class DataLoaders(TellsAbsent):
         """The number of tensors of a batch that go into the model: 1 for a language model, 2 for a classifier."""
         if hasattr(self.train, "n_inp"):
             return self.train.n_inp
-        if self.target is None:
-            return None  # plain loaders: only their model can tell
-        return 1 + self.target.labelled  # loaders without data, which still prepare new texts
+        return getattr(self.target, "n_inp", None)  # None for plain loaders: only their model can tell
 
     @property
     def bs(self) -> int | Any:
@@ -157,7 +153,7 @@ class DataLoaders(TellsAbsent):
 
     def test_dl(self, items: Iterable, with_labels: bool = False, bs: int | None = None, *,
                 num_workers: int | None = None, drop_last: bool | None = None,
-                pin_memory: bool | None = None) -> LMDataLoader | ClassifierDataLoader:
+                pin_memory: bool | None = None) -> EpochOrder:
         """Return a loader of new texts, prepared as in training and never shuffled.
 
         Args:
@@ -171,15 +167,12 @@ class DataLoaders(TellsAbsent):
         """
         prepare = self.needs_text("test_dl()")
         ids = prepare.ids(items)
-        common: dict = {"bs": bs or self.bs, "backwards": self.backwards, "device": self.device}
-        rows = np.arange(len(ids.lengths))
-        dl: LMDataLoader | ClassifierDataLoader
-        if not self.target.labelled:
-            dl = LMDataLoader(ids, rows, seq_len=self.seq_len, **common)
-        else:
-            targets = prepare.targets(items, ids.lengths) if with_labels else None
-            max_tokens = None if bs else getattr(self.train, "max_tokens", None)
-            dl = ClassifierDataLoader(ids, rows, targets, max_tokens=max_tokens, **common)
+        common: dict = {"seq_len": self.seq_len, "bs": bs or self.bs, "backwards": self.backwards,
+                        "device": self.device}
+        targets = prepare.targets(items, ids.lengths) if with_labels and self.target.labelled else None
+        if not bs and (max_tokens := getattr(self.train, "max_tokens", None)):
+            common["max_tokens"] = max_tokens
+        dl = self.target.loader(ids, np.arange(len(ids.lengths)), targets, **common)
         dl.prepare = prepare
         return dl
 

@@ -13,10 +13,7 @@ import torch
 
 from ulmfit_easy.data import checks
 from ulmfit_easy.data.balance import balanced_rows, checked_weights
-from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.data.lm import LMDataLoader
-from ulmfit_easy.data.order import EpochOrder
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.sources import FileTexts
 from ulmfit_easy.data.splits import checked_split
@@ -42,7 +39,7 @@ class Source:
     texts: Sequence | FileTexts | TextsOnDisk  # strings, or tuples of strings where a text has several fields
     items: Sequence  # a table or a list of files
     labels: list | Any = None  # None for a language model
-    target: type[Target] = NextToken
+    target: type[Target] | Target = NextToken  # one without labels may have settings already
     names: dict = field(default_factory=dict)  # columns, delimiter, encoding: fields of `Preparation`, for later texts
     rows: np.ndarray | None = None  # (N,) the user's own row of each text, where some were left out
     block: str | Block | None = None  # what `y_block` was; a CategoryBlock may ask for an order of classes
@@ -73,11 +70,14 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
     The vocabulary is `text_vocab`, else the tokenizer's, if it has one. A language model has the most common words of
     the training rows before it, unless the tokenizer is closed. Without any the vocabulary has these words alone.
     """
-    _check_batching(not source.target.labelled, balanced, weights, max_tokens, bptt_jitter)
+    batching = {"balanced": balanced, "weights": weights, "max_tokens": max_tokens, "bptt_jitter": bptt_jitter}
+    _check_batching(source.target, batching)
     train, valid = checked_split(splitter, source.items)
     rows = np.arange(len(source.texts)) if source.rows is None else source.rows  # (N,), for messages
-    target: Target = NextToken()
-    if source.target.labelled:  # first, since it is quick and tokenizing may not be
+    y_train = y_valid = None
+    if isinstance(source.target, Target) or not source.target.labelled:
+        target: Target = source.target if isinstance(source.target, Target) else source.target.from_config({})
+    else:  # first, since it is quick and tokenizing may not be
         of_train, of_valid = ([source.labels[i] for i in part] for part in (train, valid))
         target = source.target.learned(of_train, labels, source.block)
         checks.warn_of_twins(target.classes or ())
@@ -105,19 +105,18 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
     if source.target.one_class:
         checks.warn_of_told_labels(look.first, source.labels)
     checks.warn_of_unknown(ids, train)
-    for_train: dict = dict(bs=bs, backwards=backwards, shuffle=shuffle, seed=seed)
-    for_valid: dict = dict(bs=val_bs or bs, backwards=backwards)
-    train_dl: EpochOrder
-    valid_dl: EpochOrder
-    if not target.labelled:
-        train_dl = LMDataLoader(ids, train, seq_len=seq_len, bptt_jitter=bptt_jitter, **for_train)
-        valid_dl = LMDataLoader(ids, valid, seq_len=seq_len, **for_valid)
-    else:
-        drawn = balanced_rows(y_train) if balanced else None
-        if weights is not None:
-            drawn = checked_weights(weights, source.total or len(source.texts))[rows[train]]
-        train_dl = ClassifierDataLoader(ids, train, y_train, max_tokens=max_tokens, weights=drawn, **for_train)
-        valid_dl = ClassifierDataLoader(ids, valid, y_valid, max_tokens=max_tokens, **for_valid)
+    both: dict = dict(seq_len=seq_len, backwards=backwards)
+    for_train: dict = dict(bs=bs, shuffle=shuffle, seed=seed)
+    if max_tokens:
+        both["max_tokens"] = max_tokens
+    if bptt_jitter:
+        for_train["bptt_jitter"] = bptt_jitter
+    if weights is not None:
+        for_train["weights"] = checked_weights(weights, source.total or len(source.texts))[rows[train]]
+    elif balanced and y_train is not None:
+        for_train["weights"] = balanced_rows(y_train)
+    train_dl = target.loader(ids, train, y_train, **both, **for_train)
+    valid_dl = target.loader(ids, valid, y_valid, **both, bs=val_bs or bs)
     prepare = Preparation(tokenizer, target, seq_len=seq_len, backwards=backwards, bs=bs, **source.names)
     return cls(train_dl, valid_dl, path=path, device=device, prepare=prepare)
 
@@ -128,19 +127,19 @@ def _with_words(count: Counter, min_freq: int, max_vocab: int, known: Vocab | No
     return Vocab(add_words(make_vocab(count, min_freq, max_vocab, tuple(specials.values())), known or ()), specials)
 
 
-def _check_batching(is_lm: bool, balanced: bool, weights: Sequence | None, max_tokens: int | None,
-                    bptt_jitter: float) -> None:
-    """E603 for what only classifiers have, or only language models, or for weights twice."""
-    for_clas = {"balanced": balanced, "weights": weights is not None, "max_tokens": max_tokens is not None}
-    wrong = [name for name, given in for_clas.items() if given] if is_lm else ["bptt_jitter"] if bptt_jitter else []
-    if wrong or (balanced and weights is not None):
-        whose = "a language model" if is_lm else "a classifier"
+def _check_batching(target: type[Target] | Target, given: dict) -> None:
+    """E603 for what the loaders of other targets have, or for weights twice."""
+    named = [name for name, value in given.items() if value is not None and value is not False and value != 0]
+    wrong = [name for name in named if name not in target.batching]
+    if wrong or {"balanced", "weights"} <= {*named}:
+        whose = "a classifier" if target.labelled else "a language model"
         raise ArgumentError("E603", received=f"{' and '.join(wrong) or 'balanced and weights'} for {whose}",
                             expected="bptt_jitter for a language model; balanced or weights, and max_tokens, for a "
                             "classifier", fix="leave it out")
 
 
-def classes_of(y_block: str | Block | None, columns: Sequence[pd.Series] | None, target: type[Target]) -> list | None:
+def classes_of(y_block: str | Block | None, columns: Sequence[pd.Series] | None,
+               target: type[Target] | Target) -> list | None:
     """Return the classes that are known before any label is read: those of a block, or of a categorical column."""
     classes = getattr(y_block, "vocab", None)
     if classes is None and target.one_class and columns and isinstance(columns[0].dtype, pd.CategoricalDtype):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,14 @@ class Preparation:
 
     def show(self, batch: Sequence, max_n: int = 9, trunc_at: int = 150) -> None:
         """Show some rows of a batch as tokens, `trunc_at` of each at most, and their labels."""
-        x, *rest = batch
         if not self.target.labelled:
-            texts = [[self.words(ids, trunc_at) for ids in row] for row in zip(x[:max_n], *rest, strict=False)]
-            return show_table(texts, ["text", "next words"])
+            n = self.target.n_inp
+            texts = self.target.shown(batch[:n], *batch[n:], words=partial(self.words, trunc_at=trunc_at))
+            return show_table(texts[:max_n], list(self.target.columns))
+        x, *rest = batch
         rows = [(self.words(ids[:n], trunc_at), *(self.target.decode(each.cpu()) for each in y))
                 for ids, n, *y in zip(x[:max_n], *rest, strict=False)]
-        return show_table(rows, ["text", "label"][:len(rest)])
+        return show_table(rows, list(self.target.columns)[:len(rest)])
 
     def config(self) -> dict:
         """Return everything but the vocabulary as plain values that JSON can hold: `task`, `text` and `target`."""

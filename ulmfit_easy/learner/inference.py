@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,13 +156,14 @@ def show_results(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, 
 @without_gradients
 def _result_rows(learn: "Learner", model: nn.Module, dl: Any, trunc_at: int) -> list:
     """Return the rows of the first batch in words: text, what comes next or the target, what the model says."""
-    dls, rows = learn.dls, []
+    dls, rows = learn.dls, list[Any]()
     for batch in islice(dl, 1):
         xb, yb = batch[: dl.n_inp], batch[dl.n_inp :]
         output = model(*xb)
         if not dls.target.labelled:
-            guesses = [output.decoder(states).argmax(-1) for states in output.dropped[:, :trunc_at + 1]]  # (n,)
-            rows = [[dls.words(t, trunc_at) for t in row] for row in zip(xb[0], yb[0], guesses, strict=True)]
+            some = output.dropped.flatten(0, 1).split(100)  # (n, E) each: never tokens x vocabulary
+            guesses = torch.cat([output.decoder(states).argmax(-1) for states in some]).view_as(yb[0])  # (B, T)
+            rows = dls.target.shown(xb, yb[0], guesses, words=partial(dls.words, trunc_at=trunc_at))
         else:
             decided: Iterable = decodes_of(learn.loss_func)(getattr(output, "logits", output).float().cpu())  # (B, ...)
             lengths = xb[1].tolist()

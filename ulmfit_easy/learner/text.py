@@ -12,7 +12,7 @@ from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.load import load_parts
 from ulmfit_easy.learner.pretrained import PretrainedLM, find_lm, find_pair, start_from, with_sizes
 from ulmfit_easy.learner.tasks import TASKS
-from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
+from ulmfit_easy.learner.text_learner import LMLearner, TextLearner, learner_for
 from ulmfit_easy.models import classifier, language_model
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.classifier import get_text_classifier
@@ -73,14 +73,14 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
     """
     refuse_unknown(kwargs, language_model_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=True)
-    train_in = chosen(precision, dls.device)  # decided before anything random
+    task, train_in = TASKS[dls.task], chosen(precision, dls.device)  # decided before anything random
     arch = get_arch(arch)
     found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
     config = with_sizes(found and found.model, config, arch.lm_config)
     model = get_language_model(arch, len(dls.text_vocab), config, drop_mult, softmax=softmax,
-                               pad_idx=dls.text_vocab.pad_id)
-    kwargs = {"loss_func": TASKS[dls.task].loss(None), "splitter": text_split, **kwargs}
-    learn = LMLearner(dls, model, **kwargs)
+                               pad_idx=dls.text_vocab.pad_id, head=task.head)
+    kwargs = {"loss_func": task.loss(None), "splitter": text_split, **kwargs}
+    learn: LMLearner | Any = learner_for(dls.target)(dls, model, **kwargs)
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
     return start_from(learn, found, why)
 
@@ -162,6 +162,5 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
     """
     config, prepare, model, loss_func, device = load_parts(fname, cpu, tokenizer)
     dls = DataLoaders([], [], device=device, prepare=prepare)
-    make = LMLearner if model.head.decodes else TextLearner
-    learn = make(dls, model, loss_func=loss_func, splitter=text_split)
+    learn = learner_for(prepare.target)(dls, model, loss_func=loss_func, splitter=text_split)
     return learn.to_precision(chosen(config.get("precision", "fp32"), device))

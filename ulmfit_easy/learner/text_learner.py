@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from ulmfit_easy.bundle.artefact import load_state, load_weights, save_bundle, s
 from ulmfit_easy.bundle.parts import check_config, check_parts
 from ulmfit_easy.data.checks import shown_share
 from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.targets import NextToken, Target
 from ulmfit_easy.errors import FileError, TrainingError, VocabError
 from ulmfit_easy.learner import score, writing
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
@@ -38,6 +39,7 @@ class TextLearner(Learner):
         kwargs: passed on to `Learner`.
     """
 
+    learns: ClassVar[type[Target] | None] = None  # what texts alone teach; a subclass with one is a kind of its own
     model: Headed
     phases: list[dict]
     started_from: str | None
@@ -175,8 +177,16 @@ class TextLearner(Learner):
         return config
 
 
+def learner_for(target: Target) -> type[TextLearner]:
+    """Return the class of learner for a target: the one that learns such from texts alone, or `TextLearner`."""
+    kinds = (kind for kind in TextLearner.__subclasses__() if kind.learns and isinstance(target, kind.learns))
+    return next(kinds, TextLearner)
+
+
 class LMLearner(TextLearner):
     """A learner whose model guesses each next word."""
+
+    learns = NextToken
 
     def __init__(self, dls: DataLoaders, model: Headed, *args: Any, **kwargs: Any):
         needs_memory(model.encoder, "a language model on streams of text")

@@ -1,7 +1,7 @@
 """Build a model from what `Headed.config` says of it: its parts by name, with their settings."""
 
 from ulmfit_easy.models.archs import check_dropouts, get_arch, make_encoder, plain_config
-from ulmfit_easy.models.encoder import Headed, needs_memory
+from ulmfit_easy.models.encoder import Headed
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.language_model import LanguageModel
 from ulmfit_easy.models.readers import TextClassifier, reader
@@ -16,12 +16,12 @@ def build_model(config: dict, vocab: Vocab, n_out: int | None = None) -> Headed:
     Raises: E602 or E604 for an unknown part or setting, or an impossible value.
     """
     arch, kind = get_arch(config["encoder"]["name"]), Head.find(config["head"]["name"])
+    kind.check_encoder(arch)
     known = {name: value for name, value in (arch.lm_config | arch.clas_config).items() if name != "pad_token"}
     sizes = plain_config(config["encoder"]["config"], known)
     check_dropouts(sizes)
     encoder = make_encoder(arch, len(vocab), {**sizes, "pad_token": vocab.pad_id})
     head = kind.built(encoder, n_out or len(vocab), config["head"]["config"])
     if head.decodes:
-        needs_memory(arch, "a language model")
         return LanguageModel(encoder, head)
     return TextClassifier(reader(encoder, **config["reader"], keep_words=head.pool_words), head)

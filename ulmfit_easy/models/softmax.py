@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ulmfit_easy.models.dropout import RNNDropout
-from ulmfit_easy.models.encoder import Encoded, Encoder, Memory
+from ulmfit_easy.models.encoder import Encoded, Encoder, Memory, needs_memory
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.precision import at_least_float32, autocast
 from ulmfit_easy.models.sampled import WordSampler, sampled_cross_entropy
@@ -78,10 +78,18 @@ class LMDecoder(Head):
             self.decoder.weight = tie_encoder.weight
 
     @classmethod
+    def check_encoder(cls, arch: type[Encoder]) -> None:
+        needs_memory(arch, "a language model")
+
+    @classmethod
     def over(cls, encoder: Encoder, n_out: int, output_p: float = 0.1, tie_weights: bool = True, out_bias: bool = True,
              softmax: str = "full") -> "LMDecoder":
         tied = encoder.embedding if tie_weights else None
         return cls(n_out, encoder.width, output_p, tied, out_bias, softmax)
+
+    def read(self, encoder: Encoder, ids: Tensor, memory: Memory | None = None) -> LMOutput:
+        """Return the output for ids (B, T), which go on from `memory`. A decoder has no reader but this."""
+        return self(encoder(ids, memory=memory))
 
     def forward(self, output: Encoded) -> LMOutput:  # type: ignore[override]  # of one window; no reader is between
         sampler = self.sampler if self.training else None

@@ -6,8 +6,9 @@ from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.data.targets.category import NA, CategoryBlock, CategoryMap, CategoryTarget
 from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels, twins, unpacked
 from ulmfit_easy.data.targets.multi import MultiCategoryBlock, MultiCategoryTarget
+from ulmfit_easy.data.targets.next_token import NextToken
 from ulmfit_easy.data.targets.regression import RegressionBlock, RegressionTarget
-from ulmfit_easy.data.targets.target import KINDS, TARGETS, Block, NextToken, Target
+from ulmfit_easy.data.targets.target import KINDS, TARGETS, Block, Target
 from ulmfit_easy.errors import LabelError
 
 __all__ = [

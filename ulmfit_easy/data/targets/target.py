@@ -1,10 +1,12 @@
 """The contract of a target, the kind of labels that a model learns: read, encoded as numbers, and decoded."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from ulmfit_easy.data.classify import ClassifierDataLoader
+from ulmfit_easy.data.order import EpochOrder, Ids
 from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.errors import LabelError, counted, in_rows
 from ulmfit_easy.known import Known
@@ -32,6 +34,9 @@ class Target:
         per: "text" if a text has one target, "token" if each of its tokens has one.
         whole: True if every token of a text must be seen, as for a text of two fields: `max_len` cuts none off.
         labelled: False if the texts themselves are the target, as a language model's are.
+        n_inp: how many tensors of a batch go into the model.
+        batching: the arguments of `TextDataLoaders` that only some loaders have, and this one's has.
+        columns: of what `show_batch` prints.
         has_classes: True if the target is made of names, which `classes` then has.
         one_class: True if each text has exactly one of the classes.
         c: how many outputs a model needs.
@@ -41,6 +46,9 @@ class Target:
     task: str
     kind: str
     per, whole, labelled, has_classes, one_class = "text", False, True, False, False
+    n_inp: int = ClassifierDataLoader.n_inp
+    batching: tuple[str, ...] = ("balanced", "weights", "max_tokens")
+    columns: tuple[str, ...] = ("text", "label")
     classes: list | None = None
     c: int | None = None
     SETTINGS: ClassVar[dict] = {"classes": names}
@@ -102,6 +110,28 @@ class Target:
         """
         raise NotImplementedError
 
+    def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, seq_len: int,
+               **kwargs: Any) -> EpochOrder:
+        """Return the loader of some documents.
+
+        Args:
+            ids, rows: the documents, and which of them, (N,).
+            y: their numbers, as `encode` gives them. None without labels.
+            seq_len: tokens that are read at once, if the loader cuts texts.
+            kwargs: of the loader.
+        """
+        return ClassifierDataLoader(ids, rows, y, **kwargs)
+
+    def shown(self, xb: Sequence["Tensor"], *ids: "Tensor", words: Callable[["Tensor"], str]) -> list[list[str]]:
+        """Return the texts of a batch in words. For targets without labels.
+
+        Args:
+            xb: the inputs.
+            ids: targets, or guesses of the same shape. Each gives one more column.
+            words: from ids (T,) to words.
+        """
+        raise NotImplementedError
+
     def decode(self, decision: "Tensor") -> Any:
         """Return one target, or one decision of a model, in the user's words."""
         raise NotImplementedError
@@ -114,16 +144,3 @@ class Target:
     def from_config(cls, config: dict) -> "Target":
         """Return the target that `config()` described."""
         return cls(config["classes"])  # type: ignore[call-arg]  # a target with classes takes them
-
-
-class NextToken(Target):
-    """The next token of the text, which a language model learns without labels."""
-
-    task, labelled, SETTINGS = "lm", False, {}
-
-    def config(self) -> dict:
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict) -> "NextToken":
-        return cls()

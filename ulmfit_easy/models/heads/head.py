@@ -31,6 +31,10 @@ class Head(Part):
             Head.known[cls.__name__] = cls
 
     @classmethod
+    def check_encoder(cls, arch: type[Encoder]) -> None:
+        """Raise E603 for an encoder that it cannot read."""
+
+    @classmethod
     def over(cls, encoder: Encoder, n_out: int, output_p: float) -> "Head":
         """Return a fresh head for an encoder. Further arguments are its settings, with defaults.
 

@@ -1,0 +1,32 @@
+"""The target of a language model that reads in one direction: the next token."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.data.order import Ids
+from ulmfit_easy.data.targets.target import Target
+
+
+class NextToken(Target):
+    """The next token of the text, which a language model learns without labels."""
+
+    task, labelled, SETTINGS = "lm", False, {}
+    n_inp, batching, columns = LMDataLoader.n_inp, ("bptt_jitter",), ("text", "next words")
+
+    def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, seq_len: int,
+               **kwargs: Any) -> LMDataLoader:
+        return LMDataLoader(ids, rows, seq_len=seq_len, **kwargs)
+
+    def shown(self, xb: Sequence[Tensor], *ids: Tensor, words: Callable[[Tensor], str]) -> list[list[str]]:
+        return [list(map(words, row)) for row in zip(xb[0], *ids, strict=True)]
+
+    def config(self) -> dict:
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "NextToken":
+        return cls()
