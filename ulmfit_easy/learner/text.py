@@ -14,7 +14,7 @@ from ulmfit_easy.learner.pretrained import PretrainedLM, find_lm, find_pair, sta
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner, learner_for
 from ulmfit_easy.models import classifier, language_model
-from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.models.archs import get_arch, special_ids
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.encoder import Encoder, text_split
 from ulmfit_easy.models.heads.head import Head
@@ -76,9 +76,8 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
     task, train_in = TASKS[dls.task], chosen(precision, dls.device)  # decided before anything random
     arch = get_arch(arch)
     found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
-    config = with_sizes(found and found.model, config, arch.lm_config)
-    model = get_language_model(arch, len(dls.text_vocab), config, drop_mult, softmax=softmax,
-                               pad_idx=dls.text_vocab.pad_id, head=task.head)
+    config = with_sizes(found and found.model, config, arch.lm_config) | special_ids(dls.text_vocab, arch.lm_config)
+    model = get_language_model(arch, len(dls.text_vocab), config, drop_mult, softmax=softmax, head=task.head)
     kwargs = {"loss_func": task.loss(None), "splitter": text_split, **kwargs}
     learn: LMLearner | Any = learner_for(dls.target)(dls, model, **kwargs)
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
@@ -133,12 +132,12 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     max_len = max_len if task.target.per == "text" and not task.target.whole else None
     arch = get_arch(arch)
     found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
-    config = with_sizes(found and found.model, config, arch.clas_config)
+    config = with_sizes(found and found.model, config, arch.clas_config) | special_ids(dls.text_vocab, arch.clas_config)
     if n_out not in (None, dls.c):
         raise ArgumentError("E603", received=f"n_out={n_out}", expected=f"{dls.c}, which the labels need",
                             fix="leave n_out out; classes that no row has go into the data")
     model = get_text_classifier(arch, len(dls.text_vocab), dls.c, seq_len, config, drop_mult, lin_ftrs, ps,
-                                dls.text_vocab.pad_id, max_len, y_range, pool_words=pool_words, head=head,
+                                max_len=max_len, y_range=y_range, pool_words=pool_words, head=head,
                                 head_config=head_config)
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": task.loss(weights), "splitter": text_split, **kwargs}

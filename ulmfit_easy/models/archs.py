@@ -8,6 +8,7 @@ from torch import Tensor
 from ulmfit_easy.errors import ArgumentError, ArgumentTypeError, refuse_stranger
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.schema import checked, flag, json_list, json_object, number, text, whole
+from ulmfit_easy.text.vocab import Vocab
 
 
 def get_arch(arch: type[Encoder] | str) -> type[Encoder]:
@@ -47,17 +48,28 @@ def checks_of(defaults: dict) -> dict:
             raise ArgumentTypeError("E601", received=f"a config with {name}={default!r:.40} for a default",
                                     expected=f"a {' or '.join(kind.__name__ for kind in kinds)}",
                                     fix="give it another value in lm_config and clas_config, such as 0 for None")
-    return {name: kinds[type(default)](default) for name, default in defaults.items()}
+    return {name: whole(-1) if name.endswith("_token") else kinds[type(default)](default)  # an id, or -1 for none
+            for name, default in defaults.items()}
 
 
 def make_encoder(arch: type[Encoder], vocab_sz: int, config: dict) -> Encoder:
-    """Return a fresh encoder from its sizes and dropouts, which it remembers. `pad_token` belongs to the vocabulary."""
+    """Return a fresh encoder. It remembers its sizes and dropouts; special tokens are left to the vocabulary."""
     encoder = arch(vocab_sz, **config)
     if missing := [name for name in ("width", "embedding") if not hasattr(encoder, name)]:
         raise ArgumentError("E603", received=f"{arch.__name__} without {missing[0]!r}", expected="an encoder that has "
                             "it", fix="set it in the class; its contract is Encoder in ulmfit_easy/models/encoder.py")
-    encoder.settings = {name: value for name, value in config.items() if name != "pad_token"}
+    encoder.settings = without_tokens(config)
     return encoder
+
+
+def special_ids(vocab: Vocab, config: Mapping) -> dict:
+    """Return the ids of the special tokens that a config has by their roles, such as `pad_token` and `sep_token`."""
+    return {name: vocab.stoi[token] for role, token in vocab.specials.items() if (name := f"{role}_token") in config}
+
+
+def without_tokens(config: Mapping) -> dict:
+    """Return a config without the ids of special tokens, which the vocabulary decides."""
+    return {name: value for name, value in config.items() if not name.endswith("_token")}
 
 
 def resolve_config(defaults: dict, config: dict | None, drop_mult: float, pad_idx: int = 1) -> dict:

@@ -1,6 +1,6 @@
 """Build a model from what `Headed.config` says of it: its parts by name, with their settings."""
 
-from ulmfit_easy.models.archs import check_dropouts, get_arch, make_encoder, plain_config
+from ulmfit_easy.models.archs import check_dropouts, get_arch, make_encoder, plain_config, special_ids, without_tokens
 from ulmfit_easy.models.encoder import Headed
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.language_model import LanguageModel
@@ -17,10 +17,10 @@ def build_model(config: dict, vocab: Vocab, n_out: int | None = None) -> Headed:
     """
     arch, kind = get_arch(config["encoder"]["name"]), Head.find(config["head"]["name"])
     kind.check_encoder(arch)
-    known = {name: value for name, value in (arch.lm_config | arch.clas_config).items() if name != "pad_token"}
-    sizes = plain_config(config["encoder"]["config"], known)
+    known = arch.lm_config | arch.clas_config
+    sizes = plain_config(config["encoder"]["config"], without_tokens(known))
     check_dropouts(sizes)
-    encoder = make_encoder(arch, len(vocab), {**sizes, "pad_token": vocab.pad_id})
+    encoder = make_encoder(arch, len(vocab), {**sizes, **special_ids(vocab, known)})
     head = kind.built(encoder, n_out or len(vocab), config["head"]["config"])
     if head.decodes:
         return LanguageModel(encoder, head)

@@ -104,7 +104,8 @@ class Encoder(Part):
 
     Attributes:
         lm_config, clas_config: default settings for a language model and for a classifier. Add yours to these, with
-            `|`: `pad_token` is for the constructor, the others are for the decoder or the head.
+            `|`: `pad_token` is for the constructor, the others are for the decoder or the head. A name that ends in
+            `_token` gets the id of the vocabulary's special token of that role, such as `sep_token`.
         streams: True for a causal encoder with a memory: reading in windows equals reading at once. A language model
             generates, scores and trains on streams with such an encoder only.
         width: E, the width of a state. With tied weights, the default of a language model, it equals the size of the
