@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import f1_score, roc_auc_score
-from tags_head import TagHead
-from tags_task import TAGS
+from toy_head import ToyHead
+from toy_task import TOY
 
 import ulmfit_easy
 from ulmfit_easy.all import (
@@ -41,9 +41,9 @@ from ulmfit_easy.recipes.stages import new_classifier
 
 @pytest.fixture(scope="module", autouse=True)
 def row():
-    TASKS["tags"] = TAGS
+    TASKS["toy"] = TOY
     yield
-    del TASKS["tags"]
+    del TASKS["toy"]
 
 
 SPLIT = Tokenizer(BaseTokenizer(), rules=[])  # a token is a word
@@ -55,7 +55,7 @@ TABLE["tags"] = [" ".join(WORDS[word] for word in text.split()) for text in TABL
 
 
 def loaders(df=TABLE, **kwargs):
-    options = dict(text_col="text", label_col="tags", y_block="tags", tok_tfm=SPLIT, bs=4, seed=0, min_freq=1)
+    options = dict(text_col="text", label_col="tags", y_block="toy", tok_tfm=SPLIT, bs=4, seed=0, min_freq=1)
     return TextDataLoaders.from_df(df, **{**options, **kwargs})
 
 
@@ -107,16 +107,16 @@ def test_a_prediction_has_a_tag_for_each_word_in_any_batch(trained):
         torch.testing.assert_close(trained.predict(text).probs, probs)
 
 
-@pytest.mark.parametrize("text", ["rome", ""])
-def test_a_prediction_of_one_token_is_shown(trained, text):
+@pytest.mark.parametrize("text, label, probs", [("rome", "['", "[["), ("", "[]", "[]")])
+def test_a_prediction_of_one_word_or_none_is_shown(trained, text, label, probs):
     found = trained.predict(text)
-    assert repr(found).startswith("Prediction(label=['") and "probs=[[" in found._repr_html_()
+    assert repr(found).startswith(f"ToyPrediction(label={label}") and f"probs={probs}" in found._repr_html_()
 
 
 def test_data_of_a_task_without_a_row_is_e604(monkeypatch):
     dls = loaders()
-    monkeypatch.delitem(TASKS, "tags")
-    with pytest.raises(ArgumentError, match=r"E604.*the task 'tags'"):
+    monkeypatch.delitem(TASKS, "toy")
+    with pytest.raises(ArgumentError, match=r"E604.*the task 'toy'"):
         text_classifier_learner(dls, AWD_LSTM)
 
 
@@ -139,11 +139,11 @@ def test_a_tagger_is_saved_exported_and_loaded(trained, tmp_path):
     for learn in (other, loaded):
         for found, expected in zip(learn.predict(TEXTS), trained.predict(TEXTS), strict=True):
             assert found.label == expected.label and torch.equal(found.probs, expected.probs)
-    assert type(loaded.head) is TagHead and loaded.dls.task == "tags"
+    assert type(loaded.head) is ToyHead and loaded.dls.task == "toy"
 
 
 @pytest.mark.parametrize("load", [load_learner, load_predictor])
-@pytest.mark.parametrize("table, name", [(Head.known, "TagHead"), (TARGETS, "tags"), (TASKS, "tags")],
+@pytest.mark.parametrize("table, name", [(Head.known, "ToyHead"), (TARGETS, "toy"), (TASKS, "toy")],
                          ids=["head", "target", "task"])
 def test_where_a_part_is_not_known_its_file_is_to_be_imported(trained, tmp_path, monkeypatch, table, name, load):
     folder = trained.export(tmp_path / "bundle")
@@ -207,8 +207,8 @@ def test_settings_that_a_head_does_not_take_are_refused(config, said):
 
 
 def test_a_setting_without_a_check_is_e603(monkeypatch):
-    monkeypatch.setattr(TagHead, "SETTINGS", Head.SETTINGS)
-    with pytest.raises(ArgumentError, match="E603.*depth for TagHead, without a check.*SETTINGS"):
+    monkeypatch.setattr(ToyHead, "SETTINGS", Head.SETTINGS)
+    with pytest.raises(ArgumentError, match="E603.*depth for ToyHead, without a check.*SETTINGS"):
         tagger(head_config=dict(depth=2))
 
 
@@ -216,7 +216,7 @@ def test_a_preset_leaves_out_the_settings_that_a_head_lacks():
     preset = replace(get_preset("laptop"), config=dict(emb_sz=8, n_hid=12, n_layers=1))
     assert preset.pool_words
     learn = new_classifier(loaders(), preset, verbose=False)
-    assert type(learn.head) is TagHead and not learn.head.pool_words
+    assert type(learn.head) is ToyHead and not learn.head.pool_words
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import torch
-from tags_task import TAGS
+from toy_task import TOY
 
 from ulmfit_easy.all import (
     AWD_LSTM,
@@ -22,7 +22,7 @@ TEXTS = [f"{subject} {verb} {name}" for name in ("oslo", "rome", "nobody", "bert
 ROWS = {"single": (TASKS["single"], lambda text: text.split()[0]),
         "multi": (TASKS["multi"], lambda text: [word for word in ("anna", "bert", "rome") if word in text]),
         "regression": (TASKS["regression"], lambda text: len(text) / 10),
-        "tags": (TAGS, lambda text: " ".join("V" if word in ("sees", "likes") else "O" for word in text.split()))}
+        "toy": (TOY, lambda text: " ".join("V" if word in ("sees", "likes") else "O" for word in text.split()))}
 
 
 @pytest.fixture(scope="module", params=ROWS)

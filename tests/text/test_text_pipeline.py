@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ulmfit_easy.data.toy import toy_texts
 from ulmfit_easy.errors import ArgumentError
-from ulmfit_easy.text.pipeline import Tokens
+from ulmfit_easy.text.pipeline import Tokens, spelled
 from ulmfit_easy.text.rules import DEFAULT_RULES, lowercase
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
@@ -47,19 +47,19 @@ def test_other_rules_are_asked_word_by_word(rules):
     assert [n for token, n in zip(tokens, numbers, strict=True) if not token.startswith("xx")] == [0, 1, 1, 2]
 
 
-@pytest.mark.parametrize("text", ["a <br /> b", "1 @.@ 5"])
-def test_words_are_not_known_if_a_rule_joins_them(text):
-    [found] = CLASSIC.pipe([text], where="words")
-    assert found.words is None
-    assert found.tokens == CLASSIC(text)
+@pytest.mark.parametrize("text, tokens, numbers", [
+    ("A <br /> b", "xxbos a < br / > b", [-1, 0, 1, 1, 2, 2, 3]), ("1 @.@ 5", "xxbos 1 @.@ 5", [-1, 0, 1, 2]),
+    (("1 @.@", "Ab xxpad"), "xxbos xxfld 1 1 @.@ xxfld 2 xxmaj ab xx pad", [-1, -1, -1, 0, 1, -1, -1, 2, 2, 3, 3])])
+def test_words_that_a_rule_joins_are_tokenized_alone(text, tokens, numbers):
+    assert [*CLASSIC.pipe([text], where="words")] == [Tokens(tokens.split(), numbers)]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.sampled_from("abA.!' \n\t'<&;x"), max_size=40))
-def test_tokens_stay_the_same_and_numbers_grow(text):
+def test_tokens_stay_the_same_unless_a_rule_joins_words_and_numbers_grow(text):
     [(tokens, numbers)] = CLASSIC.pipe([text], where="words")
-    assert tokens == CLASSIC(text)
-    known = [n for n in numbers or () if n >= 0]
+    assert tokens == CLASSIC(text) or spelled(tokens) == "".join(spelled(CLASSIC(word)) for word in text.split())
+    known = [n for n in numbers if n >= 0]
     assert known == sorted(known)
     assert all(n < len(text.split()) for n in known)
 
@@ -89,10 +89,15 @@ def test_characters_are_an_error_elsewhere(tokenizer):
 def test_a_store_keeps_the_words_if_it_is_asked(tmp_path, n_workers):
     texts = [*toy_texts(20), "a <br /> b"]
     plain = TokenStore.build(texts, CLASSIC, tmp_path)
-    store = TokenStore.build(texts, CLASSIC, tmp_path, words=True, n_workers=n_workers)
-    again = TokenStore.build(texts, CLASSIC, tmp_path, words=True)
-    assert plain.word_numbers is None
+    store = TokenStore.build(texts, CLASSIC, tmp_path, where="words", n_workers=n_workers)
+    again = TokenStore.build(texts, CLASSIC, tmp_path, where="words")
+    assert plain.places is None
     assert store.path == again.path != plain.path
-    assert np.array_equal(store.ids, plain.ids)
     for i, (tokens, numbers) in enumerate(CLASSIC.pipe(texts, where="words")):
-        assert again.words(i).tolist() == (numbers or [-1] * len(tokens))
+        assert (again.tokens(i), again.places_of(i).tolist()) == (tokens, numbers)
+
+
+def test_a_store_keeps_the_characters_if_it_is_asked(tmp_path):
+    store = TokenStore.build(["ab c", "xxbos", "", "d"], Tokenizer(Offsets(), rules=[]), tmp_path, where="chars")
+    places = [store.places_of(i).tolist() for i in range(4)]
+    assert places == [[[0, 2, 0], [3, 4, 0]], [[-1, -1, -1]] * 2, [[-1, -1, -1]], [[0, 1, 0]]]

@@ -169,7 +169,7 @@ class DataLoaders(TellsAbsent):
         ids = prepare.ids(items)
         common: dict = {"seq_len": self.seq_len, "bs": bs or self.bs, "backwards": self.backwards,
                         "device": self.device}
-        targets = prepare.targets(items, ids.lengths) if with_labels and self.target.labelled else None
+        targets = prepare.targets(items, ids) if with_labels and self.target.labelled else None
         if not bs and (max_tokens := getattr(self.train, "max_tokens", None)):
             common["max_tokens"] = max_tokens
         dl = self.target.loader(ids, np.arange(len(ids.lengths)), targets, **common)

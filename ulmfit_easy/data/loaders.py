@@ -79,6 +79,7 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
         target: Target = source.target if isinstance(source.target, Target) else source.target.from_config({})
     else:  # first, since it is quick and tokenizing may not be
         of_train, of_valid = ([source.labels[i] for i in part] for part in (train, valid))
+        source.target.check_texts(source.texts, source.labels, rows)
         target = source.target.learned(of_train, labels, source.block)
         checks.warn_of_twins(target.classes or ())
         if target.one_class and not balanced and weights is None:
@@ -91,15 +92,17 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
         tokenizer.setup(compress(source.texts if look.is_over else look, is_train))
         checks.warn_of_language(look.finish().first, tokenizer)
     look.finish()
-    store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True, n_workers=n_workers, look=look)
+    store = TokenStore.build(source.texts, tokenizer, cache_dir, progress=True, n_workers=n_workers, look=look,
+                             where=target.places)
     if text_vocab is None:
         text_vocab, is_fixed = tokenizer.vocab, tokenizer.is_closed or target.labelled
         if text_vocab is None or not is_fixed:
             text_vocab = _with_words(store.count(train), min_freq, max_vocab, text_vocab)
     tokenizer = tokenizer.with_vocab(text_vocab)
     ids = store.numericalize(tokenizer.vocab)
-    if target.labelled:
-        target.check_tokens(source.labels, ids.lengths, rows)
+    if target.places and y_train is not None and y_valid is not None:
+        y_train, y_valid = (target.aligned(y, [store.places_of(i) for i in part], backwards)
+                            for y, part in ((y_train, train), (y_valid, valid)))
     checks.warn_of_duplicates(store.hashes, train, valid, rows, source.labels,
                        source.items if isinstance(source.texts, FileTexts) else None)
     if source.target.one_class:

@@ -1,6 +1,6 @@
 """Turn raw texts and labels into ids and targets, in the way that was fixed by the training rows."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from ulmfit_easy.data.targets import TARGETS, NextToken, Target, read_labels
 from ulmfit_easy.errors import FileError, TextError, in_rows, some
 from ulmfit_easy.schema import MOST, MOST_ROWS, flag, list_of, name, only, optional, text, whole
 from ulmfit_easy.text.given import given_texts, is_row
+from ulmfit_easy.text.pipeline import places_of
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.viz import show_table
@@ -23,8 +24,9 @@ from ulmfit_easy.viz import show_table
 class MemoryIds:
     """Ids of new texts, read like an `IdStore` but never on disk: one text is ready in 0.1 ms, not in 50."""
 
-    def __init__(self, docs: Iterable[np.ndarray], pad_id: int):
+    def __init__(self, docs: Iterable[np.ndarray], pad_id: int, texts: Sequence = (), places: Sequence = ()):
         self.docs, self.pad_id = list(docs), pad_id
+        self.texts, self.places = texts, places  # of each text, for a target that needs places
         self.lengths = np.array([len(doc) for doc in self.docs], dtype=np.int64)  # (N,)
 
     def __getitem__(self, i: int) -> np.ndarray:
@@ -103,8 +105,15 @@ class Preparation:
 
     def ids(self, items: Iterable) -> "MemoryIds":
         """Return the ids of new texts: all that `given` takes."""
-        texts = self.texts(self.given(items)[0])
-        return MemoryIds(self.tokenizer.ids(texts), self.vocab.pad_id)
+        return self.ids_of(self.texts(self.given(items)[0]))
+
+    def ids_of(self, texts: list) -> "MemoryIds":
+        """Return the ids of what `texts` returned, with the places of the tokens if the target needs them."""
+        if (where := self.target.places) is None:
+            return MemoryIds(self.tokenizer.ids(texts), self.vocab.pad_id)
+        found = list(self.tokenizer.pipe(texts, where=where))
+        docs = (self.vocab.ids(each.tokens) for each in found)
+        return MemoryIds(docs, self.vocab.pad_id, texts, [places_of(each, where) for each in found])
 
     def texts(self, items: Any) -> list:
         """Return the strings of new texts, or tuples of fields, of what `given` returned; E101 for what is no text."""
@@ -146,10 +155,10 @@ class Preparation:
                             fix="give tuples, or a table with these columns")
         return [list(column) for column in zip(*rows, strict=True)]
 
-    def targets(self, items: Any, lengths: Collection[int] = ()) -> np.ndarray:
+    def targets(self, items: Any, ids: MemoryIds) -> np.ndarray:
         """Return the targets of a table, or of files in folders; labels that training never saw count as wrong.
 
-        `lengths` are the numbers of tokens, for a target that is one per token.
+        `ids` are what `ids(items)` returned.
         """
         if self.get_y is not None:
             labels = read_labels([values_of(self.get_y, items)], y_block=self.target)[1]
@@ -161,8 +170,8 @@ class Preparation:
         else:
             raise TextError("E102", received="texts without a label column", expected="a table, or files",
                             fix="give a table with the label column, or with_labels=False")
-        self.target.check_tokens(labels, lengths, range(len(labels)))
-        return self.target.encode(labels, unseen=-100)
+        self.target.check_texts(ids.texts, labels, range(len(labels)))
+        return self.target.aligned(self.target.encode(labels, unseen=-100), ids.places, self.backwards)
 
     def _class_of(self, file: Path) -> str:
         """Return the name of the nearest folder of a file that is a class; of the folder it is in if none is."""

@@ -171,5 +171,7 @@ def _result_rows(learn: "Learner", model: nn.Module, dl: Any, trunc_at: int) -> 
                 decided = [d[:n] for d, n in zip(decided, lengths, strict=True)]
             for i, d in enumerate(decided):
                 text, target = dls.words(xb[0][i][: lengths[i]], trunc_at), dls.decode(yb[0][i]) if yb else ""
+                if dls.target.per != "text" and yb:
+                    d = d[yb[0][i][: lengths[i]].cpu() >= 0]  # the tokens that have a target
                 rows.append([text, target, dls.decode(d)])
     return rows

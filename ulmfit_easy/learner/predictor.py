@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.data.budget import cut_by_tokens
-from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.data.prepare import MemoryIds, Preparation
 from ulmfit_easy.errors import TrainingError, in_rows
 from ulmfit_easy.learner.features import features
 from ulmfit_easy.reprs import described
@@ -34,6 +34,16 @@ class Named:
         """Return this prediction, which now knows the names of its classes."""
         self.classes = classes if classes and self.probs.shape == (len(classes),) else None
         return self
+
+    @classmethod
+    def at_places(cls, predictor: "Predictor", logits: Tensor, places: np.ndarray, text: str | tuple) -> Self:
+        """Return the prediction for a text. For tasks whose target has `places`.
+
+        Args:
+            logits: (T, C), or what else the head gives for the text, in the order of writing.
+            places: (T,) or (T, 3), of the tokens; see `pipeline.places_of`.
+        """
+        raise NotImplementedError
 
     def _ranked(self) -> list[tuple]:
         pairs = zip(self.classes or (), self.probs.tolist(), strict=True)
@@ -134,9 +144,9 @@ class Predictor:
         Raises: TextError E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
         """
         try:
-            texts, docs, alone = self.read(item)
-            self.warn_of_no_words(docs)
-            found = self._answers(docs)
+            texts, ids, alone = self.read(item)
+            self.warn_of_no_words(ids.docs)
+            found = self._answers(ids)
         except KeyboardInterrupt as e:
             tell_interrupt(e, UNCHANGED)
             raise
@@ -145,21 +155,24 @@ class Predictor:
             found = [(text, *p) for text, p in zip(texts, found, strict=True)]
         return found[0] if alone else found
 
-    def _answers(self, docs: Sequence[np.ndarray]) -> list:
-        raw, target = self.logits(docs), self.prepare.target
+    def _answers(self, ids: MemoryIds) -> list:
+        raw, target = self.logits(ids.docs), self.prepare.target
+        if target.places:
+            placed = zip(raw, ids.places, ids.texts, strict=True)
+            return [self.prediction.at_places(self, *each) for each in placed]  # type: ignore[attr-defined]  # a class
         probs, decided = (list(map(f, raw)) if isinstance(raw, list) else f(raw)
                           for f in (self.activation, self.decodes))
         return [self.prediction(target.decode(d), d, p).of(target.classes) for d, p in zip(decided, probs, strict=True)]
 
-    def read(self, item: Iterable) -> tuple[Sequence, list[np.ndarray], bool]:
-        """Return the N texts of `item`, as `predict` takes it, their ids (T,), and True if it is one text alone."""
+    def read(self, item: Iterable) -> tuple[Sequence, MemoryIds, bool]:
+        """Return the N texts of `item`, as `predict` takes it, their ids, and True if it is one text alone."""
         if isinstance(item, str) and len(self.prepare.text_cols) == 1:
             given: Sequence = [item]
             texts, alone = given, True
         else:
             given, alone = self.prepare.given(item)
             texts = self.prepare.texts(given)
-        return given, list(self.prepare.tokenizer.ids(texts)), alone
+        return given, self.prepare.ids_of(list(texts)), alone
 
     def logits(self, docs: Sequence[np.ndarray]) -> Tensor | list[Tensor]:
         """Return the model's outputs for texts, given as ids, over the temperature, on the CPU.

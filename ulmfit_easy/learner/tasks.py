@@ -29,7 +29,8 @@ class Task:
         metrics: the metrics that the recipes measure.
         weigh: from predictions and targets of a batch to what the batch counts for in an average.
         prediction: the class of what `predict` returns for a text, made of a label, its number and probabilities.
-            Write it as `Prediction` is written: its base `Named` has `of`, which takes the names of the classes.
+            Write it as `Prediction` is written: its base `Named` has `of`, which takes the names of the classes. If the
+            target has `places`, its `at_places` makes it.
         columns: of what `show_results` prints.
     """
 

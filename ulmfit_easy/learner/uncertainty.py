@@ -54,7 +54,8 @@ def predict_with_uncertainty(learn: "Learner", item: Iterable, n: int = 10, *,
             return predict_with_uncertainty(learn, item, n)
     one_answer_a_text(learn, "predict_with_uncertainty")
     ask = learn.predictor
-    _, docs, alone = ask.read(item)
+    _, ids, alone = ask.read(item)
+    docs = ids.docs
     ask.warn_of_no_words(docs)
     set_dropout(ask.model, True)
     passes = torch.stack([ask.activation(ask.logits(docs)) for _ in range(n)])  # (n, N, C)

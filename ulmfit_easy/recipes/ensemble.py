@@ -32,10 +32,10 @@ def ensemble(models: Iterable[Asked], texts: Iterable, *, warn: bool = True) -> 
             raise ArgumentError("E603", received=f"models of other classes: {some(theirs or ['none'])}",
                                 expected=f"those of the first one: {some(first.classes or ['none'])}",
                                 fix="train all of them on the same labels")
-    texts, docs, _ = first.read(texts)  # once: an iterator cannot be asked twice
+    texts, ids, _ = first.read(texts)  # once: an iterator cannot be asked twice
     if warn:
-        first.warn_of_no_words(docs)
-    read = [docs, *(each.read(texts)[1] for each in others)]
+        first.warn_of_no_words(ids.docs)
+    read = [ids.docs, *(each.read(texts)[1].docs for each in others)]
     return torch.stack([_probs(each, docs, first.classes) for each, docs in zip(predictors, read, strict=True)]).mean(0)
 
 

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.text.rules import fields_of
 from ulmfit_easy.text.special import BOS, EOS, FAKE, FLD, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP
 
 NO_WORD = -1  # the number of the word of a token that comes from none, such as `xxbos`
+NO_PLACE = NO_WORD, NO_WORD, NO_WORD  # start, stop and field of such a token
 OF_NO_WORD = {BOS, EOS, PAD, FLD, FAKE}
 MARKS = {TK_MAJ, TK_REP, TK_UP, TK_WREP}  # of the token that follows
 
@@ -94,6 +97,18 @@ def numbers_of_words(words: Sequence[str], tokens: Sequence[str], spelling: Call
     numbers = [bisect_right(ends, start) for start in starts]
     return [NO_WORD if token in OF_NO_WORD or previous == FLD or number == len(words) else number
             for token, previous, number in zip(tokens, ["", *tokens], numbers, strict=False)]
+
+
+def places_of(found: Tokens, where: str) -> np.ndarray:
+    """Return the place of each token as numbers, -1 if it has none or it is not known: what `Tokens.words` has.
+
+    Returns: (T,) int32 of `where="words"`. (T, 3) of "chars": start, stop and the number of the field.
+    """
+    if where == "words":
+        return np.array(found.words or [NO_WORD] * len(found.tokens), np.int32)
+    given = found.words or [NO_PLACE] * len(found.tokens)
+    spans = (NO_PLACE if span[0] == span[1] else (*span, 0)[:3] for span in given)
+    return np.array([*spans], np.int32).reshape(-1, len(NO_PLACE))
 
 
 def words_at(spans: Iterable[tuple[int, ...]], text: str | tuple[str, ...]) -> list[int]:

@@ -27,7 +27,7 @@ from ulmfit_easy.user_code import warn_user
 
 BLOCK = 1 << 20  # tokens that are handled at once
 MEMBERS = ("tokens.bin", "offsets.npy", "hashes.npy", "lexicon.json")
-WORDS = "words.bin"  # is there if it was asked for
+PLACES = "places.bin"  # is there if it was asked for
 
 
 class TokenStore:
@@ -35,7 +35,7 @@ class TokenStore:
 
     Tokens are kept as ids of a *lexicon* of all distinct tokens in first-seen order, so that the corpus does not depend
     on a vocabulary; it may exceed the memory. The folder holds `tokens.bin` (uint32, little-endian, all documents end
-    to end), `offsets.npy`, `hashes.npy`, `lexicon.json`, `words.bin` (int32) if it was asked for, and `meta.json` with
+    to end), `offsets.npy`, `hashes.npy`, `lexicon.json`, `places.bin` (int32) if it was asked for, and `meta.json` with
     the SHA-256 of the others. A pickle holds the tokens and needs no folder.
 
     Attributes:
@@ -45,8 +45,8 @@ class TokenStore:
         hashes: (N,) int64, equal for equal texts.
         n_tokens: tokens in all.
         lexicon: list of distinct tokens.
-        word_numbers: (n_tokens,) int32, the word of each token in its text, or -1; see `Tokenizer.pipe`. None unless
-            it was asked for.
+        places: (n_tokens,) or (n_tokens, 3) int32, the place of each token in its text, see `pipeline.places_of`. None
+            unless it was asked for.
         members: bytes and SHA-256 of each file, by its name.
 
     Raises: FileError E404 and E406 if a member is missing or has the wrong size, E401 if the folder is no
@@ -62,7 +62,9 @@ class TokenStore:
         self.n_tokens = int(self.offsets[-1])
         self.lexicon = json.loads((self.path / "lexicon.json").read_text())
         self.ids = self._mapped("tokens.bin", "<u4")  # (n_tokens,), lexicon ids
-        self.word_numbers = self._mapped(WORDS, "<i4") if WORDS in self.members else None
+        self.places = self._mapped(PLACES, "<i4") if PLACES in self.members else None
+        if self.places is not None and len(self.places) != self.n_tokens:
+            self.places = self.places.reshape(self.n_tokens, -1)
 
     def _mapped(self, name: str, dtype: str) -> np.ndarray:
         return np.asarray(np.memmap(self.path / name, dtype, "r") if self.n_tokens else np.empty(0, dtype))
@@ -70,7 +72,7 @@ class TokenStore:
     @classmethod
     def build(cls, texts: Iterable, tokenizer: Tokenizer, cache_dir: str | Path | bool | None = None,
               progress: bool = False, n_workers: int | None = None, *, look: Look | None = None,
-              words: bool = False) -> "TokenStore":
+              where: str | None = None) -> "TokenStore":
         """Return the store of some texts: opened if it was built before, else built in one pass.
 
         Args:
@@ -84,7 +86,7 @@ class TokenStore:
             n_workers: processes that tokenize, 0 for this one alone; the store is the same, byte for byte. By default
                 this one for little text, one for each processor for much; see `workers.encode`.
             look: what was collected of the texts, if they were read before.
-            words: keep the word of each token too. It takes longer.
+            where: keep the place of each token too, "words" or "chars" as in `Tokenizer.pipe`. It takes longer.
 
         Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none; FileError E406
             for texts that change while they are read, E411 for a `cache_dir` that cannot be written to; TrainingError
@@ -93,17 +95,17 @@ class TokenStore:
         if isinstance(texts, str):
             raise TextError("E101", received="one string", expected="texts", fix="pass a list: [text]")
         if cache_dir is False or iter(texts) is texts:
-            return cls._temporary("store", texts, tokenizer, progress, n_workers, look, words)
+            return cls._temporary("store", texts, tokenizer, progress, n_workers, look, where)
         try:
             described = tokenizer.describe()
         except Undescribed as e:
             warn_user(f"these tokens are not kept for the next run: {e}, which may change without a trace. Rules "
                       "that use only functions and plain values are kept; cache_dir=False ends this warning")
-            return cls._temporary("store", texts, tokenizer, progress, n_workers, look, words)
+            return cls._temporary("store", texts, tokenizer, progress, n_workers, look, where)
         from filelock import FileLock
 
         look = look or Look(texts).finish()
-        name = files.sha256_bytes(json.dumps([SCHEMA, described, look.sha256, words]).encode())
+        name = files.sha256_bytes(json.dumps([SCHEMA, described, look.sha256, where]).encode())
         folder = (files.cache_dir() / "tokens" if cache_dir is None or cache_dir is True else Path(cache_dir)) / name
         try:
             writable(folder)
@@ -112,20 +114,20 @@ class TokenStore:
                 raise
             warn_user(f"the cache {folder.parent} cannot be written to, so these tokens are kept in a temporary "
                       "folder: name another place for the cache in ULMFIT_EASY_CACHE")
-            return cls._temporary(name, texts, tokenizer, progress, n_workers, look, words)
+            return cls._temporary(name, texts, tokenizer, progress, n_workers, look, where)
         with FileLock(folder.with_suffix(".lock")):  # two processes: one builds, the other waits and opens
             clear_left(folder.parent, re.escape(name))  # of a build that was killed
             if not (folder.exists() and _intact(folder)):
-                _write(folder, texts, tokenizer, progress, n_workers, look, words)
+                _write(folder, texts, tokenizer, progress, n_workers, look, where)
             return cls(folder)
 
     @classmethod
     def _temporary(cls, name: str, texts: Iterable, tokenizer: Tokenizer, progress: bool, n_workers: int | None,
-                   look: Look | None, words: bool) -> "TokenStore":
+                   look: Look | None, where: str | None) -> "TokenStore":
         """Return a store that is deleted with the object; one that a killed process left is deleted first."""
         with ExitStack() as stack:
             folder = stack.enter_context(hidden_folder(Path(tempfile.gettempdir()) / "ulmfit-tokens")) / name
-            _write(folder, texts, tokenizer, progress, n_workers, look, words)
+            _write(folder, texts, tokenizer, progress, n_workers, look, where)
             store = cls(folder)
             weakref.finalize(store, stack.pop_all().close)
             return store
@@ -149,11 +151,11 @@ class TokenStore:
         start, stop = self.span(i)
         return [self.lexicon[j] for j in self.ids[start:stop].tolist()]
 
-    def words(self, i: int) -> np.ndarray:
-        """Return the word that each token of document `i` comes from, (T,) int32, -1 if it is none or not known."""
+    def places_of(self, i: int) -> np.ndarray:
+        """Return the place of each token of document `i`, (T,) or (T, 3) int32; see `pipeline.places_of`."""
         start, stop = self.span(i)
-        assert self.word_numbers is not None  # it was built with words=True
-        return self.word_numbers[start:stop]
+        assert self.places is not None  # it was built with `where`
+        return self.places[start:stop]
 
     def count(self, rows: Collection[int] | None = None) -> Counter[str]:
         """Count each token in all documents, or in the documents `rows`: a Counter in first-seen order."""
@@ -216,7 +218,7 @@ class IdStore:
 
 
 def _write(folder: Path, texts: Iterable, tokenizer: Tokenizer, progress: bool, n_workers: int | None,
-           look: Look | None, words: bool) -> None:
+           look: Look | None, where: str | None) -> None:
     """Tokenize the texts into a new folder that is there whole or not at all.
 
     Args:
@@ -232,13 +234,13 @@ def _write(folder: Path, texts: Iterable, tokenizer: Tokenizer, progress: bool, 
     with files.atomic_folder(folder, _foreign) as tmp:
         with ExitStack() as stack:
             out = stack.enter_context(open(tmp / "tokens.bin", "wb"))
-            of_words = stack.enter_context(open(tmp / WORDS, "wb")) if words else None
-            pieces = stack.enter_context(closing(encode(tokenizer, texts, n_workers, words)))
-            for lexicon, ids, n_tokens, numbers in pieces:
+            of_places = stack.enter_context(open(tmp / PLACES, "wb")) if where else None
+            pieces = stack.enter_context(closing(encode(tokenizer, texts, n_workers, where)))
+            for lexicon, ids, n_tokens, places in pieces:
                 lut = np.fromiter(map(ids_of.__getitem__, lexicon), "<u4", len(lexicon))
                 out.write(lut[ids].tobytes())
-                if of_words:
-                    of_words.write(numbers.astype("<i4").tobytes())
+                if of_places:
+                    of_places.write(places.astype("<i4").tobytes())
                 lengths.extend(n_tokens)
         if again and look and again.finish().sha256 != look.sha256:
             raise FileError("E406", received="texts that have changed while they were read",
@@ -253,13 +255,13 @@ def _write(folder: Path, texts: Iterable, tokenizer: Tokenizer, progress: bool, 
         np.save(tmp / "hashes.npy", first.finish().hashes)
         (tmp / "lexicon.json").write_text(json.dumps(list(ids_of)))
         members = {name: {"bytes": (tmp / name).stat().st_size, "sha256": files.sha256_file(tmp / name)}
-                   for name in (*MEMBERS, *[WORDS] * words)}
+                   for name in (*MEMBERS, *[PLACES] * (where is not None))}
         files.write_json(tmp / "meta.json", {"schema": SCHEMA, "members": members})
 
 
 def _foreign(folder: Path) -> list[str]:
     """Return the names of what in a folder is not of a store."""
-    own = {*MEMBERS, WORDS, "meta.json"}
+    own = {*MEMBERS, PLACES, "meta.json"}
     return [part.name for part in members(folder) if part.name not in own or not part.is_file()]
 
 
@@ -271,7 +273,7 @@ def _members(folder: Path) -> dict:
     meta = files.read_json(folder / "meta.json")
     try:
         members = {name: {key: meta["members"][name][key] for key in ("bytes", "sha256")}
-                   for name in (*MEMBERS, *[WORDS] * (WORDS in meta["members"]))}
+                   for name in (*MEMBERS, *[PLACES] * (PLACES in meta["members"]))}
         schema = meta["schema"]
     except (KeyError, TypeError):
         schema = "none"

@@ -23,7 +23,17 @@ from ulmfit_easy.text import special
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.hf import HFTokenizer
-from ulmfit_easy.text.pipeline import Splitter, Tokens, checked_tokens, no_splitter, numbers_of_words, spelled, words_at
+from ulmfit_easy.text.pipeline import (
+    NO_WORD,
+    OF_NO_WORD,
+    Splitter,
+    Tokens,
+    checked_tokens,
+    no_splitter,
+    numbers_of_words,
+    spelled,
+    words_at,
+)
 from ulmfit_easy.text.rules import (
     DEFAULT_POST_RULES,
     DEFAULT_RULES,
@@ -127,10 +137,10 @@ class Tokenizer(TellsAbsent):
                 place, E101 for what is no text, E110 if a rule or the tokenizer fails, or for a text of more than two
                 million characters, which would keep the others waiting.
             where: "words" for the number of the word of each token: words stand between white space, and -1 is for
-                tokens of none, such as `xxbos`. `Tokens.words` is None for a text that the rules do not change word
-                by word. "chars" for the span of characters of each token, `(start, stop)`, if there are no rules
-                and the splitter has `spans`. A span in a tuple of fields is `(start, stop, field)`, and field -1 is
-                for tokens of none. Words are counted through all fields.
+                tokens of none, such as `xxbos`. Words are counted through all fields. If the rules join words, as in
+                `a <br /> b`, each is tokenized alone. "chars" for the span of characters of each token, `(start,
+                stop)`, if there are no rules and the splitter has `spans`. A span in a tuple of fields is `(start,
+                stop, field)`, and field -1 is for tokens of none.
 
         Raises: ArgumentError E603 if nobody knows which characters a token comes from, and for `where` with "collect".
         """
@@ -169,15 +179,37 @@ class Tokenizer(TellsAbsent):
             spelling = lru_cache(1 << 18)(lambda word: spelled(self(word)))
             texts, again = tee(texts)
             for i, (row, found) in enumerate(zip(again, self.pipe(texts), strict=True)):
-                words = " ".join(fields_of(row, i)).split()
-                yield Tokens(found.tokens, numbers_of_words(words, found.tokens, spelling))
+                words = " ".join(fields := fields_of(row, i)).split()
+                numbers = numbers_of_words(words, found.tokens, spelling)
+                yield self._by_word(fields) if numbers is None else Tokens(found.tokens, numbers)
             return
         texts, again, prepared = tee(texts, 3)
         prepared, read = tee(map(self._prepare, prepared, count()))
         for found, row, text, spans in zip(self.pipe(texts), again, prepared, self.tok.spans(read), strict=True):
-            known = text == row  # else the characters are those of a text in which a control token was broken
-            place = spans if where == "chars" or not known else words_at(spans, text)
-            yield Tokens(found.tokens, place if known else None)
+            known = text == row  # else a control token in it was broken
+            if where == "chars":
+                yield Tokens(found.tokens, spans if known else None)
+                continue
+            numbers = words_at(spans, text)
+            if not known:
+                each = enumerate(" ".join(fields_of(row, 0)).split())
+                whose = [n for n, word in each for _ in str(self._prepare(word, 0)).split()]
+                known = max(numbers, default=0) < len(whose)
+                numbers = [n if n == NO_WORD else whose[n] for n in numbers] if known else []
+            yield Tokens(found.tokens, numbers if known else None)
+
+    def _by_word(self, fields: tuple[str, ...]) -> Tokens:
+        """Return the tokens that the words of a text have alone."""
+        alone, numbers = copy(self), count()
+        alone.mark_fields = False
+        ends, is_marked = alone(""), len(fields) > 1 if self.mark_fields is None else self.mark_fields
+        placed = [(token, NO_WORD) for token in ends if token == special.BOS]
+        for i, field in enumerate(fields, 1):
+            placed += [(special.FLD, NO_WORD), (str(i), NO_WORD)] if is_marked else []
+            for word, n in zip(field.split(), numbers, strict=False):
+                placed += [(token, n) for token in alone(word) if token not in OF_NO_WORD]
+        placed += [(token, NO_WORD) for token in ends if token == special.EOS]
+        return Tokens([token for token, _ in placed], [n for _, n in placed])
 
     def _tokens_or_error(self, row: str | tuple[str, ...], i: int) -> Tokens | TextError:
         try:

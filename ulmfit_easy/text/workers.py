@@ -22,7 +22,7 @@ import numpy as np
 from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.schema import optional, takes, whole
 from ulmfit_easy.text.given import in_batches
-from ulmfit_easy.text.pipeline import NO_WORD
+from ulmfit_easy.text.pipeline import places_of
 from ulmfit_easy.text.rules import fields_of
 from ulmfit_easy.text.tokenizers import Tokenizer
 
@@ -30,48 +30,48 @@ PIECE = 1 << 16  # characters, about, that are tokenized at once
 SERIAL = 128  # pieces (8 million characters, some seconds) that this process does before others are worth their start
 MOST = 8  # workers that are started unasked; each takes up to half a gigabyte
 
-# Distinct tokens in first-seen order; their numbers; tokens per text; the word of each token, -1 if it is not known.
+# Distinct tokens in first-seen order; their numbers; tokens per text; the place of each token, see `places_of`.
 Encoded = tuple[list[str], np.ndarray, list[int], np.ndarray]
 
 
-def encoded(tokenizer: Tokenizer, texts: Iterable, words: bool = False) -> Encoded:
+def encoded(tokenizer: Tokenizer, texts: Iterable, where: str | None = None) -> Encoded:
     """Return the tokens of some texts as numbers of the distinct ones in first-seen order."""
     ids_of = defaultdict[str, int](count().__next__)  # a new token gets the next number
-    ids, lengths, numbers = array("I"), [], array("i")
-    for tokens, of_words in tokenizer.pipe(texts, where="words") if words else tokenizer.pipe(texts):
-        ids.extend(map(ids_of.__getitem__, tokens))
-        lengths.append(len(tokens))
-        if words:
-            numbers.extend(of_words or [NO_WORD] * len(tokens))
-    return list(ids_of), np.asarray(ids, np.uint32), lengths, np.asarray(numbers, np.int32)
+    ids, lengths, places = array("I"), [], array("i")
+    for found in tokenizer.pipe(texts, where=where) if where else tokenizer.pipe(texts):
+        ids.extend(map(ids_of.__getitem__, found.tokens))
+        lengths.append(len(found.tokens))
+        if where:
+            places.frombytes(places_of(found, where).tobytes())
+    return list(ids_of), np.asarray(ids, np.uint32), lengths, np.asarray(places, np.int32)
 
 
 @takes({"n_workers": optional(whole(0))})
 def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
-           words: bool = False) -> Generator[Encoded]:
+           where: str | None = None) -> Generator[Encoded]:
     """`encoded` of all texts, piece by piece in their order; close it to end the workers.
 
     Args:
         n_workers: processes; 0 for this one. None: this one for the first 8 million characters, from then on one for
             each processor, if all parts of the tokenizer are the library's own.
-        words: find the word of each token too.
+        where: find the place of each token too, as in `Tokenizer.pipe`.
 
     Raises: TextError E101 for a text that is not a string, with its row; TrainingError E508 for a worker that has
         died, ArgumentError E603 for a tokenizer that other processes cannot have; and what a rule raises.
     """
     pieces = _pieces(texts)
     if n_workers is None:
-        yield from (encoded(tokenizer, piece, words) for _, piece in islice(pieces, SERIAL))
+        yield from (encoded(tokenizer, piece, where) for _, piece in islice(pieces, SERIAL))
         n_workers = min(MOST, _processors()) if _is_ours(tokenizer) else 0
         first = next(pieces, None)
         if first is None:
             return
         pieces = chain([first], pieces)
     if n_workers == 0:
-        yield from (encoded(tokenizer, piece, words) for _, piece in pieces)
+        yield from (encoded(tokenizer, piece, where) for _, piece in pieces)
         return
     try:
-        pickled = pickle.dumps((tokenizer, words))
+        pickled = pickle.dumps((tokenizer, where))
     except Exception as e:  # pickle raises whatever a part raises
         raise _not_shared(e) from e
     with ExitStack() as stack:
@@ -176,7 +176,7 @@ def serve():
     tokenizer: Tokenizer | None = None
     reply: Encoded | Exception | None = None
     try:
-        tokenizer, words = pickle.loads(pickle.load(source))
+        tokenizer, where = pickle.loads(pickle.load(source))
     except Exception as e:
         reply = _not_shared(e)
     with suppress(EOFError, BrokenPipeError):
@@ -184,7 +184,7 @@ def serve():
             texts = pickle.load(source)
             if tokenizer is not None:
                 try:
-                    reply = encoded(tokenizer, texts, words)
+                    reply = encoded(tokenizer, texts, where)
                 except Exception as e:
                     reply = _sendable(e)
             pickle.dump(reply, out)

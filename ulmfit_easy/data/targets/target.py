@@ -1,6 +1,6 @@
 """The contract of a target, the kind of labels that a model learns: read, encoded as numbers, and decoded."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -32,6 +32,7 @@ class Target:
         task: the name in `dls.task` and in saved models.
         kind: the name that `y_block` takes, by default the task.
         per: "text" if a text has one target, "token" if each of its tokens has one.
+        places: which place of each token it needs, `where` of `Tokenizer.pipe`: "words", "chars", or None for none.
         whole: True if every token of a text must be seen, as for a text of two fields: `max_len` cuts none off.
         labelled: False if the texts themselves are the target, as a language model's are.
         n_inp: how many tensors of a batch go into the model.
@@ -49,6 +50,7 @@ class Target:
     n_inp: int = ClassifierDataLoader.n_inp
     batching: tuple[str, ...] = ("balanced", "weights", "max_tokens")
     columns: tuple[str, ...] = ("text", "label")
+    places: str | None = None
     classes: list | None = None
     c: int | None = None
     SETTINGS: ClassVar[dict] = {"classes": names}
@@ -85,14 +87,25 @@ class Target:
                              expected="a label for each text", fix="drop or fill these rows")
 
     @classmethod
-    def check_tokens(cls, labels: Sequence, lengths: Collection[int], rows: Collection) -> None:
-        """Raise E207 with the row numbers of texts with other numbers of labels than tokens. For targets per token."""
-        if cls.per != "token":
-            return
-        if bad := [row for row, each, n in zip(rows, labels, lengths, strict=True) if len(each) != n]:
-            raise LabelError("E207", received=f"{counted(len(bad), 'text')} with more or fewer labels than tokens, "
-                             + in_rows(bad), expected="a label for each token", fix="pass the tokenizer that the "
-                             "labels were made for: tok_tfm=Tokenizer(BaseTokenizer(), rules=[]) splits at spaces")
+    def check_texts(cls, texts: Iterable, labels: Sequence, rows: Iterable[int]) -> None:
+        """Raise E207 with the row numbers of texts that their labels do not fit. For targets with `places`.
+
+        Args:
+            texts: N strings, or tuples of strings.
+            rows: the row numbers that an error shall name, (N,).
+        """
+
+    def aligned(self, y: np.ndarray, places: Sequence[np.ndarray], backwards: bool) -> np.ndarray:
+        """Return what `encode` returned, fitted to the tokens of the texts. For targets with `places`.
+
+        Args:
+            y: N rows.
+            places: of the tokens of each text, (T,) or (T, 3), in the order of writing; see `pipeline.places_of`.
+            backwards: True if the model reads from the end.
+
+        Returns: N rows. One number per token is (N, T) int64, in the order of writing, with -100 at the end.
+        """
+        return y
 
     @classmethod
     def learned(cls, labels: Sequence, classes: Sequence | None = None, block: str | Block | None = None) -> "Target":
@@ -101,7 +114,7 @@ class Target:
 
     def encode(self, labels: Sequence, unseen: int | None = None, rows: Collection | None = None,
                argument: str = "labels") -> np.ndarray:
-        """Return the numbers of labels, an array (N, ...). One per token is (N, T) int64, with -100 at the end.
+        """Return the numbers of labels, an array (N, ...). One per token or word is (N, T) int64, with -100 at the end.
 
         Args:
             unseen: the number of a label that training never saw. None raises E203 for it.

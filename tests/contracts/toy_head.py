@@ -6,7 +6,7 @@ from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.schema import whole
 
 
-class TagHead(Head):
+class ToyHead(Head):
     """Logits (B, T, C)."""
 
     SETTINGS = {**Head.SETTINGS, "depth": whole(0, 9)}
