@@ -27,6 +27,7 @@ from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.learner.score import score_ids
 from ulmfit_easy.models.archs import checks_of, get_arch
+from ulmfit_easy.models.awd_lstm import AWDEncoder
 from ulmfit_easy.models.causal import CausalTransformer
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.encoder import Encoder, Memory, text_split
@@ -136,6 +137,13 @@ def test_the_states_of_each_layer_come_on_request(arch):
     assert [layer.shape[:2] for layer in asked.layers] == [ids.shape] * len(asked.layers)
     alone = encoder(ids[2:, :2], lengths[2:], layers=True).layers
     close([layer[2:, :2] for layer in asked.layers], list(alone))
+
+
+@every
+def test_states_are_penalised_as_the_encoder_says_unless_a_learner_says_otherwise(arch):
+    reg, ours = text_learner(arch).rnn_regularizer, text_learner(arch, beta=0.5).rnn_regularizer
+    assert (reg.alpha, reg.beta) == arch.penalties == ((2, 1) if issubclass(arch, AWDEncoder) else (0, 0))
+    assert (ours.alpha, ours.beta) == (reg.alpha, 0.5)
 
 
 @every

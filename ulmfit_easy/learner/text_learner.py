@@ -34,7 +34,8 @@ class TextLearner(Learner):
     """A learner whose model is an encoder under a decoder or a head.
 
     Args:
-        alpha, beta: weights of activation and temporal activation regularisation (Merity et al. 2017).
+        alpha, beta: weights of activation and temporal activation regularisation (Merity et al. 2017). By default
+            the `penalties` of the encoder.
         moms: of `fit_one_cycle`; .8, .7, .8 as in fastai, near the paper's beta1 of .7.
         kwargs: passed on to `Learner`.
     """
@@ -47,7 +48,7 @@ class TextLearner(Learner):
     news: Callable[[], None] | None
     n_matched: int  # words of the vocabulary that pretrained weights brought
 
-    def __init__(self, dls: DataLoaders, model: Headed, alpha: float = 2.0, beta: float = 1.0,
+    def __init__(self, dls: DataLoaders, model: Headed, alpha: float | None = None, beta: float | None = None,
                  moms: Moms = (0.8, 0.7, 0.8), **kwargs: Any):
         super().__init__(dls, model, moms=moms, **kwargs)
         self.news = None  # for the first fit: `load_encoder` may come before it
@@ -56,7 +57,8 @@ class TextLearner(Learner):
         if dls.prepare is not None:
             self._check_exportable()
             try_parts(self.model, dls.prepare)
-        self.add_cbs([RNNCallback(), RNNRegularizer(alpha, beta)])
+        given = zip((alpha, beta), model.encoder.penalties, strict=True)
+        self.add_cbs([RNNCallback(), RNNRegularizer(*(own if value is None else value for value, own in given))])
 
     def fit(self, *args: Any, **kwargs: Any) -> None:
         """As `Learner.fit`; the first one tells which pretrained weights a classifier starts from, or that it has none.

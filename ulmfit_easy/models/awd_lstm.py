@@ -39,7 +39,7 @@ class AWDEncoder(Encoder):
     Raises: E602 for `bidir=True`.
     """
 
-    streams = True
+    streams, penalties = True, (2.0, 1.0)  # Merity et al. 2017, section 5
     gates: tuple[str, int]  # a weight has a row for each gate and each of the H numbers of a layer
 
     def __init__(self, vocab_sz: int, emb_sz: int, n_hid: int, n_layers: int, pad_token: int = 1,

@@ -108,6 +108,7 @@ class Encoder(Part):
             `_token` gets the id of the vocabulary's special token of that role, such as `sep_token`.
         streams: True for a causal encoder with a memory: reading in windows equals reading at once. A language model
             generates, scores and trains on streams with such an encoder only.
+        penalties: the weights of activation and temporal activation regularisation, which is for recurrent layers.
         width: E, the width of a state. With tied weights, the default of a language model, it equals the size of the
             embedding (`emb_sz`).
         embedding: the embedding (V, E). A decoder shares its weight, and its rows move to other vocabularies.
@@ -116,6 +117,7 @@ class Encoder(Part):
     lm_config: ClassVar[dict] = dict(pad_token=1, output_p=0.1, tie_weights=True, out_bias=True)
     clas_config: ClassVar[dict] = dict(pad_token=1, output_p=0.4)
     streams: ClassVar[bool] = False
+    penalties: ClassVar[tuple[float, float]] = (0.0, 0.0)
     known: ClassVar[Known[type["Encoder"]]] = Known("encoder", "ulmfit_easy.models")  # those with a config
     width: int
     embedding: nn.Embedding
