@@ -88,6 +88,7 @@ from ulmfit_easy.recipes.corpus.run import pretrain_corpus
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
+from ulmfit_easy.recipes.features import TextFeatures
 from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
 from ulmfit_easy.recipes.stages import classifier_data, finetune_classifier, finetune_lm, lm_data, new_classifier
 from ulmfit_easy.recipes.stages import new_lm, pretrain_lm

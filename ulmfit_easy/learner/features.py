@@ -1,6 +1,6 @@
 """The states of an encoder as numbers for any other model: hypercolumns, and the use of a frozen encoder."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -30,7 +30,7 @@ SETTINGS = {"layers": any_of(layer, list_of(layer)), "pool": one_of(POOLS)}
 
 @takes(SETTINGS)
 @interrupted(UNCHANGED)
-def features(asked: "TextLearner | Predictor", texts: Iterable, layers: int | list[int] = -1,
+def features(asked: "TextLearner | Predictor", texts: Iterable, layers: int | Sequence[int] = -1,
              pool: str = "mean") -> np.ndarray:
     """Return numbers that describe texts, (N, d) float32, for any model of scikit-learn. Nothing is trained.
 

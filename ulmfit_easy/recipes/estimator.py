@@ -19,7 +19,7 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.sources import accepted, find_columns
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
-from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, door, refuse_stranger
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, door
 from ulmfit_easy.files import atomic_folder, write_json
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm, shipped_lm
 from ulmfit_easy.learner.record import record_of
@@ -33,6 +33,7 @@ from ulmfit_easy.recipes import inputs, stages
 from ulmfit_easy.recipes.compare import Scores, compare, in_sentences, verdict
 from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
+from ulmfit_easy.recipes.params import Params
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.recipes.saved import PARAMS, load_saved, sealed
 from ulmfit_easy.reprs import described, slashed
@@ -49,7 +50,7 @@ def _own_words() -> Iterator[None]:
         yield
 
 
-class ULMFiT:
+class ULMFiT(Params):
     """A text classifier that first learns the language of your texts; a scikit-learn estimator.
 
     Args:
@@ -278,17 +279,6 @@ class ULMFiT:
         return cls(**params).fit(texts, labels, unlabelled)
 
     # --- what scikit-learn expects of an estimator, without importing it ------------------------------------------
-
-    def get_params(self, deep: bool = True) -> dict:
-        """Return the constructor's arguments."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-
-    def set_params(self, **params: Any) -> "ULMFiT":
-        """Change constructor arguments; returns the estimator."""
-        for name, value in params.items():
-            refuse_stranger("the parameter ", name, self.get_params())
-            setattr(self, name, value)
-        return self
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
