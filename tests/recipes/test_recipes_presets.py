@@ -44,10 +44,10 @@ def test_the_paper_preset_has_the_papers_numbers():
     drops = {"output_p": 0.4, "hidden_p": 0.3, "input_p": 0.4, "embed_p": 0.05, "weight_p": 0.5}
     assert p.lm_config == p.clas_config == drops and p.clas_drop_mult == p.lm_drop_mult == 1
     assert (p.config["n_hid"], p.seq_len, p.lm_bs, p.clas_bs, p.mom) == (1150, 70, 64, 64, 0.7)
-    assert [(f.lr, f.factor, f.cut_frac, f.ratio) for f in p.lm] == [(4e-3, 2.6, 0.1, 32)]
+    assert [(f.lr, f.factor, f.cut_frac, f.ratio) for f in p.lm] == [(4e-3, None, 0.1, 32)]
     assert [f.freeze_to for f in p.clas] == [-1, -2, -3, -4, 0]
     assert [f.epochs for f in p.clas[:4]] == [1, 1, 1, 1] and sum(f.epochs for f in p.clas) == 50
-    assert {(f.lr, f.factor, f.schedule, f.cut_frac, f.ratio) for f in p.clas} == {(1e-2, 2.6, "stlr", 0.1, 32)}
+    assert {(f.lr, f.factor, f.schedule, f.cut_frac, f.ratio) for f in p.clas} == {(1e-2, None, "stlr", 0.1, 32)}
 
 
 def test_the_codes_language_model_rates_are_its_divisors():
@@ -71,7 +71,7 @@ def test_the_code_preset_has_the_scripts_numbers():
     assert (p.mom, p.lm_bs, p.clas_bs, p.seq_len) == (0.8, 64, 32, 70)
     assert (p.lm_wd, p.clas_wd, p.lm_clip, p.clas_clip) == (1e-7, 1e-6, 0.3, 25)
     assert [(f.freeze_to, f.cut_frac, f.ratio) for f in p.clas] == [(-1, 1 / 3, 8), (-2, 1 / 3, 8), (0, 1 / 8, 8)]
-    assert [(f.lr, f.factor) for f in p.clas] == [(1e-2, 2.6)] * 3
+    assert [(f.lr, f.factor) for f in p.clas] == [(1e-2, None)] * 3
 
 
 def test_the_fastai_preset_has_the_tutorials_numbers():

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ulmfit_easy.bundle.artefact import current, load_weights
+from ulmfit_easy.bundle.packages import packaged_model
 from ulmfit_easy.bundle.record import way
 from ulmfit_easy.data.languages import language_name
 from ulmfit_easy.data.targets import TARGETS
@@ -95,12 +96,13 @@ def _same(*names: str) -> bool:
 def named_folder(source: str | Path, backwards: bool = False) -> Path:
     """Return the path of a language model: `source` itself if it exists, else the installed model of that name.
 
-    Raises: FileError E404 for a name, such as "ko", that no installed model has. Other paths pass.
+    Raises: FileError E404 for a name, such as "ko", that no installed model has. Other paths pass. What
+        `packaged_model` raises.
     """
     path, name = Path(source), Path(source).as_posix()
     if path.exists():
         return path
-    if folder := shipped_folder(name, backwards):
+    if folder := shipped_folder(name, backwards) or packaged_model(name):
         return folder
     if re.fullmatch("[a-z]{2,3}", name):
         names = sorted({f"{model.lang} ({way(model.backwards)})" for model in shipped_models() if model.lang})

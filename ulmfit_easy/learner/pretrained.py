@@ -5,25 +5,28 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights
 from ulmfit_easy.bundle.foreign import load_any, load_foreign
+from ulmfit_easy.bundle.packages import MODELS
 from ulmfit_easy.bundle.shipped import fitting, named_folder, shipped_folder, shipped_name, shipped_vectors
 from ulmfit_easy.bundle.wordlist import read_words
 from ulmfit_easy.data.checks import UNKNOWN
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.languages import language_name
 from ulmfit_easy.data.targets import TARGETS
-from ulmfit_easy.errors import ArgumentTypeError, FileError
+from ulmfit_easy.errors import ArgumentError, ArgumentTypeError, FileError, VocabError, some
 from ulmfit_easy.files import read_json, sha256_bytes
-from ulmfit_easy.models.archs import plain_config, sizes_of, without_tokens
+from ulmfit_easy.known import UnknownPartError
+from ulmfit_easy.models.archs import get_arch, plain_config, sizes_of, without_tokens
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.remap import WordVectors, match_embeds
 from ulmfit_easy.terminal import say
+from ulmfit_easy.text.hf import HFTokenizer
 from ulmfit_easy.text.special import FAKE
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import Vocab
@@ -68,6 +71,10 @@ class PretrainedLM(NamedTuple):
         return sha256_bytes("".join(parts).encode())
 
 
+Start = bool | str | Path | PretrainedLM | None  # what `pretrained` may be
+Arch = type[Encoder] | str | Path | PretrainedLM  # what `arch` may be
+
+
 def read_lm(source: str | Path | PretrainedLM, backwards: bool | None = None) -> PretrainedLM:
     """Return the language model of a place, as `load_any` reads it. One that was read already is returned as it is.
 
@@ -89,13 +96,14 @@ def _read(source: str | Path, backwards: bool) -> PretrainedLM:
     if not isinstance(source, str | Path):
         raise ArgumentTypeError("E601", received=f"pretrained={source!r}", expected="a folder or a checkpoint",
                                 fix="pass its path; a learner hands on its encoder by take_encoder(learner)")
-    source = named_folder(source, backwards)
+    name, source = str(source), named_folder(source, backwards)
     config, vocab, weights = load_any(source)
     if TARGETS[config["task"]].labelled:
         raise FileError("E402", received=f"{source}, a classifier", expected="a language model",
                         fix="pass the folder that a language model's learner exported")
     weights = {name: t.float() for name, t in weights.items()}  # they may be stored in 16 bits
-    return PretrainedLM(shipped_name(source), config, vocab, weights)
+    name = name if name.lower() in MODELS else shipped_name(source)
+    return PretrainedLM(name, config, vocab, weights)
 
 
 def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:
@@ -107,7 +115,32 @@ def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None
     return None if folder is None else read_lm(folder)
 
 
-def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Encoder], config: dict | None,
+def find_arch(arch: Arch, pretrained: Start, config: dict | None, defaults: str,
+              dls: DataLoaders) -> tuple[type[Encoder], Start, dict | None]:
+    """Return the class of an encoder, and what to start from with which config.
+
+    Args:
+        arch: a class, its name, or a model that `read_lm` takes. A model brings its encoder with its sizes, and the
+            weights to start from, unless `pretrained` says something else than True.
+        defaults: the name of the config of the class, "lm_config" or "clas_config".
+
+    Raises: ArgumentError E604 for a name that neither an encoder nor a model has. What `read_lm` raises.
+    """
+    if not isinstance(arch, Path | PretrainedLM):
+        try:
+            return get_arch(arch), pretrained, config
+        except UnknownPartError as e:
+            if not named_folder(arch).exists():
+                raise ArgumentError("E604", received=e.received, expected=f"{e.expected}, one of {some(MODELS)}, or the "
+                                    "folder of a pretrained model", fix=e.fix) from e
+    found = read_lm(cast(str | Path | PretrainedLM, arch), dls.backwards)
+    known = get_arch(found.arch)
+    if pretrained is True:
+        return known, found, config
+    return known, pretrained, with_sizes(found.model, config, getattr(known, defaults))
+
+
+def find_lm(pretrained: Start, arch: type[Encoder], config: dict | None,
             dls: DataLoaders) -> tuple[PretrainedLM | None, str]:
     """Return the language model that `pretrained` asks for, or None and why no installed one fits.
 
@@ -116,7 +149,8 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Enco
             model that fits; False or None for none.
         config: sizes that an installed model must have to fit.
 
-    Raises: FileError E402 if it has another architecture or reads the other way; what `read_lm` raises.
+    Raises: FileError E402 if it has another architecture or reads the other way. VocabError E302 if a transformer would
+        read the tokens of another tokenizer. What `read_lm` raises.
     """
     why = ""
     if pretrained is True and dls.pretrained is not None:
@@ -129,6 +163,11 @@ def find_lm(pretrained: bool | str | Path | PretrainedLM | None, arch: type[Enco
     if found.arch != arch.__name__:
         raise FileError("E402", received=f"{found.name} with the encoder {found.arch}", expected=arch.__name__,
                         fix=f"pass {found.arch} as the architecture, or another model")
+    tokenizer = found.data.get("tokenizer") or {"tok": {}}
+    if tokenizer["tok"].get("name") == HFTokenizer.__name__ and found.vocab != dls.text_vocab:
+        raise VocabError("E302", received=f"data with {len(dls.text_vocab):,} other tokens than the "
+                         f"{len(found.vocab):,} of {found.name}", expected="texts split by the model's own tokenizer",
+                         fix="pass the same model as pretrained= to TextDataLoaders.from_df")
     return found, why
 
 

@@ -10,11 +10,20 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import ArgumentError, refuse_unknown
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.load import load_parts
-from ulmfit_easy.learner.pretrained import PretrainedLM, find_lm, find_pair, start_from, with_sizes
+from ulmfit_easy.learner.pretrained import (
+    Arch,
+    PretrainedLM,
+    Start,
+    find_arch,
+    find_lm,
+    find_pair,
+    start_from,
+    with_sizes,
+)
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner, learner_for
 from ulmfit_easy.models import classifier, language_model
-from ulmfit_easy.models.archs import get_arch, special_ids
+from ulmfit_easy.models.archs import special_ids
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.encoder import Encoder, text_split
 from ulmfit_easy.models.heads.head import Head
@@ -43,16 +52,18 @@ SETTINGS = {"config": optional(mapping), "backwards": flag, "pretrained_fnames":
 
 
 @takes({**SETTINGS, **language_model.SETTINGS})
-def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: dict | None = None,
+def language_model_learner(dls: DataLoaders, arch: Arch, config: dict | None = None,
                            drop_mult: float = 1.0, backwards: bool = False,
-                           pretrained: bool | str | Path | PretrainedLM = True,
+                           pretrained: Start = True,
                            pretrained_fnames: Sequence[str] | None = None, *, softmax: str = "full",
                            precision: str = "auto", **kwargs: Any) -> LMLearner:
     """Return a learner for a language model.
 
     Args:
         dls: language-model data, `TextDataLoaders.from_df(..., is_lm=True)`.
-        arch: `AWD_LSTM`, `AWD_QRNN` or an `Encoder` class of yours, with `streams = True`; or its name.
+        arch: `AWD_LSTM`, `AWD_QRNN` or an `Encoder` class of yours, with `streams = True`, or its name. Or a model that
+            `pretrained` takes: its folder, its file, or a name such as "smollm2". It brings the encoder and, unless
+            `pretrained` says something else, the weights.
         config: changes to the architecture's config, e.g. `dict(emb_sz=200, n_hid=600)`; a pretrained model brings
             its own sizes.
         drop_mult: factor on every dropout; less text wants more.
@@ -74,7 +85,7 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
     refuse_unknown(kwargs, language_model_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=True)
     task, train_in = TASKS[dls.task], chosen(precision, dls.device)  # decided before anything random
-    arch = get_arch(arch)
+    arch, pretrained, config = find_arch(arch, pretrained, config, "lm_config", dls)
     found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
     config = with_sizes(found and found.model, config, arch.lm_config) | special_ids(dls.text_vocab, arch.lm_config)
     model = get_language_model(arch, len(dls.text_vocab), config, drop_mult, softmax=softmax, head=task.head)
@@ -84,7 +95,7 @@ def language_model_learner(dls: DataLoaders, arch: type[Encoder] | str, config: 
     return start_from(learn, found, why)
 
 
-def _found(pretrained: bool | str | Path | PretrainedLM, fnames: Sequence[str] | None, arch: type[Encoder],
+def _found(pretrained: Start, fnames: Sequence[str] | None, arch: type[Encoder],
            config: dict | None, dls: DataLoaders, kwargs: dict) -> tuple[PretrainedLM | None, str]:
     """Return the model to start from, as `find_lm` does, or that of a pair of files in the learner's folder."""
     if not fnames:
@@ -94,8 +105,8 @@ def _found(pretrained: bool | str | Path | PretrainedLM, fnames: Sequence[str] |
 
 
 @takes({**SETTINGS, **classifier.SETTINGS, "n_out": optional(whole())})
-def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len: int = 72, config: dict | None = None,
-                            backwards: bool = False, pretrained: bool | str | Path | PretrainedLM = True,
+def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int = 72, config: dict | None = None,
+                            backwards: bool = False, pretrained: Start = True,
                             drop_mult: float = 0.5, n_out: int | None = None, lin_ftrs: Sequence[int] | None = None,
                             ps: Sequence[float] | None = None, max_len: int | None = 72 * 20,
                             y_range: tuple[float, float] | None = None, *,
@@ -107,6 +118,8 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
 
     Args:
         dls: labelled data, made with `pretrained=` the language model's learner if its encoder is to be loaded.
+        arch: a class of encoders, its name, or a pretrained model, as for `language_model_learner`. "minilm", or the
+            folder of a model that transformers saved, are models too, if `dls` was made with `pretrained=` the same.
         seq_len: tokens a window; gradients do not cross its border (section 3.3 of the paper).
         n_out: number of outputs, which must be what the labels need; kept for fastai's signature.
         lin_ftrs, ps: widths and dropouts of the head's hidden layers; [50] and [.1].
@@ -130,7 +143,7 @@ def text_classifier_learner(dls: DataLoaders, arch: type[Encoder] | str, seq_len
     task, train_in = TASKS[dls.task], chosen(precision, dls.device, bf16_if_fast=False)
     head = task.head if head is None else head
     max_len = max_len if task.target.per == "text" and not task.target.whole else None
-    arch = get_arch(arch)
+    arch, pretrained, config = find_arch(arch, pretrained, config, "clas_config", dls)
     found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
     config = with_sizes(found and found.model, config, arch.clas_config) | special_ids(dls.text_vocab, arch.clas_config)
     if n_out not in (None, dls.c):

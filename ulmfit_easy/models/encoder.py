@@ -109,6 +109,9 @@ class Encoder(Part):
         streams: True for a causal encoder with a memory: reading in windows equals reading at once. A language model
             generates, scores and trains on streams with such an encoder only.
         penalties: the weights of activation and temporal activation regularisation, which is for recurrent layers.
+        factor: `discriminative` rates are divided by it from each layer group to the one below. 2.6 as in Howard &
+            Ruder 2018, section 3.2, which is for a few layers.
+        preset: the name of the preset that the recipes take for it, in `PRESETS`.
         width: E, the width of a state. With tied weights, the default of a language model, it equals the size of the
             embedding (`emb_sz`).
         embedding: the embedding (V, E). A decoder shares its weight, and its rows move to other vocabularies.
@@ -118,6 +121,8 @@ class Encoder(Part):
     clas_config: ClassVar[dict] = dict(pad_token=1, output_p=0.4)
     streams: ClassVar[bool] = False
     penalties: ClassVar[tuple[float, float]] = (0.0, 0.0)
+    factor: ClassVar[float] = 2.6
+    preset: ClassVar[str] = "laptop"
     known: ClassVar[Known[type["Encoder"]]] = Known("encoder", "ulmfit_easy.models")  # those with a config
     width: int
     embedding: nn.Embedding

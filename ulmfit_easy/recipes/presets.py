@@ -29,7 +29,8 @@ class Phase:
         epochs: passes over the data.
         lr: the highest rate of the last layer group.
         freeze_to: layer groups from here on train; 0 is all of them, -1 the last.
-        factor: each group below has the rate of the one above divided by this.
+        factor: each group below has the rate of the one above divided by this. None is the encoder's own: 2.6 for an
+            LSTM.
         divisors: instead, what `lr` is divided by for each group, input side first.
         schedule: "stlr" (slanted triangular) or "one_cycle".
         cut_frac, ratio: of "stlr".
@@ -38,13 +39,13 @@ class Phase:
     epochs: int
     lr: float
     freeze_to: int = 0
-    factor: float = 1.0
+    factor: float | None = 1.0
     divisors: tuple[float, ...] | None = None
     schedule: str = "one_cycle"
     cut_frac: float = 0.1
     ratio: float = 32
 
-    SETTINGS = {"epochs": whole(0), "lr": positive, "freeze_to": whole(-MOST), "factor": positive,
+    SETTINGS = {"epochs": whole(0), "lr": positive, "freeze_to": whole(-MOST), "factor": optional(positive),
                 "divisors": optional(tuple_of(positive)), "schedule": one_of(("stlr", "one_cycle")),
                 "cut_frac": share, "ratio": positive}
 
@@ -143,10 +144,10 @@ PAPER = Preset(
     lm_clip=0.3,
     clas_clip=25.0,
     pretrain=(_stlr(12, 1e-3),),
-    lm=(_stlr(15, 4e-3, factor=2.6),),
+    lm=(_stlr(15, 4e-3, factor=None),),
     clas=(
-        *(_stlr(1, 1e-2, freeze_to=-k, factor=2.6) for k in (1, 2, 3, 4)),  # one more layer group each epoch
-        _stlr(46, 1e-2, factor=2.6),
+        *(_stlr(1, 1e-2, freeze_to=-k, factor=None) for k in (1, 2, 3, 4)),  # one more layer group each epoch
+        _stlr(46, 1e-2, factor=None),
     ),
 )
 
@@ -168,9 +169,9 @@ CODE_2018 = Preset(
     pretrain=(_stlr(12, 1e-3, divisors=(6, 3, 1, 1)),),
     lm=(_stlr(25, 4e-3, divisors=(6, 3, 1, 2)),),
     clas=(
-        _stlr(1, 1e-2, freeze_to=-1, factor=2.6, cut_frac=1 / 3, ratio=8),
-        _stlr(1, 1e-2, freeze_to=-2, factor=2.6, cut_frac=1 / 3, ratio=8),
-        _stlr(50, 1e-2, factor=2.6, cut_frac=1 / 8, ratio=8),
+        _stlr(1, 1e-2, freeze_to=-1, factor=None, cut_frac=1 / 3, ratio=8),
+        _stlr(1, 1e-2, freeze_to=-2, factor=None, cut_frac=1 / 3, ratio=8),
+        _stlr(50, 1e-2, factor=None, cut_frac=1 / 8, ratio=8),
     ),
 )
 
@@ -183,9 +184,9 @@ FASTAI = Preset(
     lm=(Phase(1, 1e-2, freeze_to=-1), Phase(10, 1e-3)),
     clas=(
         Phase(1, 2e-2, freeze_to=-1),
-        Phase(1, 1e-2, freeze_to=-2, factor=2.6),
-        Phase(1, 5e-3, freeze_to=-3, factor=2.6),
-        Phase(2, 1e-3, factor=2.6),
+        Phase(1, 1e-2, freeze_to=-2, factor=None),
+        Phase(1, 5e-3, freeze_to=-3, factor=None),
+        Phase(2, 1e-3, factor=None),
     ),
 )
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from torch import nn
 
-from ulmfit_easy.learner.optim.optimizer import Optimizer, norm_and_bias_params, norm_params
+from ulmfit_easy.learner.optim.optimizer import BATCH_NORMS, Optimizer, norm_and_bias_params, norm_params
+from ulmfit_easy.models.encoder import Headed
 from ulmfit_easy.schema import MOST, takes, whole
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ def create_opt(learn: "Learner") -> None:
     opt = learn.opt_func(learn.splitter(learn.model), lr=learn.lr)
     if not learn.wd_bn_bias:
         spare_from_decay(opt, norm_and_bias_params(learn.model))
-    if learn.train_bn:
-        opt._always |= {id(p) for p in norm_params(learn.model)}
+    if isinstance(learn.model, Headed):
+        opt.factor = learn.model.encoder.factor
+    if learn.train_bn:  # not the norms of a transformer: a frozen one needs no backward pass
+        opt._always |= {id(p) for p in norm_params(learn.model, BATCH_NORMS)}
     if learn.wd is not None:
         opt.set_hyper("wd", learn.wd)
     if frozen_idx:

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,22 +12,26 @@ from torch import Tensor, nn
 
 from ulmfit_easy.absent import TellsAbsent
 from ulmfit_easy.errors import TrainingError, refuse_stranger
+from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import any_of, list_of, number, share, such, tuple_of
 from ulmfit_easy.user_code import warn_user
 
 NORMS = (nn.BatchNorm1d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True)
 class discriminative:
     """The rates of discriminative fine-tuning: `lr` for the last group, divided by `factor` for each one below.
 
+    Without a factor it is the encoder's own, `Encoder.factor`: 2.6, for transformers 1 / 0.95.
+
     Source: Howard & Ruder 2018, section 3.2, where 2.6 was found by experiment.
     """
 
     lr: float
-    factor: float = 2.6
+    factor: float | None = None
 
 
 Rate = float | slice | Sequence[float] | np.ndarray | discriminative  # what `expand_lr` takes
@@ -42,22 +46,25 @@ momenta = such(tuple_of(share), lambda value: len(value) == 3,
                "three momenta, at the start, in the middle, at the end: moms=(0.8, 0.7, 0.8)")
 
 
-def expand_lr(lr: Rate, n_groups: int) -> list[float]:
+def expand_lr(lr: Rate, n_groups: int, factor: float = Encoder.factor) -> list[float]:
     """Return one value per layer group, input side first.
 
     Args:
         lr: a number: the same for all; `slice(a, b)`: geometric from the first group to the last;
             `slice(b)`: `b / 10` for all but the last; `discriminative(b)`; or a sequence with one value a group.
         n_groups: how many groups there are.
+        factor: between groups, for a `discriminative` that names none.
 
     Raises: TrainingError E503 for a sequence of another length, or a rate that is not positive in a slice.
     """
+    if isinstance(lr, discriminative) and lr.factor is None:
+        lr = replace(lr, factor=factor)
     said = [lr.lr, lr.factor] if isinstance(lr, discriminative) else (
         [v for v in (lr.start, lr.stop) if v is not None] if isinstance(lr, slice) else [])
     if not all(isinstance(v, int | float | np.number) and v > 0 for v in said):
         raise _rates_error(lr, "positive numbers")
     if isinstance(lr, discriminative):
-        return [lr.lr / lr.factor ** (n_groups - 1 - i) for i in range(n_groups)]
+        return [lr.lr / cast(float, lr.factor) ** (n_groups - 1 - i) for i in range(n_groups)]
     if isinstance(lr, slice):
         if lr.stop is None:
             raise _rates_error(lr, "slice(a, b) or slice(b) of positive rates")
@@ -92,7 +99,12 @@ class Optimizer(TellsAbsent):
         no_decay: parameters without weight decay (biases and norms, unless asked otherwise).
         always_train: parameters that `freeze_to` leaves trainable (norms).
         hypers: the first value of each hyper-parameter.
+
+    Attributes:
+        factor: between the rates of layer groups, for `discriminative` rates that name none.
     """
+
+    factor = Encoder.factor
 
     def __init__(self, groups: Tensor | Iterable, make: Callable[[list[dict]], torch.optim.Optimizer],
                  names: Mapping[str, str | None], *, no_decay: Iterable[Tensor] = (),
@@ -121,7 +133,7 @@ class Optimizer(TellsAbsent):
         """Set one hyper-parameter of every group; `value` may be anything that `expand_lr` takes."""
         refuse_stranger("the hyper-parameter ", name, self.names)
         key, _, index = (self.names[name] or "").partition(".")
-        values = expand_lr(value, len(self.hypers))
+        values = expand_lr(value, len(self.hypers), self.factor)
         if not all(0 <= v < math.inf for v in values):
             raise _rates_error(value, "finite values, none below zero")
         for i, v in enumerate(values):
@@ -230,9 +242,9 @@ class SGDW(torch.optim.SGD):
         super().step()
 
 
-def norm_params(model: nn.Module) -> list:
-    """Return the parameters of normalisation layers: they train even in frozen groups."""
-    return [p for m in model.modules() if isinstance(m, NORMS) for p in m.parameters(recurse=False)]
+def norm_params(model: nn.Module, kinds: tuple[type[nn.Module], ...] = NORMS) -> list:
+    """Return the parameters of normalisation layers."""
+    return [p for m in model.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)]
 
 
 def norm_and_bias_params(model: nn.Module) -> list:

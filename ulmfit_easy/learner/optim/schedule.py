@@ -15,7 +15,7 @@ import numpy as np
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.events import SCHEDULE, Callback, Cbs
-from ulmfit_easy.learner.optim.optimizer import Rate, expand_lr, momenta
+from ulmfit_easy.learner.optim.optimizer import Rate, momenta
 from ulmfit_easy.schema import optional, positive, share, takes, whole
 
 if TYPE_CHECKING:
@@ -113,9 +113,8 @@ def _rates(learn: "Learner", lr: Rate | None) -> np.ndarray:
     """Return the highest rate of each group as an array, made ready for `set_hyper`."""
     if learn.opt is None:
         learn.create_opt()
-    rates: np.ndarray = np.array(expand_lr(learn.lr if lr is None else lr, len(learn.opt.param_groups)))
-    learn.opt.set_hyper("lr", rates)
-    return rates
+    learn.opt.set_hyper("lr", learn.lr if lr is None else lr)
+    return np.array([hypers["lr"] for hypers in learn.opt.hypers])
 
 
 def _fit(learn: "Learner", n_epoch: int, lr: Rate, scheds: Mapping[str, Sched], cbs: Cbs, wd: float | None,
