@@ -130,9 +130,9 @@ def find_arch(arch: Arch, pretrained: Start, config: dict | None, defaults: str,
         try:
             return get_arch(arch), pretrained, config
         except UnknownPartError as e:
-            if not named_folder(arch).exists():
-                raise ArgumentError("E604", received=e.received, expected=f"{e.expected}, one of {some(MODELS)}, or the "
-                                    "folder of a pretrained model", fix=e.fix) from e
+            if not named_folder(cast(str, arch)).exists():
+                raise ArgumentError("E604", received=e.received, expected=f"{e.expected}, one of {some(MODELS)}, or "
+                                    "the folder of a pretrained model", fix=e.fix) from e
     found = read_lm(cast(str | Path | PretrainedLM, arch), dls.backwards)
     known = get_arch(found.arch)
     if pretrained is True:

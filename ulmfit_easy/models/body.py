@@ -25,8 +25,8 @@ class Body(Encoder):
     Raises: TrainingError E507 without the package transformers; ArgumentError E602 for a config that it cannot build.
     """
 
-    # Sun et al. 2019 (arXiv 1905.05583), section 5.3.4: rates that fall by .95 a block give an error of 5.40 on IMDb, one
-    # rate for all 5.42, and .85 5.65. With 2.6, the lowest of 12 blocks would have a 100,000th of the highest rate.
+    # Sun et al. 2019 (arXiv 1905.05583), section 5.3.4: rates that fall by .95 a block give an error of 5.40 on IMDb,
+    # one rate for all 5.42, and .85 5.65. With 2.6, the lowest of 12 blocks would have a 100,000th of the highest rate.
     factor = 1 / 0.95
     preset = "transformer"
     body: Any  # a `PreTrainedModel` of transformers
