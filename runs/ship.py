@@ -130,7 +130,7 @@ def ship(runs: list[Path], args):
 
 def ship_vectors(file: Path, lang: str = "en"):
     words = [line.split(" ", 1)[0] for line, _ in zip(lines_of(file), range(N_VECTORS), strict=False)]
-    vectors = torch.from_numpy(read_vectors(file, words)[0])  # (N, D)
+    vectors = torch.from_numpy(read_vectors(file, words).of(words)[0])  # (N, D)
     scale = vectors.abs().amax(0) / 127  # (D,)
     folder = WEIGHTS / f"vectors-{lang}"
     folder.mkdir(parents=True, exist_ok=True)

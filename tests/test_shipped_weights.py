@@ -69,7 +69,7 @@ def test_learners_start_from_it_by_default(backwards, recwarn, tmp_path, capsys)
 def test_vectors_tell_which_words_are_alike():
     vectors, known = shipped.shipped_vectors("en").of(["wonderful", "delightful", "potassium"])
     assert known.all()
-    delightful, potassium = torch.cosine_similarity(vectors[:1], vectors[1:])
+    delightful, potassium = torch.cosine_similarity(*map(torch.from_numpy, (vectors[:1], vectors[1:])))
     assert delightful > 0.5 > potassium
 
 

@@ -97,6 +97,7 @@ from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES
 from ulmfit_easy.text.special import *
 from ulmfit_easy.text.subword import SentencePieceTokenizer, SubwordTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.vectors import *
 from ulmfit_easy.text.vocab import Numericalize, Vocab, detokenize, make_vocab
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer, WordTokenizer
 from ulmfit_easy.viz import plot_rates, plot_scores, show_table

@@ -1,6 +1,7 @@
 import torch
 
-from ulmfit_easy.models.remap import WordVectors, match_embeds, with_vectors
+from ulmfit_easy.models.remap import match_embeds, with_vectors
+from ulmfit_easy.text.vectors import WordVectors
 
 OLD = ["xxunk", "xxpad", "film", "good"]
 WEIGHT, BIAS = torch.arange(8.0).view(4, 2), torch.tensor([1.0, 2.0, 3.0, 6.0])
@@ -53,7 +54,7 @@ def vectors_and_rows(n=200, n_dims=3, emb_sz=5, n_new=20):
     torch.manual_seed(0)
     words, vectors = [f"word{i}" for i in range(n)], torch.randn(n, n_dims)
     rows = vectors @ torch.randn(n_dims, emb_sz) + torch.randn(emb_sz)  # (n, E)
-    return WordVectors({word: i for i, word in enumerate(words)}, vectors), words[:-n_new], words[-n_new:], rows
+    return WordVectors({word: i for i, word in enumerate(words)}, vectors.numpy()), words[:-n_new], words[-n_new:], rows
 
 
 def test_rows_of_new_words_are_guessed_by_the_map_from_vectors_to_rows():

@@ -8,7 +8,7 @@ import pytest
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.text.vectors import read_vectors
 
-LINES = ["the 0.5 -1 2e-1", "film 1 2 3", "été 0 0 1", "the 9 9 9", "... 4 5 6"]
+LINES = ["the 0.5 -1 2e-1", "film 1 2 3", "été 0 0 1", "the 9 9 9", ". . . 7 8 9", "... 4 5 6"]
 WORDS = ["xxunk", "film", "the", "été", "unheard", "..."]
 
 
@@ -25,9 +25,42 @@ def write(tmp_path):
                          ids=["GloVe", "word2vec", "blanks at the end"])
 @pytest.mark.parametrize("name", ["vectors.txt", "vectors.txt.gz"])
 def test_words_have_their_vectors_and_the_others_none(write, lines, name):
-    vectors, known = read_vectors(write(lines, name), WORDS)
+    vectors, known = read_vectors(write(lines, name), WORDS).of(WORDS)
     assert known.tolist() == [False, True, True, True, False, True] and vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, [[0] * 3, [1, 2, 3], [.5, -1, .2], [0, 0, 1], [0] * 3, [4, 5, 6]], rtol=1e-6)
+
+
+def test_all_words_are_kept_unless_some_are_asked_for(write):
+    every = read_vectors(write(LINES))
+    assert list(every.stoi) == ["the", "film", "été", ". . .", "..."] and every.vectors.shape == (5, 3)
+    assert list(read_vectors(write(["6 3", *LINES]), limit=2).stoi) == ["the", "film"]
+    few = read_vectors(write(LINES), ["...", "the", "unheard"])
+    assert few.vectors.tolist() == [every.vectors[0].tolist(), [4, 5, 6]]
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_an_array_has_the_words_of_its_index(tmp_path, as_file):
+    np.save(tmp_path / "rows.npy", np.arange(6, dtype=np.float16).reshape(3, 2))
+    (tmp_path / "words.txt").write_text("the\nfilm\n...\n")
+    index = tmp_path / "words.txt" if as_file else ["the", "film", "..."]
+    found = read_vectors(tmp_path / "rows.npy", ["film"], index=index)
+    assert found.stoi == {"film": 0} and found.vectors.tolist() == [[2, 3]] and found.vectors.dtype == np.float32
+
+
+@pytest.mark.parametrize(("array", "index", "told"), [
+    (np.ones((3, 2)), None, "without its words.*index="), (np.ones((3, 2)), ["the"], r"\(3, 2\).*for 1 words"),
+    (np.ones(3), ["a", "b", "c"], r"\(3,\)"), (np.array([["a"]]), ["a"], "<U1"),
+    (np.array([[object()]]), ["a"], "numpy cannot read")])
+def test_an_array_that_does_not_fit_its_words_is_e401(tmp_path, array, index, told):
+    np.save(tmp_path / "rows.npy", array, allow_pickle=True)
+    with pytest.raises(FileError, match=rf"\[E401\].*{told}"):
+        read_vectors(tmp_path / "rows.npy", index=index)
+
+
+def test_the_binary_form_of_word2vec_is_e401(tmp_path):
+    (tmp_path / "vectors.bin").write_bytes(b"1 1\nthe \0\0\0\0")
+    with pytest.raises(FileError, match=r"\[E401\].*binary.*text form"):
+        read_vectors(tmp_path / "vectors.bin")
 
 
 @pytest.mark.parametrize(("lines", "told"), [

@@ -23,10 +23,10 @@ from ulmfit_easy.data.targets import TARGETS
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.files import read_json
 from ulmfit_easy.models.encoder import Encoder
-from ulmfit_easy.models.remap import WordVectors
 from ulmfit_easy.schema import flag, mapping, misfits, only
 from ulmfit_easy.schema import text as string
 from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.vectors import WordVectors
 from ulmfit_easy.user_code import warn_user
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -165,7 +165,7 @@ def shipped_vectors(lang: str | None) -> WordVectors | None:
         return None
     weights, _ = load_weights(folder / "vectors.safetensors")  # (N, D) int8, (D,)
     at = {word: i for i, word in enumerate(read_json(folder / "words.json"))}
-    return WordVectors(at, weights["vectors"] * weights["scale"])
+    return WordVectors(at, (weights["vectors"] * weights["scale"]).numpy())
 
 
 def _roots() -> list[tuple[str | None, Path]]:

@@ -24,11 +24,12 @@ from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.known import UnknownPartError
 from ulmfit_easy.models.archs import get_arch, plain_config, sizes_of, without_tokens
 from ulmfit_easy.models.encoder import Encoder
-from ulmfit_easy.models.remap import WordVectors, match_embeds
+from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.hf import HFTokenizer
 from ulmfit_easy.text.special import FAKE
 from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.vectors import WordVectors
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.words import SpacyTokenizer
 from ulmfit_easy.user_code import warn_user
@@ -244,7 +245,7 @@ def _in_time(learn: "TextLearner", news: Callable[[], None]) -> None:
 def take_over(learn: L, weights: Mapping[str, Tensor], vocab: Vocab, source: str) -> L:
     """See `TextLearner.load_pretrained`."""
     new = learn.dls.text_vocab
-    vectors = None if vocab == new else _vectors_for(learn.dls.tokenizer)
+    vectors = None if vocab == new else vectors_for(learn.dls.tokenizer)
     names = [f"0.{name}" for name, p in learn.encoder.named_parameters(remove_duplicate=False)
              if p is learn.encoder.embedding.weight]
     rows, decoder = weights[names[0]], weights.get("1.decoder.weight")
@@ -297,7 +298,7 @@ def words_of(dls: DataLoaders) -> Counter[str]:
     return count
 
 
-def _vectors_for(tokenizer: Tokenizer) -> WordVectors | None:
+def vectors_for(tokenizer: Tokenizer) -> WordVectors | None:
     """Return the vectors of a tokenizer's words; None for pieces of words and for a user's function."""
     splitter = getattr(tokenizer, "tok", None)
     return shipped_vectors(splitter.lang) if isinstance(splitter, SpacyTokenizer) else None

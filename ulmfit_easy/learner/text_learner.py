@@ -21,6 +21,7 @@ from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.memory import is_full, too_large
 from ulmfit_easy.learner.pretrained import direction_error, find_pair, take_over
 from ulmfit_easy.learner.record import phase_of, record_of
+from ulmfit_easy.learner.vectors import load_vectors
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.models.encoder import Encoder, Headed, needs_memory
 from ulmfit_easy.models.tried import try_parts
@@ -161,7 +162,7 @@ class TextLearner(Learner):
         return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half,
                            record=record_of(self))
 
-    features = features
+    features, load_vectors = features, load_vectors
 
     def _check_exportable(self, weights: Mapping[str, Tensor] | None = None) -> dict:
         """The settings of a bundle; E506 if they, or the `weights`, are none that `load_learner` would take."""

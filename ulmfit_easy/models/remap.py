@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ulmfit_easy.text.vectors import WordVectors
+
 
 class Matched(NamedTuple):
     """Rows for a new vocabulary."""
@@ -16,18 +18,6 @@ class Matched(NamedTuple):
     bias: Tensor | None  # (V,)
     n_matched: int  # words of the new vocabulary that the old one has
     guessed: frozenset[str] = frozenset()  # words whose rows were made of their vectors
-
-
-class WordVectors(NamedTuple):
-    """Vectors of many words, from which the rows of new words can be guessed."""
-
-    stoi: dict[str, int]
-    vectors: Tensor  # (N, D)
-
-    def of(self, words: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return the vectors of V words, (V, D), and which words have one, (V,). Ignore the rows of the others."""
-        at = torch.tensor([self.stoi.get(word, -1) for word in words])  # (V,)
-        return self.vectors[at], at >= 0
 
 
 def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequence[str],
@@ -71,8 +61,8 @@ def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_words: S
 
     Returns: rows (n, E) of the n `new_words`, and for which of them they are guesses, (n,).
     """
-    x, known = vectors.of(old_vocab)  # (V0, D), (V0,)
-    x_new, guessed = vectors.of(new_words)  # (n, D), (n,)
+    x, known = map(torch.from_numpy, vectors.of(old_vocab))  # (V0, D), (V0,)
+    x_new, guessed = map(torch.from_numpy, vectors.of(new_words))  # (n, D), (n,)
     x, x_new = (F.pad(v.double(), (0, 1), value=1.0) for v in (x, x_new))  # a constant after the D numbers
     if 2 * known.sum() < len(known) or known.sum() < 10 * x.shape[1]:
         return old_weight.new_zeros(len(x_new), old_weight.shape[1]), torch.zeros_like(guessed)

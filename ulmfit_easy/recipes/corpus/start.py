@@ -16,7 +16,7 @@ def put_vectors(learn: LMLearner, file: str) -> int:
     Raises: ArgumentError E603 for vectors with more numbers than half the embedding has; what `read_vectors` raises.
     """
     embedding = learn.encoder.embedding.weight  # (V, E); a tied decoder shares it
-    vectors, known = map(torch.from_numpy, read_vectors(file, list(learn.dls.vocab)))
+    vectors, known = map(torch.from_numpy, read_vectors(file, words := list(learn.dls.vocab)).of(words))
     if 2 * vectors.shape[1] > embedding.shape[1]:
         raise ArgumentError("E603", received=f"vectors of {vectors.shape[1]} numbers for an embedding of "
                             f"{embedding.shape[1]}", expected="at most half as many",
