@@ -1,5 +1,6 @@
 """Causal models of the library transformers: GPT-2 and Llama from a folder or a GGUF file, which write and score."""
 
+import json
 import os
 
 import pytest
@@ -134,3 +135,52 @@ def test_a_decoder_that_is_no_matrix_is_e402(tmp_path):
     body = dict(LLAMA, model_type="gemma2", head_dim=4, final_logit_softcapping=1.0)
     with pytest.raises(FileError, match="E402.*Gemma2ForCausalLM.*no linear layer"):
         load_any(saved(tmp_path, body))
+
+
+NAMES = {"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "attn_output": "self_attn.o_proj",
+         "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+         **{f"attn_{x}": f"self_attn.{x}_proj" for x in "qkv"}}  # of a block, in a GGUF file and in transformers
+
+
+@pytest.fixture(scope="module")
+def gguf_file(tmp_path_factory):
+    """A small Llama with the pieces of a GPT-2, as llama.cpp stores it."""
+    gguf = pytest.importorskip("gguf", reason="needs the package gguf: pip install -e '.[hf]'")
+    folder = tmp_path_factory.mktemp("gguf")
+    saved(folder / "saved", LLAMA, tie_word_embeddings=True)
+    model = transformers.AutoModel.from_pretrained(folder / "saved").state_dict()
+    pieces = json.loads((folder / "saved" / "tokenizer.json").read_text())["model"]
+    file = gguf.GGUFWriter(folder / "small.gguf", "llama")
+    for add, value in ((file.add_context_length, 16), (file.add_embedding_length, 8), (file.add_block_count, 2),
+                       (file.add_feed_forward_length, 8), (file.add_head_count, 2), (file.add_head_count_kv, 1),
+                       (file.add_layer_norm_rms_eps, 1e-6), (file.add_rope_freq_base, 1e4), (file.add_name, "small"),
+                       (file.add_vocab_size, len(pieces["vocab"])), (file.add_tokenizer_model, "gpt2"),
+                       (file.add_token_list, list(pieces["vocab"])), (file.add_eos_token_id, 0),
+                       (file.add_token_merges, [" ".join(pair) for pair in pieces["merges"]]),
+                       (file.add_unk_token_id, 0), (file.add_pad_token_id, 0)):
+        add(value)
+    tensors = {"token_embd": "embed_tokens", "output_norm": "norm"} | {
+        f"blk.{i}.{theirs}": f"layers.{i}.{ours}" for i in range(2) for theirs, ours in NAMES.items()}
+    for theirs, ours in tensors.items():
+        file.add_tensor(f"{theirs}.weight", model[f"{ours}.weight"].numpy())
+    for write in (file.write_header_to_file, file.write_kv_data_to_file, file.write_tensors_to_file, file.close):
+        write()
+    return folder / "small.gguf"
+
+
+def test_a_gguf_file_is_read_by_its_name_or_by_that_of_its_folder(gguf_file, tmp_path):
+    learn = learner(gguf_file.parent, tmp_path)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name).eval()
+    saved = transformers.AutoTokenizer.from_pretrained(gguf_file.parent / "saved")
+    ids = saved(TEXT[:20], return_tensors="pt")["input_ids"]
+    assert learn.dls.text_vocab.ids(learn.dls.tokenizer(TEXT[:20])).tolist() == ids[0].tolist()
+    score = learn.logprob(TEXT[:20])
+    assert score.logprob == pytest.approx(-theirs(ids, labels=ids).loss.item() * score.n_tokens, rel=1e-4)
+    assert load_any(gguf_file).vocab == learn.dls.text_vocab and learn.dls.text_vocab.specials["pad"] == "<|endoftext|>"
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"no GGUF at all" * 9])
+def test_a_file_that_is_no_gguf_is_e401(tmp_path, content):
+    (tmp_path / "small.gguf").write_bytes(content)
+    with pytest.raises(FileError, match="E401.*small.gguf"):
+        load_any(tmp_path / "small.gguf")

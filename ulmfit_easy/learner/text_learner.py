@@ -131,7 +131,7 @@ class TextLearner(Learner):
                              fix="build the classifier's data with pretrained=learn, the language model's learner")
         if backwards != self.dls.backwards:
             raise direction_error(source, backwards, self.dls.backwards)
-        load_state(self.encoder, weights, source)
+        load_state(self.encoder, self.encoder.part_of(weights), source)
         self.news = None
         return self.freeze()
 

@@ -1,0 +1,104 @@
+"""Measure how well a model learns a task from no, one or a few labelled texts per class."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
+from ulmfit_easy.learner.seeds import set_seed
+from ulmfit_easy.learner.text import text_classifier_learner
+from ulmfit_easy.learner.text_data import TextDataLoaders
+from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
+from ulmfit_easy.recipes.stages import lm_data, new_lm
+from ulmfit_easy.recipes.zero_shot import SETTINGS, fields_of, zero_shot
+from ulmfit_easy.schema import any_of, function, list_of, mapping, optional, random_seed, takes, whole
+
+__all__ = ["few_shot"]
+
+BATCHES = 60  # of the default fit, at least
+VALID = 8  # texts that are read after each epoch
+
+
+@takes({"n": any_of(whole(0), list_of(whole(0))), "seeds": list_of(random_seed), "words": optional(mapping),
+        "template": SETTINGS["template"], "fit": optional(function)})
+def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: int | Sequence[int] = 0, *,
+             seeds: Sequence[int] = (0, 1, 2), words: Mapping | None = None, template: str = "{text} It was",
+             label_col: str = "label", test: pd.DataFrame | None = None,
+             fit: Callable[[TextLearner], Any] | None = None, **kwargs: Any) -> pd.DataFrame:
+    """Return the accuracy of a language model on a task, given `n` labelled texts per class.
+
+    Without labelled texts the model answers by `zero_shot`, and no seed matters. With some it is fine-tuned on them,
+    once for each seed, and a seed draws other texts.
+
+    Args:
+        model: a learner for a language model, or what `read_lm` takes.
+        df: labelled texts to draw from.
+        n: labelled texts per class, one number or several: `[0, 1, 8]`.
+        words, template: for `zero_shot`. By default the words of a label are its name. The columns in the template's
+            braces are the text columns.
+        test: labelled texts to measure on. By default the rows of `df` that were not drawn.
+        fit: how to train a classifier of these few texts, a function of its learner. By default `fit_one_cycle` of the
+            head, over a frozen encoder, at 5e-3 for 60 batches or more.
+        kwargs: for `text_classifier_learner`, such as `config={"n_layers": 21}`.
+
+    Returns:
+        A row for each `n`: the mean accuracy and its standard deviation (`spread`) over the seeds, the share of the
+        most frequent label, the number of texts to measure on, and seconds.
+
+    Raises: ArgumentError E603 for a class with fewer than `n` rows; and what `zero_shot` raises.
+    """
+    start, fields = time.perf_counter(), fields_of(template)
+    aside, labels = df if test is None else test, sorted(df[label_col].unique())
+    learn = model if isinstance(model, LMLearner) else _lm_of(read_lm(model), df[fields[0]])
+    found = list[dict]()
+    for each in [n] if isinstance(n, int) else n:
+        if (least := df[label_col].value_counts().min()) < each:
+            raise ArgumentError("E603", received=f"n={each} with a class of {least:,} rows",
+                                expected="as many rows in each class", fix="lower n, or give more labelled rows")
+        if each == 0:
+            said = zero_shot(learn, aside[fields], words or {label: str(label) for label in labels}, template)
+            right, tested = [_share([p.label for p in said], aside[label_col])], len(aside)
+        else:
+            right = []
+            for seed in seeds:
+                drawn = df.groupby(label_col).sample(each, random_state=seed)
+                rest = df.drop(drawn.index) if test is None else test
+                right.append(_fitted(learn, drawn, rest, fields, label_col, seed, fit or _fit_head, kwargs))
+                tested = len(rest)
+        found.append({"n": each, "accuracy": np.mean(right), "spread": np.std(right), "seeds": len(right),
+                      "most_frequent": aside[label_col].value_counts(normalize=True).max(), "texts": tested,
+                      "seconds": round(time.perf_counter() - start, 1)})
+        start = time.perf_counter()
+    return pd.DataFrame(found).round(4)
+
+
+def _lm_of(found: PretrainedLM, texts: pd.Series) -> LMLearner:
+    """Return a learner of a language model, with its vocabulary and the words of the texts."""
+    return new_lm(lm_data(texts, pretrained=found), pretrained=found, verbose=False)
+
+
+def _fitted(lm: LMLearner, drawn: pd.DataFrame, test: pd.DataFrame, fields: list[str], label_col: str, seed: int,
+            fit: Callable, kwargs: dict) -> float:
+    """Return the accuracy on some texts of a classifier that was trained on others."""
+    set_seed(seed)
+    table = pd.concat([drawn.assign(is_valid=False), test[:VALID].assign(is_valid=True)])
+    dls = TextDataLoaders.from_df(table, text_col=fields, label_col=label_col, pretrained=lm, valid_col="is_valid",
+                                  seed=seed, bs=min(16, len(drawn)), cache_dir=False)
+    sizes = {name: value for name, value in (lm.encoder.settings or {}).items() if not name.endswith("_p")}
+    kwargs = {"verbose": False, **kwargs, "config": {**sizes, **kwargs.get("config", {})}}
+    learn = text_classifier_learner(dls, type(lm.encoder), pretrained=False, **kwargs).take_encoder(lm)
+    fit(learn)
+    return _share([p.label for p in learn.predict(test[fields])], test[label_col])
+
+
+def _share(said: list, labels: pd.Series) -> float:
+    return float(np.mean(said == labels.to_numpy()))
+
+
+def _fit_head(learn: TextLearner) -> None:
+    learn.fit_one_cycle(-(-BATCHES // len(learn.dls.train)), 5e-3)
