@@ -152,6 +152,19 @@ def test_rates_fall_little_from_block_to_block_and_a_frozen_block_stays(folder, 
     assert all(torch.equal(p, before[name]) for name, p in learn.encoder.named_parameters())  # its norms too
 
 
+@pytest.mark.parametrize("saved", [False, True], ids=["learner", "folder"])
+def test_a_transformer_goes_from_one_task_to_another_under_another_head(folder, tmp_path, saved):
+    old = text_classifier_learner(loaders(folder, tmp_path), Transformer, pretrained=folder, verbose=False)
+    source, table = old.export() if saved else old, toy_reviews(60, seed=2)
+    table["label"] = [len(text.split()) / 10 for text in table["text"]]
+    dls = TextDataLoaders.from_df(table, tmp_path, text_col="text", label_col="label", seed=0, bs=8, pretrained=source,
+                                  y_block="regression")
+    new = text_classifier_learner(dls, Transformer, pretrained=source, head="CLSHead", verbose=False)
+    assert dls.text_vocab == old.dls.text_vocab and type(new.head).__name__ == "CLSHead"
+    for name, weight in old.encoder.state_dict().items():
+        assert torch.equal(new.encoder.state_dict()[name], weight)
+
+
 def test_blocks_above_a_depth_are_left_out(folder, tmp_path):
     learn = text_classifier_learner(loaders(folder, tmp_path), Transformer, pretrained=folder, config={"n_layers": 1},
                                     verbose=False)

@@ -9,7 +9,7 @@ from learner_toys import TINY, classifier, lm, longer_vocab, same, state, text_d
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.bundle.artefact import load_bundle, save_weights
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import FileError
+from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.files import write_json
 from ulmfit_easy.learner import pretrained
 from ulmfit_easy.learner.pretrained import NO_WEIGHTS, read_lm
@@ -54,6 +54,31 @@ def test_pretrained_words_keep_their_rows_and_new_ones_get_the_mean(lm_dls, tmp_
     words = {*new.dls.train.ids.store.lexicon} - {*SPECIAL_TOKENS}  # also those too rare for the vocabulary
     known = words & {*lm_dls.text_vocab}
     assert f"knows {len(known)} of the {len(words)} different words in your texts" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("saved", [False, True], ids=["learner", "folder"])
+def test_an_encoder_goes_from_one_task_to_another_without_its_head(clas_dls, tmp_path, saved):
+    old = classifier(clas_dls, path=tmp_path)
+    old.fit(1, 1e-2)
+    source, table = old.export() if saved else old, toy_reviews(30, seed=1)
+    table["topic"] = [text.split()[1] for text in table["text"]]
+    dls = TextDataLoaders.from_df(table, tmp_path, text_col="text", label_col="topic", pretrained=source, bs=8, seed=0)
+    assert dls.text_vocab == clas_dls.text_vocab and dls.c > 2
+    new = classifier(dls, path=tmp_path, config=None, pretrained=source)
+    assert same(state(new.encoder), state(old.encoder)) and new.opt.frozen_idx == TINY["n_layers"] + 1
+    assert new.head.layers[-1][2].out_features == dls.c
+    new.unfreeze().fit(1, slice(1e-4, 1e-2))
+    assert load_learner(new.export()).predict("good").label in dls.classes
+    words = TextDataLoaders.from_df(table, text_col="text", label_col="topic", min_freq=1, cache_dir=False)
+    moved = classifier(words, config=None, pretrained=source)  # rows go to the words of other data
+    assert moved.n_matched == len({*words.text_vocab} & {*clas_dls.text_vocab})
+    with pytest.raises(FileError, match="E402.*a classifier.*Expected a language model"):
+        read_lm(source)
+
+
+def test_what_is_no_model_is_e601(clas_dls):
+    with pytest.raises(ArgumentError, match="E601.*pretrained=5.*the learner of"):
+        classifier(clas_dls, pretrained=5)
 
 
 def test_pretrained_weights_may_come_as_a_pair_of_files(lm_dls, tmp_path):

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -23,7 +23,8 @@ from ulmfit_easy.errors import ArgumentError, ArgumentTypeError, FileError, Voca
 from ulmfit_easy.files import read_json, sha256_bytes
 from ulmfit_easy.known import UnknownPartError
 from ulmfit_easy.models.archs import get_arch, plain_config, sizes_of, without_tokens
-from ulmfit_easy.models.encoder import Encoder
+from ulmfit_easy.models.encoder import Encoder, Headed
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.remap import match_embeds
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.hf import HFTokenizer
@@ -72,20 +73,12 @@ class PretrainedLM(NamedTuple):
         return sha256_bytes("".join(parts).encode())
 
 
-Start = bool | str | Path | PretrainedLM | None  # what `pretrained` may be
+Start: TypeAlias = "bool | str | Path | PretrainedLM | TextLearner | None"  # what `pretrained` may be
 Arch = type[Encoder] | str | Path | PretrainedLM  # what `arch` may be
 
 
-def read_lm(source: str | Path | PretrainedLM, backwards: bool | None = None) -> PretrainedLM:
-    """Return the language model of a place, as `load_any` reads it. One that was read already is returned as it is.
-
-    Args:
-        source: a path, or the language ("ko") or the name of an installed model, see `shipped_folder`.
-        backwards: the direction that it must have, if its files tell one; None for any, or forwards for a language.
-
-    Raises: ArgumentError E601 for what is no place. FileError E402 for a model of another kind or direction. What
-        `load_any` raises.
-    """
+def read_model(source: "str | Path | PretrainedLM | TextLearner", backwards: bool | None = None) -> PretrainedLM:
+    """Return a language model, as `read_lm`, or the encoder of a classifier. Either may also be a learner in memory."""
     if not isinstance(source, PretrainedLM):
         source = _read(source, bool(backwards))
     if (way := source.data.get("backwards")) is not None and backwards not in (None, way):
@@ -93,18 +86,39 @@ def read_lm(source: str | Path | PretrainedLM, backwards: bool | None = None) ->
     return source
 
 
-def _read(source: str | Path, backwards: bool) -> PretrainedLM:
-    if not isinstance(source, str | Path):
-        raise ArgumentTypeError("E601", received=f"pretrained={source!r}", expected="a folder or a checkpoint",
-                                fix="pass its path; a learner hands on its encoder by take_encoder(learner)")
-    name, source = str(source), named_folder(source, backwards)
-    config, vocab, weights = load_any(source)
-    if TARGETS[config["task"]].labelled:
-        raise FileError("E402", received=f"{source}, a classifier", expected="a language model",
+def read_lm(source: "str | Path | PretrainedLM | TextLearner", backwards: bool | None = None) -> PretrainedLM:
+    """Return the language model of a place, as `load_any` reads it. One that was read already is returned as it is.
+
+    Args:
+        source: a path, or the language ("ko") or the name of an installed model, see `shipped_folder`. Or its learner.
+        backwards: the direction that it must have, if its files tell one; None for any, or forwards for a language.
+
+    Raises: ArgumentError E601 for what is no place. FileError E402 for a model of another kind or direction. What
+        `load_any` raises.
+    """
+    found = read_model(source, backwards)
+    if TARGETS[found.config["task"]].labelled:
+        raise FileError("E402", received=f"{found.name}, a classifier", expected="a language model",
                         fix="pass the folder that a language model's learner exported")
-    weights = {name: t.float() for name, t in weights.items()}  # they may be stored in 16 bits
-    name = name if name.lower() in MODELS else shipped_name(source)
-    return PretrainedLM(name, config, vocab, weights)
+    return found
+
+
+def _read(source: "str | Path | TextLearner", backwards: bool) -> PretrainedLM:
+    weights: Mapping[str, Tensor]
+    if isinstance(source, str | Path):
+        name, folder = str(source), named_folder(source, backwards)
+        config, vocab, weights = load_any(folder)
+        name = name if name.lower() in MODELS else shipped_name(folder)
+    elif isinstance(model := getattr(source, "model", None), Headed) and hasattr(source, "dls"):
+        name, vocab, weights = f"a learner of {type(model.encoder).__name__}", source.dls.text_vocab, model.state_dict()
+        config = {**source.dls.config(), **model.config()}
+    else:
+        raise ArgumentTypeError("E601", received=f"pretrained={source!r}", expected="a folder, a checkpoint or a "
+                                "learner", fix="pass its path, or the learner of a language model or a classifier")
+    if not Head.find(config["head"]["name"]).decodes:  # of a classifier only the encoder
+        weights = {name.replace("0.module.", "0.", 1): t for name, t in weights.items() if name.startswith("0.")}
+        config = {**config, "head": {"name": "LMDecoder", "config": {}}}
+    return PretrainedLM(name, config, vocab, {name: t.float().cpu() for name, t in weights.items()})
 
 
 def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:
@@ -134,7 +148,7 @@ def find_arch(arch: Arch, pretrained: Start, config: dict | None, defaults: str,
             if not named_folder(cast(str, arch)).exists():
                 raise ArgumentError("E604", received=e.received, expected=f"{e.expected}, one of {some(MODELS)}, or "
                                     "the folder of a pretrained model", fix=e.fix) from e
-    found = read_lm(cast(str | Path | PretrainedLM, arch), dls.backwards)
+    found = read_model(cast(str | Path | PretrainedLM, arch), dls.backwards)
     known = get_arch(found.arch)
     if pretrained is True:
         return known, found, config
@@ -146,12 +160,12 @@ def find_lm(pretrained: Start, arch: type[Encoder], config: dict | None,
     """Return the language model that `pretrained` asks for, or None and why no installed one fits.
 
     Args:
-        pretrained: what `read_lm` takes; True for the one that the data were made with, or else the first installed
+        pretrained: what `read_model` takes; True for the one that the data were made with, or else the first installed
             model that fits; False or None for none.
         config: sizes that an installed model must have to fit.
 
     Raises: FileError E402 if it has another architecture or reads the other way. VocabError E302 if a transformer would
-        read the tokens of another tokenizer. What `read_lm` raises.
+        read the tokens of another tokenizer. What `read_model` raises.
     """
     why = ""
     if pretrained is True and dls.pretrained is not None:
@@ -160,7 +174,7 @@ def find_lm(pretrained: Start, arch: type[Encoder], config: dict | None,
         pretrained, why = fitting(arch, config or {}, dls.backwards, dls.tokenizer.config())
     if pretrained is False or pretrained is None:
         return None, why
-    found = read_lm(pretrained, dls.backwards)
+    found = (read_model if dls.target and dls.target.labelled else read_lm)(pretrained, dls.backwards)
     if found.arch != arch.__name__:
         raise FileError("E402", received=f"{found.name} with the encoder {found.arch}", expected=arch.__name__,
                         fix=f"pass {found.arch} as the architecture, or another model")

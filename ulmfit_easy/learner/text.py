@@ -71,7 +71,8 @@ def language_model_learner(dls: DataLoaders, arch: Arch, config: dict | None = N
         pretrained: True for the model that brought the data's tokenizer, or else the first installed one that fits this
             architecture and tokenizer. If none fits, a warning tells, and weights are random. Or the folder of an
             exported language model, another library's checkpoint (docs/CHECKPOINTS.md), or what `read_lm` made of one.
-            False starts anew.
+            Or its learner. A classifier also takes the learner or the folder of one for another task, whose encoder
+            goes under a new head. False starts anew.
         pretrained_fnames: instead, the names of a weights file and a word list under `path/models`; see `find_pair`.
         softmax: "full", or "sampled": faster for large vocabularies, with a training loss that is an estimate.
             Validation is exact with both.
@@ -133,7 +134,8 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int = 72, con
             those see `balanced=` of the data).
         precision: as for `language_model_learner`, but "auto" never takes bf16 by itself: how much a classifier gains
             by it has not been measured.
-        head: the class of a head, or its name; by default the head of the data's task.
+        head: the class of a head, or its name, such as "CLSHead" or "LastTokenHead", over one token. By default the
+            head of the data's task, which pools the states of all tokens.
         head_config: settings of the head by name, such as those of a head of your own.
         config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
             the warning waits for the first fit, since `load_encoder` usually comes before it.

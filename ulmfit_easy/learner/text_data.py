@@ -24,7 +24,7 @@ from ulmfit_easy.data.tables import TableOnDisk, read_table
 from ulmfit_easy.data.targets import CategoryTarget, NextToken, Target, read_labels
 from ulmfit_easy.data.targets.target import Block
 from ulmfit_easy.errors import FileError, TextError, refuse_unknown
-from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_model
 from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.schema import flag, function, language, list_of, optional, share, takes, text
 from ulmfit_easy.text.look import SAMPLE, Look
@@ -61,7 +61,7 @@ def with_model(cls: type[D], source: Source, splitter: Callable, *, tok_tfm: Cal
         if fitting := [model for model in models if (model.lang, model.backwards) == (lang, bool(backwards))]:
             tokenizer = Tokenizer.from_config({**fitting[0].tokenizer, "mark_fields": mark_fields})
     elif pretrained is not None and pretrained is not False:
-        found = read_lm(pretrained, bool(backwards))
+        found = read_model(pretrained, bool(backwards))
         if not is_own and (known := found.data.get("tokenizer")):
             tokenizer = given_tokenizer(known, None, fix="pass tok_tfm=Tokenizer(...) with the rules and the word "
                                         "splitter of that model")
