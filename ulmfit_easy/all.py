@@ -42,6 +42,7 @@ from ulmfit_easy.fastai.rates import *
 from ulmfit_easy.fastai.splits import *
 from ulmfit_easy.fastai.tokenized import *
 from ulmfit_easy.fastai.untar import *
+from ulmfit_easy.learner.callbacks.auxiliary import *
 from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback

@@ -6,11 +6,13 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from encoder_toys import Causal, Neighbours
 
 from ulmfit_easy.all import (
     AWD_LSTM,
     AWD_QRNN,
+    AuxiliaryLM,
     BaseTokenizer,
     Callback,
     CheckpointCallback,
@@ -139,11 +141,37 @@ def test_the_states_of_each_layer_come_on_request(arch):
     close([layer[2:, :2] for layer in asked.layers], list(alone))
 
 
+@streaming
+def test_a_classifier_guesses_the_next_tokens_of_what_its_head_sees(arch):
+    learn, losses = text_learner(arch, max_len=12, seq_len=6, drop_mult=0).unfreeze(), []
+
+    def check(callback):
+        (ids, lengths), weight = learn.xb, learn.encoder.embedding.weight
+        first = ((lengths - 12).clamp_min(0) + 5) // 6 * 6
+        told = [F.log_softmax(learn.encoder(row[None, :n]).raw[0, at:-1] @ weight.T, 1).gather(1, row[at + 1:n, None])
+                for row, at, n in zip(ids, first.tolist(), lengths.tolist(), strict=True)]
+        losses.append((learn.auxiliary_lm.lm_loss, -torch.cat(told).mean()))
+
+    learn.fit(1, 0, cbs=[AuxiliaryLM(), Callback(before_backward=check)])
+    for found, expected in losses:
+        close(found, expected)
+
+
 @every
 def test_states_are_penalised_as_the_encoder_says_unless_a_learner_says_otherwise(arch):
     reg, ours = text_learner(arch).rnn_regularizer, text_learner(arch, beta=0.5).rnn_regularizer
     assert (reg.alpha, reg.beta) == arch.penalties == ((2, 1) if issubclass(arch, AWDEncoder) else (0, 0))
     assert (ours.alpha, ours.beta) == (reg.alpha, 0.5)
+
+
+@every
+@pytest.mark.parametrize("head", ["CLSHead", "LastTokenHead"])
+def test_a_head_over_one_token_reads_it_beside_padding_as_alone(arch, head):
+    model, (ids, lengths) = classifier(arch, max_len=7, head=head), texts(31, 1, 8, 0)
+    together, place = model(ids, lengths), 0 if head == "CLSHead" else -1
+    for row, n in enumerate(lengths.tolist()):
+        state = model[0](ids[row:row + 1, :max(1, n)], lengths[row:row + 1]).raw[:, place]
+        close(together.logits[row:row + 1], model.head.layers(state if n else torch.zeros_like(state)))
 
 
 @every

@@ -117,9 +117,14 @@ def lm_cross_entropy(output: LMOutput, targets: Tensor, reduction: str = "mean")
         if output.sampler is not None:
             sample = output.sampler.draw(x.device)
             return sampled_cross_entropy(x, decoder.weight, decoder.bias, y, sample, CHUNK_FLOATS, IGNORE)
-        return _LinearCrossEntropy.apply(x, decoder.weight, decoder.bias, y)
+        return linear_cross_entropy(x, decoder.weight, decoder.bias, y)
     output.stats = token_stats(output, targets)
     return output.stats.nll / output.stats.n
+
+
+def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """Return the mean cross-entropy of `x @ weight.T + bias`, for x (N, E) and targets (N,) int64, chunk by chunk."""
+    return _LinearCrossEntropy.apply(x, weight, bias, targets)
 
 
 @torch.no_grad()
