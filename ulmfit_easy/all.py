@@ -77,6 +77,7 @@ from ulmfit_easy.models.awd_lstm import *
 from ulmfit_easy.models.awd_qrnn import AWD_QRNN, awd_qrnn_clas_config, awd_qrnn_lm_config
 from ulmfit_easy.models.causal import CausalTransformer
 from ulmfit_easy.models.classifier import get_text_classifier
+from ulmfit_easy.models.elmo import ELMo, ScalarMix
 from ulmfit_easy.models.generate import generate
 from ulmfit_easy.models.language_model import LanguageModel, get_language_model
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier, masked_concat_pool

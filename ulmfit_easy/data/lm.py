@@ -35,6 +35,7 @@ class LMDataLoader(EpochOrder):
         bs: rows of a batch; fewer if there is too little text for `seq_len` in each.
         shuffle: put the documents in a new order each epoch.
         backwards: read each document from its end.
+        both_ways: instead, read the documents twice, with B rows forwards and after them B rows backwards: (2 B, T).
         n_batches: batches of an epoch; None for the whole corpus.
         bptt_jitter: tokens of standard deviation; 0 for batches of `seq_len`, as fastai has them. The paper has 5.
 
@@ -47,10 +48,11 @@ class LMDataLoader(EpochOrder):
     @takes({"bs": whole(), "seq_len": whole(), "n_batches": optional(whole()), "bptt_jitter": number(0)})
     def __init__(self, ids: Ids, rows: Sequence[int] | np.ndarray, *, bs: int = 64, seq_len: int = 72,
                  shuffle: bool = False, backwards: bool = False, seed: int | None = None,
-                 device: torch.device | str | None = None, n_batches: int | None = None, bptt_jitter: float = 0.0):
+                 device: torch.device | str | None = None, n_batches: int | None = None, bptt_jitter: float = 0.0,
+                 both_ways: bool = False):
         super().__init__(ids, rows, shuffle=shuffle, seed=seed, device=device)
         self.seq_len, self.backwards, self.n_batches = seq_len, backwards, n_batches
-        self.bptt_jitter = bptt_jitter
+        self.bptt_jitter, self.ways = bptt_jitter, (False, True) if both_ways else (backwards,)
         if bptt_jitter:
             self.recipe["bptt_jitter"] = bptt_jitter
             self.seed = int(torch.randint(2**31, ())) if self.seed is None else self.seed
@@ -102,7 +104,8 @@ class LMDataLoader(EpochOrder):
                 ends = np.cumsum(self.ids.lengths[docs])  # (N,) where each document ends in the stream
                 cuts = self.cuts_of(i_pass)
             at, n_read = cuts[batch], cuts[batch + 1] - cuts[batch] + 1
-            rows = [self._read(docs, ends, b * self.row_len + at, n_read) for b in range(self.bs)]
+            rows = [self._read(docs, ends, b * self.row_len + at, n_read, way) for way in self.ways
+                    for b in range(self.bs)]
             tokens = torch.from_numpy(np.stack(rows)).to(self.device)  # (B, T + 1)
             yield tokens[:, :-1], tokens[:, 1:]
 
@@ -121,8 +124,8 @@ class LMDataLoader(EpochOrder):
         more = np.rint(shares * (self.row_len - self.pass_len)).astype(np.int64)  # beside one token for each batch
         return np.arange(self.pass_len + 1) + more
 
-    def _read(self, docs: np.ndarray, ends: np.ndarray, start: int, n: int) -> np.ndarray:
-        """Return the n tokens of the stream from `start` on, (n,) int64."""
+    def _read(self, docs: np.ndarray, ends: np.ndarray, start: int, n: int, backwards: bool) -> np.ndarray:
+        """Return the n tokens of the stream from `start` on, each document read one way, (n,) int64."""
         out = np.empty(n, dtype=np.int64)
         i, done = int(np.searchsorted(ends, start, side="right")), 0
         while done < n:
@@ -130,7 +133,7 @@ class LMDataLoader(EpochOrder):
             length = int(self.ids.lengths[doc])
             a = start + done - (int(ends[i]) - length)  # position inside the document
             b = min(length, a + n - done)
-            out[done:done + b - a] = (self.ids.read(doc, length - b, length - a)[::-1] if self.backwards
+            out[done:done + b - a] = (self.ids.read(doc, length - b, length - a)[::-1] if backwards
                                       else self.ids.read(doc, a, b))
             done, i = done + b - a, i + 1
         return out

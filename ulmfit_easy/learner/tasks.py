@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ulmfit_easy.data.targets import CategoryTarget, MultiCategoryTarget, NextToken, RegressionTarget, Target
+from ulmfit_easy.data.targets.both_ways import BothWays
 from ulmfit_easy.known import Known
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.metrics.metric import rows_or_tokens
 from ulmfit_easy.learner.predictor import Named, Prediction
+from ulmfit_easy.models.elmo import BothWaysDecoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.softmax import LMDecoder
@@ -46,6 +48,8 @@ class Task:
 TASKS: Known[Task] = Known("task")
 for row in (
     Task(NextToken, LMDecoder, lambda weight: CrossEntropyLossFlat(), (accuracy, Perplexity),
+         columns=("text", "next words", "predicted")),
+    Task(BothWays, BothWaysDecoder, lambda weight: CrossEntropyLossFlat(), (accuracy, Perplexity),
          columns=("text", "next words", "predicted")),
     Task(CategoryTarget, PoolingLinearClassifier, CrossEntropyLossFlat, (accuracy,)),
     Task(MultiCategoryTarget, PoolingLinearClassifier, lambda weight: BCEWithLogitsLossFlat(pos_weight=weight)),

@@ -8,6 +8,7 @@ from ulmfit_easy.data.balance import loss_weights
 from ulmfit_easy.data.checks import warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import ArgumentError, refuse_unknown
+from ulmfit_easy.learner.both_ways import find_both
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.load import load_parts
 from ulmfit_easy.learner.pretrained import (
@@ -100,7 +101,8 @@ def _found(pretrained: Start, fnames: Sequence[str] | None, arch: type[Encoder],
            config: dict | None, dls: DataLoaders, kwargs: dict) -> tuple[PretrainedLM | None, str]:
     """Return the model to start from, as `find_lm` does, or that of a pair of files in the learner's folder."""
     if not fnames:
-        return find_lm(pretrained, arch, config, dls)
+        find = find_lm if arch.one_way is None else find_both
+        return find(pretrained, arch, config, dls)
     folder = Path(kwargs.get("path") or dls.path) / kwargs.get("model_dir", "models")
     return find_pair(fnames, folder, arch, dls), ""
 

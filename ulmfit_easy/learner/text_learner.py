@@ -12,6 +12,7 @@ from ulmfit_easy.bundle.parts import check_config, check_parts
 from ulmfit_easy.data.checks import shown_share
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.targets import NextToken, Target
+from ulmfit_easy.data.targets.both_ways import BothWays
 from ulmfit_easy.errors import FileError, TrainingError, VocabError
 from ulmfit_easy.learner import score, writing
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
@@ -207,3 +208,13 @@ class LMLearner(TextLearner):
         super().fit(*args, **kwargs)
 
     predict, logprob = writing.predict, score.logprob  # type: ignore[assignment]  # it writes
+
+
+class BothWaysLearner(TextLearner):
+    """A learner whose model guesses each next word forwards and backwards. What it learned is for a head to read."""
+
+    learns = BothWays
+
+    def __init__(self, dls: DataLoaders, model: Headed, *args: Any, **kwargs: Any):
+        super().__init__(dls, model, *args, **kwargs)
+        self.add_cbs(HiddenState())

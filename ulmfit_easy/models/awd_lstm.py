@@ -71,8 +71,11 @@ class AWDEncoder(Encoder):
     def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None,
                 layers: bool = False) -> Encoded:
         """See `Encoder.forward`. `lengths` has no use, since padding on the right reaches no real token."""
-        before = iter(self.init_memory(ids.shape[0]) if memory is None else memory)  # tensors (B, H)
-        embedded = self.encoder_dp(ids)  # (B, T, E)
+        return self.states(self.encoder_dp(ids), memory, layers)
+
+    def states(self, embedded: Tensor, memory: Memory | None = None, layers: bool = False) -> Encoded:
+        """Return the states for tokens that are embedded already, (B, T, E)."""
+        before = iter(self.init_memory(len(embedded)) if memory is None else memory)  # tensors (B, H)
         x = self.input_dp(embedded)
         outputs, after = [embedded], list[Tensor]()
         for layer, (rnn, sizes) in enumerate(zip(self.rnns, self.state_sizes, strict=True)):
@@ -87,7 +90,8 @@ class AWDEncoder(Encoder):
 
     def init_memory(self, bs: int) -> Memory:
         """Return a memory of zeros for `bs` rows, on the device and of the type of the weights."""
-        return Memory(self.encoder.weight.new_zeros(bs, size) for sizes in self.state_sizes for size in sizes)
+        weight = next(self.rnns.parameters())
+        return Memory(weight.new_zeros(bs, size) for sizes in self.state_sizes for size in sizes)
 
     def groups(self) -> Groups:
         """Return the layer groups [embedding], [rnn 1], .., [rnn L]."""

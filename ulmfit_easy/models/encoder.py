@@ -112,6 +112,9 @@ class Encoder(Part):
         factor: `discriminative` rates are divided by it from each layer group to the one below. 2.6 as in Howard &
             Ruder 2018, section 3.2, which is for a few layers.
         preset: the name of the preset that the recipes take for it, in `PRESETS`.
+        new_on_top: True if the last of the layer groups belongs to a task, such as the weights of a mix of layers. It
+            trains with the head.
+        one_way: the encoder of one direction, if a forward and a backward model of it, `joined`, make one of these.
         width: E, the width of a state. With tied weights, the default of a language model, it equals the size of the
             embedding (`emb_sz`).
         embedding: the embedding (V, E). A decoder shares its weight, and its rows move to other vocabularies.
@@ -123,6 +126,8 @@ class Encoder(Part):
     penalties: ClassVar[tuple[float, float]] = (0.0, 0.0)
     factor: ClassVar[float] = 2.6
     preset: ClassVar[str] = "laptop"
+    new_on_top: ClassVar[bool] = False
+    one_way: ClassVar[type["Encoder"] | None] = None
     known: ClassVar[Known[type["Encoder"]]] = Known("encoder", "ulmfit_easy.models")  # those with a config
     width: int
     embedding: nn.Embedding
@@ -152,6 +157,11 @@ class Encoder(Part):
     def part_of(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return what this encoder takes over of the weights of another one: all. One with fewer layers may differ."""
         return weights
+
+    @classmethod
+    def joined(cls, ahead: dict[str, Tensor], back: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights made of those of a forward and a backward encoder, of the class `one_way`."""
+        raise NotImplementedError
 
     @classmethod
     def sizes_of(cls, shapes: Mapping[str, torch.Size]) -> dict:
@@ -186,7 +196,7 @@ def text_split(model: Headed) -> Groups:
     Raises: E603 if the encoder's groups leave out a parameter, which would never train.
     """
     words, *layers = model.encoder.groups() or [[]]
-    head = list(model.head.parameters())
+    head = [*(layers.pop() if model.encoder.new_on_top and layers else ()), *model.head.parameters()]
     groups = [*layers, [*words, *head]] if model.head.decodes else [words, *layers, head]
     first = {p: i for i, group in reversed([*enumerate(groups)]) for p in group}  # a tied weight is in several
     if left_out := [name for name, p in model.encoder.named_parameters() if p.requires_grad and p not in first]:

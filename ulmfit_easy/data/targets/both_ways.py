@@ -1,0 +1,27 @@
+"""The target of two language models that learn together: the next token forwards, the one before it backwards."""
+
+from typing import Any
+
+import numpy as np
+
+from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.data.order import Ids
+from ulmfit_easy.data.targets.next_token import NextToken
+from ulmfit_easy.data.targets.target import Target
+
+
+class BothWays(Target):
+    """The next token of the text forwards and backwards, as ELMo learns it. B rows of a batch read each way."""
+
+    task, labelled, SETTINGS = "bilm", False, {}
+    n_inp, batching, columns = NextToken.n_inp, NextToken.batching, NextToken.columns
+
+    def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, seq_len: int,
+               **kwargs: Any) -> LMDataLoader:
+        return LMDataLoader(ids, rows, seq_len=seq_len, both_ways=True, **kwargs)
+
+    shown, config = NextToken.shown, NextToken.config
+
+    @classmethod
+    def from_config(cls, config: dict) -> "BothWays":
+        return cls()
