@@ -76,6 +76,7 @@ from ulmfit_easy.learner.uncertainty import predict_with_uncertainty
 from ulmfit_easy.models.awd_lstm import *
 from ulmfit_easy.models.awd_qrnn import AWD_QRNN, awd_qrnn_clas_config, awd_qrnn_lm_config
 from ulmfit_easy.models.causal import CausalTransformer
+from ulmfit_easy.models.bag import BagOfVectors
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.elmo import ELMo, ScalarMix
 from ulmfit_easy.models.generate import generate

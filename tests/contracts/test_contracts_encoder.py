@@ -30,6 +30,7 @@ from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.learner.score import score_ids
 from ulmfit_easy.models.archs import checks_of, get_arch
 from ulmfit_easy.models.awd_lstm import AWDEncoder
+from ulmfit_easy.models.bag import BagOfVectors
 from ulmfit_easy.models.causal import CausalTransformer
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.elmo import ELMo
@@ -43,7 +44,7 @@ from ulmfit_easy.schema import misfits
 
 V = 30
 SIZES = {AWD_LSTM: dict(emb_sz=8, n_hid=12, n_layers=2), AWD_QRNN: dict(emb_sz=8, n_hid=12, n_layers=2),
-         Causal: {}, Neighbours: {}, ELMo: dict(emb_sz=8, n_hid=12, n_layers=2)}
+         BagOfVectors: {}, Causal: {}, Neighbours: {}, ELMo: dict(emb_sz=8, n_hid=12, n_layers=2)}
 if find_spec("transformers"):
     SIZES[Transformer] = {"body": dict(model_type="bert", hidden_size=8, num_hidden_layers=2, num_attention_heads=2,
                                        intermediate_size=8, max_position_embeddings=12)}
