@@ -31,7 +31,8 @@ def delimiter(text: str) -> str:
 FILE = {"file": {"type": Path, "metavar": "FILE", "help": f"{TABLE} of .txt files"}}
 COLUMN = {"--text": {"default": "text", "metavar": "COL", "help": "column with the texts"}}
 TRAINING: dict[str, dict] = {
-    "--preset": {"default": "laptop", "metavar": "NAME", "help": "laptop, fastai, paper or code_2018: how to train"},
+    "--preset": {"metavar": "NAME", "help": "laptop, fastai, paper, code_2018 or transformer: how to train (default: "
+                                            "laptop; transformer for encoders of the library transformers)"},
     "--backwards": {"action": "store_true", "help": "read texts from their end"},
     "--lang": {"default": "en", "metavar": "CODE", "help": "language of the tokenizer"},
     "--seed": {"type": int, "metavar": "N", "help": "same seed, same data, same machine: same model (default: another "
@@ -61,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
         "--unlabelled": {"type": Path, "metavar": "FILE", "action": "append", "default": [],
                          "help": "more texts, for the language model; may be given several times"},
         "--out": {"type": Path, "default": Path("ulmfit-model"), "metavar": "DIR", "help": "where the model goes"},
+        "--encoder": {"metavar": "MODEL", "help": "another encoder, with its weights: minilm or smollm2, if installed; "
+                      "a folder that transformers saved; a .gguf file (default: that of --pretrained)"},
         "--bidir": {"action": "store_true", "help": "a forward and a backward model; twice the time"},
         "--class-weight": {"choices": ["balanced"], "help": "let rare classes count as much as common ones"},
         "--quiet": {"action": "store_true", "help": "print errors only"},
@@ -188,7 +191,8 @@ def run_train(args: argparse.Namespace) -> None:
         raise ArgumentError("E603", received="--bidir and --backwards", expected="one of the two",
                             fix="leave --backwards out: --bidir trains both directions")
     model = ULMFiT(preset=args.preset, pretrained=pretrained, backwards=args.backwards, bidir=args.bidir,
-                   lang=args.lang, class_weight=args.class_weight, seed=args.seed, verbose=not args.quiet)
+                   lang=args.lang, class_weight=args.class_weight, seed=args.seed, verbose=not args.quiet,
+                   encoder=args.encoder)
     if older and not args.quiet:
         say(f"The model of {date.fromtimestamp(args.out.stat().st_mtime)} in {args.out} will be replaced. --out names "
             "another folder.")
@@ -216,19 +220,20 @@ def keep(save: Callable[[Path], object], out: Path) -> None:
 def run_lm(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.sources import read_any
     from ulmfit_easy.files import free_place
-    from ulmfit_easy.learner.pretrained import shipped_lm
+    from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
     from ulmfit_easy.learner.seeds import set_seed
     from ulmfit_easy.recipes.inputs import empty_rows, rows_read
-    from ulmfit_easy.recipes.presets import get_preset
-    from ulmfit_easy.recipes.stages import finetune_lm, lm_data, new_lm, pretrain_lm
+    from ulmfit_easy.recipes.stages import finetune_lm, lm_data, new_lm, preset_for, pretrain_lm
 
     free_place(args.out)
     if args.seed is not None:
         set_seed(args.seed)
-    p = get_preset(args.preset)
+    preset_for(args.preset, None)  # an error before the texts are read
     texts = read_any(args.file, [args.text], args)[args.text].astype(object).reset_index(drop=True)
     texts.iloc[empty := empty_rows(texts)] = None
-    pretrained = shipped_lm(args.lang, args.backwards) if args.pretrained is None else args.pretrained or None
+    pretrained = shipped_lm(args.lang, args.backwards) if args.pretrained is None else (
+        read_lm(args.pretrained, args.backwards) if args.pretrained else None)
+    p = preset_for(args.preset, pretrained)
     say(f"{rows_read(len(texts), empty, note=', left out')}.")
     dls = lm_data(texts, p, pretrained, on_missing="drop", seed=args.seed, backwards=args.backwards, lang=args.lang)
     learn = new_lm(dls, p, pretrained)

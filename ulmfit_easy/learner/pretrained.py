@@ -130,25 +130,35 @@ def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None
     return None if folder is None else read_lm(folder)
 
 
-def find_arch(arch: Arch, pretrained: Start, config: dict | None, defaults: str,
-              dls: DataLoaders) -> tuple[type[Encoder], Start, dict | None]:
-    """Return the class of an encoder, and what to start from with which config.
-
-    Args:
-        arch: a class, its name, or a model that `read_lm` takes. A model brings its encoder with its sizes, and the
-            weights to start from, unless `pretrained` says something else than True.
-        defaults: the name of the config of the class, "lm_config" or "clas_config".
+def arch_or_model(arch: Arch, backwards: bool = False) -> type[Encoder] | PretrainedLM:
+    """Return the encoder of a class or its name, or else the model that `read_lm` reads at that place.
 
     Raises: ArgumentError E604 for a name that neither an encoder nor a model has. What `read_lm` raises.
     """
     if not isinstance(arch, Path | PretrainedLM):
         try:
-            return get_arch(arch), pretrained, config
+            return get_arch(arch)
         except UnknownPartError as e:
             if not named_folder(cast(str, arch)).exists():
                 raise ArgumentError("E604", received=e.received, expected=f"{e.expected}, one of {some(MODELS)}, or "
                                     "the folder of a pretrained model", fix=e.fix) from e
-    found = read_model(cast(str | Path | PretrainedLM, arch), dls.backwards)
+    return read_model(cast(str | Path | PretrainedLM, arch), backwards)
+
+
+def find_arch(arch: Arch, pretrained: Start, config: dict | None, defaults: str,
+              dls: DataLoaders) -> tuple[type[Encoder], Start, dict | None]:
+    """Return the class of an encoder, and what to start from with which config.
+
+    Args:
+        arch: as for `arch_or_model`. A model brings its encoder with its sizes, and the weights to start from, unless
+            `pretrained` says something else than True.
+        defaults: the name of the config of the class, "lm_config" or "clas_config".
+
+    Raises: What `arch_or_model` raises.
+    """
+    found = arch_or_model(arch, dls.backwards)
+    if not isinstance(found, PretrainedLM):
+        return found, pretrained, config
     known = get_arch(found.arch)
     if pretrained is True:
         return known, found, config

@@ -2,40 +2,47 @@
 
 from collections.abc import Sequence
 
+from ulmfit_easy.cleanup import surely
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.lr_find import on_trial
-from ulmfit_easy.learner.text_learner import LMLearner
+from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.recipes.corpus.monitor import step_seconds
-from ulmfit_easy.recipes.presets import Phase, Preset, get_preset
-from ulmfit_easy.recipes.stages import new_classifier
+from ulmfit_easy.recipes.presets import Phase, Preset
+from ulmfit_easy.recipes.stages import Start, new_classifier, preset_for
 
 STEPS, SECONDS = 4, 2.0  # that are timed, at most
 
 
-def estimated_seconds(lm: LMLearner, lm_phases: tuple[Phase, ...], dls: DataLoaders,
-                      preset: str | Preset = "laptop") -> float:
+def estimated_seconds(lm: Start, lm_phases: tuple[Phase, ...], dls: DataLoaders,
+                      preset: str | Preset | None = None) -> float:
     """Estimate the training time of both stages from a few real steps of each. Nothing changes.
 
     Batches of a classifier differ in size. So those that are timed have about the mean size, padding included.
 
     Args:
-        lm: the language model's learner, before its training.
-        lm_phases: the phases that it will run.
+        lm: the language model's learner, before its training. Or what the classifier starts from without stage 2.
+        lm_phases: the phases that a language model will run.
         dls: labelled data.
-        preset: a name or a `Preset`; its `clas` phases are estimated.
+        preset: a name or a `Preset`, None for the encoder's own; its `clas` phases are estimated.
     """
-    p = get_preset(preset)
+    p = preset_for(preset, lm)
     assert isinstance(dls.train, ClassifierDataLoader)
     typical = DataLoaders(dls.train.typical(STEPS), [], device=dls.device, prepare=dls.prepare)
 
     def measure() -> float:
-        lm.verbose = False
         clas = new_classifier(typical, p, lm, verbose=False)
+        if not isinstance(lm, TextLearner):
+            return _seconds(clas, p.clas, dls)
+        lm.verbose = False
         return _seconds(lm, lm_phases, lm.dls) + _seconds(clas, p.clas, dls)
 
-    return on_trial(lm, measure)
+    if isinstance(lm, TextLearner):
+        return on_trial(lm, measure)
+    before = random_state()
+    return surely(measure, lambda: [(set_random_state, before)])
 
 
 def minutes(seconds: float) -> str:

@@ -5,6 +5,7 @@ import inspect
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +20,30 @@ from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.sources import accepted, find_columns
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import CategoryTarget
-from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, door
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, counted, door
 from ulmfit_easy.files import atomic_folder, write_json
-from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm, shipped_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, arch_or_model, read_lm, shipped_lm
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.learner.weights import weights_sha256
+from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.places import members
 from ulmfit_easy.recipes import inputs, stages
 from ulmfit_easy.recipes.compare import Scores, compare, in_sentences, verdict
 from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.params import Params
-from ulmfit_easy.recipes.presets import Preset, get_preset
+from ulmfit_easy.recipes.presets import Preset
 from ulmfit_easy.recipes.saved import PARAMS, load_saved, sealed
 from ulmfit_easy.reprs import described, slashed
 from ulmfit_easy.schema import checked, flag, fraction, language, random_seed
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import several_texts
-from ulmfit_easy.user_code import interrupted
+from ulmfit_easy.user_code import interrupted, warn_user
 
 
 @contextmanager
@@ -54,7 +57,8 @@ class ULMFiT(Params):
     """A text classifier that first learns the language of your texts; a scikit-learn estimator.
 
     Args:
-        preset: "laptop", "fastai", "paper", "code_2018", or a `Preset`.
+        preset: "laptop", "fastai", "paper", "code_2018", "transformer", or a `Preset`. None takes the encoder's own:
+            "transformer" for transformers, else "laptop".
         pretrained: True starts from the language model that comes with the library, if there is one for `lang`; or
             the folder of an exported one, with `bidir` two of them, (forwards, backwards); False, as where there is
             none, learns the language from your own texts alone.
@@ -65,6 +69,9 @@ class ULMFiT(Params):
             weights; None lets each text count alike.
         valid_pct: fraction of the labelled texts that is kept aside to measure accuracy and compare with the baseline.
         seed: same seed, same data, same machine: same model.
+        encoder: the encoder under the classifier. A pretrained one is "minilm" or "smollm2", if its package is
+            installed, a folder that `transformers` saved, or a `.gguf` file. Stage 2 then runs only if you give
+            unlabelled texts and it has a language model. A class, or its name, is for other encoders than an AWD-LSTM.
         verbose: print the stages, the time they will take, the result, and warnings about the data.
 
     Attributes:
@@ -93,12 +100,13 @@ class ULMFiT(Params):
     accuracy_: float
     baseline_accuracy_: float | None
 
-    def __init__(self, *, preset: str | Preset = "laptop", pretrained: bool | str | Path | Sequence | None = True,
+    def __init__(self, *, preset: str | Preset | None = None, pretrained: bool | str | Path | Sequence | None = True,
                  backwards: bool = False, bidir: bool = False, lang: str = "en", class_weight: str | dict | None = None,
-                 valid_pct: float = 0.1, seed: int | None = None, verbose: bool = True):
+                 valid_pct: float = 0.1, seed: int | None = None, verbose: bool = True,
+                 encoder: type[Encoder] | str | Path | None = None):
         self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
         self.lang, self.class_weight, self.valid_pct, self.seed = lang, class_weight, valid_pct, seed
-        self.verbose = verbose
+        self.verbose, self.encoder = verbose, encoder
 
     # scikit-learn wants arguments to be checked by `fit`, and kept as they are given
     SETTINGS = {"backwards": flag, "bidir": flag, "lang": language, "valid_pct": fraction, "seed": random_seed,
@@ -134,7 +142,7 @@ class ULMFiT(Params):
         if self.class_weight is not None:
             given_weights(self.class_weight, sorted(set(labels)))
         df = pd.DataFrame({"text": texts, "label": labels}, inputs.without(range(n), empty), dtype=object)
-        get_preset(self.preset)
+        stages.preset_for(self.preset, None)
         with (turn_to_fit() if self.seed is None else no_random(self.seed, reproducible=False),
               nullcontext() if self.verbose else no_warnings()):
             aside = checked_split(DefaultSplitter(labels, self.valid_pct, self.seed, texts), df)[1]
@@ -165,28 +173,49 @@ class ULMFiT(Params):
                                 fix="name two models with pretrained=; leave out bidir=")
         return [(False, pair[0]), (True, pair[1])]
 
-    def _start(self, backwards: bool, pretrained: bool | str | Path | None) -> PretrainedLM | None:
-        """Return the language model to start from, read before anything slow."""
+    def _start(self, backwards: bool, pretrained: bool | str | Path | None) -> PretrainedLM | type[Encoder] | None:
+        """Return the model to start from, read before anything slow. Or the encoder of new weights, None for any."""
+        encoder = None if self.encoder is None else arch_or_model(self.encoder, backwards)
+        if isinstance(encoder, PretrainedLM):
+            if pretrained is not True:
+                raise ArgumentError("E603", received=f"encoder={str(self.encoder)!r} with pretrained={pretrained!r}",
+                                    expected="one model to start from", fix="leave out pretrained=")
+            return encoder
         source = shipped_lm(self.lang, backwards) if pretrained is True else pretrained
-        return read_lm(source, backwards) if source else None
+        found = read_lm(source, backwards) if source else None
+        if encoder is None or found is None or found.arch == encoder.__name__:
+            return found or encoder
+        if pretrained is True:  # the one that comes with the library is of another encoder
+            return encoder
+        raise FileError("E402", received=f"{found.name} with the encoder {found.arch}", expected=encoder.__name__,
+                        fix=f"pass encoder={found.arch!r}; leave out pretrained=")
 
     def _fit_one(self, df: pd.DataFrame, corpus: list[str], n_unlabelled: int, backwards: bool,
-                 pretrained: PretrainedLM | None, columns: dict[str, str], left: int) -> TextLearner:
-        p = get_preset(self.preset)
+                 start: PretrainedLM | type[Encoder] | None, columns: dict[str, str], left: int) -> TextLearner:
+        pretrained = start if isinstance(start, PretrainedLM) else None
+        p = stages.preset_for(self.preset, start)
+        p = p if pretrained or not start else replace(p, arch=start.__name__)
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
-        lm = stages.new_lm(stages.lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
+        arch, lm = get_arch(pretrained.arch if pretrained else p.arch), None
+        if arch.streams and (p.adapts or n_unlabelled or not pretrained):
+            lm = stages.new_lm(stages.lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
+        elif n_unlabelled:
+            warn_user(f"{counted(n_unlabelled, 'unlabelled text')} will not be read: {arch.__name__} has no language "
+                      "model to go on with")
         table = df.reindex(range(df.index[-1] + 1)).rename(columns=columns)  # messages count the user's rows
-        dls = stages.classifier_data(table, p, lm, on_missing="drop", text_col=columns["text"],
+        dls = stages.classifier_data(table, p, lm or pretrained, on_missing="drop", text_col=columns["text"],
                               label_col=columns["label"], valid_col="valid", **common)
-        seconds = left * estimated_seconds(lm, p.lm if pretrained else p.pretrain, dls, p)
+        seconds = left * estimated_seconds(lm or pretrained, p.lm if pretrained else p.pretrain, dls, p)
         self._say(f"{len(df):,} labelled texts: {dls.train.n_rows:,} to train on, {dls.valid.n_rows:,} kept aside to "
-                  f"measure the classifier. {_of_the_lm(lm.dls, dls, n_unlabelled)} Training takes "
-                  f"{minutes(seconds)} on this machine.")
-        self._say("Language model: " + ("fine-tuned on your texts" if pretrained else "learned from your texts alone"))
-        (stages.finetune_lm if pretrained else stages.pretrain_lm)(lm, p)
+                  f"measure the classifier. {_of_the_lm(lm.dls, dls, n_unlabelled) if lm else 'Stage 2 is left out.'} "
+                  f"Training takes {minutes(seconds)} on this machine.")
+        if lm:
+            self._say(f"Language model: {'fine-tuned on' if pretrained else 'learned from'} your texts"
+                      + " alone" * (not pretrained))
+            (stages.finetune_lm if pretrained else stages.pretrain_lm)(lm, p)
         self._say("Classifier: the head first, then the layers under it")
-        learn = stages.new_classifier(dls, p, lm, class_weight=self.class_weight, verbose=self.verbose)
-        return stages.finetune_classifier(learn, p)
+        learn = stages.new_classifier(dls, p, lm or pretrained, class_weight=self.class_weight, verbose=self.verbose)
+        return stages.finetune_classifier(learn, p, gradual=bool(lm or pretrained))
 
     def _compare(self, df: pd.DataFrame) -> None:
         valid = df[df["valid"]]  # no warning: the user's rows have other numbers
@@ -230,6 +259,8 @@ class ULMFiT(Params):
         self._check_fitted()
         params = self.get_params()
         params["preset"] = self.preset.to_json() if isinstance(self.preset, Preset) else self.preset
+        if isinstance(self.encoder, type):
+            params["encoder"] = self.encoder.__name__
         if isinstance(self.class_weight, dict):  # JSON's names are strings
             params["class_weight"] = list(self.class_weight.items())
         params = json.loads(json.dumps(params, default=lambda v: v.item() if hasattr(v, "item") else str(v)))

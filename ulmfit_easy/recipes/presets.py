@@ -64,6 +64,7 @@ class Preset:
     Attributes:
         source: where the numbers are from.
         arch: name of the encoder, if nothing pretrained brings one.
+        adapts: run stage 2 even if there are no other texts than the labelled ones.
         config: sizes of the model, where nothing pretrained fixes them.
         lm_config, clas_config: dropouts of the two models, before `*_drop_mult`.
         pool_words: whether the head also reads the mean of the words' own rows.
@@ -82,6 +83,7 @@ class Preset:
     lm: tuple[Phase, ...]
     clas: tuple[Phase, ...]
     arch: str = "AWD_LSTM"
+    adapts: bool = True
     config: dict = field(default_factory=dict)
     lm_config: dict = field(default_factory=dict)
     clas_config: dict = field(default_factory=dict)
@@ -103,7 +105,7 @@ class Preset:
     clas_clip: float | None = None
 
     SETTINGS = {"name": text, "source": text, "pretrain": tuple_of(_phase), "lm": tuple_of(_phase),
-                "clas": tuple_of(_phase), "arch": text, "config": mapping, "lm_config": mapping,
+                "clas": tuple_of(_phase), "arch": text, "adapts": flag, "config": mapping, "lm_config": mapping,
                 "clas_config": mapping, "pretrain_drop_mult": number(0), "lm_drop_mult": number(0),
                 "clas_drop_mult": number(0), "pool_words": flag, "max_vocab": whole(), "min_freq": whole(),
                 "seq_len": whole(), "max_len": optional(whole()), "lm_bs": whole(1, MOST_ROWS),
@@ -211,7 +213,26 @@ LAPTOP = Preset(
     ),
 )
 
-PRESETS = {p.name: p for p in (PAPER, CODE_2018, FASTAI, LAPTOP)}
+TRANSFORMER = Preset(
+    name="transformer",
+    source="our own runs with MiniLM and 500 labels (docs/LOG.md); decay of rates as in Sun et al. 2019, section 5.3.4",
+    adapts=False,  # it has read much text, and to read little more takes long
+    clas_drop_mult=1.0,
+    lm_bs=16,
+    clas_bs=16,
+    lm_clip=1.0,
+    clas_clip=1.0,
+    pretrain=(Phase(10, 5e-4),),
+    lm=(Phase(1, 5e-5, factor=None),),
+    clas=(
+        Phase(2, 2e-3, freeze_to=-1),
+        Phase(1, 2e-4, freeze_to=-3, factor=None),  # two blocks more each epoch
+        Phase(1, 1.5e-4, freeze_to=-5, factor=None),
+        Phase(2, 1e-4, factor=None),
+    ),
+)
+
+PRESETS = {p.name: p for p in (PAPER, CODE_2018, FASTAI, LAPTOP, TRANSFORMER)}
 
 
 def get_preset(preset: str | Preset, **changes: Any) -> Preset:

@@ -18,129 +18,141 @@ from ulmfit_easy.learner.text import language_model_learner, text_classifier_lea
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.recipes.presets import Phase, Preset, get_preset
 from ulmfit_easy.text.given import several_texts
 
 L = TypeVar("L", bound=Learner)
+Start = TextLearner | PretrainedLM | None  # what a stage begins with
+
+
+def preset_for(preset: str | Preset | None, start: Start | type[Encoder]) -> Preset:
+    """Return a preset. None is the encoder's own: of a learner, of a model, or of a class."""
+    if preset is None:
+        arch = type(start.encoder) if isinstance(start, TextLearner) else getattr(start, "arch", start or Encoder)
+        preset = (get_arch(arch) if isinstance(arch, str) else arch).preset
+    return get_preset(preset)
 
 
 # --- stage 1: learn a language from general text ------------------------------------------------------------------
 
 
-def lm_data(texts: Iterable, preset: str | Preset = "laptop", pretrained: str | Path | PretrainedLM | None = None,
+def lm_data(texts: Iterable, preset: str | Preset | None = None, pretrained: str | Path | PretrainedLM | None = None,
             **kwargs: Any) -> TextDataLoaders:
     """Language-model data with the sizes of a preset, one text in ten to validate with.
 
     Args:
         texts: any iterable of strings, or a table with the column `text` or only one.
-        preset: a name or a `Preset`.
+        preset: a name or a `Preset`; None is the encoder's own.
         pretrained: the language model that `new_lm` will start from. Its tokenizer is taken, and its words are added
             to those of the texts, because later texts may use them. What `read_lm` takes or, to read it only once,
             what `read_lm` or `shipped_lm` gave.
         kwargs: passed on to `TextDataLoaders.from_df`.
     """
-    p = get_preset(preset)
+    pretrained = read_lm(pretrained, kwargs.get("backwards")) if pretrained else None
+    p = preset_for(preset, pretrained)
     df = pd.DataFrame({"text": list(several_texts(texts))}, dtype=object)
     sizes = {"bs": p.lm_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
     return TextDataLoaders.from_df(df, text_col="text", is_lm=True, pretrained=pretrained,
                                    **{"valid_pct": 0.1, **sizes, **kwargs})
 
 
-def new_lm(dls: DataLoaders, preset: str | Preset = "laptop", pretrained: str | Path | PretrainedLM | None = None,
+def new_lm(dls: DataLoaders, preset: str | Preset | None = None, pretrained: str | Path | PretrainedLM | None = None,
            **kwargs: Any) -> LMLearner:
     """Return a language model with the sizes and dropouts of a preset.
 
     Args:
         dls: language-model data, `TextDataLoaders.from_df(..., is_lm=True)`.
-        preset: a name or a `Preset`.
+        preset: a name or a `Preset`; None is the encoder's own.
         pretrained: as for `lm_data`; a model brings its own architecture, sizes and softmax. None starts anew.
         kwargs: passed on to `language_model_learner`.
     """
-    p = get_preset(preset)
-    kwargs = {"metrics": TASKS[dls.task].metrics, **kwargs}
-    if not pretrained:
+    found = read_lm(pretrained, dls.backwards) if pretrained else None
+    p, kwargs = preset_for(preset, found), {"metrics": TASKS[dls.task].metrics, **kwargs}
+    if found is None:
         return language_model_learner(dls, p.arch, config={**p.config, **p.lm_config},
                                       drop_mult=p.pretrain_drop_mult, pretrained=False, **kwargs)
-    found = read_lm(pretrained, dls.backwards)
     kwargs = {"softmax": found.model.get("softmax", "full"), **kwargs}
-    return language_model_learner(dls, found.arch, config=p.lm_config, drop_mult=p.lm_drop_mult,
-                                  pretrained=found, **kwargs)
+    return language_model_learner(dls, found, config=p.lm_config, drop_mult=p.lm_drop_mult, **kwargs)
 
 
-def pretrain_lm(learn: LMLearner, preset: str | Preset = "laptop") -> LMLearner:
+def pretrain_lm(learn: LMLearner, preset: str | Preset | None = None) -> LMLearner:
     """Stage 1: train a language model from random weights on general text (section 3.1 of the paper).
 
     Runs the preset's `pretrain` phases, all layers at once; returns the learner.
     """
-    p = get_preset(preset)
+    p = preset_for(preset, learn)
     return run_phases(learn, p.pretrain, mom=p.mom, moms=p.moms, wd=p.lm_wd, clip=p.lm_clip)
 
 
 # --- stage 2: learn how the target texts are written --------------------------------------------------------------
 
 
-def finetune_lm(learn: LMLearner, preset: str | Preset = "laptop") -> LMLearner:
+def finetune_lm(learn: LMLearner, preset: str | Preset | None = None) -> LMLearner:
     """Stage 2: go on with a pretrained language model on the target text (section 3.2 of the paper).
 
     The learner is one made with `pretrained=`, over the target text and its own vocabulary. Runs the preset's `lm`
     phases, with discriminative rates where the preset has them; returns the learner.
     """
-    p = get_preset(preset)
+    p = preset_for(preset, learn)
     return run_phases(learn, p.lm, mom=p.mom, moms=p.moms, wd=p.lm_wd, clip=p.lm_clip)
 
 
 # --- stage 3: learn the labels, from the top layer down -----------------------------------------------------------
 
 
-def classifier_data(df: pd.DataFrame, preset: str | Preset = "laptop", lm: LMLearner | None = None,
+def classifier_data(df: pd.DataFrame, preset: str | Preset | None = None, lm: Start = None,
                     **kwargs: Any) -> TextDataLoaders:
     """Labelled data with the sizes of a preset, with the tokenizer and vocabulary of `lm` (None: its own).
 
     Args:
         df: a table with the columns `text` and `label`.
-        preset: a name or a `Preset`.
+        preset: a name or a `Preset`; None is the encoder's own.
         kwargs: passed on to `TextDataLoaders.from_df`.
     """
-    p = get_preset(preset)
+    p = preset_for(preset, lm)
     sizes = {"bs": p.clas_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
     columns = {"text_col": "text", "label_col": "label"}
     return TextDataLoaders.from_df(df, **{**columns, **sizes, "pretrained": lm, **kwargs})
 
 
-def new_classifier(dls: DataLoaders, preset: str | Preset = "laptop", lm: LMLearner | None = None,
+def new_classifier(dls: DataLoaders, preset: str | Preset | None = None, lm: Start = None,
                    **kwargs: Any) -> TextLearner:
     """Return a classifier with the sizes and dropouts of a preset.
 
     Args:
         dls: labelled data, made with `pretrained=lm`.
-        preset: a name or a `Preset`.
-        lm: the language model of stage 2 (or 1) whose encoder is taken over, with its architecture and
-            sizes; None starts anew.
+        preset: a name or a `Preset`; None is the encoder's own.
+        lm: the language model of stage 2 (or 1) whose encoder is taken over, with its architecture and sizes, or what
+            `read_lm` gave, if no stage 2 was run. None starts anew.
         kwargs: passed on to `text_classifier_learner`. They go before the preset, whose settings of a head are for
             heads that have them.
     """
-    p = get_preset(preset)
-    arch, theirs = (p.arch, p.config) if lm is None else (type(lm.encoder), lm.encoder.settings)
-    config = with_sizes(theirs, p.clas_config, get_arch(arch).clas_config)
-    task = TASKS[dls.task]
+    p, task = preset_for(preset, lm), TASKS[dls.task]
+    if isinstance(lm, TextLearner):
+        arch, sizes = type(lm.encoder), lm.encoder.settings
+    else:  # a model brings its sizes by itself
+        arch, sizes = get_arch(lm.arch if lm else p.arch), None if lm else p.config
+    config = with_sizes(sizes, p.clas_config, arch.clas_config)
     wanted = {"pool_words": p.pool_words} if "pool_words" in Head.find(kwargs.get("head") or task.head).SETTINGS else {}
     kwargs = {"metrics": task.metrics, **wanted, **kwargs}
     learn = text_classifier_learner(dls, arch, seq_len=p.seq_len, max_len=p.max_len, config=config,
-                                    drop_mult=p.clas_drop_mult, pretrained=False, **kwargs)
-    return learn if lm is None else learn.take_encoder(lm)
+                                    drop_mult=p.clas_drop_mult,
+                                    pretrained=lm if isinstance(lm, PretrainedLM) else False, **kwargs)
+    return learn.take_encoder(lm) if isinstance(lm, TextLearner) else learn
 
 
-def finetune_classifier(learn: TextLearner, preset: str | Preset = "laptop", gradual: bool = True) -> TextLearner:
+def finetune_classifier(learn: TextLearner, preset: str | Preset | None = None, gradual: bool = True) -> TextLearner:
     """Stage 3: train a classifier from the top layer down, as the preset says (section 3.3); returns the learner.
 
     Args:
         learn: a classifier over a trained encoder.
-        preset: a name or a `Preset`; its `clas` phases run.
+        preset: a name or a `Preset`, None for the encoder's own; its `clas` phases run.
         gradual: False trains all layers at one rate in every phase: right for an encoder that has learned nothing
             yet, since frozen random layers teach nothing.
     """
-    p = get_preset(preset)
+    p = preset_for(preset, learn)
     phases = p.clas if gradual else tuple(replace(f, freeze_to=0, factor=1.0) for f in p.clas)
     return run_phases(learn, phases, mom=p.mom, moms=p.moms, wd=p.clas_wd, clip=p.clas_clip)
 
