@@ -36,12 +36,12 @@ def last(n, of):
     return [i >= of - n for i in range(of)]
 
 
-@pytest.mark.parametrize("each", [1, 2])
-def test_the_callback_adds_a_group_every_few_epochs_from_the_last_one_down(each):
+@pytest.mark.parametrize(("each", "more"), [(1, 1), (2, 1), (1, 2)])
+def test_the_callback_adds_a_few_groups_every_few_epochs_from_the_last_one_down(each, more):
     learn = classifier(train_bn=False)
     groups, _ = epochs_of(learn, lambda cbs: learn.fit(
-        each * 4 + 1, discriminative(1e-2), cbs=[GradualUnfreezing(each), *cbs]))
-    expected = [last(min(4, 1 + epoch // each), 4) for epoch in range(each * 4 + 1)]
+        each * 4 + 1, discriminative(1e-2), cbs=[GradualUnfreezing(each, groups=more), *cbs]))
+    expected = [last(min(4, 1 + epoch // each * more), 4) for epoch in range(each * 4 + 1)]
     assert groups == expected and learn.opt.frozen_idx == 0
 
 
@@ -60,6 +60,12 @@ def test_the_function_gives_each_phase_a_schedule_and_lower_groups_lower_rates(s
     assert groups == [last(n, 4) for n in (1, 2, 3, 4, 4)]
     for epoch in range(4):  # each phase reaches the same rates
         assert rates[epoch] == pytest.approx(expand_lr(discriminative(2e-2), 4), rel=0.2)
+
+
+def test_a_phase_may_add_several_groups():
+    learn = classifier(train_bn=False)
+    groups, _ = epochs_of(learn, lambda cbs: gradual_unfreeze(learn, groups=2, last_epochs=1, cbs=cbs))
+    assert groups == [last(n, 4) for n in (1, 3, 4)]
 
 
 def test_lr_find_leaves_the_freezing_alone():

