@@ -194,7 +194,7 @@ class ULMFiT(Params):
                  start: PretrainedLM | type[Encoder] | None, columns: dict[str, str], left: int) -> TextLearner:
         pretrained = start if isinstance(start, PretrainedLM) else None
         p = stages.preset_for(self.preset, start)
-        p = p if pretrained or not start else replace(p, arch=start.__name__)
+        p = replace(p, arch=start.__name__) if isinstance(start, type) else p
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
         arch, lm = get_arch(pretrained.arch if pretrained else p.arch), None
         if arch.streams and (p.adapts or n_unlabelled or not pretrained):

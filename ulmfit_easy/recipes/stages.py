@@ -29,10 +29,11 @@ Start = TextLearner | PretrainedLM | None  # what a stage begins with
 
 def preset_for(preset: str | Preset | None, start: Start | type[Encoder]) -> Preset:
     """Return a preset. None is the encoder's own: of a learner, of a model, or of a class."""
-    if preset is None:
-        arch = type(start.encoder) if isinstance(start, TextLearner) else getattr(start, "arch", start or Encoder)
-        preset = (get_arch(arch) if isinstance(arch, str) else arch).preset
-    return get_preset(preset)
+    if preset is not None:
+        return get_preset(preset)
+    if isinstance(start, TextLearner):
+        return get_preset(start.encoder.preset)
+    return get_preset((get_arch(start.arch) if isinstance(start, PretrainedLM) else start or Encoder).preset)
 
 
 # --- stage 1: learn a language from general text ------------------------------------------------------------------
