@@ -62,9 +62,10 @@ def test_tokens_know_their_characters_and_make_text_again(folder):
 
 def test_tokens_know_their_words(folder):
     tokenizer = Tokenizer(HFTokenizer(folder), rules=[], post_rules=[])
-    texts = ["good soups,  good", "xxbos good", ("good", "good"), ("a", "b", "c"), ("good", "xxbos")]
+    texts = ["good soups,  good", "xxbos good", ("good", "good"), ("a", "b", "good"), ("good", "xxbos")]
     assert [found.words for found in tokenizer.pipe(texts, where="words")] == [
-        [-1, 0, 1, 1, 1, 2, -1], [-1, 0, 0, 1, -1], [-1, 0, -1, 1, -1], None, [-1, 0, -1, 1, 1, -1]]
+        [-1, 0, 1, 1, 1, 2, -1], [-1, 0, 0, 1, -1], [-1, 0, -1, 1, -1], [-1, 0, -1, 1, -1, 2, -1],
+        [-1, 0, -1, 1, 1, -1]]
 
 
 def test_a_pair_is_joined_by_the_tokenizer_of_the_model(folder):
@@ -73,7 +74,14 @@ def test_a_pair_is_joined_by_the_tokenizer_of_the_model(folder):
     assert found.tokens == ["[CLS]", "good", "soup", "##s", "[SEP]", "[", "sep", "]", "good", "[SEP]"]
     assert found.words == [(0, 0, -1), (0, 4, 0), (5, 9, 0), (9, 10, 0), (0, 0, -1), (0, 1, 1), (1, 4, 1), (4, 5, 1),
                            (6, 10, 1), (0, 0, -1)]
-    assert tokenizer(("", "")) == ["[CLS]", "[SEP]", "[SEP]"] and len(tokenizer(("good", "good", "good"))) > 9
+    assert tokenizer(("", "")) == ["[CLS]", "[SEP]", "[SEP]"]
+
+
+def test_further_fields_follow_as_the_second_does(folder):
+    tokenizer = Tokenizer(HFTokenizer(folder), rules=[], post_rules=[])
+    [found] = tokenizer.pipe([("good", "soups", "", "sep")], where="chars")
+    assert found.tokens == ["[CLS]", "good", "[SEP]", "soup", "##s", "[SEP]", "[SEP]", "sep", "[SEP]"]
+    assert [field for *_, field in found.words] == [-1, 0, -1, 1, 1, -1, -1, 3, -1]
 
 
 def test_rules_go_over_each_field_of_a_pair_and_marks_are_for_those_who_ask(folder):
@@ -92,9 +100,9 @@ def test_a_tokenizer_without_special_tokens_puts_its_separator_into_a_pair(byte_
         own.post_processor = tokenizers.processors.ByteLevel(trim_offsets=True)
     marks = dict.fromkeys(["unk", "pad", "sep"], "<s>")
     tokenizer = Tokenizer(HFTokenizer(tokenizer=own.to_str(), specials=marks), rules=[], post_rules=[])
-    assert tokenizer("a b") == ["a", "Ġ", "b"] and tokenizer(("a", "b")) == ["a", "<s>", "b"]
-    [found] = tokenizer.pipe([("a b", "b")], where="words")
-    assert found.words[-2:] == [-1, 2]
+    assert tokenizer("a b") == ["a", "Ġ", "b"] and tokenizer(("a", "b")) == ["a", "<s>", "b", "<s>"]
+    [found] = tokenizer.pipe([("a b", "b", "a")], where="words")
+    assert found.tokens[3:] == ["<s>", "b", "<s>", "a", "<s>"] and found.words[-5:] == [-1, 2, -1, 3, -1]
     del marks["sep"]
     assert "<s>" not in Tokenizer(HFTokenizer(tokenizer=own.to_str(), specials=marks), rules=[])(("a", "b"))
 

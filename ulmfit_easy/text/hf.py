@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import FileError, UlmfitError
@@ -24,9 +25,9 @@ class HFTokenizer:
     """The tokenizer of a pretrained transformer: `Iterable[str] -> Iterator[list[str]]`, order kept.
 
     It adds the special tokens that the model expects, such as `[CLS]` and `[SEP]`. A special token that a user typed
-    is split like any other text. A pair, as a tuple of two strings, becomes what the model expects of pairs, such as
-    `[CLS] a [SEP] b [SEP]`. If it expects nothing, as GPT-2, its `sep` stands between the two (Radford et al. 2018,
-    section 3.3).
+    is split like any other text. A tuple of fields becomes what the model expects of pairs, such as
+    `[CLS] a [SEP] b [SEP]`, and further fields follow as the second does. If it expects nothing, as GPT-2, its `sep`
+    ends each field (Radford et al. 2018, section 3.3).
 
     Args:
         folder: of a saved model, with `tokenizer.json` and `tokenizer_config.json`.
@@ -50,7 +51,7 @@ class HFTokenizer:
             self.own.no_padding()
             self.own.no_truncation()
             self.own.encode_special_tokens = True  # what a user typed is no special token
-            self.fields = 2 if self._joins_pairs() else 1
+            self.joins_fields = self._joins_pairs()
         except UlmfitError:
             raise
         except Exception as e:  # the package raises plain Exceptions
@@ -71,7 +72,7 @@ class HFTokenizer:
         return Vocab([pieces.get(i, FAKE) for i in range(max(pieces) + 1)], self.specials)
 
     def _joins_pairs(self) -> bool:
-        """Tell if it marks the fields of a pair. One without special tokens puts its separator between them."""
+        """Tell if it marks the fields of a pair. One without special tokens puts its separator after each."""
         of_text, of_pair = map(self.own.num_special_tokens_to_add, (False, True))
         if of_pair > of_text:
             return True
@@ -79,29 +80,41 @@ class HFTokenizer:
         if sep is None or of_text:
             return False
         make = optional_package("tokenizers.processors")
-        between = make.TemplateProcessing(single="$A", pair=f"$A {sep} $B:1", special_tokens=[
+        marks = make.TemplateProcessing(single="$A", pair=f"$A {sep} $B:1 {sep}:1", special_tokens=[
             (sep, self.own.token_to_id(sep))])
         own = self.own.post_processor
-        self.own.post_processor = between if own is None else make.Sequence([own, between])
+        self.own.post_processor = marks if own is None else make.Sequence([own, marks])
         return True
 
-    def __call__(self, texts: Iterable[str | tuple[str, str]]) -> Iterator[list[str]]:
+    def _third(self, field: str) -> tuple[Any, int]:
+        """Return a pair of nothing and a field, encoded, and where in it begins what a further field adds to a pair."""
+        found = self.own.encode("", field)
+        alone = self.own.num_special_tokens_to_add(is_pair=False)
+        return found, next((i for i, kind in enumerate(found.type_ids) if kind), alone)
+
+    def __call__(self, texts: Iterable[str | tuple[str, ...]]) -> Iterator[list[str]]:
         texts = iter(texts)
         while batch := list(islice(texts, BATCH)):
-            yield from (encoding.tokens for encoding in self.own.encode_batch(batch))
+            pairs = [given if isinstance(given, str) else given[:2] for given in batch]
+            for given, encoding in zip(batch, self.own.encode_batch(pairs), strict=True):
+                tokens = encoding.tokens
+                for field in () if isinstance(given, str) else given[2:]:
+                    found, at = self._third(field)
+                    tokens += found.tokens[at:]
+                yield tokens
 
-    def spans(self, texts: Iterable[str | tuple[str, str]]) -> Iterator[list[tuple[int, ...]]]:
+    def spans(self, texts: Iterable[str | tuple[str, ...]]) -> Iterator[list[tuple[int, ...]]]:
         """Yield the first character of each token, and the one after its last. (0, 0) for special tokens.
 
-        A span in a pair has the number of its field too, `(start, stop, field)`. Special tokens have -1.
+        A span in a tuple has the number of its field too, `(start, stop, field)`. Special tokens have -1.
         """
         for given in texts:
             if isinstance(given, str):
                 yield [tuple(span) for span in self.own.encode(given).offsets]
             else:
-                found = self.own.encode(*given)
-                fields = (NO_WORD if field is None else field for field in found.sequence_ids)
-                yield [(*span, field) for span, field in zip(found.offsets, fields, strict=True)]
+                parts = [(self.own.encode(*given[:2]), 0), *map(self._third, given[2:])]
+                yield [(*span, NO_WORD if which is None else which + i) for i, (found, at) in enumerate(parts)
+                       for span, which in zip(found.offsets[at:], found.sequence_ids[at:], strict=True)]
 
     def detokenize(self, tokens: Iterable[str]) -> str:
         """Return the text that some tokens stand for."""

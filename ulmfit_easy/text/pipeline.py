@@ -26,9 +26,9 @@ class Splitter(Protocol):
     """Splits texts into tokens and keeps their order. A function will do.
 
     It may also have `vocab` and `setup(items, rules)`, if it has a vocabulary or learns one, `detokenize(tokens)`, and
-    `spans(texts)` for the characters of each token. With `fields = 2` it joins a pair of fields by itself: such a text
-    is a tuple of strings, and its spans are `(start, stop, field)`. One in the table has `SETTINGS` and `params()`, and
-    `EARLIER` if saved models may lack one of these.
+    `spans(texts)` for the characters of each token. With `joins_fields = True` it joins the fields of a text by itself:
+    such a text is a tuple of strings, and its spans are `(start, stop, field)`. One in the table has `SETTINGS` and
+    `params()`, and `EARLIER` if saved models may lack one of these.
     """
 
     def __call__(self, texts: Iterable[Any], /) -> Iterable[list[str]]: ...

@@ -87,8 +87,8 @@ class Tokenizer(TellsAbsent):
     """Text to tokens: `Tokenizer()("Oh, no!")` is `['xxbos', 'xxmaj', 'oh', ',', 'no', '!']`.
 
     The way is: control tokens in the text broken, `rules`, `tok`, `post_rules`.
-    A text may also be a tuple of fields. A splitter with `fields` gets the tuple, such as a pair of sentences, and
-    joins it by itself. Others get one text with marks (`join_fields`). Control tokens that a user typed are broken
+    A text may also be a tuple of fields. A splitter with `joins_fields` gets the tuple, such as a pair of sentences.
+    Others get one text with marks (`join_fields`). Control tokens that a user typed are broken
     before any rule runs, so that those in the result come from the rules alone. Lone surrogates, which no file can
     hold, become U+FFFD. A rule of your own may write control tokens.
 
@@ -227,7 +227,7 @@ class Tokenizer(TellsAbsent):
         return self._of_fields(fields_of(row, i))
 
     def _of_fields(self, fields: tuple[str, ...]) -> str | tuple[str, ...]:
-        if self.mark_fields is None and 1 < len(fields) <= getattr(self.tok, "fields", 1):
+        if self.mark_fields is None and len(fields) > 1 and getattr(self.tok, "joins_fields", False):
             return tuple(self._ruled(neutralize(field)) for field in fields)
         return self._ruled(join_fields(fields, self.mark_fields))
 
