@@ -80,14 +80,9 @@ class Preparation:
 
     def show(self, batch: Sequence, max_n: int = 9, trunc_at: int = 150) -> None:
         """Show some rows of a batch as tokens, `trunc_at` of each at most, and their labels."""
-        if not self.target.labelled:
-            n = self.target.n_inp
-            texts = self.target.shown(batch[:n], *batch[n:], words=partial(self.words, trunc_at=trunc_at))
-            return show_table(texts[:max_n], list(self.target.columns))
-        x, *rest = batch
-        rows = [(self.words(ids[:n], trunc_at), *(self.target.decode(each.cpu()) for each in y))
-                for ids, n, *y in zip(x[:max_n], *rest, strict=False)]
-        return show_table(rows, list(self.target.columns)[:len(rest)])
+        n = self.target.n_inp
+        rows = self.target.shown(batch[:n], *batch[n:], words=partial(self.words, trunc_at=trunc_at))
+        return show_table(rows[:max_n], list(self.target.columns)[:len(rows[0])])
 
     def config(self) -> dict:
         """Return everything but the vocabulary as plain values that JSON can hold: `task`, `text` and `target`."""

@@ -162,16 +162,8 @@ def _result_rows(learn: "Learner", model: nn.Module, dl: Any, trunc_at: int) -> 
         output = model(*xb)
         if not dls.target.labelled:
             some = output.dropped.flatten(0, 1).split(100)  # (n, E) each: never tokens x vocabulary
-            guesses = torch.cat([output.decoder(states).argmax(-1) for states in some]).view_as(yb[0])  # (B, T)
-            rows = dls.target.shown(xb, yb[0], guesses, words=partial(dls.words, trunc_at=trunc_at))
+            decided = torch.cat([output.decoder(states).argmax(-1) for states in some]).view_as(yb[0])  # (B, T)
         else:
-            decided: Iterable = decodes_of(learn.loss_func)(getattr(output, "logits", output).float().cpu())  # (B, ...)
-            lengths = xb[1].tolist()
-            if dls.target.per != "text":
-                decided = [d[:n] for d, n in zip(decided, lengths, strict=True)]
-            for i, d in enumerate(decided):
-                text, target = dls.words(xb[0][i][: lengths[i]], trunc_at), dls.decode(yb[0][i]) if yb else ""
-                if dls.target.per != "text" and yb:
-                    d = d[yb[0][i][: lengths[i]].cpu() >= 0]  # the tokens that have a target
-                rows.append([text, target, dls.decode(d)])
+            decided = decodes_of(learn.loss_func)(getattr(output, "logits", output).float().cpu())  # (B, ...)
+        rows = dls.target.shown(xb, yb[0] if yb else None, decided, words=partial(dls.words, trunc_at=trunc_at))
     return rows

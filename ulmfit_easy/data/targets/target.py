@@ -135,15 +135,23 @@ class Target:
         """
         return ClassifierDataLoader(ids, rows, y, **kwargs)
 
-    def shown(self, xb: Sequence["Tensor"], *ids: "Tensor", words: Callable[["Tensor"], str]) -> list[list[str]]:
-        """Return the texts of a batch in words. For targets without labels.
+    def shown(self, xb: Sequence["Tensor"], *each: Any, words: Callable[["Tensor"], str]) -> list[list]:
+        """Return the rows of a table for people: each text of a batch, its target and what a model says.
 
         Args:
             xb: the inputs.
-            ids: targets, or guesses of the same shape. Each gives one more column.
+            each: the targets, or None without labels; and decisions or guesses of the same form. They give a column
+                each, if they are there.
             words: from ids (T,) to words.
         """
-        raise NotImplementedError
+        rows = []
+        for i, (ids, n) in enumerate(zip(xb[0], xb[1].tolist(), strict=True)):
+            told = [part if part is None else part[i].cpu() for part in each]
+            if self.per != "text":
+                real = slice(n) if told[0] is None else (told[0][:n] >= 0).nonzero()[:, 0]  # tokens with a target
+                told = [part if part is None else part[real] for part in told]
+            rows.append([words(ids[:n]), *("" if part is None else self.decode(part) for part in told)])
+        return rows
 
     def decode(self, decision: "Tensor") -> Any:
         """Return one target, or one decision of a model, in the user's words."""
