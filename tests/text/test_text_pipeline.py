@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit_easy.data.toy import toy_texts
-from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.text.pipeline import Tokens, spelled
-from ulmfit_easy.text.rules import DEFAULT_RULES, lowercase
+from ulmfit_easy.text.rules import lowercase
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.words import BaseTokenizer
@@ -78,11 +77,15 @@ def test_characters_are_known_to_a_splitter_with_spans():
     assert list(tokenizer.pipe(iter(["ab c"]), where="chars")) == [Tokens(["ab", "c"], [(0, 2), (3, 4)])]
 
 
-@pytest.mark.parametrize("tokenizer", [CLASSIC, Tokenizer(BaseTokenizer(), rules=[]),
-                                       Tokenizer(Offsets(), rules=DEFAULT_RULES)])
-def test_characters_are_an_error_elsewhere(tokenizer):
-    with pytest.raises(ArgumentError, match="E603.*the characters of each token.*ask for words"):
-        list(tokenizer.pipe(["a"], where="chars"))
+def test_characters_are_found_by_letters_elsewhere():
+    question, context = "Who, A?", "A (118) LED: soooo AT&amp;T don't"
+    [found] = CLASSIC.pipe([(question, context)], where="chars")
+    cut = [(token, (question, context)[field][start:stop]) for token, (start, stop, field)
+           in zip(found.tokens, found.words, strict=True) if start >= 0]
+    assert cut == [("who", "Who"), (",", ","), ("a", "A"), ("?", "?"), ("a", "A"), ("(", "("), ("118", "118"),
+                   (")", ")"), ("led", "LED"), (":", ":"), ("s", "s"), ("o", "oooo"), ("at&t", "AT&amp;T"),
+                   ("do", "do"), ("n't", "n't")]
+    assert [found.words for found in CLASSIC.pipe(["", "B"], where="chars")] == [[(-1, -1)], [(-1, -1), (0, 1)]]
 
 
 @pytest.mark.parametrize("n_workers", [0, pytest.param(2, marks=pytest.mark.slow)])

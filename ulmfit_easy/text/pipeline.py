@@ -6,6 +6,7 @@ splitter, a class in a file of its own, which `tokenizers.py` names in a table.
 
 import re
 from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
@@ -109,6 +110,29 @@ def places_of(found: Tokens, where: str) -> np.ndarray:
     given = found.words or [NO_PLACE] * len(found.tokens)
     spans = (NO_PLACE if span[0] == span[1] else (*span, 0)[:3] for span in given)
     return np.array([*spans], np.int32).reshape(-1, len(NO_PLACE))
+
+
+def chars_of(fields: Sequence[str], found: Tokens) -> list[tuple[int, ...]]:
+    """Return the characters of each token whose word is known, `(start, stop)`, and its field if there are several.
+
+    They are its own if the tokens of a word spell it letter by letter, else those of the whole word, as after
+    `xxrep`. Tokens that spell nothing have `NO_PLACE`.
+    """
+    words = [(word, i) for i, field in enumerate(fields) for word in re.finditer(r"\S+", field)]
+    spells, of_word = list(spells_of(found.tokens)), defaultdict[int, str](str)
+    for n, spell in zip(found.words or (), spells, strict=True):
+        of_word[n] += spell
+    begun, chars = Counter[int](), list[tuple[int, ...]]()
+    for n, spell in zip(found.words or (), spells, strict=True):
+        place: tuple[int, ...] = NO_PLACE
+        if n != NO_WORD and spell:
+            (word, field), own = words[n], slice(begun[n], begun[n] + len(spell))
+            begun[n] += len(spell)
+            if of_word[n].lower() != word[0].lower() or len(of_word[n]) != len(word[0]):
+                own = slice(0, len(word[0]))
+            place = word.start() + own.start, word.start() + own.stop, field
+        chars.append(place if len(fields) > 1 else place[:2])
+    return chars
 
 
 def words_at(spans: Iterable[tuple[int, ...]], text: str | tuple[str, ...]) -> list[int]:

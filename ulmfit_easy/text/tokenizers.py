@@ -28,6 +28,7 @@ from ulmfit_easy.text.pipeline import (
     OF_NO_WORD,
     Splitter,
     Tokens,
+    chars_of,
     checked_tokens,
     no_splitter,
     numbers_of_words,
@@ -139,10 +140,10 @@ class Tokenizer(TellsAbsent):
             where: "words" for the number of the word of each token: words stand between white space, and -1 is for
                 tokens of none, such as `xxbos`. Words are counted through all fields. If the rules join words, as in
                 `a <br /> b`, each is tokenized alone. "chars" for the span of characters of each token, `(start,
-                stop)`, if there are no rules and the splitter has `spans`. A span in a tuple of fields is `(start,
-                stop, field)`, and field -1 is for tokens of none.
+                stop)`: what the splitter's `spans` say, if there are no rules, else see `chars_of`. A span in a tuple
+                of fields is `(start, stop, field)`, and field -1 is for tokens of none.
 
-        Raises: ArgumentError E603 if nobody knows which characters a token comes from, and for `where` with "collect".
+        Raises: ArgumentError E603 for `where` with "collect".
         """
         texts = texts if isinstance(texts, list) else given_texts(texts)[0]
         if errors != "raise" or where is not None:
@@ -172,16 +173,13 @@ class Tokenizer(TellsAbsent):
     def _placed(self, texts: Iterable, where: str) -> Iterator[Tokens]:
         """Yield the tokens of each text with the words or characters that they come from."""
         if self.rules or not hasattr(self.tok, "spans"):
-            if where == "chars":
-                raise ArgumentError("E603", received=f"where=\"chars\", the characters of each token, for {self}",
-                                    expected="no rules, and a tokenizer that knows the place of its tokens",
-                                    fix="take the tokenizer of a pretrained transformer; ask for words")
             spelling = lru_cache(1 << 18)(lambda word: spelled(self(word)))
             texts, again = tee(texts)
             for i, (row, found) in enumerate(zip(again, self.pipe(texts), strict=True)):
                 words = " ".join(fields := fields_of(row, i)).split()
                 numbers = numbers_of_words(words, found.tokens, spelling)
-                yield self._by_word(fields) if numbers is None else Tokens(found.tokens, numbers)
+                found = self._by_word(fields) if numbers is None else Tokens(found.tokens, numbers)
+                yield found if where == "words" else Tokens(found.tokens, chars_of(fields, found))
             return
         texts, again, prepared = tee(texts, 3)
         prepared, read = tee(map(self._prepare, prepared, count()))
