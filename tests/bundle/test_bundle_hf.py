@@ -75,6 +75,23 @@ def test_a_pair_has_the_states_of_transformers(folder, n_types):
     torch.testing.assert_close(ours(ids).raw, theirs(**given).last_hidden_state)
 
 
+def test_each_window_of_a_long_pair_begins_with_its_first_field(folder):
+    vocab, splitter = HFTokenizer(folder).vocab, Tokenizer(HFTokenizer(folder), rules=[], post_rules=[])
+    set_seed(0)
+    ours = Transformer(len(vocab), load_any(folder)[0]["encoder"]["config"]["body"],
+                       **special_ids(vocab, Transformer.clas_config)).eval()
+    pairs = [("good soup", "the soup was good " * 9), ("bad soup", "the soup was good " * 9), ("good soup", "not")]
+    docs = [torch.from_numpy(vocab.ids(splitter(pair))).long() for pair in pairs]
+    ids, lengths = torch.nn.utils.rnn.pad_sequence(docs, True), torch.tensor([*map(len, docs)])
+    assert lengths[0] > 3 * ours.span
+    together = ours(ids, lengths, layers=True)
+    for i, doc in enumerate(docs):
+        alone = ours(doc[None], layers=True)
+        for one, other in zip((alone.raw, *alone.layers), (together.raw, *together.layers), strict=True):
+            torch.testing.assert_close(one[0], other[i, :len(doc)])
+    assert (together.raw[0] - together.raw[1])[lengths[0] - 5:lengths[0]].abs().max() > 1e-4
+
+
 def test_a_classifier_of_pairs_is_saved_with_its_segments(folder, tmp_path):
     df = toy_reviews(60, seed=1)
     df["question"] = df["text"].str.split().str[::-1].str.join(" ")

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ulmfit_easy.models.body import BODY, Body
 from ulmfit_easy.models.encoder import Encoded, Encoder, Memory
+from ulmfit_easy.models.windows import windows
 
 __all__ = ["Transformer"]
 
@@ -15,7 +16,8 @@ class Transformer(Body):
     """A transformer of the library `transformers` whose tokens see each other: BERT, RoBERTa, ELECTRA and others.
 
     It reads each text whole. A text with more tokens than the model has positions is read in windows of that many
-    tokens, each by itself. The head pools the states of all of them. For GPT-2 or Llama see `CausalTransformer`.
+    tokens, each by itself. The head reads the states of all of them. If the text is a pair, such as a question and a
+    long context, each window begins with the first field, see `windows`. For GPT-2 or Llama see `CausalTransformer`.
 
     The arguments are those of `Body`, and:
 
@@ -36,10 +38,8 @@ class Transformer(Body):
                 layers: bool = False) -> Encoded:
         """See `Encoder.forward`. The first layer is what the first block reads: words and their places."""
         lengths = ids.new_full((len(ids),), ids.shape[1]) if lengths is None else lengths
-        types, cuts = self._types(ids), [slice(at, at + self.span) for at in range(0, ids.shape[1], self.span)]
-        windows = [self._window(ids[:, cut], lengths - cut.start, layers, None if types is None else types[:, cut])
-                   for cut in cuts]
-        raw, *each = (torch.cat(states, 1) for states in zip(*windows, strict=True))
+        read = self._window if ids.shape[1] <= self.span else self._windows
+        raw, *each = read(ids, lengths, layers, self._types(ids))
         return Encoded(raw, embedded=self.embedding(ids), layers=tuple(each))
 
     def _types(self, ids: Tensor) -> Tensor | None:
@@ -49,12 +49,27 @@ class Transformer(Body):
         is_sep = (ids == self.sep).long()
         return (is_sep.cumsum(1) - is_sep).clamp_max(self.n_types - 1)
 
-    def _window(self, ids: Tensor, lengths: Tensor, layers: bool, types: Tensor | None) -> tuple[Tensor, ...]:
-        """Return the states (B, t, E) of one window of ids (B, t), and those of each layer if asked for.
+    def _first_field(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return how many tokens the first field of each row has, (B,), its separators too. 0 for a text of one."""
+        is_sep = ids == self.sep
+        second = ((is_sep.cumsum(1) > 0) & ~is_sep).int().argmax(1)  # (B,), 0 if there is none
+        return second * (second < lengths)
 
-        A row that has ended reads one token of padding.
-        """
-        mask = torch.arange(ids.shape[1], device=ids.device) < lengths.clamp_min(1).unsqueeze(1)  # (B, t)
+    def _windows(self, ids: Tensor, lengths: Tensor, layers: bool, types: Tensor | None) -> tuple[Tensor, ...]:
+        """As `_window`, for texts with more tokens than positions."""
+        states: tuple[Tensor, ...] = ()
+        for rows, at, n_real, kept in windows(lengths, self._first_field(ids, lengths), self.span):
+            within = at.clamp_max(ids.shape[1] - 1)  # (r, t)
+            of_types = None if types is None else types[rows].gather(1, within)
+            found = self._window(ids[rows].gather(1, within), n_real, layers, of_types)
+            states = states or tuple(x.new_zeros(*ids.shape, x.shape[2]) for x in found)
+            for all_states, x in zip(states, found, strict=True):
+                all_states[rows.unsqueeze(1).expand_as(at)[kept], at[kept]] = x[kept]
+        return states
+
+    def _window(self, ids: Tensor, lengths: Tensor, layers: bool, types: Tensor | None) -> tuple[Tensor, ...]:
+        """Return the states (B, t, E) of ids (B, t) read at once, and those of each layer if asked for."""
+        mask = torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)  # (B, t)
         types_too = {} if types is None else {"token_type_ids": types}
         found = self.body(input_ids=ids, attention_mask=mask.long(), use_cache=False, output_hidden_states=layers,
                           **types_too)
