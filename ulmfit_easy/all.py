@@ -70,6 +70,7 @@ from ulmfit_easy.learner.predictor import Prediction, Predictor
 from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
 from ulmfit_easy.learner.score import TextScore
 from ulmfit_easy.learner.seeds import no_random, set_seed
+from ulmfit_easy.learner.spans import *
 from ulmfit_easy.learner.text import *
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.learner.uncertainty import predict_with_uncertainty

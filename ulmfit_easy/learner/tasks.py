@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 from ulmfit_easy.data.targets import CategoryTarget, MultiCategoryTarget, NextToken, RegressionTarget, Target
 from ulmfit_easy.data.targets.both_ways import BothWays
+from ulmfit_easy.data.targets.span import SpanTarget
 from ulmfit_easy.known import Known
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.metrics.metric import rows_or_tokens
 from ulmfit_easy.learner.predictor import Named, Prediction
+from ulmfit_easy.learner.spans import SpanExactMatch, SpanF1, SpanLoss, SpanPrediction
 from ulmfit_easy.models.elmo import BothWaysDecoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
+from ulmfit_easy.models.heads.span import SpanHead
 from ulmfit_easy.models.softmax import LMDecoder
 
 
@@ -54,5 +57,7 @@ for row in (
     Task(CategoryTarget, PoolingLinearClassifier, CrossEntropyLossFlat, (accuracy,)),
     Task(MultiCategoryTarget, PoolingLinearClassifier, lambda weight: BCEWithLogitsLossFlat(pos_weight=weight)),
     Task(RegressionTarget, PoolingLinearClassifier, lambda weight: MSELossFlat()),
+    Task(SpanTarget, SpanHead, lambda weight: SpanLoss(), (SpanExactMatch, SpanF1), prediction=SpanPrediction,
+         columns=("text", "answer", "predicted")),
 ):
     TASKS[row.target.task] = row

@@ -159,7 +159,7 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int = 72, con
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": task.loss(weights), "splitter": text_split, **kwargs}
     learn = TextLearner(dls, model, **kwargs)
-    if not dls.target.has_classes and y_range is None:
+    if task.target.per == "text" and not dls.target.has_classes and y_range is None:
         warn_of_far_targets(getattr(dls.train, "targets", None))
     learn.to_precision(train_in, chosen_by_library=precision == "auto")
     return start_from(learn, found, why)

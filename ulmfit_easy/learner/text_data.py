@@ -96,7 +96,7 @@ class TextDataLoaders(DataLoaders):
                 stay on one side.
             valid_col, splitter: instead, a column that is true for validation, or a function from rows to two lists
                 of positions.
-            y_block: "category", "multi" or "regression"; by default one class for each text, or several if
+            y_block: "category", "multi", "regression" or "span"; by default one class for each text, or several if
                 `label_delim` or more than one label column is given. Labels keep their Python type.
             pretrained: the language model to start from, which brings its tokenizer and its vocabulary: its learner, a
                 folder, or the language or name of an installed model, as for `read_lm`. A classifier takes its

@@ -1,0 +1,106 @@
+"""The loss, the metrics and the predictions of spans: answers that are cut out of a text."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ulmfit_easy.data.targets.span import END, NULL, START, SpanTarget, answering
+from ulmfit_easy.learner.metrics.metric import Metric
+from ulmfit_easy.learner.predictor import Named, Predictor
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
+
+__all__ = ["SpanExactMatch", "SpanF1", "SpanLoss", "SpanPrediction"]
+
+
+class SpanLoss:
+    """The mean of two cross-entropies over the tokens of a text: of an answer's first and of its last token.
+
+    A text of several windows has one softmax over all of them (Clark & Gardner 2018, arXiv 1710.10723, section 3.2).
+
+    Source: Devlin et al. 2019, section 4.2.
+    """
+
+    def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits (B, T, 2) against the numbers (B, T) of `SpanTarget.aligned`."""
+        logits = pred.float().masked_fill((target < 0).unsqueeze(2), -torch.inf).transpose(1, 2)  # (B, 2, T)
+        at = torch.stack([target & bit for bit in (START, END)], 1).argmax(2)  # (B, 2)
+        return F.cross_entropy(logits.flatten(0, 1), at.flatten())
+
+
+class _Fields(NamedTuple):
+    answer: str
+    start: int
+    end: int
+    score: float
+
+
+class SpanPrediction(Named, _Fields):
+    """The answer for one text, which unpacks as `answer, start, end, score`.
+
+    Attributes:
+        answer: cut out of the last text column as it was given. Empty for no answer.
+        start, end: its first character, and the one after its last. Both are 0 for no answer.
+        score: the probability of its first token times that of its last, 0-1.
+    """
+
+    @classmethod
+    def at_places(cls, predictor: Predictor, logits: Tensor, places: np.ndarray, text: str | tuple) -> Self:
+        context, field = (text, 0) if isinstance(text, str) else (text[-1], len(text) - 1)
+        may_answer = places[:, 2] == field  # (T,)
+        first, last = cast(SpanTarget, predictor.prepare.target).best(logits.numpy(), may_answer)
+        counts = torch.from_numpy(may_answer).index_fill(0, torch.tensor(0), True)
+        probs = logits.masked_fill(~counts.unsqueeze(1), -torch.inf).softmax(0)  # (T, 2)
+        start, end = (0, 0) if (first, last) == NULL else (int(places[first, 0]), int(places[last, 1]))
+        return cls(context[start:end], start, end, float(probs[first, 0] * probs[last, 1]))
+
+
+class SpanExactMatch(Metric):
+    """The share of texts whose predicted span is that of the label, token by token.
+
+    `squad_score` measures the answers as words, by the official definition.
+    """
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        self.total, self.n = 0.0, 0
+
+    def accumulate(self, learn: "Learner") -> None:
+        for ours, theirs in _pairs(learn):
+            self.total += self.measure(ours, theirs)
+            self.n += 1
+
+    def measure(self, ours: tuple[int, int], theirs: tuple[int, int]) -> float:
+        """Return the number for one text."""
+        return float(ours == theirs)
+
+    @property
+    def value(self) -> float | Any:
+        return self.total / self.n if self.n else None
+
+
+class SpanF1(SpanExactMatch):
+    """The mean F1 of the tokens of the predicted span, with those of the label as the right ones.
+
+    `squad_score` measures the answers as words, by the official definition.
+    """
+
+    def measure(self, ours: tuple[int, int], theirs: tuple[int, int]) -> float:
+        if NULL in (ours, theirs):
+            return float(ours == theirs)
+        both = max(0, min(ours[1], theirs[1]) - max(ours[0], theirs[0]) + 1)
+        return 2 * both / (ours[1] - ours[0] + theirs[1] - theirs[0] + 2)
+
+
+def _pairs(learn: "Learner") -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Yield the predicted and the right span of each text of a batch."""
+    target = cast(SpanTarget, learn.dls.target)
+    for logits, y, n in zip(learn.pred.detach().float().cpu(), learn.y.cpu(), learn.xb[1].tolist(), strict=True):
+        yield target.best(logits[:n].numpy(), answering(y[:n])), target.decode(y)
