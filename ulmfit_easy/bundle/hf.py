@@ -53,6 +53,8 @@ def load_hf(path: Path) -> Bundle:
         body = {key: value for key, value in theirs.to_diff_dict().items()
                 if not key.startswith("_") and key not in UNUSED}
         kind = transformers.AutoModelForCausalLM if is_causal(theirs) else transformers.AutoModel
+        if kind is transformers.AutoModel and str(theirs.architectures).endswith(("ForMaskedLM']", "ForPreTraining']")):
+            kind = transformers.AutoModelForMaskedLM
         model = kind.from_pretrained(folder, config=theirs, dtype=torch.float32, **given)
         splitter = HFTokenizer(folder) if gguf is None else _tokenizer_of(gguf)
     if len(splitter.vocab) > (n_rows := len(model.get_input_embeddings().weight)):
@@ -63,9 +65,10 @@ def load_hf(path: Path) -> Bundle:
     weights = {f"0.body.{name}": t for name, t in model.base_model.state_dict().items()
                if not name.startswith("pooler.")}
     encoder = {"name": "CausalTransformer" if is_causal(theirs) else "Transformer", "config": {"body": body}}
-    head, decoder = _decoder(model, path) if is_causal(theirs) else ({}, {})
-    config = {"task": "lm", "text": {"backwards": False, "tokenizer": tokenizer.config()}, "target": {}, "loss": {},
-              "encoder": encoder, "head": {"name": "LMDecoder", "config": head}}
+    task, name, (head, decoder) = ("lm", "LMDecoder", _decoder(model, path)) if is_causal(theirs) else (
+        "mlm", "MaskedDecoder", _masked_decoder(model))
+    config = {"task": task, "text": {"backwards": False, "tokenizer": tokenizer.config()}, "target": {}, "loss": {},
+              "encoder": encoder, "head": {"name": name, "config": head}}
     return Bundle(config, splitter.vocab, weights | decoder)
 
 
@@ -84,6 +87,21 @@ def _decoder(model: Any, path: Path) -> tuple[dict, dict[str, Tensor]]:
                         fix="take another model")
     weights = {f"1.decoder.{name}": t for name, t in decoder.state_dict().items()}
     return {"tie_weights": torch.equal(decoder.weight, words), "out_bias": "1.decoder.bias" in weights}, weights
+
+
+def _masked_decoder(model: Any) -> tuple[dict, dict[str, Tensor]]:
+    """Return the settings and the weights of the decoder of a masked language model. None of a model without one."""
+    decoder, parts = model.get_output_embeddings(), {*model.modules()} - {*model.base_model.modules()}
+    dense, norm = ([part for part in parts if isinstance(part, kind) and part is not decoder]
+                   for kind in (torch.nn.Linear, torch.nn.LayerNorm))
+    if decoder is None or len(dense) != 1 or len(norm) != 1:  # as of `AutoModel`
+        return {}, {}
+    weights = {f"1.{name}.{key}": t for name, part in (("dense", dense[0]), ("norm", norm[0]), ("decoder", decoder))
+               for key, t in part.state_dict().items()}
+    for name in ("1.dense", "1.norm"):
+        weights.setdefault(f"{name}.bias", torch.zeros_like(weights["1.norm.weight"]))
+    tied = torch.equal(decoder.weight, model.get_input_embeddings().weight)
+    return {"tie_weights": tied, "out_bias": "1.decoder.bias" in weights}, weights
 
 
 def _tokenizer_of(gguf: Path) -> HFTokenizer:

@@ -64,18 +64,18 @@ class ClassifierDataLoader(EpochOrder):
     def __len__(self) -> int:
         if self.max_tokens:
             return sum(n for _, n in self._buckets(self.max_tokens)) if self.shuffle else len(self._cut(self.order))
-        n, rest = divmod(self.n_rows, self.bs)
+        n, rest = divmod(len(self.lengths), self.bs)
         return n + (rest > 0) - (self.shuffle and n > 0 and rest == 1)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         start = self.begin()
-        batches = self._shuffled() if self.shuffle else self._cut(self.order)
+        batches = self._shuffled(self.epoch) if self.shuffle else self._cut(self.order)
         for positions in batches[start:]:
             yield self._batch(positions)
 
     def typical(self, n: int) -> "ClassifierDataLoader":
         """Return a loader of the rows of `n` batches, those whose size is nearest to the mean, padding included."""
-        batches = self._shuffled() if self.shuffle else self._cut(self.order)
+        batches = self._shuffled(self.epoch) if self.shuffle else self._cut(self.order)
         sizes = np.array([len(batch) * self.lengths[batch].max() for batch in batches])
         picked = np.concatenate([batches[i] for i in np.argsort(np.abs(sizes - sizes.mean()), kind="stable")[:n]])
         return ClassifierDataLoader(self.ids, self.rows[picked], None if self.targets is None else self.targets[picked],
@@ -89,8 +89,8 @@ class ClassifierDataLoader(EpochOrder):
     def _buckets(self, max_tokens: int) -> list[tuple[slice, int]]:
         return buckets(self.lengths[self.order], max_tokens)
 
-    def _shuffled(self) -> list[np.ndarray]:
-        rng = self.rng(self.epoch)
+    def _shuffled(self, epoch: int) -> list[np.ndarray]:
+        rng = self.rng(epoch)
         batches = self._of_tokens(rng, self.max_tokens) if self.max_tokens else self._of_rows(rng)
         return [batches[0]] + [batches[1 + i] for i in rng.permutation(len(batches) - 1)]
 

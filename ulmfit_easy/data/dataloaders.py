@@ -167,8 +167,8 @@ class DataLoaders(TellsAbsent):
         """
         prepare = self.needs_text("test_dl()")
         ids = prepare.ids(items)
-        common: dict = {"seq_len": self.seq_len, "bs": bs or self.bs, "backwards": self.backwards,
-                        "device": self.device}
+        common: dict = {"vocab": prepare.vocab, "seq_len": self.seq_len, "bs": bs or self.bs,
+                        "backwards": self.backwards, "device": self.device}
         targets = prepare.targets(items, ids) if with_labels and self.target.labelled else None
         if not bs and (max_tokens := getattr(self.train, "max_tokens", None)):
             common["max_tokens"] = max_tokens

@@ -99,6 +99,7 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
         if text_vocab is None or not is_fixed:
             text_vocab = _with_words(store.count(train), min_freq, max_vocab, text_vocab)
     tokenizer = tokenizer.with_vocab(text_vocab)
+    tokenizer = tokenizer.with_vocab(target.vocab_for(tokenizer.vocab))
     ids = store.numericalize(tokenizer.vocab)
     if target.places and y_train is not None and y_valid is not None:
         y_train, y_valid = (target.aligned(y, [store.places_of(i) for i in part], backwards)
@@ -108,7 +109,7 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
     if source.target.one_class:
         checks.warn_of_told_labels(look.first, source.labels)
     checks.warn_of_unknown(ids, train)
-    both: dict = dict(seq_len=seq_len, backwards=backwards)
+    both: dict = dict(vocab=tokenizer.vocab, seq_len=seq_len, backwards=backwards)
     for_train: dict = dict(bs=bs, shuffle=shuffle, seed=seed)
     if max_tokens:
         both["max_tokens"] = max_tokens

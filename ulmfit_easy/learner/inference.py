@@ -144,7 +144,7 @@ def show_results(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, 
         raise TrainingError("E506", received="show_results() on plain loaders", expected="loaders of texts",
                             fix="use a method of TextDataLoaders, such as from_df")
     dl, rng = loader_of(learn, ds_idx, dl), np.random.default_rng(torch.initial_seed() % 2**63)
-    if shuffle and isinstance(dl, ClassifierDataLoader):  # the same rows each time, until torch gets another seed
+    if shuffle and type(dl) is ClassifierDataLoader:  # the same rows each time, until torch gets another seed
         pick = rng.permutation(dl.n_rows)[:max_n]
         dl = ClassifierDataLoader(dl.ids, dl.rows[pick], None if dl.targets is None else dl.targets[pick],
                                   bs=max_n, backwards=dl.backwards, device=dl.device)

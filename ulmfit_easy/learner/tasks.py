@@ -7,7 +7,14 @@ part of the library knows the name of a task.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ulmfit_easy.data.targets import CategoryTarget, MultiCategoryTarget, NextToken, RegressionTarget, Target
+from ulmfit_easy.data.targets import (
+    CategoryTarget,
+    MaskedToken,
+    MultiCategoryTarget,
+    NextToken,
+    RegressionTarget,
+    Target,
+)
 from ulmfit_easy.data.targets.both_ways import BothWays
 from ulmfit_easy.data.targets.span import SpanTarget
 from ulmfit_easy.known import Known
@@ -18,6 +25,7 @@ from ulmfit_easy.learner.predictor import Named, Prediction
 from ulmfit_easy.learner.spans import SpanExactMatch, SpanF1, SpanLoss, SpanPrediction
 from ulmfit_easy.models.elmo import BothWaysDecoder
 from ulmfit_easy.models.heads.head import Head
+from ulmfit_easy.models.heads.masked import MaskedDecoder
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.heads.span import SpanHead
 from ulmfit_easy.models.softmax import LMDecoder
@@ -54,6 +62,8 @@ for row in (
          columns=("text", "next words", "predicted")),
     Task(BothWays, BothWaysDecoder, lambda weight: CrossEntropyLossFlat(), (accuracy, Perplexity),
          columns=("text", "next words", "predicted")),
+    Task(MaskedToken, MaskedDecoder, lambda weight: CrossEntropyLossFlat(), (accuracy, Perplexity),
+         columns=("masked text", "hidden", "predicted")),
     Task(CategoryTarget, PoolingLinearClassifier, CrossEntropyLossFlat, (accuracy,)),
     Task(MultiCategoryTarget, PoolingLinearClassifier, lambda weight: BCEWithLogitsLossFlat(pos_weight=weight)),
     Task(RegressionTarget, PoolingLinearClassifier, lambda weight: MSELossFlat()),

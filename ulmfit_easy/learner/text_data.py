@@ -5,6 +5,7 @@ It stands above the models, because a model brings the tokenizer and the vocabul
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,9 +22,9 @@ from ulmfit_easy.data.prepare import given_tokenizer
 from ulmfit_easy.data.sources import FileTexts, accepted, find_columns, read_texts
 from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_table
-from ulmfit_easy.data.targets import CategoryTarget, NextToken, Target, read_labels
+from ulmfit_easy.data.targets import TARGETS, CategoryTarget, NextToken, Target, read_labels
 from ulmfit_easy.data.targets.target import Block
-from ulmfit_easy.errors import FileError, TextError, refuse_unknown
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, refuse_unknown, some
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_model
 from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.schema import flag, function, language, list_of, optional, share, takes, text
@@ -36,8 +37,20 @@ __all__ = ["TextDataLoaders"]
 
 
 D = TypeVar("D", bound=DataLoaders)
+
+
+def _objective(value: object) -> Target:
+    """Return the target without labels that is meant by its name, its class or itself."""
+    known = {name: target for name, target in TARGETS.filled().items() if not target.labelled}
+    target = known.get(value) if isinstance(value, str) else value
+    target = target.from_config({}) if isinstance(target, type) and issubclass(target, Target) else target
+    if not isinstance(target, Target) or target.labelled:
+        raise ValueError(f"one of {some(map(repr, known))}, or a target without labels, such as MaskedToken()")
+    return target
+
+
 SETTINGS = {**loaders.SETTINGS, "rules": optional(list_of(function)), "lang": language, "mark_fields": optional(flag),
-            "splitter": optional(function)}
+            "splitter": optional(function), "objective": optional(_objective)}
 
 
 @delegates(assemble, but=["tokenizer"])
@@ -45,8 +58,12 @@ def with_model(cls: type[D], source: Source, splitter: Callable, *, tok_tfm: Cal
                text_vocab: Vocab | Iterable[str] | None, backwards: bool,
                pretrained: bool | str | Path | PretrainedLM | TextLearner | None = True,
                rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None,
-               **kwargs: Any) -> D:
+               objective: str | type[Target] | Target | None = None, **kwargs: Any) -> D:
     """Return the loaders of a source, with the tokenizer and vocabulary that a model brings; see `from_df`."""
+    target: Target | Any = objective  # `SETTINGS` made one of a name
+    if target is not None and source.target.labelled:
+        raise ArgumentError("E603", received="objective= for texts with labels", expected="it with is_lm=True",
+                            fix="leave it out")
     is_own = tok_tfm is not None or rules is not None
     if isinstance(tok_tfm, Tokenizer):
         check_language(tok_tfm.tok, lang)
@@ -56,6 +73,7 @@ def with_model(cls: type[D], source: Source, splitter: Callable, *, tok_tfm: Cal
         if pretrained.dls.backwards != bool(backwards):
             raise direction_error("that learner", pretrained.dls.backwards, bool(backwards))
         tokenizer = (tokenizer if is_own else pretrained.dls.tokenizer).with_vocab(pretrained.dls.text_vocab)
+        target = target or pretrained.dls.target
     elif pretrained is True:
         models = [] if is_own or text_vocab is not None else shipped_models()
         if fitting := [model for model in models if (model.lang, model.backwards) == (lang, bool(backwards))]:
@@ -66,6 +84,9 @@ def with_model(cls: type[D], source: Source, splitter: Callable, *, tok_tfm: Cal
             tokenizer = given_tokenizer(known, None, fix="pass tok_tfm=Tokenizer(...) with the rules and the word "
                                         "splitter of that model")
         tokenizer = tokenizer.with_vocab(found.vocab)
+        target = target or TARGETS[found.config["task"]].from_config(found.config["target"])
+    if target and not target.labelled and not source.target.labelled:
+        source = replace(source, target=target)
     dls = assemble(cls, source, splitter, tokenizer, text_vocab=text_vocab, backwards=backwards, **kwargs)
     dls.pretrained = pretrained if isinstance(pretrained, str | Path | PretrainedLM) else None
     return dls
@@ -110,6 +131,9 @@ class TextDataLoaders(DataLoaders):
             labels: every class, in order, where training rows do not show them all.
             on_missing: "raise", "drop" or "empty", for rows without text. Messages count the rows of `df`, a
                 `splitter` and `valid_col` those that are left.
+            objective: what a language model learns: "lm", the next token, or "mlm", hidden tokens. `MaskedToken(...)`
+                is "mlm" with settings, such as `whole_words=True`. By default what the `pretrained` model has learned,
+                which is "mlm" for BERT, else "lm".
             min_freq, max_vocab: how often a word must be there; how many words a vocabulary has at most.
             rules, lang, mark_fields: for the tokenizer, unless a model brings it or `tok_tfm` is one.
             cache_dir, n_workers: where tokens are kept for the next time; how many processes make them, by default

@@ -11,10 +11,10 @@ from ulmfit_easy.bundle.artefact import load_state, load_weights, save_bundle, s
 from ulmfit_easy.bundle.parts import check_config, check_parts
 from ulmfit_easy.data.checks import shown_share
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.data.targets import NextToken, Target
+from ulmfit_easy.data.targets import MaskedToken, NextToken, Target
 from ulmfit_easy.data.targets.both_ways import BothWays
 from ulmfit_easy.errors import FileError, TrainingError, VocabError
-from ulmfit_easy.learner import score, writing
+from ulmfit_easy.learner import filling, score, writing
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.features import features
 from ulmfit_easy.learner.learner import Learner, Moms
@@ -218,3 +218,9 @@ class BothWaysLearner(TextLearner):
     def __init__(self, dls: DataLoaders, model: Headed, *args: Any, **kwargs: Any):
         super().__init__(dls, model, *args, **kwargs)
         self.add_cbs(HiddenState())
+
+
+class MaskedLearner(TextLearner):
+    """A learner whose model guesses hidden words."""
+
+    learns, predict = MaskedToken, filling.predict  # it fills masks

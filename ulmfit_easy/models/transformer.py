@@ -26,7 +26,7 @@ class Transformer(Body):
             separators as are before it (Devlin et al. 2019, section 3).
     """
 
-    lm_config = Encoder.lm_config | BODY | dict(sep_token=-1)
+    lm_config = Encoder.lm_config | BODY | dict(sep_token=-1, output_p=0.0)  # BERT's decoder has no dropout before it
     clas_config = Encoder.clas_config | BODY | dict(sep_token=-1)
 
     def __init__(self, vocab_sz: int, *args: Any, sep_token: int = -1, **kwargs: Any):

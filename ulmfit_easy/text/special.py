@@ -11,4 +11,5 @@ TK_REP, TK_WREP, TK_UP, TK_MAJ = "xxrep", "xxwrep", "xxup", "xxmaj"
 CLASSIC = {"unk": UNK, "pad": PAD, "bos": BOS, "eos": EOS, "fld": FLD, "rep": TK_REP, "wrep": TK_WREP, "up": TK_UP,
            "maj": TK_MAJ}  # the special tokens of a `Vocab` by their roles, unless it is given others
 SPECIAL_TOKENS = tuple(CLASSIC.values())
+MASK = "[MASK]"  # hides a token from a masked language model; in a vocabulary only if such a model needs one
 FAKE = "xxfake"  # fills a vocabulary up to a multiple of 8; no text ever gets its id

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.data.targets.category import NA, CategoryBlock, CategoryMap, CategoryTarget
 from ulmfit_easy.data.targets.labels import SEVERAL, plain_labels, twins, unpacked
+from ulmfit_easy.data.targets.masked import MaskedToken
 from ulmfit_easy.data.targets.multi import MultiCategoryBlock, MultiCategoryTarget
 from ulmfit_easy.data.targets.next_token import NextToken
 from ulmfit_easy.data.targets.regression import RegressionBlock, RegressionTarget
@@ -12,8 +13,9 @@ from ulmfit_easy.data.targets.target import KINDS, TARGETS, Block, Target
 from ulmfit_easy.errors import LabelError
 
 __all__ = [
-    "SEVERAL", "TARGETS", "CategoryBlock", "CategoryMap", "CategoryTarget", "MultiCategoryBlock", "MultiCategoryTarget",
-    "NextToken", "RegressionBlock", "RegressionTarget", "Target", "plain_labels", "read_labels", "twins", "unpacked",
+    "SEVERAL", "TARGETS", "CategoryBlock", "CategoryMap", "CategoryTarget", "MaskedToken", "MultiCategoryBlock",
+    "MultiCategoryTarget", "NextToken", "RegressionBlock", "RegressionTarget", "Target", "plain_labels", "read_labels",
+    "twins", "unpacked",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.order import Ids
 from ulmfit_easy.data.targets.target import Target
+from ulmfit_easy.text.vocab import Vocab
 
 
 class NextToken(Target):
@@ -17,7 +18,7 @@ class NextToken(Target):
     task, labelled, SETTINGS = "lm", False, {}
     n_inp, batching, columns = LMDataLoader.n_inp, ("bptt_jitter",), ("text", "next words")
 
-    def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, seq_len: int,
+    def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, vocab: Vocab, seq_len: int,
                **kwargs: Any) -> LMDataLoader:
         return LMDataLoader(ids, rows, seq_len=seq_len, **kwargs)
 

@@ -11,6 +11,7 @@ from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.errors import LabelError, counted, in_rows
 from ulmfit_easy.known import Known
 from ulmfit_easy.schema import names
+from ulmfit_easy.text.vocab import Vocab
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,13 +124,18 @@ class Target:
         """
         raise NotImplementedError
 
-    def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, seq_len: int,
+    def vocab_for(self, vocab: Vocab) -> Vocab:
+        """Return the vocabulary that texts need: by default the given one."""
+        return vocab
+
+    def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, vocab: Vocab, seq_len: int,
                **kwargs: Any) -> EpochOrder:
         """Return the loader of some documents.
 
         Args:
             ids, rows: the documents, and which of them, (N,).
             y: their numbers, as `encode` gives them. None without labels.
+            vocab: the vocabulary of the ids.
             seq_len: tokens that are read at once, if the loader cuts texts.
             kwargs: of the loader.
         """

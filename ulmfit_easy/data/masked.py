@@ -1,0 +1,148 @@
+"""Batches for a masked language model: pieces of documents in which some tokens are hidden."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulmfit_easy.data.classify import ClassifierDataLoader
+from ulmfit_easy.data.order import Ids
+from ulmfit_easy.errors import TextError
+from ulmfit_easy.schema import flag, fraction, optional, takes, whole
+from ulmfit_easy.text.special import FAKE
+from ulmfit_easy.text.vocab import Vocab, padded
+
+IGNORE = -100  # the target of a token that was not chosen
+MASKED, RANDOM = 0.8, 0.1  # shares of the chosen tokens that become the mask, and another token; the rest stays
+
+
+class MaskedDataLoader(ClassifierDataLoader):
+    """Batches `(ids (B, T), lengths (B,), at (n,), y (1, n))`: ids with hidden tokens, where they are, and the tokens.
+
+    `at` counts positions in the flattened ids. A document with more than `seq_len` tokens is cut into pieces of like
+    length. Each piece has the special tokens of a whole document around it. Of the tokens of a piece 15 % are chosen,
+    one at least. Of these, 80 % become the mask, 10 % another token, and 10 % stay. No special token is chosen.
+
+    The choice depends on the seed, the epoch and the piece alone. Without `shuffle`, as for validation, it is the same
+    in each epoch. With `n_batches` an epoch is that many batches of whole passes, as for `LMDataLoader`.
+
+    Args:
+        ids: an `IdStore`, or anything with its `lengths`, `pad_id`, `read` and `ids[i]`.
+        rows: the documents, (N,).
+        vocab: their vocabulary, with a mask among its special tokens.
+        seq_len: tokens of a piece at most, special ones included.
+        share: of the tokens that are chosen.
+        whole_words: choose all tokens of a word or none, if the tokens know their words. A word has no white space.
+        bs, shuffle, backwards, seed, device, max_tokens: as for `ClassifierDataLoader`; rows are pieces.
+
+    Raises: E103 if no document has a token that is not special.
+    Source: Devlin et al. 2019 (arXiv 1810.04805), section 3.1 and appendix A.1; whole words from its later release.
+    """
+
+    n_inp = 3
+
+    @takes({"seq_len": whole(), "share": fraction, "whole_words": flag, "n_batches": optional(whole())})
+    def __init__(self, ids: Ids, rows: Sequence[int] | np.ndarray, vocab: Vocab, *, seq_len: int = 72,
+                 share: float = 0.15, whole_words: bool = False, bs: int = 64, shuffle: bool = False,
+                 backwards: bool = False, seed: int | None = None, device: torch.device | str | None = None,
+                 max_tokens: int | None = None, n_batches: int | None = None):
+        super().__init__(ids, rows, bs=bs, shuffle=shuffle, backwards=backwards, seed=seed, device=device,
+                         max_tokens=max_tokens)
+        self.seq_len, self.share, self.whole_words, self.n_batches = seq_len, share, whole_words, n_batches
+        self.recipe.update(seq_len=seq_len, share=share, whole_words=whole_words)
+        self.mask_id = vocab.stoi[vocab.specials["mask"]]
+        special = {*vocab.specials.values(), FAKE}
+        self.is_special = np.array([token in special for token in vocab])  # (V,)
+        self.others = np.flatnonzero(~self.is_special)  # what a random token is drawn from
+        self._cut_documents(vocab)
+
+    def _cut_documents(self, vocab: Vocab) -> None:
+        """Find the pieces: `doc`, `start` and `stop` (P,) of each, and the ids of the special tokens around it."""
+        first = self.ids[self.rows[0]] if len(self.rows) else np.empty(0, np.int32)
+        self.head, self.tail = (np.array([i for i in end if vocab[i] == vocab.specials.get(role)], np.int32)
+                                for role, end in (("bos", first[:1]), ("sep", first[1:][-1:])))
+        n_ends = len(self.head) + len(self.tail)
+        n_tokens = np.maximum(0, np.asarray(self.ids.lengths)[self.rows] - n_ends)  # (N,)
+        n_pieces = -(-n_tokens // max(1, self.seq_len - n_ends))  # (N,)
+        if not n_pieces.sum():
+            raise TextError("E103", received=f"{len(self.rows):,} documents without a token that can be hidden",
+                            expected="one or more", fix="give more text")
+        size, k = (np.repeat(each, n_pieces) for each in (n_tokens, n_pieces))  # (P,)
+        n_th = np.arange(len(k)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)  # (P,) of its document
+        self.doc = np.repeat(self.rows, n_pieces)
+        self.start, self.stop = (len(self.head) + size * n // k for n in (n_th, n_th + 1))
+        self.lengths = self.stop - self.start + n_ends
+        self.order = np.argsort(-self.lengths, kind="stable")
+
+    @property
+    def pass_len(self) -> int:
+        """The batches of one pass over the texts."""
+        return super().__len__()
+
+    def __len__(self) -> int:
+        return self.pass_len if self.n_batches is None else self.n_batches
+
+    def unshuffled(self) -> Self:
+        """Return a loader of one pass in a fixed order, with the same tokens hidden each time."""
+        fixed = super().unshuffled()
+        fixed.n_batches = None
+        return fixed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        start, batches = self.begin(), None
+        for n in range((self.epoch - 1) * len(self) + start, self.epoch * len(self)):
+            i_pass, i = divmod(n, self.pass_len)
+            if batches is None or i == 0:
+                batches = self._shuffled(i_pass + 1) if self.shuffle else self._cut(self.order)
+            yield self._masked(batches[i], i_pass + 1 if self.shuffle else 0)
+
+    def _masked(self, pieces: np.ndarray, i_pass: int) -> tuple[Tensor, ...]:
+        """Return the batch of some pieces, as it is in a pass, counted from 1; 0 is for a fixed choice."""
+        hidden = [self.hide(*self.piece(i), np.random.default_rng([self.seed or 0, i_pass, i])) for i in pieces]
+        docs, targets = zip(*hidden, strict=True)
+        ids, lengths = padded(docs, self.ids.pad_id, self.backwards)  # (B, T), (B,)
+        y = padded(targets, IGNORE, self.backwards)[0].ravel()  # (B * T,)
+        at = np.flatnonzero(y != IGNORE)  # (n,)
+        if not len(at):  # special tokens alone, such as unknown ones: guess one that is shown
+            at, y = np.zeros(1, np.int64), ids.ravel()
+        return tuple(torch.from_numpy(each).to(self.device) for each in (ids, lengths, at, y[at][None]))
+
+    def piece(self, i: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the ids of a piece (T,), and the number of the word of each, or None."""
+        doc, start, stop = self.doc[i], self.start[i], self.stop[i]
+        ids, words = np.concatenate([self.head, self.ids.read(doc, start, stop), self.tail]), None
+        if self.whole_words and (places := numbers_of_words(self.ids, doc)) is not None:
+            ends = (np.full(len(end), -1) for end in (self.head, self.tail))
+            words = np.concatenate([next(ends), places[start:stop], next(ends)])
+        return ids, words
+
+    def hide(self, ids: np.ndarray, words: np.ndarray | None,
+             rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return ids (T,) with hidden tokens, and the targets (T,), -100 for what was not chosen."""
+        places = np.flatnonzero(~self.is_special[ids])  # (m,)
+        of_word = np.arange(len(places))  # (m,): each token is a word of its own, unless its word is known
+        if words is not None:
+            alone = len(ids) + np.arange(len(places)) + words.max()
+            of_word = np.unique(np.where(words[places] < 0, alone, words[places]), return_inverse=True)[1]
+        sizes = np.bincount(of_word)  # (W,)
+        order = rng.permutation(len(sizes))
+        n_wanted = max(1, round(self.share * len(places)))
+        enough = np.cumsum(sizes[order]) - sizes[order] / 2 > n_wanted  # nearer to it without this word than with it
+        enough[:1] = False
+        chosen = places[np.isin(of_word, order[~enough])]  # (n,)
+        drawn, shown, targets = rng.random(len(chosen)), ids.copy(), np.full(len(ids), IGNORE)
+        targets[chosen] = ids[chosen]
+        shown[chosen[drawn < MASKED]] = self.mask_id
+        other = chosen[(drawn >= MASKED) & (drawn < MASKED + RANDOM)]
+        shown[other] = rng.choice(self.others, len(other))
+        return shown, targets
+
+
+def numbers_of_words(ids: Any, doc: int) -> np.ndarray | None:
+    """Return the number of the word of each token of a document, (T,), or None."""
+    store = getattr(ids, "store", None)
+    if store is None:
+        return ids.places[doc] if len(getattr(ids, "places", ())) else None
+    return None if store.places is None else store.places_of(doc)
