@@ -54,6 +54,7 @@ class DataLoaders(TellsAbsent):
                                   for dl in (train, valid))
         self.path, self.prepare = Path(path), prepare
         self.pretrained: Any = None  # the language model that brought the tokenizer, if one was named
+        self.encoder: dict = {}  # the name and the settings of the encoder of a learner that did
         for dl in (self.train, self.valid):
             if isinstance(dl, EpochOrder):
                 dl.prepare = prepare

@@ -196,6 +196,11 @@ def find_lm(pretrained: Start, arch: type[Encoder], config: dict | None,
     return found, why
 
 
+def sizes_in(dls: DataLoaders, arch: type[Encoder]) -> dict | None:
+    """Return the settings of the learner's encoder that data were made with, if it is of this class."""
+    return dls.encoder.get("config") if dls.encoder.get("name") == arch.__name__ else None
+
+
 def with_sizes(theirs: dict | None, config: dict | None, defaults: dict) -> dict:
     """`config` with plain values, after what another model's has for the keys of `defaults`, dropouts aside.
 

@@ -18,6 +18,7 @@ from ulmfit_easy.learner.pretrained import (
     find_arch,
     find_lm,
     find_pair,
+    sizes_in,
     start_from,
     with_sizes,
 )
@@ -88,6 +89,7 @@ def language_model_learner(dls: DataLoaders, arch: Arch, config: dict | None = N
     _check_data(dls, backwards, is_lm=True)
     task, train_in = TASKS[dls.task], chosen(precision, dls.device)  # decided before anything random
     arch, pretrained, config = find_arch(arch, pretrained, config, "lm_config", dls)
+    config = with_sizes(sizes_in(dls, arch), config, arch.lm_config)
     found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
     config = with_sizes(found and found.model, config, arch.lm_config) | special_ids(dls.text_vocab, arch.lm_config)
     model = get_language_model(arch, len(dls.text_vocab), config, drop_mult, softmax=softmax, head=task.head)
@@ -148,6 +150,7 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int = 72, con
     head = task.head if head is None else head
     max_len = max_len if task.target.per == "text" and not task.target.whole else None
     arch, pretrained, config = find_arch(arch, pretrained, config, "clas_config", dls)
+    config = with_sizes(sizes_in(dls, arch), config, arch.clas_config)
     found, why = _found(pretrained, pretrained_fnames, arch, config, dls, kwargs)
     config = with_sizes(found and found.model, config, arch.clas_config) | special_ids(dls.text_vocab, arch.clas_config)
     if n_out not in (None, dls.c):

@@ -88,6 +88,8 @@ def with_model(cls: type[D], source: Source, splitter: Callable, *, tok_tfm: Cal
     if target and not target.labelled and not source.target.labelled:
         source = replace(source, target=target)
     dls = assemble(cls, source, splitter, tokenizer, text_vocab=text_vocab, backwards=backwards, **kwargs)
+    if isinstance(pretrained, TextLearner):
+        dls.encoder = pretrained.encoder.config()
     dls.pretrained = pretrained if isinstance(pretrained, str | Path | PretrainedLM) else None
     return dls
 
