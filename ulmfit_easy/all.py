@@ -24,7 +24,8 @@ from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.data.sources import get_files, get_text_files, parent_label, read_table
 from ulmfit_easy.data.splits import *
 from ulmfit_easy.data.squad import read_squad
-from ulmfit_easy.data.targets import CategoryBlock, CategoryMap, MultiCategoryBlock, RegressionBlock
+from ulmfit_easy.data.masked import MaskedDataLoader
+from ulmfit_easy.data.targets import CategoryBlock, CategoryMap, MaskedToken, MultiCategoryBlock, RegressionBlock
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.fastai.block import *
@@ -72,7 +73,7 @@ from ulmfit_easy.learner.score import TextScore
 from ulmfit_easy.learner.seeds import no_random, set_seed
 from ulmfit_easy.learner.spans import *
 from ulmfit_easy.learner.text import *
-from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
+from ulmfit_easy.learner.text_learner import LMLearner, MaskedLearner, TextLearner
 from ulmfit_easy.learner.uncertainty import predict_with_uncertainty
 from ulmfit_easy.models.awd_lstm import *
 from ulmfit_easy.models.awd_qrnn import AWD_QRNN, awd_qrnn_clas_config, awd_qrnn_lm_config

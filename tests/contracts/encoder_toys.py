@@ -10,6 +10,7 @@ from ulmfit_easy.models.encoder import Encoded, Encoder, Memory
 class Neighbours(Encoder):
     """An encoder without memory: each token looks at all tokens of its text."""
 
+    lm_config = Encoder.lm_config | dict(emb_sz=8)
     clas_config = Encoder.clas_config | dict(emb_sz=8)
 
     def __init__(self, vocab_sz, emb_sz, pad_token=1):

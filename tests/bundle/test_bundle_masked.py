@@ -1,0 +1,73 @@
+"""Masked language models that transformers saved, with their decoders and without."""
+
+import os
+
+import pytest
+import torch
+
+from ulmfit_easy.all import (
+    TextDataLoaders,
+    language_model_learner,
+    set_seed,
+    text_classifier_learner,
+    toy_reviews,
+)
+from ulmfit_easy.models.transformer import Transformer
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+transformers = pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
+tokenizers = pytest.importorskip("tokenizers")
+
+SIZES = dict(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8, max_position_embeddings=66)
+CONFIGS = {"bert": {}, "roberta": {}, "electra": dict(embedding_size=4), "albert": dict(embedding_size=4),
+           "distilbert": dict(dim=8, n_layers=2, n_heads=2, hidden_dim=8)}
+TABLE = toy_reviews(60, seed=1)
+
+
+def saved(folder, kind, model_type="bert"):
+    """Save a tiny model with random weights and pieces of its own, and return its folder."""
+    own = tokenizers.BertWordPieceTokenizer()
+    own.train_from_iterator(toy_reviews(60)["text"], vocab_size=120, show_progress=False)
+    transformers.BertTokenizerFast(tokenizer_object=own._tokenizer).save_pretrained(folder)
+    set_seed(0)
+    config = transformers.AutoConfig.for_model(model_type, **SIZES, **CONFIGS[model_type], pad_token_id=0,
+                                               vocab_size=own.get_vocab_size())
+    model = kind.from_config(config)
+    for weight in model.parameters():  # biases too, which begin at 0
+        torch.nn.init.normal_(weight, std=0.2)
+    model.save_pretrained(folder)
+    return folder
+
+
+def data(folder, path, **kwargs):
+    return TextDataLoaders.from_df(TABLE, path, **{"text_col": "text", "is_lm": True, "pretrained": folder, "bs": 8,
+                                                   "seed": 0, "seq_len": 40, **kwargs})
+
+
+@pytest.mark.parametrize("model_type", ["bert", "electra", *(pytest.param(name, marks=pytest.mark.slow)
+                                                             for name in ("roberta", "albert", "distilbert"))])
+def test_logits_are_those_of_transformers(model_type, tmp_path):
+    folder = saved(tmp_path, transformers.AutoModelForMaskedLM, model_type)
+    dls = data(folder, tmp_path)
+    assert dls.task == "mlm"
+    learn = language_model_learner(dls, Transformer, verbose=False)
+    ids, lengths, at, _ = dls.one_batch()
+    mask = torch.arange(ids.shape[1]) < lengths[:, None]
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
+    logits = theirs(input_ids=ids, attention_mask=mask.long()).logits  # (B, T, V)
+    torch.testing.assert_close(learn.model.eval()(ids, lengths, at).logits()[0], logits.flatten(0, 1)[at],
+                               atol=1e-4, rtol=1e-4)
+
+
+def test_stage_2_of_an_encoder_without_a_decoder_goes_on_to_a_classifier(tmp_path):
+    dls = data(saved(tmp_path, transformers.AutoModel), tmp_path)
+    learn = language_model_learner(dls, Transformer, verbose=False)
+    assert learn.head.decoder.weight is learn.encoder.embedding.weight and learn.n_matched > 100
+    before = learn.encoder.blocks[1].attention.self.query.weight.clone()
+    learn.unfreeze().fit(1, 1e-3)
+    assert not torch.equal(learn.encoder.blocks[1].attention.self.query.weight, before)
+    assert learn.predict("the [MASK] was good").text.startswith("the ")
+    learn.save_encoder("tuned")
+    labelled = data(learn, tmp_path, is_lm=False, label_col="label")
+    clas = text_classifier_learner(labelled, Transformer, verbose=False).load_encoder("tuned")
+    assert all(map(torch.equal, clas.encoder.state_dict().values(), learn.encoder.state_dict().values()))
