@@ -84,7 +84,8 @@ def with_model(cls: type[D], source: Source, splitter: Callable, *, tok_tfm: Cal
             tokenizer = given_tokenizer(known, None, fix="pass tok_tfm=Tokenizer(...) with the rules and the word "
                                         "splitter of that model")
         tokenizer = tokenizer.with_vocab(found.vocab)
-        target = target or TARGETS[found.config["task"]].from_config(found.config["target"])
+        if not (known := TARGETS[found.config.get("task", NextToken.task)]).labelled:
+            target = target or known.from_config(found.config.get("target", {}))
     if target and not target.labelled and not source.target.labelled:
         source = replace(source, target=target)
     dls = assemble(cls, source, splitter, tokenizer, text_vocab=text_vocab, backwards=backwards, **kwargs)
@@ -133,9 +134,9 @@ class TextDataLoaders(DataLoaders):
             labels: every class, in order, where training rows do not show them all.
             on_missing: "raise", "drop" or "empty", for rows without text. Messages count the rows of `df`, a
                 `splitter` and `valid_col` those that are left.
-            objective: what a language model learns: "lm", the next token, or "mlm", hidden tokens. `MaskedToken(...)`
-                is "mlm" with settings, such as `whole_words=True`. By default what the `pretrained` model has learned,
-                which is "mlm" for BERT, else "lm".
+            objective: what a language model learns: "lm", the next token, "mlm", hidden tokens, or "bilm", both ways.
+                `MaskedToken(whole_words=True)` is "mlm" with a setting. By default what the `pretrained` model has
+                learned, which is "mlm" for BERT, else "lm".
             min_freq, max_vocab: how often a word must be there; how many words a vocabulary has at most.
             rules, lang, mark_fields: for the tokenizer, unless a model brings it or `tok_tfm` is one.
             cache_dir, n_workers: where tokens are kept for the next time; how many processes make them, by default

@@ -8,6 +8,7 @@ from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.order import Ids
 from ulmfit_easy.data.targets.next_token import NextToken
 from ulmfit_easy.data.targets.target import Target
+from ulmfit_easy.text.vocab import Vocab
 
 
 class BothWays(Target):
@@ -16,7 +17,7 @@ class BothWays(Target):
     task, labelled, SETTINGS = "bilm", False, {}
     n_inp, batching, columns = NextToken.n_inp, NextToken.batching, NextToken.columns
 
-    def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, seq_len: int,
+    def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, vocab: Vocab, seq_len: int,
                **kwargs: Any) -> LMDataLoader:
         return LMDataLoader(ids, rows, seq_len=seq_len, both_ways=True, **kwargs)
 
