@@ -47,6 +47,7 @@ from ulmfit_easy.learner.callbacks.auxiliary import *
 from ulmfit_easy.learner.callbacks.averaging import NTASGD
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
+from ulmfit_easy.learner.callbacks.lora import LoRA
 from ulmfit_easy.learner.callbacks.precision import MixedPrecision
 from ulmfit_easy.learner.callbacks.preds import *
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback

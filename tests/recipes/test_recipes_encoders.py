@@ -14,13 +14,17 @@ from recipes_tiny import DF, LABELS, TEXTS, TINY
 from ulmfit_easy.all import (
     AWD_LSTM,
     PRESETS,
+    Callback,
     FileError,
+    LoRA,
     TextDataLoaders,
     Transformer,
     calibrate,
+    discriminative,
     explain,
     gradual_unfreeze,
     inference_module,
+    load_learner,
     text_classifier_learner,
 )
 from ulmfit_easy.apps import cli
@@ -102,6 +106,29 @@ def test_a_transformer_is_unfrozen_calibrated_explained_and_exported(folder, tmp
     batch = next(iter(learn.dls.test_dl(TEXTS[:3])))
     probs = calibrate(learn).predictor
     assert torch.allclose(inference_module(learn)(*batch[:2]).sum(1), torch.ones(3)) and probs.temperature > 0
+
+
+def test_lora_trains_small_matrices_which_end_in_the_weights(folder, tmp_path):
+    learn = text_classifier_learner(loaders(folder, tmp_path), folder, verbose=False).unfreeze()
+    opt, seen = learn.opt, []
+    before = {name: p.clone() for name, p in learn.model.named_parameters()}
+    watch = Callback(after_train=lambda self: seen.append({
+        name.replace(".base_layer", ""): p.detach().clone() for name, p in learn.model.named_parameters()}))
+    learn.fit(1, discriminative(1e-2), cbs=[LoRA(r=2), watch])
+    [inside], after = seen, dict(learn.model.named_parameters())
+    small = inside.keys() - before.keys()
+    assert len(small) == 2 * 6 * 2 and max(min(inside[name].shape) for name in small) == 2
+    assert all(torch.equal(inside[name], before[name]) for name in before if name.startswith("0."))
+    assert after.keys() == before.keys() and learn.opt is opt and all(p.requires_grad for p in after.values())
+    moved = {name for name in before if not torch.equal(after[name], before[name])}
+    assert len(moved & {name for name in moved if name.startswith("0.")}) == 2 * 6
+    assert torch.equal(load_learner(learn.export()).predict("good").probs, learn.predict("good").probs)
+
+
+def test_lora_is_for_transformers():
+    learn = text_classifier_learner(loaders(False), AWD_LSTM, config=TINY.config, pretrained=False, verbose=False)
+    with pytest.raises(ArgumentError, match="E603.*Transformer"):
+        learn.fit(1, cbs=LoRA)
 
 
 def test_the_command_trains_and_predicts_with_it(folder, tmp_path, capsys):

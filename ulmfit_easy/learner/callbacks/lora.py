@@ -1,0 +1,52 @@
+"""LoRA through the package `peft`: train small matrices beside the weights of a transformer, which stay as they are."""
+
+from typing import Any
+
+from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.extras import optional_package
+from ulmfit_easy.learner.events import FIRST, Callback
+from ulmfit_easy.schema import positive, share, takes, whole
+
+__all__ = ["LoRA"]
+
+
+class LoRA(Callback):
+    """Trains the head and, in the encoder, two matrices of rank `r` beside each linear layer, for one fit.
+
+    After the fit their product is added to the weights, so the model is an ordinary one that saves, exports and trains
+    on. Layer groups and their rates are those of before, without the embedding, and `freeze_to` freezes them.
+
+    Args:
+        r: the rank; 8 as in the paper. A fit then trains about one weight of a hundred, and needs less memory.
+        alpha: factor on the product, over `r`.
+        dropout: of what the matrices read.
+    Raises: TrainingError E507 without peft; ArgumentError E603 for an encoder that is none of transformers.
+    Source: Hu et al. 2021 (arXiv 2106.09685).
+    """
+
+    order, in_lr_find = FIRST, False
+    tuner: Any = None
+
+    @takes({"r": whole(), "alpha": positive, "dropout": share})
+    def __init__(self, r: int = 8, *, alpha: float = 16, dropout: float = 0.1):
+        self.r, self.alpha, self.dropout = r, alpha, dropout
+
+    def before_fit(self):
+        peft, body = optional_package("peft"), getattr(getattr(self.learn, "encoder", None), "body", None)
+        if body is None:
+            raise ArgumentError("E603", received="LoRA for an encoder that is none of transformers",
+                                expected="a Transformer or a CausalTransformer", fix="use freeze_to instead")
+        self.before = before = self.learn.opt, self.learn.splitter
+        self.tuner = peft.LoraModel(body, peft.LoraConfig(
+            r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules="all-linear"), "default")
+        self.learn.splitter = lambda model: [[p for p in group if p.requires_grad] for group in before[1](model)]
+        self.learn.create_opt()
+        for name in before[0].hypers[0]:
+            self.learn.opt.set_hyper(name, [hypers[name] for hypers in before[0].hypers])
+
+    def cleanup_fit(self):
+        if self.tuner is not None:
+            self.learn.opt, self.learn.splitter = self.before
+            self.tuner.merge_and_unload()
+            self.learn.opt.freeze_to(self.learn.opt.frozen_idx)
+            self.tuner = None
