@@ -55,9 +55,13 @@ def test_what_cannot_work_is_refused_by_fit(given, lm):
         model.fit()
 
 
-def test_the_folder_of_a_classifier_is_e402(lm, tmp_path):
+def test_a_classifier_and_its_folder_give_its_features(lm, tmp_path):
     dls = TextDataLoaders.from_df(DF, text_col="text", label_col="label", pretrained=lm)
     learn = text_classifier_learner(dls, AWD_LSTM, config=CONFIG, pretrained=False, verbose=False, path=tmp_path)
-    with pytest.raises(FileError, match="E402.*a classifier"):
-        TextFeatures(learn.export()).fit()
-    np.testing.assert_array_equal(TextFeatures(learn.predictor).transform(TEXTS[:3]), learn.features(TEXTS[:3]))
+    for model in (learn.predictor, learn.export()):
+        np.testing.assert_allclose(TextFeatures(model).transform(TEXTS[:3]), learn.features(TEXTS[:3]), atol=1e-6)
+
+
+def test_a_place_without_a_model_is_e404(tmp_path):
+    with pytest.raises(FileError, match="E404"):
+        TextFeatures(tmp_path / "none").fit()

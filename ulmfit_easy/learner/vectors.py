@@ -26,6 +26,9 @@ def load_vectors(learn: L, vectors: WordVectors | str | Path) -> L:
     Args:
         vectors: what `read_vectors` returned, or the name of a file for it.
 
+    The vocabulary of the data has the words of the training rows. To know the other words of the vectors too, pass
+    `text_vocab=[*SPECIAL_TOKENS, *vectors.stoi]` to `TextDataLoaders.from_df`. With few rows that is worth some points.
+
     The embedding is the first layer group of a classifier. So the rows are a start, frozen, or slow:
 
         >>> learn = text_classifier_learner(dls, AWD_LSTM, config={"emb_sz": 50}, pretrained=False)  # doctest: +SKIP

@@ -11,7 +11,7 @@ from ulmfit_easy.data.prepare import Preparation, given_tokenizer
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.learner.features import SETTINGS
 from ulmfit_easy.learner.predictor import Predictor
-from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, read_model
 from ulmfit_easy.learner.text import text_classifier_learner
 from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.recipes.params import Params
@@ -25,8 +25,8 @@ class TextFeatures(Params):
     """From texts to the numbers of `learn.features`, for a scikit-learn `Pipeline`. Nothing is trained.
 
     Args:
-        model: a learner, a `Predictor`, or what `read_lm` reads: the folder of a language model or of a transformer, a
-            GGUF file, or the name of an installed model.
+        model: a learner, a `Predictor`, the folder of an exported one, or what `read_lm` reads: the folder of a
+            transformer, a GGUF file, or a name such as "en", "minilm" and "smollm2".
         layers, pool: as for `features`.
 
     Attributes:
@@ -89,8 +89,8 @@ class TextFeatures(Params):
 
 
 def _reading(source: str | Path | PretrainedLM) -> TextLearner:
-    """Return a learner with the encoder of a language model, to read texts with. Its head is not used."""
-    found = read_lm(source)
+    """Return a learner with the encoder of a model, to read texts with. Its head is not used."""
+    found = read_model(source)
     tokenizer = given_tokenizer(found.data.get("tokenizer") or {}, None, fix="pass a learner, made with the tokenizer "
                                 "of that model")
     target = CategoryTarget.learned(["a", "b"])
