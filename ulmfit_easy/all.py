@@ -16,6 +16,7 @@ from ulmfit_easy.apps.interpret import ClassificationInterpretation, Interpretat
 from ulmfit_easy.bundle.artefact import load_bundle, save_bundle
 from ulmfit_easy.data.balance import class_weights
 from ulmfit_easy.data.classify import ClassifierDataLoader
+from ulmfit_easy.data.conll import *
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.datasets import read_vader_reviews
 from ulmfit_easy.data.doctor import doctor
@@ -26,6 +27,7 @@ from ulmfit_easy.data.splits import *
 from ulmfit_easy.data.squad import read_squad
 from ulmfit_easy.data.masked import MaskedDataLoader
 from ulmfit_easy.data.targets import CategoryBlock, CategoryMap, MaskedToken, MultiCategoryBlock, RegressionBlock
+from ulmfit_easy.data.targets import TagBlock
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.fastai.block import *
@@ -65,6 +67,7 @@ from ulmfit_easy.learner.metrics.common import *
 from ulmfit_easy.learner.metrics.metric import *
 from ulmfit_easy.learner.metrics.sklearn_metric import *
 from ulmfit_easy.learner.metrics.squad import *
+from ulmfit_easy.learner.metrics.tags import *
 from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, SGD, discriminative
 from ulmfit_easy.learner.optim.schedule import ParamScheduler, SchedCos, SchedExp, combine_scheds, combined_cos
 from ulmfit_easy.learner.optim.schedule import slanted_triangular
@@ -73,6 +76,7 @@ from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
 from ulmfit_easy.learner.score import TextScore
 from ulmfit_easy.learner.seeds import no_random, set_seed
 from ulmfit_easy.learner.spans import *
+from ulmfit_easy.learner.tagging import *
 from ulmfit_easy.learner.text import *
 from ulmfit_easy.learner.text_learner import LMLearner, MaskedLearner, TextLearner
 from ulmfit_easy.learner.uncertainty import predict_with_uncertainty

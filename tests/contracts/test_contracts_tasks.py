@@ -27,6 +27,7 @@ ROWS = {"single": (TASKS["single"], lambda text: text.split()[0]),
         "regression, last token": (replace(TASKS["regression"], head=LastTokenHead), lambda text: len(text) / 10),
         "multi": (TASKS["multi"], lambda text: [word for word in ("anna", "bert", "rome") if word in text]),
         "regression": (TASKS["regression"], lambda text: len(text) / 10),
+        "tags": (TASKS["tags"], lambda text: " ".join("V" if word == "sees" else "O" for word in text.split())),
         "toy": (TOY, lambda text: " ".join("V" if word in ("sees", "likes") else "O" for word in text.split()))}
 
 

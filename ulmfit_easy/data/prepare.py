@@ -114,7 +114,7 @@ class Preparation:
         """Return the strings of new texts, or tuples of fields, of what `given` returned; E101 for what is no text."""
         if len(items) == 0:
             raise TextError("E104", received="no items", expected="one text or more", fix="give texts")
-        return clean_texts(self._text_columns(items))[0]
+        return clean_texts(self._text_columns(items), words=self.target.places == "words")[0]
 
     def is_one_text(self, item: object) -> bool:
         """Return True if an item is a text by itself: a string, or a tuple of fields if texts have several."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,8 @@ def likely_column(df: pd.DataFrame, kind: str, taken: Collection = ()) -> Hashab
 
 
 @takes({"on_missing": one_of(("raise", "drop", "empty"))})
-def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) -> tuple[list, np.ndarray]:
+def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0, *,
+                words: bool = False) -> tuple[list, np.ndarray]:
     """Return the texts of each row, and the positions of the rows that were kept.
 
     Args:
@@ -81,11 +83,12 @@ def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) ->
         on_missing: for None, NaN and NA: "raise", "drop" the row, or "empty" for an empty text. Numbers,
             bytes and lists are always an error, never a word.
         first: what messages call the first row.
+        words: a list of words is a text too, with a space between words.
 
     Returns: M <= N strings, or tuples of strings where there are several columns; (M,) int64 row positions.
     Raises: E101 with the first rows and their number.
     """
-    rows = list(zip(*columns, strict=True))
+    rows = list(zip(*([joined(cell) for cell in column] if words else column for column in columns), strict=True))
     missing, wrong, types = set(), set(), set()
     for i, row in enumerate(rows):
         for text in row:
@@ -96,7 +99,8 @@ def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) ->
                 types.add(type(text).__name__)
     if wrong:
         raise TextError("E101", received=f"{counted(len(wrong), 'text')} of type {some(sorted(types))}, "
-                        + in_rows([first + i for i in sorted(wrong)]), expected="strings",
+                        + in_rows([first + i for i in sorted(wrong)]),
+                        expected="strings, or lists of words without white space" if words else "strings",
                         fix='turn numbers into text first: df["text"] = df["text"].astype(str)')
     if missing and on_missing == "raise":
         raise TextError("E101", received=f"{counted(len(missing), 'missing text')}, "
@@ -108,7 +112,15 @@ def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0) ->
     return [t[0] for t in texts] if len(columns) == 1 else texts, np.array(kept, dtype=np.int64)
 
 
-def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: str = "raise",
+def joined(cell: Any) -> Any:
+    """Return a list of words as a text. Leave anything else as it is, and words that are empty or have white space."""
+    words = cell.tolist() if isinstance(cell, np.ndarray) else cell
+    if isinstance(words, list | tuple) and all(isinstance(word, str) and word.split() == [word] for word in words):
+        return " ".join(words)
+    return cell
+
+
+def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: str = "raise", *, words: bool = False,
                ) -> tuple[list | TextsOnDisk, np.ndarray, int, pd.DataFrame, list[pd.Series]]:
     """Return the texts in some columns of a table, as `clean_texts` gives them, with the table that is left.
 
@@ -121,7 +133,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
         raise TextError("E102", received="no text_col", expected="the column of the texts", fix='text_col="text"')
     if isinstance(table, pd.DataFrame):
         columns = [find_column(table, col) for col in cols]
-        texts, rows = clean_texts(columns, on_missing)
+        texts, rows = clean_texts(columns, on_missing, words=words)
         if not len(rows):
             raise TextError("E104", received=f"a table of {counted(len(table), 'row')}, none of them with a text",
                             expected="one or more", fix="look at the table: was it read, or filtered, as you meant?")
@@ -134,7 +146,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
         nonlocal n, columns
         for piece in table.pieces():
             columns = [find_column(piece, col) for col in cols]
-            texts, rows = clean_texts(columns, on_missing, n)
+            texts, rows = clean_texts(columns, on_missing, n, words=words)
             left = piece.iloc[rows].copy()
             for column in columns:
                 left[column.name] = ""
@@ -149,7 +161,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
     all_kept = np.concatenate(kept)
 
     def texts_of(piece: pd.DataFrame) -> list:
-        return clean_texts([find_column(piece, col) for col in cols], on_missing)[0]
+        return clean_texts([find_column(piece, col) for col in cols], on_missing, words=words)[0]
 
     return TextsOnDisk(table, texts_of, all_kept, look), all_kept, n, pd.concat(parts, ignore_index=True), columns
 

@@ -13,7 +13,7 @@ from ulmfit_easy.data.loaders import Source, assemble, classes_of, column_names
 from ulmfit_easy.data.order import TextDataset
 from ulmfit_easy.data.sources import FileTexts, clean_texts, fields_in, find_column, values_of
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
-from ulmfit_easy.data.targets import read_labels
+from ulmfit_easy.data.targets import kind_of, read_labels
 from ulmfit_easy.errors import ArgumentError, LabelError, TextError, refuse_unknown
 from ulmfit_easy.fastai.getters import ColReader, FromFlags
 from ulmfit_easy.fastai.summary import show_rows, show_source
@@ -229,4 +229,5 @@ class DataBlock:
         if isinstance(next(iter(columns[0])), Path):
             names["encoding"] = self.text.encoding
             return FileTexts(columns[0], self.text.encoding), np.arange(len(items)), names
-        return *clean_texts(columns, self.text.on_missing), names
+        words = self.target is not None and kind_of(self.target).places == "words"
+        return *clean_texts(columns, self.text.on_missing, words=words), names

@@ -13,6 +13,7 @@ from ulmfit_easy.data.targets import (
     MultiCategoryTarget,
     NextToken,
     RegressionTarget,
+    TagTarget,
     Target,
 )
 from ulmfit_easy.data.targets.both_ways import BothWays
@@ -23,11 +24,13 @@ from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.metrics.metric import rows_or_tokens
 from ulmfit_easy.learner.predictor import Named, Prediction
 from ulmfit_easy.learner.spans import SpanExactMatch, SpanF1, SpanLoss, SpanPrediction
+from ulmfit_easy.learner.tagging import TagPrediction
 from ulmfit_easy.models.elmo import BothWaysDecoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.masked import MaskedDecoder
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.heads.span import SpanHead
+from ulmfit_easy.models.heads.tags import TokenClassifier
 from ulmfit_easy.models.softmax import LMDecoder
 
 
@@ -69,5 +72,7 @@ for row in (
     Task(RegressionTarget, PoolingLinearClassifier, lambda weight: MSELossFlat()),
     Task(SpanTarget, SpanHead, lambda weight: SpanLoss(), (SpanExactMatch, SpanF1), prediction=SpanPrediction,
          columns=("text", "answer", "predicted")),
+    Task(TagTarget, TokenClassifier, CrossEntropyLossFlat, (accuracy,), prediction=TagPrediction,
+         weigh=lambda pred, target: int((target >= 0).sum()), columns=("text", "tags", "predicted")),
 ):
     TASKS[row.target.task] = row

@@ -22,7 +22,7 @@ from ulmfit_easy.data.prepare import given_tokenizer
 from ulmfit_easy.data.sources import FileTexts, accepted, find_columns, read_texts
 from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, FolderSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_table
-from ulmfit_easy.data.targets import TARGETS, CategoryTarget, NextToken, Target, read_labels
+from ulmfit_easy.data.targets import TARGETS, CategoryTarget, NextToken, Target, kind_of, read_labels
 from ulmfit_easy.data.targets.target import Block
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, refuse_unknown, some
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_model
@@ -120,8 +120,9 @@ class TextDataLoaders(DataLoaders):
                 stay on one side.
             valid_col, splitter: instead, a column that is true for validation, or a function from rows to two lists
                 of positions.
-            y_block: "category", "multi", "regression" or "span"; by default one class for each text, or several if
-                `label_delim` or more than one label column is given. Labels keep their Python type.
+            y_block: "category", "multi", "regression", "span" or "tags"; by default one class for each text, or several
+                if `label_delim` or more than one label column is given. Labels keep their Python type. For "tags" a
+                text is a list of words, or a string with spaces between them, and so are its tags; see `read_conll`.
             pretrained: the language model to start from, which brings its tokenizer and its vocabulary: its learner, a
                 folder, or the language or name of an installed model, as for `read_lm`. A classifier takes its
                 vocabulary as it is. A language model has the words of the training rows too. True: the installed model
@@ -155,7 +156,8 @@ class TextDataLoaders(DataLoaders):
         text_cols, label_cols = listify(text_col), [] if is_lm else listify(label_col)
         if isinstance(df, pd.DataFrame):
             find_columns(df, [*text_cols, *label_cols])  # one error for all that are not there
-        texts, kept, total, df, text_series = read_texts(df, text_cols, on_missing)
+        words = not is_lm and kind_of(y_block).places == "words"
+        texts, kept, total, df, text_series = read_texts(df, text_cols, on_missing, words=words)
         if not is_lm and not label_cols:
             raise TextError("E102", received="no label_col", expected="the column of the labels",
                             fix='label_col="label", or is_lm=True for a language model, which needs none')

@@ -94,6 +94,7 @@ class CategoryTarget(Target):
 
     task, kind = "single", "category"
     blank: str | None = ""
+    of_unseen = "their rows count as wrong"
     has_classes = one_class = True
     classes: CategoryMap
     c: int
@@ -151,8 +152,7 @@ class CategoryTarget(Target):
         if new and unseen is None:
             raise self._unseen(labels, new, range(len(labels)) if rows is None else rows, argument)
         if new:
-            warn_user(f"labels {some(map(repr, in_order(new)))} are none of the classes; their rows "
-                      "count as wrong")
+            warn_user(f"labels {some(map(repr, in_order(new)))} are none of the classes; {self.of_unseen}")
         return np.array([self.o2i.get(label, unseen) for label in labels], dtype=np.int64)
 
     def _unseen(self, labels: Sequence, new: Collection, rows: Collection, argument: str) -> LabelError:

@@ -1,0 +1,44 @@
+"""The head of a tagger: from each state, or from an LSTM in both directions over the states, to the logits of tags."""
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from ulmfit_easy.models.encoder import Encoder
+from ulmfit_easy.models.heads.head import Head
+from ulmfit_easy.models.readers import Read
+from ulmfit_easy.schema import optional, whole
+
+
+class TokenClassifier(Head):
+    """Dropout and a linear layer over each token's state, as in BERT (Devlin et al. 2019, section 5.3).
+
+    Args:
+        width, n_out: E and C.
+        output_p: dropout of the states.
+        n_hid: units in each direction of an LSTM between the two, as in ELMo's taggers (Peters et al. 2018). 0 for
+            none.
+    """
+
+    SETTINGS = {**Head.SETTINGS, "n_hid": optional(whole(0))}
+    whole = True
+
+    def __init__(self, width: int, n_out: int, output_p: float, n_hid: int):
+        super().__init__()
+        self.drop = nn.Dropout(output_p)
+        self.lstm = nn.LSTM(width, n_hid, batch_first=True, bidirectional=True) if n_hid else None
+        self.linear = nn.Linear(2 * n_hid or width, n_out)
+
+    @classmethod
+    def over(cls, encoder: Encoder, n_out: int, output_p: float, n_hid: int | None = None) -> "TokenClassifier":
+        """Return a fresh head. By default only an encoder that streams, which sees no later word, has the LSTM."""
+        return cls(encoder.width, n_out, output_p, (256 if encoder.streams else 0) if n_hid is None else n_hid)
+
+    def forward(self, read: Read) -> Tensor:
+        """Return the logits, (B, K, C)."""
+        states = self.drop(read.raw)
+        if self.lstm is not None:
+            lengths = (~read.mask).sum(1).clamp_min(1).cpu()  # no row depends on padding
+            packed = pack_padded_sequence(states, lengths, batch_first=True, enforce_sorted=False)
+            states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=states.shape[1])
+            states = self.drop(states)
+        return self.linear(states)
