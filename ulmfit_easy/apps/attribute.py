@@ -12,6 +12,7 @@ from ulmfit_easy.errors import TextError, TrainingError, refuse_stranger, some
 from ulmfit_easy.learner.inference import one_answer_a_text
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.readers import TextClassifier
 from ulmfit_easy.schema import one_of, optional, takes, whole
 from ulmfit_easy.terminal import in_notebook, line_width, printable, say
@@ -111,7 +112,9 @@ def _explained(learn: Learner, text: str | tuple, target: object, method: str, w
     spans = [(0, 0), *((i, min(i + window, len(ids))) for i in starts)]  # the whole text, then N windows
     ask = replace(learn.predictor, bs=bs, max_tokens=None)
     batches = (spans[i:i + bs] for i in range(0, len(spans), bs))  # all of the variants might fill the memory
-    outputs = torch.cat([ask.logits([_hidden(ids, *span, vocab.unk_id, baseline) for span in batch])
+    marks = [vocab.stoi[vocab.specials[role]] for role in ("sep", "fld") if role in vocab.specials]
+    fixed = np.isin(ids, marks) & (len(learn.dls.prepare.text_cols) > 1)  # (T,) what parts the fields stays
+    outputs = torch.cat([ask.logits([_hidden(ids, *span, vocab.unk_id, baseline, fixed) for span in batch])
                          for batch in batches]).double()  # (1 + N, C)
     column = _column(learn, target, outputs[0])
 
@@ -125,6 +128,9 @@ def _explained(learn: Learner, text: str | tuple, target: object, method: str, w
             scores[slice(*span)] = said - rest
     else:
         assert isinstance(ask.model, TextClassifier)
+        if type(ask.model.head).arranged is not Head.arranged:  # type: ignore[attr-defined]  # a Head, not any Part
+            raise TrainingError("E506", received=f'method="gradients" for a {type(ask.model.head).__name__}, whose '
+                                "texts are not those of the rows", expected='"occlusion"', fix="leave out method=")
         scores = integrated_gradients(learn, ask.model, ids, score, first, n_steps, bs)
     return Attribution(tokens, scores, learn.dls.classes and learn.dls.classes[column], said)
 
@@ -147,10 +153,11 @@ def _logits(learn: Learner, outputs: Tensor) -> Tensor:
     return outputs.logit(eps=CERTAIN)
 
 
-def _hidden(ids: np.ndarray, start: int, stop: int, unk_id: int, baseline: str) -> np.ndarray:
-    """Return a text with the tokens of a span unknown, or without them."""
-    unknown = np.full(stop - start if baseline == "unknown" else 0, unk_id, dtype=ids.dtype)
-    return np.concatenate([ids[:start], unknown, ids[stop:]])
+def _hidden(ids: np.ndarray, start: int, stop: int, unk_id: int, baseline: str, fixed: np.ndarray) -> np.ndarray:
+    """Return a text with the tokens of a span unknown, or without them. Those that are `fixed` (T,) stay."""
+    position = np.arange(len(ids))
+    gone = (position >= start) & (position < stop) & ~fixed
+    return np.where(gone, ids.dtype.type(unk_id), ids) if baseline == "unknown" else ids[~gone]
 
 
 def _checked(learn: Learner, texts: Iterable) -> list:

@@ -138,8 +138,9 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int = 72, con
             those see `balanced=` of the data).
         precision: as for `language_model_learner`, but "auto" never takes bf16 by itself: how much a classifier gains
             by it has not been measured.
-        head: the class of a head, or its name, such as "CLSHead" or "LastTokenHead", over one token. By default the
-            head of the data's task, which pools the states of all tokens.
+        head: the class of a head, or its name: "CLSHead" or "LastTokenHead", over one token; "SiameseHead",
+            "SimilarityHead" or "ChoiceHead", over texts of several columns. By default the head of the data's task,
+            which pools the states of all tokens.
         head_config: settings of the head by name, such as those of a head of your own.
         config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
             the warning waits for the first fit, since `load_encoder` usually comes before it.
@@ -147,7 +148,7 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int = 72, con
     refuse_unknown(kwargs, text_classifier_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=False)
     task, train_in = TASKS[dls.task], chosen(precision, dls.device, bf16_if_fast=False)
-    head = task.head if head is None else head
+    head = Head.find(task.head if head is None else head)
     max_len = max_len if task.target.per == "text" and not task.target.whole else None
     arch, pretrained, config = find_arch(arch, pretrained, config, "clas_config", dls)
     config = with_sizes(sizes_in(dls, arch), config, arch.clas_config)
@@ -158,7 +159,7 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int = 72, con
                             fix="leave n_out out; classes that no row has go into the data")
     model = get_text_classifier(arch, len(dls.text_vocab), dls.c, seq_len, config, drop_mult, lin_ftrs, ps,
                                 max_len=max_len, y_range=y_range, pool_words=pool_words, head=head,
-                                head_config=head_config)
+                                head_config=special_ids(dls.text_vocab, head.SETTINGS) | (head_config or {}))
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": task.loss(weights), "splitter": text_split, **kwargs}
     learn = TextLearner(dls, model, **kwargs)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from inspect import signature
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -149,8 +149,9 @@ class TextClassifier(Headed):
         return {**super().config(), "reader": cast(Whole, self[0]).config()}
 
     def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:  # type: ignore[override]  # two inputs
-        read = self[0](ids, lengths)
-        return ClassifierOutput(self[1](read), read.raw, read.mask)
+        head: Any = self[1]  # a Head, whose file imports this one
+        read = self[0](*head.arranged(ids, lengths))
+        return ClassifierOutput(head(read), read.raw, read.mask)
 
     def whole(self) -> "TextClassifier":
         """Return a classifier of the same weights and answers that reads each text in one go: gradients reach all."""

@@ -46,7 +46,7 @@ class AuxiliaryLM(Callback):
     def after_loss(self):
         raw, embedding = self.rnn.raw_out, self.model.encoder.embedding.weight  # (B, K, E), (V, E)
         if raw.requires_grad or embedding.requires_grad:
-            ids, lengths = self.xb
+            ids, lengths = self.model.head.arranged(*self.xb)
             targets = next_tokens(ids, lengths, self.rnn.mask)
             self.lm_loss = linear_cross_entropy(raw.flatten(0, 1), embedding, None, targets.flatten())
             self.learn.loss_grad = self.loss_grad + self.weight * self.lm_loss

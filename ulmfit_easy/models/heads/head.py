@@ -63,6 +63,10 @@ class Head(Part):
         head.settings = settings
         return head
 
+    def arranged(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the encoder reads for ids (B, T) and lengths (B,): these, unless a head rearranges fields."""
+        return ids, lengths
+
     def forward(self, read: Read) -> Tensor:
         """Return the logits, (B, C) for a text or (B, K, C) for each of its tokens."""
         raise NotImplementedError
