@@ -110,7 +110,7 @@ def _found(pretrained: Start, fnames: Sequence[str] | None, arch: type[Encoder],
 
 
 @takes({**SETTINGS, **classifier.SETTINGS, "n_out": optional(whole())})
-def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int = 72, config: dict | None = None,
+def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = None, config: dict | None = None,
                             backwards: bool = False, pretrained: Start = True,
                             drop_mult: float = 0.5, n_out: int | None = None, lin_ftrs: Sequence[int] | None = None,
                             ps: Sequence[float] | None = None, max_len: int | None = 72 * 20,
@@ -125,7 +125,8 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int = 72, con
         dls: labelled data, made with `pretrained=` the language model's learner if its encoder is to be loaded.
         arch: a class of encoders, its name, or a pretrained model, as for `language_model_learner`. "minilm", or the
             folder of a model that transformers saved, are models too, if `dls` was made with `pretrained=` the same.
-        seq_len: tokens a window; gradients do not cross its border (section 3.3 of the paper).
+        seq_len: tokens per window. Gradients do not cross its border (section 3.3 of the paper). None is the
+            encoder's own: 72 as in fastai, 512 for a `CausalTransformer`.
         n_out: number of outputs, which must be what the labels need; kept for fastai's signature.
         lin_ftrs, ps: widths and dropouts of the head's hidden layers; [50] and [.1].
         max_len: a text is judged by about its last `max_len` tokens; None for all of them, as always for a target or

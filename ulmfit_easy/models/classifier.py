@@ -7,13 +7,13 @@ from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.readers import TextClassifier, Whole, reader
-from ulmfit_easy.schema import mapping, number, optional
+from ulmfit_easy.schema import mapping, number, optional, whole
 
-SETTINGS = {"drop_mult": number(), "head_config": optional(mapping), **Whole.SETTINGS,
+SETTINGS = {"drop_mult": number(), "head_config": optional(mapping), **Whole.SETTINGS, "seq_len": optional(whole()),
             **PoolingLinearClassifier.SETTINGS}  # of `get_text_classifier`
 
 
-def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, seq_len: int = 72,
+def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, seq_len: int | None = None,
                         config: dict | None = None, drop_mult: float = 1.0, lin_ftrs: Sequence[int] | None = None,
                         ps: Sequence[float] | None = None, pad_idx: int = 1, max_len: int | None = 72 * 20,
                         y_range: tuple[float, float] | None = None, *, pool_words: bool = False,
@@ -23,8 +23,8 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
 
     Args:
         vocab_sz, n_class: V and C, the number of outputs.
-        seq_len, max_len: tokens per window and tokens kept, see `Whole`; an encoder without memory reads texts
-            whole, whatever `seq_len` is.
+        seq_len, max_len: tokens per window, None for the encoder's own, and tokens kept, see `Whole`. An encoder
+            without memory reads texts whole, whatever `seq_len` is.
         config: changes to the architecture's own config (`awd_lstm_clas_config`), by the same names.
         drop_mult: factor on every dropout of the config; `ps` are taken as they stand.
         lin_ftrs: widths of the head's hidden layers; [50] as in the paper.
@@ -46,4 +46,5 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
     encoder = make_encoder(known, vocab_sz, config)
     over = Head.find(head).built(encoder, n_class, {**settings, **(head_config or {})})
     max_len = None if over.whole else max_len
+    seq_len = seq_len or min(known.seq_len, max_len or known.seq_len)
     return TextClassifier(reader(encoder, seq_len, max_len, keep_words=over.pool_words), over)

@@ -115,6 +115,7 @@ class Encoder(Part):
         new_on_top: True if the last of the layer groups belongs to a task, such as the weights of a mix of layers. It
             trains with the head.
         one_way: the encoder of one direction, if a forward and a backward model of it, `joined`, make one of these.
+        seq_len: tokens per window of a classifier, unless one is asked for. 72 as in fastai.
         width: E, the width of a state. With tied weights, the default of a language model, it equals the size of the
             embedding (`emb_sz`).
         embedding: the embedding (V, E). A decoder shares its weight, and its rows move to other vocabularies.
@@ -126,6 +127,7 @@ class Encoder(Part):
     penalties: ClassVar[tuple[float, float]] = (0.0, 0.0)
     factor: ClassVar[float] = 2.6
     preset: ClassVar[str] = "laptop"
+    seq_len: ClassVar[int] = 72
     new_on_top: ClassVar[bool] = False
     one_way: ClassVar[type["Encoder"] | None] = None
     known: ClassVar[Known[type["Encoder"]]] = Known("encoder", "ulmfit_easy.models")  # those with a config

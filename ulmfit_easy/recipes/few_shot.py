@@ -54,13 +54,14 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
     """
     start, fields = time.perf_counter(), fields_of(template)
     aside, labels = df if test is None else test, sorted(df[label_col].unique())
-    learn = model if isinstance(model, LMLearner) else _lm_of(read_lm(model), df[fields[0]])
-    found = list[dict]()
+    found, lm = list[dict](), model if isinstance(model, LMLearner) else read_lm(model)
     for each in [n] if isinstance(n, int) else n:
         if (least := df[label_col].value_counts().min()) < each:
             raise ArgumentError("E603", received=f"n={each} with a class of {least:,} rows",
                                 expected="as many rows in each class", fix="lower n, or give more labelled rows")
         if each == 0:
+            learn = lm if isinstance(lm, LMLearner) else new_lm(
+                lm_data(df[fields[0]], pretrained=lm), pretrained=lm, verbose=False)
             said = zero_shot(learn, aside[fields], words or {label: str(label) for label in labels}, template)
             right, tested = [_share([p.label for p in said], aside[label_col])], len(aside)
         else:
@@ -68,7 +69,7 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
             for seed in seeds:
                 drawn = df.groupby(label_col).sample(each, random_state=seed)
                 rest = df.drop(drawn.index) if test is None else test
-                right.append(_fitted(learn, drawn, rest, fields, label_col, seed, fit or _fit_head, kwargs))
+                right.append(_fitted(lm, drawn, rest, fields, label_col, seed, fit or _fit_head, kwargs))
                 tested = len(rest)
         found.append({"n": each, "accuracy": np.mean(right), "spread": np.std(right), "seeds": len(right),
                       "most_frequent": aside[label_col].value_counts(normalize=True).max(), "texts": tested,
@@ -77,21 +78,14 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
     return pd.DataFrame(found).round(4)
 
 
-def _lm_of(found: PretrainedLM, texts: pd.Series) -> LMLearner:
-    """Return a learner of a language model, with its vocabulary and the words of the texts."""
-    return new_lm(lm_data(texts, pretrained=found), pretrained=found, verbose=False)
-
-
-def _fitted(lm: LMLearner, drawn: pd.DataFrame, test: pd.DataFrame, fields: list[str], label_col: str, seed: int,
-            fit: Callable, kwargs: dict) -> float:
+def _fitted(lm: LMLearner | PretrainedLM, drawn: pd.DataFrame, test: pd.DataFrame, fields: list[str], label_col: str,
+            seed: int, fit: Callable, kwargs: dict) -> float:
     """Return the accuracy on some texts of a classifier that was trained on others."""
     set_seed(seed)
     table = pd.concat([drawn.assign(is_valid=False), test[:VALID].assign(is_valid=True)])
     dls = TextDataLoaders.from_df(table, text_col=fields, label_col=label_col, pretrained=lm, valid_col="is_valid",
                                   seed=seed, bs=min(16, len(drawn)), cache_dir=False)
-    sizes = {name: value for name, value in (lm.encoder.settings or {}).items() if not name.endswith("_p")}
-    kwargs = {"verbose": False, **kwargs, "config": {**sizes, **kwargs.get("config", {})}}
-    learn = text_classifier_learner(dls, type(lm.encoder), pretrained=False, **kwargs).take_encoder(lm)
+    learn = text_classifier_learner(dls, read_lm(lm), **{"verbose": False, **kwargs})
     fit(learn)
     return _share([p.label for p in learn.predict(test[fields])], test[label_col])
 

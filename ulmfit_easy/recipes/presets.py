@@ -68,6 +68,7 @@ class Preset:
         config: sizes of the model, where nothing pretrained fixes them.
         lm_config, clas_config: dropouts of the two models, before `*_drop_mult`.
         pool_words: whether the head also reads the mean of the words' own rows.
+        seq_len: tokens per row of a batch of stage 2, and per window of a classifier. None is 72 and the encoder's own.
         max_len: a text is judged by about its last `max_len` tokens; None for all of them.
         max_vocab, min_freq: of the vocabulary.
         lm_bs, clas_bs: rows of a batch.
@@ -93,7 +94,7 @@ class Preset:
     pool_words: bool = False
     max_vocab: int = 60000
     min_freq: int = 3
-    seq_len: int = 72
+    seq_len: int | None = 72
     max_len: int | None = 72 * 20
     lm_bs: int = 64
     clas_bs: int = 64
@@ -108,7 +109,7 @@ class Preset:
                 "clas": tuple_of(_phase), "arch": text, "adapts": flag, "config": mapping, "lm_config": mapping,
                 "clas_config": mapping, "pretrain_drop_mult": number(0), "lm_drop_mult": number(0),
                 "clas_drop_mult": number(0), "pool_words": flag, "max_vocab": whole(), "min_freq": whole(),
-                "seq_len": whole(), "max_len": optional(whole()), "lm_bs": whole(1, MOST_ROWS),
+                "seq_len": optional(whole()), "max_len": optional(whole()), "lm_bs": whole(1, MOST_ROWS),
                 "clas_bs": whole(1, MOST_ROWS), "mom": share, "moms": tuple_of(share), "lm_wd": number(0),
                 "clas_wd": number(0), "lm_clip": optional(positive), "clas_clip": optional(positive)}
 
@@ -216,6 +217,7 @@ LAPTOP = Preset(
 TRANSFORMER = Preset(
     name="transformer",
     source="our own runs with MiniLM and 500 labels (docs/LOG.md); decay of rates as in Sun et al. 2019, section 5.3.4",
+    seq_len=None,
     adapts=False,  # it has read much text, and to read little more takes long
     clas_drop_mult=1.0,
     lm_bs=16,

@@ -54,7 +54,7 @@ def lm_data(texts: Iterable, preset: str | Preset | None = None, pretrained: str
     pretrained = read_lm(pretrained, kwargs.get("backwards")) if pretrained else None
     p = preset_for(preset, pretrained)
     df = pd.DataFrame({"text": list(several_texts(texts))}, dtype=object)
-    sizes = {"bs": p.lm_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
+    sizes = {"bs": p.lm_bs, "seq_len": p.seq_len or 72, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
     return TextDataLoaders.from_df(df, text_col="text", is_lm=True, pretrained=pretrained,
                                    **{"valid_pct": 0.1, **sizes, **kwargs})
 
@@ -113,7 +113,7 @@ def classifier_data(df: pd.DataFrame, preset: str | Preset | None = None, lm: St
         kwargs: passed on to `TextDataLoaders.from_df`.
     """
     p = preset_for(preset, lm)
-    sizes = {"bs": p.clas_bs, "seq_len": p.seq_len, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
+    sizes = {"bs": p.clas_bs, "seq_len": p.seq_len or 72, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
     columns = {"text_col": "text", "label_col": "label"}
     return TextDataLoaders.from_df(df, **{**columns, **sizes, "pretrained": lm, **kwargs})
 
