@@ -49,8 +49,8 @@ def short(monkeypatch):
     monkeypatch.setitem(PRESETS, "transformer", SHORT)
 
 
-def fitted(n=60, **params):
-    return ULMFiT(**{"seed": 0, "verbose": False, **params}).fit(TEXTS[:n], LABELS[:n])
+def fitted(n=60, unlabelled=None, **params):
+    return ULMFiT(**{"seed": 0, "verbose": False, **params}).fit(TEXTS[:n], LABELS[:n], unlabelled)
 
 
 def test_a_folder_of_transformers_goes_through_the_recipe_without_stage_2(folder, tmp_path, capsys):
@@ -65,9 +65,11 @@ def test_a_folder_of_transformers_goes_through_the_recipe_without_stage_2(folder
     assert np.array_equal(same.predict_proba(TEXTS[:5]), probs)
 
 
-def test_texts_that_nothing_reads_are_told_of(folder):
-    with pytest.warns(UserWarning, match="1 unlabelled text will not be read: Transformer"):
-        ULMFiT(encoder=folder, seed=0).fit(TEXTS[:40], LABELS[:40], ["one more text"])
+def test_unlabelled_texts_ask_for_stage_2_unless_the_model_is_a_classifier(folder, tmp_path):
+    model = fitted(40, encoder=folder, unlabelled=TEXTS[60:70])
+    assert model.learners_[0].encoder_record["kind"] == "language_model"
+    with pytest.warns(UserWarning, match="1 unlabelled text will not be read: forwards has no language model"):
+        ULMFiT(encoder=model.save(tmp_path / "model") / "forwards", seed=0).fit(TEXTS[:40], LABELS[:40], ["one more"])
 
 
 def test_a_class_of_encoders_learns_the_language_from_the_texts(tmp_path):

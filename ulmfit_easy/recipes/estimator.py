@@ -19,7 +19,7 @@ from ulmfit_easy.data.balance import given_weights
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.sources import accepted, find_columns
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
-from ulmfit_easy.data.targets import CategoryTarget
+from ulmfit_easy.data.targets import TARGETS, CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, counted, door
 from ulmfit_easy.files import atomic_folder, write_json
 from ulmfit_easy.learner.pretrained import PretrainedLM, arch_or_model, read_lm, shipped_lm
@@ -196,12 +196,13 @@ class ULMFiT(Params):
         p = stages.preset_for(self.preset, start)
         p = replace(p, arch=start.__name__) if isinstance(start, type) else p
         common = {"backwards": backwards, "lang": self.lang, "seed": self.seed}
-        arch, lm = get_arch(pretrained.arch if pretrained else p.arch), None
-        if arch.streams and (p.adapts or n_unlabelled or not pretrained):
+        lm, learns = None, not TARGETS[pretrained.config["task"]].labelled if pretrained else get_arch(p.arch).streams
+        if learns and (p.adapts or n_unlabelled or not pretrained):
             lm = stages.new_lm(stages.lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
         elif n_unlabelled:
-            warn_user(f"{counted(n_unlabelled, 'unlabelled text')} will not be read: {arch.__name__} has no language "
-                      "model to go on with")
+            name = pretrained.name if pretrained else p.arch
+            warn_user(f"{counted(n_unlabelled, 'unlabelled text')} will not be read: {name} has no language model to "
+                      "go on with")
         table = df.reindex(range(df.index[-1] + 1)).rename(columns=columns)  # messages count the user's rows
         dls = stages.classifier_data(table, p, lm or pretrained, on_missing="drop", text_col=columns["text"],
                               label_col=columns["label"], valid_col="valid", **common)
