@@ -77,6 +77,15 @@ def test_characters_are_known_to_a_splitter_with_spans():
     assert list(tokenizer.pipe(iter(["ab c"]), where="chars")) == [Tokens(["ab", "c"], [(0, 2), (3, 4)])]
 
 
+def test_characters_of_a_text_with_broken_control_tokens_are_those_of_the_text():
+    tokenizer = Tokenizer(Offsets(), rules=[])
+    text = "a xxbos xxxxup XXPAD"
+    [found] = tokenizer.pipe([text], where="chars")
+    assert [text[start:stop] for start, stop in found.words] == ["a", "xx", "bos", "xxxx", "up", "XX", "PAD"]
+    [found] = tokenizer.pipe(["\ud83d\ude00 a"], where="chars")  # two halves of a character, which become one
+    assert found.words is None
+
+
 def test_characters_are_found_by_letters_elsewhere():
     question, context = "Who, A?", "A (118) LED: soooo AT&amp;T don't"
     [found] = CLASSIC.pipe([(question, context)], where="chars")
@@ -103,4 +112,4 @@ def test_a_store_keeps_the_words_if_it_is_asked(tmp_path, n_workers):
 def test_a_store_keeps_the_characters_if_it_is_asked(tmp_path):
     store = TokenStore.build(["ab c", "xxbos", "", "d"], Tokenizer(Offsets(), rules=[]), tmp_path, where="chars")
     places = [store.places_of(i).tolist() for i in range(4)]
-    assert places == [[[0, 2, 0], [3, 4, 0]], [[-1, -1, -1]] * 2, [[-1, -1, -1]], [[0, 1, 0]]]
+    assert places == [[[0, 2, 0], [3, 4, 0]], [[0, 2, 0], [2, 5, 0]], [[-1, -1, -1]], [[0, 1, 0]]]

@@ -53,11 +53,12 @@ class SpanPrediction(Named, _Fields):
     def at_places(cls, predictor: Predictor, logits: Tensor, places: np.ndarray, text: str | tuple) -> Self:
         context, field = (text, 0) if isinstance(text, str) else (text[-1], len(text) - 1)
         may_answer = places[:, 2] == field  # (T,)
-        first, last = cast(SpanTarget, predictor.prepare.target).best(logits.numpy(), may_answer)
-        counts = torch.from_numpy(may_answer).index_fill(0, torch.tensor(0), True)
-        probs = logits.masked_fill(~counts.unsqueeze(1), -torch.inf).softmax(0)  # (T, 2)
-        start, end = (0, 0) if (first, last) == NULL else (int(places[first, 0]), int(places[last, 1]))
-        return cls(context[start:end], start, end, float(probs[first, 0] * probs[last, 1]))
+        span = cast(SpanTarget, predictor.prepare.target).best(logits.numpy(), may_answer)
+        first, last = (0, 0) if span == NULL else span
+        start, end = (0, 0) if span == NULL else (int(places[first, 0]), int(places[last, 1]))
+        may_answer[:1] = True  # the place of no answer
+        probs = logits.masked_fill(~torch.from_numpy(may_answer).unsqueeze(1), -torch.inf).softmax(0)  # (T, 2)
+        return cls(context[start:end], start, end, float(probs[first, 0] * probs[last, 1]) if len(probs) else 1.0)
 
 
 class SpanExactMatch(Metric):

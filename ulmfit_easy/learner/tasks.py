@@ -29,7 +29,6 @@ from ulmfit_easy.models.elmo import BothWaysDecoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.masked import MaskedDecoder
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
-from ulmfit_easy.models.heads.span import SpanHead
 from ulmfit_easy.models.heads.tags import TokenClassifier
 from ulmfit_easy.models.softmax import LMDecoder
 
@@ -70,7 +69,7 @@ for row in (
     Task(CategoryTarget, PoolingLinearClassifier, CrossEntropyLossFlat, (accuracy,)),
     Task(MultiCategoryTarget, PoolingLinearClassifier, lambda weight: BCEWithLogitsLossFlat(pos_weight=weight)),
     Task(RegressionTarget, PoolingLinearClassifier, lambda weight: MSELossFlat()),
-    Task(SpanTarget, SpanHead, lambda weight: SpanLoss(), (SpanExactMatch, SpanF1), prediction=SpanPrediction,
+    Task(SpanTarget, TokenClassifier, lambda weight: SpanLoss(), (SpanExactMatch, SpanF1), prediction=SpanPrediction,
          columns=("text", "answer", "predicted")),
     Task(TagTarget, TokenClassifier, CrossEntropyLossFlat, (accuracy,), prediction=TagPrediction,
          weigh=lambda pred, target: int((target >= 0).sum()), columns=("text", "tags", "predicted")),

@@ -13,7 +13,8 @@ Source: the rules of fastai 2, which go back to the code published with the pape
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.text.special import BOS, EOS, FLD, SPECIAL_TOKENS, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
@@ -33,6 +34,23 @@ def neutralize(text: str) -> str:
     words.
     """
     return _FORGED.sub(r"\1 ", text)
+
+
+def unbroken(spans: Iterable[Sequence[int]], fields: Sequence[str], broken: Sequence[str]) -> list | None:
+    """Return spans `(start, stop, ...)` of characters as they were before `neutralize`. None if more was changed.
+
+    Args:
+        spans: in the text, or each in the field that its third number tells.
+        fields, broken: before and after.
+    """
+    if [*map(len, broken)] != [len(neutralize(field)) for field in fields]:
+        return None
+    blanks = [[found.end() + i for i, found in enumerate(_FORGED.finditer(field))] for field in fields]
+    moved = []
+    for start, stop, *field in spans:
+        own = blanks[field[0] if field else 0]
+        moved.append((start - bisect_left(own, start), stop - bisect_left(own, stop), *field))
+    return moved
 
 
 def join_fields(fields: Sequence[str], mark_fields: bool | None = None) -> str:

@@ -41,6 +41,7 @@ from ulmfit_easy.text.rules import (
     fields_of,
     join_fields,
     neutralize,
+    unbroken,
     without_lone_surrogates,
 )
 from ulmfit_easy.text.subword import SentencePieceTokenizer
@@ -184,17 +185,10 @@ class Tokenizer(TellsAbsent):
         texts, again, prepared = tee(texts, 3)
         prepared, read = tee(map(self._prepare, prepared, count()))
         for found, row, text, spans in zip(self.pipe(texts), again, prepared, self.tok.spans(read), strict=True):
-            known = text == row  # else a control token in it was broken
-            if where == "chars":
-                yield Tokens(found.tokens, spans if known else None)
-                continue
-            numbers = words_at(spans, text)
-            if not known:
-                each = enumerate(" ".join(fields_of(row, 0)).split())
-                whose = [n for n, word in each for _ in str(self._prepare(word, 0)).split()]
-                known = max(numbers, default=0) < len(whose)
-                numbers = [n if n == NO_WORD else whose[n] for n in numbers] if known else []
-            yield Tokens(found.tokens, numbers if known else None)
+            places = spans if text == row else unbroken(spans, fields_of(row, 0), fields_of(text, 0))
+            if places is not None and where == "words":
+                places = words_at(places, row)
+            yield Tokens(found.tokens, places)
 
     def _by_word(self, fields: tuple[str, ...]) -> Tokens:
         """Return the tokens that the words of a text have alone."""

@@ -14,8 +14,8 @@ from ulmfit_easy.schema import whole as integer
 if TYPE_CHECKING:
     from torch import Tensor
 
-START, END, NO_TARGET = 1, 2, -100  # the first and the last token of an answer, and one that no answer has
-NULL = 0, 0  # the span of no answer: the first token, [CLS]
+START, END, CLS, NO_TARGET = 1, 2, 4, -100  # bits of a token's number, and the number of one that counts nowhere
+NULL = -1, -1  # the span of no answer
 
 
 class SpanTarget(Target):
@@ -75,7 +75,9 @@ class SpanTarget(Target):
         return np.array([(-1, -1) if each is None else (each[1], each[1] + len(each[0])) for each in firsts])
 
     def aligned(self, y: np.ndarray, places: Sequence[np.ndarray], backwards: bool) -> np.ndarray:
-        """Return a number for each token, (N, T) int8: `START` and `END`, 0 for others that may be in an answer.
+        """Return a number for each token, (N, T) int8: 0 if it may be in an answer, with the bits `START` and `END`.
+
+        The first token has `CLS`, unless it may be in an answer too. It is the place of no answer.
 
         Raises: E603 for a model that reads from the end, which would have read the answer before the question.
         """
@@ -86,11 +88,11 @@ class SpanTarget(Target):
         field = max(int(spans[:, 2].max(initial=-1)) for spans in places)
         for row, (start, stop), spans in zip(aligned, y, places, strict=True):
             is_context = spans[:, 2] == field  # (T,)
-            row[:len(spans)][is_context] = row[0] = 0
+            row[0] = CLS
+            row[:len(spans)][is_context] = 0
             inside = np.flatnonzero(is_context & (spans[:, 0] < stop) & (spans[:, 1] > start))
-            first, last = (inside[0], inside[-1]) if len(inside) else NULL
-            row[first] |= START
-            row[last] |= END
+            row[inside[:1]] |= START
+            row[inside[-1:]] |= END
         return aligned
 
     def best(self, logits: np.ndarray, may_answer: np.ndarray) -> tuple[int, int]:
@@ -100,6 +102,8 @@ class SpanTarget(Target):
             logits: (T, 2) of the first and the last token.
             may_answer: (T,) bool, the tokens of the context.
         """
+        if not may_answer.any():
+            return NULL
         start, end = np.where(may_answer[:, None], logits, -np.inf).T  # (T,) each
         ends = sliding_window_view(np.pad(end, (0, self.max_answer - 1), constant_values=-np.inf), self.max_answer)
         scores = start[:, None] + ends  # (T, max_answer)
@@ -110,14 +114,14 @@ class SpanTarget(Target):
     def decode(self, decision: "Tensor") -> tuple[int, int]:
         """Return the first and the last token of a target (T,), or `NULL` for no answer."""
         first, last = (int((decision & bit).argmax()) for bit in (START, END))
-        return first, last
+        return (first, last) if decision[first] & START else NULL
 
     def shown(self, xb: Sequence["Tensor"], *each: Any, words: Callable[["Tensor"], str]) -> list[list]:
         """As `Target.shown`, with the words of the answers. What a model says are logits (B, T, 2)."""
         rows = []
         for i, (ids, n) in enumerate(zip(xb[0], xb[1].tolist(), strict=True)):
             y = None if not each or each[0] is None else each[0][i, :n].cpu()  # (n,)
-            may_answer = np.arange(n) > 0 if y is None else answering(y)
+            may_answer = np.ones(n, bool) if y is None else answering(y)
             spans = [NULL if y is None else self.decode(y),
                      *(self.best(logits[i, :n].cpu().numpy(), may_answer) for logits in each[1:])]
             told = ["" if span == NULL else words(ids[span[0]:span[1] + 1]) for span in spans]
@@ -134,7 +138,7 @@ class SpanTarget(Target):
 
 def answering(y: "Tensor") -> np.ndarray:
     """Return which tokens of a text with the target (T,) may be in an answer, (T,) bool."""
-    return (y >= 0).numpy() & (np.arange(len(y)) > 0)
+    return ((y >= 0) & (y < CLS)).numpy()
 
 
 def answers_of(cell: Any) -> list[tuple[str, int]]:
