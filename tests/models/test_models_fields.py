@@ -107,11 +107,11 @@ def test_an_explanation_leaves_the_marks_between_fields():
 
 
 def test_choices_are_scored_with_the_context(tmp_path):
-    rows = [(f"who is with {a}", *choices, "ABC"[choices.index(a)]) for choices in permutations(NAMES[:4], 3)
+    rows = [(f"who is with {a}", *choices, "ABC"[choices.index(a)]) for choices in permutations(NAMES[:3])
             for a in choices]
     df = pd.DataFrame(rows, columns=["context", "first", "second", "third", "label"])
     learn = learner(tmp_path, df, "ChoiceHead")
-    learn.fit_one_cycle(8, 0.05)
+    learn.fit(1, 0.05)
     text = ("who is with anna", "rome", "anna", "bert")
     found, other = learn.predict(text), learn.predict((text[0], *text[:0:-1]))
     torch.testing.assert_close(other.probs, found.probs.flip(0))  # a choice has its score in any place
