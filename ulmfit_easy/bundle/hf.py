@@ -48,7 +48,7 @@ def load_hf(path: Path) -> Bundle:
                                                                                     GIVEN | {"gguf_file": gguf.name})
     if gguf is not None:
         optional_package("gguf")
-    with _refusing(path):
+    with _refusing(path), _without_bars():
         theirs = of_text(transformers.AutoConfig.from_pretrained(folder, **given))
         body = {key: value for key, value in theirs.to_diff_dict().items()
                 if not key.startswith("_") and key not in UNUSED}
@@ -108,6 +108,19 @@ def _tokenizer_of(gguf: Path) -> HFTokenizer:
     """Return the tokenizer that a GGUF file describes."""
     own = optional_package("transformers").AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **GIVEN)
     return HFTokenizer(tokenizer=own.backend_tokenizer.to_str(), specials=special_tokens(own.special_tokens_map))
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Show no progress bar of transformers, which would come for each file that is read."""
+    bars = optional_package("transformers.utils.logging")
+    if shown := bars.is_progress_bar_enabled():
+        bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 @contextmanager
