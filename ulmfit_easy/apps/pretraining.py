@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ulmfit_easy.apps.flags import next_line
 from ulmfit_easy.errors import ArgumentError, FileError
-from ulmfit_easy.recipes.corpus.plan import Plan
+from ulmfit_easy.recipes.corpus.plan import DEFAULT, Plan
 from ulmfit_easy.terminal import say
 
 
@@ -42,14 +42,16 @@ def add_parser(commands: "argparse._SubParsersAction") -> None:
     model.add_argument("--pretrained", metavar="DIR", help="a language model to go on with (or another library's "
                        "checkpoint); its sizes, words and tokenizer hold")
     model.add_argument("--vectors", metavar="FILE", help="word vectors to begin with, as GloVe and word2vec write them")
-    model.add_argument("--arch", help=f"encoder, such as awd_qrnn (default: {Plan.arch})")
+    model.add_argument("--objective", metavar="NAME", help="lm, the next token, or mlm, hidden tokens, as BERT learned "
+                       "(default: what suits the encoder)")
+    model.add_argument("--arch", help=f"encoder, such as awd_qrnn (default: {DEFAULT}, or a small BERT for mlm)")
     for name, of in (("emb", "embedding"), ("hid", "hidden layers"), ("layers", "")):
         model.add_argument(f"--{name}", type=int, metavar="N",
                            help=f"size of the {of}" if of else "their number (defaults: the architecture's)")
     model.add_argument("--softmax", help=f"full or sampled (default: {Plan.softmax}: fast for many words)")
     model.add_argument("--precision", help="fp32, bf16 or fp16 (default: the fastest that is safe here)")
     training = pretrain.add_argument_group("training")
-    training.add_argument("--lr", type=float, help=f"highest rate of the one cycle (default: {Plan.lr})")
+    training.add_argument("--lr", type=float, help="highest rate of the one cycle (default: the encoder's)")
     training.add_argument("--drop-mult", type=float, metavar="X",
                           help=f"factor on every dropout (default: {Plan.drop_mult})")
     training.add_argument("--bs", type=int, metavar="N", help=f"rows of a batch (default: {Plan.bs})")
@@ -107,7 +109,8 @@ def run_evaluate(args: argparse.Namespace) -> None:
     model = named_folder(args.model or "en", args.backwards)
     learn = None if (model / PARAMS).exists() else load_learner(model, cpu=False)
     if not isinstance(learn, LMLearner):
-        raise FileError("E402", received=f"{model}, a classifier", expected="a language model",
+        what = "a classifier" if learn is None or learn.dls.target.labelled else "which does not guess the next token"
+        raise FileError("E402", received=f"{model}, {what}", expected="a language model",
                         fix="name the folder that `ulmfit pretrain` or `ulmfit lm` wrote, or leave --model out for the "
                         "one that comes with the library")
     say(evaluate_lm(learn, Corpus(args.files, args.headings)))

@@ -28,7 +28,7 @@ class Body(Encoder):
     # Sun et al. 2019 (arXiv 1905.05583), section 5.3.4: rates that fall by .95 a block give an error of 5.40 on IMDb,
     # one rate for all 5.42, and .85 5.65. With 2.6, the lowest of 12 blocks would have a 100,000th of the highest rate.
     factor = 1 / 0.95
-    preset = "transformer"
+    preset, pretrain_lr = "transformer", 5e-4
     body: Any  # a `PreTrainedModel` of transformers
 
     def __init__(self, vocab_sz: int, body: dict, n_layers: int = 0, layer_p: float = 0.1, pad_token: int = 0):

@@ -112,6 +112,9 @@ class Encoder(Part):
         factor: `discriminative` rates are divided by it from each layer group to the one below. 2.6 as in Howard &
             Ruder 2018, section 3.2, which is for a few layers.
         preset: the name of the preset that the recipes take for it, in `PRESETS`.
+        objective: the name of the target that `ulmfit pretrain` teaches it. "" is the next token if it streams, else
+            hidden tokens.
+        pretrain_lr: the highest rate of that.
         new_on_top: True if the last of the layer groups belongs to a task, such as the weights of a mix of layers. It
             trains with the head.
         one_way: the encoder of one direction, if a forward and a backward model of it, `joined`, make one of these.
@@ -128,6 +131,8 @@ class Encoder(Part):
     factor: ClassVar[float] = 2.6
     preset: ClassVar[str] = "laptop"
     seq_len: ClassVar[int] = 72
+    objective: ClassVar[str] = ""
+    pretrain_lr: ClassVar[float] = 5e-3  # as MultiFiT (Eisenschlos et al. 2019) pretrained at a like batch size
     new_on_top: ClassVar[bool] = False
     one_way: ClassVar[type["Encoder"] | None] = None
     known: ClassVar[Known[type["Encoder"]]] = Known("encoder", "ulmfit_easy.models")  # those with a config
@@ -164,6 +169,12 @@ class Encoder(Part):
     def joined(cls, ahead: dict[str, Tensor], back: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the weights made of those of a forward and a backward encoder, of the class `one_way`."""
         raise NotImplementedError
+
+    @classmethod
+    def sized(cls, emb: int | None, hid: int | None, layers: int | None) -> dict:
+        """Return the config for the sizes of `ulmfit pretrain`: of embedding and hidden layers, and their number."""
+        sizes = {"emb_sz": emb, "n_hid": hid, "n_layers": layers}
+        return {k: v for k, v in sizes.items() if v is not None}
 
     @classmethod
     def sizes_of(cls, shapes: Mapping[str, torch.Size]) -> dict:

@@ -28,11 +28,20 @@ class Transformer(Body):
 
     lm_config = Encoder.lm_config | BODY | dict(sep_token=-1, output_p=0.0)  # BERT's decoder has no dropout before it
     clas_config = Encoder.clas_config | BODY | dict(sep_token=-1)
+    objective = "mlm"
 
     def __init__(self, vocab_sz: int, *args: Any, sep_token: int = -1, **kwargs: Any):
         super().__init__(vocab_sz, *args, **kwargs)
         self.span = _positions(self.body)
         self.sep, self.n_types = sep_token, getattr(self.body.config, "type_vocab_size", 1)
+
+    @classmethod
+    def sized(cls, emb: int | None, hid: int | None, layers: int | None) -> dict:
+        """Return the config of a small BERT: BERT-mini of Turc et al. 2019 (arXiv 1908.08962), if no size is given."""
+        emb = emb or 256
+        heads = next(n for n in range(max(1, emb // 64), 0, -1) if emb % n == 0)
+        return {"body": {"model_type": "bert", "hidden_size": emb, "num_hidden_layers": layers or 4,
+                         "num_attention_heads": heads, "intermediate_size": hid or 4 * emb}}
 
     def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None,
                 layers: bool = False) -> Encoded:

@@ -9,7 +9,7 @@ import numpy as np
 from ulmfit_easy.data.budget import cut_by_tokens
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.learner.score import score_ids
-from ulmfit_easy.learner.text_learner import LMLearner
+from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.text.given import given_texts
 
 WINDOW = 1 << 19  # tokens that are sorted by length and batched together
@@ -24,10 +24,36 @@ class LMScore(NamedTuple):
     unknown: float  # share of the tokens that are not in the vocabulary, 0-1
     n_tokens: int
 
+    def figures(self) -> dict[str, str | int]:
+        """Return the figures in words, as a model card has them."""
+        return {"perplexity": f"{self.perplexity:.2f}", "bits per character": f"{self.bits_per_char:.4f}",
+                "unknown tokens": f"{self.unknown:.2%}", "tokens": self.n_tokens}
+
     def __str__(self) -> str:
         unknown = f"unknown {100 * self.unknown:.2f} %, " if self.unknown else ""
         return (f"perplexity {self.perplexity:.2f}, bits per character {self.bits_per_char:.4f}, {unknown}"
                 f"tokens {self.n_tokens}")
+
+
+class ValidScore(NamedTuple):
+    """The figures of a model that does not guess each next token: those of its own validation."""
+
+    perplexity: float  # of a token that it guesses
+    accuracy: float
+    n_tokens: int  # that were guessed
+
+    def figures(self) -> dict[str, str | int]:
+        """Return the figures in words, as a model card has them."""
+        return {"perplexity": f"{self.perplexity:.2f}", "accuracy": f"{self.accuracy:.2%}", "tokens": self.n_tokens}
+
+    def __str__(self) -> str:
+        return f"perplexity {self.perplexity:.2f}, accuracy {self.accuracy:.4f}, tokens {self.n_tokens}"
+
+
+def valid_score(learn: TextLearner) -> ValidScore:
+    """Return the figures of a learner with the metrics `accuracy` and `Perplexity()`, in that order."""
+    _, right, perplexity = learn.validate()
+    return ValidScore(perplexity, right, sum(batch[-1].numel() for batch in learn.dls.valid))
 
 
 def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ulmfit_easy.data.checks import shown_share, warn_of_language
-from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.data.prepare import Preparation
+from ulmfit_easy.data.targets import TARGETS
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.learner.text_data import TextDataLoaders
@@ -55,12 +55,14 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
         + (f"validated with {names(plan.valid)}" if plan.valid else f"{len(valid):,} of them kept aside")
         + ". Tokenizing, once for these texts ...")
     started = time.perf_counter()
+    target = TARGETS[start.config["task"] if start else plan.task].from_config({})
     tokenizer = _tokenizer(plan, start, texts if plan.valid else Rows(texts, train))
     warn_of_language(look.first, tokenizer)
     store = TokenStore.build(texts, tokenizer, progress=True, look=look)
     valid_store = TokenStore.build(held_out, tokenizer) if plan.valid else store
     if tokenizer.vocab is None:
         tokenizer = tokenizer.with_vocab(make_vocab(store.count(train), plan.min_freq, plan.max_vocab))
+    tokenizer = tokenizer.with_vocab(target.vocab_for(tokenizer.vocab))
     vocab = tokenizer.vocab
     ids = store.numericalize(vocab)
     valid_ids = ids if valid_store is store else valid_store.numericalize(vocab)
@@ -69,10 +71,10 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     unknown = shown_share(valid_ids.unk_rate(valid))
     say(f"{store.n_tokens:,} tokens in {format_time(time.perf_counter() - started)}, {len(store.lexicon):,} distinct; "
         f"{len(vocab):,} in the vocabulary" + (f"; {unknown} unknown in validation" if unknown else ""))
-    sizes: dict = {"bs": plan.bs, "backwards": plan.backwards}
-    prepare = Preparation(tokenizer, seq_len=plan.seq_len, **sizes)
-    dls = TextDataLoaders(LMDataLoader(ids, train, seq_len=plan.seq_len, shuffle=True, seed=plan.seed, **sizes),
-                          LMDataLoader(valid_ids, valid, seq_len=plan.seq_len, **sizes), prepare=prepare)
+    sizes: dict = {"seq_len": plan.seq_len, "bs": plan.bs, "backwards": plan.backwards}
+    prepare = Preparation(tokenizer, target, **sizes)
+    dls = TextDataLoaders(target.loader(ids, train, vocab=vocab, shuffle=True, seed=plan.seed, **sizes),
+                          target.loader(valid_ids, valid, vocab=vocab, **sizes), prepare=prepare)
     ends = np.cumsum([0, *map(len, per_file)])
     files = [(file.name, int(b - a), int(store.lengths[a:b].sum()))
              for file, a, b in zip(texts.files, ends, ends[1:], strict=False)]

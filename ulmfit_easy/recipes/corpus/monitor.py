@@ -77,7 +77,7 @@ class RunProgress(Callback):
     def after_batch(self):
         if not self.training:
             return
-        self.tokens += self.yb[0].numel()
+        self.tokens += self.xb[0].numel()
         bar = self.bar or self._opened(self.train_iter - 1)  # only now is it known where an interrupted run goes on
         if not bar.disable:
             bar.set_postfix_str(", ".join(self._words()), refresh=False)

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ulmfit_easy.errors import ArgumentError, FileError, some
 from ulmfit_easy.files import is_device, read_json, write_json
@@ -22,8 +23,11 @@ from ulmfit_easy.schema import (
     whole,
 )
 
-FILE = "plan.json"
-OF_A_MODEL = ("max_vocab", "min_freq", "subword", "arch", "emb", "hid", "layers")  # what a pretrained one brings
+if TYPE_CHECKING:
+    from ulmfit_easy.models.encoder import Encoder
+
+FILE, DEFAULT = "plan.json", "awd_lstm"
+OF_A_MODEL = ("objective", "max_vocab", "min_freq", "subword", "arch", "emb", "hid", "layers")  # what it brings
 
 
 def files(value: object) -> object:
@@ -47,7 +51,10 @@ class Plan:
         lang: of the tokenizer.
         max_vocab, min_freq: of a vocabulary of words.
         subword: instead, the size of a vocabulary of SentencePiece's pieces.
-        arch: name of the encoder; `emb`, `hid` and `layers` change its sizes.
+        objective: what is learned, the name of a target without labels: "lm", the next token, or "mlm", hidden tokens.
+            By default that of `arch`.
+        arch: name of the encoder; `emb`, `hid` and `layers` change its sizes. By default "awd_lstm", or a small BERT
+            for "mlm".
         drop_mult: factor on every dropout; .1, since a text that is read once or twice cannot be learned by heart.
         softmax, precision: see `language_model_learner`; "sampled", as a corpus has many words, and "auto", which the
             plan of a run then names.
@@ -57,7 +64,7 @@ class Plan:
         vectors: a file of word vectors, see `read_vectors`; they are put into the embedding, where they are a start
             and no more. They know from far more text which words are alike than a model learns in some hours.
         bs, seq_len: rows of a batch, and tokens that are read before the gradient is cut.
-        lr: highest rate of the one cycle; 5e-3 with decay .01 is what MultiFiT pretrained with at a like batch size.
+        lr: highest rate of the one cycle; by default the encoder's `pretrain_lr`.
         hours, epochs: how long: all in all, tokenizing included, or passes over the corpus (fractions too).
         seed: of the weights, the dropouts and the order of the documents.
         n_epoch, n_batches: the schedule that was made of it: so many validations after so many steps each.
@@ -72,7 +79,8 @@ class Plan:
     max_vocab: int = 60000
     min_freq: int = 3
     subword: int | None = None
-    arch: str = "awd_lstm"
+    objective: str | None = None
+    arch: str | None = None
     emb: int | None = None
     hid: int | None = None
     layers: int | None = None
@@ -84,7 +92,7 @@ class Plan:
     vectors: str | None = None
     bs: int = 64
     seq_len: int = 72
-    lr: float = 5e-3
+    lr: float | None = None
     hours: float | None = None
     epochs: float | None = None
     seed: int = 0
@@ -95,19 +103,23 @@ class Plan:
 
     SETTINGS = {
         "corpus": files, "valid": files, "headings": flag, "lang": text, "max_vocab": whole(), "min_freq": whole(),
-        "subword": optional(whole()), "arch": text, "emb": optional(whole()), "hid": optional(whole()),
+        "subword": optional(whole()), "objective": optional(text), "arch": optional(text),
+        "emb": optional(whole()), "hid": optional(whole()),
         "layers": optional(whole()), "drop_mult": number(0), "softmax": text, "precision": text, "backwards": flag,
         "pretrained": optional(path), "vectors": optional(path), "bs": whole(1, MOST_ROWS), "seq_len": whole(),
-        "lr": positive, "hours": optional(positive), "epochs": optional(positive), "seed": whole(0, (1 << 63) - 1),
-        "n_epoch": whole(0), "n_batches": whole(0), "tokenizer": optional(mapping), "data": files}
+        "lr": optional(positive), "hours": optional(positive), "epochs": optional(positive),
+        "seed": whole(0, (1 << 63) - 1), "n_epoch": whole(0), "n_batches": whole(0), "tokenizer": optional(mapping),
+        "data": files}
 
     def __post_init__(self):
-        from ulmfit_easy.models.archs import get_arch, resolve_config  # torch, which a command's --help does not need
-        from ulmfit_easy.models.encoder import needs_memory
+        from ulmfit_easy.learner.tasks import TASKS  # torch, which a command's --help does not need
+        from ulmfit_easy.models.archs import resolve_config
         from ulmfit_easy.models.precision import PRECISIONS
         from ulmfit_easy.models.softmax import SOFTMAX
 
-        later = {"softmax": one_of(SOFTMAX), "precision": one_of(("auto", *PRECISIONS))}
+        learned = [name for name, task in TASKS.items() if not task.target.labelled]
+        later = {"objective": optional(one_of(learned)), "softmax": one_of(SOFTMAX),
+                 "precision": one_of(("auto", *PRECISIONS))}
         values = checked({**self.SETTINGS, **later}, **vars(self))
         for name in ("corpus", "valid", "pretrained", "vectors"):  # so that a run can be resumed from another folder
             values[name] = _absolute(values[name])
@@ -116,7 +128,8 @@ class Plan:
             raise ArgumentError("E602", received=f"{some(map(Path, pipes))}, no regular file",
                                 expected="files, to be read twice", fix="write the texts to a file first")
         # what follows is checked before hours of work: it would be found after tokenizing
-        needs_memory(arch := get_arch(self.arch), "pretraining on streams of text")
+        arch = self.encoder
+        TASKS[self.task].head.check_encoder(arch)
         resolve_config(arch.lm_config, self.config, self.drop_mult)
         if twice := sorted(path for path, n in Counter(self.corpus + self.valid).items() if n > 1):
             raise ArgumentError("E603", received=f"{some(map(Path, twice))} more than once in corpus and valid",
@@ -130,10 +143,25 @@ class Plan:
                                 expected="one of the two", fix="leave out hours= or epochs=")
 
     @property
+    def encoder(self) -> "type[Encoder]":
+        """The class of the encoder: that of `arch`, or else the first one whose own objective it is."""
+        from ulmfit_easy.models.archs import get_arch
+        from ulmfit_easy.models.encoder import Encoder
+
+        first = get_arch(self.arch or DEFAULT)
+        if self.arch or self.objective in (None, _learned_by(first)):
+            return first
+        return next((arch for arch in Encoder.known.filled().values() if arch.objective == self.objective), first)
+
+    @property
+    def task(self) -> str:
+        """The name of the target: `objective`, or else that of the encoder."""
+        return self.objective or _learned_by(self.encoder)
+
+    @property
     def config(self) -> dict:
         """The sizes that are not the architecture's own."""
-        sizes = {"emb_sz": self.emb, "n_hid": self.hid, "n_layers": self.layers}
-        return {k: v for k, v in sizes.items() if v is not None}
+        return self.encoder.sized(self.emb, self.hid, self.layers)
 
     def save(self, folder: Path) -> None:
         """Write the plan to a run's folder."""
@@ -162,6 +190,13 @@ class Plan:
             raise ArgumentError("E603", received=f"{_as_flags(other)} for a run that was planned with "
                                 f"{_as_flags(planned)}", expected="the same settings, or none",
                                 fix=f"leave them out, or delete {where} to start anew")
+
+
+def _learned_by(arch: "type[Encoder]") -> str:
+    """Return the name of the target that an encoder learns without labels."""
+    from ulmfit_easy.data.targets import MaskedToken, NextToken
+
+    return arch.objective or (NextToken if arch.streams else MaskedToken).task
 
 
 def _as_flags(values: dict) -> str:

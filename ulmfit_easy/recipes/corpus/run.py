@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 from ulmfit_easy.bundle.artefact import FILES
 from ulmfit_easy.bundle.record import write_record
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.errors import ArgumentError, FileError, some
 from ulmfit_easy.files import atomic_folder, read_json, sha256_file, write_json
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
@@ -28,14 +27,14 @@ from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text import language_model_learner
-from ulmfit_easy.learner.text_learner import LMLearner
+from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.places import clear_left, free_place, members
 from ulmfit_easy.recipes.corpus.data import CorpusData, corpus_data, names
 from ulmfit_easy.recipes.corpus.monitor import RunProgress, step_seconds
 from ulmfit_easy.recipes.corpus.plan import FILE, Plan
 from ulmfit_easy.recipes.corpus.start import put_vectors, start_of
-from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
+from ulmfit_easy.recipes.evaluate import LMScore, ValidScore, evaluate_lm, valid_score
 from ulmfit_easy.terminal import say
 
 WRITTEN = "written.json"  # in the folder of a run: the hashes of the bundle that it wrote
@@ -50,7 +49,7 @@ def run_folder(out: str | Path) -> Path:
 
 
 def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit-lm", *, resume: bool = False,
-                    minutes: float = 5.0, **settings: Any) -> LMScore:
+                    minutes: float = 5.0, **settings: Any) -> LMScore | ValidScore:
     """Stage 1: train a language model on text files, write it as a bundle with a model card, tell its figures.
 
     One cycle of rates spans the whole budget. The corpus is tokenized once, into the user's cache, and read from
@@ -107,7 +106,7 @@ def _locked(run: Path) -> Iterator[None]:
             run.rmdir()
 
 
-def _run(plan: Plan, out: Path, run: Path, resume: bool, minutes: float) -> LMScore:
+def _run(plan: Plan, out: Path, run: Path, resume: bool, minutes: float) -> LMScore | ValidScore:
     started = time.perf_counter()
     set_seed(plan.seed)
     start = start_of(plan)
@@ -131,11 +130,12 @@ def _run(plan: Plan, out: Path, run: Path, resume: bool, minutes: float) -> LMSc
         say(f"{_model_facts(learn, plan)['size']}. {n_epoch * n_batches:,} steps of {data.dls.bs} x {plan.seq_len} "
             f"tokens, validated {n_epoch} times: about {format_time(n_epoch * n_batches * step)} "
             f"at {data.dls.bs * plan.seq_len / step:,.0f} tokens/s")
-    assert isinstance(data.dls.train, LMDataLoader)
-    data.dls.train.n_batches = plan.n_batches  # no epoch has begun yet: `step_seconds` put everything back
+    train: Any = data.dls.train
+    train.n_batches = plan.n_batches  # no epoch has begun yet: `step_seconds` put everything back
     progress = RunProgress()
-    learn.fit_one_cycle(plan.n_epoch, plan.lr, cbs=[*cbs, CheckpointCallback(".", minutes, resume=resume), progress])
-    seconds, score = progress.seconds, evaluate_lm(learn, data.held_out)
+    lr = plan.lr or learn.encoder.pretrain_lr
+    learn.fit_one_cycle(plan.n_epoch, lr, cbs=[*cbs, CheckpointCallback(".", minutes, resume=resume), progress])
+    seconds, score = progress.seconds, _score(learn, data)
     if _is_written(run, out):
         return score
     with atomic_folder(out) as tmp:
@@ -146,6 +146,11 @@ def _run(plan: Plan, out: Path, run: Path, resume: bool, minutes: float) -> LMSc
         pd.DataFrame(rows, columns=columns).to_csv(tmp / "history.csv", index=False)
         write_json(run / WRITTEN, _hashes(tmp))
     return score
+
+
+def _score(learn: TextLearner, data: CorpusData) -> LMScore | ValidScore:
+    """Return how well a model knows the texts that were held out."""
+    return evaluate_lm(learn, data.held_out) if isinstance(learn, LMLearner) else valid_score(learn)
 
 
 def _hashes(bundle: Path) -> dict[str, str]:
@@ -159,7 +164,7 @@ def _is_written(run: Path, out: Path) -> bool:
 
 
 def _learner(plan: Plan, start: PretrainedLM | None, dls: DataLoaders, run: Path) -> LMLearner:
-    arch, config = (start.arch, None) if start else (plan.arch, plan.config)
+    arch, config = (start.arch, None) if start else (plan.encoder, plan.config)
     learn = language_model_learner(dls, arch, config=config, drop_mult=plan.drop_mult, pretrained=start or False,
                                    softmax=plan.softmax, precision=plan.precision, path=run, wd=WD,
                                    opt_func=partial(Adam, eps=EPS), metrics=[accuracy, Perplexity()], verbose=False)
@@ -221,7 +226,9 @@ def _model_facts(learn: LMLearner, plan: Plan) -> dict:
     arch = type(learn.encoder).__name__
     n_params = sum(p.numel() for p in learn.model.parameters())
     tokens = "pieces of SentencePiece" if learn.dls.tokenizer.is_closed else "words"
-    sizes = [f"{name} {size}" for name, size in (learn.encoder.settings or {}).items() if type(size) is int]
+    settings = learn.encoder.settings or {}
+    sizes = [f"{name} {size}" for name, size in (settings | settings.get("body", {})).items()
+             if type(size) is int and size > 0]
     return {"size": f"{', '.join([arch, *sizes])}, {n_params:,} parameters",
             "vocabulary": f"{len(learn.dls.vocab):,} {tokens}"}
 
@@ -234,18 +241,17 @@ LIMITS = {
 }
 
 
-def _record(learn: LMLearner, plan: Plan, data: CorpusData, score: LMScore, seconds: float) -> dict:
+def _record(learn: LMLearner, plan: Plan, data: CorpusData, score: LMScore | ValidScore, seconds: float) -> dict:
     """Return the facts of a finished run, for its card and its `training.json`."""
     dls, steps, record = learn.dls, plan.n_epoch * plan.n_batches, record_of(learn)
-    assert isinstance(dls.train, LMDataLoader)
+    train: Any = dls.train
     scores = {"measured on": names(plan.valid) or f"{dls.valid.n_rows:,} documents of the corpus, kept aside",
-              "perplexity": f"{score.perplexity:.2f}", "bits per character": f"{score.bits_per_char:.4f}",
-              "unknown tokens": f"{score.unknown:.2%}", "tokens": score.n_tokens}
+              **score.figures()}
     model = {"started from": Path(plan.pretrained).name if plan.pretrained else "random weights"}
     training = {
         "schedule": f"one cycle, {steps:,} steps of {dls.bs} x {plan.seq_len} tokens = "
-                    f"{steps / dls.train.pass_len:.2f} passes, highest rate {plan.lr:g}, weight decay {WD:g}, "
-                    f"gradient norm {CLIP:g}",
+                    f"{steps / train.pass_len:.2f} passes, highest rate {plan.lr or learn.encoder.pretrain_lr:g}, "
+                    f"weight decay {WD:g}, gradient norm {CLIP:g}",
         "dropout": f"{plan.drop_mult:g} times the architecture's",
         "softmax, precision, seed": f"{plan.softmax}, {plan.precision}, {plan.seed}",
         **({"word vectors": Path(plan.vectors).name} if plan.vectors else {}),
