@@ -1,6 +1,7 @@
 """Tokenizers of pretrained transformers."""
 
 import json
+import pickle
 import sys
 
 import pytest
@@ -44,6 +45,11 @@ def test_the_vocabulary_has_the_ids_of_the_model(folder):
 
 def test_a_special_token_that_a_user_typed_is_text(folder):
     assert list(HFTokenizer(folder)(["[SEP] good"])) == [["[CLS]", "[", "sep", "]", "good", "[SEP]"]]
+
+
+def test_another_process_gets_the_same_tokenizer(folder):
+    splitter, texts = HFTokenizer(folder), ["[SEP] good", ("good [SEP]", "soup"), ("", "good", "sep")]
+    assert list(pickle.loads(pickle.dumps(splitter))(texts)) == list(splitter(texts))
 
 
 def test_its_config_makes_the_same_tokenizer(folder):

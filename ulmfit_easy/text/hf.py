@@ -1,7 +1,7 @@
 """Text to the pieces of a model of the library `transformers`, by its `tokenizer.json`."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,9 @@ class HFTokenizer:
     def params(self) -> dict:
         """Return what makes the tokenizer again, as values that JSON can hold."""
         return {"tokenizer": self.json, "specials": self.specials}
+
+    def __reduce__(self) -> tuple:
+        return partial(type(self), **self.params()), ()  # the package pickles special tokens, not that users type none
 
     @cached_property
     def vocab(self) -> Vocab:

@@ -1,8 +1,8 @@
 """Heads that read the fields of a text in texts of their own: two sentences, their two orders, or several choices.
 
-The loader gives a text of several columns as one row, in which marks or separators part the fields. These heads make
-of each row the K texts that the encoder reads, and one answer of what they say. So they need no other data, and a
-model is saved and asked as any other.
+A text of several columns comes as one row of tokens, with marks or separators between its fields. These heads turn each
+row into K texts, which the encoder reads, and combine their states into one answer. Data and saved models stay as they
+are for other heads.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from ulmfit_easy.schema import ascending, optional, whole
 
 
 class FieldsHead(Head):
-    """What these heads share: they read the pooled states (3 E) of the K texts that `orders` makes of a row.
+    """Read the pooled states (3 E) of the K texts that `orders` makes of a row. The heads below differ in these.
 
     Args:
         layers: as those of `PoolingLinearClassifier`.
