@@ -1,5 +1,6 @@
 """Questions that are answered by spans of their context."""
 
+import json
 import math
 import os
 
@@ -17,14 +18,17 @@ from ulmfit_easy.all import (
     TextDataLoaders,
     Tokenizer,
     Transformer,
+    accuracy,
     load_learner,
     load_predictor,
+    read_squad,
     set_seed,
     squad_score,
     text_classifier_learner,
 )
 from ulmfit_easy.data.targets.span import CLS, NULL, SpanTarget
 from ulmfit_easy.errors import ArgumentError, LabelError
+from ulmfit_easy.text.hf import HFTokenizer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 NAMES, CITIES = ("Anna", "Bert", "Kuechly"), ("Oslo", "New York", "서울")
@@ -179,6 +183,31 @@ def test_labels_of_the_library_datasets_are_read_too():
                                 for cell in DF["answers"]])
     for ours, other in zip(loaders().train_ds, loaders(theirs).train_ds, strict=True):
         assert torch.equal(ours[1], other[1])
+
+
+def test_korean_answers_are_found_inside_words(tmp_path):
+    tokenizers = pytest.importorskip("tokenizers")
+    context, said = "한글은 1443년에 세종대왕이 서울에서 만들었다.", ("세종대왕", "1443년", "서울")
+    asked = [{"id": str(i), "question": "누가 언제 어디에서?", "answers": [
+        {"text": text, "answer_start": context.index(text)}]} for i, text in enumerate(said * 2)]
+    (tmp_path / "KorQuAD.json").write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": asked}]}]}))
+    own = tokenizers.BertWordPieceTokenizer()  # it splits syllables into letters, and each word here into pieces
+    own.train_from_iterator([context], vocab_size=30, show_progress=False)
+    own._tokenizer.save(str(tmp_path / "tokenizer.json"))
+    roles = {f"{role}_token": f"[{role.upper()}]" for role in ("unk", "pad", "cls", "sep")}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(roles))
+    tokenizer = Tokenizer(HFTokenizer(tmp_path), rules=[], post_rules=[])
+    df = read_squad(tmp_path / "KorQuAD.json")
+    dls = loaders(df, tok_tfm=tokenizer, valid_col=None, splitter=lambda rows: ([0, 1, 2, 3], [4, 5]))
+    [found] = tokenizer.pipe([(df["question"][0], context)], where="chars")
+    for (_, y), answer in zip([*dls.train_ds, *dls.valid_ds], said * 2, strict=True):
+        first, last = dls.decode(y)
+        assert context[found.words[first][0]:found.words[last][1]] == answer
+
+
+def test_accuracy_is_no_metric_of_answers():
+    with pytest.raises(ArgumentError, match="E603.*accuracy.*SpanF1"):
+        accuracy(torch.zeros(1, 4, 2), torch.tensor([[4, 0, 3, -100]], dtype=torch.int8))
 
 
 def changed(i, answers):

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.metrics.metric import AccumMetric, AvgLoss, flat_pair
 from ulmfit_easy.models.softmax import IGNORE, LMOutput, token_stats
 
@@ -35,6 +36,10 @@ def accuracy(pred: Tensor | LMOutput, target: Tensor, axis: int = -1) -> float:
     if isinstance(pred, LMOutput):
         stats = pred.stats or token_stats(pred, target)
         return float(stats.correct) / max(1, float(stats.n))
+    if target.numel() and int(target.max()) >= pred.shape[axis]:
+        raise ArgumentError("E603", received=f"accuracy for targets up to {int(target.max())} and predictions of "
+                            f"{pred.shape[axis]} classes", expected="targets that are classes",
+                            fix="choose a metric of the task, such as SpanF1() for answers")
     real = slice(None) if target.ndim < 2 else target.flatten() != IGNORE  # padding of targets per token does not count
     pred, target = flat_pair(pred.argmax(axis), target)  # (N,), (N,)
     return (pred == target)[real].float().mean().item()
