@@ -20,7 +20,8 @@ df = toy_reviews(400, seed=0)
 df = df.assign(label=df["topic"], document=[str(i // 2) for i in range(400)])
 SEED, LABELS, READ, TEST = 0, 12, 250, 8
 """
-SMALL = {"01_quickstart": SOURCES, "02_three_stages": SOURCES, "04_looking_inside": "df = toy_reviews(n=1600, seed=0)"}
+SMALL = {"01_quickstart": SOURCES, "02_three_stages": SOURCES, "04_looking_inside": "df = toy_reviews(n=1600, seed=0)",
+         "08_tagging_and_spans": "N, EPOCHS = 700, 6"}
 MACHINE = re.compile(r"/(work|tmp|home|root|usr|opt|Users|mnt)/|[A-Z]:\\\\|0x[0-9a-f]{8}")
 
 
@@ -121,6 +122,19 @@ def test_lesson_04_finds_what_was_planted(run):
     assert lesson["calibrated"].temperature > 1, "the model was too sure"
     assert lesson["judged"].ece() < lesson["judged"].uncalibrated.ece(), "and is less so on new texts too"
     assert lesson["chosen"].precision >= 0.9, "a threshold keeps its word on the texts it was chosen with"
+
+
+@pytest.mark.slow
+def test_lesson_08_tags_by_the_words_on_both_sides_and_by_the_verb_that_is_asked_about(run):
+    lesson = run("08_tagging_and_spans")
+    words, spans = zip(*lesson["scores"].values(), strict=True)
+    assert list(lesson["scores"]) == ["a tag for each word", "words before", "both sides"]
+    assert [*words] == sorted(words) and [*spans] == sorted(spans), "each sees more than the one above"
+    assert spans[0] < 0.7 < 0.85 < words[0] and spans[2] > 0.95, "words are right more often than spans"
+    assert lesson["words_right"] == pytest.approx(words[2]) and lesson["spans"] == pytest.approx(spans[2])
+    assert [[tuple(each)[::3] for each in answer.entities] for answer in lesson["answers"]] == [
+        [("A0", "Clara"), ("V", "likes"), ("A1", "Erik who eats bread")],
+        [("A0", "Erik"), ("V", "eats"), ("A1", "bread")]]
 
 
 @pytest.mark.slow
