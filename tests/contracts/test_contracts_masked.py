@@ -12,8 +12,10 @@ from ulmfit_easy.all import (
     BaseTokenizer,
     Callback,
     CheckpointCallback,
+    DataBlock,
     MaskedToken,
     Perplexity,
+    TextBlock,
     TextDataLoaders,
     accuracy,
     language_model_learner,
@@ -115,6 +117,14 @@ def test_batches_and_results_are_shown(learn, capsys, monkeypatch):
         assert any("[MASK]" in text for text, *_ in rows)
         for _, hidden, *predicted in rows:
             assert [len(words.split()) for words in predicted] == [len(hidden.split())] * len(predicted)
+
+
+def test_a_block_and_the_doctor_describe_them(capsys):
+    block = DataBlock(TextBlock.from_df("text", is_lm=True, tok=BaseTokenizer(), min_freq=1, pretrained=False,
+                                        cache_dir=False))
+    block.summary(TABLE, bs=4, objective="mlm")
+    assert re.search(r"lengths \(4,\) int64, positions \(\d,\) int64, hidden tokens \(1, \d\)", capsys.readouterr().out)
+    assert "to train" in str(data().doctor())
 
 
 def test_predictions_of_a_loader_are_those_of_its_hidden_tokens(learn):

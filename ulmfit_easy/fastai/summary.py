@@ -49,8 +49,7 @@ def show_rows(dls: DataLoaders) -> None:
     if dls.classes:
         say(f"Classes: {some(map(printable, dls.classes), 20)}")
     x, *rest = dls.one_batch()
-    names = ["lengths", "labels"] if dls.target.labelled else ["next tokens"]
-    shapes = [f"{name} {_shape(t)}" for name, t in zip(["ids", *names], [x, *rest], strict=True)]
+    shapes = [f"{name} {_shape(t)}" for name, t in zip(["ids", *dls.target.tensors], [x, *rest], strict=True)]
     say(f"Batch: {', '.join(shapes)}")
     if dls.target.labelled:
         say(f"  padding: {1 - int(rest[0].sum()) / x.numel():.1%}")

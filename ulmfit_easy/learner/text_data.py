@@ -27,7 +27,7 @@ from ulmfit_easy.data.targets.target import Block
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, refuse_unknown, some
 from ulmfit_easy.learner.pretrained import PretrainedLM, direction_error, read_model
 from ulmfit_easy.learner.text_learner import TextLearner
-from ulmfit_easy.schema import flag, function, language, list_of, optional, share, takes, text
+from ulmfit_easy.schema import checked, flag, function, language, list_of, optional, share, takes, text
 from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.text.tokenizers import Tokenizer, check_language
 from ulmfit_easy.text.vocab import Vocab
@@ -50,7 +50,7 @@ def _objective(value: object) -> Target:
 
 
 SETTINGS = {**loaders.SETTINGS, "rules": optional(list_of(function)), "lang": language, "mark_fields": optional(flag),
-            "splitter": optional(function), "objective": optional(_objective)}
+            "splitter": optional(function)}
 
 
 @delegates(assemble, but=["tokenizer"])
@@ -60,7 +60,7 @@ def with_model(cls: type[D], source: Source, splitter: Callable, *, tok_tfm: Cal
                rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None,
                objective: str | type[Target] | Target | None = None, **kwargs: Any) -> D:
     """Return the loaders of a source, with the tokenizer and vocabulary that a model brings; see `from_df`."""
-    target: Target | Any = objective  # `SETTINGS` made one of a name
+    target: Target | Any = checked({"objective": optional(_objective)}, objective=objective)["objective"]
     if target is not None and source.target.labelled:
         raise ArgumentError("E603", received="objective= for texts with labels", expected="it with is_lm=True",
                             fix="leave it out")

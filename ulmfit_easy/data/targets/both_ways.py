@@ -15,7 +15,7 @@ class BothWays(Target):
     """The next token of the text forwards and backwards, as ELMo learns it. B rows of a batch read each way."""
 
     task, labelled, SETTINGS = "bilm", False, {}
-    n_inp, batching, columns = NextToken.n_inp, NextToken.batching, NextToken.columns
+    tensors, batching, columns = NextToken.tensors, NextToken.batching, NextToken.columns
 
     def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, vocab: Vocab, seq_len: int,
                **kwargs: Any) -> LMDataLoader:

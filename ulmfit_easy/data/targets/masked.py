@@ -25,7 +25,8 @@ class MaskedToken(Target):
     """
 
     task, labelled, SETTINGS = "mlm", False, {"share": fraction, "whole_words": flag}
-    n_inp, batching, columns = MaskedDataLoader.n_inp, ("max_tokens",), ("masked text", "hidden")
+    tensors, batching = ("lengths", "positions", "hidden tokens"), ("max_tokens",)
+    columns = ("masked text", "hidden")
 
     @takes(SETTINGS)
     def __init__(self, share: float = 0.15, whole_words: bool = False):

@@ -16,7 +16,7 @@ class NextToken(Target):
     """The next token of the text, which a language model learns without labels."""
 
     task, labelled, SETTINGS = "lm", False, {}
-    n_inp, batching, columns = LMDataLoader.n_inp, ("bptt_jitter",), ("text", "next words")
+    tensors, batching, columns = ("next tokens",), ("bptt_jitter",), ("text", "next words")
 
     def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, vocab: Vocab, seq_len: int,
                **kwargs: Any) -> LMDataLoader:

@@ -36,7 +36,7 @@ class Target:
         places: which place of each token it needs, `where` of `Tokenizer.pipe`: "words", "chars", or None for none.
         whole: True if every token of a text must be seen, as for a text of two fields: `max_len` cuts none off.
         labelled: False if the texts themselves are the target, as a language model's are.
-        n_inp: how many tensors of a batch go into the model.
+        tensors: what is in a batch after the ids. The last one is the target, the others go into the model.
         batching: the arguments of `TextDataLoaders` that only some loaders have, and this one's has.
         columns: of what `show_batch` prints.
         has_classes: True if the target is made of names, which `classes` then has.
@@ -48,7 +48,7 @@ class Target:
     task: str
     kind: str
     per, whole, labelled, has_classes, one_class = "text", False, True, False, False
-    n_inp: int = ClassifierDataLoader.n_inp
+    tensors: tuple[str, ...] = ("lengths", "labels")
     batching: tuple[str, ...] = ("balanced", "weights", "max_tokens")
     columns: tuple[str, ...] = ("text", "label")
     places: str | None = None
@@ -123,6 +123,11 @@ class Target:
             argument: the argument that takes every class, for the error.
         """
         raise NotImplementedError
+
+    @property
+    def n_inp(self) -> int:
+        """The number of tensors of a batch that go into the model."""
+        return len(self.tensors)
 
     def vocab_for(self, vocab: Vocab) -> Vocab:
         """Return the vocabulary that texts need: by default the given one."""
