@@ -44,7 +44,7 @@ def run(key, settings, args):
 
 def trec(folder, file, seed):
     train, test = questions(file, seed)
-    model = ULMFiT(pretrained=folder, seed=seed, verbose=False).fit(train["text"], train["label"])
+    model = ULMFiT(pretrained=folder, seed=seed, verbose=False, blend=None).fit(train["text"], train["label"])
     return model.score(test["text"], test["label"])
 
 

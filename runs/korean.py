@@ -35,7 +35,7 @@ def fitted(way, train, unlabelled, seed, model):
     if way == "TF-IDF characters":
         return characters(texts, labels)
     pretrained = False if way == "from scratch" else model
-    return ULMFiT(lang="ko", pretrained=pretrained, seed=seed, verbose=False).fit(texts, labels, unlabelled)
+    return ULMFiT(lang="ko", pretrained=pretrained, seed=seed, verbose=False, blend=None).fit(texts, labels, unlabelled)
 
 
 def main():

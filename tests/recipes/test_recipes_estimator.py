@@ -25,7 +25,7 @@ from ulmfit_easy.recipes.stages import new_lm
 
 
 def tiny(**params):
-    return ULMFiT(**{"preset": TINY, "seed": 0, "pretrained": False, "verbose": False, **params})
+    return ULMFiT(**{"preset": TINY, "seed": 0, "pretrained": False, "verbose": False, "blend": None, **params})
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_what_comes_with_the_library_is_the_default_for_its_language(tmp_path, m
                                       backwards=backwards)
         sizes = {"emb_sz": 12 + backwards, "n_hid": 20, "n_layers": 1}
         new_lm(dls, replace(TINY, config=sizes), verbose=False).export(tmp_path / name, half=True)
-    default = {"preset": TINY, "seed": 0}
+    default = {"preset": TINY, "seed": 0, "blend": None}
 
     def sizes_of(**params):
         model = ULMFiT(**default, **params).fit(TEXTS[:40], LABELS[:40])
@@ -400,14 +400,14 @@ def test_it_works_in_cross_validation_and_in_a_pipeline():
 
 def test_repr_tells_the_parameters_and_what_it_was_fitted_on(model, tmp_path):
     shown = repr(ULMFiT(seed=3))
-    assert shown.startswith("ULMFiT(preset='laptop', pretrained=True") and shown.endswith("seed=3, verbose=True)")
+    assert shown.startswith("ULMFiT(preset=None, pretrained=True") and shown.endswith("encoder=None, blend='auto')")
     fitted = f", fitted on 108 texts, classes neg/pos, accuracy {model.accuracy_:.3f} on 12 kept aside)"
     assert len(TEXTS) == 120 and repr(model).endswith(fitted)
     assert repr(ULMFiT.load(model.save(tmp_path / "m"))).endswith(fitted)
 
 
 def test_from_df_names_columns(model):
-    again = ULMFiT.from_df(DF, "text", "label", preset=TINY, seed=0, verbose=False)
+    again = ULMFiT.from_df(DF, "text", "label", preset=TINY, seed=0, verbose=False, blend=None)
     assert np.array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
     with pytest.raises(TextError, match="E102.*did you mean 'label'"):
         ULMFiT.from_df(DF, "text", "labels", preset=TINY)

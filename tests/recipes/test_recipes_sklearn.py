@@ -17,7 +17,7 @@ CHECKS = ("check_estimator_cloneable", "check_estimator_repr", "check_no_attribu
 
 
 def tiny(**params):
-    return ULMFiT(**{"preset": TINY, "seed": 0, "pretrained": False, "verbose": False, **params})
+    return ULMFiT(**{"preset": TINY, "seed": 0, "pretrained": False, "verbose": False, "blend": None, **params})
 
 
 @pytest.mark.parametrize("check", CHECKS)

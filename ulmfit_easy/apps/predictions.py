@@ -30,13 +30,13 @@ def run_predict(args: argparse.Namespace) -> None:
         raise FileError("E404", received=f"{args.model}, a folder without {PARAMS}",
                         expected="the folder that `ulmfit train` wrote", fix="name that one, not a folder in it, nor a "
                         "language model, which `ulmfit train FILE --pretrained DIR` makes a classifier of")
-    predictors = load_saved(args.model, load_predictor)[1]
+    _, predictors, blend = load_saved(args.model, load_predictor)
     text = args.text or predictors[0].prepare.text_cols[0]
     df = read_any(args.file, [text], args)
     if taken := {"prediction", "probability"} & set(df.columns):
         raise FileError("E407", received=f"{args.file} with a column {min(taken)!r}", expected="no such column yet",
                         fix="rename it, so that it is not overwritten")
-    probs = probabilities(predictors, texts := texts_in(df, text))
+    probs = probabilities(predictors, texts := texts_in(df, text), blend=blend)
     df = df.assign(prediction=as_array(predictors[0].classes)[probs.argmax(1)], probability=probs.max(1).round(4))
     saved = "" if out is None else f". Replaced {out}" if out.is_file() else f". Saved to {out}"
     write(df, out, form, args.safe_cells)

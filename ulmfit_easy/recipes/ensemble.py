@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.learner.predictor import Asked, Predictor
+from ulmfit_easy.recipes.blend import Blend
 from ulmfit_easy.user_code import UNCHANGED, interrupted
 
 
@@ -45,7 +46,9 @@ def _probs(predictor: Predictor, docs: Sequence[np.ndarray], classes: Sequence |
     return probs if classes is None or own is None else probs[:, [own.index(c) for c in classes]]
 
 
-def probabilities(models: Iterable[Asked], texts: Iterable, *, warn: bool = True) -> np.ndarray:
-    """Return what `ensemble` does in float64, (N, C), each row with the sum 1."""
+def probabilities(models: Iterable[Asked], texts: Sequence, *, blend: Blend | None = None,
+                  warn: bool = True) -> np.ndarray:
+    """Return what `ensemble` does, mixed with linear models, in float64, (N, C), each row with the sum 1."""
     probs = ensemble(models, texts, warn=warn).double().numpy()
+    probs = probs if blend is None else blend.mixed(probs, texts)
     return probs / probs.sum(1, keepdims=True)

@@ -33,6 +33,7 @@ from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.places import members
 from ulmfit_easy.recipes import inputs, stages
+from ulmfit_easy.recipes.blend import BLEND, Blend
 from ulmfit_easy.recipes.compare import Scores, compare, in_sentences, verdict
 from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
@@ -40,7 +41,7 @@ from ulmfit_easy.recipes.params import Params
 from ulmfit_easy.recipes.presets import Preset
 from ulmfit_easy.recipes.saved import PARAMS, load_saved, sealed
 from ulmfit_easy.reprs import described, slashed
-from ulmfit_easy.schema import checked, flag, fraction, language, random_seed
+from ulmfit_easy.schema import checked, flag, fraction, language, one_of, optional, random_seed
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.given import several_texts
 from ulmfit_easy.user_code import interrupted, warn_user
@@ -72,6 +73,8 @@ class ULMFiT(Params):
         encoder: the encoder under the classifier. A pretrained one is "minilm" or "smollm2", if its package is
             installed, a folder that `transformers` saved, or a `.gguf` file. Stage 2 then runs only if you give
             unlabelled texts and it has a language model. A class, or its name, is for other encoders than an AWD-LSTM.
+        blend: "auto" mixes the model with linear ones on word counts, letter counts and word vectors, see `Blend`. With
+            few labels this is worth some points of accuracy (docs/LOG.md, 25). None answers by the model alone.
         verbose: print the stages, the time they will take, the result, and warnings about the data.
 
     Attributes:
@@ -85,6 +88,7 @@ class ULMFiT(Params):
         scores_: all of these as one named tuple.
         n_texts_, n_aside_: how many labelled texts it has learned from, and how many were kept aside.
         learners_: the classifier's learner, or two of them.
+        blend_: the mixture of them and of linear models, whose `shares` are the weights; None without one.
 
     Example:
         >>> model = ULMFiT(seed=0).fit(texts, labels, unlabelled=more_texts)  # doctest: +SKIP
@@ -94,6 +98,7 @@ class ULMFiT(Params):
 
     classes_: np.ndarray
     learners_: list[TextLearner]
+    blend_: Blend | None
     scores_: Scores
     n_texts_: int | None
     n_aside_: int | None
@@ -103,14 +108,14 @@ class ULMFiT(Params):
     def __init__(self, *, preset: str | Preset | None = None, pretrained: bool | str | Path | Sequence | None = True,
                  backwards: bool = False, bidir: bool = False, lang: str = "en", class_weight: str | dict | None = None,
                  valid_pct: float = 0.1, seed: int | None = None, verbose: bool = True,
-                 encoder: type[Encoder] | str | Path | None = None):
+                 encoder: type[Encoder] | str | Path | None = None, blend: str | None = "auto"):
         self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
         self.lang, self.class_weight, self.valid_pct, self.seed = lang, class_weight, valid_pct, seed
-        self.verbose, self.encoder = verbose, encoder
+        self.verbose, self.encoder, self.blend = verbose, encoder, blend
 
     # scikit-learn wants arguments to be checked by `fit`, and kept as they are given
     SETTINGS = {"backwards": flag, "bidir": flag, "lang": language, "valid_pct": fraction, "seed": random_seed,
-                "verbose": flag}
+                "verbose": flag, "blend": optional(one_of(["auto"]))}
 
     @_own_words()
     @interrupted("Stopped. The estimator is as it was before; nothing of this fit is kept.")
@@ -220,9 +225,20 @@ class ULMFiT(Params):
 
     def _compare(self, df: pd.DataFrame) -> None:
         valid = df[df["valid"]]  # no warning: the user's rows have other numbers
-        predicted = probabilities(self.learners_, valid["text"].tolist(), warn=False).argmax(1)
-        self._set_scores(scores := compare(df, self.classes_[predicted]))
+        probs, self.blend_ = probabilities(self.learners_, valid["text"].tolist(), warn=False), None
+        if self.blend is not None:
+            self.blend_, probs = self._blended(df, probs)
+            self._say(f"Mixed with linear models: {self.blend_.told}")
+        self._set_scores(scores := compare(df, self.classes_[probs.argmax(1)]))
         self._say(in_sentences(scores, df["label"], len(valid), df["text"].nunique()))
+
+    def _blended(self, df: pd.DataFrame, probs: np.ndarray) -> tuple[Blend, np.ndarray]:
+        """Return a mixture of this model and linear ones, and its probabilities for the texts kept aside."""
+        number = {label: i for i, label in enumerate(self.classes_.tolist())}
+        given = self.class_weight
+        weights = {number[label]: w for label, w in given.items()} if isinstance(given, dict) else "balanced"
+        return Blend.learned(df["text"].tolist(), df["label"].map(number).to_numpy(), df["valid"].to_numpy(), probs,
+                             lang=self.lang, class_weight=weights)
 
     def _set_scores(self, scores: Scores) -> None:
         self.scores_, self.accuracy_interval_ = scores, (scores.low, scores.high)
@@ -235,7 +251,7 @@ class ULMFiT(Params):
         texts = self._texts_of(texts)
         if not texts:
             return np.zeros((0, len(self.classes_)))
-        return probabilities(self.learners_, texts)
+        return probabilities(self.learners_, texts, blend=self.blend_)
 
     def predict(self, texts: Iterable) -> np.ndarray:
         """Return the likeliest class of each text, (N,)."""
@@ -268,7 +284,8 @@ class ULMFiT(Params):
         with atomic_folder(path, foreign_to_estimator) as tmp:
             for learn in self.learners_:
                 learn.export(tmp.absolute() / way(learn.dls.backwards))
-            found = {"accuracy": self.accuracy_, "baseline_accuracy": self.baseline_accuracy_,
+            blend = None if self.blend_ is None else self.blend_.save(tmp / BLEND)
+            found = {"blend": blend, "accuracy": self.accuracy_, "baseline_accuracy": self.baseline_accuracy_,
                      "scores": self.scores_._asdict(), "texts": [self.n_texts_, self.n_aside_],
                      "ways": [way(learn.dls.backwards) for learn in self.learners_],
                      "weights": [weights_sha256(learn.model) for learn in self.learners_]}
@@ -282,7 +299,7 @@ class ULMFiT(Params):
 
         Raises: FileError E401, E402, E404 for anything that is not a whole, unchanged model.
         """
-        settings, learners = load_saved(path, load_learner, inspect.signature(cls).parameters)
+        settings, learners, blend = load_saved(path, load_learner, inspect.signature(cls).parameters)
         try:
             model = cls(**settings["params"])
             if isinstance(model.preset, dict):
@@ -296,6 +313,7 @@ class ULMFiT(Params):
             raise FileError("E401", received=f"{Path(path) / PARAMS} with wrong settings ({e})",
                             expected="what ULMFiT.save wrote", fix="save the model again") from e
         model.learners_, model.classes_ = learners, inputs.as_array(learners[0].dls.classes)
+        model.blend_ = blend
         return model
 
     @classmethod
@@ -361,7 +379,7 @@ def foreign_to_estimator(path: Path) -> list[str]:
     """Return the names of what in a folder is not of a saved estimator; all if nothing proves that it is one."""
     names = [part.name for part in members(path) if not is_record(part)]
     ways = [name for name in names if name in (way(False), way(True)) and (path / name).is_dir()]
-    others = [name for name in names if name not in (*ways, PARAMS)]
+    others = [name for name in names if name not in (*ways, PARAMS, BLEND)]
     others += [f"{way}/{name}" for way in ways for name in foreign_to_bundle(path / way)]
     return others or (names if not any(members(path / way) for way in ways) else [])
 

@@ -8,6 +8,7 @@ from ulmfit_easy.bundle.record import versions, way
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.files import existing, read_json, sha256_bytes
 from ulmfit_easy.learner.weights import weights_sha256
+from ulmfit_easy.recipes.blend import BLEND, Blend
 from ulmfit_easy.recipes.compare import Scores
 from ulmfit_easy.schema import list_of, mapping, misfits, optional, share, such, text, whole
 
@@ -21,6 +22,7 @@ WAYS = ["forwards"], ["backwards"], ["forwards", "backwards"]
 SCORES = dict.fromkeys(Scores._fields, optional(share))
 SETTINGS = {
     **{name: SCORES[name] for name in OLD_SCORES}, "texts": list_of(optional(whole(0)), 2),
+    "blend": optional(text),
     "ways": such(list_of(text), lambda value: value in WAYS, "the directions of the models"),
     "scores": such(mapping, lambda value: value.keys() <= SCORES.keys() and not misfits(value, SCORES), "scores")}
 
@@ -31,8 +33,9 @@ def sealed(settings: dict) -> dict:
     return {**settings, "sha256": _sha256(settings)}
 
 
-def load_saved(path: str | Path, load: Callable, known: Collection[str] | None = None) -> tuple[dict, list]:
-    """Return the settings of a saved estimator, and its models, each as `load(folder)` gives it.
+def load_saved(path: str | Path, load: Callable,
+               known: Collection[str] | None = None) -> tuple[dict, list, Blend | None]:
+    """Return the settings of a saved estimator, its models, each as `load(folder)` gives it, and its mixture.
 
     Args:
         load: `load_learner` or `load_predictor`.
@@ -56,7 +59,8 @@ def load_saved(path: str | Path, load: Callable, known: Collection[str] | None =
         raise FileError("E402", received=f"{path} with a model of another estimator in it",
                         expected=f"the {' and '.join(ways)} model that it was saved with",
                         fix="keep the folder as ULMFiT.save wrote it")
-    return settings, models
+    sha256 = settings.get("blend")
+    return settings, models, Blend.load(path / BLEND, len(predictors[0].classes), sha256) if sha256 else None
 
 
 def read_settings(path: Path, known: Collection[str] | None) -> dict:

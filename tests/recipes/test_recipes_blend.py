@@ -1,0 +1,216 @@
+"""The mixture of a model with linear ones: its weights, what it predicts, its file, and the estimator that has one."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from recipes_tiny import TINY
+from safetensors.numpy import load_file
+
+from ulmfit_easy.apps.cli import main
+from ulmfit_easy.bundle.artefact import load_weights, write_weights
+from ulmfit_easy.data.toy import toy_reviews
+from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.recipes.blend import KINDS, PRIOR, Blend, Member, mixing_weights
+from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.text.vectors import WordVectors
+
+TABLE = toy_reviews(60)
+TEXTS, LABELS = TABLE["text"].tolist(), (TABLE["label"] == "pos").to_numpy().astype(int)
+ASIDE = np.arange(60) % 5 == 0
+OWN = np.full((12, 2), 0.5)  # of a model that knows nothing
+
+
+@pytest.fixture(scope="module", autouse=True)
+def vectors():
+    words = sorted({word for text in TEXTS for word in text.lower().split()})
+    rows = np.random.default_rng(0).normal(size=(len(words), 20)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        found = WordVectors({word: i for i, word in enumerate(words)}, rows)
+        patch.setattr("ulmfit_easy.recipes.blend.shipped_vectors", lambda lang: found if lang == "en" else None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def learned(vectors):
+    return Blend.learned(TEXTS, LABELS, ASIDE, OWN)
+
+
+def test_without_texts_all_members_weigh_alike():
+    assert mixing_weights(np.zeros((4, 0))) == pytest.approx([0.25] * 4)
+
+
+def test_a_member_that_is_surer_of_the_truth_weighs_more_with_each_text():
+    few, many = (mixing_weights(np.array([[0.9] * n, [0.5] * n, [0.1] * n])) for n in (5, 500))
+    for weights in (few, many):
+        assert weights.sum() == pytest.approx(1) and weights[0] > weights[1] > weights[2] > 0
+    assert few[0] < 0.7 < 0.95 < many[0]
+
+
+def test_the_weights_are_the_most_probable_ones():
+    rng = np.random.default_rng(0)
+    probs = rng.uniform(0.01, 1, (3, 40))
+    found = mixing_weights(probs)
+
+    def posterior(weights):
+        return np.log(weights @ probs).sum() + PRIOR / 3 * np.log(weights).sum()
+
+    for _ in range(50):
+        other = found * np.exp(rng.normal(0, 0.1, 3))
+        assert posterior(found) >= posterior(other / other.sum()) - 1e-6
+
+
+def test_a_model_that_knows_nothing_weighs_less_than_members_that_do(learned):
+    blend, probs = learned
+    assert list(blend.shares) == ["model", *KINDS]
+    assert blend.weights[0] == blend.weights.min()
+    assert (probs.argmax(1) == LABELS[ASIDE]).mean() > 0.8
+
+
+def test_the_texts_aside_are_judged_by_members_that_have_not_read_them():
+    labels = np.where(ASIDE, 1 - LABELS, LABELS)  # wrong ones, which only members that read them would give
+    probs = Blend.learned(TEXTS, labels, ASIDE, OWN)[1]
+    assert (probs.argmax(1) == LABELS[ASIDE]).mean() > 0.8
+
+
+def test_a_mixture_is_the_weighted_mean(learned):
+    blend, own = learned[0], np.array([[0.2, 0.8], [1.0, 0.0]])
+    parts = [own, *(member.probs(member.read(TEXTS[:2]), 2) for member in blend.members)]
+    expected = sum(weight * part for weight, part in zip(blend.weights, parts, strict=True))
+    assert blend.mixed(own, TEXTS[:2]) == pytest.approx(expected)
+    assert blend.mixed(own, TEXTS[:2]).sum(1) == pytest.approx(1)
+
+
+def test_a_text_is_judged_alike_in_any_company(learned):
+    blend = learned[0]
+    together = blend.mixed(np.full((60, 2), 0.5), TEXTS)
+    assert blend.mixed(OWN[:1], TEXTS[7:8])[0] == pytest.approx(together[7], abs=1e-6)
+
+
+@pytest.mark.parametrize("texts", [["", "  "], ["?!", "\U0001f600"]], ids=["empty", "no words"])
+def test_texts_without_words_are_judged_too(learned, texts):
+    assert learned[0].mixed(np.full((2, 2), 0.5), texts).sum(1) == pytest.approx(1)
+
+
+def test_members_that_find_nothing_to_learn_are_left_out():
+    blend, probs = Blend.learned(["!"] * 4, np.array([0, 1, 0, 1]), np.array([False, False, True, True]), OWN[:2])
+    assert "words" not in blend.shares and np.isfinite(probs).all()
+    alone, probs = Blend.learned(TEXTS, LABELS, ~(np.arange(60) == 0), np.full((59, 2), 0.5))
+    assert alone.shares == {"model": 1.0} and (probs == 0.5).all()
+
+
+def test_a_language_without_vectors_has_two_members():
+    assert list(Blend.learned(TEXTS, LABELS, ASIDE, OWN, lang="ko")[0].shares) == ["model", "words", "characters"]
+
+
+def test_a_class_that_only_texts_aside_have_gets_no_probability_of_members():
+    labels = np.where(ASIDE, 2, LABELS)
+    blend, probs = Blend.learned(TEXTS, labels, ASIDE, np.full((12, 3), 1 / 3))
+    assert probs.shape == (12, 3) and probs[:, 2] == pytest.approx(blend.weights[0] / 3)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_mixture_is_saved_and_loaded(n_classes, tmp_path):
+    labels = np.arange(60) % n_classes
+    blend = Blend.learned(TEXTS, labels, ASIDE, np.full((12, n_classes), 1 / n_classes))[0]
+    loaded = Blend.load(tmp_path / "blend.safetensors", n_classes, blend.save(tmp_path / "blend.safetensors"))
+    own = np.full((60, n_classes), 1 / n_classes)
+    assert np.array_equal(loaded.mixed(own, TEXTS), blend.mixed(own, TEXTS)) and loaded.shares == blend.shares
+
+
+def test_a_file_holds_no_word_of_the_texts(learned, tmp_path):
+    learned[0].save(tmp_path / "blend.safetensors")
+    content = (tmp_path / "blend.safetensors").read_bytes()
+    assert not [word for text in TEXTS for word in text.split() if len(word) > 4 and word.encode() in content]
+
+
+def changed(path, name, value):
+    tensors, said = load_weights(path)
+    said = {"shares": said["shares"], "lang": said["lang"]}
+    return write_weights(path, {**tensors, name: value(tensors[name])}, said)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("words.columns", lambda t: t.flip(0)), ("words.columns", lambda t: t + 2**20),
+    ("words.columns", lambda t: t - 2**20), ("words.columns", lambda t: t.float()),
+    ("words.scale", lambda t: t[1:]), ("vectors.mean", lambda t: t * float("nan")),
+    ("characters.coef", lambda t: t[:, 1:]), ("characters.intercept", lambda t: t.repeat(2))],
+    ids=["order", "large", "negative", "fractions", "short", "nan", "width", "classes"])
+def test_numbers_that_do_not_fit_are_refused(learned, tmp_path, name, value):
+    learned[0].save(path := tmp_path / "blend.safetensors")
+    with pytest.raises(FileError, match="E401"):
+        Blend.load(path, 2, changed(path, name, value))
+
+
+def test_the_file_of_another_estimator_is_refused(learned, tmp_path):
+    learned[0].save(path := tmp_path / "blend.safetensors")
+    assert load_file(path)
+    with pytest.raises(FileError, match="E402.*of another estimator"):
+        Blend.load(path, 2, "0" * 64)
+
+
+def test_rare_columns_are_left_out_of_many_texts(monkeypatch):
+    monkeypatch.setattr("ulmfit_easy.recipes.blend.RARE", 60)
+    few, many = Member("words"), Member("words")
+    few.fit(few.read(TEXTS[:59]), LABELS[:59])
+    many.fit(many.read(TEXTS), LABELS)
+    assert len(many.columns) < len(few.columns)
+
+
+# --- in the estimator ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fitted(vectors):
+    params = {"preset": TINY, "pretrained": False, "seed": 0, "verbose": False}
+    return ULMFiT(**params).fit(TEXTS, TABLE["label"])
+
+
+def test_an_estimator_mixes_by_itself_and_says_with_what(fitted, capsys):
+    own = ULMFiT(preset=TINY, pretrained=False, seed=0, blend=None).fit(TEXTS, TABLE["label"])
+    assert own.blend_ is None and "Mixed" not in capsys.readouterr().out
+    again = ULMFiT(preset=TINY, pretrained=False, seed=0).fit(TEXTS, TABLE["label"])
+    assert "Mixed with linear models: this model 0." in capsys.readouterr().out
+    expected = again.blend_.mixed(own.predict_proba(TEXTS), TEXTS)
+    assert again.predict_proba(TEXTS) == pytest.approx(expected)
+    assert np.array_equal(again.predict_proba(TEXTS), fitted.predict_proba(TEXTS))
+
+
+def test_the_accuracy_is_that_of_the_mixture_on_texts_aside(fitted):
+    assert fitted.n_aside_ == 6 and fitted.accuracy_ >= fitted.baseline_accuracy_ - 0.34
+
+
+def test_classes_may_weigh_by_name(fitted):
+    params = {"preset": TINY, "pretrained": False, "seed": 0, "verbose": False}
+    model = ULMFiT(**params, class_weight={"pos": 100.0}).fit(TEXTS, TABLE["label"])
+    heavy, alike = (m.blend_.members[0].probs(m.blend_.members[0].read(TEXTS), 2)[:, 1] for m in (model, fitted))
+    assert (heavy > alike).all()
+
+
+def test_an_estimator_with_a_mixture_is_saved_and_loaded(fitted, tmp_path):
+    loaded = ULMFiT.load(fitted.save(tmp_path / "m"))
+    assert np.array_equal(loaded.predict_proba(TEXTS), fitted.predict_proba(TEXTS))
+    assert sorted(p.name for p in fitted.save(tmp_path / "m").iterdir()) == [
+        "README.md", "blend.safetensors", "estimator.json", "forwards", "training.json"]
+
+
+def test_the_command_predicts_by_the_mixture(fitted, tmp_path, capsys):
+    pd.DataFrame({"text": TEXTS}).to_csv(tmp_path / "new.csv", index=False)
+    main(["predict", str(fitted.save(tmp_path / "m")), str(tmp_path / "new.csv"), "--out", str(tmp_path / "out.csv")])
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert found["probability"].to_numpy() == pytest.approx(fitted.predict_proba(TEXTS).max(1), abs=1e-4)
+
+
+def test_a_folder_without_its_mixture_is_refused(fitted, tmp_path):
+    folder = fitted.save(tmp_path / "m")
+    assert json.loads((folder / "estimator.json").read_text())["blend"]
+    (folder / "blend.safetensors").unlink()
+    with pytest.raises(FileError, match="E404.*blend.safetensors"):
+        ULMFiT.load(folder)
+
+
+@pytest.mark.parametrize("blend", ["mean", True, 1])
+def test_other_mixtures_are_refused(blend):
+    with pytest.raises(ArgumentError, match="blend"):
+        ULMFiT(blend=blend).fit(TEXTS, TABLE["label"])
