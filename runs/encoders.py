@@ -91,7 +91,7 @@ def tested(df: pd.DataFrame) -> pd.DataFrame:
 
 def mr(folder, seed):
     df = csv(folder, "mr/all")  # in random order
-    return Data(df[2000:].sample(500, random_state=seed), df[:1000])
+    return Data(df[2000:].sample(500, random_state=seed), tested(df[:2000]))
 
 
 def trec(folder, seed):
