@@ -16,7 +16,7 @@ import ulmfit_easy.all as door
 from ulmfit_easy.absent import STAND_INS
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("torch", "pandas", "spacy", "matplotlib", "sklearn")
+HEAVY = ("torch", "pandas", "spacy", "matplotlib", "sklearn", "transformers", "peft")
 PROBE = """
 import json, sys, time
 start = time.perf_counter()

@@ -90,8 +90,10 @@ def test_two_models_to_start_from_are_refused(folder, tmp_path):
         fitted(encoder=folder, pretrained=folder)
     with pytest.raises(FileError, match="E402.*encoder='Transformer'"):
         fitted(encoder=AWD_LSTM, pretrained=folder)
-    with pytest.raises(FileError, match="E402.*backwards"):
+    with pytest.raises(ArgumentError, match="E603.*leave out bidir="):
         fitted(encoder=folder, bidir=True)
+    with pytest.raises(FileError, match="E402.*backwards"):
+        fitted(encoder=folder, backwards=True)
 
 
 def loaders(folder, path=""):

@@ -26,7 +26,7 @@ def rates_of(phase, n):
     return expand_lr(rates(Groups(n), phase), n)
 
 
-@pytest.mark.parametrize("name", ["paper", "code_2018", "fastai", "laptop"])
+@pytest.mark.parametrize("name", ["paper", "code_2018", "fastai", "laptop", "transformer"])
 def test_each_preset_has_its_name_a_source_and_three_stages(name):
     p = PRESETS[name]
     assert p.name == name and len(p.source) > 20
@@ -117,3 +117,9 @@ def test_any_value_of_a_preset_is_refused_or_goes_through_json(cls, name):
 @pytest.mark.parametrize("preset", [TINY, *PRESETS.values()], ids=lambda p: p.name)
 def test_a_preset_goes_through_json(preset):
     assert Preset.from_json(json.loads(json.dumps(preset.to_json()))) == preset
+
+
+def test_the_preset_of_transformers_is_what_the_log_measured():
+    p = PRESETS["transformer"]
+    assert [(f.epochs, f.lr, f.freeze_to, f.factor) for f in p.clas] == [(2, 2e-3, -1, 1.0), (4, 1e-4, 0, None)]
+    assert (p.clas_bs, p.clas_drop_mult, p.adapts) == (16, 1.0, False)

@@ -22,7 +22,7 @@ from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import TARGETS, CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, counted, door
 from ulmfit_easy.files import atomic_folder, write_json
-from ulmfit_easy.learner.pretrained import PretrainedLM, arch_or_model, read_lm, shipped_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, arch_or_model, read_lm, read_model, shipped_lm
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text import load_learner
@@ -180,12 +180,15 @@ class ULMFiT(Params):
 
     def _start(self, backwards: bool, pretrained: bool | str | Path | None) -> PretrainedLM | type[Encoder] | None:
         """Return the model to start from, read before anything slow. Or the encoder of new weights, None for any."""
-        encoder = None if self.encoder is None else arch_or_model(self.encoder, backwards)
+        encoder = None if self.encoder is None else arch_or_model(self.encoder)
         if isinstance(encoder, PretrainedLM):
             if pretrained is not True:
-                raise ArgumentError("E603", received=f"encoder={str(self.encoder)!r} with pretrained={pretrained!r}",
-                                    expected="one model to start from", fix="leave out pretrained=")
-            return encoder
+                raise ArgumentError("E603", received=f"encoder={str(self.encoder)!r} with pretrained={pretrained}",
+                                    expected="one model to start from", fix=f"leave out pretrained={pretrained}")
+            if self.bidir:
+                raise ArgumentError("E603", received=f"encoder={str(self.encoder)!r} with bidir=True",
+                                    expected="one model, which reads one way", fix="leave out bidir=")
+            return read_model(encoder, backwards)
         source = shipped_lm(self.lang, backwards) if pretrained is True else pretrained
         found = read_lm(source, backwards) if source else None
         if encoder is None or found is None or found.arch == encoder.__name__:
