@@ -25,6 +25,7 @@ from ulmfit_easy.all import (
     Tokenizer,
     accuracy,
     class_weights,
+    ensemble,
     explain,
     load_learner,
     load_predictor,
@@ -178,7 +179,9 @@ def test_labels_that_are_not_one_per_token_are_e207_with_their_rows():
 
 
 @pytest.mark.parametrize("ask", [lambda learn: learn.get_preds(), lambda learn: explain(learn, "anna"),
-                                 lambda learn: class_weights(learn.dls)], ids=["get_preds", "explain", "weights"])
+                                 lambda learn: class_weights(learn.dls),
+                                 lambda learn: ensemble([learn], TEXTS)],
+                         ids=["get_preds", "explain", "weights", "ensemble"])
 def test_what_needs_one_answer_a_text_is_refused(trained, ask):
     with pytest.raises(TrainingError, match="E506"):
         ask(trained)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit_easy.errors import ArgumentError, some
+from ulmfit_easy.errors import ArgumentError, TrainingError, some
 from ulmfit_easy.learner.predictor import Asked, Predictor
 from ulmfit_easy.recipes.blend import Blend
 from ulmfit_easy.user_code import UNCHANGED, interrupted
@@ -23,11 +23,14 @@ def ensemble(models: Iterable[Asked], texts: Iterable, *, warn: bool = True) -> 
         texts: as for `learn.predict`.
         warn: of texts without a known word, as `learn.predict` does, once.
 
-    Raises: ArgumentError E603 for models of other classes.
+    Raises: ArgumentError E603 for models of other classes. TrainingError E506 for answers per word or token.
 
     Source: Howard & Ruder 2018, section 3.3: a forward and a backward model, 0.5 to 0.7 points better than one.
     """
     first, *others = predictors = [model.predictor for model in models]
+    if first.prepare.target.per != "text":
+        raise TrainingError("E506", received=f"models with an answer per {first.prepare.target.per}",
+                            expected="one answer per text", fix="ask each by its own predict")
     for theirs in (each.classes or [] for each in others):
         if sorted(map(repr, theirs)) != sorted(map(repr, first.classes or [])):
             raise ArgumentError("E603", received=f"models of other classes: {some(theirs or ['none'])}",
