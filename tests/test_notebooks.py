@@ -21,7 +21,7 @@ df = df.assign(label=df["topic"], document=[str(i // 2) for i in range(400)])
 SEED, LABELS, READ, TEST = 0, 12, 250, 8
 """
 SMALL = {"01_quickstart": SOURCES, "02_three_stages": SOURCES, "04_looking_inside": "df = toy_reviews(n=1600, seed=0)",
-         "08_tagging_and_spans": "N, EPOCHS = 700, 6"}
+         "05_word_vectors_to_elmo": "N, EPOCHS = 120, 1", "08_tagging_and_spans": "N, EPOCHS = 700, 6"}
 MACHINE = re.compile(r"/(work|tmp|home|root|usr|opt|Users|mnt)/|[A-Z]:\\\\|0x[0-9a-f]{8}")
 
 
@@ -40,18 +40,13 @@ def without_magics(source: str) -> str:
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Run a lesson here on small data, over a tiny language model. Return its names and their values."""
+def run_shipped(tmp_path, monkeypatch, shipped_weights):
+    """Run a lesson here on small data, over the models that ship. Return its names and their values."""
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
     pytest.importorskip("IPython")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
-    sizes = {"emb_sz": 8, "n_hid": 12, "n_layers": 2}
-    monkeypatch.setitem(PRESETS, "laptop", replace(PRESETS["laptop"], config=sizes))
-    dls = TextDataLoaders.from_df(toy_reviews(20), text_col="text", is_lm=True, bs=2, seq_len=8, min_freq=1, seed=0)
-    general = language_model_learner(dls, AWD_LSTM, config=sizes, pretrained=False, verbose=False, path=tmp_path)
-    general.export("awd_lstm-fwd")
+    monkeypatch.setattr(shipped, "WEIGHTS", shipped_weights)
 
     def run(name) -> dict:
         names = {}
@@ -64,6 +59,18 @@ def run(tmp_path, monkeypatch):
     import matplotlib.pyplot as plt
 
     plt.close("all")
+
+
+@pytest.fixture
+def run(run_shipped, tmp_path, monkeypatch):
+    """Run a lesson as `run_shipped`, over a tiny language model."""
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
+    sizes = {"emb_sz": 8, "n_hid": 12, "n_layers": 2}
+    monkeypatch.setitem(PRESETS, "laptop", replace(PRESETS["laptop"], config=sizes))
+    dls = TextDataLoaders.from_df(toy_reviews(20), text_col="text", is_lm=True, bs=2, seq_len=8, min_freq=1, seed=0)
+    general = language_model_learner(dls, AWD_LSTM, config=sizes, pretrained=False, verbose=False, path=tmp_path)
+    general.export("awd_lstm-fwd")
+    return run_shipped
 
 
 @pytest.mark.filterwarnings("ignore:.E504.")
@@ -122,6 +129,23 @@ def test_lesson_04_finds_what_was_planted(run):
     assert lesson["calibrated"].temperature > 1, "the model was too sure"
     assert lesson["judged"].ece() < lesson["judged"].uncalibrated.ece(), "and is less so on new texts too"
     assert lesson["chosen"].precision >= 0.9, "a threshold keeps its word on the texts it was chosen with"
+
+
+@pytest.mark.slow
+def test_lesson_05_shows_what_a_word_gains_by_its_sentence(run_shipped):
+    lesson = run_shipped("05_word_vectors_to_elmo")
+    assert lesson["by_counts"][0, 1] < 0.5 < lesson["by_vectors"][0, 1], "like words make like texts"
+    assert not lesson["by_layer"][0].std(0).any() and lesson["by_layer"][1].std(0).all(), "one word, sixteen states"
+    assert min(lesson["right"].values()) > 0.5, "the nearest sentence has the same meaning"
+    bag, first, _ = lesson["table"]["feeling"]
+    assert bag < 0.6 < first, "no bag of vectors knows the order of the words"
+
+
+def test_lesson_05_is_stored_with_a_mix_of_words_for_topics_and_of_layers_for_order():
+    text = printed(NBS / "05_word_vectors_to_elmo.ipynb")
+    found = re.findall(r"^(\w+): right (\S+), shares of the layers (\S+)", text, flags=re.M)
+    shares = {task: float(share) for task, right, share in found if float(right) > 0.8}
+    assert shares["feeling"] < 1 / 3 < shares["topic"]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from ulmfit_easy.apps.calibration import Calibrated, calibrate, expected_calibra
 from ulmfit_easy.apps.export import inference_module
 from ulmfit_easy.apps.interpret import ClassificationInterpretation, Interpretation
 from ulmfit_easy.bundle.artefact import load_bundle, save_bundle
+from ulmfit_easy.bundle.shipped import shipped_vectors
 from ulmfit_easy.data.balance import class_weights
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.conll import *

@@ -13,6 +13,7 @@ from ulmfit_easy.all import (
     AWD_LSTM,
     BaseTokenizer,
     CausalTransformer,
+    ELMo,
     EntityF1,
     TextDataLoaders,
     Tokenizer,
@@ -28,8 +29,11 @@ from ulmfit_easy.text.hf import HFTokenizer
 
 SMALL = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
              max_position_embeddings=12)
-SIZES = {AWD_LSTM: dict(emb_sz=8, n_hid=12, n_layers=1), Causal: {}, Neighbours: {}}
+SIZES = {AWD_LSTM: dict(emb_sz=8, n_hid=12, n_layers=1), Causal: {}, Neighbours: {},
+         ELMo: dict(emb_sz=8, n_hid=12, n_layers=1, reads="both")}
+HEADS = {AWD_LSTM: dict(n_hid=16), Causal: dict(n_hid=16), ELMo: dict(n_hid=8, skip=True)}
 if find_spec("transformers"):
+    HEADS[CausalTransformer] = dict(n_hid=16)
     SIZES |= {Transformer: {"body": dict(model_type="bert", **SMALL)},
               CausalTransformer: {"body": dict(model_type="gpt2", n_embd=16, n_layer=1, n_head=2, n_positions=12)}}
 TAGS = {"Anna": "B-PER", "Bert": "B-PER", "Smith": "I-PER", "Oslo": "B-LOC", "lives": "O", "in": "O", "sees": "O"}
@@ -44,7 +48,7 @@ def tagger(arch, df=TABLE, config=None, text_col="words", **kwargs):
     set_seed(0)
     config = SIZES[arch] if config is None else config
     return text_classifier_learner(dls, arch, config=config, pretrained=False, seq_len=3, drop_mult=0, verbose=False,
-                                   metrics=[accuracy, EntityF1()], head_config=dict(n_hid=16) if arch.streams else None)
+                                   metrics=[accuracy, EntityF1()], head_config=HEADS.get(arch))
 
 
 @pytest.mark.parametrize("arch", SIZES)

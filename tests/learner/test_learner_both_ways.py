@@ -6,16 +6,24 @@ import torch
 from ulmfit_easy.all import (
     AWD_LSTM,
     BaseTokenizer,
+    Callback,
+    CheckpointCallback,
     ELMo,
+    Perplexity,
     TextDataLoaders,
     Tokenizer,
+    ULMFiT,
+    accuracy,
     language_model_learner,
     load_learner,
     load_predictor,
+    pretrain_corpus,
+    read_lm,
     text_classifier_learner,
     toy_reviews,
 )
-from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.bundle import shipped
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
 from ulmfit_easy.text.special import FAKE
 
 TABLE = toy_reviews(n=24, seed=0)
@@ -104,10 +112,85 @@ def test_one_half_alone_is_refused(halves):
 def test_data_that_reads_backwards_is_refused():
     with pytest.raises(ArgumentError, match="E603.*data that reads backwards for ELMo.*leave out backwards="):
         classifier(data(backwards=True), pretrained=False)
+    with pytest.raises(ArgumentError, match='E603.*backwards=True with objective="bilm".*leave out backwards='):
+        data(True, objective="bilm", backwards=True)
+
+
+def both_ways(dls=None, **kwargs):
+    """Return a language model of both directions."""
+    torch.manual_seed(0)
+    dls = dls or data(True, objective="bilm")
+    options = dict(config=SIZES, pretrained=False, drop_mult=0, metrics=[accuracy, Perplexity()], verbose=False)
+    return language_model_learner(dls, ELMo, **{**options, **kwargs})
+
+
+def test_both_directions_learn_together_and_pass_on_their_encoder(tmp_path):
+    learn = both_ways(path=tmp_path)
+    before = learn.validate()[0]
+    learn.fit_one_cycle(2, 0.02)
+    loss, right, perplexity = learn.validate()
+    assert loss < before - 0.2 and perplexity == pytest.approx(torch.tensor(loss).exp().item()) and 0 < right < 1
+    again = load_learner(learn.export())
+    assert type(again) is type(learn) and again.dls.task == "bilm"
+    assert torch.equal(again.encoder.embedding.weight, again.head.decoder.weight)
+    clas = classifier(data(pretrained=learn), pretrained=tmp_path / "export")
+    for name, weight in learn.encoder.state_dict().items():
+        close(clas.encoder.state_dict()[name], weight)
+    assert clas.encoder.settings["shared"] is True
+    again = classifier(data(pretrained=learn), pretrained=read_lm(tmp_path / "export"))
+    assert torch.equal(again.encoder.embedding.weight, clas.encoder.embedding.weight)
+    further = both_ways(data(True, pretrained=tmp_path / "export"), pretrained=True)
+    assert further.dls.task == "bilm" and further.validate()[0] == pytest.approx(loss, abs=1e-4)
+
+
+def test_a_stopped_fit_of_both_directions_resumes_to_the_bit(tmp_path):
+    class Stop(Callback):
+        order = 200
+
+        def after_batch(self):
+            if self.training and self.train_iter == 3:
+                raise KeyboardInterrupt
+
+    whole, stopped, resumed = (both_ways(path=tmp_path) for _ in range(3))
+    whole.fit(1, 0.01)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(1, 0.01, cbs=[CheckpointCallback("run", every=1), Stop()])
+    resumed.fit(1, 0.01, cbs=CheckpointCallback("run", resume=True))
+    assert all(map(torch.equal, whole.model.state_dict().values(), resumed.model.state_dict().values()))
+
+
+@pytest.mark.parametrize("ask", [lambda learn: learn.predict("a film"), lambda learn: learn.logprob("a film")],
+                         ids=["predict", "logprob"])
+def test_both_directions_neither_write_nor_score(ask):
+    with pytest.raises(TrainingError, match=r"E506.*reads both ways.*text_classifier_learner\(dls, ELMo"):
+        ask(both_ways())
+
+
+def test_data_of_another_objective_are_refused(halves):
+    with pytest.raises(ArgumentError, match='E603.*ELMo, an encoder without memory.*objective="bilm"'):
+        both_ways(data(True))
+    with pytest.raises(ArgumentError, match='E603.*"bilm" with AWD_LSTM.*arch=ELMo'):
+        language_model_learner(data(True, objective="bilm"), AWD_LSTM, pretrained=False)
+    with pytest.raises(ArgumentError, match="E603.*two models for ELMo with one embedding"):
+        both_ways(pretrained=halves[:2])
 
 
 @pytest.mark.slow
-def test_a_classifier_starts_from_the_models_that_ship():
+def test_a_corpus_is_read_both_ways_and_the_three_stages_stand_on_it(tmp_path):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n\n".join(toy_reviews(n=80, seed=1)["text"]))
+    score = pretrain_corpus(corpus, tmp_path / "elmo", arch="elmo", emb=4, hid=6, layers=2, bs=4, seq_len=12)
+    assert 1 < score.perplexity < 1000
+    assert "reads: both ways" in (tmp_path / "elmo" / "README.md").read_text()
+    again = load_learner(tmp_path / "elmo")
+    assert type(again.encoder) is ELMo and again.dls.task == "bilm"
+    model = ULMFiT(seed=0, pretrained=tmp_path / "elmo").fit(TABLE["text"], TABLE["label"])
+    assert set(model.predict(TABLE["text"][:3].tolist())) <= {"pos", "neg"}
+
+
+@pytest.mark.slow
+def test_a_classifier_starts_from_the_models_that_ship(shipped_weights, monkeypatch):
+    monkeypatch.setattr(shipped, "WEIGHTS", shipped_weights)
     for dls in (data(tok_tfm=None, pretrained="en"), data(tok_tfm=None, pretrained=True)):
         learn = classifier(dls)
         assert learn.encoder.settings == classifier(dls, pretrained="en").encoder.settings

@@ -158,7 +158,7 @@ def _misfit(model: Shipped, arch: type[Encoder], config: dict, tokenizer: dict) 
     return "; ".join(reasons)
 
 
-def shipped_vectors(lang: str | None) -> WordVectors | None:
+def shipped_vectors(lang: str | None = "en") -> WordVectors | None:
     """Return the installed word vectors of a language, or None. They are stored in 8 bits per number."""
     folder = next((root / f"vectors-{lang}" for _, root in _roots() if (root / f"vectors-{lang}").exists()), None)
     if folder is None:

@@ -36,7 +36,7 @@ def find_both(pretrained: Any, arch: type[Encoder], config: dict | None,
             return None, max(reasons)
     if given is None or given is False:
         return None, ""
-    if not isinstance(given, list | tuple):
+    if isinstance(given, PretrainedLM) or not isinstance(given, list | tuple):  # a model is a tuple too
         if (one := read_lm(given)).arch != kind.__name__:
             return find_lm(one, arch, config, dls)
         if isinstance(given, PretrainedLM) or named_folder(given) == named_folder(given, True):

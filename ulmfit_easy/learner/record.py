@@ -26,7 +26,7 @@ def record_of(learn: "TextLearner") -> dict:
         "data": {**_rows(dls), **_classes(dls), **_columns(dls)},
         "model": {"architecture": type(learn.encoder).__name__, "vocabulary": len(dls.text_vocab),
                   "parameters": sum(p.numel() for p in learn.model.parameters()),
-                  "reads": way(dls.backwards),
+                  "reads": "both ways" if learn.encoder.one_way else way(dls.backwards),
                   **({"started from": learn.started_from, "words from that model": learn.n_matched}
                      if learn.started_from else {})},
         "language model": {},

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import torch
 from torch import Tensor, nn
@@ -218,6 +218,15 @@ class BothWaysLearner(TextLearner):
     def __init__(self, dls: DataLoaders, model: Headed, *args: Any, **kwargs: Any):
         super().__init__(dls, model, *args, **kwargs)
         self.add_cbs(HiddenState())
+
+    def predict(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise TrainingError E506: two directions write no text, and a product of theirs is no probability of one."""
+        raise TrainingError("E506", received="a question to a language model that reads both ways",
+                            expected="a head over it, or a model that reads one way",
+                            fix="make a classifier: text_classifier_learner(dls, ELMo, pretrained=learn); train with "
+                            'objective="lm" to write and to score texts')
+
+    logprob = predict
 
 
 class MaskedLearner(TextLearner):

@@ -69,7 +69,7 @@ class ELMo(Encoder):
     Raises: E602 for another `reads`, and for `bidir=True`.
     """
 
-    new_on_top, one_way = True, AWD_LSTM
+    new_on_top, one_way, objective = True, AWD_LSTM, "bilm"
     lm_config = awd_lstm_lm_config | OWN
     clas_config = awd_lstm_clas_config | OWN
     objective = "bilm"

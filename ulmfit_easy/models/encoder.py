@@ -226,4 +226,5 @@ def needs_memory(encoder: Encoder | type[Encoder], what: str) -> None:
         raise ArgumentError("E603", received=f"{what} with {name}, an encoder without memory",
                             expected="an encoder that carries its memory from window to window (`streams = True`)",
                             fix="pass arch=AWD_LSTM or another encoder that streams; this one is for "
-                            "text_classifier_learner, and for data with is_lm=True, objective=\"mlm\"")
+                            f'text_classifier_learner, and for data with is_lm=True, '
+                            f'objective="{encoder.objective or "mlm"}"')
