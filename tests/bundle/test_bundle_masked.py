@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ulmfit_easy.all import (
+    MaskedToken,
     TextDataLoaders,
     language_model_learner,
     set_seed,
@@ -57,6 +58,17 @@ def test_logits_are_those_of_transformers(model_type, tmp_path):
     logits = theirs(input_ids=ids, attention_mask=mask.long()).logits  # (B, T, V)
     torch.testing.assert_close(learn.model.eval()(ids, lengths, at).logits()[0], logits.flatten(0, 1)[at],
                                atol=1e-4, rtol=1e-4)
+
+
+def test_pieces_of_a_word_are_hidden_together(tmp_path):
+    dls = data(saved(tmp_path, transformers.AutoModel), tmp_path, objective=MaskedToken(whole_words=True))
+    for dl in (dls.train, dls.valid, dls.test_dl(TABLE["text"])):
+        ids, _, at, y = dl.one_batch()
+        whole, hidden = ids.flatten().clone(), {*at.tolist()}
+        whole[at] = y[0]
+        goes_on = [i for i, token in enumerate(whole.tolist()) if dls.text_vocab[token].startswith("##")
+                   and not dls.text_vocab[whole[i - 1]].startswith("[")]  # a piece may begin in a word
+        assert goes_on and all((i in hidden) == (i - 1 in hidden) for i in goes_on)
 
 
 def test_stage_2_of_an_encoder_without_a_decoder_goes_on_to_a_classifier(tmp_path):

@@ -182,6 +182,11 @@ def test_an_encoder_that_sees_no_later_token_is_refused():
         language_model_learner(data(), AWD_LSTM, pretrained=False)
 
 
+def test_it_gives_no_scores(learn):
+    with pytest.raises(ArgumentError, match="E603.*a score with Neighbours, an encoder without memory"):
+        learn.logprob(["anna sees oslo"])
+
+
 def test_nothing_else_learns_from_such_data():
     assert TASKS["mlm"].head.decodes and not TASKS["mlm"].target.labelled
     with pytest.raises(ArgumentError, match="E603.*'mlm'.*texts with labels"):

@@ -39,6 +39,7 @@ def test_a_small_bert_is_made_that_fills_masks(pretrained):
         evaluate_lm(learn, ["a text"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_weights(pretrained, tmp_path, monkeypatch):
     class Crash(Exception):
         pass

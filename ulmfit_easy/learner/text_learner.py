@@ -233,3 +233,4 @@ class MaskedLearner(TextLearner):
     """A learner whose model guesses hidden words."""
 
     learns, predict = MaskedToken, filling.predict  # it fills masks
+    logprob = score.logprob  # which refuses it: a score is of texts read from their beginning

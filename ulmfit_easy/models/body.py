@@ -79,7 +79,8 @@ def _built(config: dict, layer_p: float) -> Any:
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as e:
         raise ArgumentError("E602", received=f"body={config!r:.200} ({e!s:.200})",
                             expected="the config of a model that transformers knows, with its model_type",
-                            fix="pass AutoConfig.from_pretrained(folder).to_dict()") from e
+                            fix="pass AutoConfig.from_pretrained(folder).to_dict(); for a small new BERT pass "
+                                "config=Transformer.sized(emb=128, layers=2)") from e
 
 
 def of_text(own: Any) -> Any:

@@ -171,7 +171,7 @@ class Encoder(Part):
         raise NotImplementedError
 
     @classmethod
-    def sized(cls, emb: int | None, hid: int | None, layers: int | None) -> dict:
+    def sized(cls, emb: int | None = None, hid: int | None = None, layers: int | None = None) -> dict:
         """Return the config for the sizes of `ulmfit pretrain`: of embedding and hidden layers, and their number."""
         sizes = {"emb_sz": emb, "n_hid": hid, "n_layers": layers}
         return {k: v for k, v in sizes.items() if v is not None}

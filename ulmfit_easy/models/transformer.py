@@ -36,7 +36,7 @@ class Transformer(Body):
         self.sep, self.n_types = sep_token, getattr(self.body.config, "type_vocab_size", 1)
 
     @classmethod
-    def sized(cls, emb: int | None, hid: int | None, layers: int | None) -> dict:
+    def sized(cls, emb: int | None = None, hid: int | None = None, layers: int | None = None) -> dict:
         """Return the config of a small BERT: BERT-mini of Turc et al. 2019 (arXiv 1908.08962), if no size is given."""
         emb = emb or 256
         heads = next(n for n in range(max(1, emb // 64), 0, -1) if emb % n == 0)
