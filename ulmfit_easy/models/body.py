@@ -33,7 +33,8 @@ class Body(Encoder):
 
     def __init__(self, vocab_sz: int, body: dict, n_layers: int = 0, layer_p: float = 0.1, pad_token: int = 0):
         super().__init__()
-        self.body = _built({**body, "vocab_size": vocab_sz, "pad_token_id": pad_token}, layer_p)
+        no_others = {"bos_token_id": None, "eos_token_id": None}  # those of another vocabulary are outside of this one
+        self.body = _built({**body, **no_others, "vocab_size": vocab_sz, "pad_token_id": pad_token}, layer_p)
         self.body.pooler = None  # the head pools
         if 0 < n_layers < len(self.blocks):
             del self.blocks[n_layers:]
