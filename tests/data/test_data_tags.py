@@ -78,6 +78,12 @@ def test_words_that_are_no_words_are_refused(word):
         loaders(TABLE.assign(words=[["Anna", "lives", "in", word], *TABLE["words"][1:]]))
 
 
+def test_a_language_model_reads_the_same_table():
+    lm = TextDataLoaders.from_df(TABLE, text_col="words", is_lm=True, min_freq=1, bs=2, seq_len=4, pretrained=False,
+                                 valid_pct=0.5, seed=0, cache_dir=False)
+    assert {"anna", "oslo"} <= {*lm.vocab}
+
+
 def test_a_list_of_words_is_no_text_for_other_tasks():
     with pytest.raises(TextError, match="E101.*of type list"):
         loaders(TABLE.assign(tags=list("abcabc")), y_block=None)

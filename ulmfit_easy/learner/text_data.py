@@ -122,7 +122,8 @@ class TextDataLoaders(DataLoaders):
                 of positions.
             y_block: "category", "multi", "regression", "span" or "tags"; by default one class for each text, or several
                 if `label_delim` or more than one label column is given. Labels keep their Python type. For "tags" a
-                text is a list of words, or a string with spaces between them, and so are its tags; see `read_conll`.
+                text is a list of words, or a string with spaces between them, and so are its tags; see `read_conll`. A
+                language model takes such lists too.
             pretrained: the language model to start from, which brings its tokenizer and its vocabulary: its learner, a
                 folder, or the language or name of an installed model, as for `read_lm`. A classifier takes its
                 vocabulary as it is. A language model has the words of the training rows too. True: the installed model
@@ -156,7 +157,7 @@ class TextDataLoaders(DataLoaders):
         text_cols, label_cols = listify(text_col), [] if is_lm else listify(label_col)
         if isinstance(df, pd.DataFrame):
             find_columns(df, [*text_cols, *label_cols])  # one error for all that are not there
-        words = not is_lm and kind_of(y_block).places == "words"
+        words = is_lm or kind_of(y_block).places == "words"
         texts, kept, total, df, text_series = read_texts(df, text_cols, on_missing, words=words)
         if not is_lm and not label_cols:
             raise TextError("E102", received="no label_col", expected="the column of the labels",
