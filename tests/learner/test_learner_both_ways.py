@@ -24,6 +24,7 @@ from ulmfit_easy.all import (
 )
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
+from ulmfit_easy.learner.both_ways import shipped_pair
 from ulmfit_easy.text.special import FAKE
 
 TABLE = toy_reviews(n=24, seed=0)
@@ -195,3 +196,7 @@ def test_a_classifier_starts_from_the_models_that_ship(shipped_weights, monkeypa
         learn = classifier(dls)
         assert learn.encoder.settings == classifier(dls, pretrained="en").encoder.settings
         assert learn.encoder.embedding.weight.shape == (len(dls.text_vocab), 512)
+    model = ULMFiT(encoder="elmo", seed=0, blend=None, verbose=False).fit(TABLE["text"], TABLE["label"])
+    [learn] = model.learners_
+    assert type(learn.encoder) is ELMo and learn.encoder.settings["shared"] is False
+    assert learn.started_from == str(shipped_pair(ELMo).name) and len(learn.dls.text_vocab) == 20000

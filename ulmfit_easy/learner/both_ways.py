@@ -4,8 +4,9 @@ from typing import Any, cast
 
 from ulmfit_easy.bundle.shipped import fitting, named_folder
 from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError
-from ulmfit_easy.learner.pretrained import PretrainedLM, find_lm, read_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, find_lm, read_lm, read_model, shipped_lm
 from ulmfit_easy.models.encoder import Encoder
 
 
@@ -37,7 +38,7 @@ def find_both(pretrained: Any, arch: type[Encoder], config: dict | None,
     if given is None or given is False:
         return None, ""
     if isinstance(given, PretrainedLM) or not isinstance(given, list | tuple):  # a model is a tuple too
-        if (one := read_lm(given)).arch != kind.__name__:
+        if (one := read_model(given)).arch != kind.__name__:
             return find_lm(one, arch, config, dls)
         if isinstance(given, PretrainedLM) or named_folder(given) == named_folder(given, True):
             raise FileError("E402", received=f"{one.name}, which reads one way, for {arch.__name__}",
@@ -49,6 +50,14 @@ def find_both(pretrained: Any, arch: type[Encoder], config: dict | None,
                             expected="a classifier or a tagger that keeps the embeddings of both",
                             fix="tune each model by itself, then pass both: pretrained=(forwards, backwards)")
     return _joined([read_lm(half, way) for half, way in zip(given, (False, True), strict=True)], arch, kind), ""
+
+
+def shipped_pair(arch: type[Encoder], lang: str = "en") -> PretrainedLM | None:
+    """Return the model of both directions that the installed models of a language make, or None without two."""
+    halves = [shipped_lm(lang, way) for way in (False, True)]
+    kind = cast(type[Encoder], arch.one_way)
+    fit = [half for half in halves if half and half.arch == kind.__name__]
+    return _joined(fit, arch, kind) if len(fit) == 2 else None
 
 
 def _joined(halves: list[PretrainedLM], arch: type[Encoder], kind: type[Encoder]) -> PretrainedLM:
@@ -64,6 +73,6 @@ def _joined(halves: list[PretrainedLM], arch: type[Encoder], kind: type[Encoder]
     weights = arch.joined(*({name.removeprefix("0."): w for name, w in half.weights.items() if name.startswith("0.")}
                             for half in halves))
     own = {"name": arch.__name__, "config": {**ahead.config["encoder"]["config"], "shared": False}}
-    config = {"text": ahead.data, "encoder": own, "head": {"config": {}}}
+    config = {"task": CategoryTarget.task, "text": ahead.data, "encoder": own, "head": {"config": {}}}  # no decoder
     return PretrainedLM(f"{ahead.name} and {back.name}", config, ahead.vocab,
                         {f"0.{name}": weight for name, weight in weights.items()})

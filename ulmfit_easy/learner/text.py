@@ -144,7 +144,8 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
             which pools the states of all tokens.
         head_config: settings of the head by name, such as those of a head of your own.
         config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
-            the warning waits for the first fit, since `load_encoder` usually comes before it.
+            the warning waits for the first fit, since `load_encoder` usually comes before it. `ELMo` also
+            starts from the forward and the backward model of a language ("en"), or from two: `(forwards, backwards)`.
     """
     refuse_unknown(kwargs, text_classifier_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=False)

@@ -67,6 +67,11 @@ class ELMo(Encoder):
         reads: "mix" for the mix; "words" for $h_{k,0}$ alone, which no other token changes; "both" for $[h_{k,0} ;
             mix]$, as at the input of the paper's task models (section 3.3).
     Raises: E602 for another `reads`, and for `bidir=True`.
+
+    Example:
+        >>> dls = TextDataLoaders.from_df(df, pretrained="en")  # doctest: +SKIP
+        >>> learn = text_classifier_learner(dls, ELMo)  # both models that ship, frozen  # doctest: +SKIP
+        >>> learn.encoder.mix.weights  # the share of each layer  # doctest: +SKIP
     """
 
     new_on_top, one_way, objective = True, AWD_LSTM, "bilm"

@@ -22,6 +22,7 @@ from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.data.targets import TARGETS, CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, counted, door
 from ulmfit_easy.files import atomic_folder, write_json
+from ulmfit_easy.learner.both_ways import shipped_pair
 from ulmfit_easy.learner.pretrained import PretrainedLM, arch_or_model, read_lm, read_model, shipped_lm
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import no_random
@@ -73,6 +74,7 @@ class ULMFiT(Params):
         encoder: the encoder under the classifier. A pretrained one is "minilm" or "smollm2", if its package is
             installed, a folder that `transformers` saved, or a `.gguf` file. Stage 2 then runs only if you give
             unlabelled texts and it has a language model. A class, or its name, is for other encoders than an AWD-LSTM.
+            `ELMo` starts from the two models that come with the library, and has no stage 2 then.
         blend: "auto" mixes the model with linear ones on word counts, letter counts and word vectors, see `Blend`. With
             few labels this is worth some points of accuracy (docs/LOG.md, 25). None answers by the model alone.
         verbose: print the stages, the time they will take, the result, and warnings about the data.
@@ -189,6 +191,8 @@ class ULMFiT(Params):
                 raise ArgumentError("E603", received=f"encoder={str(self.encoder)!r} with bidir=True",
                                     expected="one model, which reads one way", fix="leave out bidir=")
             return read_model(encoder, backwards)
+        if pretrained is True and encoder is not None and encoder.one_way:
+            return shipped_pair(encoder, self.lang) or encoder
         source = shipped_lm(self.lang, backwards) if pretrained is True else pretrained
         found = read_lm(source, backwards) if source else None
         if encoder is None or found is None or found.arch == encoder.__name__:
