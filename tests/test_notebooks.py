@@ -21,7 +21,8 @@ df = df.assign(label=df["topic"], document=[str(i // 2) for i in range(400)])
 SEED, LABELS, READ, TEST = 0, 12, 250, 8
 """
 SMALL = {"01_quickstart": SOURCES, "02_three_stages": SOURCES, "04_looking_inside": "df = toy_reviews(n=1600, seed=0)",
-         "05_word_vectors_to_elmo": "N, EPOCHS = 120, 1", "08_tagging_and_spans": "N, EPOCHS = 700, 6"}
+         "05_word_vectors_to_elmo": "N, EPOCHS = 120, 1", "06_the_same_recipe_on_bert": "df = toy_reviews(n=150)",
+         "08_tagging_and_spans": "N, EPOCHS = 700, 6"}
 MACHINE = re.compile(r"/(work|tmp|home|root|usr|opt|Users|mnt)/|[A-Z]:\\\\|0x[0-9a-f]{8}")
 
 
@@ -159,6 +160,17 @@ def test_lesson_08_tags_by_the_words_on_both_sides_and_by_the_verb_that_is_asked
     assert [[tuple(each)[::3] for each in answer.entities] for answer in lesson["answers"]] == [
         [("A0", "Clara"), ("V", "likes"), ("A1", "Erik who eats bread")],
         [("A0", "Erik"), ("V", "eats"), ("A1", "bread")]]
+
+
+@pytest.mark.slow
+def test_lesson_06_takes_a_bert_through_the_recipe(run):
+    pytest.importorskip("transformers")
+    lesson = run("06_the_same_recipe_on_bert")
+    assert len(lesson["scores"]) == 6 and set(lesson["train"]["text"]).isdisjoint(lesson["test"]["text"])
+    n = len(lesson["names"])  # layer groups
+    assert [phase["frozen layer groups"] for phase in lesson["learn"].phases] == [n - 1, n - 3, 0]
+    assert type(lesson["model"].learners_[0].encoder).__name__ == "Transformer"
+    assert all(lesson["holds"].values()), lesson["holds"]
 
 
 @pytest.mark.slow
