@@ -160,6 +160,9 @@ def test_lesson_08_tags_by_the_words_on_both_sides_and_by_the_verb_that_is_asked
     assert [[tuple(each)[::3] for each in answer.entities] for answer in lesson["answers"]] == [
         [("A0", "Clara"), ("V", "likes"), ("A1", "Erik who eats bread")],
         [("A0", "Erik"), ("V", "eats"), ("A1", "bread")]]
+    assert lesson["answer_score"].exact_match > 0.9, "answers are found by what the question asks"
+    (low, low_without), (_, high_without) = lesson["curve"][0], lesson["curve"][-1]
+    assert low_without < 0.5 < low and high_without > 0.9, "a threshold keeps quiet"
 
 
 @pytest.mark.slow
