@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from ulmfit_easy.data.masked import MaskedDataLoader
 from ulmfit_easy.data.prepare import MemoryIds
-from ulmfit_easy.errors import ArgumentError, TextError
+from ulmfit_easy.data.targets import MaskedToken
+from ulmfit_easy.errors import ArgumentError, TextError, VocabError
 from ulmfit_easy.text.vocab import Vocab
 
 SPECIALS = {"unk": "[UNK]", "pad": "[PAD]", "bos": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
@@ -145,3 +146,13 @@ def test_settings_that_cannot_work_are_refused(kwargs):
 def test_documents_without_a_token_are_e103():
     with pytest.raises(TextError, match="E103"):
         loader(documents(0, 0))
+
+
+def test_a_vocabulary_without_a_mask_is_e303_and_gets_one():
+    specials = {role: token for role, token in SPECIALS.items() if role != "mask"}
+    without = Vocab([*specials.values(), "a", "b"], specials)
+    with pytest.raises(VocabError, match="E303.*without a mask.*vocab_for"):
+        MaskedDataLoader(documents(9), [0], without)
+    found = MaskedToken().vocab_for(without)
+    assert found.specials == {**specials, "mask": "[MASK]"} and list(found)[:6] == list(without)
+    assert MaskedToken().vocab_for(found) is found

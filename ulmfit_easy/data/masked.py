@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.order import Ids
-from ulmfit_easy.errors import TextError
+from ulmfit_easy.errors import TextError, VocabError
 from ulmfit_easy.schema import flag, fraction, optional, takes, whole
 from ulmfit_easy.text.special import FAKE
 from ulmfit_easy.text.vocab import Vocab, padded
@@ -37,7 +37,7 @@ class MaskedDataLoader(ClassifierDataLoader):
         whole_words: choose all tokens of a word or none, if the tokens know their words. A word has no white space.
         bs, shuffle, backwards, seed, device, max_tokens: as for `ClassifierDataLoader`; rows are pieces.
 
-    Raises: E103 if no document has a token that is not special.
+    Raises: E103 if no document has a token that is not special. E303 for a vocabulary without a mask.
     Source: Devlin et al. 2019 (arXiv 1810.04805), section 3.1 and appendix A.1; whole words from its later release.
     """
 
@@ -52,7 +52,7 @@ class MaskedDataLoader(ClassifierDataLoader):
                          max_tokens=max_tokens)
         self.seq_len, self.share, self.whole_words, self.n_batches = seq_len, share, whole_words, n_batches
         self.recipe.update(seq_len=seq_len, share=share, whole_words=whole_words)
-        self.mask_id = vocab.stoi[vocab.specials["mask"]]
+        self.mask_id = vocab.stoi[mask_of(vocab)]
         special = {*vocab.specials.values(), FAKE}
         self.is_special = np.array([token in special for token in vocab])  # (V,)
         self.others = np.flatnonzero(~self.is_special)  # what a random token is drawn from
@@ -138,6 +138,14 @@ class MaskedDataLoader(ClassifierDataLoader):
         other = chosen[(drawn >= MASKED) & (drawn < MASKED + RANDOM)]
         shown[other] = rng.choice(self.others, len(other))
         return shown, targets
+
+
+def mask_of(vocab: Vocab) -> str:
+    """Return the token that hides others. Raises: VocabError E303 for a vocabulary without one."""
+    if "mask" not in vocab.specials:
+        raise VocabError("E303", received=f"{vocab} without a mask", expected="one among its special tokens",
+                         fix='pass MaskedToken().vocab_for(vocab); make the data with objective="mlm"')
+    return vocab.specials["mask"]
 
 
 def numbers_of_words(ids: Any, doc: int) -> np.ndarray | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from ulmfit_easy.data.masked import mask_of
 from ulmfit_easy.errors import ArgumentError, in_rows
 from ulmfit_easy.models.evaluated import evaluated, without_gradients
 from ulmfit_easy.reprs import described
@@ -55,7 +56,7 @@ def predict(learn: "MaskedLearner", item: Iterable, k: int = 5) -> Filled | list
     Raises: TextError E101 or E104 for what are no texts. ArgumentError E602 for a text without a mask.
     """
     dls, vocab, model = learn.dls, learn.dls.text_vocab, evaluated(learn.model)
-    mask = vocab.specials["mask"]
+    mask = mask_of(vocab)
     given, alone = dls.given(item)
     texts = dls.prepare.texts(given)
     if without := [i for i, text in enumerate(texts) if mask not in text]:
