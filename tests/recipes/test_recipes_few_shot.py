@@ -90,6 +90,10 @@ def test_shots_are_counted_and_repeated_for_each_seed(learn):
     assert again.loc[0, "accuracy"] == found.loc[1, "accuracy"]
 
 
-def test_more_shots_than_rows_are_e603(learn):
-    with pytest.raises(ArgumentError, match="E603.*n=9 with a class of 8 rows"):
-        few_shot(learn, FILMS, 9)
+@pytest.mark.parametrize(("changes", "message"), [
+    (dict(n=9), "E603.*n=9 with a class of 8 rows"), (dict(words={1: "good", "0": "bad"}), "E603.*'0'.*labels 0"),
+    (dict(template="{review} it was"), "E102.*review"), (dict(label_col="stars"), "E102.*stars"),
+    (dict(test=FILMS[["text"]]), "E102.*label")])
+def test_what_no_row_can_answer_is_refused(learn, changes, message):
+    with pytest.raises((ArgumentError, TextError), match=message):
+        few_shot(learn, FILMS, **changes)

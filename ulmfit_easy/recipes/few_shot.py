@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.data.sources import find_columns
+from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text import text_classifier_learner
@@ -50,10 +51,18 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
         A row for each `n`: the mean accuracy and its standard deviation (`spread`) over the seeds, the share of the
         most frequent label, the number of texts to measure on, and seconds.
 
-    Raises: ArgumentError E603 for a class with fewer than `n` rows; and what `zero_shot` raises.
+    Raises: TextError E102 for a column that is not there; ArgumentError E603 for a class with fewer than `n` rows, or
+        words that are not those of the labels; and what `zero_shot` raises.
     """
     start, fields = time.perf_counter(), fields_of(template)
-    aside, labels = df if test is None else test, sorted(df[label_col].unique())
+    for table in (df, df if test is None else test):
+        find_columns(table, [*fields, label_col])
+    aside, labels = df if test is None else test, sorted(df[label_col].unique().tolist())
+    words = words or {label: str(label) for label in labels}
+    if words.keys() ^ {*labels}:
+        raise ArgumentError("E603", received=f"words for {some(map(repr, words))}, and rows with the labels "
+                            f"{some(map(repr, labels))}", expected="words for each label, and for no other",
+                            fix="pass words={label: 'its words', ...} with the labels of the table")
     found, lm = list[dict](), model if isinstance(model, LMLearner) else read_lm(model)
     for each in [n] if isinstance(n, int) else n:
         if (least := df[label_col].value_counts().min()) < each:
@@ -62,7 +71,7 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
         if each == 0:
             learn = lm if isinstance(lm, LMLearner) else new_lm(
                 lm_data(df[fields[0]], pretrained=lm), pretrained=lm, verbose=False)
-            said = zero_shot(learn, aside[fields], words or {label: str(label) for label in labels}, template)
+            said = zero_shot(learn, aside[fields], words, template)
             right, tested = [_share([p.label for p in said], aside[label_col])], len(aside)
         else:
             right = []
