@@ -144,6 +144,7 @@ def test_both_directions_learn_together_and_pass_on_their_encoder(tmp_path):
     assert further.dls.task == "bilm" and further.validate()[0] == pytest.approx(loss, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_stopped_fit_of_both_directions_resumes_to_the_bit(tmp_path):
     class Stop(Callback):
         order = 200
