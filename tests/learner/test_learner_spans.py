@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from ulmfit_easy.all import (
     SpanExactMatch,
     SpanF1,
     SpanLoss,
+    SpanPrediction,
     TextDataLoaders,
     Tokenizer,
     Transformer,
@@ -145,6 +147,15 @@ def test_new_texts_are_validated_with_their_answers(learn):
 @pytest.mark.parametrize("pair", [("", ""), ("Who?", "")])
 def test_a_context_without_words_has_no_answer(learn, pair):
     assert learn.predict(pair) == ("", 0, 0, pytest.approx(1.0))
+
+
+def test_an_answer_has_no_blanks_around_it():
+    places = np.array([[-1, -1, -1], [0, 3, 0], [0, 2, 1], [2, 8, 1], [8, 9, 1]])  # pieces of GPT-2 begin with a blank
+    logits = torch.zeros(5, 2)
+    logits[3], logits[2, 0] = 9, -9
+    asked = SimpleNamespace(prepare=SimpleNamespace(target=SpanTarget()))
+    found = SpanPrediction.at_places(asked, logits, places, ("Who", "In  Oslo."))
+    assert found[:3] == ("Oslo", 4, 8) and found.score > 0.99
 
 
 def test_the_best_span_is_short_ordered_and_in_the_context():

@@ -56,9 +56,12 @@ class SpanPrediction(Named, _Fields):
         span = cast(SpanTarget, predictor.prepare.target).best(logits.numpy(), may_answer)
         first, last = (0, 0) if span == NULL else span
         start, end = (0, 0) if span == NULL else (int(places[first, 0]), int(places[last, 1]))
+        start += len(context[start:end]) - len(context[start:end].lstrip())  # a piece may begin with a blank
+        answer = context[start:end].rstrip()
         may_answer[:1] = True  # the place of no answer
         probs = logits.masked_fill(~torch.from_numpy(may_answer).unsqueeze(1), -torch.inf).softmax(0)  # (T, 2)
-        return cls(context[start:end], start, end, float(probs[first, 0] * probs[last, 1]) if len(probs) else 1.0)
+        score = float(probs[first, 0] * probs[last, 1]) if len(probs) else 1.0
+        return cls(answer, start, start + len(answer), score)
 
 
 class SpanExactMatch(Metric):
