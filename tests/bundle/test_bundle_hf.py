@@ -21,6 +21,7 @@ from ulmfit_easy.all import (
 from ulmfit_easy.bundle.foreign import load_any
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, VocabError
 from ulmfit_easy.models.archs import special_ids
+from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.transformer import Transformer
 from ulmfit_easy.text.hf import HFTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
@@ -90,6 +91,20 @@ def test_each_window_of_a_long_pair_begins_with_its_first_field(folder):
         for one, other in zip((alone.raw, *alone.layers), (together.raw, *together.layers), strict=True):
             torch.testing.assert_close(one[0], other[i, :len(doc)])
     assert (together.raw[0] - together.raw[1])[lengths[0] - 5:lengths[0]].abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("head, fields, texts", [
+    ("SiameseHead", 2, [(0,), (1,)]), ("SimilarityHead", 2, [(0, 1), (1, 0)]), ("ChoiceHead", 3, [(0, 1), (0, 2)])])
+def test_a_head_over_fields_reads_texts_as_transformers_gives_them(folder, head, fields, texts):
+    given = ("the soup was good", "good soup, or not", "bad")[:fields]
+    splitter, theirs = HFTokenizer(folder), transformers.AutoTokenizer.from_pretrained(folder)
+    kind = Head.find(head)
+    ours = kind.built(Transformer(len(splitter.vocab), SMALL), 2, {
+        "output_p": 0.0, **special_ids(splitter.vocab, kind.SETTINGS)})
+    ids = torch.from_numpy(splitter.vocab.ids(Tokenizer(splitter, rules=[], post_rules=[])(given))).long()
+    found, lengths = ours.arranged(ids[None], torch.tensor([len(ids)]))
+    assert [text[:n].tolist() for text, n in zip(found, lengths.tolist(), strict=True)] == [
+        theirs(*(given[i] for i in text))["input_ids"] for text in texts]
 
 
 def test_a_classifier_of_pairs_is_saved_with_its_segments(folder, tmp_path):
