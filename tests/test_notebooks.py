@@ -22,7 +22,7 @@ SEED, LABELS, READ, TEST = 0, 12, 250, 8
 """
 SMALL = {"01_quickstart": SOURCES, "02_three_stages": SOURCES, "04_looking_inside": "df = toy_reviews(n=1600, seed=0)",
          "05_word_vectors_to_elmo": "N, EPOCHS = 120, 1", "06_the_same_recipe_on_bert": "df = toy_reviews(n=150)",
-         "08_tagging_and_spans": "N, EPOCHS = 700, 6"}
+         "07_gpt1": "N, LM_EPOCHS, EPOCHS = 600, 6, 6", "08_tagging_and_spans": "N, EPOCHS = 700, 6"}
 MACHINE = re.compile(r"/(work|tmp|home|root|usr|opt|Users|mnt)/|[A-Z]:\\\\|0x[0-9a-f]{8}")
 
 
@@ -147,6 +147,19 @@ def test_lesson_05_is_stored_with_a_mix_of_words_for_topics_and_of_layers_for_or
     found = re.findall(r"^(\w+): right (\S+), shares of the layers (\S+)", text, flags=re.M)
     shares = {task: float(share) for task, right, share in found if float(right) > 0.8}
     assert shares["feeling"] < 1 / 3 < shares["topic"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_lesson_07_reads_first_then_learns_and_keeps_what_it_has_learned_for_another_task(run):
+    pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
+    lesson = run("07_gpt1")
+    right = {name: share for name, (share, *_) in {**lesson["scores"], **lesson["swapped"]}.items()}
+    assert right["after stage 1"] > lesson["scores"]["from scratch"][0] + 0.2, "language comes first"
+    assert right["both losses, from scratch"] > lesson["scores"]["from scratch"][0] + 0.2, "from the same texts too"
+    assert right["from the mood"] > right["from scratch"] + 0.2, "an encoder goes from task to task"
+    assert [len(texts) for texts in lesson["shown"].values()] == [2, 2, 2] and lesson["same"][0] > 0.8
+    assert lesson["shots"]["accuracy"][0] < 0.65, "without a label a tiny model guesses"
 
 
 @pytest.mark.slow
