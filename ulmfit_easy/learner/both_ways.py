@@ -6,7 +6,8 @@ from ulmfit_easy.bundle.shipped import fitting, named_folder
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError
-from ulmfit_easy.learner.pretrained import PretrainedLM, find_lm, read_lm, read_model, shipped_lm
+from ulmfit_easy.learner.find import find_lm
+from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm, read_model, shipped_lm
 from ulmfit_easy.models.encoder import Encoder
 
 

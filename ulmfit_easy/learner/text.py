@@ -9,19 +9,10 @@ from ulmfit_easy.data.checks import warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import ArgumentError, refuse_unknown
 from ulmfit_easy.learner.both_ways import find_both
+from ulmfit_easy.learner.find import Arch, find_arch, find_lm
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.load import load_parts
-from ulmfit_easy.learner.pretrained import (
-    Arch,
-    PretrainedLM,
-    Start,
-    find_arch,
-    find_lm,
-    find_pair,
-    sizes_in,
-    start_from,
-    with_sizes,
-)
+from ulmfit_easy.learner.pretrained import PretrainedLM, Start, find_pair, sizes_in, start_from, with_sizes
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner, learner_for
 from ulmfit_easy.models import classifier, language_model

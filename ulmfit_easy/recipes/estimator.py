@@ -23,7 +23,8 @@ from ulmfit_easy.data.targets import TARGETS, CategoryTarget
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, counted, door
 from ulmfit_easy.files import atomic_folder, write_json
 from ulmfit_easy.learner.both_ways import shipped_pair
-from ulmfit_easy.learner.pretrained import PretrainedLM, arch_or_model, read_lm, read_model, shipped_lm
+from ulmfit_easy.learner.find import arch_or_model
+from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm, read_model, shipped_lm
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text import load_learner
