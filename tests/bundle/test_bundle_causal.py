@@ -53,8 +53,8 @@ def folder(request, tmp_path_factory):
 
 
 def learner(folder, path, make=language_model_learner, **kwargs):
-    dls = TextDataLoaders.from_df(toy_reviews(14, seed=1), path, text_col="text", label_col="label", seed=0, bs=8,
-                                  is_lm=make is language_model_learner, seq_len=7, pretrained=folder)
+    dls = TextDataLoaders.from_df(toy_reviews(10, seed=1), path, text_col="text", label_col="label", seed=0, bs=8,
+                                  is_lm=make is language_model_learner, seq_len=14, pretrained=folder)
     return make(dls, CausalTransformer, pretrained=folder, path=path, verbose=False, precision="fp32", **kwargs)
 
 
@@ -70,6 +70,7 @@ def test_it_scores_and_writes_as_transformers_does(folder, tmp_path):
         learn.dls.text_vocab[i] for i in written[0].tolist())
 
 
+@pytest.mark.parametrize("folder", ["tied"], indirect=True)
 def test_stage_2_trains_it_and_passes_it_on(folder, tmp_path):
     learn = learner(folder, tmp_path)
     tied = learn.encoder.embedding.weight is learn.head.decoder.weight
@@ -84,6 +85,7 @@ def test_stage_2_trains_it_and_passes_it_on(folder, tmp_path):
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize("folder", ["own"], indirect=True)
 def test_a_classifier_starts_from_some_of_its_blocks(folder, tmp_path):
     learn = learner(folder, tmp_path, text_classifier_learner, config={"n_layers": 1})
     assert len(learn.encoder.blocks) == 1 and len(learn.encoder.groups()) == 2
