@@ -19,7 +19,7 @@ def test_the_next_tokens_are_those_of_the_kept_positions():
 
 @pytest.mark.parametrize("max_len", [10, None])
 def test_the_loss_is_that_of_the_task_and_the_weighted_one_of_the_language(max_len):
-    learn, seen = classifier(drop_mult=0, seq_len=5, max_len=max_len, alpha=0, beta=0), []
+    learn, seen = classifier(drop_mult=0, seq_len=5, max_len=max_len, alpha=0, beta=0, precision="fp32"), []
     learn.unfreeze()
 
     def check():
@@ -50,8 +50,8 @@ def test_a_model_learns_its_language_and_is_saved_without_a_trace(clas_dls, tmp_
         note = At("after_loss", lambda learn=learn, w=weight: losses[w].append(learn.auxiliary_lm.lm_loss.item()))
         note.order = 5
         note.run_valid = False
-        learn.fit(2, 0.05, cbs=[AuxiliaryLM(weight), note])
-    assert losses[2][-1] < losses[0][-1] - 0.1
+        learn.fit(1, 0.05, cbs=[AuxiliaryLM(weight), note])
+    assert losses[2][-1] < losses[0][-1] - 0.05
     assert state(learn.model).keys() == state(classifier(clas_dls).model).keys()
     assert same(state(load_learner(learn.export()).model), state(learn.model))
 

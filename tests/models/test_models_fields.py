@@ -67,7 +67,8 @@ def learner(path=".", df=ROWS, head="SiameseHead", **kwargs):
     dls = TextDataLoaders.from_df(df, path, text_col=[c for c in df if c != "label"], label_col="label", bs=8, seed=0,
                                   tok_tfm=Tokenizer(BaseTokenizer(), rules=[]), min_freq=1, cache_dir=False)
     return text_classifier_learner(dls, AWD_LSTM, config=dict(emb_sz=8, n_hid=12, n_layers=1), drop_mult=0,
-                                   pretrained=False, verbose=False, head=head, metrics=accuracy, **kwargs)
+                                   pretrained=False, verbose=False, head=head, metrics=accuracy,
+                                   precision="fp32", **kwargs)
 
 
 @pytest.mark.parametrize("head", ["SiameseHead", "SimilarityHead"])
