@@ -353,8 +353,9 @@ def main():
         done = {(cell["row"], cell["column"], cell["seed"]) for cell in read(args.out)
                 if "score" in cell or not args.again}
         if (name, column, seed) not in done:
+            line = json.dumps(cell(name, column, seed, args))
             with open(args.out, "a") as file:
-                file.write(json.dumps(cell(name, column, seed, args)) + "\n")
+                file.write(line + "\n")
 
 
 def cells(args):
@@ -404,7 +405,7 @@ One recipe over every encoder (stage 3, stage 2 is left out), on the same labell
 their standard deviation, and the processor seconds of one cell. Accuracy in per cent, unless the column names another
 measure. A seed draws the labelled rows and everything random. A tenth of the labelled rows watches the training.
 Nothing was chosen by looking at test rows, of which there are at most 1,000 (standard error of one figure: 1 to 2
-points).
+points). An empty cell is a way that the task has not, or it is in the list of what has not run yet.
 
 {missing}
 
