@@ -70,8 +70,8 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
     The vocabulary is `text_vocab`, else the tokenizer's, if it has one. A language model has the most common words of
     the training rows before it, unless the tokenizer is closed. Without any the vocabulary has these words alone.
     """
-    batching = {"balanced": balanced, "weights": weights, "max_tokens": max_tokens, "bptt_jitter": bptt_jitter}
-    _check_batching(source.target, batching)
+    _check_batching(source.target, {"balanced": balanced, "weights": weights is not None, "max_tokens": max_tokens,
+                                    "bptt_jitter": bptt_jitter})
     train, valid = checked_split(splitter, source.items)
     rows = np.arange(len(source.texts)) if source.rows is None else source.rows  # (N,), for messages
     y_train = y_valid = None
@@ -133,7 +133,7 @@ def _with_words(count: Counter, min_freq: int, max_vocab: int, known: Vocab | No
 
 def _check_batching(target: type[Target] | Target, given: dict) -> None:
     """E603 for what the loaders of other targets have, or for weights twice."""
-    named = [name for name, value in given.items() if value is not None and value is not False and value != 0]
+    named = [name for name, value in given.items() if value]
     wrong = [name for name in named if name not in target.batching]
     if wrong or {"balanced", "weights"} <= {*named}:
         whose = "a classifier" if target.labelled else "a language model"
