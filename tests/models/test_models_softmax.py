@@ -52,6 +52,12 @@ def test_chunked_loss_and_gradients_equal_the_plain_ones(B, T, V, E, bias, data)
         torch.testing.assert_close(got, want, rtol=0, atol=1e-10)
 
 
+def test_without_a_target_the_loss_and_its_gradients_are_zero():  # such as texts of one token for AuxiliaryLM
+    output, targets = made()
+    loss = lm_cross_entropy(output, torch.full_like(targets, IGNORE))
+    assert loss == 0 and not any(g.any() for g in gradients(loss, output))
+
+
 def test_gradcheck():
     output, targets = made()
     targets[0, 1] = IGNORE

@@ -169,7 +169,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 dx[rows] = (dlogits @ weight).to(dx.dtype)
             if dweight is not None:
                 _add_matmul(dweight, dlogits.T, x[rows])
-        ctx.count = (targets != IGNORE).sum()
+        ctx.count = (targets != IGNORE).sum().clamp_min(1)  # without a target the loss is 0
         ctx.save_for_backward(dx, dweight, dbias)
         return nll / ctx.count
 
