@@ -77,7 +77,6 @@ class ELMo(Encoder):
     new_on_top, one_way, objective = True, AWD_LSTM, "bilm"
     lm_config = awd_lstm_lm_config | OWN
     clas_config = awd_lstm_clas_config | OWN
-    objective = "bilm"
 
     def __init__(self, vocab_sz: int, emb_sz: int, embed_p: float = 0.1, pad_token: int = 1, shared: bool = True,
                  reads: str = "mix", **config: Any):
