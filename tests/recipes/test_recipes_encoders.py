@@ -65,6 +65,7 @@ def test_a_folder_of_transformers_goes_through_the_recipe_without_stage_2(folder
     assert np.array_equal(same.predict_proba(TEXTS[:5]), probs)
 
 
+@pytest.mark.slow
 def test_unlabelled_texts_ask_for_stage_2_unless_the_model_is_a_classifier(folder, tmp_path):
     model = fitted(40, encoder=folder, unlabelled=TEXTS[60:70])
     assert model.learners_[0].encoder_record["kind"] == "language_model"
@@ -135,6 +136,7 @@ def test_lora_is_for_transformers():
         learn.fit(1, cbs=LoRA)
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_predicts_with_it(folder, tmp_path, capsys):
     DF[:60].to_csv(tmp_path / "reviews.csv", index=False)
     args = "train", tmp_path / "reviews.csv", "--encoder", folder, "--out", tmp_path / "model", "--seed", 0, "--quiet"
