@@ -173,6 +173,8 @@ def test_lesson_08_tags_by_the_words_on_both_sides_and_by_the_verb_that_is_asked
     assert [[tuple(each)[::3] for each in answer.entities] for answer in lesson["answers"]] == [
         [("A0", "Clara"), ("V", "likes"), ("A1", "Erik who eats bread")],
         [("A0", "Erik"), ("V", "eats"), ("A1", "bread")]]
+    found, context = lesson["reader"].predict(("Who moved?", lesson["context"])), lesson["context"]
+    assert context[found.start:found.end] == found.answer, "an answer is cut out of its context"
     assert lesson["answer_score"].exact_match > 0.9, "answers are found by what the question asks"
     (low, low_without), (_, high_without) = lesson["curve"][0], lesson["curve"][-1]
     assert low_without < 0.5 < low and high_without > 0.9, "a threshold keeps quiet"
