@@ -74,6 +74,16 @@ def test_the_texts_aside_are_judged_by_members_that_have_not_read_them():
     assert (probs.argmax(1) == LABELS[ASIDE]).mean() > 0.8
 
 
+def test_no_text_aside_is_judged_with_weights_that_were_found_on_it():
+    truth = np.eye(2)[LABELS[ASIDE]]
+    judged = Blend.learned(TEXTS, LABELS, ASIDE, OWN)[1]
+    wrong = OWN.copy()
+    wrong[0] = 1 - truth[0]  # the model is wrong about the first text, so the weights of the others change
+    changed = Blend.learned(TEXTS, LABELS, ASIDE, wrong)[1]
+    same = np.isclose(judged, changed).all(1)
+    assert same[5] and same[10] and not same[1:5].any()  # the first fifth has weights of the others, as before
+
+
 def test_a_mixture_is_the_weighted_mean(learned):
     blend, own = learned[0], np.array([[0.2, 0.8], [1.0, 0.0]])
     parts = [own, *(member.probs(member.read(TEXTS[:2]), 2) for member in blend.members)]
@@ -106,8 +116,8 @@ def test_a_language_without_vectors_has_two_members():
 
 def test_a_class_that_only_texts_aside_have_gets_no_probability_of_members():
     labels = np.where(ASIDE, 2, LABELS)
-    blend, probs = Blend.learned(TEXTS, labels, ASIDE, np.full((12, 3), 1 / 3))
-    assert probs.shape == (12, 3) and probs[:, 2] == pytest.approx(blend.weights[0] / 3)
+    probs = Blend.learned(TEXTS, labels, ASIDE, np.full((12, 3), [1 / 2, 1 / 2, 0]))[1]
+    assert probs.shape == (12, 3) and not probs[:, 2].any()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

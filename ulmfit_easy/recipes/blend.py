@@ -32,6 +32,7 @@ RARE = 2000  # texts from which on a word or some letters seen in one text alone
 PRIOR = 5.0  # texts that the prior of the weights counts for (docs/LOG.md, 25)
 LEAST = 1e-3  # probability: one text on which a member is sure and wrong does not rule it out
 N_STEPS = 200
+N_FOLDS = 5
 
 
 class Member:
@@ -138,9 +139,10 @@ class Blend:
     @classmethod
     def learned(cls, texts: Sequence[str], labels: np.ndarray, aside: np.ndarray, own: np.ndarray, *, lang: str = "en",
                 class_weight: dict | str = "balanced") -> tuple["Blend", np.ndarray]:
-        """Return a mixture that knows all N texts, and the probabilities (A, C) of one that knows none of those aside.
+        """Return a mixture that knows all N texts, and the probabilities (A, C) of the texts aside, to judge it by.
 
-        The weights are those of the second. Its members have learned from the same texts as the model.
+        The weights are found on the texts aside, by members that have learned from the same texts as the model. Those
+        members also judge: each fifth of the texts aside gets weights that are found on the other four fifths.
 
         Args:
             labels: (N,) int, the number of each text's class.
@@ -156,9 +158,12 @@ class Blend:
                 probs.append(member.probs(x[aside], n_classes))
                 member.fit(x, labels)
                 members.append(member)
-        truth = labels[aside]
-        weights = mixing_weights(np.array([p[np.arange(len(truth)), truth] for p in probs]))
-        return cls(members, weights, n_classes), np.tensordot(weights, np.array(probs), 1)
+        truth, said, mixed = labels[aside], np.array(probs), np.empty_like(own)  # (A,), (M, A, C), (A, C)
+        of_truth = said[:, np.arange(len(truth)), truth]  # (M, A)
+        for k in range(N_FOLDS):
+            fold = np.arange(len(truth)) % N_FOLDS == k
+            mixed[fold] = np.tensordot(mixing_weights(of_truth[:, ~fold]), said[:, fold], 1)
+        return cls(members, mixing_weights(of_truth), n_classes), mixed
 
     def mixed(self, own: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         """Return the mixture's probabilities for N texts, (N, C), given the model's own."""
