@@ -97,6 +97,12 @@ def test_two_models_to_start_from_are_refused(folder, tmp_path):
         fitted(encoder=folder, backwards=True)
 
 
+@pytest.mark.parametrize("name", ["bidir", "backwards"])
+def test_an_encoder_of_both_directions_is_trained_in_none(name):
+    with pytest.raises(ArgumentError, match=f"E603.*leave out {name}="):
+        fitted(encoder="elmo", **{name: True})
+
+
 def loaders(folder, path=""):
     return TextDataLoaders.from_df(DF[:60], path, text_col="text", label_col="label", pretrained=folder, bs=8, seed=0)
 

@@ -192,6 +192,11 @@ class ULMFiT(Params):
                 raise ArgumentError("E603", received=f"encoder={str(self.encoder)!r} with bidir=True",
                                     expected="one model, which reads one way", fix="leave out bidir=")
             return read_model(encoder, backwards)
+        if backwards and encoder is not None and encoder.one_way:
+            name = "bidir" if self.bidir else "backwards"
+            raise ArgumentError("E603", received=f"encoder={encoder.__name__!r} with {name}=True",
+                                expected="one of the two: this encoder reads both ways by itself",
+                                fix=f"leave out {name}=")
         if pretrained is True and encoder is not None and encoder.one_way:
             return shipped_pair(encoder, self.lang) or encoder
         source = shipped_lm(self.lang, backwards) if pretrained is True else pretrained
