@@ -99,7 +99,8 @@ def test_known_words_keep_the_rows_of_both_halves(halves):
     ((0, 0), {}, FileError, "E402.*reads forwards.*Expected a model that reads backwards"),
     ((0, 2), {}, FileError, "E402.*'vocab'.*one vocabulary and the same sizes"),
     ((0, 1), {"config": dict(shared=True)}, ArgumentError, r"E603.*one embedding.*pretrained=\(forwards, backwards\)"),
-], ids=["one twice", "other words", "shared"])
+    ((0, 1, 1), {}, ArgumentError, r"E603.*3 models for ELMo.*pretrained=\(forwards, backwards\)"),
+], ids=["one twice", "other words", "shared", "three"])
 def test_halves_that_do_not_fit_are_refused(halves, which, kwargs, error, said):
     with pytest.raises(error, match=said):
         classifier(pretrained=[halves[i] for i in which], **kwargs)

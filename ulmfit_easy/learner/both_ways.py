@@ -46,6 +46,9 @@ def find_both(pretrained: Any, arch: type[Encoder], config: dict | None,
                             expected="two models, one forwards and one backwards", fix="pass both to the learner: "
                             "pretrained=(forwards, backwards)")
         given = given, given
+    if len(given) != 2:
+        raise ArgumentError("E603", received=f"{len(given)} models for {arch.__name__}", expected="two models, one "
+                            "forwards and one backwards", fix="pass both: pretrained=(forwards, backwards)")
     if is_lm or (config or {}).get("shared"):
         raise ArgumentError("E603", received=f"two models for {arch.__name__} with one embedding",
                             expected="a classifier or a tagger that keeps the embeddings of both",
