@@ -91,7 +91,8 @@ def test_shots_are_counted_and_repeated_for_each_seed(learn):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    (dict(n=9), "E603.*n=9 with a class of 8 rows"), (dict(words={1: "good", "0": "bad"}), "E603.*'0'.*labels 0"),
+    (dict(n=9), "E603.*n=9 with a class of 8 rows"), (dict(n=8), "E603.*all 16 rows.*test="),
+    (dict(words={1: "good", "0": "bad"}), "E603.*'0'.*labels 0"),
     (dict(template="{review} it was"), "E102.*review"), (dict(label_col="stars"), "E102.*stars"),
     (dict(test=FILMS[["text"]]), "E102.*label")])
 def test_what_no_row_can_answer_is_refused(learn, changes, message):

@@ -48,11 +48,11 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
         kwargs: for `text_classifier_learner`, such as `config={"n_layers": 21}`.
 
     Returns:
-        A row for each `n`: the mean accuracy and its standard deviation (`spread`) over the seeds, the share of the
-        most frequent label, the number of texts to measure on, and seconds.
+        A row for each `n`. It has the mean accuracy over the seeds, and its standard deviation (`spread`). The share
+        of the most frequent label, the number of texts to measure on, and seconds follow.
 
-    Raises: TextError E102 for a column that is not there; ArgumentError E603 for a class with fewer than `n` rows, or
-        words that are not those of the labels; and what `zero_shot` raises.
+    Raises: TextError E102 for a column that is not there. ArgumentError E603 for a class with fewer than `n` rows, for
+        no rows to measure on, and for words that are not those of the labels. What `zero_shot` raises.
     """
     start, fields = time.perf_counter(), fields_of(template)
     for table in (df, df if test is None else test):
@@ -68,6 +68,9 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
         if (least := df[label_col].value_counts().min()) < each:
             raise ArgumentError("E603", received=f"n={each} with a class of {least:,} rows",
                                 expected="as many rows in each class", fix="lower n, or give more labelled rows")
+        if test is None and each * len(labels) >= len(df):
+            raise ArgumentError("E603", received=f"n={each}, which draws all {len(df):,} rows",
+                                expected="other rows to measure on", fix="lower n, or pass other rows as test=")
         if each == 0:
             learn = lm if isinstance(lm, LMLearner) else new_lm(
                 lm_data(df[fields[0]], pretrained=lm), pretrained=lm, verbose=False)
