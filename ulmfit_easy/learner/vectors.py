@@ -20,8 +20,8 @@ L = TypeVar("L", bound="TextLearner")
 def load_vectors(learn: L, vectors: WordVectors | str | Path) -> L:
     """Put word vectors into the rows of the embedding, and return the learner. A tied decoder has them too.
 
-    A word without a vector starts from a guess by the vectors of the library, if these know its language, or else from
-    the mean of the vectors. See `match_embeds`.
+    A word without a vector starts from a guess by the vectors of the library, if these know its language. Otherwise
+    it starts from the mean of the vectors. See `match_embeds`.
 
     Args:
         vectors: what `read_vectors` returned, or the name of a file for it.

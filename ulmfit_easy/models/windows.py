@@ -20,8 +20,8 @@ def windows(lengths: Tensor, shared: Tensor, span: int) -> Iterator[Window]:
     """Yield the windows of `span` tokens of texts with `lengths` (B,) tokens, as many as the longest text needs.
 
     The first `shared` (B,) tokens of a text, such as a question, begin each of its windows, up to half of it. The
-    windows of such a text overlap by a quarter, and the state of a token is that of the window in which it has more
-    context (Devlin et al. 2018, code for SQuAD: "max context"). Other texts are cut without overlap.
+    windows of such a text overlap by a quarter. The state of a token is that of the window in which it has more
+    context, the "max context" of BERT's code for SQuAD (Devlin et al. 2018). Other texts are cut without overlap.
     """
     shared = shared.clamp(max=span // 2)  # (B,)
     overlap, size = (shared > 0) * (span // 4), span - shared  # (B,), (B,) tokens that are not shared
