@@ -224,7 +224,7 @@ SMALL = dict(model_type="bert", hidden_size=8, num_hidden_layers=2, num_attentio
     dict(model_type="t5", d_model=8, num_layers=1), dict(model_type="clip"), dict(model_type="mamba", hidden_size=8),
     {**SMALL, "hidden_size": -8}, {**SMALL, "num_attention_heads": 0}, {**SMALL, "num_hidden_layers": 0},
     {**SMALL, "num_hidden_layers": 10**9}, {**SMALL, "num_labels": 10**9},
-    dict(model_type="gpt2", n_embd=8, n_head=2, n_layer=10**9)])
+    dict(model_type="gpt2", n_embd=8, n_head=2, n_layer=10**9), SMALL | dict(model_type="fnet")])
 def test_a_body_that_is_no_encoder_is_e602(body):
     with pytest.raises(ArgumentError, match="E602.*body"):
         Transformer(30, body)

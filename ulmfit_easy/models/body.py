@@ -9,6 +9,8 @@ from ulmfit_easy.extras import optional_package
 from ulmfit_easy.models.encoder import Encoder, Groups
 from ulmfit_easy.schema import MOST
 
+UNFIT = {"convbert", "fnet", "nystromformer", "yoso",  # the states of a text depend on its padding
+         "flaubert", "xlm", "layoutlm"}  # blocks in several lists, or a pooler that cannot be left out
 BODY: dict = dict(body={}, n_layers=0, layer_p=0.1)  # for the configs of these encoders
 
 
@@ -87,13 +89,13 @@ def _built(config: dict, layer_p: float) -> Any:
 def of_text(own: Any) -> Any:
     """Return a config of transformers, with the kernels of the library: others are code, which it would download.
 
-    Raises: ValueError unless it is of one stack of layers over tokens with positions.
+    Raises: ValueError unless it is of one stack of layers over tokens with positions, which no padding changes.
     """
     kinds = optional_package("transformers.models.auto.modeling_auto")
-    known = kinds.MODEL_FOR_MASKED_LM_MAPPING_NAMES | kinds.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    if own.model_type not in known or own.sub_configs or own.is_encoder_decoder or not (
+    known = kinds.MODEL_FOR_MASKED_LM_MAPPING_NAMES.keys() | kinds.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if own.model_type not in known - UNFIT or own.sub_configs or own.is_encoder_decoder or not (
             hasattr(own, "hidden_size") and hasattr(own, "max_position_embeddings")):
-        raise ValueError(f"a {own.model_type} is no encoder of text with positions")
+        raise ValueError(f"a {own.model_type} is no encoder of text that the library can use")
     if not 1 <= own.num_hidden_layers <= MOST:
         raise ValueError(f"{own.num_hidden_layers} layers")
     own._attn_implementation = own._experts_implementation = own.dtype = None
