@@ -98,7 +98,8 @@ def test_a_text_is_judged_alike_in_any_company(learned):
     assert blend.mixed(OWN[:1], TEXTS[7:8])[0] == pytest.approx(together[7], abs=1e-6)
 
 
-@pytest.mark.parametrize("texts", [["", "  "], ["?!", "\U0001f600"]], ids=["empty", "no words"])
+@pytest.mark.parametrize("texts", [["", "  "], ["?!", "\U0001f600"], ["half \ud800", "\ud800"]],
+                         ids=["empty", "no words", "half a character"])
 def test_texts_without_words_are_judged_too(learned, texts):
     assert learned[0].mixed(np.full((2, 2), 0.5), texts).sum(1) == pytest.approx(1)
 

@@ -19,6 +19,7 @@ from ulmfit_easy.bundle.shipped import shipped_vectors
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import language, share
+from ulmfit_easy.text.rules import without_lone_surrogates
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 STRENGTH = {"words": 10, "characters": 10, "vectors": 0.03}  # scikit-learn's C of each kind of member
@@ -63,7 +64,7 @@ class Member:
 
         analyzer, ngram_range = {"words": ("word", (1, 2)), "characters": ("char_wb", (2, 5))}[self.kind]
         return HashingVectorizer(analyzer=analyzer, ngram_range=ngram_range, n_features=N_FEATURES, norm=None,
-                                 alternate_sign=False).transform(texts)
+                                 alternate_sign=False).transform(map(without_lone_surrogates, texts))
 
     def fit(self, x: Any, labels: np.ndarray) -> bool:
         """Learn from N texts as `read` gives them, and their classes (N,) int. Return False if there is nothing to."""
