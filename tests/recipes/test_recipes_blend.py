@@ -28,7 +28,7 @@ def vectors():
     rows = np.random.default_rng(0).normal(size=(len(words), 20)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         found = WordVectors({word: i for i, word in enumerate(words)}, rows)
-        patch.setattr("ulmfit_easy.recipes.blend.shipped_vectors", lambda lang: found if lang == "en" else None)
+        patch.setattr("ulmfit_easy.recipes.blend.vectors_of", lambda lang: found if lang == "en" else None)
         yield
 
 

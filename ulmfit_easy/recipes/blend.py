@@ -6,6 +6,7 @@ holds no word of a user's texts.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import language, share
 from ulmfit_easy.text.rules import without_lone_surrogates
 from ulmfit_easy.text.tokenizers import Tokenizer
+from ulmfit_easy.text.vectors import WordVectors
 
 STRENGTH = {"words": 10, "characters": 10, "vectors": 0.03}  # scikit-learn's C of each kind of member
 KINDS = tuple(STRENGTH)
@@ -152,7 +154,7 @@ class Blend:
             lang, class_weight: see `Member`.
         """
         members, probs, n_classes = list[Member](), [own], own.shape[1]
-        for kind in KINDS if shipped_vectors(lang) is not None else KINDS[:2]:
+        for kind in KINDS if vectors_of(lang) is not None else KINDS[:2]:
             member = Member(kind, lang, class_weight)
             x = member.read(texts)
             if member.fit(x[~aside], labels[~aside]):
@@ -199,9 +201,15 @@ class Blend:
         return cls(members, weights, n_classes)
 
 
+@lru_cache(1)  # a second call takes 50 ms, far more than one text does
+def vectors_of(lang: str) -> WordVectors | None:
+    """Return the installed word vectors of a language, or None. They stay in memory."""
+    return shipped_vectors(lang)
+
+
 def _mean_vectors(texts: Sequence[str], lang: str) -> np.ndarray:
     """Return the mean vector of the words of each text, (N, D), zeros for a text without a known word."""
-    vectors = shipped_vectors(lang)
+    vectors = vectors_of(lang)
     assert vectors is not None
     rows, means = np.asarray(vectors.vectors), []
     for found in Tokenizer(lang=lang).pipe(list(texts)):
