@@ -161,6 +161,15 @@ def test_the_file_of_another_estimator_is_refused(learned, tmp_path):
         Blend.load(path, 2, "0" * 64)
 
 
+@pytest.mark.parametrize("found", [None, WordVectors({"film": 0}, np.zeros((1, 19), np.float32))],
+                         ids=["none", "other"])
+def test_a_mixture_needs_the_word_vectors_it_learned_from(learned, tmp_path, monkeypatch, found):
+    sha256 = learned[0].save(path := tmp_path / "blend.safetensors")
+    monkeypatch.setattr("ulmfit_easy.recipes.blend.vectors_of", lambda lang: found)
+    with pytest.raises(FileError, match="E404.*word vectors of the language 'en'"):
+        Blend.load(path, 2, sha256)
+
+
 def test_rare_columns_are_left_out_of_many_texts(monkeypatch):
     monkeypatch.setattr("ulmfit_easy.recipes.blend.RARE", 60)
     few, many = Member("words"), Member("words")

