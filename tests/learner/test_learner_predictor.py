@@ -142,7 +142,7 @@ def test_ctrl_c_leaves_gradients_on_though_its_error_is_kept(predictor):
 def test_a_language_model_has_no_predictor(tmp_path):
     learn = lm()
     for ask in (lambda: learn.predictor, lambda: load_predictor(learn.export(tmp_path / "lm"))):
-        with pytest.raises(TrainingError, match=r"E506.*learn\.logprob"):
+        with pytest.raises(TrainingError, match=r"E506.*learn\.validate"):
             ask()
 
 

@@ -95,7 +95,7 @@ def explain(learn: Learner, text: Iterable, target: object = None, *, method: st
     """
     if learn.dls.target is None or not learn.dls.target.labelled:
         raise TrainingError("E506", received="a learner without classes or numbers to explain",
-                            expected="a classifier or a regression of texts", fix="see learn.logprob for likelihoods")
+                            expected="a classifier or a regression of texts", fix="use learn.validate()")
     one_answer_a_text(learn, "explain")
     texts, alone = given_texts(text, learn.dls.prepare.text_cols)
     found = [_explained(learn, one, target, method, window, baseline, n_steps, bs) for one in _checked(learn, texts)]

@@ -42,7 +42,7 @@ class Interpretation:
     def __init__(self, learn: Learner, dl: Iterable | None = None, act: Callable | None = None):
         if learn.dls.target is not None and not learn.dls.target.labelled:
             raise TrainingError("E506", received="a language model", expected="a learner that answers for a whole text",
-                                fix="see learn.logprob(texts) for how likely it finds them")
+                                fix="see learn.validate() for how well it guesses tokens")
         self.learn, self.dl = learn, loader_of(learn, 1, dl)
         self.preds, self.targs, self.decoded, self.losses = learn.get_preds(
             dl=self.dl, with_decoded=True, with_loss=True, act=act)

@@ -112,8 +112,7 @@ class Predictor:
         if not self.prepare.target.labelled:
             raise TrainingError("E506", received="a predictor of a language model",
                                 expected="a classifier or a regression",
-                                fix="use learn.predict to write texts and learn.logprob to score them; load_learner "
-                                "reads such a model")
+                                fix="ask its learner, which load_learner reads: learn.predict or learn.validate")
 
     def __repr__(self) -> str:
         return described(self, self.prepare.task, self.classes and f"{len(self.classes)} classes",
