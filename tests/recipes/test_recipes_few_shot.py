@@ -91,6 +91,7 @@ def test_shots_are_counted_and_repeated_for_each_seed(learn):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
+    (dict(seeds=[]), "E602.*seeds.*one seed or more"), (dict(seeds=[None]), "E601.*seeds"),
     (dict(n=9), "E603.*n=9 with a class of 8 rows"), (dict(n=8), "E603.*all 16 rows.*test="),
     (dict(words={1: "good", "0": "bad"}), "E603.*'0'.*labels 0"),
     (dict(template="{review} it was"), "E102.*review"), (dict(label_col="stars"), "E102.*stars"),

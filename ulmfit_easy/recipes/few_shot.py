@@ -17,7 +17,7 @@ from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.recipes.stages import lm_data, new_lm
 from ulmfit_easy.recipes.zero_shot import SETTINGS, fields_of, zero_shot
-from ulmfit_easy.schema import any_of, function, list_of, mapping, optional, random_seed, takes, whole
+from ulmfit_easy.schema import any_of, function, list_of, mapping, optional, such, takes, whole
 
 __all__ = ["few_shot"]
 
@@ -25,8 +25,9 @@ BATCHES = 60  # of the default fit, at least
 VALID = 8  # texts that are read after each epoch
 
 
-@takes({"n": any_of(whole(0), list_of(whole(0))), "seeds": list_of(random_seed), "words": optional(mapping),
-        "template": SETTINGS["template"], "fit": optional(function)})
+@takes({"n": any_of(whole(0), list_of(whole(0))), "words": optional(mapping),
+        "seeds": such(list_of(whole(0, 2**32 - 1)), bool, "one seed or more"), "template": SETTINGS["template"],
+        "fit": optional(function)})
 def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: int | Sequence[int] = 0, *,
              seeds: Sequence[int] = (0, 1, 2), words: Mapping | None = None, template: str = "{text} It was",
              label_col: str = "label", test: pd.DataFrame | None = None,
@@ -44,7 +45,8 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
             braces are the text columns.
         test: labelled texts to measure on. By default the rows of `df` that were not drawn.
         fit: how to train a classifier of these few texts, a function of its learner. By default `fit_one_cycle` of the
-            head, over a frozen encoder, at 5e-3 for 60 batches or more.
+            head, over a frozen encoder, at 5e-3 for 60 batches or more. The learner validates with 8 of the rows to
+            measure on, so choose nothing by its scores.
         kwargs: for `text_classifier_learner`, such as `config={"n_layers": 21}`.
 
     Returns:
