@@ -108,7 +108,7 @@ def test_a_head_over_fields_reads_texts_as_transformers_gives_them(folder, head,
 
 
 def test_a_classifier_of_pairs_is_saved_with_its_segments(folder, tmp_path):
-    df = toy_reviews(60, seed=1)
+    df = toy_reviews(16, seed=1)
     df["question"] = df["text"].str.split().str[::-1].str.join(" ")
     dls = TextDataLoaders.from_df(df, tmp_path, text_col=["question", "text"], label_col="label", bs=8, seed=0,
                                   pretrained=folder)

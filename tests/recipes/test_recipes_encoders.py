@@ -50,7 +50,7 @@ def short(monkeypatch):
 
 
 def fitted(n=60, unlabelled=None, **params):
-    return ULMFiT(**{"seed": 0, "verbose": False, **params}).fit(TEXTS[:n], LABELS[:n], unlabelled)
+    return ULMFiT(**{"seed": 0, "verbose": False, "blend": None, **params}).fit(TEXTS[:n], LABELS[:n], unlabelled)
 
 
 def test_a_folder_of_transformers_goes_through_the_recipe_without_stage_2(folder, tmp_path, capsys):
@@ -74,7 +74,7 @@ def test_unlabelled_texts_ask_for_stage_2_unless_the_model_is_a_classifier(folde
 
 
 def test_a_class_of_encoders_learns_the_language_from_the_texts(tmp_path):
-    model = fitted(encoder=AWD_QRNN, preset=replace(TINY, clas=TINY.clas[:1]))
+    model = fitted(40, encoder=AWD_QRNN, preset=replace(TINY, clas=TINY.clas[:1]))
     assert type(model.learners_[0].encoder) is AWD_QRNN and model.learners_[0].encoder_record
     assert ULMFiT.load(model.save(tmp_path / "model")).encoder == "AWD_QRNN"
 
@@ -104,7 +104,7 @@ def test_an_encoder_of_both_directions_is_trained_in_none(name):
 
 
 def loaders(folder, path=""):
-    return TextDataLoaders.from_df(DF[:60], path, text_col="text", label_col="label", pretrained=folder, bs=8, seed=0)
+    return TextDataLoaders.from_df(DF[:32], path, text_col="text", label_col="label", pretrained=folder, bs=8, seed=0)
 
 
 def test_a_transformer_is_unfrozen_calibrated_explained_and_exported(folder, tmp_path):
