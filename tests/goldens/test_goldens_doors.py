@@ -53,7 +53,10 @@ RENAMED = {("lowercase", "t"): "text",
 # (door, parameter) -> our default, where it differs on purpose
 DEFAULTS = {("Learner.export", "fname"): "'export'",  # a folder, not a pickle
             ("Learner.__init__", "lr"): "None",  # the rate that `partial(Adam, lr=...)` names, or fastai's 0.001
-            ("LMLearner.predict", "decoder"): "None"}  # the tokenizer knows how its pieces go together
+            ("LMLearner.predict", "decoder"): "None",  # the tokenizer knows how its pieces go together
+            **dict.fromkeys([("text_classifier_learner", "seq_len"), ("get_text_classifier", "seq_len"),
+                             ("TextLearner.__init__", "alpha"), ("TextLearner.__init__", "beta")], "None")}
+# the last four are the encoder's own: those of fastai for an AWD_LSTM, others for a transformer
 
 
 @pytest.mark.parametrize("door", sorted(THEIRS))
