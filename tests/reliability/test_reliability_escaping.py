@@ -221,7 +221,7 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path, monkeypatch):
     from ulmfit_easy.apps import cli
 
     predictor = types.SimpleNamespace(classes=["=1+1", "b"])
-    monkeypatch.setattr("ulmfit_easy.recipes.saved.load_saved", lambda path, load: ({}, [predictor]))
+    monkeypatch.setattr("ulmfit_easy.recipes.saved.load_saved", lambda path, load: ({}, [predictor], None))
     monkeypatch.setattr("ulmfit_easy.recipes.ensemble.probabilities",
                         lambda predictors, texts: torch.tensor([[0.9, 0.1]]).repeat(len(texts), 1).numpy())
     rows = [*FORMULAS, *PLAIN]
