@@ -223,7 +223,7 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path, monkeypatch):
     predictor = types.SimpleNamespace(classes=["=1+1", "b"])
     monkeypatch.setattr("ulmfit_easy.recipes.saved.load_saved", lambda path, load: ({}, [predictor], None))
     monkeypatch.setattr("ulmfit_easy.recipes.ensemble.probabilities",
-                        lambda predictors, texts: torch.tensor([[0.9, 0.1]]).repeat(len(texts), 1).numpy())
+                        lambda predictors, texts, blend: torch.tensor([[0.9, 0.1]]).repeat(len(texts), 1).numpy())
     rows = [*FORMULAS, *PLAIN]
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     with open(source, "w", newline="", encoding="utf-8") as f:
