@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ulmfit_easy.data.folders import classes_of_files, folder_texts
+from ulmfit_easy.data.prepare import MemoryIds
 from ulmfit_easy.data.sources import get_text_files
 from ulmfit_easy.errors import LabelError, TextError
 from ulmfit_easy.learner.text_data import TextDataLoaders
@@ -70,5 +71,5 @@ def test_loaders_take_the_same_classes_from_two_folders_and_from_all(tmp_path):
             dls = TextDataLoaders.from_folder(tmp_path, **where, **options)
         assert dls.classes == ["neg", "pos"] and dls.train.n_rows == dls.valid.n_rows == 8
     files = [tmp_path / f"test/{label}/sub0/0.txt" for label in ("pos", "neg")]
-    assert dls.prepare.targets(files).tolist() == [1, 0]
-    assert dls.prepare.targets([Path("x/1.txt")]).tolist() == [-100]
+    assert dls.prepare.targets(files, dls.prepare.ids(files)).tolist() == [1, 0]
+    assert dls.prepare.targets([Path("x/1.txt")], MemoryIds([], 1)).tolist() == [-100]

@@ -177,8 +177,8 @@ class Walked(list):
 def test_the_texts_of_a_table_in_memory_are_walked_twice(monkeypatch, tok, walks):
     walked, read = Walked(), text_data.read_texts
 
-    def counted(*args):
-        texts, *rest = read(*args)
+    def counted(*args, **kwargs):
+        texts, *rest = read(*args, **kwargs)
         walked.extend(texts)
         return walked, *rest
     monkeypatch.setattr(text_data, "read_texts", counted)

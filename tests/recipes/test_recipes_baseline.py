@@ -1,6 +1,7 @@
 """The baseline is the settled one, and an ensemble averages probabilities."""
 
 import copy
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -36,9 +37,10 @@ class Says:
 
     def __init__(self, classes=("no", "yes"), **probs):
         self.probs, self.classes, self.predictor = probs, list(classes), self
+        self.prepare = SimpleNamespace(target=SimpleNamespace(per="text"))
 
     def read(self, given):
-        return (texts := list(given_texts(given)[0])), texts, False
+        return (texts := list(given_texts(given)[0])), SimpleNamespace(docs=texts), False
 
     def logits(self, texts):
         says = [{"no": self.probs[text], "yes": 1 - self.probs[text]} for text in texts]

@@ -75,7 +75,7 @@ class AWDEncoder(Encoder):
 
     def states(self, embedded: Tensor, memory: Memory | None = None, layers: bool = False) -> Encoded:
         """Return the states for tokens that are embedded already, (B, T, E)."""
-        before = iter(self.init_memory(len(embedded)) if memory is None else memory)  # tensors (B, H)
+        before = iter(self.init_memory(embedded.shape[0]) if memory is None else memory)  # tensors (B, H)
         x = self.input_dp(embedded)
         outputs, after = [embedded], list[Tensor]()
         for layer, (rnn, sizes) in enumerate(zip(self.rnns, self.state_sizes, strict=True)):

@@ -101,7 +101,7 @@ class ULMFiT(Params):
 
     classes_: np.ndarray
     learners_: list[TextLearner]
-    blend_: Blend | None
+    blend_: Blend | None = None
     scores_: Scores
     n_texts_: int | None
     n_aside_: int | None
