@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -128,7 +129,7 @@ def _explained(learn: Learner, text: str | tuple, target: object, method: str, w
             scores[slice(*span)] = said - rest
     else:
         assert isinstance(ask.model, TextClassifier)
-        if type(ask.model.head).arranged is not Head.arranged:  # type: ignore[attr-defined]  # a Head, not any Part
+        if cast(Head, ask.model.head).rearranges:
             raise TrainingError("E506", received=f'method="gradients" for a {type(ask.model.head).__name__}, whose '
                                 "texts are not those of the rows", expected='"occlusion"', fix="leave out method=")
         scores = integrated_gradients(learn, ask.model, ids, score, first, n_steps, bs)

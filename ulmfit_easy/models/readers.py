@@ -150,7 +150,7 @@ class TextClassifier(Headed):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:  # type: ignore[override]  # two inputs
         head: Any = self[1]  # a Head, whose file imports this one
-        read = self[0](*head.arranged(ids, lengths))
+        read = self[0](*(head.arranged(ids, lengths) if head.rearranges else (ids, lengths)))
         return ClassifierOutput(head(read), read.raw, read.mask)
 
     def whole(self) -> "TextClassifier":

@@ -77,7 +77,8 @@ class ULMFiT(Params):
             unlabelled texts and it has a language model. A class, or its name, is for other encoders than an AWD-LSTM.
             `ELMo` starts from the two models that come with the library, and has no stage 2 then.
         blend: "auto" mixes the model with linear ones on word counts, letter counts and word vectors, see `Blend`. With
-            few labels this is worth some points of accuracy (docs/LOG.md, 25). None answers by the model alone.
+            few labels this is worth some points of accuracy (docs/LOG.md, 25). Once the scores are taken, the linear
+            ones learn from the texts kept aside too. None answers by the model alone.
         verbose: print the stages, the time they will take, the result, and warnings about the data.
 
     Attributes:

@@ -35,7 +35,7 @@ class FieldsHead(Head):
 
     SETTINGS = {**Head.SETTINGS, "y_range": optional(ascending),
                 **{f"{role}_token": whole(-1) for role in ("pad", "bos", "sep", "fld")}}
-    whole = True
+    rearranges, whole = True, True
     hidden: ClassVar[tuple[int, ...]] = ()  # widths of hidden layers
 
     def __init__(self, layers: PoolingLinearClassifier, n_fields: int, tokens: dict[str, int]):

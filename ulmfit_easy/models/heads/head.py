@@ -17,12 +17,14 @@ class Head(Part):
     Attributes:
         SETTINGS: a check for each argument of `over` beside `encoder` and `n_out`.
         pool_words: True if it reads the tokens' own rows, `read.embedded`, too.
+        rearranges: True if it has the encoder read other texts than the rows, see `arranged`.
         whole: True if it needs every token of a text: `max_len` cuts none off.
     """
 
     known: ClassVar[Known[type["Head"]]] = Known("head", "ulmfit_easy.models.heads")
     SETTINGS: ClassVar[dict] = {"output_p": share}
     pool_words = False
+    rearranges: ClassVar[bool] = False
     whole: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
