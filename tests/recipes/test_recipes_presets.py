@@ -10,8 +10,9 @@ from recipes_tiny import TINY
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.optim.optimizer import expand_lr
 from ulmfit_easy.models.awd_lstm import awd_lstm_clas_config, awd_lstm_lm_config
+from ulmfit_easy.models.transformer import Transformer
 from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
-from ulmfit_easy.recipes.stages import rates
+from ulmfit_easy.recipes.stages import preset_for, rates
 
 
 class Groups:
@@ -123,3 +124,12 @@ def test_the_preset_of_transformers_is_what_the_log_measured():
     p = PRESETS["transformer"]
     assert [(f.epochs, f.lr, f.freeze_to, f.factor) for f in p.clas] == [(2, 2e-3, -1, 1.0), (4, 1e-4, 0, None)]
     assert (p.clas_bs, p.clas_drop_mult, p.adapts) == (16, 1.0, False)
+
+
+@pytest.mark.parametrize("name", ["paper", "laptop", None])
+def test_a_preset_of_an_lstm_is_refused_for_a_transformer_if_it_sets_its_dropouts(name):
+    if name == "paper":
+        with pytest.raises(ArgumentError, match="E603.*preset='paper' with Transformer, which has no .*hidden_p"):
+            preset_for(name, Transformer)
+    else:
+        assert preset_for(name, Transformer).name == (name or "transformer")

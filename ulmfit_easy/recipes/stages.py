@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.learner import Learner, Moms
@@ -28,12 +29,17 @@ Start = TextLearner | PretrainedLM | None  # what a stage begins with
 
 
 def preset_for(preset: str | Preset | None, start: Start | type[Encoder]) -> Preset:
-    """Return a preset. None is the encoder's own: of a learner, of a model, or of a class."""
-    if preset is not None:
-        return get_preset(preset)
-    if isinstance(start, TextLearner):
-        return get_preset(start.encoder.preset)
-    return get_preset((get_arch(start.arch) if isinstance(start, PretrainedLM) else start or Encoder).preset)
+    """Return a preset. None is the encoder's own: of a learner, of a model, or of a class.
+
+    Raises: ArgumentError E603 for a preset with dropouts that the encoder does not have.
+    """
+    arch = type(start.encoder) if isinstance(start, TextLearner) else (
+        get_arch(start.arch) if isinstance(start, PretrainedLM) else start)
+    found = get_preset((arch or Encoder).preset if preset is None else preset)
+    if arch and (strange := (found.lm_config.keys() | found.clas_config.keys()) - arch.clas_config.keys()):
+        raise ArgumentError("E603", received=f"preset={found.name!r} with {arch.__name__}, which has no "
+                            f"{some(sorted(strange))}", expected="a preset for this encoder", fix="leave out preset=")
+    return found
 
 
 # --- stage 1: learn a language from general text ------------------------------------------------------------------
