@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from ulmfit_easy.data.folders import classes_of_files, folder_texts
-from ulmfit_easy.data.prepare import MemoryIds
 from ulmfit_easy.data.sources import get_text_files
 from ulmfit_easy.errors import LabelError, TextError
 from ulmfit_easy.learner.text_data import TextDataLoaders
+from ulmfit_easy.text.vocab import MemoryIds
 from ulmfit_easy.text.words import BaseTokenizer
 
 

@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit_easy.data.masked import MaskedDataLoader
-from ulmfit_easy.data.prepare import MemoryIds
 from ulmfit_easy.data.targets import MaskedToken
 from ulmfit_easy.errors import ArgumentError, TextError, VocabError
-from ulmfit_easy.text.vocab import Vocab
+from ulmfit_easy.text.vocab import MemoryIds, Vocab
 
 SPECIALS = {"unk": "[UNK]", "pad": "[PAD]", "bos": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 VOCAB = Vocab([*SPECIALS.values(), *map(str, range(995))], SPECIALS)

@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from ulmfit_easy.data.lm import LMDataLoader
-from ulmfit_easy.data.prepare import MemoryIds
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.models.classifier import get_text_classifier
@@ -14,6 +13,7 @@ from ulmfit_easy.models.elmo import BothWaysDecoder, ELMo, ScalarMix
 from ulmfit_easy.models.encoder import text_split
 from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.softmax import lm_cross_entropy
+from ulmfit_easy.text.vocab import MemoryIds
 
 V, SIZES = 20, dict(emb_sz=4, n_hid=6, n_layers=2)
 DOCS = [torch.arange(2, 9).numpy(), torch.arange(9, 19).numpy(), torch.arange(4, 16).numpy()]

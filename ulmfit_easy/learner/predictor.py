@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.data.budget import cut_by_tokens
-from ulmfit_easy.data.prepare import MemoryIds, Preparation
+from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import TrainingError, in_rows
 from ulmfit_easy.learner.features import features
 from ulmfit_easy.reprs import described
-from ulmfit_easy.text.vocab import Vocab, padded
+from ulmfit_easy.text.vocab import MemoryIds, Vocab, padded
 from ulmfit_easy.user_code import UNCHANGED, tell_interrupt, warn_user
 from ulmfit_easy.viz import escape, html_table
 
@@ -171,6 +171,8 @@ class Predictor:
         else:
             given, alone = self.prepare.given(item)
             texts = self.prepare.texts(given)
+        if self.prepare.target.places is None:
+            return given, MemoryIds(self.prepare.tokenizer.ids(texts), self.vocab.pad_id), alone
         return given, self.prepare.ids_of(list(texts)), alone
 
     def logits(self, docs: Sequence[np.ndarray]) -> Tensor | list[Tensor]:

@@ -165,6 +165,22 @@ def padded(docs: Sequence[np.ndarray], pad_id: int, backwards: bool = False) -> 
     return ids, lengths
 
 
+class MemoryIds:
+    """Ids of new texts, read like an `IdStore` but never on disk: one text is ready in 0.1 ms, not in 50."""
+
+    def __init__(self, docs: Iterable[np.ndarray], pad_id: int, texts: Sequence = (), places: Sequence = ()):
+        self.docs, self.pad_id = list(docs), pad_id
+        self.texts, self.places = texts, places  # of each text, for a target that needs places
+        self.lengths = np.array([len(doc) for doc in self.docs], dtype=np.int64)  # (N,)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self.docs[i]
+
+    def read(self, doc: int, start: int, stop: int) -> np.ndarray:
+        """Return tokens `start` to `stop` of a text."""
+        return self.docs[doc][start:stop]
+
+
 class Numericalize:
     """Tokens to ids (int32) and back; a token outside the vocabulary gets its `unk_id`.
 
