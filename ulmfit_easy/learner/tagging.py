@@ -1,4 +1,4 @@
-"""What a tagger says of a text: a tag for each word, and the spans of words that tags such as B-PER and I-PER name."""
+"""Answer with a tag for each word of a text, and with the spans of words that tags such as B-PER and I-PER name."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple

@@ -15,7 +15,7 @@ BODY: dict = dict(body={}, n_layers=0, layer_p=0.1)  # for the configs of these 
 
 
 class Body(Encoder):
-    """What the encoders around a model of `transformers` share: all but how they read.
+    """The base of the encoders over a model of `transformers`. A subclass says how it reads.
 
     Args:
         vocab_sz: V.

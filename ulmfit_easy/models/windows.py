@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Window(NamedTuple):
-    """What an encoder reads at once of r rows of a batch."""
+    """A window of r rows of a batch, which an encoder reads at once."""
 
     rows: Tensor  # (r,) of the batch, those that reach this window
     at: Tensor  # (r, t) the positions that it reads, those beyond a row's end too

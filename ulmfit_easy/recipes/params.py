@@ -1,4 +1,4 @@
-"""What scikit-learn expects of the parameters of an estimator, without importing it."""
+"""Get and set the parameters of an estimator as scikit-learn does, without importing it."""
 
 import inspect
 from typing import Any, Self

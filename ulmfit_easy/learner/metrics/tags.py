@@ -1,4 +1,4 @@
-"""How many of the spans that tags name are right: persons and places rather than words."""
+"""Score the spans that tags name, such as persons and places, instead of single words."""
 
 from typing import TYPE_CHECKING, Any
 
