@@ -170,8 +170,8 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
 def accepted(table: pd.DataFrame, columns: Sequence[pd.Series]) -> np.ndarray | None:
     """Return the (M,) int64 positions of the rows that teach their label; None if all of them do.
 
-    In Prodigy's tables a column `answer` says "accept", "reject" or "ignore". Only accepted rows count, and a warning
-    tells of the others. If it is one of the `columns` with texts and labels, all rows count.
+    In tables of annotation tools (`data.formats`) a column `answer` says "accept", "reject" or "ignore". Only accepted
+    rows count, and a warning tells of the others. If it is one of the `columns` with texts and labels, all rows count.
 
     Raises: E104 if no row is accepted.
     """

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -27,12 +28,16 @@ def read_squad(path: str | Path) -> pd.DataFrame:
     with opened(path) as (_, file):
         text = decoded(file.read(), path)
     try:
-        rows = [{"id": asked["id"], "title": article.get("title", ""), "question": asked["question"],
-                 "context": paragraph["context"], "answers": [] if asked.get("is_impossible") else asked["answers"]}
-                for article in json.loads(text)["data"] for paragraph in article["paragraphs"]
-                for asked in paragraph["qas"]]
+        return squad_table(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise FileError("E407", received=f"{path}, which is not in the format of SQuAD ({type(e).__name__}: {e!s:.80})",
                         expected='{"data": [{"paragraphs": [{"context": ..., "qas": [...]}]}]}',
                         fix="read a table with a question per row by read_table") from e
+
+
+def squad_table(data: dict[str, Any]) -> pd.DataFrame:
+    """Return the table of `read_squad` for what its JSON says."""
+    rows = [{"id": asked["id"], "title": article.get("title", ""), "question": asked["question"],
+             "context": paragraph["context"], "answers": [] if asked.get("is_impossible") else asked["answers"]}
+            for article in data["data"] for paragraph in article["paragraphs"] for asked in paragraph["qas"]]
     return pd.DataFrame(rows, columns=["id", "title", "question", "context", "answers"])

@@ -16,6 +16,7 @@ import pandas as pd
 
 from ulmfit_easy.data.containers import opened
 from ulmfit_easy.data.csv_form import HEAD, csv_options, is_misquoted, warn_of_quotes
+from ulmfit_easy.data.formats import table_of
 from ulmfit_easy.decoding import decoded
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.extras import optional_package
@@ -30,6 +31,9 @@ def read_table(path: str | Path, *, encoding: str = "utf-8", header: int | Liter
     The file may be compressed (gzip, bz2, xz), or the only one in a zip archive. CSV and workbooks give strings: `NA`
     and `007` stay what they are. JSON lines (`.jsonl`, `.ndjson`, or `.json`, which may also be one list of objects)
     and Parquet keep their types. Parquet needs the extra `parquet`, a workbook (`.xlsx`) the package openpyxl.
+
+    JSON that Prodigy, doccano or Label Studio wrote, or in the format of SQuAD, is read as what it is, see
+    `data.formats`: `label` has the label of each text, `words` and `tags` have spans as tags of words (IOB2).
 
     A blank line is a row if the table has one column. A column without a name is called as pandas does, `Unnamed: 2`.
 
@@ -174,13 +178,15 @@ def _json_table(path: Path, text: str) -> pd.DataFrame:
     def refuse(where: str, why: str) -> FileError:
         return FileError("E407", received=f"{path}, {where} of which is {why}", expected="a JSON object, {...}, for "
                          "each row", fix="write one object a line, or one list of objects")
-    rows = []
+    rows = list[tuple[int, Any]]()
     if text.lstrip().startswith("["):
         try:
             rows = list(enumerate(json.loads(text), 1))
         except (ValueError, RecursionError) as e:
             raise refuse("all", f"no JSON ({e})") from e
         what = "entry"
+    elif whole := _one_object(text):
+        rows, what = [(1, whole)], "line"
     else:
         what = "line"
         for number, line in enumerate(text.split("\n"), 1):  # nothing else ends a line
@@ -191,7 +197,18 @@ def _json_table(path: Path, text: str) -> pd.DataFrame:
     for number, row in rows:
         if not isinstance(row, dict):
             raise refuse(f"{what} {number}", f"a {type(row).__name__}")
-    return pd.DataFrame([row for _, row in rows], dtype=object)
+    found = [row for _, row in rows]
+    table = table_of(found, path)
+    return pd.DataFrame(found, dtype=object) if table is None else table
+
+
+def _one_object(text: str) -> dict | None:
+    """Return the one object of JSON that a text is, on as many lines as it may have; None for anything else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # at the second line of JSON lines
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _first_sheet(path: Path, file: IO[bytes]) -> pd.DataFrame:
