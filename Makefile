@@ -9,7 +9,7 @@ ROOT := .
 DEMO_DATA := demo-data/vaderSentiment-2.5.tar.gz
 LESSONS ?= $(wildcard nbs/*.ipynb)
 
-.PHONY: help setup lab notebooks demo test test-slow faults lint bench bench-lm clean
+.PHONY: help setup lab notebooks demo docs test test-slow faults lint bench bench-lm clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,15 @@ lab: $(VENV)/.lab ## Open JupyterLab on the lessons; pass it options with LAB="-
 notebooks: $(STAMP) $(DEMO_DATA) ## Run the lessons and store them with their outputs (about 8 minutes; LESSONS=nbs/01*.ipynb for one)
 	$(BIN)/python nbs/execute.py $(LESSONS)
 
+$(VENV)/.docs: $(STAMP)
+	@echo "Installing MkDocs. It takes half a minute."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs ## Build the site in site/ from docs/, the lessons and the docstrings, without a network (about a minute)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "Open site/index.html in a browser."
+
 test: $(STAMP) ## Run the tests, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
@@ -72,4 +81,4 @@ bench-lm: $(STAMP) $(DEMO_DATA) $(FASTAI)/.installed ## Print language-model tra
 	$(BIN)/python bench/lm.py --data $(DEMO_DATA) --fastai-python $(FASTAI)/bin/python $(BENCH_LM)
 
 clean: ## Remove everything that make created
-	rm -rf $(VENV) $(FASTAI) demo-data demo-output
+	rm -rf $(VENV) $(FASTAI) demo-data demo-output site

@@ -7,6 +7,7 @@ probabilities ignore it. All other arguments are scikit-learn's, with fastai's d
 """
 
 import math
+import sys
 from collections.abc import Callable
 from inspect import Parameter, Signature
 from typing import Any
@@ -108,6 +109,7 @@ def by_name(name: str, doc: str, make: Callable, function: str, **defaults: obje
         return make(function, **given.arguments)
 
     metric.__name__ = metric.__qualname__ = name
+    metric.__module__ = sys._getframe(1).f_globals["__name__"]  # that of the caller, where the name is found
     metric.__doc__, metric.__annotations__ = doc, {"return": AccumMetric}
     vars(metric)["__signature__"] = signature
     return metric

@@ -1,0 +1,168 @@
+"""Add to the site what is not written by hand: the README as its start, the lessons, a page per public name, llms.txt."""
+
+import inspect
+import re
+from pathlib import Path, PurePosixPath
+
+import nbformat
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import Navigation
+from mkdocs.structure.pages import Page
+from nbconvert import MarkdownExporter
+
+ROOT = Path(__file__).parents[2]
+REPOSITORY = {"README.md": "index.md", "README.ko.md": "README.ko.md", "CONTRIBUTING.md": "CONTRIBUTING.md",
+              "SECURITY.md": "SECURITY.md", "CHANGELOG.md": "CHANGELOG.md"}  # files of the root, and their pages
+AREAS = {"text": "Text", "data": "Data", "models": "Models", "bundle": "Files of models", "learner": "Learners",
+         "recipes": "Recipes", "apps": "Tools", "fastai": "Names of fastai", "other": "Errors and charts",
+         "values": "Constants and instances"}
+INTRODUCTION = """# Reference
+
+`from ulmfit_easy.all import *` brings the names below. Each has a page with its arguments and an example that runs.
+The examples share the small data, models and learners of [this preparation](values/event.md).
+"""
+
+
+def examples() -> dict[str, str]:
+    """Return the text and code of each public name in docs/examples."""
+    found = {}
+    for path in sorted((ROOT / "docs" / "examples").glob("*.md")):
+        for names, body in re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            found.update(dict.fromkeys(names.split(", "), body.strip()))
+    return found
+
+
+def public_names() -> dict[str, tuple[str, object]]:
+    """Return the area and the value of each name of `ulmfit_easy.all` that is the library's own."""
+    from ulmfit_easy import all as door
+
+    found = {}
+    for name in dir(door):
+        value = getattr(door, name)
+        module = value.__module__ if inspect.isclass(value) or inspect.isfunction(value) else ""
+        if inspect.ismodule(value) or module in {"pathlib", "functools"}:  # other packages' names, which the door passes on
+            continue
+        area = (module.split(".") + [""])[1]
+        found[name] = (area if area in AREAS else "other" if module else "values", value)
+    return found
+
+
+def first_sentence(value: object) -> str:
+    """Return what a thing does, in a line."""
+    line = " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=\.)\s", line)[0]
+
+
+def page_of(name: str, value: object, example: str) -> str:
+    """Return the Markdown of a public name."""
+    if inspect.isclass(value) or inspect.isfunction(value):
+        source = f"::: {value.__module__}.{value.__qualname__}\n"
+        where = f"Defined in `{value.__module__}`.\n"
+    else:
+        kind = type(value).__name__
+        source = f"```python\n{name} = {short(value)}\n```\n"
+        doc = inspect.getdoc(value) if type(value).__module__.startswith("ulmfit_easy") else ""
+        where = f"{doc or ''}\n\nIt is of type `{kind}`.\n"
+    shown = f"\n## Example\n\n{example}\n" if example else ""
+    return f"# {name}\n\n{source}\n{shown}\n{where}"
+
+
+def short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 400 else text[:400] + " ..."
+
+
+def reference() -> dict[str, str]:
+    """Return the pages of the reference: an index, and one for each public name."""
+    names, shown = public_names(), examples()
+    pages, index = {}, [INTRODUCTION]
+    for area, title in AREAS.items():
+        rows = [(name, value) for name, (of, value) in names.items() if of == area]
+        index += [f"## {title}\n", "| name | |", "| --- | --- |"]
+        for name, value in sorted(rows, key=lambda row: row[0].lower()):
+            about = first_sentence(value) if area != "values" else f"`{type(value).__name__}`"
+            about = about.replace("|", "\\|")
+            index.append(f"| [{name}]({area}/{name}.md) | {about} |")
+            pages[f"reference/{area}/{name}.md"] = page_of(name, value, shown.get(name, ""))
+        index.append("")
+    return {"reference/index.md": "\n".join(index), **pages}
+
+
+def lessons() -> dict[str, str | bytes]:
+    """Return the lessons as they were run, with their pictures."""
+    found: dict[str, str | bytes] = {}
+    for path in sorted((ROOT / "nbs").glob("**/[0-9]*.ipynb")):
+        body, resources = MarkdownExporter().from_notebook_node(nbformat.read(path, as_version=4))
+        stem = path.relative_to(ROOT / "nbs").with_suffix("").as_posix()
+        pictures = {name: f"{PurePosixPath(stem).name}_{name}" for name in resources["outputs"]}
+        for name, renamed in pictures.items():
+            body = body.replace(f"({name})", f"({renamed})")
+            found[f"lessons/{PurePosixPath(stem).parent / renamed}"] = resources["outputs"][name]
+        found[f"lessons/{stem}.md"] = body
+    return found
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages, and put those of a folder into the navigation."""
+    root = {page: (ROOT / name).read_text(encoding="utf-8") for name, page in REPOSITORY.items()}
+    for uri, content in {**root, **lessons(), **reference()}.items():
+        files.append(File.generated(config, uri, content=content))
+    pages = [file.src_uri for file in files if file.src_uri.endswith(".md")]
+    config.nav = [{title: in_folder(where, pages) if str(where).endswith("/") else where}
+                  for entry in config.nav or [] for title, where in entry.items()]
+    return files
+
+
+def in_folder(folder: str, pages: list[str]) -> list:
+    """Return the pages of a folder for the navigation, its index first, those of the reference by area."""
+    inside = sorted((page for page in pages if page.startswith(folder)), key=lambda page: (not page.endswith("index.md"), page.lower()))
+    if folder != "reference/":
+        return list(inside)
+    by_area = {title: [page for page in inside if page.startswith(f"{folder}{area}/")] for area, title in AREAS.items()}
+    return [f"{folder}index.md", *({title: those} for title, those in by_area.items() if those)]
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn links between files of the repository into links between pages, and links to other files into their names."""
+    here = PurePosixPath(page.file.src_uri).parent
+    origin = {v: PurePosixPath() for v in REPOSITORY.values()}.get(page.file.src_uri, PurePosixPath("docs") / here)
+    if page.file.src_uri.startswith("lessons/"):
+        origin = PurePosixPath("nbs") / here.relative_to("lessons")
+
+    def mend(match: re.Match) -> str:
+        text, target, anchor = match[1], match[2], match[3] or ""
+        path = normal(origin / target)
+        uri = REPOSITORY.get(path) or re.sub(r"^nbs/(.*)\.ipynb$", r"lessons/\1.md", path).removeprefix("docs/")
+        if files.get_file_from_path(uri) is None:
+            return match[0] if files.get_file_from_path(normal(here / target)) else text
+        return f"[{text}]({relative(uri, here)}{anchor})"
+
+    return re.sub(r"(?<!!)\[([^\]\n]+)\]\(([^)#:\s]+)(#[^)\s]*)?\)", mend, markdown)
+
+
+def normal(path: PurePosixPath) -> str:
+    parts: list[str] = []
+    for part in path.parts:
+        if part == ".." and parts:
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def relative(uri: str, here: PurePosixPath) -> str:
+    return "../" * len([part for part in here.parts if part != "."]) + uri
+
+
+def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
+    """Keep the navigation, for llms.txt."""
+    config.extra["llms"] = [page for page in nav.pages]
+    return nav
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write llms.txt: each page with its address, for programs that read the site."""
+    lines = [f"# {config.site_name}", "", f"> {config.site_description}", ""]
+    lines += [f"- [{page.title}]({page.url})" for page in config.extra["llms"]]
+    (Path(config.site_dir) / "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
