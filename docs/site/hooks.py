@@ -1,4 +1,4 @@
-"""Add to the site what is not written by hand: the README as its start, the lessons, a page per public name, llms.txt."""
+"""Add to the site what nobody writes by hand: the README, the lessons, a page for each public name, and llms.txt."""
 
 import inspect
 import re
@@ -14,9 +14,12 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).parents[2]
 REPOSITORY = {"README.md": "index.md", "README.ko.md": "README.ko.md", "CONTRIBUTING.md": "CONTRIBUTING.md",
               "SECURITY.md": "SECURITY.md", "CHANGELOG.md": "CHANGELOG.md"}  # files of the root, and their pages
-AREAS = {"text": "Text", "data": "Data", "models": "Models", "bundle": "Files of models", "learner": "Learners",
-         "recipes": "Recipes", "apps": "Tools", "fastai": "Names of fastai", "other": "Errors and charts",
-         "values": "Constants and instances"}
+AREAS = {  # the folders of the package, and what the reference calls them
+    "text": "Text", "data": "Data", "models": "Models", "bundle": "Files of models", "learner": "Learners",
+    "metrics": "Metrics and losses", "callbacks": "Callbacks", "optim": "Optimizers and schedules",
+    "recipes": "Recipes", "apps": "Tools", "fastai": "Names of fastai", "other": "Errors and charts",
+    "values": "Constants and instances"}
+NOT_OURS = {"pathlib", "functools"}  # names of other packages that the star import passes on
 INTRODUCTION = """# Reference
 
 `from ulmfit_easy.all import *` brings the names below. Each has a page with its arguments and an example that runs.
@@ -40,32 +43,39 @@ def public_names() -> dict[str, tuple[str, object]]:
     found = {}
     for name in dir(door):
         value = getattr(door, name)
-        module = value.__module__ if inspect.isclass(value) or inspect.isfunction(value) else ""
-        if inspect.ismodule(value) or module in {"pathlib", "functools"}:  # other packages' names, which the door passes on
-            continue
-        area = (module.split(".") + [""])[1]
-        found[name] = (area if area in AREAS else "other" if module else "values", value)
+        module = value.__module__ if has_page_of_its_own(value) else ""
+        if not inspect.ismodule(value) and module not in NOT_OURS:
+            areas = [part for part in module.split(".")[1:-1] if part in AREAS]
+            found[name] = (areas[-1] if areas else "other" if module else "values", value)
     return found
 
 
+def has_page_of_its_own(value: object) -> bool:
+    """Return whether mkdocstrings describes it: a class or a function. It knows nothing of other values."""
+    return inspect.isclass(value) or inspect.isfunction(value)
+
+
 def first_sentence(value: object) -> str:
-    """Return what a thing does, in a line."""
+    """Return the first sentence of a docstring in one line."""
     line = " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
-    return re.split(r"(?<=\.)\s", line)[0]
+    return re.split(r"(?<=\.)\s", line)[0].replace("|", "\\|")
 
 
-def page_of(name: str, value: object, example: str) -> str:
-    """Return the Markdown of a public name."""
-    if inspect.isclass(value) or inspect.isfunction(value):
-        source = f"::: {value.__module__}.{value.__qualname__}\n"
-        where = f"Defined in `{value.__module__}`.\n"
+def page_of(name: str, value: object, example: str, names: dict[str, tuple[str, object]]) -> str:
+    """Return the Markdown of a public name: its description, an example, and where it is defined."""
+    page = [f"---\ntitle: {name}\n---\n"]
+    if has_page_of_its_own(value):
+        page += [f"::: {value.__module__}.{value.__qualname__}\n"]
+        parents = [cls.__name__ for cls in inspect.getmro(value)[1:]] if inspect.isclass(value) else []
+        page += [f"It has all that [{parent}](../{names[parent][0]}/{parent}.md) has.\n"
+                 for parent in parents if parent in names][:1]
+        source = f"Defined in `{value.__module__}`."
     else:
-        kind = type(value).__name__
-        source = f"```python\n{name} = {short(value)}\n```\n"
-        doc = inspect.getdoc(value) if type(value).__module__.startswith("ulmfit_easy") else ""
-        where = f"{doc or ''}\n\nIt is of type `{kind}`.\n"
-    shown = f"\n## Example\n\n{example}\n" if example else ""
-    return f"# {name}\n\n{source}\n{shown}\n{where}"
+        page += [f"# {name}\n", f"```python\n{name} = {short(value)}\n```\n"]
+        ours = type(value).__module__.startswith("ulmfit_easy")
+        source = (inspect.getdoc(value) or "" if ours else "") + f"\n\nIt is of type `{type(value).__name__}`."
+    page += [f"## Example\n\n{example}\n"] if example else []
+    return "\n".join([*page, source])
 
 
 def short(value: object) -> str:
@@ -81,10 +91,9 @@ def reference() -> dict[str, str]:
         rows = [(name, value) for name, (of, value) in names.items() if of == area]
         index += [f"## {title}\n", "| name | |", "| --- | --- |"]
         for name, value in sorted(rows, key=lambda row: row[0].lower()):
-            about = first_sentence(value) if area != "values" else f"`{type(value).__name__}`"
-            about = about.replace("|", "\\|")
+            about = first_sentence(value) if has_page_of_its_own(value) else f"`{type(value).__name__}`"
             index.append(f"| [{name}]({area}/{name}.md) | {about} |")
-            pages[f"reference/{area}/{name}.md"] = page_of(name, value, shown.get(name, ""))
+            pages[f"reference/{area}/{name}.md"] = page_of(name, value, shown.get(name, ""), names)
         index.append("")
     return {"reference/index.md": "\n".join(index), **pages}
 
@@ -116,7 +125,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def in_folder(folder: str, pages: list[str]) -> list:
     """Return the pages of a folder for the navigation, its index first, those of the reference by area."""
-    inside = sorted((page for page in pages if page.startswith(folder)), key=lambda page: (not page.endswith("index.md"), page.lower()))
+    inside = sorted((page for page in pages if page.startswith(folder)),
+                    key=lambda page: (not page.endswith("index.md"), page.lower()))
     if folder != "reference/":
         return list(inside)
     by_area = {title: [page for page in inside if page.startswith(f"{folder}{area}/")] for area, title in AREAS.items()}
@@ -124,7 +134,7 @@ def in_folder(folder: str, pages: list[str]) -> list:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links between files of the repository into links between pages, and links to other files into their names."""
+    """Turn links between files of the repository into links between pages. Of links to other files keep the text."""
     here = PurePosixPath(page.file.src_uri).parent
     origin = {v: PurePosixPath() for v in REPOSITORY.values()}.get(page.file.src_uri, PurePosixPath("docs") / here)
     if page.file.src_uri.startswith("lessons/"):
