@@ -1,0 +1,127 @@
+"""Active learning: which texts of a pool to label next."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ulmfit_easy.data.sources import is_missing
+from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.recipes.ensemble import ensemble
+from ulmfit_easy.schema import one_of, takes, whole
+from ulmfit_easy.text.given import several_texts
+
+__all__ = ["query"]
+
+
+@takes({"k": whole(), "strategy": one_of(["entropy", "margin", "kcenter"])})
+def query(model: Any, pool: Iterable, k: int = 20, strategy: str = "entropy", *,
+          labelled: Iterable = ()) -> pd.DataFrame:
+    """Return the k texts of a pool that are worth a label most, the first one first.
+
+    No random number is drawn. Of equal texts only the first counts, and empty ones are left out. So fewer than `k` rows
+    come back from a small pool.
+
+    Args:
+        model: a fitted `ULMFiT`, a learner or predictor of a classifier, or a scikit-learn pipeline that takes texts.
+        pool: texts without labels. Of a table, the text columns of the model.
+        strategy: "entropy" takes the texts with the highest entropy of the class probabilities. "margin" takes those
+            whose two likeliest classes are closest. "kcenter" takes texts that differ: each is the one that is
+            farthest, in `learn.features`, from all that were taken before.
+        labelled: for "kcenter", the texts that have labels already. New ones must differ from them too.
+
+    Returns: the rows of the table, or a table with the column `text`, with the column `score` and their index. A high
+        score is an early row. "entropy" is a share of the highest entropy. "margin" is 1 - (p1 - p2). "kcenter" is a
+        distance. For texts with several labels "entropy" is the mean over the labels, and "margin" the highest.
+
+    Raises: TextError E101, E102 for what are no texts; E104 for a pool without any. TrainingError E506 for a model that
+        gives no probabilities of classes, or no features.
+
+    Source: Settles 2009, section 3.1 (entropy, margin); Sener & Savarese 2018 (arXiv 1708.00489), algorithm 1
+        (k-center greedy).
+
+    Example:
+        >>> rows = query(model, pool, 20)  # doctest: +SKIP
+        >>> pool = pool.drop(rows.index)  # doctest: +SKIP
+    """
+    df = pool if isinstance(pool, pd.DataFrame) else pool.to_frame("text") if isinstance(pool, pd.Series) else None
+    cols = _text_cols(model)
+    texts = list(several_texts(pool if df is None else df, cols))
+    df = pd.DataFrame({"text": texts}) if df is None else df
+    first = dict[Any, int]()
+    for i, text in enumerate(texts):
+        fields = text if isinstance(text, tuple) else (text,)
+        if not any(map(is_missing, fields)) and "".join(map(str, fields)).strip():
+            first.setdefault(text, i)
+    if not first:
+        raise TextError("E104", received="a pool without a text", expected="one text or more",
+                        fix="give more texts: all of these may have their labels")
+    rows, asked = np.array([*first.values()]), [*first]  # (N,)
+    if strategy == "kcenter":
+        features = _features(model, [*asked, *(known := list(several_texts(labelled, cols)))])
+        chosen, scores = k_centers(features[:len(asked)], features[len(asked):] if known else None, k)
+    else:
+        scores = uncertainty(_probs(model, asked), strategy)
+        chosen = np.argsort(-scores, kind="stable")[:k]
+        scores = scores[chosen]
+    return df.iloc[rows[chosen]].assign(score=scores)
+
+
+def uncertainty(probs: np.ndarray, strategy: str = "entropy") -> np.ndarray:
+    """Return how uncertain some probabilities (N, L, C) are, (N,) from 0 to 1; L of them, each with the sum 1."""
+    if strategy == "entropy":
+        nats = -(probs * np.log(probs, where=probs > 0, out=np.zeros_like(probs))).sum(-1)  # (N, L)
+        return (nats / np.log(probs.shape[-1])).mean(1)
+    top = np.sort(probs, -1)
+    return (1 - (top[..., -1] - top[..., -2])).max(1)
+
+
+def k_centers(x: np.ndarray, centers: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return k of the rows x (N, d), each the farthest from the centers and those before it, and their distances.
+
+    Without centers the first distance is that from the mean of all rows.
+    """
+    start = x.mean(0, keepdims=True) if centers is None else centers
+    nearest = np.min([np.linalg.norm(x - center, axis=1) for center in start], 0)  # (N,)
+    chosen, distances = list[int](), list[float]()
+    for _ in range(min(k, len(x))):
+        i = int(nearest.argmax())
+        chosen.append(i)
+        distances.append(float(nearest[i]))
+        new = np.linalg.norm(x - x[i], axis=1)
+        nearest = new if centers is None and len(chosen) == 1 else np.minimum(nearest, new)
+        nearest[chosen] = -1  # of rows with equal features none comes twice
+    return np.array(chosen, dtype=np.int64), np.array(distances)
+
+
+def _text_cols(model: Any) -> Sequence:
+    learner = model.learners_[0] if hasattr(model, "learners_") else model
+    return learner.predictor.prepare.text_cols if hasattr(learner, "predictor") else ("text",)
+
+
+def _probs(model: Any, texts: list) -> np.ndarray:
+    """Return probabilities (N, L, C): one distribution for each text, or one of two for each of L labels."""
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(texts))[:, None]
+    if not hasattr(model, "predictor") or not model.predictor.prepare.target.has_classes:
+        raise _unfit(model, "probabilities of classes")
+    probs = ensemble([model], texts, warn=False).double().numpy()  # (N, C)
+    return probs[:, None] if model.predictor.prepare.target.one_class else np.stack([probs, 1 - probs], -1)
+
+
+def _features(model: Any, texts: list) -> np.ndarray:
+    if hasattr(model, "learners_"):
+        return np.hstack([learn.features(texts) for learn in model.learners_])
+    if hasattr(model, "features"):
+        return model.features(texts)
+    if hasattr(model, "steps"):
+        found = model[:-1].transform(texts)
+        return found.toarray() if hasattr(found, "toarray") else np.asarray(found)
+    raise _unfit(model, "features")
+
+
+def _unfit(model: Any, what: str) -> TrainingError:
+    return TrainingError("E506", received=f"{type(model).__name__}, which gives no {what}",
+                         expected="a fitted ULMFiT, a classifier's learner, or a pipeline that takes texts",
+                         fix="fit a classifier first")
