@@ -3,9 +3,12 @@
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 WIDTH = 90  # of what a notebook shows: JupyterLab breaks longer lines in the middle of words
+HUSHED = list[bool]()  # not empty in a block of `hushed`
 
 
 def in_notebook() -> bool:
@@ -35,10 +38,20 @@ def printable(value: object) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Say nothing in a block, and show no bars: only what is written to a stream that is named is written."""
+    HUSHED.append(True)
+    try:
+        yield
+    finally:
+        HUSHED.pop()
+
+
 def say(text: object = "", file: TextIO | None = None) -> None:
     """Write lines at once to standard output or another stream, in the characters that it has; none if it is closed."""
     stream = sys.stdout if file is None else file
-    if stream is None or getattr(stream, "closed", False):
+    if stream is None or getattr(stream, "closed", False) or HUSHED and file is None:
         return
     text = "\n".join(map(printable, str(text).split("\n")))
     if file is None:

@@ -20,6 +20,7 @@ import pytest
 
 import ulmfit_easy
 from ulmfit_easy.apps import cli
+from ulmfit_easy.apps.saving import keep
 from ulmfit_easy.apps.sources import read_any
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.data.tables import read_table
@@ -120,16 +121,11 @@ def test_quiet_says_nothing(reviews, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_training_again_replaces_the_model_and_says_so_first(reviews, model, capsys, monkeypatch):
-    def stop(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ULMFiT, "_fit_one", stop)
-        assert run("train", reviews, "--seed", 1, "--out", model) == 130
-    told = rf"The model of 20\d\d-\d\d-\d\d in {re.escape(str(model))} will be replaced. --out names another "
-    assert re.match(told, capsys.readouterr().out) and ULMFiT.load(model).seed == 0
-    assert run("train", reviews, "--seed", 1, "--quiet", "--out", model) == 0
+def test_an_older_model_is_replaced_only_if_told_to(reviews, model, capsys):
+    for command, out in (("train", model), ("lm", model / "forwards")):
+        complains(capsys, r"E412.*a model of 20\d\d-\d\d-\d\d\..*add --overwrite", command, reviews, "--out", out)
+    assert ULMFiT.load(model).seed == 0
+    assert run("train", reviews, "--seed", 1, "--quiet", "--out", model, "--overwrite") == 0
     assert ULMFiT.load(model).seed == 1
     assert [p.name for p in model.parent.iterdir()] == [model.name]
 
@@ -168,8 +164,8 @@ def test_the_librarys_own_model_is_the_start_unless_from_scratch(ours, reviews, 
         assert capsys.readouterr().out.count(told) == 1
         assert run(command, reviews, "--seed", 0, "--from-scratch", "--out", tmp_path / f"{command}-2") == 0
         assert told not in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        run("train", reviews, "--from-scratch", "--pretrained", tmp_path / "lm")
+    complains(capsys, "E603.*not allowed with argument --from-scratch", "train", reviews, "--from-scratch",
+              "--pretrained", tmp_path / "lm")
 
 
 def test_texts_without_a_known_word_are_told_beside_their_predictions(model, tmp_path, capsys):
@@ -412,7 +408,7 @@ def test_warnings_about_the_data_are_one_line_each_and_name_the_flag_that_helps(
     assert err.count("the classes are unequal: the largest has ") == err.count("With --class-weight balanced ") == 1
     assert all(line.startswith("ulmfit: warning: ") for line in err.splitlines())
     assert out.count(", macro-F1 ") == 2 and " cross-validation on the 67 different ones." in out  # not accuracy alone
-    assert run("train", tmp_path / "d.csv", "--seed", 0, "--quiet", "--out", tmp_path / "m") == 0
+    assert run("train", tmp_path / "d.csv", "--seed", 0, "--quiet", "--out", tmp_path / "n") == 0
     assert capsys.readouterr().err == ""
 
 
@@ -452,13 +448,14 @@ def test_help_works_from_a_shell(command):
 def test_flags_are_named_as_the_estimators_parameters():
     (commands,) = (a for a in cli.parser()._actions if a.choices)
     flags = {a.dest for a in commands.choices["train"]._actions}
-    own = {"help", "file", "text", "label", "unlabelled", "out", "quiet", "encoding", "quoting", "delimiter"}
+    own = {"help", "file", "text", "label", "unlabelled", "out", "quiet", "encoding", "quoting", "delimiter",
+           "overwrite"}
     assert flags - own <= set(ULMFiT().get_params())
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
-    code = ("import sys; from ulmfit_easy.apps import cli; cli.run_lm = lambda args: print('x' * 10**6); "
-            "sys.exit(cli.main(['lm', 'file']))")
+    code = ("import sys; from ulmfit_easy.apps import cli; from ulmfit_easy.data import toy; "
+            "toy.toy_reviews = lambda *_: print('x' * 10**6); sys.exit(cli.main(['toy', '--out', 'x.csv']))")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.read(1)
         process.stdout.close()
@@ -589,9 +586,9 @@ def test_a_model_is_kept_if_its_place_is_taken_while_it_is_trained(tmp_path, mon
         with atomic_folder(path) as tmp:
             (tmp / "model").write_text("trained")
 
-    cli.keep(save, tmp_path / "out")
+    keep(save, tmp_path / "out")
     with pytest.raises(FileError, match="E411.*something is: model, when.*move the model from .*spare"):
-        cli.keep(save, tmp_path / "out")
+        keep(save, tmp_path / "out")
     assert [p.read_text() for p in (tmp_path / "spare").rglob("model") if p.is_file()] == ["trained"]
 
 

@@ -1,6 +1,5 @@
 """`ulmfit convert`: a checkpoint of another library becomes a folder that every door of this one takes."""
 
-import argparse
 import importlib
 import tarfile
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 import torch
 
 from ulmfit_easy.all import AWD_LSTM, TextDataLoaders, language_model_learner, load_learner, text_classifier_learner
-from ulmfit_easy.apps import convert
+from ulmfit_easy.apps.parser import parser
 from ulmfit_easy.bundle.artefact import load_bundle
 from ulmfit_easy.bundle.foreign import load_foreign
 from ulmfit_easy.data.toy import toy_reviews
@@ -27,9 +26,7 @@ def files(monkeypatch):
 
 
 def run(*args):
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    convert.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["convert", *map(str, args)])
+    args = parser().parse_args(["convert", *map(str, args)])
     args.run(args)
 
 

@@ -5,21 +5,27 @@ import ast
 import builtins
 import importlib
 import inspect
+import os
 import pkgutil
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import ulmfit_easy
-from ulmfit_easy.apps import cli
+from ulmfit_easy.apps.cli import main
+from ulmfit_easy.apps.command import all_commands
 from ulmfit_easy.apps.flags import at_command_line
+from ulmfit_easy.apps.parser import parser
 from ulmfit_easy.errors import ARGUMENT, ArgumentError, UlmfitError, door, fix_for
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.text.words import SpacyTokenizer
 
 PACKAGE = Path(ulmfit_easy.__file__).parent
-COMMANDS = next(a for a in cli.parser()._actions if a.choices).choices
+COMMANDS = next(a for a in parser()._actions if a.choices).choices
 FLAGS = {flag for command in COMMANDS.values() for action in command._actions for flag in action.option_strings}
 ESTIMATOR = {*inspect.signature(ULMFiT).parameters, "texts", "labels", "unlabelled"}
 
@@ -157,3 +163,50 @@ def test_each_argument_is_described_with_its_default():
             if isinstance(default, str | Path) and default != argparse.SUPPRESS:
                 assert f"default: {default}" in action.help, (name, action.dest)
     assert builtins.all(kind in COMMANDS["train"].format_help() for kind in (".jsonl", ".parquet"))
+
+
+def test_each_command_has_its_examples_in_its_help_and_they_can_be_typed():
+    for command in all_commands():
+        told = COMMANDS[command.name].format_help()
+        for example in command.examples:
+            assert f"\n  ulmfit {example}\n" in told
+            assert parser().parse_args(shlex.split(example)).command == command.name
+        assert parser().parse_args(shlex.split(f"{command.examples[0]} --quiet")).quiet is True
+
+
+@pytest.mark.parametrize(("typed", "told"), [
+    ("trian", "did you mean `ulmfit train`"), ("fit x.csv", "did you mean `ulmfit train`"),
+    ("classify m x.csv", "did you mean `ulmfit predict`"), ("zzz", "see `ulmfit --help`"),
+    ("train x.csv --lable y", "did you mean --label?"), ("train x.csv --sep ;", "did you mean --delimiter?"),
+    ("predict --model m x.csv", "compare `ulmfit predict my-model new.csv"),
+    ("predict m", "type it as in `ulmfit predict my-model new.csv"),
+    ("train x.csv --class-weight balance", "did you mean balanced?"),
+    ("train x.csv --seed one", "an example is `ulmfit train "), ("train x.csv --delimiter ab", "not one character"),
+    ("toy a b", "put a text or a name with blanks between quotes"), ("toy --out", "expected one argument"),
+])
+def test_a_command_or_an_option_that_is_not_there_is_answered_with_the_one_that_is_meant(typed, told, capsys):
+    assert main(shlex.split(typed)) == 2
+    said = capsys.readouterr().err
+    assert re.match(r"ulmfit: \[E60\d\] ", said) and told in said and said.count("\n") == 1
+
+
+def test_ulmfit_alone_lists_the_commands(capsys):
+    assert main([]) == 2
+    said = capsys.readouterr().err
+    assert builtins.all(command.what.split()[0] in said for command in all_commands())
+
+
+def test_a_file_that_is_named_in_place_of_a_command_is_what_to_work_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("reviews.csv").touch()
+    assert main(["reviews.csv"]) == 2 and "`ulmfit train reviews.csv`" in capsys.readouterr().err
+
+
+def test_a_shell_completes_commands_and_options():
+    pytest.importorskip("argcomplete", reason="needs the package argcomplete")
+    line = "ulmfit train x.csv --lab"
+    done = subprocess.run(
+        [sys.executable, "-m", "ulmfit_easy"], capture_output=True, text=True,
+        env={**os.environ, "_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": "/dev/stdout", "COMP_LINE": line,
+             "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": "\n"})
+    assert "--label" in done.stdout.split()

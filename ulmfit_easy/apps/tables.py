@@ -1,6 +1,5 @@
-"""`ulmfit predict`: the classes of the texts of a table, written in the form that the ending of `--out` names."""
+"""Write a table of a command in the form that the ending of its file names."""
 
-import argparse
 import csv
 import json
 import sys
@@ -9,38 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulmfit_easy.errors import ArgumentError, FileError
-from ulmfit_easy.terminal import printable, say
+from ulmfit_easy.terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
-
-
-def run_predict(args: argparse.Namespace) -> None:
-    from ulmfit_easy.apps.sources import read_any, texts_in
-    from ulmfit_easy.learner.load import load_predictor
-    from ulmfit_easy.recipes.ensemble import probabilities
-    from ulmfit_easy.recipes.inputs import as_array, empty_rows, rows_read
-    from ulmfit_easy.recipes.saved import PARAMS, load_saved
-
-    out = None if args.out in (Path("-"), Path("/dev/stdout")) else args.out  # a shell may add to that file
-    form = ".csv" if out is None else form_of(out)
-    if args.model.is_dir() and not (args.model / PARAMS).exists():
-        raise FileError("E404", received=f"{args.model}, a folder without {PARAMS}",
-                        expected="the folder that `ulmfit train` wrote", fix="name that one, not a folder in it, nor a "
-                        "language model, which `ulmfit train FILE --pretrained DIR` makes a classifier of")
-    _, predictors, blend = load_saved(args.model, load_predictor)
-    text = args.text or predictors[0].prepare.text_cols[0]
-    df = read_any(args.file, [text], args)
-    if taken := {"prediction", "probability"} & set(df.columns):
-        raise FileError("E407", received=f"{args.file} with a column {min(taken)!r}", expected="no such column yet",
-                        fix="rename it, so that it is not overwritten")
-    probs = probabilities(predictors, texts := texts_in(df, text), blend=blend)
-    df = df.assign(prediction=as_array(predictors[0].classes)[probs.argmax(1)], probability=probs.max(1).round(4))
-    saved = "" if out is None else f". Replaced {out}" if out.is_file() else f". Saved to {out}"
-    write(df, out, form, args.safe_cells)
-    say(rows_read(len(df), empty_rows(texts)) + saved, None if out else sys.stderr)
 
 
 def form_of(out: Path, example: str = "predictions.csv") -> str:

@@ -3,26 +3,13 @@
 import argparse
 from pathlib import Path
 
+from ulmfit_easy.apps.command import Command
 from ulmfit_easy.apps.flags import next_line
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.terminal import say
 
 
-def add_parser(commands: "argparse._SubParsersAction") -> None:
-    """Add the command to those of the command line."""
-    convert = commands.add_parser("convert", help="make a model folder of a fastai or MultiFiT checkpoint")
-    convert.add_argument("source", type=Path, metavar="SRC", help="weights (*.pth, *.h5), their folder, or a .tgz")
-    convert.add_argument("out", type=Path, metavar="DIR", help="where the model goes")
-    convert.add_argument("--words", type=Path, metavar="FILE", help="its word list, if that is not beside the weights")
-    convert.add_argument("--lang", default="en", help="language of the tokenizer, if SRC has none (default: en)")
-    direction = convert.add_mutually_exclusive_group()
-    direction.add_argument("--forwards", dest="backwards", action="store_false", default=None,
-                           help="the model reads texts from their beginning, if no name in SRC says `fwd`")
-    direction.add_argument("--backwards", action="store_true", default=None, help="from their end, as `bwd` says")
-    convert.set_defaults(run=run_convert)
-
-
-def run_convert(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Write the bundle, with a card that says where it came from."""
     from ulmfit_easy.bundle.artefact import save_bundle
     from ulmfit_easy.bundle.foreign import find_weights, load_foreign
@@ -65,3 +52,16 @@ def _direction(told: bool | None, args: argparse.Namespace) -> bool:
         raise ArgumentError("E603", received=f"{words[args.backwards]} for {args.source}",
                             expected=f"{words[told]}, as its name says", fix=f"leave out {words[args.backwards]}")
     return args.backwards if told is None else told
+
+
+COMMAND = Command(
+    "convert", "make a model folder of a fastai or MultiFiT checkpoint", run,
+    ("convert wt103-fwd.tgz wiki-lm",),
+    {"source": {"type": Path, "metavar": "SRC", "help": "weights (*.pth, *.h5), their folder, or a .tgz"},
+     "out": {"type": Path, "metavar": "DIR", "help": "where the model goes"},
+     "--words": {"type": Path, "metavar": "FILE", "help": "its word list, if that is not beside the weights"},
+     "--lang": {"default": "en", "metavar": "CODE", "help": "language of the tokenizer, if SRC has none"}},
+    one_of={"--forwards": {"dest": "backwards", "action": "store_false", "default": None,
+                           "help": "the model reads texts from their beginning, if no name in SRC says `fwd`"},
+            "--backwards": {"action": "store_true", "default": None, "help": "from their end, as `bwd` says"}},
+    also=("import",), order=8)

@@ -1,0 +1,1 @@
+"""The commands, one file each: a file with a `COMMAND` adds one."""
