@@ -29,6 +29,7 @@ from ulmfit_easy.data.squad import read_squad
 from ulmfit_easy.data.masked import MaskedDataLoader
 from ulmfit_easy.data.targets import CategoryBlock, CategoryMap, MaskedToken, MultiCategoryBlock, RegressionBlock
 from ulmfit_easy.data.targets import TagBlock
+from ulmfit_easy.data.targets.next_sentence import NextSentence
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.errors import FileError, LabelError, TextError, TrainingError, UlmfitError, VocabError
 from ulmfit_easy.fastai.block import *
@@ -69,6 +70,7 @@ from ulmfit_easy.learner.metrics.metric import *
 from ulmfit_easy.learner.metrics.sklearn_metric import *
 from ulmfit_easy.learner.metrics.squad import *
 from ulmfit_easy.learner.metrics.tags import *
+from ulmfit_easy.learner.next_sentence import *
 from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, SGD, discriminative
 from ulmfit_easy.learner.optim.schedule import ParamScheduler, SchedCos, SchedExp, combine_scheds, combined_cos
 from ulmfit_easy.learner.optim.schedule import slanted_triangular

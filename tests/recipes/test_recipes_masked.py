@@ -40,6 +40,15 @@ def test_a_small_bert_is_made_that_fills_masks(pretrained):
 
 
 @pytest.mark.slow
+def test_the_next_sentence_is_learned_too_and_its_figure_is_told(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("\n\n".join(" ".join(toy_texts(4, i)) for i in range(40)))
+    score = pretrain_corpus([tmp_path / "a.txt"], tmp_path / "out", **TINY | dict(objective="mlm+nsp"))
+    assert 0 <= score.others["next_sentence_accuracy"] <= 1 and "next sentence accuracy 0." in str(score)
+    told, card = capsys.readouterr().out, (tmp_path / "out" / "README.md").read_text()
+    assert "  loss " in told and f"valid perplexity {score.perplexity:.2f}" in told and "next sentence accuracy" in card
+
+
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_weights(pretrained, tmp_path, monkeypatch):
     class Crash(Exception):
         pass
@@ -79,7 +88,8 @@ def test_a_folder_of_it_brings_its_vocabulary_and_mask(pretrained, tmp_path):
 
 
 @pytest.mark.parametrize(("settings", "task", "arch"), [
-    ({}, "lm", "AWD_LSTM"), (dict(objective="mlm"), "mlm", "Transformer"), (dict(objective="bilm"), "bilm", "ELMo"),
+    ({}, "lm", "AWD_LSTM"), (dict(objective="mlm"), "mlm", "Transformer"),
+    (dict(objective="mlm+nsp"), "mlm+nsp", "Transformer"), (dict(objective="bilm"), "bilm", "ELMo"),
     (dict(arch="elmo"), "bilm", "ELMo"), (dict(arch="transformer"), "mlm", "Transformer"),
     (dict(arch="awd_qrnn", objective="lm"), "lm", "AWD_QRNN")], ids=str)
 def test_an_objective_chooses_the_encoder_and_an_encoder_the_objective(settings, task, arch):

@@ -100,7 +100,7 @@ class MaskedDataLoader(ClassifierDataLoader):
 
     def _masked(self, pieces: np.ndarray, i_pass: int) -> tuple[Tensor, ...]:
         """Return the batch of some pieces, as it is in a pass, counted from 1; 0 is for a fixed choice."""
-        hidden = [self.hide(*self.piece(i), np.random.default_rng([self.seed or 0, i_pass, i])) for i in pieces]
+        hidden = [self.hide(*self.piece(i, i_pass), self.rng_of(i_pass, i)) for i in pieces]
         docs, targets = zip(*hidden, strict=True)
         ids, lengths = padded(docs, self.ids.pad_id, self.backwards)  # (B, T), (B,)
         y = padded(targets, IGNORE, self.backwards)[0].ravel()  # (B * T,)
@@ -109,14 +109,21 @@ class MaskedDataLoader(ClassifierDataLoader):
             at, y = np.zeros(1, np.int64), ids.ravel()
         return tuple(torch.from_numpy(each).to(self.device) for each in (ids, lengths, at, y[at][None]))
 
-    def piece(self, i: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the ids of a piece (T,), and the number of the word of each, or None."""
-        doc, start, stop = self.doc[i], self.start[i], self.stop[i]
-        ids, words = np.concatenate([self.head, self.ids.read(doc, start, stop), self.tail]), None
-        if self.whole_words and (places := numbers_of_words(self.ids, doc)) is not None:
-            ends = (np.full(len(end), -1) for end in (self.head, self.tail))
-            words = np.concatenate([next(ends), places[start:stop], next(ends)])
-        return ids, words
+    def rng_of(self, *at: int) -> np.random.Generator:
+        """Return the random numbers of a pass and a piece in it."""
+        return np.random.default_rng([self.seed or 0, *at])
+
+    def piece(self, i: int, i_pass: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the ids of a piece (T,) as it is in a pass, and the number of the word of each, or None."""
+        ids, words = self.stretch(self.doc[i], self.start[i], self.stop[i])
+        ends = [np.full(len(end), -1) for end in (self.head, self.tail)]
+        return (np.concatenate([self.head, ids, self.tail]),
+                None if words is None else np.concatenate([ends[0], words, ends[1]]))
+
+    def stretch(self, doc: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the ids of a part of a document (T,), and the numbers of their words, or None unless both are used."""
+        words = numbers_of_words(self.ids, doc) if self.whole_words else None
+        return self.ids.read(doc, start, stop), None if words is None else words[start:stop]
 
     def hide(self, ids: np.ndarray, words: np.ndarray | None,
              rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -220,7 +220,9 @@ def take_over(learn: L, weights: Mapping[str, Tensor], vocab: Vocab, source: str
     if not learn.head.decodes or len(encoder) == len(weights):
         load_state(learn.encoder, learn.encoder.part_of(encoder), source)
     else:
-        load_state(learn.model, weights, source)
+        own = {name: t for name, t in learn.model.state_dict().items() if name.startswith("1.")}
+        load_state(learn.model, {f"0.{name}": t for name, t in encoder.items()} | {  # a part of one decoder alone stays
+            name: weights.get(name, t) for name, t in own.items()}, source)
     learn.started_from = str(source)
     learn.n_matched = matched.n_matched
     _in_time(learn, partial(_tell, learn, vocab, source, matched.guessed))

@@ -17,17 +17,20 @@ from ulmfit_easy.data.targets import (
     Target,
 )
 from ulmfit_easy.data.targets.both_ways import BothWays
+from ulmfit_easy.data.targets.next_sentence import NextSentence
 from ulmfit_easy.data.targets.span import SpanTarget
 from ulmfit_easy.known import Known
 from ulmfit_easy.learner.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.metrics.metric import rows_or_tokens
+from ulmfit_easy.learner.next_sentence import NextSentenceAccuracy, PairLoss
 from ulmfit_easy.learner.predictor import Named, Prediction
 from ulmfit_easy.learner.spans import SpanExactMatch, SpanF1, SpanLoss, SpanPrediction
 from ulmfit_easy.learner.tagging import TagPrediction
 from ulmfit_easy.models.elmo import BothWaysDecoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.masked import MaskedDecoder
+from ulmfit_easy.models.heads.next_sentence import NextSentenceDecoder
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.heads.tags import TokenClassifier
 from ulmfit_easy.models.softmax import LMDecoder
@@ -65,6 +68,8 @@ for row in (
     Task(BothWays, BothWaysDecoder, lambda weight: CrossEntropyLossFlat(), (accuracy, Perplexity),
          columns=("text", "next words", "predicted")),
     Task(MaskedToken, MaskedDecoder, lambda weight: CrossEntropyLossFlat(), (accuracy, Perplexity),
+         columns=("masked text", "hidden", "predicted")),
+    Task(NextSentence, NextSentenceDecoder, lambda weight: PairLoss(), (accuracy, Perplexity, NextSentenceAccuracy),
          columns=("masked text", "hidden", "predicted")),
     Task(CategoryTarget, PoolingLinearClassifier, CrossEntropyLossFlat, (accuracy,)),
     Task(MultiCategoryTarget, PoolingLinearClassifier, lambda weight: BCEWithLogitsLossFlat(pos_weight=weight)),

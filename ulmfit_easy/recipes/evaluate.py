@@ -41,19 +41,23 @@ class ValidScore(NamedTuple):
     perplexity: float  # of a token that it guesses
     accuracy: float
     n_tokens: int  # that were guessed
+    others: dict[str, float] = {}  # further metrics of its task, by name
 
     def figures(self) -> dict[str, str | int]:
         """Return the figures in words, as a model card has them."""
-        return {"perplexity": f"{self.perplexity:.2f}", "accuracy": f"{self.accuracy:.2%}", "tokens": self.n_tokens}
+        return {"perplexity": f"{self.perplexity:.2f}", "accuracy": f"{self.accuracy:.2%}", **{
+            name.replace("_", " "): f"{value:.2%}" for name, value in self.others.items()}, "tokens": self.n_tokens}
 
     def __str__(self) -> str:
-        return f"perplexity {self.perplexity:.2f}, accuracy {self.accuracy:.4f}, tokens {self.n_tokens}"
+        others = "".join(f"{name.replace('_', ' ')} {value:.4f}, " for name, value in self.others.items())
+        return f"perplexity {self.perplexity:.2f}, accuracy {self.accuracy:.4f}, {others}tokens {self.n_tokens}"
 
 
 def valid_score(learn: TextLearner) -> ValidScore:
-    """Return the figures of a learner with the metrics `accuracy` and `Perplexity()`, in that order."""
-    _, right, perplexity = learn.validate()
-    return ValidScore(perplexity, right, sum(batch[-1].numel() for batch in learn.dls.valid))
+    """Return the figures of a learner with the metrics `accuracy`, `Perplexity()` and others, in that order."""
+    _, right, perplexity, *others = learn.validate()
+    n_tokens = sum(batch[-1].numel() for batch in learn.dls.valid)
+    return ValidScore(perplexity, right, n_tokens, dict(zip(learn.recorder.names[2:], others, strict=True)))
 
 
 def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore:

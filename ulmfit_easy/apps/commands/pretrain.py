@@ -55,8 +55,8 @@ MODEL: Options = {
     "--pretrained": {"metavar": "DIR", "help": "a language model to go on with (or another library's checkpoint); its "
                      "sizes, words and tokenizer hold"},
     "--vectors": {"metavar": "FILE", "help": "word vectors to begin with, as GloVe and word2vec write them"},
-    "--objective": {"metavar": "NAME", "help": "lm, the next token, or mlm, hidden tokens, as BERT learned (default: "
-                    "what suits the encoder)"},
+    "--objective": {"metavar": "NAME", "help": "lm, the next token; mlm, hidden tokens; mlm+nsp, these and whether two "
+                    "parts follow each other, as BERT learned; bilm, both ways (default: what suits the encoder)"},
     "--arch": {"metavar": "NAME", "help": f"encoder, such as awd_qrnn (default: {DEFAULT}, or a small BERT for mlm)"},
     "--emb": {"type": int, "metavar": "N", "help": "size of the embedding (default: the encoder's)"},
     "--hid": {"type": int, "metavar": "N", "help": "size of the hidden layers (default: the encoder's)"},

@@ -25,7 +25,8 @@ class MaskedToken(Target):
     """
 
     task, labelled, SETTINGS = "mlm", False, {"share": fraction, "whole_words": flag}
-    tensors, batching = ("lengths", "positions", "hidden tokens"), ("max_tokens",)
+    tensors: tuple[str, ...] = ("lengths", "positions", "hidden tokens")
+    batching = ("max_tokens",)
     columns = ("masked text", "hidden")
 
     @takes(SETTINGS)
@@ -47,7 +48,7 @@ class MaskedToken(Target):
         return MaskedDataLoader(ids, rows, vocab, seq_len=seq_len, **self.config(), **kwargs)
 
     def shown(self, xb: Sequence[Tensor], *ids: Tensor, words: Callable[[Tensor], str]) -> list[list[str]]:
-        texts, lengths, at = xb  # (B, T), (B,), (n,)
+        texts, lengths, at = xb[:3]  # (B, T), (B,), (n,)
         row = at // texts.shape[1]  # (n,)
         return [[words(text[:n]), *(words(each[0][row == i]) for each in ids)]
                 for i, (text, n) in enumerate(zip(texts, lengths, strict=True))]

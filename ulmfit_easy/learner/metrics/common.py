@@ -1,7 +1,7 @@
 """Metrics that a recipe, an app or the row of a task uses, or that most texts and numbers are judged by."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -9,6 +9,9 @@ from torch import Tensor
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.metrics.metric import AccumMetric, AvgLoss, flat_pair
 from ulmfit_easy.models.softmax import IGNORE, LMOutput, token_stats
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.learner import Learner
 
 __all__ = ["Perplexity", "accuracy", "accuracy_multi", "error_rate", "mae", "mse", "perplexity", "rmse",
            "top_k_accuracy"]
@@ -20,6 +23,11 @@ class Perplexity(AvgLoss):
     def __init__(self):
         super().__init__()
         self._name = "perplexity"
+
+    def measure(self, learn: "Learner") -> Tensor:
+        """Return the mean negative log-likelihood of a batch: its loss, or the part of it that is of tokens."""
+        stats = getattr(learn.pred, "stats", None)
+        return super().measure(learn) if stats is None else stats.nll / stats.n
 
     @property
     def value(self) -> float | Any:

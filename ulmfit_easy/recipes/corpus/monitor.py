@@ -11,6 +11,7 @@ from tqdm import tqdm
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.events import REPORT, STOP, Callback, CancelFitException, CancelValidException
 from ulmfit_easy.learner.learner import Learner
+from ulmfit_easy.learner.losses import CrossEntropyLossFlat
 from ulmfit_easy.learner.lr_find import on_trial
 from ulmfit_easy.terminal import say
 
@@ -94,8 +95,7 @@ class RunProgress(Callback):
 
     def after_epoch(self):
         bar = self.bar or self._opened(self.train_iter)  # it was interrupted just before
-        loss = self.recorder.valid_values[0]
-        self.valid = f"valid perplexity {math.exp(min(loss, 700)):.2f}"
+        self.valid = f"valid perplexity {self.recorder.value_of('perplexity'):.2f}"
         self._tell(bar)
 
     def cleanup_fit(self):
@@ -104,8 +104,9 @@ class RunProgress(Callback):
 
     def _words(self) -> list[str]:
         loss, speed = self.recorder.losses[-1], self.tokens / (time.perf_counter() - self.start)
-        exact = self.model.head.sampler is None
-        words = [f"perplexity {math.exp(min(loss, 700)):.1f}" if exact else f"sampled loss {loss:.3f}"]
+        is_sum = type(self.loss_func) is not CrossEntropyLossFlat  # of what is more than one token's
+        kind = "sampled loss" if self.model.head.sampler is not None else "loss" if is_sum else ""
+        words = [f"{kind} {loss:.3f}" if kind else f"perplexity {math.exp(min(loss, 700)):.1f}"]
         return words + ([self.valid] if self.valid else []) + [f"{speed:,.0f} tokens/s"]
 
     def _tell(self, bar: tqdm) -> None:

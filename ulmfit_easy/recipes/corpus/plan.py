@@ -51,8 +51,8 @@ class Plan:
         lang: of the tokenizer.
         max_vocab, min_freq: of a vocabulary of words.
         subword: instead, the size of a vocabulary of SentencePiece's pieces.
-        objective: what is learned, the name of a target without labels: "lm", the next token, or "mlm", hidden tokens.
-            By default that of `arch`.
+        objective: what is learned, the name of a target without labels: "lm", the next token, "mlm", hidden tokens, or
+            "mlm+nsp", these and whether two parts of a text follow each other. By default that of `arch`.
         arch: name of the encoder; `emb`, `hid` and `layers` change its sizes. By default "awd_lstm", or a small BERT
             for "mlm".
         drop_mult: factor on every dropout; .1, since a text that is read once or twice cannot be learned by heart.
@@ -145,13 +145,16 @@ class Plan:
     @property
     def encoder(self) -> "type[Encoder]":
         """The class of the encoder: that of `arch`, or else the first one whose own objective it is."""
+        from ulmfit_easy.data.targets import TARGETS
         from ulmfit_easy.models.archs import get_arch
         from ulmfit_easy.models.encoder import Encoder
 
         first = get_arch(self.arch or DEFAULT)
         if self.arch or self.objective in (None, _learned_by(first)):
             return first
-        return next((arch for arch in Encoder.known.filled().values() if arch.objective == self.objective), first)
+        learned = TARGETS[self.objective]
+        return next((arch for arch in Encoder.known.filled().values()
+                     if arch.objective and issubclass(learned, TARGETS[arch.objective])), first)
 
     @property
     def task(self) -> str:

@@ -21,11 +21,11 @@ from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.callbacks.training import GradientClip
-from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.optim.optimizer import Adam
 from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.seeds import set_seed
+from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models.precision import chosen
@@ -167,7 +167,7 @@ def _learner(plan: Plan, start: PretrainedLM | None, dls: DataLoaders, run: Path
     arch, config = (start.arch, None) if start else (plan.encoder, plan.config)
     learn = language_model_learner(dls, arch, config=config, drop_mult=plan.drop_mult, pretrained=start or False,
                                    softmax=plan.softmax, precision=plan.precision, path=run, wd=WD,
-                                   opt_func=partial(Adam, eps=EPS), metrics=[accuracy, Perplexity()], verbose=False)
+                                   opt_func=partial(Adam, eps=EPS), metrics=TASKS[dls.task].metrics, verbose=False)
     return learn.unfreeze()
 
 
