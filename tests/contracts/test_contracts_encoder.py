@@ -112,6 +112,33 @@ def learners(arch, **kwargs):
 close = torch.testing.assert_close
 
 
+# --- long texts ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(Transformer not in SIZES, reason="needs the package transformers: pip install -e '.[hf]'")
+@pytest.mark.parametrize("head", ["PoolingLinearClassifier", "CLSHead"])
+def test_head_and_tail_of_a_long_text_are_read_in_any_batch_in_training_and_once_loaded(head, tmp_path):
+    learn = text_learner(Transformer, path=tmp_path, head=head, max_len="head+tail", drop_mult=0)
+    ids, lengths = texts(5, 40, 12, 13)
+    for model in (learn.model.eval(), load_learner(learn.export()).model.eval(), learn.model.eval().whole()):
+        found = model(ids, lengths).logits
+        for row, n in enumerate(lengths.tolist()):
+            close(model(ids[row:row + 1, :n], lengths[row:row + 1]).logits[0], found[row])
+        of_ends = torch.cat([ids[1, :4], ids[1, 32:40]])[None]  # of 12 tokens
+        close(model(of_ends, torch.tensor([12])).logits[0], found[1])
+    assert learn.model(ids, lengths).raw.shape[1] == 12
+    assert learn.predictor.model[0].head_tail and learn.model.config()["reader"]["max_len"] == "head+tail"
+
+
+@every
+def test_head_and_tail_are_refused_by_an_encoder_without_positions(arch):
+    if arch is not Transformer:
+        with pytest.raises(ArgumentError, match=f"E603.*head\\+tail.*{arch.__name__}, which reads texts of any length"):
+            classifier(arch, max_len="head+tail")
+    with pytest.raises(ArgumentError, match=r"E60[12].*max_len='middle'.*head\+tail"):
+        text_learner(arch, max_len="middle")
+
+
 # --- states -------------------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from ulmfit_easy.all import (
     set_seed,
     text_classifier_learner,
 )
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.text.hf import HFTokenizer
 
 SMALL = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
@@ -153,3 +154,8 @@ def test_a_tagger_reads_what_it_was_saved_with(tmp_path):
     dl = learn.dls.test_dl(TABLE[:3], with_labels=True)
     assert [learn.dls.decode(y) for y in dl.targets] == TABLE["tags"][:3].tolist()
     assert np.array_equal(learn.dls.test_dl(TABLE[:3]).lengths, dl.lengths)
+
+
+def test_a_text_without_its_middle_is_no_text_to_tag():
+    with pytest.raises(ArgumentError, match="E603.*head\\+tail.*the task 'tags'"):
+        text_classifier_learner(tagger(Neighbours).dls, Neighbours, pretrained=False, max_len="head+tail")

@@ -1,8 +1,8 @@
-"""Windows over texts that are longer than an encoder's positions."""
+"""Texts that are longer than an encoder's positions."""
 
 import torch
 
-from ulmfit_easy.models.windows import windows
+from ulmfit_easy.models.windows import head_and_tail, windows
 
 LENGTHS, SHARED = torch.tensor([1, 16, 17, 40, 100, 16, 50]), torch.tensor([0, 0, 0, 0, 5, 9, 30])
 
@@ -42,3 +42,12 @@ def test_tokens_of_long_pairs_see_context_on_both_sides():
 def test_texts_of_one_field_are_cut_side_by_side():
     firsts = [at[rows.tolist().index(3), 0].item() for rows, at, *_ in cut() if 3 in rows.tolist()]
     assert firsts == [0, 16, 32]
+
+
+def test_head_and_tail_leave_out_the_middle_of_long_texts_only():
+    ids, lengths = torch.arange(1000).expand(4, -1), torch.tensor([1000, 513, 512, 3])
+    cut, n = head_and_tail(ids, lengths, 512)
+    assert cut.shape == (4, 512) and n.tolist() == [512, 512, 512, 3]
+    assert cut[0].tolist() == [*range(129), *range(1000 - 383, 1000)]  # [CLS] and 128, then 382 and [SEP]
+    assert cut[1].tolist() == [*range(129), *range(130, 513)] and all(torch.equal(row, ids[0, :512]) for row in cut[2:])
+    assert head_and_tail(ids[:, :512], lengths[2:], 512)[0].shape == (4, 512)

@@ -6,7 +6,7 @@ from ulmfit_easy.models.archs import get_arch, make_encoder, resolve_config
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
-from ulmfit_easy.models.readers import TextClassifier, Whole, reader
+from ulmfit_easy.models.readers import HEAD_TAIL, TextClassifier, Whole, reader
 from ulmfit_easy.schema import mapping, number, optional, whole
 
 SETTINGS = {"drop_mult": number(), "head_config": optional(mapping), **Whole.SETTINGS, "seq_len": optional(whole()),
@@ -15,7 +15,7 @@ SETTINGS = {"drop_mult": number(), "head_config": optional(mapping), **Whole.SET
 
 def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, seq_len: int | None = None,
                         config: dict | None = None, drop_mult: float = 1.0, lin_ftrs: Sequence[int] | None = None,
-                        ps: Sequence[float] | None = None, pad_idx: int = 1, max_len: int | None = 72 * 20,
+                        ps: Sequence[float] | None = None, pad_idx: int = 1, max_len: int | str | None = 72 * 20,
                         y_range: tuple[float, float] | None = None, *, pool_words: bool = False,
                         head: type[Head] | str = PoolingLinearClassifier,
                         head_config: dict | None = None) -> TextClassifier:
@@ -45,6 +45,6 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
     settings["output_p"] = config.pop("output_p")
     encoder = make_encoder(known, vocab_sz, config)
     over = Head.find(head).built(encoder, n_class, {**settings, **(head_config or {})})
-    max_len = None if over.whole else max_len
-    seq_len = seq_len or min(known.seq_len, max_len or known.seq_len)
+    max_len = None if over.whole and max_len != HEAD_TAIL else max_len
+    seq_len = seq_len or min(known.seq_len, max_len if isinstance(max_len, int) else known.seq_len)
     return TextClassifier(reader(encoder, seq_len, max_len, keep_words=over.pool_words), over)

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.encoder import Encoder, Headed
-from ulmfit_easy.schema import optional, whole
+from ulmfit_easy.models.windows import head_and_tail
+from ulmfit_easy.schema import any_of, one_of, optional, whole
+
+HEAD_TAIL = "head+tail"  # as `max_len`
 
 
 class Read(NamedTuple):
@@ -42,15 +45,25 @@ class Whole(nn.Module):
         seq_len: tokens per window.
         module: the encoder.
         max_len: a row keeps the windows that start within its last `max_len` tokens, which bounds memory
-            (20 windows of 72, as fastai). None keeps all.
+            (20 windows of 72, as fastai). None keeps all. "head+tail" is for a transformer that sees a whole text. A
+            text with more tokens than it has positions is then read once, without its middle, see `head_and_tail`.
+            Otherwise such an encoder reads it in windows, whose states are pooled together.
         keep_words: keep the tokens' own rows too, for a head that pools them.
-    Raises: E603 if `max_len` is below `seq_len`: a row might then keep nothing.
+    Raises: E603 if `max_len` is below `seq_len`: a row might then keep nothing. E603 for "head+tail" with an encoder
+        that has no positions to run out of.
     """
 
-    SETTINGS = {"seq_len": whole(), "max_len": optional(whole())}
+    SETTINGS = {"seq_len": whole(), "max_len": optional(any_of(whole(), one_of([HEAD_TAIL])))}
 
-    def __init__(self, seq_len: int, module: Encoder, max_len: int | None = 72 * 20, keep_words: bool = False):
+    def __init__(self, seq_len: int, module: Encoder, max_len: int | str | None = 72 * 20, keep_words: bool = False):
         super().__init__()
+        self.head_tail = max_len == HEAD_TAIL
+        if self.head_tail and (module.streams or not hasattr(module, "span")):
+            raise ArgumentError("E603", received=f'max_len="{HEAD_TAIL}" for {type(module).__name__}, which reads '
+                                "texts of any length",
+                                expected="it for a transformer that sees a whole text, such as BERT",
+                                fix="pass a number of tokens, or None for all")
+        max_len = max_len if isinstance(max_len, int) else None
         if max_len is not None and max_len < seq_len:
             raise ArgumentError("E603", received=f"max_len={max_len} with seq_len={seq_len}",
                                 expected="max_len of at least seq_len, or None",
@@ -59,13 +72,15 @@ class Whole(nn.Module):
 
     def config(self) -> dict:
         """Return the settings, as JSON has them."""
-        return {"seq_len": self.seq_len, "max_len": self.max_len}
+        return {"seq_len": self.seq_len, "max_len": HEAD_TAIL if self.head_tail else self.max_len}
 
     def forward(self, ids: Tensor, lengths: Tensor, layers: bool = False) -> Read:
         """Return the states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens.
 
         `layers` asks for those of each layer too.
         """
+        if self.head_tail:
+            ids, lengths = head_and_tail(ids, lengths, cast(Any, self.module).span)
         # an empty row reads one padding token, which is not kept
         output = self.module(ids, lengths.clamp_min(1), **self._asked(layers))
         position = torch.arange(ids.shape[1], device=ids.device)  # (T,)
@@ -124,7 +139,7 @@ class Windows(Whole):
 SentenceEncoder = Windows  # fastai's name
 
 
-def reader(encoder: Encoder, seq_len: int, max_len: int | None, keep_words: bool = False) -> Whole:
+def reader(encoder: Encoder, seq_len: int, max_len: int | str | None, keep_words: bool = False) -> Whole:
     """Return what reads texts with an encoder: windows if it streams, else whole texts, whatever `seq_len` is."""
     if encoder.streams:
         return Windows(seq_len, encoder, max_len, keep_words)
@@ -156,7 +171,7 @@ class TextClassifier(Headed):
     def whole(self) -> "TextClassifier":
         """Return a classifier of the same weights and answers that reads each text in one go: gradients reach all."""
         read = cast(Whole, self[0])
-        return TextClassifier(Whole(read.seq_len, read.module, read.max_len), self[1])
+        return TextClassifier(Whole(module=read.module, **read.config()), self[1])
 
 
 def _joined(rows: Sequence[Tensor], windows: Sequence[Tensor], bs: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Windows over texts with more tokens than an encoder has positions."""
+"""Texts with more tokens than an encoder has positions: windows over them, or their head and tail."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -38,3 +38,16 @@ def windows(lengths: Tensor, shared: Tensor, span: int) -> Iterator[Window]:
         low = first + half if k else torch.zeros_like(first)
         high = torch.where(n_windows[rows].unsqueeze(1) > k + 1, first + step[rows].unsqueeze(1) + half, length)
         yield Window(rows, at, n_real, (at >= low) & (at < high))
+
+
+def head_and_tail(ids: Tensor, lengths: Tensor, span: int) -> tuple[Tensor, Tensor]:
+    """Return ids (B, T) and lengths (B,) without the middle of each text that has more than `span` tokens.
+
+    A quarter of them is the beginning: of 512, the first token, such as `[CLS]`, and 128 others. The rest is the end.
+
+    Source: Sun et al. 2019 (arXiv 1905.05583), section 5.3.1: the first 128 and the last 382 of 510.
+    """
+    if ids.shape[1] <= span:
+        return ids, lengths
+    place, left_out = torch.arange(span, device=ids.device), (lengths - span).clamp_min(0).unsqueeze(1)  # (B, 1)
+    return ids.gather(1, torch.where(place <= span // 4, place, place + left_out)), lengths.clamp_max(span)

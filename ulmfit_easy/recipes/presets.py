@@ -7,6 +7,7 @@ from ulmfit_easy.errors import refuse_stranger
 from ulmfit_easy.schema import (
     MOST,
     MOST_ROWS,
+    any_of,
     checked,
     flag,
     mapping,
@@ -69,7 +70,8 @@ class Preset:
         lm_config, clas_config: dropouts of the two models, before `*_drop_mult`.
         pool_words: whether the head also reads the mean of the words' own rows.
         seq_len: tokens per row of a batch of stage 2, and per window of a classifier. None is 72 and the encoder's own.
-        max_len: a text is judged by about its last `max_len` tokens; None for all of them.
+        max_len: a text is judged by about its last `max_len` tokens; None for all of them. "head+tail" for BERT: see
+            `text_classifier_learner`.
         max_vocab, min_freq: of the vocabulary.
         lm_bs, clas_bs: rows of a batch.
         mom: Adam's beta1, for schedules that do not cycle it.
@@ -95,7 +97,7 @@ class Preset:
     max_vocab: int = 60000
     min_freq: int = 3
     seq_len: int | None = 72
-    max_len: int | None = 72 * 20
+    max_len: int | str | None = 72 * 20
     lm_bs: int = 64
     clas_bs: int = 64
     mom: float = 0.9
@@ -109,8 +111,9 @@ class Preset:
                 "clas": tuple_of(_phase), "arch": text, "adapts": flag, "config": mapping, "lm_config": mapping,
                 "clas_config": mapping, "pretrain_drop_mult": number(0), "lm_drop_mult": number(0),
                 "clas_drop_mult": number(0), "pool_words": flag, "max_vocab": whole(), "min_freq": whole(),
-                "seq_len": optional(whole()), "max_len": optional(whole()), "lm_bs": whole(1, MOST_ROWS),
-                "clas_bs": whole(1, MOST_ROWS), "mom": share, "moms": tuple_of(share), "lm_wd": number(0),
+                "seq_len": optional(whole()), "max_len": optional(any_of(whole(), one_of(["head+tail"]))),
+                "lm_bs": whole(1, MOST_ROWS), "clas_bs": whole(1, MOST_ROWS),
+                "mom": share, "moms": tuple_of(share), "lm_wd": number(0),
                 "clas_wd": number(0), "lm_clip": optional(positive), "clas_clip": optional(positive)}
 
     def __post_init__(self):
