@@ -76,11 +76,13 @@ def test_a_pair_has_the_states_of_transformers(folder, n_types):
     torch.testing.assert_close(ours(ids).raw, theirs(**given).last_hidden_state)
 
 
-def test_each_window_of_a_long_pair_begins_with_its_first_field(folder):
+@pytest.mark.parametrize("sizes", [{}, dict(window=12, stride=5)], ids=["default", "given"])
+def test_each_window_of_a_long_pair_begins_with_its_first_field(folder, sizes):
     vocab, splitter = HFTokenizer(folder).vocab, Tokenizer(HFTokenizer(folder), rules=[], post_rules=[])
     set_seed(0)
     ours = Transformer(len(vocab), load_any(folder)[0]["encoder"]["config"]["body"],
-                       **special_ids(vocab, Transformer.clas_config)).eval()
+                       **special_ids(vocab, Transformer.clas_config), **sizes).eval()
+    assert ours.span == sizes.get("window", 24)
     pairs = [("good soup", "the soup was good " * 9), ("bad soup", "the soup was good " * 9), ("good soup", "not")]
     docs = [torch.from_numpy(vocab.ids(splitter(pair))).long() for pair in pairs]
     ids, lengths = torch.nn.utils.rnn.pad_sequence(docs, True), torch.tensor([*map(len, docs)])

@@ -130,6 +130,17 @@ def test_head_and_tail_of_a_long_text_are_read_in_any_batch_in_training_and_once
     assert learn.predictor.model[0].head_tail and learn.model.config()["reader"]["max_len"] == "head+tail"
 
 
+@pytest.mark.skipif(Transformer not in SIZES, reason="needs the package transformers: pip install -e '.[hf]'")
+@pytest.mark.parametrize("wrong", [dict(window=13), dict(window=8, stride=4), dict(stride=6), dict(stride=-2)], ids=str)
+def test_a_window_and_a_stride_that_do_not_fit_are_e602(wrong, tmp_path):
+    sizes = SIZES[Transformer]
+    learn = text_learner(Transformer, path=tmp_path, config=sizes | dict(window=8, stride=3))
+    loaded = load_learner(learn.export()).encoder
+    assert (loaded.span, loaded.stride) == (8, 3)
+    with pytest.raises(ArgumentError, match="E602.*stride"):
+        text_learner(Transformer, config=sizes | wrong)
+
+
 @every
 def test_head_and_tail_are_refused_by_an_encoder_without_positions(arch):
     if arch is not Transformer:

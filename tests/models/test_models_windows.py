@@ -1,5 +1,6 @@
 """Texts that are longer than an encoder's positions."""
 
+import pytest
 import torch
 
 from ulmfit_easy.models.windows import head_and_tail, windows
@@ -7,13 +8,14 @@ from ulmfit_easy.models.windows import head_and_tail, windows
 LENGTHS, SHARED = torch.tensor([1, 16, 17, 40, 100, 16, 50]), torch.tensor([0, 0, 0, 0, 5, 9, 30])
 
 
-def cut():
-    return list(windows(LENGTHS, SHARED, 16))
+def cut(stride=-1):
+    return list(windows(LENGTHS, SHARED, 16, stride))
 
 
-def test_each_token_counts_in_one_window():
+@pytest.mark.parametrize("stride", [-1, 0, 3, 7])
+def test_each_token_counts_in_one_window(stride):
     seen = torch.zeros(len(LENGTHS), 100, dtype=torch.long)
-    for rows, at, _, kept in cut():
+    for rows, at, _, kept in cut(stride):
         row = rows.unsqueeze(1).expand_as(at)[kept]
         seen[row, at[kept]] += 1
     assert torch.equal(seen, (torch.arange(100) < LENGTHS.unsqueeze(1)).long())
@@ -42,6 +44,11 @@ def test_tokens_of_long_pairs_see_context_on_both_sides():
 def test_texts_of_one_field_are_cut_side_by_side():
     firsts = [at[rows.tolist().index(3), 0].item() for rows, at, *_ in cut() if 3 in rows.tolist()]
     assert firsts == [0, 16, 32]
+
+
+def test_a_stride_is_what_neighbouring_windows_share():
+    places = [at[rows.tolist().index(3)].tolist() for rows, at, *_ in cut(6) if 3 in rows.tolist()]
+    assert [len({*one} & {*other}) for one, other in zip(places, places[1:], strict=False)] == [6] * 3
 
 
 def test_head_and_tail_leave_out_the_middle_of_long_texts_only():

@@ -5,11 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.body import BODY, Body
 from ulmfit_easy.models.encoder import Encoded, Encoder, Memory
 from ulmfit_easy.models.windows import windows
 
 __all__ = ["Transformer"]
+
+WINDOWS: dict = dict(sep_token=-1, window=0, stride=-1)  # what the config of a `Body` lacks
 
 
 class Transformer(Body):
@@ -24,15 +27,29 @@ class Transformer(Body):
     Args:
         sep_token: id of the separator, -1 for none. If the model has token types, a token is of the segment of so many
             separators as are before it (Devlin et al. 2019, section 3).
+        window: tokens that are read at once. 0, the default, is all that the model has positions for, such as 512: a
+            token then sees the most. BERT's code for SQuAD has 384, which needs less memory.
+        stride: tokens that a window shares with the one before it, as in the tokenizers of transformers, below half of
+            `window`. A longer answer may be cut in two. -1, the default, is a quarter of the window for a pair, such as
+            128 of 512, and none for other texts, whose states are pooled.
+
+    Raises: ArgumentError E602 for a `window` or a `stride` that is too large.
     """
 
-    lm_config = Encoder.lm_config | BODY | dict(sep_token=-1, output_p=0.0)  # BERT's decoder has no dropout before it
-    clas_config = Encoder.clas_config | BODY | dict(sep_token=-1)
+    lm_config = Encoder.lm_config | BODY | WINDOWS | dict(output_p=0.0)  # BERT's decoder has no dropout before it
+    clas_config = Encoder.clas_config | BODY | WINDOWS
     objective = "mlm"
 
-    def __init__(self, vocab_sz: int, *args: Any, sep_token: int = -1, **kwargs: Any):
+    def __init__(self, vocab_sz: int, *args: Any, sep_token: int = -1, window: int = 0, stride: int = -1,
+                 **kwargs: Any):
         super().__init__(vocab_sz, *args, **kwargs)
-        self.span = _positions(self.body)
+        most = _positions(self.body)
+        self.span, self.stride = window or most, stride
+        if not (1 <= self.span <= most and 2 * stride < self.span):
+            raise ArgumentError("E602", received=f"window={window:,} and stride={stride:,}",
+                                expected=f"a window of up to {most:,} tokens, the positions of this model, and a "
+                                "stride below half of it",
+                                fix="pass config=dict(window=384, stride=128), or leave them out")
         self.sep, self.n_types = sep_token, getattr(self.body.config, "type_vocab_size", 1)
 
     @classmethod
@@ -67,7 +84,7 @@ class Transformer(Body):
     def _windows(self, ids: Tensor, lengths: Tensor, layers: bool, types: Tensor | None) -> tuple[Tensor, ...]:
         """As `_window`, for texts with more tokens than positions."""
         states: tuple[Tensor, ...] = ()
-        for rows, at, n_real, kept in windows(lengths, self._first_field(ids, lengths), self.span):
+        for rows, at, n_real, kept in windows(lengths, self._first_field(ids, lengths), self.span, self.stride):
             within = at.clamp_max(ids.shape[1] - 1)  # (r, t)
             of_types = None if types is None else types[rows].gather(1, within)
             found = self._window(ids[rows].gather(1, within), n_real, layers, of_types)

@@ -16,15 +16,17 @@ class Window(NamedTuple):
     kept: Tensor  # (r, t) bool, those whose states count: each position of a row in one of its windows
 
 
-def windows(lengths: Tensor, shared: Tensor, span: int) -> Iterator[Window]:
+def windows(lengths: Tensor, shared: Tensor, span: int, stride: int = -1) -> Iterator[Window]:
     """Yield the windows of `span` tokens of texts with `lengths` (B,) tokens, as many as the longest text needs.
 
     The first `shared` (B,) tokens of a text, such as a question, begin each of its windows, up to half of it. The
-    windows of such a text overlap by a quarter. The state of a token is that of the window in which it has more
-    context, the "max context" of BERT's code for SQuAD (Devlin et al. 2018). Other texts are cut without overlap.
+    windows of such a text overlap by a quarter. Other texts are cut without overlap. With a `stride` from 0 on, all
+    windows overlap by so many tokens. The state of a token is that of the window in which it has more context, the "max
+    context" of BERT's code for SQuAD (Devlin et al. 2018).
     """
     shared = shared.clamp(max=span // 2)  # (B,)
-    overlap, size = (shared > 0) * (span // 4), span - shared  # (B,), (B,) tokens that are not shared
+    overlap = (shared > 0) * (span // 4) if stride < 0 else torch.full_like(shared, stride)  # (B,)
+    size = span - shared  # (B,) tokens that are not shared
     step = size - overlap
     n_windows = 1 + ((lengths - span).clamp_min(0) + step - 1) // step  # (B,)
     place = torch.arange(span, device=lengths.device)  # (span,)
