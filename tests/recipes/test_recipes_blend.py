@@ -15,6 +15,7 @@ from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.recipes.blend import KINDS, PRIOR, Blend, Member, mixing_weights
 from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.labelled import Labelled
 from ulmfit_easy.text.vectors import WordVectors
 
 TABLE = toy_reviews(60)
@@ -202,9 +203,9 @@ def test_an_estimator_mixes_by_itself_and_says_with_what(fitted, capsys):
 def test_the_accuracy_is_that_of_the_mixture_on_texts_aside(fitted, monkeypatch, i):
     assert fitted.n_aside_ == 6
     always = np.eye(2)[[i] * 12]  # a mixture that has one answer
-    monkeypatch.setattr(ULMFiT, "_blended", lambda self, df, probs: (fitted.blend_, always))
+    monkeypatch.setattr(ULMFiT, "_blended", lambda self, df, probs, relearn: (fitted.blend_, always))
     model = copy.copy(fitted)
-    model._compare(TABLE.assign(valid=ASIDE))
+    model._finish(Labelled(TABLE.assign(valid=ASIDE), len(TABLE), [], ("text",), "label"))
     assert model.accuracy_ == pytest.approx((TABLE["label"][ASIDE] == fitted.classes_[i]).mean())
 
 

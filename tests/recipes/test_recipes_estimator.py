@@ -22,6 +22,7 @@ from ulmfit_easy.recipes import compare, estimator
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.saved import sealed
 from ulmfit_easy.recipes.stages import new_lm
+from ulmfit_easy.recipes.training import Training
 
 
 def tiny(**params):
@@ -115,6 +116,8 @@ def read(monkeypatch):
     @wraps(made)
     def spy(df, **kwargs):
         seen["lm" if kwargs.get("is_lm") else "classifier"] = df
+        if not kwargs.get("is_lm"):
+            seen["aside"] = df["text"].iloc[kwargs["splitter"](df)[1]]
         return made(df, **kwargs)
 
     monkeypatch.setattr(TextDataLoaders, "from_df", spy)
@@ -129,7 +132,7 @@ def test_unlabelled_texts_reach_the_language_model_only(read):
 
 def test_no_stage_reads_a_text_that_is_kept_aside_even_if_it_is_among_the_unlabelled(read):
     tiny().fit(TEXTS, LABELS, unlabelled=[*TEXTS, "one more text"])
-    aside = read["classifier"].query("valid")["text"]
+    aside = read["aside"]
     assert len(aside) == 12 and not set(aside) & set(read["lm"]["text"])
     assert read["lm"]["text"].is_unique and len(read["lm"]) == len(set(TEXTS)) - len(set(aside)) + 1
 
@@ -201,7 +204,7 @@ def test_words_that_a_pretrained_model_knows_are_kept_for_later_texts(tmp_path):
     (TEXTS, None, "E205.*120 texts and 0 labels"),
     (["a film", "a play"] * 20, ["x", "y"] * 20, "E206.*2 different texts in 40 rows"),
     ("one text", ["pos"], "E101.*one str"),
-    (DF.rename(columns={"text": "review"}), LABELS, "E102.*Expected 'text'"),
+    (DF.rename(columns={"text": "review"}), LABELS, "E102.*labels in its column 'label'.*'text'"),
     (["a b", "c d"], ["x", "y"], "E206"),
 ])
 def test_what_cannot_be_learned_from_is_a_coded_error_at_once(no_training, texts, labels, code):
@@ -216,8 +219,9 @@ def test_unlabelled_texts_are_checked_too(no_training, unlabelled, code):
 
 
 @pytest.mark.parametrize("params", [
-    {"valid_pct": 0}, {"valid_pct": 1.0}, {"preset": "nonsense"}, {"preset": 3}, {"backwards": "no"}, {"bidir": None},
-    {"verbose": 2}, {"lang": "english"}, {"pretrained": 3}, {"bidir": True, "pretrained": 3}, {"class_weight": 3}])
+    {"valid_pct": -0.1}, {"valid_pct": 1.0}, {"preset": "nonsense"}, {"preset": 3}, {"backwards": "no"},
+    {"bidir": None}, {"verbose": 2}, {"lang": "english"}, {"pretrained": 3}, {"bidir": True, "pretrained": 3},
+    {"class_weight": 3}])
 def test_a_parameter_that_cannot_work_is_a_coded_error(params):
     with pytest.raises(ArgumentError, match=f"E60[1-4].*{[*params][0]}"):
         tiny(**params).fit(TEXTS, LABELS)
@@ -287,7 +291,7 @@ def test_a_fit_that_is_stopped_at_the_baseline_leaves_what_was_before(model, pai
     model = copy(model) if was_fitted else tiny()
     before, probs = dict(vars(model)), model.predict_proba(TEXTS[:3]) if was_fitted else None
     monkeypatch.setattr(compare, "baseline", stop)
-    monkeypatch.setattr(ULMFiT, "_fit_one", lambda *args, **kwargs: pair.learners_[1])
+    monkeypatch.setattr(Training, "run", lambda *args, **kwargs: pair.learners_[1])
     with pytest.raises(KeyboardInterrupt) as told:
         model.fit(TEXTS, LABELS)
     assert told.value.__notes__ == ["Stopped. The estimator is as it was before; nothing of this fit is kept."]
@@ -308,7 +312,7 @@ def test_threads_leave_the_filters_of_warnings(model, monkeypatch):
         seen.append(list(warnings.filters))
         raise ZeroDivisionError
 
-    monkeypatch.setattr(ULMFiT, "_fit_one", look)
+    monkeypatch.setattr(Training, "run", look)
     with ThreadPoolExecutor(2) as pool:
         fits = [pool.submit(tiny().fit, TEXTS, LABELS) for _ in range(2)]
         asked = [pool.submit(model.predict, ["zzz"]) for _ in range(4)]
@@ -400,7 +404,7 @@ def test_it_works_in_cross_validation_and_in_a_pipeline():
 
 def test_repr_tells_the_parameters_and_what_it_was_fitted_on(model, tmp_path):
     shown = repr(ULMFiT(seed=3))
-    assert shown.startswith("ULMFiT(preset=None, pretrained=True") and shown.endswith("encoder=None, blend='auto')")
+    assert shown == "ULMFiT(seed=3)"  # what differs from the defaults, as scikit-learn shows it
     fitted = f", fitted on 108 texts, classes neg/pos, accuracy {model.accuracy_:.3f} on 12 kept aside)"
     assert len(TEXTS) == 120 and repr(model).endswith(fitted)
     assert repr(ULMFiT.load(model.save(tmp_path / "m"))).endswith(fitted)
@@ -550,7 +554,7 @@ def test_no_bit_of_a_name_turns_the_check_of_settings_off(model, tmp_path):
                 ULMFiT.load(folder)
 
 
-@pytest.mark.parametrize("change", [lambda s: s.update(format=3), lambda s: s["params"].update(epochs=3)])
+@pytest.mark.parametrize("change", [lambda s: s.update(format=3), lambda s: s["params"].update(hertz=3)])
 def test_a_model_of_a_newer_version_says_so(model, tmp_path, change):
     folder = model.save(tmp_path / "m")
     settings = json.loads((folder / "estimator.json").read_text())

@@ -83,8 +83,8 @@ def test_errors_are_scikit_learns_and_ours():
     with pytest.raises(NotFittedError, match="E506") as e:
         tiny().predict(["a"])
     assert isinstance(e.value, TrainingError) and str(pickle.loads(pickle.dumps(e.value))) == str(e.value)
-    with pytest.raises(ValueError, match="E604.*'epochs'"):
-        tiny().set_params(epochs=3)
+    with pytest.raises(ValueError, match="E604.*'epoch'"):
+        tiny().set_params(epoch=3)
     with pytest.raises(TextError, match="E104"):
         tiny(verbose=False).fit(TEXTS[:60], LABELS[:60]).score([], [])
 
@@ -95,7 +95,7 @@ def test_what_holds_no_texts_is_a_coded_error(given):
         tiny().fit(given, LABELS)
 
 
-@pytest.mark.parametrize("share", ["0.1", None, 0, 1, float("nan")])
+@pytest.mark.parametrize("share", ["0.1", None, -1, 1, float("nan")])
 def test_a_share_that_is_no_fraction_is_a_coded_error(share):
     with pytest.raises(ArgumentError, match="E60.*valid_pct"):
         tiny(valid_pct=share).fit(TEXTS, LABELS)

@@ -144,8 +144,16 @@ def FolderSplitter(path: str | Path, train: str = "train", valid: str = "valid")
     return split
 
 
+def no_valid(items: Sequence) -> Split:
+    """Train on all rows: a splitter for fits that validate with nothing."""
+    return np.arange(len(items)), np.arange(0)
+
+
 def checked_split(splitter: Callable[[Sequence], Split], items: Sequence) -> Split:
-    """Return what the splitter gives as int64 arrays. Raise E206 for no row, an empty side or a row on both sides."""
+    """Return what the splitter gives as int64 arrays. Raise E206 for no row, an empty side or a row on both sides.
+
+    Only `no_valid` may leave the side to validate with empty.
+    """
     train, valid = (np.asarray(list(rows), dtype=np.int64) for rows in splitter(items))
     rows = np.concatenate([train, valid])
     if len(outside := np.unique(rows[(rows < 0) | (rows >= len(items))])):
@@ -153,7 +161,7 @@ def checked_split(splitter: Callable[[Sequence], Split], items: Sequence) -> Spl
                          expected=f"positions from 0 to {len(items) - 1:,}",
                          fix="count rows from 0, whatever the index of the table is; -1 is not the last")
     shared = np.intersect1d(train, valid)
-    if not len(train) or not len(valid) or len(shared):
+    if not len(train) or (not len(valid) and splitter is not no_valid) or len(shared):
         raise LabelError("E206", received=f"{len(train):,} rows to train on, {len(valid):,} to validate "
                          f"with, {len(shared):,} in both", expected="one or more of each, and no row in both",
                          fix="give two rows or more, some for each side; TextDataLoaders takes a share above 0 as "

@@ -87,7 +87,8 @@ class Member:
         """Return the probability of each class for each text, (N, C), 0 for a class that training had not."""
         x = x if self.columns is None else x[:, self.columns]
         found = np.zeros((x.shape[0], n_classes))
-        found[:, self.linear.classes_] = self.linear.predict_proba(self.scaled.transform(x))
+        if len(found):
+            found[:, self.linear.classes_] = self.linear.predict_proba(self.scaled.transform(x))
         return found
 
     def tensors(self) -> dict[str, Tensor]:
@@ -141,17 +142,19 @@ class Blend:
 
     @classmethod
     def learned(cls, texts: Sequence[str], labels: np.ndarray, aside: np.ndarray, own: np.ndarray, *, lang: str = "en",
-                class_weight: dict | str = "balanced") -> tuple["Blend", np.ndarray]:
-        """Return a mixture that knows all N texts, and the probabilities (A, C) of the texts aside, to judge it by.
+                class_weight: dict | str = "balanced", relearn: bool = True) -> tuple["Blend", np.ndarray]:
+        """Return a mixture, and its probabilities (A, C) of the texts aside, to judge it by.
 
         The weights are found on the texts aside, by members that have learned from the same texts as the model. Those
-        members also judge: each fifth of the texts aside gets weights that are found on the other four fifths.
+        members also judge: each fifth of the texts aside gets weights that are found on the other four fifths. The
+        weights are equal if no text is aside.
 
         Args:
             labels: (N,) int, the number of each text's class.
             aside: (N,) bool, true for the A texts that the model has not learned from.
             own: (A, C) the model's probabilities of the classes for these.
             lang, class_weight: see `Member`.
+            relearn: let the members learn from the texts aside too, once the weights are found.
         """
         members, probs, n_classes = list[Member](), [own], own.shape[1]
         for kind in KINDS if vectors_of(lang) is not None else KINDS[:2]:
@@ -159,7 +162,8 @@ class Blend:
             x = member.read(texts)
             if member.fit(x[~aside], labels[~aside]):
                 probs.append(member.probs(x[aside], n_classes))
-                member.fit(x, labels)
+                if relearn:
+                    member.fit(x, labels)
                 members.append(member)
         truth, said, mixed = labels[aside], np.array(probs), np.empty_like(own)  # (A,), (M, A, C), (A, C)
         of_truth = said[:, np.arange(len(truth)), truth]  # (M, A)

@@ -9,6 +9,7 @@ from torch import Tensor
 from ulmfit_easy.errors import ArgumentError, TrainingError, some
 from ulmfit_easy.learner.predictor import Asked, Predictor
 from ulmfit_easy.recipes.blend import Blend
+from ulmfit_easy.recipes.inputs import one_string
 from ulmfit_easy.user_code import UNCHANGED, interrupted
 
 
@@ -53,5 +54,5 @@ def probabilities(models: Iterable[Asked], texts: Sequence, *, blend: Blend | No
                   warn: bool = True) -> np.ndarray:
     """Return what `ensemble` does, mixed with linear models, in float64, (N, C), each row with the sum 1."""
     probs = ensemble(models, texts, warn=warn).double().numpy()
-    probs = probs if blend is None else blend.mixed(probs, texts)
+    probs = probs if blend is None else blend.mixed(probs, one_string(texts))
     return probs / probs.sum(1, keepdims=True)

@@ -1,27 +1,92 @@
-"""Check the texts and labels that an estimator takes, before anything slow."""
+"""Read the texts and labels that an estimator takes, and check them before anything slow."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.sources import clean_texts, is_missing
 from ulmfit_easy.data.targets import SEVERAL, plain_labels, read_labels, unpacked
-from ulmfit_easy.errors import LabelError, counted, in_rows, short, some
+from ulmfit_easy.errors import LabelError, TextError, UlmfitError, counted, in_rows, short, some
 from ulmfit_easy.text.given import several_texts
 
 
-def texts_of(given: Iterable, cols: Sequence = ("text",)) -> list[str]:
-    """Return the texts of anything that `several_texts` takes, as a list; E101 for other values, with row numbers."""
-    return clean_texts([list(several_texts(given, cols))])[0]
+def texts_of(given: Any, cols: Sequence = ("text",)) -> list:
+    """Return the texts of anything that `several_texts` takes, as a list; tuples of strings for several columns.
+
+    Raises: TextError E101 for other values, with row numbers. E102 for other columns than `cols`.
+    """
+    rows = list(several_texts(_rows(given), cols))
+    if len(cols) == 1:
+        return clean_texts([rows])[0]
+    if bad := [i for i, row in enumerate(rows) if not (isinstance(row, tuple) and len(row) == len(cols))]:
+        raise TextError("E102", received=f"texts that are not {len(cols)} fields, {in_rows(bad)}",
+                        expected=f"the columns {some(map(repr, cols))}, as in training",
+                        fix="give a table with these columns, or a tuple for each text")
+    return clean_texts([list(column) for column in zip(*rows, strict=True)])[0] if rows else []
 
 
-def columns_of(texts: Iterable, labels: Iterable) -> dict[str, str]:
-    """Return the names of the columns "text" and "label", as the user's Series have them: a model remembers them."""
-    names = {own: name if isinstance(name := getattr(given, "name", None), str) else own
-             for own, given in (("text", texts), ("label", labels))}
-    return names if len({*names.values(), "valid"}) == 3 else {"text": "text", "label": "label"}
+def fields_of(given: Any) -> list:
+    """Return texts without labels as `texts_of` does. They may have any fields: each is a text for a language model."""
+    rows = list(_rows(given)) if not isinstance(given, str) else given
+    if isinstance(rows, list) and rows and all(isinstance(row, tuple) for row in rows):
+        return clean_texts([[field for row in rows for field in row]])[0]
+    return texts_of(given if hasattr(given, "columns") else rows)
+
+
+def columns_of(given: Any, labels: Any, text_col: Any = None) -> tuple[Any, tuple, str]:
+    """Return texts with the names of their columns and the name of the labels: a model remembers them.
+
+    Args:
+        given: texts, as for `ULMFiT.fit`. An iterator becomes a list.
+        text_col: the columns of a table with texts, if the user named them.
+
+    Raises: E102 for a table without these columns, or one whose columns repeat the labels.
+    """
+    given = _rows(given)
+    given = given if hasattr(given, "__len__") or not isinstance(given, Iterable) else list(given)
+    cols = tuple(listify(text_col))
+    if not cols and isinstance(given, pd.DataFrame) and given.shape[1] > 1 and "text" not in given.columns:
+        cols, told = tuple(given.columns), list(map(str, labels))
+        if repeated := [col for col in cols if list(map(str, given.iloc[:, cols.index(col)])) == told]:
+            raise TextError("E102", received=f"a table with the labels in its column {repeated[0]!r}",
+                            expected="texts alone, or a column named 'text'",
+                            fix="pass the columns with texts, such as df[['question', 'answer']], or name them with "
+                                "text_col=")
+    if not cols and isinstance(given, list) and given and isinstance(given[0], tuple) and len(given[0]) > 1:
+        cols = tuple(f"text{i + 1}" for i in range(len(given[0])))
+    if not cols:
+        own = getattr(several_texts(given), "name", None)
+        cols = (own if isinstance(own, str) else "text",)
+    name = getattr(labels, "name", None)
+    name = next(each for each in (name, "label", "label of the texts") if isinstance(each, str) and each not in cols)
+    return given, cols, name
+
+
+def _rows(given: Any) -> Any:
+    """Return an array of two dimensions as rows of fields; anything else as it is."""
+    if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] > 1:
+        return [tuple(row) for row in given.tolist()]
+    return given
+
+
+def one_string(texts: Sequence) -> list[str]:
+    """Return texts as strings, their fields one after the other: for linear models, which count words."""
+    return ["\n".join(text) if isinstance(text, tuple) else text for text in texts]
+
+
+@contextmanager
+def said_of(name: str) -> Iterator[None]:
+    """Let errors say which argument they are about."""
+    try:
+        yield
+    except UlmfitError as e:
+        e.received = f"{e.received}, in {name}"
+        raise
 
 
 def labels_of(given: Iterable | None, n: int, empty: Sequence[int] = ()) -> list:
@@ -49,8 +114,9 @@ def labels_of(given: Iterable | None, n: int, empty: Sequence[int] = ()) -> list
 
 
 def empty_rows(texts: Iterable) -> list[int]:
-    """Return the numbers of the rows without text: missing, empty or blank."""
-    return [i for i, text in enumerate(texts) if is_missing(text) or not str(text).strip()]
+    """Return the numbers of the rows without text: missing, empty or blank, in each of their fields."""
+    return [i for i, text in enumerate(texts) if all(is_missing(field) or not str(field).strip() for field in (
+        text if isinstance(text, tuple) else [text]))]
 
 
 def without(values: Sequence, rows: Sequence[int]) -> list:
@@ -102,10 +168,17 @@ def rows_read(n: int, empty: Sequence[int], labels: Sequence = (), unlabelled: S
     return ", ".join(parts)
 
 
-def corpus_of(df: pd.DataFrame, unlabelled: Iterable[str]) -> list[str]:
-    """Return every text that a language model may read, once: none that is kept aside. E206 where none is left."""
-    aside = set(df.loc[df["valid"], "text"])
-    corpus = [t for t in dict.fromkeys([*df.loc[~df["valid"], "text"], *unlabelled]) if t not in aside and t.strip()]
+def corpus_of(df: pd.DataFrame, unlabelled: Iterable) -> list[str]:
+    """Return every text that a language model may read, once: none that is kept aside. Each field is a text.
+
+    Raises: E206 if none is left.
+    """
+    def fields(texts: Iterable) -> Iterator[str]:
+        return (field for text in texts for field in (text if isinstance(text, tuple) else [text]))
+
+    aside = set(fields(df.loc[df["valid"], "text"]))
+    texts = dict.fromkeys(fields([*df.loc[~df["valid"], "text"], *unlabelled]))
+    corpus = [text for text in texts if text not in aside and text.strip()]
     if len(corpus) < 2:
         raise LabelError("E206", received=f"{df['text'].nunique():,} different texts in {len(df):,} rows",
                          expected="two or more that are not among those kept aside", fix="give more texts that differ")

@@ -128,6 +128,24 @@ class Preset:
         """Return the preset that `to_json` described."""
         return cls(**values)
 
+    def tuned(self, *, epochs: int | None = None, lr: float | None = None, bs: int | None = None,
+              min_freq: int | None = None) -> "Preset":
+        """Return the preset with other values of what is tuned most. None leaves a value as it is.
+
+        Args:
+            epochs: of the last phase of stage 3, in which all layers train.
+            lr: the highest rate of that phase. The rates of the phases before it change by the same factor.
+            bs: rows per batch of the classifier, and the most rows per batch of the language model.
+            min_freq: how often a word must be there to get into the vocabulary.
+        """
+        clas = self.clas
+        if clas and lr is not None:
+            clas = tuple(replace(phase, lr=lr * (phase.lr / clas[-1].lr)) for phase in clas)
+        if clas and epochs is not None:
+            clas = (*clas[:-1], replace(clas[-1], epochs=epochs))
+        return replace(self, clas=clas, clas_bs=bs or self.clas_bs, lm_bs=min(bs or self.lm_bs, self.lm_bs),
+                       min_freq=self.min_freq if min_freq is None else min_freq)
+
 
 def _stlr(epochs: int, lr: float, **kwargs: Any) -> Phase:
     return Phase(epochs, lr, schedule="stlr", **kwargs)

@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from ulmfit_easy.bundle.record import versions, way
+from ulmfit_easy.bundle.artefact import foreign_to_bundle
+from ulmfit_easy.bundle.record import is_record, versions, way
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.files import existing, read_json, sha256_bytes
 from ulmfit_easy.learner.weights import weights_sha256
+from ulmfit_easy.places import members
 from ulmfit_easy.recipes.blend import BLEND, Blend
 from ulmfit_easy.recipes.compare import Scores
 from ulmfit_easy.schema import list_of, mapping, misfits, optional, share, such, text, whole
@@ -24,7 +26,17 @@ SETTINGS = {
     **{name: SCORES[name] for name in OLD_SCORES}, "texts": list_of(optional(whole(0)), 2),
     "blend": optional(text),
     "ways": such(list_of(text), lambda value: value in WAYS, "the directions of the models"),
-    "scores": such(mapping, lambda value: value.keys() <= SCORES.keys() and not misfits(value, SCORES), "scores")}
+    "scores": optional(such(mapping, lambda value: value.keys() <= SCORES.keys() and not misfits(value, SCORES),
+                            "scores"))}
+
+
+def foreign_to_estimator(path: Path) -> list[str]:
+    """Return the names of what in a folder is not of a saved estimator; all if nothing proves that it is one."""
+    names = [part.name for part in members(path) if not is_record(part)]
+    ways = [name for name in names if name in (way(False), way(True)) and (path / name).is_dir()]
+    others = [name for name in names if name not in (*ways, PARAMS, BLEND)]
+    others += [f"{way}/{name}" for way in ways for name in foreign_to_bundle(path / way)]
+    return others or (names if not any(members(path / way) for way in ways) else [])
 
 
 def sealed(settings: dict) -> dict:

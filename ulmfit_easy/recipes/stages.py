@@ -7,10 +7,12 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.training import GradientClip
+from ulmfit_easy.learner.events import Cbs
 from ulmfit_easy.learner.learner import Learner, Moms
 from ulmfit_easy.learner.optim.optimizer import Rate, discriminative
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm, with_sizes
@@ -84,26 +86,26 @@ def new_lm(dls: DataLoaders, preset: str | Preset | None = None, pretrained: str
     return language_model_learner(dls, found, config=p.lm_config, drop_mult=p.lm_drop_mult, **kwargs)
 
 
-def pretrain_lm(learn: LMLearner, preset: str | Preset | None = None) -> LMLearner:
+def pretrain_lm(learn: LMLearner, preset: str | Preset | None = None, cbs: Cbs = None) -> LMLearner:
     """Stage 1: train a language model from random weights on general text (section 3.1 of the paper).
 
-    Runs the preset's `pretrain` phases, all layers at once; returns the learner.
+    Runs the preset's `pretrain` phases, all layers at once, with these callbacks in each; returns the learner.
     """
     p = preset_for(preset, learn)
-    return run_phases(learn, p.pretrain, mom=p.mom, moms=p.moms, wd=p.lm_wd, clip=p.lm_clip)
+    return run_phases(learn, p.pretrain, mom=p.mom, moms=p.moms, wd=p.lm_wd, clip=p.lm_clip, cbs=cbs)
 
 
 # --- stage 2: learn how the target texts are written --------------------------------------------------------------
 
 
-def finetune_lm(learn: LMLearner, preset: str | Preset | None = None) -> LMLearner:
+def finetune_lm(learn: LMLearner, preset: str | Preset | None = None, cbs: Cbs = None) -> LMLearner:
     """Stage 2: go on with a pretrained language model on the target text (section 3.2 of the paper).
 
     The learner is one made with `pretrained=`, over the target text and its own vocabulary. Runs the preset's `lm`
-    phases, with discriminative rates where the preset has them; returns the learner.
+    phases, with discriminative rates where the preset has them, and with these callbacks in each; returns the learner.
     """
     p = preset_for(preset, learn)
-    return run_phases(learn, p.lm, mom=p.mom, moms=p.moms, wd=p.lm_wd, clip=p.lm_clip)
+    return run_phases(learn, p.lm, mom=p.mom, moms=p.moms, wd=p.lm_wd, clip=p.lm_clip, cbs=cbs)
 
 
 # --- stage 3: learn the labels, from the top layer down -----------------------------------------------------------
@@ -150,7 +152,8 @@ def new_classifier(dls: DataLoaders, preset: str | Preset | None = None, lm: Sta
     return learn.take_encoder(lm) if isinstance(lm, TextLearner) else learn
 
 
-def finetune_classifier(learn: TextLearner, preset: str | Preset | None = None, gradual: bool = True) -> TextLearner:
+def finetune_classifier(learn: TextLearner, preset: str | Preset | None = None, gradual: bool = True,
+                        cbs: Cbs = None) -> TextLearner:
     """Stage 3: train a classifier from the top layer down, as the preset says (section 3.3); returns the learner.
 
     Args:
@@ -158,25 +161,27 @@ def finetune_classifier(learn: TextLearner, preset: str | Preset | None = None, 
         preset: a name or a `Preset`, None for the encoder's own; its `clas` phases run.
         gradual: False trains all layers at one rate in every phase: right for an encoder that has learned nothing
             yet, since frozen random layers teach nothing.
+        cbs: callbacks that are there in each phase.
     """
     p = preset_for(preset, learn)
     phases = p.clas if gradual else tuple(replace(f, freeze_to=0, factor=1.0) for f in p.clas)
-    return run_phases(learn, phases, mom=p.mom, moms=p.moms, wd=p.clas_wd, clip=p.clas_clip)
+    return run_phases(learn, phases, mom=p.mom, moms=p.moms, wd=p.clas_wd, clip=p.clas_clip, cbs=cbs)
 
 
 # --- phases -------------------------------------------------------------------------------------------------------
 
 
-def run_phases(learn: L, phases: tuple[Phase, ...], *, mom: float, moms: Moms, wd: float, clip: float | None) -> L:
+def run_phases(learn: L, phases: tuple[Phase, ...], *, mom: float, moms: Moms, wd: float, clip: float | None,
+               cbs: Cbs = None) -> L:
     """Fit once for each phase, with its layer groups, rates and schedule; returns the learner."""
     for phase in phases:
         learn.freeze_to(phase.freeze_to)
-        cbs = [TerminateOnNaNCallback()] + ([GradientClip(clip)] if clip is not None else [])
+        own = [TerminateOnNaNCallback(), *([GradientClip(clip)] if clip is not None else []), *listify(cbs)]
         if phase.schedule == "stlr":
             learn.opt.set_hyper("mom", mom)
-            learn.fit_stlr(phase.epochs, rates(learn, phase), phase.cut_frac, phase.ratio, wd=wd, cbs=cbs)
+            learn.fit_stlr(phase.epochs, rates(learn, phase), phase.cut_frac, phase.ratio, wd=wd, cbs=own)
         else:
-            learn.fit_one_cycle(phase.epochs, rates(learn, phase), moms=moms, wd=wd, cbs=cbs)
+            learn.fit_one_cycle(phase.epochs, rates(learn, phase), moms=moms, wd=wd, cbs=own)
     return learn
 
 

@@ -1,0 +1,91 @@
+"""The stages of one estimator in one direction, told line by line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ulmfit_easy.data.dataloaders import DataLoaders
+from ulmfit_easy.data.targets import TARGETS
+from ulmfit_easy.errors import counted
+from ulmfit_easy.learner.pretrained import PretrainedLM
+from ulmfit_easy.learner.text_learner import TextLearner
+from ulmfit_easy.models.archs import get_arch
+from ulmfit_easy.recipes import stages
+from ulmfit_easy.recipes.best_epoch import BestEpoch
+from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
+from ulmfit_easy.recipes.labelled import Labelled
+from ulmfit_easy.recipes.presets import Preset
+from ulmfit_easy.recipes.starts import Begin
+from ulmfit_easy.user_code import warn_user
+
+
+@dataclass(frozen=True)
+class Training:
+    """How an estimator trains: what its parameters say, and all that a direction shares with the other.
+
+    Attributes:
+        preset, changes: which preset, and what is to be changed in it, as for `Preset.tuned`.
+        common: arguments of all loaders.
+        learner: arguments of the classifier's learner.
+        patience: epochs without a better validation loss after which stage 3 ends; None for never.
+        say: prints a line.
+    """
+
+    preset: str | Preset | None
+    changes: dict[str, Any]
+    common: dict[str, Any]
+    learner: dict[str, Any]
+    patience: int | None
+    say: Callable[[str], None]
+    verbose: bool
+
+    def preset_for(self, start: Begin) -> Preset:
+        """Return the preset for what training starts from, with the changes."""
+        p = stages.preset_for(self.preset, start).tuned(**self.changes)
+        return replace(p, arch=start.__name__) if isinstance(start, type) else p
+
+    def run(self, rows: Labelled, corpus: list[str], n_unlabelled: int, backwards: bool, start: Begin,
+            left: int) -> TextLearner:
+        """Return a classifier's learner that has run all stages.
+
+        Args:
+            rows: the labelled texts.
+            corpus: what a language model may read.
+            n_unlabelled: how many texts without labels the user gave.
+            start: what `starts.begin` returned.
+            left: how many directions are still to be trained, this one included.
+        """
+        pretrained, p = start if isinstance(start, PretrainedLM) else None, self.preset_for(start)
+        common = {**self.common, "backwards": backwards}
+        lm, learns = None, not TARGETS[pretrained.config["task"]].labelled if pretrained else get_arch(p.arch).streams
+        if learns and (p.adapts or n_unlabelled or not pretrained):
+            lm = stages.new_lm(stages.lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
+        elif n_unlabelled:
+            name = pretrained.name if pretrained else p.arch
+            warn_user(f"{counted(n_unlabelled, 'unlabelled text')} will not be read: {name} has no language model to "
+                      "go on with")
+        dls = stages.classifier_data(rows.table(), p, lm or pretrained, on_missing="drop", splitter=rows.splitter,
+                                     text_col=list(rows.text_cols), label_col=rows.label_col, **common)
+        seconds = left * estimated_seconds(lm or pretrained, p.lm if pretrained else p.pretrain, dls, p)
+        aside = f"{dls.valid.n_rows:,} kept aside to measure the classifier" if dls.valid.n_rows else "none kept aside"
+        self.say(f"{len(rows.df):,} labelled texts: {dls.train.n_rows:,} to train on, {aside}. "
+                 f"{_of_the_lm(lm.dls, dls, n_unlabelled, len(rows.text_cols)) if lm else 'Stage 2 is left out.'} "
+                 f"Training takes {minutes(seconds)} on this machine.")
+        if lm:
+            self.say(f"Language model: {'fine-tuned on' if pretrained else 'learned from'} your texts"
+                     + " alone" * (not pretrained))
+            (stages.finetune_lm if pretrained else stages.pretrain_lm)(lm, p)
+        self.say("Classifier: the head first, then the layers under it")
+        learn = stages.new_classifier(dls, p, lm or pretrained, verbose=self.verbose, **self.learner)
+        cbs = [] if self.patience is None else [BestEpoch(patience=self.patience)]
+        return stages.finetune_classifier(learn, p, gradual=bool(lm or pretrained), cbs=cbs)
+
+
+def _of_the_lm(of_lm: DataLoaders, of_clas: DataLoaders, n_unlabelled: int, n_fields: int) -> str:
+    """Tell which texts the language model reads, and why they are fewer than those that were given."""
+    given, n = of_clas.train.n_rows * n_fields + n_unlabelled, of_lm.train.n_rows + of_lm.valid.n_rows
+    fields = f", each of their {n_fields} fields as a text" * (n_fields > 1)
+    return (f"The language model reads the {of_clas.train.n_rows:,}{fields}"
+            + f" and {n_unlabelled:,} unlabelled ones" * (n_unlabelled > 0) + ", from their ends" * of_lm.backwards
+            + f", but for {given - n:,} copies or empty texts" * (given > n)
+            + f": it trains on {of_lm.train.n_rows:,} and validates with {of_lm.valid.n_rows:,}.")
