@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 from pathlib import Path, PurePosixPath
 
 import nbformat
@@ -11,48 +12,18 @@ from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 from nbconvert import MarkdownExporter
 
+sys.path.insert(0, str(Path(__file__).parent))
+from public import AREAS, EXAMPLES, examples, fenced, is_described, public_names
+
 ROOT = Path(__file__).parents[2]
 REPOSITORY = {"README.md": "index.md", "README.ko.md": "README.ko.md", "CONTRIBUTING.md": "CONTRIBUTING.md",
               "SECURITY.md": "SECURITY.md", "CHANGELOG.md": "CHANGELOG.md"}  # files of the root, and their pages
-AREAS = {  # the folders of the package, and what the reference calls them
-    "text": "Text", "data": "Data", "models": "Models", "bundle": "Files of models", "learner": "Learners",
-    "metrics": "Metrics and losses", "callbacks": "Callbacks", "optim": "Optimizers and schedules",
-    "recipes": "Recipes", "apps": "Tools", "fastai": "Names of fastai", "other": "Errors and charts",
-    "values": "Constants and instances"}
-NOT_OURS = {"pathlib", "functools"}  # names of other packages that the star import passes on
 INTRODUCTION = """# Reference
 
 `from ulmfit_easy.all import *` brings the names below. Each has a page with its arguments and an example that runs.
-The examples share the small data, models and learners of [this preparation](values/event.md).
+The examples share this preparation. Its data and models are small, so that each example takes less than a second.
+
 """
-
-
-def examples() -> dict[str, str]:
-    """Return the text and code of each public name in docs/examples."""
-    found = {}
-    for path in sorted((ROOT / "docs" / "examples").glob("*.md")):
-        for names, body in re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", path.read_text(encoding="utf-8"), re.MULTILINE):
-            found.update(dict.fromkeys(names.split(", "), body.strip()))
-    return found
-
-
-def public_names() -> dict[str, tuple[str, object]]:
-    """Return the area and the value of each name of `ulmfit_easy.all` that is the library's own."""
-    from ulmfit_easy import all as door
-
-    found = {}
-    for name in dir(door):
-        value = getattr(door, name)
-        module = value.__module__ if has_page_of_its_own(value) else ""
-        if not inspect.ismodule(value) and module not in NOT_OURS:
-            areas = [part for part in module.split(".")[1:-1] if part in AREAS]
-            found[name] = (areas[-1] if areas else "other" if module else "values", value)
-    return found
-
-
-def has_page_of_its_own(value: object) -> bool:
-    """Return whether mkdocstrings describes it: a class or a function. It knows nothing of other values."""
-    return inspect.isclass(value) or inspect.isfunction(value)
 
 
 def first_sentence(value: object) -> str:
@@ -64,7 +35,7 @@ def first_sentence(value: object) -> str:
 def page_of(name: str, value: object, example: str, names: dict[str, tuple[str, object]]) -> str:
     """Return the Markdown of a public name: its description, an example, and where it is defined."""
     page = [f"---\ntitle: {name}\n---\n"]
-    if has_page_of_its_own(value):
+    if is_described(value):
         page += [f"::: {value.__module__}.{value.__qualname__}\n"]
         parents = [cls.__name__ for cls in inspect.getmro(value)[1:]] if inspect.isclass(value) else []
         page += [f"It has all that [{parent}](../{names[parent][0]}/{parent}.md) has.\n"
@@ -74,7 +45,7 @@ def page_of(name: str, value: object, example: str, names: dict[str, tuple[str, 
         page += [f"# {name}\n", f"```python\n{name} = {short(value)}\n```\n"]
         ours = type(value).__module__.startswith("ulmfit_easy")
         source = (inspect.getdoc(value) or "" if ours else "") + f"\n\nIt is of type `{type(value).__name__}`."
-    page += [f"## Example\n\n{example}\n"] if example else []
+    page += [f"## Example\n\n{fenced(example)}\n\n[What the examples share](../index.md)\n"] if example else []
     return "\n".join([*page, source])
 
 
@@ -86,15 +57,14 @@ def short(value: object) -> str:
 def reference() -> dict[str, str]:
     """Return the pages of the reference: an index, and one for each public name."""
     names, shown = public_names(), examples()
-    pages, index = {}, [INTRODUCTION]
+    pages, index = {}, [INTRODUCTION + fenced((EXAMPLES / "preparation.md").read_text(encoding="utf-8"))]
     for area, title in AREAS.items():
         rows = [(name, value) for name, (of, value) in names.items() if of == area]
-        index += [f"## {title}\n", "| name | |", "| --- | --- |"]
+        index += [f"\n## {title}\n", "| name | |", "| --- | --- |"]
         for name, value in sorted(rows, key=lambda row: row[0].lower()):
-            about = first_sentence(value) if has_page_of_its_own(value) else f"`{type(value).__name__}`"
+            about = first_sentence(value) if is_described(value) else f"`{type(value).__name__}`"
             index.append(f"| [{name}]({area}/{name}.md) | {about} |")
             pages[f"reference/{area}/{name}.md"] = page_of(name, value, shown.get(name, ""), names)
-        index.append("")
     return {"reference/index.md": "\n".join(index), **pages}
 
 
