@@ -107,13 +107,13 @@ def test_train_then_predict_on_every_kind_of_source(source, tmp_path, capsys):
     assert ULMFiT.load(out).classes_.tolist() == ["neg", "pos"]
     assert run("predict", out, file, "--out", tmp_path / "deep" / "p.csv") == 0
     told = capsys.readouterr()
-    assert told.out == f"120 rows. Saved to {tmp_path / 'deep' / 'p.csv'}\n" and told.err == ""
+    assert told.out == f"120 rows written to {tmp_path / 'deep' / 'p.csv'}\n" and told.err == ""
     found = pd.read_csv(tmp_path / "deep" / "p.csv")
     assert len(found) == 120 and set(found["text"]) == set(DF["text"])
     assert set(found["prediction"]) <= {"neg", "pos"} and found["probability"].between(0.5, 1).all()
     assert ("file" in found) == (source is as_folder)
     assert run("predict", out, file, "--out", tmp_path / "deep" / "p.csv") == 0
-    assert capsys.readouterr().out == f"120 rows. Replaced {tmp_path / 'deep' / 'p.csv'}\n"
+    assert capsys.readouterr().out == f"120 rows written to {tmp_path / 'deep' / 'p.csv'}\n"
 
 
 def test_quiet_says_nothing(reviews, tmp_path, capfd):
@@ -141,8 +141,8 @@ def test_predictions_are_csv_that_reads_back_whatever_the_texts(model, tmp_path,
     out = tmp_path / "out.csv"
     assert run("predict", model, tmp_path / "in.csv", *(["--out", out] if to_file else [])) == 0
     told = capsys.readouterr()
-    read = f"{len(AWKWARD)} rows, 1 without text (row 6, counted from 0)"
-    assert (told.out if to_file else told.err.splitlines()[-1]).startswith(read)
+    assert (told.out if to_file else told.err.splitlines()[-1]).strip() == (
+        f"{len(AWKWARD)} rows written{f' to {out}' if to_file else ''}, 1 without text (row 6, counted from 0)")
     assert told.err.splitlines()[0].startswith("ulmfit: ") and "without a known word" in told.err
     source = io.BytesIO(out.read_bytes() if to_file else told.out.encode())
     found = pd.read_csv(source, dtype=str, keep_default_na=False)
@@ -233,7 +233,7 @@ def test_rows_without_text_are_named_and_neither_learned_nor_scored(holes, tmp_p
     assert f"37 labelled texts: {data['training texts']} to train on, " in out
     assert f" unlabelled ones, but for 41 copies or empty texts: it trains on {lm} and validates " in out  # and row 5
     assert run("predict", tmp_path / "m", holes, "--out", tmp_path / "p.jsonl") == 0
-    assert capsys.readouterr().out.startswith("40 rows, 3 without text (rows 1, 3, 4, counted from 0). Saved")
+    assert capsys.readouterr().out.endswith("p.jsonl, 3 without text (rows 1, 3, 4, counted from 0)\n")
     assert read_table(tmp_path / "p.jsonl")["text"][1] is None and len(read_table(tmp_path / "p.jsonl")) == 40
 
 
@@ -358,7 +358,7 @@ def test_quotes_may_be_ordinary_characters(model, tmp_path, capsys):
     assert "in row 0: if \" is an ordinary character here" in capsys.readouterr().err
     assert run("predict", model, path, "--no-quotes") == 0
     out, said = capsys.readouterr()
-    assert pd.read_csv(io.StringIO(out))["id"].tolist() == [1, 2, 3] and said == "3 rows\n"
+    assert pd.read_csv(io.StringIO(out))["id"].tolist() == [1, 2, 3] and said == "3 rows written\n"
 
 
 def test_whole_numbers_that_are_passed_on_stay_whole(model, tmp_path, capsys):
@@ -508,7 +508,7 @@ def test_the_line_for_what_comes_next_can_be_typed_and_the_column_is_remembered(
         assert "* text column: review\n* label column: stars\n" in (folder / "README.md").read_text()
         assert json.loads((folder / "training.json").read_text())["data"]["label column"] == "stars"
     assert run(*shlex.split(line.replace("FILE", str(source)))) == 0
-    assert capsys.readouterr().err == "120 rows\n"
+    assert capsys.readouterr().err == "120 rows written\n"
 
 
 def test_plain_text_is_sent_to_the_command_that_reads_it(reviews, tmp_path, capsys):
@@ -539,7 +539,8 @@ def test_files_of_a_folder_that_are_no_texts_are_counted(model, tmp_path, capsys
     (tmp_path / "a" / "2.md").write_text("good")
     assert run("predict", model, tmp_path / "a", "--out", tmp_path / "p.csv") == 0
     told = capsys.readouterr()
-    assert told.err.startswith("ulmfit: warning: 1 file in") and "2.md" in told.err and told.out.startswith("1 row.")
+    assert told.err.startswith("ulmfit: warning: 1 file in") and "2.md" in told.err
+    assert told.out.startswith("1 row written")
 
 
 def test_the_version_is_told(capsys):

@@ -28,6 +28,7 @@ from ulmfit_easy.all import (
     text_classifier_learner,
 )
 from ulmfit_easy.bundle.record import write_record
+from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.learner.callbacks.progress import MetricsTable
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # the texts are few and alike
@@ -220,15 +221,18 @@ PLAIN = ["-5", "+3.5", "-1e9", "a=b", "it - was", "", "'quoted'", "a\rb", "1,5"]
 def test_no_cell_of_a_csv_is_a_formula(tmp_path, monkeypatch):
     from ulmfit_easy.apps import cli
 
-    predictor = types.SimpleNamespace(classes=["=1+1", "b"])
-    monkeypatch.setattr("ulmfit_easy.recipes.saved.load_saved", lambda path, load: ({}, [predictor], None))
-    monkeypatch.setattr("ulmfit_easy.recipes.ensemble.probabilities",
+    prepare = types.SimpleNamespace(target=CategoryTarget(["=1+1", "b"]), text_cols=("text",), label_delim=None)
+    predictor = types.SimpleNamespace(classes=["=1+1", "b"], prepare=prepare)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "estimator.json").touch()
+    monkeypatch.setattr("ulmfit_easy.apps.saved_model.load_saved", lambda path, load: ({"a": 1}, [predictor], None))
+    monkeypatch.setattr("ulmfit_easy.apps.saved_model.probabilities",
                         lambda predictors, texts, blend: torch.tensor([[0.9, 0.1]]).repeat(len(texts), 1).numpy())
     rows = [*FORMULAS, *PLAIN]
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     with open(source, "w", newline="", encoding="utf-8") as f:
         csv.writer(f, quoting=csv.QUOTE_ALL).writerows([["text", "=1+1"], *[[row, row] for row in rows]])
-    cli.main(["predict", "model", str(source), "--text", "text", "--out", str(out), "--safe-cells"])
+    cli.main(["predict", str(tmp_path / "model"), str(source), "--text", "text", "--out", str(out), "--safe-cells"])
     read = list(csv.reader(io.StringIO(out.read_bytes().decode("utf-8"), newline="")))
     cells = [cell for row in read for cell in row]
     formulas = [cell for cell in cells if cell.lstrip()[:1] in set("=+-@\uff1d") - {""} and cell not in PLAIN]

@@ -1,23 +1,36 @@
-"""Read the input of a command: a table, or a folder of texts as one."""
+"""Read the input of a command: a table, a folder of texts, standard input, or texts that were typed."""
 
 import argparse
 import shlex
+import sys
+import tempfile
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ulmfit_easy.errors import FileError, TextError, nearest, short
+from ulmfit_easy.errors import ArgumentError, FileError, TextError, nearest, short, some
 
 if TYPE_CHECKING:
     import pandas as pd
 
+STDIN = "-"
 
-def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace) -> "pd.DataFrame":
-    """Read a table, or a folder of folders as one: texts and folder names in `columns`, and the files."""
+
+def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace, n_texts: int = 1) -> "pd.DataFrame":
+    """Read a table, or a folder of folders as one: texts and folder names in `columns`, and the files.
+
+    Args:
+        columns: of the texts, `n_texts` of them, and of the labels. They must be there.
+    """
     from ulmfit_easy.data.sources import find_columns, likely_column, read_table
     from ulmfit_easy.files import existing
 
+    if str(path) == STDIN:
+        return _standard_input(columns, args)
     if existing(path).is_dir():
+        if n_texts > 1:
+            raise ArgumentError("E603", received=f"the folder {path} for {n_texts} text columns", expected="a table",
+                                fix="make a table with these columns: a folder has one text in each file")
         return _folder(path, columns, args.encoding)
     try:
         df = read_table(path, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter)
@@ -25,7 +38,8 @@ def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace) -> "p
             find_columns(df, columns)
         except TextError as e:
             taken, flags = list[Hashable](column for column in columns if column in df.columns), list[str]()
-            for column, kind in zip(columns, ("text", "label"), strict=False):
+            for i, column in enumerate(columns):
+                kind = "text" if i < n_texts else "label"
                 if column not in taken:
                     taken.append(name := nearest(column, df.columns, 0.75) or likely_column(df, kind, taken))
                     flags.append(f"--{kind} {_typed(name)}")
@@ -41,17 +55,75 @@ def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace) -> "p
     return df
 
 
+def typed_texts(given: Sequence[str], columns: Sequence[str]) -> list | None:
+    """Return the texts that were typed in place of a file; None if a file, a folder or standard input is named.
+
+    What is no file is a text if it has a blank in it and no ending of a table. Several arguments are as many texts, or
+    the fields of one text if the model reads several columns.
+
+    Raises: E603 for several files, or for another number of fields.
+    """
+    files = [each for each in given if each == STDIN or _is_path(each)]
+    if files and len(given) == 1:
+        return None
+    if files:
+        raise ArgumentError("E603", received=f"{len(given)} arguments, {files[0]} among them", expected="one file, or "
+                            "texts", fix="name one file at a time, and put a text between quotes")
+    if len(columns) == 1:
+        return list(given)
+    if len(given) != len(columns):
+        raise ArgumentError("E603", received=f"{len(given)} of the fields of a text", expected=f"{some(columns)}",
+                            fix="type each of them between quotes, in this order")
+    return [tuple(given)]
+
+
+def _is_path(text: str) -> bool:
+    from ulmfit_easy.apps.tables import FORMS
+
+    try:
+        there = Path(text).exists()
+    except (OSError, ValueError):  # far too long for a name
+        return False
+    return there or not any(c.isspace() for c in text) or text.lower().endswith((*FORMS, ".json", ".txt", ".xlsx"))
+
+
+def _standard_input(columns: Sequence[str], args: argparse.Namespace) -> "pd.DataFrame":
+    """Read a table in CSV with the columns, JSON lines, or else one text a line."""
+    import pandas as pd
+
+    from ulmfit_easy.data.sources import read_table
+    from ulmfit_easy.decoding import decoded
+
+    data = sys.stdin.buffer.read()
+    with tempfile.TemporaryDirectory(prefix="ulmfit-") as folder:
+        form = ".jsonl" if data.lstrip()[:1] == b"{" else ".csv"
+        (file := Path(folder) / f"standard input{form}").write_bytes(data)
+        first = decoded(data, file, args.encoding).split("\n", 1)[0]
+        if form == ".jsonl" or columns[0] in first:
+            return read_any(file, columns, args, len(columns))
+        if len(columns) > 1:
+            read_table(file)
+            raise TextError("E102", received="standard input without the columns " + some(map(repr, columns)),
+                            expected="a first line with the names of the columns", fix="write a table in CSV")
+        lines = decoded(data, file, args.encoding).splitlines()
+    if not lines:
+        raise TextError("E104", received="nothing from standard input", expected="a text on each line",
+                        fix="send a file to it: ulmfit predict DIR - < FILE")
+    return pd.DataFrame({columns[0]: lines}, dtype=object)
+
+
 def _typed(name: object) -> str:
     """Return the name of a column for a shell; "COL" for one that nobody would type: a text, without a header."""
     text = "" if name is None else str(name)
     return shlex.quote(text) if text and text.isprintable() and short(text) == text else "COL"
 
 
-def texts_in(df: "pd.DataFrame", column: str) -> list:
-    """Return the cells of a column, with an empty text for each missing one."""
-    from ulmfit_easy.data.sources import is_missing
+def texts_in(df: "pd.DataFrame", *columns: str) -> list:
+    """Return the texts of a table, with an empty one for each missing cell: strings, or tuples of several columns."""
+    from ulmfit_easy.data.sources import is_missing, joined
 
-    return ["" if is_missing(cell) else cell for cell in df[column]]
+    fields = [["" if is_missing(cell := joined(value)) else cell for value in df[column]] for column in columns]
+    return fields[0] if len(columns) == 1 else list(zip(*fields, strict=True))
 
 
 def _folder(path: Path, columns: Sequence[str], encoding: str) -> "pd.DataFrame":

@@ -44,11 +44,11 @@ def write(df: "pd.DataFrame", out: Path | None, form: str = ".csv", safe_cells: 
     from ulmfit_easy.viz import no_formula
 
     if safe_cells:
-        df = _each_cell(df, no_formula)
+        df = each_cell(df, no_formula)
     options = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}  # a text with a lone \r in it stays one row
     if out is None:
         if sys.stdout.isatty():
-            df = _each_cell(df, lambda value: printable(value) if isinstance(value, str) else value)
+            df = each_cell(df, lambda value: printable(value) if isinstance(value, str) else value)
         if hasattr(sys.stdout, "reconfigure"):  # a notebook's cannot
             sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # as in a file, whatever the terminal's is
         df.to_csv(sys.stdout, **options)
@@ -62,7 +62,7 @@ def write(df: "pd.DataFrame", out: Path | None, form: str = ".csv", safe_cells: 
             df.to_csv(tmp, errors="replace", sep="\t" if form.startswith(".tsv") else ",", **options)
 
 
-def _each_cell(df: "pd.DataFrame", change: Callable) -> "pd.DataFrame":
+def each_cell(df: "pd.DataFrame", change: Callable) -> "pd.DataFrame":
     """Return the table with its names and cells changed; whole numbers stay whole."""
     import pandas as pd
 

@@ -45,6 +45,13 @@ class Named:
         """
         raise NotImplementedError
 
+    def cells(self) -> dict[str, object]:
+        """Return what a table of predictions shows, by column: one likeliest class has its probability beside it."""
+        found = {"prediction": self.label}
+        if self.classes and not isinstance(self.label, list):
+            found["probability"] = round(float(self.probs.max()), 4)
+        return found
+
     def _ranked(self) -> list[tuple]:
         pairs = zip(self.classes or (), self.probs.tolist(), strict=True)
         return [(name, round(p, 4)) for name, p in sorted(pairs, key=lambda pair: -pair[1])]

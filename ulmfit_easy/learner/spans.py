@@ -63,6 +63,10 @@ class SpanPrediction(Named, _Fields):
         score = float(probs[first, 0] * probs[last, 1]) if len(probs) else 1.0
         return cls(answer, start, start + len(answer), score)
 
+    def cells(self) -> dict[str, object]:
+        """Return the answer, where it stands, and its probability."""
+        return {"prediction": self.answer, "start": self.start, "end": self.end, "probability": round(self.score, 4)}
+
 
 class SpanExactMatch(Metric):
     """The share of texts whose predicted span is that of the label, token by token.

@@ -80,8 +80,14 @@ class TagPrediction(Named, _Fields):
         of_words = logits[at] if len(logits) else logits.new_zeros(len(words), logits.shape[-1])  # (W, C)
         index = predictor.decodes(of_words)
         found = cls(predictor.prepare.target.decode(index), index, predictor.activation(of_words))
-        found.words = words
+        found.words, found.classes = words, predictor.classes
         return found
+
+    def cells(self) -> dict[str, object]:
+        """Return the tags, and if they name spans, these too."""
+        found: dict[str, object] = {"prediction": self.label}
+        spans = {"entities": [each._asdict() for each in self.entities]}
+        return found | (spans if any(SPAN_TAG.match(str(c)) for c in self.classes or ()) else {})
 
     def __repr__(self) -> str:
         shown = " ".join(f"{word}/{tag}" for word, tag in zip(self.words, self.label, strict=True))

@@ -4,7 +4,7 @@ A new task is a target (`data/targets/`), a head (`models/heads/`) and a row: `T
 part of the library knows the name of a task.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ulmfit_easy.data.targets import (
@@ -25,6 +25,15 @@ from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.metrics.metric import rows_or_tokens
 from ulmfit_easy.learner.next_sentence import NextSentenceAccuracy, PairLoss
 from ulmfit_easy.learner.predictor import Named, Prediction
+from ulmfit_easy.learner.reports import (
+    Report,
+    of_answers,
+    of_classes,
+    of_equal,
+    of_numbers,
+    of_several_classes,
+    of_tags,
+)
 from ulmfit_easy.learner.spans import SpanExactMatch, SpanF1, SpanLoss, SpanPrediction
 from ulmfit_easy.learner.tagging import TagPrediction
 from ulmfit_easy.models.elmo import BothWaysDecoder
@@ -50,6 +59,7 @@ class Task:
             Write it as `Prediction` is written: its base `Named` has `of`, which takes the names of the classes. If the
             target has `places`, its `at_places` makes it.
         columns: of what `show_results` prints.
+        report: from N labels and N predictions to their scores, a `Report`, which `ulmfit evaluate` prints.
     """
 
     target: type[Target]
@@ -59,6 +69,7 @@ class Task:
     weigh: Callable = rows_or_tokens
     prediction: Callable[..., Named] = Prediction
     columns: tuple[str, str, str] = ("text", "label", "predicted")
+    report: Callable[[Sequence, Sequence], Report] = of_equal
 
 
 TASKS: Known[Task] = Known("task")
@@ -71,12 +82,13 @@ for row in (
          columns=("masked text", "hidden", "predicted")),
     Task(NextSentence, NextSentenceDecoder, lambda weight: PairLoss(), (accuracy, Perplexity, NextSentenceAccuracy),
          columns=("masked text", "hidden", "predicted")),
-    Task(CategoryTarget, PoolingLinearClassifier, CrossEntropyLossFlat, (accuracy,)),
-    Task(MultiCategoryTarget, PoolingLinearClassifier, lambda weight: BCEWithLogitsLossFlat(pos_weight=weight)),
-    Task(RegressionTarget, PoolingLinearClassifier, lambda weight: MSELossFlat()),
+    Task(CategoryTarget, PoolingLinearClassifier, CrossEntropyLossFlat, (accuracy,), report=of_classes),
+    Task(MultiCategoryTarget, PoolingLinearClassifier, lambda weight: BCEWithLogitsLossFlat(pos_weight=weight),
+         report=of_several_classes),
+    Task(RegressionTarget, PoolingLinearClassifier, lambda weight: MSELossFlat(), report=of_numbers),
     Task(SpanTarget, TokenClassifier, lambda weight: SpanLoss(), (SpanExactMatch, SpanF1), prediction=SpanPrediction,
-         columns=("text", "answer", "predicted")),
+         columns=("text", "answer", "predicted"), report=of_answers),
     Task(TagTarget, TokenClassifier, CrossEntropyLossFlat, (accuracy,), prediction=TagPrediction,
-         weigh=lambda pred, target: int((target >= 0).sum()), columns=("text", "tags", "predicted")),
+         weigh=lambda pred, target: int((target >= 0).sum()), columns=("text", "tags", "predicted"), report=of_tags),
 ):
     TASKS[row.target.task] = row

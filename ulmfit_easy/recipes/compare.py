@@ -48,20 +48,28 @@ def compare(df: pd.DataFrame, predicted: Sequence) -> Scores:
         predicted: (N,) the classes that the model gave them.
     """
     texts, labels, aside = df["text"], df["label"].astype(str), df["valid"].astype(bool)
-    truth, ours = labels[aside].to_numpy(), np.array([str(label) for label in predicted])  # (N,) each
-    right = ours == truth  # (N,)
-    scores = Scores(float(right.mean()), *wilson(int(right.sum()), len(right)), _macro_f1(truth, ours))
+    truth, theirs = labels[aside].tolist(), None
     try:
         tfidf = baseline(texts[~aside], labels[~aside])
         theirs = tfidf.predict(texts[aside])
-        return scores._replace(baseline_accuracy=float((theirs == truth).mean()),
-                               baseline_macro_f1=_macro_f1(truth, theirs),
-                               baseline_cv_accuracy=_cross_validated(tfidf, texts, labels),
-                               p_value=mcnemar(right, theirs == truth))
+        cross_validated = _cross_validated(tfidf, texts, labels)
     except ValueError as e:  # scikit-learn's, if no text has a word to count, or none that is there twice
         if "empty vocabulary" not in str(e) and "no terms remain" not in str(e):
             raise
+        return scored(truth, predicted)
+    return scored(truth, predicted, theirs)._replace(baseline_cv_accuracy=cross_validated)
+
+
+def scored(labels: Sequence, predicted: Sequence, theirs: Sequence | None = None) -> Scores:
+    """Return the scores of predictions for N labels, beside those of a baseline if it is given; labels are strings."""
+    truth, ours = (np.array([str(label) for label in given]) for given in (labels, predicted))  # (N,) each
+    right = ours == truth  # (N,)
+    scores = Scores(float(right.mean()), *wilson(int(right.sum()), len(right)), _macro_f1(truth, ours))
+    if theirs is None:
         return scores
+    said = np.array([str(label) for label in theirs])
+    return scores._replace(baseline_accuracy=float((said == truth).mean()), baseline_macro_f1=_macro_f1(truth, said),
+                           p_value=mcnemar(right, said == truth))
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:

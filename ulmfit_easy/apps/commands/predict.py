@@ -1,47 +1,104 @@
-"""`ulmfit predict`: the classes of the texts of a table, written in the form that the ending of `--out` names."""
+"""`ulmfit predict`: the answers of a model for texts, beside the columns of their table."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy.apps.command import Command
-from ulmfit_easy.apps.options import FILE, READING
-from ulmfit_easy.apps.tables import FORMS, form_of, write
-from ulmfit_easy.errors import FileError
+from ulmfit_easy.apps.options import READING
+from ulmfit_easy.apps.tables import FORMS, each_cell, form_of, write
+from ulmfit_easy.errors import ArgumentError, FileError, counted, in_rows
 from ulmfit_easy.terminal import say
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.predictor import Named
 
 
 def run(args: argparse.Namespace) -> None:
-    from ulmfit_easy.apps.sources import read_any, texts_in
-    from ulmfit_easy.learner.load import load_predictor
-    from ulmfit_easy.recipes.ensemble import probabilities
-    from ulmfit_easy.recipes.inputs import as_array, empty_rows, rows_read
-    from ulmfit_easy.recipes.saved import PARAMS, load_saved
+    import pandas as pd
 
+    from ulmfit_easy.apps.saved_model import SavedModel
+    from ulmfit_easy.apps.sources import read_any, texts_in, typed_texts
+    from ulmfit_easy.recipes.inputs import empty_rows
+    from ulmfit_easy.schema import checked, optional, whole
+
+    checked({"top_k": optional(whole())}, top_k=args.top_k)
     out = None if args.out in (Path("-"), Path("/dev/stdout")) else args.out  # a shell may add to that file
     form = ".csv" if out is None else form_of(out)
-    if args.model.is_dir() and not (args.model / PARAMS).exists():
-        raise FileError("E404", received=f"{args.model}, a folder without {PARAMS}",
-                        expected="the folder that `ulmfit train` wrote", fix="name that one, not a folder in it, nor a "
-                        "language model, which `ulmfit train FILE --pretrained DIR` makes a classifier of")
-    _, predictors, blend = load_saved(args.model, load_predictor)
-    text = args.text or predictors[0].prepare.text_cols[0]
-    df = read_any(args.file, [text], args)
-    if taken := {"prediction", "probability"} & set(df.columns):
-        raise FileError("E407", received=f"{args.file} with a column {min(taken)!r}", expected="no such column yet",
+    model = SavedModel(args.model)
+    model.check_fields(columns := args.text or model.text_cols)
+    if typed := typed_texts(args.texts, columns):
+        df = pd.DataFrame([text if isinstance(text, tuple) else (text,) for text in typed], columns=columns)
+    else:
+        try:
+            df = read_any(Path(name := args.texts[0]), columns, args, len(columns))
+        except FileError as e:
+            if e.code != "E404" or Path(name).name != name or "." in name:
+                raise
+            raise FileError("E404", received=f"{name}, where no file is", expected="a file, a folder or a text",
+                            fix=f"check the spelling; for a text of one word, echo {name} | ulmfit predict "
+                            f"{args.model} -") from e
+    texts = texts_in(df, *columns)
+    found = model.predict(texts)
+    sep = None if form.startswith((".jsonl", ".parquet")) else (
+        " " if model.predictor.prepare.target.per == "token" else model.predictor.prepare.label_delim or ";")
+    answers = [_cells(each, args.top_k, args.proba, sep) for each in found]
+    if typed and out is None:
+        for each in answers:
+            say("  ".join(f"{value}" if name.startswith("pred") or len(each) == 2 else f"{name} {value}"
+                          for name, value in each.items()), sys.stdout)
+        return
+    new = pd.DataFrame(answers, df.index, columns=None if answers else ["prediction"], dtype=object)
+    if taken := [name for name in new.columns if name in df.columns]:
+        raise FileError("E407", received=f"{args.texts[0]} with a column {min(taken)!r}", expected="no such column yet",
                         fix="rename it, so that it is not overwritten")
-    probs = probabilities(predictors, texts := texts_in(df, text), blend=blend)
-    df = df.assign(prediction=as_array(predictors[0].classes)[probs.argmax(1)], probability=probs.max(1).round(4))
-    saved = "" if out is None else f". Replaced {out}" if out.is_file() else f". Saved to {out}"
-    write(df, out, form, args.safe_cells)
-    say(rows_read(len(df), empty_rows(texts)) + saved, None if out else sys.stderr)
+    flat = each_cell(df, lambda cell: _flat(cell, " ")) if sep else df
+    write(pd.concat([flat, new.infer_objects()], axis=1), out, form, args.safe_cells)
+    if not args.quiet:
+        empty = empty_rows(texts) if len(columns) == 1 else []
+        none = f", {len(empty):,} without text ({in_rows(empty)}, counted from 0)" if empty else ""
+        say(f"{counted(len(df), 'row')} written{f' to {out}' if out else ''}{none}", None if out else sys.stderr)
+
+
+def _cells(found: "Named", k: int | None, proba: bool, sep: str | None) -> dict[str, Any]:
+    """Return the columns of an answer: with the k likeliest classes, or with the probability of every class."""
+    cells = found.cells()
+    if k or proba:
+        if not found.classes or "entities" in cells or len(found.probs) != len(found.classes):
+            raise ArgumentError("E603", received="--top-k or --proba for a model without classes of whole texts",
+                                expected="a classifier", fix="leave it out")
+        probs = dict(zip(map(str, found.classes), found.probs.tolist(), strict=True))
+        if k:
+            ranked = sorted(probs.items(), key=lambda pair: -pair[1])[:k]
+            cells = {name if i == 0 else f"{name}_{i + 1}": value for i, pair in enumerate(ranked)
+                     for name, value in zip(("prediction", "probability"), (pair[0], round(pair[1], 4)), strict=True)}
+        if proba:
+            cells |= {f"probability_{name}": round(p, 4) for name, p in probs.items()}
+    return {name: _flat(value, sep) for name, value in cells.items()} if sep else cells
+
+
+def _flat(value: Any, sep: str) -> Any:
+    """Return a list as one cell: of names with `sep` between them, of anything else as JSON."""
+    if not isinstance(value, list | tuple | dict):
+        return value
+    simple = not isinstance(value, dict) and all(isinstance(each, str) for each in value)
+    return sep.join(value) if simple else json.dumps(value, ensure_ascii=False, default=str)
 
 
 COMMAND = Command(
-    "predict", "classify the texts of a table or a folder", run,
-    ("predict my-model new.csv --out predictions.csv",),
-    {"model": {"type": Path, "metavar": "DIR", "help": "what `ulmfit train` wrote"}, **FILE,
-     "--text": {"metavar": "COL", "help": "column with the texts (default: the one that the model learned from)"},
+    "predict", "answer for the texts of a table, a folder, standard input or the command line", run,
+    ("predict my-model new.csv --out predictions.csv", "predict my-model new.csv --top-k 3",
+     'predict my-model "Would buy again." --proba', "predict my-model - < texts.txt"),
+    {"model": {"type": Path, "metavar": "DIR", "help": "what `ulmfit train` wrote, or `learn.export` in Python"},
+     "texts": {"nargs": "+", "metavar": "FILE", "help": "a table (.csv, .tsv, .jsonl, .xlsx, .parquet), a folder of "
+               ".txt files, - for standard input, or a text between quotes; two texts for a model of pairs"},
+     "--text": {"action": "append", "metavar": "COL", "help": "column with the texts; may be given several times "
+                "(default: those that the model learned from)"},
+     "--top-k": {"type": int, "metavar": "K", "help": "the K likeliest classes, with probabilities (default: the "
+                 "likeliest one)"},
+     "--proba": {"action": "store_true", "help": "a column with the probability of each class"},
      "--out": {"type": Path, "metavar": "FILE", "help": "where the table of predictions goes; the ending is one of "
                + ", ".join(FORMS) + " (default: CSV to standard output)"},
      "--safe-cells": {"action": "store_true", "help": "put a ' before text that a spreadsheet would run as a formula, "

@@ -1,0 +1,75 @@
+"""A trained model as the commands ask it: what `ulmfit train` wrote, or `learn.export` for any task."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ulmfit_easy.bundle.artefact import FILES
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, some
+from ulmfit_easy.files import existing
+from ulmfit_easy.learner.load import load_predictor
+from ulmfit_easy.learner.predictor import Prediction, Predictor
+from ulmfit_easy.recipes.blend import Blend
+from ulmfit_easy.recipes.ensemble import probabilities
+from ulmfit_easy.recipes.saved import PARAMS, load_saved
+
+
+class SavedModel:
+    """The models of a folder as one, with the mixture of an estimator if it has one.
+
+    Args:
+        folder: what `ULMFiT.save` or `learn.export` wrote.
+
+    Attributes:
+        predictors: the models; one, or one for each direction.
+        settings: of the estimator; empty for another model.
+
+    Raises: FileError E404 for a folder with no model, or with a part of one. E402 for a language model.
+    """
+
+    settings: dict
+    blend: Blend | None
+
+    def __init__(self, folder: Path):
+        if (existing(folder) / PARAMS).exists():
+            self.settings, self.predictors, self.blend = load_saved(folder, load_predictor)
+        elif (folder / FILES[-1]).exists() and not (folder.absolute().parent / PARAMS).exists():
+            try:
+                self.settings, self.predictors, self.blend = {}, [load_predictor(folder)], None
+            except TrainingError as e:
+                raise FileError("E402", received=f"{folder}, a language model", expected="a model that learned labels",
+                                fix=f"make one of it with `ulmfit train FILE --pretrained {folder}`") from e
+        else:
+            raise FileError("E404", received=f"{folder}, a folder without {PARAMS}",
+                            expected="the folder that `ulmfit train` wrote", fix="name that one, not a folder in it, "
+                            "nor one with several models")
+        self.predictor: Predictor = self.predictors[0]
+
+    @property
+    def text_cols(self) -> list[str]:
+        """The columns of the texts, as in training."""
+        return [str(col) for col in self.predictor.prepare.text_cols]
+
+    @property
+    def label_cols(self) -> list[str]:
+        """The columns of the labels, as in training."""
+        return [str(col) for col in self.predictor.prepare.label_cols]
+
+    def predict(self, texts: Sequence) -> list:
+        """Return what `learn.predict` does for each text, a string, or a tuple of strings for several fields."""
+        if not len(texts):
+            return []
+        if not self.settings or not self.predictor.prepare.target.one_class:
+            return self.predictor.predict(list(texts))
+        import torch
+
+        classes: list[Any] = self.predictor.classes or []
+        probs = torch.from_numpy(probabilities(self.predictors, texts, blend=self.blend))  # (N, C)
+        return [Prediction(classes[int(p.argmax())], p.argmax(), p).of(classes) for p in probs]
+
+    def check_fields(self, columns: Sequence[str]) -> None:
+        """Raise E603 for other than the number of text columns that the model reads."""
+        if len(columns) != len(self.text_cols):
+            raise ArgumentError("E603", received=f"{len(columns)} of --text", expected=f"{len(self.text_cols)}, for "
+                                f"{some(self.text_cols)} of training", fix="name each with a --text of its own, or "
+                                "leave --text out")
