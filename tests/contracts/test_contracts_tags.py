@@ -19,6 +19,7 @@ from ulmfit_easy.all import (
     Tokenizer,
     Transformer,
     accuracy,
+    get_text_classifier,
     load_predictor,
     mark_predicate,
     read_srl,
@@ -32,7 +33,7 @@ SMALL = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, interme
              max_position_embeddings=12)
 SIZES = {AWD_LSTM: dict(emb_sz=8, n_hid=12, n_layers=1), Causal: {}, Neighbours: {},
          ELMo: dict(emb_sz=8, n_hid=12, n_layers=1, reads="both")}
-HEADS = {AWD_LSTM: dict(n_hid=16), Causal: dict(n_hid=16), ELMo: dict(n_hid=8, skip=True)}
+HEADS = {AWD_LSTM: dict(n_hid=16), Causal: dict(n_hid=16), ELMo: dict(n_hid=8, states="both")}
 if find_spec("transformers"):
     HEADS[CausalTransformer] = dict(n_hid=16)
     SIZES |= {Transformer: {"body": dict(model_type="bert", **SMALL)},
@@ -159,3 +160,16 @@ def test_a_tagger_reads_what_it_was_saved_with(tmp_path):
 def test_a_text_without_its_middle_is_no_text_to_tag():
     with pytest.raises(ArgumentError, match="E603.*head\\+tail.*the task 'tags'"):
         text_classifier_learner(tagger(Neighbours).dls, Neighbours, pretrained=False, max_len="head+tail")
+
+
+@pytest.mark.parametrize(("states", "beneath", "n_above"), [("input", 24, 0), ("output", 8, 24), ("both", 24, 24)])
+def test_elmo_goes_to_the_input_or_the_output_of_a_tagger_or_both(states, beneath, n_above):
+    model = get_text_classifier(ELMo, 9, 3, config=dict(SIZES[ELMo], reads="mix", n_layers=2), head="TokenClassifier",
+                                head_config=dict(n_hid=5, states=states)).eval()
+    ids, lengths = torch.tensor([[3, 4, 5, 6], [7, 8, 1, 1]]), torch.tensor([4, 2])
+    head, found = model.head, model.encoder(ids, lengths)
+    assert (head.lstm.input_size, head.linear.in_features) == (beneath, 10 + n_above)
+    above = head.lstm((found.embedded if states == "output" else found.raw)[:1])[0]
+    logits = head.linear(torch.cat([above, found.raw[:1]], 2) if n_above else above)
+    torch.testing.assert_close(model(ids, lengths).logits[:1], logits)
+    torch.testing.assert_close(model(ids[1:, :2], lengths[1:]).logits[0], model(ids, lengths).logits[1, :2])
