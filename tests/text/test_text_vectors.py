@@ -57,10 +57,60 @@ def test_an_array_that_does_not_fit_its_words_is_e401(tmp_path, array, index, to
         read_vectors(tmp_path / "rows.npy", index=index)
 
 
-def test_the_binary_form_of_word2vec_is_e401(tmp_path):
-    (tmp_path / "vectors.bin").write_bytes(b"1 1\nthe \0\0\0\0")
-    with pytest.raises(FileError, match=r"\[E401\].*binary.*text form"):
+def binary(words, rows, end=b"\n"):
+    """Return what word2vec writes; gensim writes no line ends."""
+    numbers = np.array(rows, "<f4")
+    return b"%d %d\n" % numbers.shape + b"".join(
+        word + b" " + row.tobytes() + end for word, row in zip(words, numbers, strict=True))
+
+
+SAID, ROWS = ["the", "Oslo", "caf\u00e9", "the"], [[1, 2, 3], [-4, 5.5, 6], [7, 8, 9], [0, 0, 0]]
+WHOLE = binary([word.encode() for word in SAID], ROWS)
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_the_binary_form_of_word2vec_is_read(tmp_path, end):
+    (tmp_path / "vectors.bin").write_bytes(binary([word.encode() for word in SAID], ROWS, end))
+    found = read_vectors(tmp_path / "vectors.bin")
+    assert found.stoi == {"the": 0, "Oslo": 1, "caf\u00e9": 2} and found.vectors.tolist() == ROWS[:3]
+    assert [*read_vectors(tmp_path / "vectors.bin", limit=2).stoi] == ["the", "Oslo"]
+    assert read_vectors(tmp_path / "vectors.bin", ["Oslo"]).vectors.tolist() == ROWS[1:2]
+
+
+def test_a_word_that_was_cut_inside_of_a_character_spoils_no_other(tmp_path):
+    (tmp_path / "vectors.bin").write_bytes(binary(["\u00e9".encode()[:1], b"the"], [[1], [2]]))
+    assert read_vectors(tmp_path / "vectors.bin", ["the"]).vectors.tolist() == [[2]]
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"", "0 bytes"), (b"\x80\x04pickle", "first line"), (b"PK\x03\x04", "first line"), (b"0 3\n", "first line"),
+    (b"-1 3\nthe ", "first line"), (b"999999999999 300\nthe ", "not as many"), (b"1 999999\nthe ", "not as many"),
+    (b"9" * 5000, "first line"), (WHOLE[:-9], "ends within"), (WHOLE.replace(b"4 3", b"3 3"), "more than its 3"),
+    (b"1 1\n" + b"a" * 2000 + b" 1234", "does not end"), (b"1 1\nabcdefgh", "does not end"),
+    (b"1 2\nabcd 1234567", "ends within"), (binary([b"a"], [[np.nan]]), "not finite"),
+    (binary([b"a"], [[np.inf]]), "not finite"), (b"\xba\x16\x4f\x2f\x0c\0\0\0", "\\.vec")], ids=repr)
+def test_a_binary_file_that_is_not_what_its_first_line_says_is_e401(tmp_path, content, said):
+    (tmp_path / "vectors.bin").write_bytes(content)
+    with pytest.raises(FileError, match=rf"\[E401\].*{said}"):
         read_vectors(tmp_path / "vectors.bin")
+
+
+def test_no_change_of_a_binary_file_gives_anything_but_vectors_or_a_coded_error(tmp_path):
+    rng, file = np.random.default_rng(0), tmp_path / "vectors.bin"
+    for _ in range(200):
+        content = bytearray(WHOLE)
+        content[rng.integers(len(content))] = rng.integers(256)
+        file.write_bytes(content[:rng.integers(1, len(content) + 1)] if rng.random() < 0.5 else content)
+        try:
+            assert np.isfinite(read_vectors(file).vectors).all()
+        except FileError as e:
+            assert "[E401]" in str(e)
+
+
+def test_a_packed_binary_file_is_e401(tmp_path):
+    (tmp_path / "vectors.bin.gz").write_bytes(b"")
+    with pytest.raises(FileError, match=r"\[E401\].*unpack"):
+        read_vectors(tmp_path / "vectors.bin.gz")
 
 
 @pytest.mark.parametrize(("lines", "told"), [

@@ -1,7 +1,9 @@
-"""Word vectors that others have counted: the text files of GloVe, word2vec and fastText, and arrays of numpy."""
+"""Word vectors that others have counted: the files of GloVe, word2vec and fastText, and arrays of numpy."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from os import fstat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,8 @@ from ulmfit_easy.schema import any_of, list_of, optional, path, takes, text, who
 from ulmfit_easy.text.corpus import lines_of
 
 __all__ = ["WordVectors", "read_vectors"]
+
+LONGEST = 1 << 10  # bytes of a word, and of the first line, in a binary file
 
 
 class WordVectors(NamedTuple):
@@ -35,7 +39,8 @@ def read_vectors(file: str | Path, words: Iterable[str] | None = None, limit: in
     Args:
         file: a word and its D numbers on each line, parted by single blanks, as GloVe, word2vec and fastText (`.vec`)
             write it. A first line with two numbers is passed over. UTF-8, also as `.gz` or `.zst`. It is read once,
-            line by line. Or an array (N, D) in a `.npy` file, with `index`.
+            line by line. Or word2vec's binary form, in a `.bin` file. Or an array (N, D) in a `.npy` file, with
+            `index`. No file is unpickled.
         words: as they stand in the file, such as `dls.text_vocab`. None keeps all that the file has.
         limit: read no more than so many vectors. Files have the most frequent words first.
         index: the N words of a `.npy` file, or the name of a text file with one on each line.
@@ -43,14 +48,15 @@ def read_vectors(file: str | Path, words: Iterable[str] | None = None, limit: in
     A word that is there twice has its first vector.
 
     Raises: FileError E404 if nothing is there, E403 for other encodings. E401 for a line with fewer numbers than the
-        first, for numbers that are not finite, for a `.npy` file that does not fit its words, for word2vec's binary
-        form, and if none of the words is there.
+        first, for numbers that are not finite, for a `.npy` file that does not fit its words, for a `.bin` file that is
+        not as long as its first line says, and if none of the words is there.
     """
     source, wanted = existing(file), None if words is None else {*words}
-    if source.suffix == ".bin":
-        raise _refused(source, "in word2vec's binary form", "text, or a .npy file")
+    if source.name.endswith((".bin.gz", ".bin.zst")):
+        raise _refused(source, "which is packed", "word2vec's binary form as it is", "unpack the file first")
     stoi, rows = dict[str, int](), list[np.ndarray]()
-    lines = _of_array(source, index) if source.suffix == ".npy" else _of_text(source)
+    lines = (_of_array(source, index) if source.suffix == ".npy" else
+             _of_binary(source) if source.suffix == ".bin" else _of_text(source))
     for n, word, numbers in islice(lines, limit):
         if word in stoi or not (wanted is None or word in wanted):
             continue
@@ -68,7 +74,7 @@ def read_vectors(file: str | Path, words: Iterable[str] | None = None, limit: in
     return WordVectors(stoi, vectors)
 
 
-Lines = Iterator[tuple[int, str, Sequence]]  # number of the line, from 1; word; numbers, which may still be text
+Lines = Iterator[tuple[int, str, Sequence | np.ndarray]]  # number from 1; word; numbers, maybe as text
 
 
 def _of_text(file: Path) -> Lines:
@@ -82,6 +88,31 @@ def _of_text(file: Path) -> Lines:
             raise _refused(file, f"whose line {n:,} has {len(numbers)} numbers after the word",
                            f"{n_dims or 'some'}, as on the lines before")
         yield n, word, numbers
+
+
+def _of_binary(file: Path) -> Lines:
+    """Yield what word2vec's C program writes: a line with N and D, then each word, a blank and D float32 numbers."""
+    with regular_file(file) as f:
+        n_bytes = fstat(f.fileno()).st_size
+        head = re.fullmatch(rb"(\d{1,12}) (\d{1,6})\r?\n", f.readline(LONGEST))
+        n_words, n_dims = map(int, head.groups()) if head else (0, 0)
+        if not n_words or not n_dims or n_words * (4 * n_dims + 2) > n_bytes - f.tell():
+            raise _refused(file, f"{n_bytes:,} bytes that are not as many vectors as the first line says",
+                           "word2vec's binary form: the number of words and of their numbers, then these",
+                           "download the file again; of fastText's models take the .vec file")
+        for n in range(1, n_words + 1):
+            word = bytearray()
+            while (byte := f.read(1)) != b" ":
+                if not byte or len(word) > LONGEST:
+                    raise _refused(file, f"whose word {n:,} does not end", "words with a blank after each")
+                word += byte
+            numbers = f.read(4 * n_dims)
+            if len(numbers) < 4 * n_dims:
+                raise _refused(file, f"which ends within vector {n:,}", f"{n_words:,} vectors")
+            # that program cuts long words anywhere, even inside of a character
+            yield n, bytes(word).lstrip(b"\n").decode(errors="replace"), np.frombuffer(numbers, "<f4")
+        if f.read(2).strip():
+            raise _refused(file, f"with more than its {n_words:,} vectors", "as many as its first line says")
 
 
 def _of_array(file: Path, index: str | Path | Sequence[str] | None) -> Lines:
@@ -101,5 +132,5 @@ def _of_array(file: Path, index: str | Path | Sequence[str] | None) -> Lines:
 
 
 def _refused(file: Path, received: str, expected: str,
-             fix: str = "pass word vectors in GloVe's or word2vec's text form") -> FileError:
+             fix: str = "pass word vectors as GloVe, word2vec or fastText write them") -> FileError:
     return FileError("E401", received=f"{file}, {received}", expected=expected, fix=fix)
