@@ -103,10 +103,13 @@ from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.recipes.features import TextFeatures
 from ulmfit_easy.recipes.few_shot import few_shot
+from ulmfit_easy.recipes.label_issues import label_issues
 from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
 from ulmfit_easy.recipes.query import *
+from ulmfit_easy.recipes.repeat import *
 from ulmfit_easy.recipes.stages import classifier_data, finetune_classifier, finetune_lm, lm_data, new_classifier
 from ulmfit_easy.recipes.stages import new_lm, pretrain_lm
+from ulmfit_easy.recipes.tune import *
 from ulmfit_easy.recipes.zero_shot import zero_shot
 from ulmfit_easy.text.corpus import Corpus
 from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES

@@ -1,0 +1,128 @@
+"""Search the rates, epochs and dropouts of stage 3 with Optuna."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ulmfit_easy.data.sources import accepted, find_columns
+from ulmfit_easy.data.splits import DefaultSplitter, checked_split
+from ulmfit_easy.extras import optional_package
+from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
+from ulmfit_easy.learner.seeds import no_random
+from ulmfit_easy.learner.text_data import TextDataLoaders
+from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
+from ulmfit_easy.recipes import inputs, stages
+from ulmfit_easy.recipes.presets import Preset
+from ulmfit_easy.reprs import described
+from ulmfit_easy.schema import fraction, optional, positive, takes, whole
+from ulmfit_easy.terminal import say
+
+__all__ = ["Tuned", "tune"]
+
+
+class Tuned(NamedTuple):
+    """The result of `tune`: the best preset, and a table with a row for each trial, the best one first."""
+
+    preset: Preset
+    trials: pd.DataFrame
+
+    def __repr__(self) -> str:
+        best = self.trials["accuracy"].iloc[0]
+        return described(self, f"{len(self.trials)} trials, the best with accuracy {best:.4f}")
+
+
+@takes({"minutes": positive, "n_trials": optional(whole()), "valid_pct": fraction, "seed": whole(0, 2**32 - 1)})
+def tune(df: pd.DataFrame, minutes: float = 10, *, text_col: str | int = "text", label_col: str | int = "label",
+         unlabelled: Iterable = (), pretrained: str | Path | PretrainedLM | LMLearner = "en",
+         preset: str | Preset | None = None, n_trials: int | None = None, valid_pct: float = 0.2,
+         seed: int = 0) -> Tuned:
+    """Try other rates, epochs, dropouts and weight decays of stage 3 for some minutes. Return the best as a preset.
+
+    Stage 2 runs once, before the minutes are counted. Each trial trains a classifier with one seed, and is measured on
+    rows kept aside, always the same. Test rows are yours: pass none of them. The best of many trials looks better than
+    it is, so measure it on rows that nobody has read. The first trial is the preset as it is.
+
+    Args:
+        df: texts with one label each. Of a table of Prodigy's only accepted rows count.
+        minutes: no trial begins after them. The first one always ends.
+        unlabelled: more texts for stage 2.
+        pretrained: the model to start from, as for `read_lm`, or the learner of a language model. A learner has read
+            what it should: it skips stage 2.
+        preset: where to begin, a name or a `Preset`. None is the encoder's own.
+        n_trials: stop after so many trials, too. With it a run can be repeated.
+        valid_pct: fraction of the rows that is kept aside.
+        seed: of the split, of all fits and of the search.
+
+    Raises: TrainingError E507 without the package optuna. E1xx and E2xx for texts and labels that cannot be used.
+
+    Source: Akiba et al. 2019, Optuna (arXiv 1907.10902), with its sampler TPE (Bergstra et al. 2011).
+
+    Example:
+        >>> found = tune(df, minutes=30)  # doctest: +SKIP
+        >>> model = ULMFiT(preset=found.preset).fit(df["text"], df["label"])  # doctest: +SKIP
+    """
+    optuna = optional_package("optuna")
+    with no_random(seed, reproducible=False):
+        start = pretrained if isinstance(pretrained, TextLearner) else read_lm(pretrained)
+        base = stages.preset_for(preset, start)
+        dls, lm = _data(df, [text_col, label_col], inputs.texts_of(unlabelled), start, base, valid_pct, seed)
+    rows = list[dict[str, Any]]()
+
+    def trial(asked: Any) -> float:
+        given = {"lr": asked.suggest_float("lr", 0.25, 4, log=True),
+                 "epochs": asked.suggest_int("epochs", 1, 2 * base.clas[-1].epochs + 2),
+                 "drop_mult": asked.suggest_float("drop_mult", 0.1, 1),
+                 "wd": asked.suggest_float("wd", 1e-3, 0.3, log=True)}
+        began, changed = time.perf_counter(), _changed(base, **given)
+        with no_random(seed, reproducible=False):
+            learn = stages.finetune_classifier(stages.new_classifier(dls, changed, lm, verbose=False), changed)
+            loss, accuracy = map(float, list(learn.validate())[:2])
+        rows.append({"accuracy": accuracy, "loss": loss, **given, "seconds": round(time.perf_counter() - began, 1),
+                     "preset": changed})
+        say(f"trial {len(rows)}: accuracy {accuracy:.4f}, loss {loss:.4f}, rates times {given['lr']:.2f}, "
+            f"{given['epochs']} epochs, drop_mult {given['drop_mult']:.2f}, wd {given['wd']:.3f}")
+        return accuracy
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+        study.enqueue_trial({"lr": 1.0, "epochs": base.clas[-1].epochs, "drop_mult": min(1.0, base.clas_drop_mult),
+                             "wd": min(0.3, max(1e-3, base.clas_wd))})
+        study.optimize(trial, n_trials=n_trials, timeout=60 * minutes)
+    finally:
+        optuna.logging.set_verbosity(level)
+    table = pd.DataFrame(rows).sort_values(["accuracy", "loss"], ascending=[False, True], kind="stable")
+    say(f"Accuracy on {dls.valid.n_rows:,} rows kept aside: {table['accuracy'].iloc[0]:.4f}, "
+        f"{rows[0]['accuracy']:.4f} with the preset {base.name!r}. It was chosen on these rows: measure on others.")
+    return Tuned(table["preset"].iloc[0], table.drop(columns="preset").reset_index(drop=True))
+
+
+def _data(df: pd.DataFrame, columns: list, unlabelled: list[str], start: PretrainedLM | LMLearner, p: Preset,
+          valid_pct: float, seed: int) -> tuple[TextDataLoaders, PretrainedLM | LMLearner]:
+    """Return labelled data with rows kept aside, and a language model that has not read these."""
+    found = find_columns(df, columns)
+    if (taught := accepted(df, found)) is not None:
+        found = [column.iloc[taught] for column in found]
+    texts = inputs.texts_of(found[0])
+    table = pd.DataFrame({"text": texts, "label": inputs.labels_of(found[1], len(texts))}, dtype=object)
+    aside = checked_split(DefaultSplitter(table["label"].tolist(), valid_pct, seed, texts), table)[1]
+    table["valid"] = np.isin(np.arange(len(table)), aside)
+    if isinstance(start, PretrainedLM) and p.adapts:
+        corpus = inputs.corpus_of(table, unlabelled)
+        dls = stages.lm_data(corpus, p, start, seed=seed)
+        start = stages.finetune_lm(stages.new_lm(dls, p, start, verbose=False), p)
+    return stages.classifier_data(table, p, start, valid_col="valid", seed=seed), start
+
+
+def _changed(p: Preset, lr: float, epochs: int, drop_mult: float, wd: float) -> Preset:
+    """Return a preset with all rates of stage 3 times `lr`, and with other epochs of its last phase."""
+    phases = [replace(phase, lr=phase.lr * lr) for phase in p.clas]
+    phases[-1] = replace(phases[-1], epochs=epochs)
+    return replace(p, name=f"{p.name}, tuned", source=f"tune() from {p.name}: {p.source}", clas=tuple(phases),
+                   clas_drop_mult=drop_mult, clas_wd=wd)
