@@ -1,6 +1,6 @@
 """ULMFiT in a few lines. In a notebook: `from ulmfit_easy.all import *`.
 
-Importing the package itself loads nothing heavy; each name below is loaded when it is first used.
+Importing the package itself loads nothing heavy. Each name below is loaded when it is first used.
 """
 
 from typing import TYPE_CHECKING, Any

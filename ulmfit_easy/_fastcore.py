@@ -12,7 +12,7 @@ F = TypeVar("F")
 
 
 def listify(o: object = None) -> list:
-    """One value or several as a list; an array, an Index and a Series give plain values, and a set sorted ones."""
+    """One value or several as a list. An array, an Index and a Series give plain values, and a set sorted ones."""
     if isinstance(o, set | frozenset):
         return sorted(o, key=str)
     return basics.listify(o.tolist() if hasattr(o, "tolist") else o)

@@ -44,17 +44,17 @@ def extract_archive(archive: str | Path, dest: str | Path, *, max_bytes: int | N
                     max_files: int = MAX_FILES) -> Path:
     """Extract a tar (also .gz, .bz2, .xz) or a zip into the folder `dest`: all of it, or nothing.
 
-    What is in `dest` already stays as it is; files that are the same are no hindrance.
+    What is in `dest` already stays as it is. Files that are the same are no hindrance.
 
     Only plain files and folders are taken: no links, no devices, no name that leads out of the folder or means another
     file on another system. A tar must have its end, and checksums must be right, so that no cut one passes for whole.
 
     Args:
-        max_bytes: of all files together; by default 100 times the size of the archive, or 64 MB.
+        max_bytes: of all files together. By default 100 times the size of the archive, or 64 MB.
         max_files: members, folders included.
 
-    Raises: E404 where nothing is; E401 for a folder, a pipe or a device; E405 for anything that could escape the
-        folder or fill the disk, and for damage; E412 for a file in `dest` that has the name of another one in the
+    Raises: E404 where nothing is. E401 for a folder, a pipe or a device. E405 for anything that could escape the
+        folder or fill the disk, and for damage. E412 for a file in `dest` that has the name of another one in the
         archive.
     """
     dest = Path(dest)
@@ -126,7 +126,7 @@ def _members(packed: BinaryIO) -> Iterator[Member]:
 
 
 def unpacked(file: IO[bytes], start: bytes) -> AbstractContextManager:
-    """Return a compressed file opened, by its first bytes; a plain file as it is."""
+    """Return a compressed file opened, by its first bytes. A plain file as it is."""
     return next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), nullcontext)(file)
 
 

@@ -16,7 +16,7 @@ def progress_bar(iterable: Iterable | None = None, *, desc: str, show: Callable[
     """Return a bar that disappears when it is closed.
 
     Args:
-        iterable: count these items as they are taken; without it, call `update()`.
+        iterable: count these items as they are taken. Without it, call `update()`.
         show: in a notebook, show the bar's HTML with this function instead of in an output of its own.
         options: passed on to tqdm, such as `total` and `unit`.
     """

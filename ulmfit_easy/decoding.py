@@ -9,7 +9,7 @@ from ulmfit_easy.files import regular_file
 
 
 def read_text(path: str | Path, encoding: str = "utf-8") -> str:
-    """Read a text file as a string; errors as of `decoded`."""
+    """Read a text file as a string. Errors as of `decoded`."""
     with regular_file(path) as f:
         return decoded(f.read(), path, encoding)
 

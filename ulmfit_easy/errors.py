@@ -1,6 +1,6 @@
 """Coded errors in three parts: what was received, what was expected, how to fix it.
 
-Codes: E1xx text, E2xx labels, E3xx vocabulary, E4xx files, E5xx training, E6xx arguments; see `docs/ERRORS.md`.
+Codes: E1xx text, E2xx labels, E3xx vocabulary, E4xx files, E5xx training, E6xx arguments. See `docs/ERRORS.md`.
 A fix names an argument as `name=`, and has semicolons between alternatives: `door` leaves out those that need another
 function, and the command line (`apps/flags.py`) writes the rest as flags. No message below `apps` names a flag.
 """
@@ -129,13 +129,13 @@ def door(names: Iterable[str]) -> Iterator[None]:
 
 
 def fix_for(fix: str, names: set[str]) -> str:
-    """Return the alternatives of a fix that need no arguments but these; all of them, if none is left."""
+    """Return the alternatives of a fix that need no arguments but these. All of them, if none is left."""
     kept = [one for one in fix.split("; ") if {m[1] for m in ARGUMENT.finditer(one)} - {None} <= names]
     return "; ".join(kept) or f"in Python, {fix}".replace("in Python, in Python,", "in Python,")
 
 
 class AbsentError(TrainingError, AttributeError):
-    """E510 for a name of fastai that this library does not have; an `AttributeError` too, so that `hasattr` works."""
+    """E510 for a name of fastai that this library does not have. An `AttributeError` too, so that `hasattr` works."""
 
 
 def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Iterable[str] = ()) -> None:
@@ -154,7 +154,7 @@ def refuse_unknown(kwargs: dict, function: Callable, *others: Callable, but: Ite
 
 
 def refuse_stranger(what: str, value: object, known: Iterable) -> None:
-    """Raise E604 for a value that is none of the `known` ones; `what` it is begins the message, such as "preset="."""
+    """Raise E604 for a value that is none of the `known` ones. `what` it is begins the message, such as "preset="."""
     if value not in (known := list(known)):
         raise ArgumentError("E604", received=f"{what}{value!r}", expected=f"one of {some(known, 20)}",
                             fix=did_you_mean(value, known, "choose one of these"))
@@ -167,7 +167,7 @@ def did_you_mean(name: object, known: Iterable, otherwise: str, cutoff: float = 
 
 
 def nearest(name: object, known: Iterable, cutoff: float = 0.5) -> str | None:
-    """Return the known name that is most like an unknown one; None if none is."""
+    """Return the known name that is most like an unknown one. None if none is."""
     return next(iter(difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=cutoff)), None)
 
 

@@ -1,4 +1,4 @@
-"""Packages that only some users need; in a clone, `pip install -e '.[NAME]'` brings those of an extra."""
+"""Packages that only some users need. In a clone, `pip install -e '.[NAME]'` brings those of an extra."""
 
 from importlib import import_module
 from types import ModuleType
@@ -8,7 +8,7 @@ from ulmfit_easy.errors import TrainingError
 
 
 def optional_package(name: str) -> ModuleType:
-    """Return the package of that name, imported; E507 with the way to install it if it is missing."""
+    """Return the package of that name, imported. E507 with the way to install it if it is missing."""
     try:
         with no_warnings():  # transformers warns in Jupyter if it cannot draw bars
             return import_module(name)

@@ -39,7 +39,7 @@ def sha256_file(path: str | Path) -> str:
 
 
 def check_sha256(path: str | Path, expected: str) -> Path:
-    """Return the path, if the file has the expected SHA-256; E404 and E406 otherwise."""
+    """Return the path, if the file has the expected SHA-256. E404 and E406 otherwise."""
     path = existing(path)
     if (got := sha256_file(path)) != expected:
         raise FileError("E406", received=f"{path} with SHA-256 {got}", expected=f"SHA-256 {expected}",
@@ -48,7 +48,7 @@ def check_sha256(path: str | Path, expected: str) -> Path:
 
 
 def existing(path: str | Path) -> Path:
-    """Return the path as a `Path`, if something is there; E404 otherwise."""
+    """Return the path as a `Path`, if something is there. E404 otherwise."""
     path = Path(path)
     if not path.exists():
         near = nearest(path.name, (beside.name for beside in islice(path.parent.glob("*"), 1000)), 0.7)
@@ -80,7 +80,7 @@ def _swapped(a: Path, b: Path) -> bool:
 
 
 def _put(new: Path, path: Path) -> None:
-    """Let `new` take the place of `path`; a folder that cannot be exchanged stays, with other members."""
+    """Let `new` take the place of `path`. A folder that cannot be exchanged stays, with other members."""
     if not path.is_dir():
         try:
             os.replace(new, path)
@@ -98,7 +98,7 @@ def _put(new: Path, path: Path) -> None:
 
 
 def _move(parts: list[tuple[Path, Path]]) -> None:
-    """Move files and folders, each into a folder; all of them or none."""
+    """Move files and folders, each into a folder. All of them or none."""
     moves = [(part, folder / part.name) for part, folder in parts]
     try:
         for before, after in moves:
@@ -128,7 +128,7 @@ def _no_room(path: Path, tmp: Path, error: Exception) -> FileError:
 
 @contextmanager
 def _made_for(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, or in it. After the block it is on the disk; E409 if that is full."""
+    """Give a temporary path beside `path`, or in it. After the block it is on the disk. E409 if that is full."""
     with hidden_folder(path) as tmp:
         try:
             new = tmp / path.name
@@ -147,7 +147,7 @@ def _sync_all(new: Path) -> None:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path to write a file to; it takes the place of `path` only if the block succeeds.
+    """Give a temporary path to write a file to. It takes the place of `path` only if the block succeeds.
 
     After a kill, a full disk or an error the old file is still there, whole. A link stays one: what it names is
     replaced. A file that is replaced keeps its permissions. A device or a pipe, such as /dev/stdout, is written to
@@ -171,7 +171,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: str | Path, foreign: Callable[[Path], list[str]] | None = None, *,
                   add: bool = False) -> Iterator[Path]:
-    """Give a new folder to write to; it becomes the folder `path` only if the block succeeds.
+    """Give a new folder to write to. It becomes the folder `path` only if the block succeeds.
 
     After a kill, a full disk or an error the old folder is still there, whole. One that must stay itself (a mount,
     the working folder, another owner) gets new members instead, which takes a moment: a kill just then can leave it
@@ -179,7 +179,7 @@ def atomic_folder(path: str | Path, foreign: Callable[[Path], list[str]] | None 
 
     Args:
         foreign: as for `free_place`: only what the library wrote is replaced.
-        add: keep what is there, and add what is not; E412 if a file differs from one that is there.
+        add: keep what is there, and add what is not. E412 if a file differs from one that is there.
 
     Raises:
         FileError: E409 if the disk is full, E411 for a place that cannot be written to, E412 for a folder with
@@ -202,7 +202,7 @@ def atomic_folder(path: str | Path, foreign: Callable[[Path], list[str]] | None 
 
 
 def _missing(new: Path, path: Path) -> list[tuple[Path, Path]]:
-    """Return what of a folder is not in another, and where it belongs; E412 if something else has its name."""
+    """Return what of a folder is not in another, and where it belongs. E412 if something else has its name."""
     missing, differ, folders = [], [], [new]
     for folder in folders:
         for part in folder.iterdir():
@@ -238,7 +238,7 @@ def write_json(path: str | Path, obj: object) -> None:
 
 @contextmanager
 def regular_file(path: str | Path) -> Iterator[BufferedReader]:
-    """Give a regular file, open for reading as bytes; every reader of files goes through here.
+    """Give a regular file, open for reading as bytes. Every reader of files goes through here.
 
     Raises: FileError E404 if nothing is there. E401 for a folder, and for a pipe or a device, which may never end.
     """
@@ -262,7 +262,7 @@ def _not_regular(path: Path) -> FileError:
 
 
 def read_bytes(path: str | Path, max_bytes: int) -> bytes:
-    """Return the content of a regular file; ValueError if it has more than `max_bytes`, before all of it is read."""
+    """Return the content of a regular file. ValueError if it has more than `max_bytes`, before all of it is read."""
     with regular_file(path) as f:
         if (size := os.fstat(f.fileno()).st_size) > max_bytes or len(data := f.read(max_bytes + 1)) > max_bytes:
             raise ValueError(f"it has {max(size, max_bytes + 1):,} bytes, more than {max_bytes:,}")
@@ -270,7 +270,7 @@ def read_bytes(path: str | Path, max_bytes: int) -> bytes:
 
 
 def read_json(path: str | Path, max_bytes: int = 64 << 20, *, errors: str = "strict") -> Any:
-    """Read a JSON file of bounded size and with finite numbers; E401 if it is something else.
+    """Read a JSON file of bounded size and with finite numbers. E401 if it is something else.
 
     Args:
         errors: "surrogateescape" takes names of files too, which may be no UTF-8.
@@ -288,7 +288,7 @@ MAX_CONTAINERS = 1_000_000  # lists and objects: empty ones take 60 times their 
 
 
 def json_of(data: bytes, errors: str = "strict") -> Any:
-    """Return the value of some JSON with finite numbers and whole characters; ValueError for anything else."""
+    """Return the value of some JSON with finite numbers and whole characters. ValueError for anything else."""
     if (n := data.count(b"[") + data.count(b"{")) > MAX_CONTAINERS:
         raise ValueError(f"{n:,} lists and objects, more than {MAX_CONTAINERS:,}")
     value = json.loads(data.decode("utf-8"), parse_float=_finite, parse_constant=_finite)

@@ -16,10 +16,10 @@ def free_place(path: str | Path, foreign: Callable[[Path], list[str]] | None = N
     """Return the path if a folder may be written there: nothing, an empty folder, or what may be replaced is there.
 
     Args:
-        foreign: names what in a folder was not written by this library; if that is nothing, it may be replaced.
+        foreign: names what in a folder was not written by this library. If that is nothing, it may be replaced.
 
     Raises:
-        FileError: E412 for anything else, since it would be lost; E411 as `writable`.
+        FileError: E412 for anything else, since it would be lost. E411 as `writable`.
     """
     path = writable(path)
     if path.is_dir():
@@ -57,7 +57,7 @@ def writable(path: str | Path) -> Path:
 
 
 def file_place(path: str | Path) -> Path:
-    """Return the path, if a file may be written there; E411 for a folder, and as `writable`."""
+    """Return the path, if a file may be written there. E411 for a folder, and as `writable`."""
     path = writable(path)
     if path.is_dir():
         raise FileError("E411", received=f"{path}, which is a folder", expected="the name of a file",
@@ -71,7 +71,7 @@ def is_device(path: Path) -> bool:
 
 
 class Hold:
-    """A lock on a folder, until it is released, forgotten, or this process ends; `is_known` if the system has locks.
+    """A lock on a folder, until it is released, forgotten, or this process ends. `is_known` if the system has locks.
 
     Raises:
         BlockingIOError: Someone else holds it.
@@ -93,7 +93,7 @@ class Hold:
                     raise
 
     def release(self):
-        """Let it go; once more does no harm."""
+        """Let it go. Once more does no harm."""
         if self.fd is not None:
             self.fd = os.close(self.fd)  # type: ignore[func-returns-value]  # None, and no Ctrl-C between two lines
 
@@ -184,6 +184,6 @@ def _short(name: str) -> str:
 
 
 def _name_of(part: Path) -> str | None:
-    """For which place a hidden folder was made; None for anything else."""
+    """For which place a hidden folder was made. None for anything else."""
     found = re.fullmatch(r"\.(.+)\.tmp-[0-9a-f]{16}", part.name, re.DOTALL)
     return found and found[1]

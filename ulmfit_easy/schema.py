@@ -80,7 +80,7 @@ def _passed(table: Checks, name: str, value: object, required: Collection[str] =
 
 
 def misfits(values: Mapping, table: Checks) -> list[str]:
-    """Return `name=value` for each value of a file that differs from what its check gives; other names pass."""
+    """Return `name=value` for each value of a file that differs from what its check gives. Other names pass."""
     return [f"{name}={reprlib.repr(values[name])}" for name, check in table.items()
             if name in values and not _passes(check, values[name])]
 
@@ -108,7 +108,7 @@ def plain(value: Any) -> Any:
 
 def number(least: float = -FINITE, most: float = FINITE, *, without: Collection[float] = (),
            kind: type[int] | type[float] = float) -> Check:
-    """Return a check for numbers from `least` to `most`; infinity is one of them only if it is named.
+    """Return a check for numbers from `least` to `most`. Infinity is one of them only if it is named.
 
     Args:
         without: ends that do not belong to it.
@@ -178,7 +178,7 @@ def optional(check: Check) -> Check:
 
 
 def list_of(check: Check, most: int | None = None) -> Check:
-    """Return a check for lists; a tuple or an array becomes one."""
+    """Return a check for lists. A tuple or an array becomes one."""
     def check_all(value: object) -> list:
         value = plain(value)
         if not isinstance(value, Sequence) or isinstance(value, str | bytes):

@@ -49,7 +49,7 @@ def hushed() -> Iterator[None]:
 
 
 def say(text: object = "", file: TextIO | None = None) -> None:
-    """Write lines at once to standard output or another stream, in the characters that it has; none if it is closed."""
+    """Write lines at once to standard output or another stream, in the characters that it has. None if it is closed."""
     stream = sys.stdout if file is None else file
     if stream is None or getattr(stream, "closed", False) or HUSHED and file is None:
         return

@@ -1,4 +1,4 @@
-"""Tables and plots for notebooks and terminals; no text becomes markup, a formula or a control code."""
+"""Tables and plots for notebooks and terminals. No text becomes markup, a formula or a control code."""
 
 import html
 import re
@@ -83,7 +83,7 @@ def no_formula(value: object) -> object:
 
 
 def text_table(rows: Sequence[Sequence], columns: Sequence[str], width: int = 110) -> str:
-    """Return a plain table of at most `width` columns; long cells are wrapped, and cut after a few lines."""
+    """Return a plain table of at most `width` columns. Long cells are wrapped, and cut after a few lines."""
     cells = [[printable(value) for value in row] for row in [list(columns), *rows]]
     wide = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     while sum(wide) + 2 * (len(wide) - 1) > width and max(wide) > 8:
@@ -135,7 +135,7 @@ def fonts_with(texts: Sequence[str]) -> list[str]:
 
 @cache
 def _font_with(letters: str) -> str | None:
-    """Return the installed font that has most of some letters, made known to matplotlib; None if no font has any."""
+    """Return the installed font that has most of some letters, made known to matplotlib. None if no font has any."""
     from matplotlib import font_manager
 
     best, most = None, 0
@@ -203,7 +203,7 @@ def plot_rates(rates: Sequence[Sequence[float]], names: Sequence[str] | None = N
     """Return the axes with the learning rate of each layer group at each batch.
 
     Args:
-        rates: (batches, groups); NaN while a group is frozen.
+        rates: (batches, groups). NaN while a group is frozen.
         names: one for each group, input side first.
     """
     ax = _axes(ax, "Learning rate of each layer group", "batch", "learning rate (log scale)")
@@ -218,7 +218,7 @@ def plot_rates(rates: Sequence[Sequence[float]], names: Sequence[str] | None = N
 
 def plot_lr_find(lrs: Sequence[float], losses: Sequence[float],
                  suggestions: Mapping[str, float] | None = None, ax: "Axes | None" = None) -> "Axes":
-    """Return the axes with the loss at each learning rate; `suggestions` maps names to rates, which are marked."""
+    """Return the axes with the loss at each learning rate. `suggestions` maps names to rates, which are marked."""
     ax = _axes(ax, "Learning-rate finder", "learning rate (log scale)", "loss (smoothed)")
     ax.plot(lrs, losses, color="tab:blue")
     ax.set_xscale("log")
@@ -238,7 +238,7 @@ def plot_confusion(matrix: "np.ndarray", names: Sequence, title: str = "Confusio
     """Return the axes with a confusion matrix (C, C), rows by label and columns as predicted.
 
     Args:
-        normalize: colour and number each row as shares of its sum; a row without texts stays 0.
+        normalize: colour and number each row as shares of its sum. A row without texts stays 0.
         norm_dec: decimals of a share.
         plot_txt: write the numbers into the cells.
         figure: where `ax` is None, `figsize` (inches) and `dpi` of the figure.
@@ -279,7 +279,7 @@ def plot_reliability(curves: Mapping[str, tuple], ax: "Axes | None" = None) -> "
 
 def plot_scores(scores: Mapping[str, tuple[float, float, float]], xlabel: str = "accuracy",
                 ax: "Axes | None" = None) -> "Axes":
-    """Draw a bar per score with a line for its interval; return the axes.
+    """Draw a bar per score with a line for its interval. Return the axes.
 
     Args:
         scores: maps a name to (score, low, high), from top to bottom.

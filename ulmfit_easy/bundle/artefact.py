@@ -50,11 +50,11 @@ class Bundle(NamedTuple):
 
 
 def save_weights(path: str | Path, weights: dict[str, Tensor], *, half: bool = False, **metadata: Any) -> Path:
-    """Write tensors to one safetensors file, atomically; a tensor under two names (tied weights) is stored once.
+    """Write tensors to one safetensors file, atomically. A tensor under two names (tied weights) is stored once.
 
     Args:
         weights: a state dict, tensors of any shape.
-        half: store float32 as float16; E603 for a weight too large for it.
+        half: store float32 as float16. E603 for a weight too large for it.
         metadata: JSON values to keep beside them.
 
     Raises: What `weights_place` raises.
@@ -104,7 +104,7 @@ def is_weights(path: Path) -> bool:
 
 
 def foreign_to_bundle(path: Path) -> list[str]:
-    """Return the names of what in a folder is not of a bundle; all of them if nothing proves that it is one."""
+    """Return the names of what in a folder is not of a bundle. All of them if nothing proves that it is one."""
     names = [part.name for part in members(path) if not is_record(part)]
     if others := [name for name in names if name not in FILES or not (path / name).is_file()]:
         return others
@@ -136,7 +136,7 @@ def _sha256(stored: dict[str, Tensor], about: dict) -> str:
 
 
 def load_weights(path: str | Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict]:
-    """Tensors and metadata of a file from `save_weights`; tied names share one tensor again.
+    """Tensors and metadata of a file from `save_weights`. Tied names share one tensor again.
 
     Those of the first versions have no `sha256`.
 
@@ -169,7 +169,7 @@ def load_weights(path: str | Path, device: torch.device | str = "cpu") -> tuple[
 
 def save_bundle(path: str | Path, weights: dict[str, Tensor], vocab: Vocab, config: dict, *, half: bool = False,
                 record: dict | None = None) -> Path:
-    """Write a bundle folder, atomically; an older one in its place is replaced only when the new one is whole.
+    """Write a bundle folder, atomically. An older one in its place is replaced only when the new one is whole.
 
     `half` stores float32 as float16. The `record` of its making goes into a card and a file of JSON, which nothing
     reads. Raises: E412 for a folder that holds anything else, see `atomic_folder`.

@@ -63,17 +63,17 @@ def load_any(path: str | Path) -> Bundle:
 def load_foreign(path: str | Path, words: str | Path | None = None) -> Bundle:
     """Return another library's language model, with its weights by our names and our control tokens first.
 
-    `config["text"]` holds only what the files tell: `backwards`, or None where no name says `fwd` or `bwd`;
+    `config["text"]` holds only what the files tell: `backwards`, or None where no name says `fwd` or `bwd`.
     `tokenizer`, or None unless a SentencePiece model lies beside the weights. A file with an encoder alone gives
     weights without a decoder, which a classifier can start from. A control token that the words lack gets the
     mean row.
 
     Args:
         path: the weights (`*.pth`, `*.h5`), their folder, or a `.tgz` or `.zip` of it.
-        words: the pickled word list; by default the one beside the weights.
+        words: the pickled word list. By default the one beside the weights.
 
-    Raises: FileError E401 for a file that is not what it should be, or that holds code; E402 where weights and words do
-        not belong together; E404 where something is missing, or a folder holds two models; E405 for an unsafe archive.
+    Raises: FileError E401 for a file that is not what it should be, or that holds code. E402 where weights and words do
+        not belong together. E404 where something is missing, or a folder holds two models. E405 for an unsafe archive.
     """
     path = existing(path)
     if path.is_dir() or not path.name.endswith(ARCHIVES):
@@ -159,7 +159,7 @@ _ONE_BY_ONE = threading.Lock()  # torch has one list of safe names for all threa
 
 
 def _state_dict(file: Path) -> dict[str, Tensor]:
-    """Return the plain tensors of a torch file, as float32; of `{"model": ..., "opt": ...}` those of the model."""
+    """Return the plain tensors of a torch file, as float32. Of `{"model": ..., "opt": ...}` those of the model."""
     try:
         with regular_file(file) as f, no_warnings(), _ONE_BY_ONE, torch.serialization.safe_globals(_IGNORED):
             size = os.fstat(f.fileno()).st_size
@@ -206,7 +206,7 @@ def _is_ours(key: str) -> bool:
 
 
 def _by_our_names(found: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
-    """Return the weights of encoder and decoder under our names; a language model's bias is zero where it had none."""
+    """Return the weights of encoder and decoder under our names. A language model's bias is zero where it had none."""
     weights = {key: found[key] for key in DECODER if key in found}
     weights |= {name: tensor for key, tensor in found.items() if (name := _our_name(key))}
     if "0.encoder.weight" not in weights:
@@ -244,7 +244,7 @@ def _unfit(file: Path, what: str) -> FileError:
 
 
 def _backwards(file: Path) -> bool | None:
-    """Return the direction that the names of a file and of its folders tell; None if they tell none."""
+    """Return the direction that the names of a file and of its folders tell. None if they tell none."""
     for part in reversed(file.absolute().parts[-3:]):
         if found := _DIRECTION.search(part.lower()):
             return found[0].startswith("b")

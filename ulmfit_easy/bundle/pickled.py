@@ -16,7 +16,7 @@ class OutOfBounds(ValueError):
 
 
 def check_bounds(file: BinaryIO) -> None:
-    """Raise OutOfBounds for what would take time or memory out of proportion; the file is at its beginning again.
+    """Raise OutOfBounds for what would take time or memory out of proportion. The file is at its beginning again.
 
     Raises: OutOfBounds; whatever zipfile and pickletools raise for damaged data.
     """

@@ -41,7 +41,7 @@ def write_record(folder: Path, name: str, record: Mapping, use: str | None = Non
     Args:
         name: of the model.
         record: facts that JSON can hold: `kind`, `language`, and sections of facts by their names.
-        use: a line of code that shows how to use the model; None for the one that its kind asks for.
+        use: a line of code that shows how to use the model. None for the one that its kind asks for.
     """
     use = use or _use(name, record)
     write_json(folder / JSON, {"written_by": "ulmfit_easy", **record})

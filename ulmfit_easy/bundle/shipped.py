@@ -122,7 +122,7 @@ def fitting(arch: type[Encoder], config: dict, backwards: bool, tokenizer: dict)
     """Return the folder of the installed language model to start from, or None and why none fits.
 
     Args:
-        config: sizes that the model must have; its dropouts may be others.
+        config: sizes that the model must have. Its dropouts may be others.
         backwards: True to read texts from their end.
         tokenizer: the result of `Tokenizer.config`: texts must be split as the model's were, in the same language.
     """

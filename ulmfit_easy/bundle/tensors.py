@@ -22,7 +22,7 @@ TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """Return the tensors by name, and the metadata.
 
-    Raises: ValueError, LookupError, TypeError or AttributeError for anything else than such a file; FileError as
+    Raises: ValueError, LookupError, TypeError or AttributeError for anything else than such a file. FileError as
         `regular_file`.
     """
     with regular_file(path) as f:

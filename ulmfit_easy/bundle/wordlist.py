@@ -31,7 +31,7 @@ PIECES = {**{f"▁{token}": token for token in SPECIAL_TOKENS}, "<unk>": UNK}
 def read_words(path: str | Path) -> list[str]:
     """Return the strings of a pickled list (or fastcore `L`, or `Vocab`), in order.
 
-    Raises: FileError E404 for a path where nothing is; E401 for any other pickle, with the first instruction or name
+    Raises: FileError E404 for a path where nothing is. E401 for any other pickle, with the first instruction or name
         that was refused, and for a file that is none.
     """
     try:
@@ -79,7 +79,7 @@ def _check(program: bytes) -> None:
 
 
 def in_our_words(words: Iterable[str]) -> list[str]:
-    """Return a word list with our names for the control tokens, and every word in it once; length and order stay.
+    """Return a word list with our names for the control tokens, and every word in it once. Length and order stay.
 
     Where a word is there twice, text met its last place (fastai's look-up), so the earlier ones become `xxfake`:
     rows that still take their share of the softmax, and that no text can reach.

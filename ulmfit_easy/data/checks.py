@@ -55,12 +55,12 @@ def warn_of_duplicates(hashes: np.ndarray, train: np.ndarray, valid: np.ndarray,
 
 
 def leaked(keys: np.ndarray, train: np.ndarray, valid: np.ndarray, empty: int) -> np.ndarray:
-    """Return the rows of `valid` whose text is a training text too. Equal texts have equal keys; `empty` counts not."""
+    """Return the rows of `valid` whose text is a training text too. Equal texts have equal keys. `empty` counts not."""
     return valid[np.isin(keys[valid], keys[train]) & (keys[valid] != empty)]
 
 
 def contradicted(keys: np.ndarray, labels: Iterable, empty: int) -> list[int]:
-    """Return the rows with another label than an equal text before them; keys as for `leaked`."""
+    """Return the rows with another label than an equal text before them. Keys as for `leaked`."""
     first: dict[int, object] = {}
     return [i for i, (key, label) in enumerate(zip(keys.tolist(), labels, strict=True))
             if key != empty and label is not None and first.setdefault(key, label) != label]
@@ -97,7 +97,7 @@ def warn_of_unequal(labels: Iterable) -> None:
 
 
 def unequal(counts: Counter) -> str:
-    """Tell that the largest class has more than ten times the training texts of the smallest; "" if it has not."""
+    """Tell that the largest class has more than ten times the training texts of the smallest. "" if it has not."""
     most, least = max(counts.values(), default=0), min(counts.values(), default=0)
     if most <= UNEQUAL * least:
         return ""
@@ -105,7 +105,7 @@ def unequal(counts: Counter) -> str:
 
 
 def shown_share(rate: float) -> str:
-    """Return a share in per cent; "" if it would be shown as 0.0%, which tells nothing."""
+    """Return a share in per cent. "" if it would be shown as 0.0%, which tells nothing."""
     return f"{rate:.1%}" if rate >= 0.0005 else ""
 
 

@@ -21,20 +21,20 @@ class ClassifierDataLoader(EpochOrder):
     """Batches `(ids (B, T) int64, lengths (B,) int64, y)`, or without y where there are no targets.
 
     Not shuffled, the longest rows come first, and `order` says which of `rows` each yielded row is.
-    Shuffled, the batch with the longest row comes first, so that a lack of memory shows at once; rows are
+    Shuffled, the batch with the longest row comes first, so that a lack of memory shows at once. Rows are
     sorted by length in pools of 50 batches, and the other batches come in random order. No shuffled batch
     has one row alone, unless `bs` is 1 or there is no other row (batch normalisation needs two).
 
-    With `max_tokens` a batch has as many rows as fit; shuffled, the batch with the most tokens comes first, rows of
+    With `max_tokens` a batch has as many rows as fit. Shuffled, the batch with the most tokens comes first, rows of
     like length meet anew each epoch, and the number of batches stays.
 
     Args:
         ids: an `IdStore`, or anything with its `lengths`, `pad_id` and `ids[i]`.
         rows: the documents, (N,).
         targets: N rows, in the order of `rows`. Whole numbers (N, T) are one for each token, filled up with -100.
-        backwards: read each text from its end; padding stays on the right.
+        backwards: read each text from its end. Padding stays on the right.
         max_tokens: of a batch, padding included, instead of `bs` rows.
-        weights: (N,) each epoch draws N rows, each as often as its share of the weights; needs `shuffle`.
+        weights: (N,) each epoch draws N rows, each as often as its share of the weights. Needs `shuffle`.
 
     Raises: E602 for invalid weights, E603 for weights with `max_tokens` or without `shuffle`.
     """

@@ -32,7 +32,7 @@ def read_conll(path: str | Path, columns: Sequence[int] | None = None, *, encodi
         columns: where the word and its tag stand, counted from 0, or from the end with -1. By default the first and
             the last. By default of CoNLL-U the form (1) and the universal part of speech (3).
 
-    Raises: FileError E404 without such a file; E403 if it is not in `encoding`; E407 for a line without these columns,
+    Raises: FileError E404 without such a file. E403 if it is not in `encoding`. E407 for a line without these columns,
         or without any sentence.
 
     Source: Tjong Kim Sang & De Meulder 2003; universaldependencies.org/format.

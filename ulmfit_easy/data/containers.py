@@ -25,7 +25,7 @@ def opened(path: str | Path) -> Iterator[tuple[Path, IO[bytes]]]:
 
     The first bytes decide, whatever the name says. A workbook keeps its bytes and gets the name `.xlsx`.
 
-    Raises: E404 for a folder, or if nothing is there; E401 for a pipe or a device; E407 for damaged data, for an
+    Raises: E404 for a folder, or if nothing is there. E401 for a pipe or a device. E407 for damaged data, for an
         archive without exactly one file and for kinds of files that are no tables.
     """
     path = existing(path)
@@ -60,7 +60,7 @@ def opened(path: str | Path) -> Iterator[tuple[Path, IO[bytes]]]:
 
 
 def _in_zip(path: Path, archive: zipfile.ZipFile, file: IO[bytes], stack: ExitStack) -> tuple[Path, IO[bytes]]:
-    """Return the name and the bytes of the only file in a zip archive; a workbook is an archive, too."""
+    """Return the name and the bytes of the only file in a zip archive. A workbook is an archive, too."""
     names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
     if "[Content_Types].xml" in names or "mimetype" in names:
         if not any(name.startswith("xl/") for name in names):

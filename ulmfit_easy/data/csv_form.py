@@ -21,7 +21,7 @@ NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 def csv_options(head: str, name: Path, delimiter: str | None, quoting: int,
                 header: int | Literal["infer"] | None) -> dict:
-    """Return the arguments of `pandas.read_csv` for a table that begins with `head`; the others as for `read_table`."""
+    """Return the arguments of `pandas.read_csv` for a table that begins with `head`. The others as for `read_table`."""
     head = head.removeprefix("\ufeff")
     skip, named = 0, re.match(r"sep=([^\r\n])\r?\n", head, re.IGNORECASE)  # a line that Excel writes and reads
     if named:

@@ -22,12 +22,12 @@ from ulmfit_easy.text.vocab import Vocab
 
 
 def _of_prepare(name: str, doc: str, default: object = None) -> Any:
-    """Return a property that the loaders' `Preparation` answers; `default` for plain loaders."""
+    """Return a property that the loaders' `Preparation` answers. `default` for plain loaders."""
     return property(lambda self: getattr(self.prepare, name, default), doc=doc)
 
 
 def _prepared(method: Callable) -> Callable:
-    """Return a method of `Preparation` as one of the loaders; E506 for plain loaders."""
+    """Return a method of `Preparation` as one of the loaders. E506 for plain loaders."""
     @wraps(method)
     def call(self: "DataLoaders", *args: Any, **kwargs: Any) -> Any:
         return method(self.needs_text(f"{method.__name__}()"), *args, **kwargs)
@@ -41,7 +41,7 @@ class DataLoaders(TellsAbsent):
         train, valid: any two iterables of batches, such as those of `torch.utils.data`.
         path: the folder for what a learner saves.
         device: by default CUDA if there is one, else the CPU.
-        prepare: how texts and labels became batches; `TextDataLoaders` gives it, plain loaders do without.
+        prepare: how texts and labels became batches. `TextDataLoaders` gives it, plain loaders do without.
     """
 
     train: EpochOrder | OnDevice
@@ -149,7 +149,7 @@ class DataLoaders(TellsAbsent):
         return None if self.target is None else self.target.c if self.target.labelled else len(self.text_vocab)
 
     def one_batch(self) -> Any:
-        """Return the first training batch; the batches of the next epoch stay what they would have been."""
+        """Return the first training batch. The batches of the next epoch stay what they would have been."""
         return first_batch(self.train)
 
     def test_dl(self, items: Iterable, with_labels: bool = False, bs: int | None = None, *,
@@ -158,13 +158,13 @@ class DataLoaders(TellsAbsent):
         """Return a loader of new texts, prepared as in training and never shuffled.
 
         Args:
-            items: texts or files in a list, tuple, array, Series or Index; one text; a table or row with the text
+            items: texts or files in a list, tuple, array, Series or Index. One text. A table or row with the text
                 columns of training, or a table of one column.
-            with_labels: read the label column of the table too; unseen labels count as wrong.
-            bs: texts per batch; as in training by default.
+            with_labels: read the label column of the table too. Unseen labels count as wrong.
+            bs: texts per batch. As in training by default.
             num_workers, drop_last, pin_memory: Ignored; kept for fastai compatibility.
 
-        Raises: E101, E102 and E104 for the texts; E202 and E204 for the labels; E506 for plain loaders.
+        Raises: E101, E102 and E104 for the texts. E202 and E204 for the labels. E506 for plain loaders.
         """
         prepare = self.needs_text("test_dl()")
         ids = prepare.ids(items)
@@ -205,7 +205,7 @@ class DataLoaders(TellsAbsent):
         return self.target.decode(target.cpu())
 
     def needs_text(self, call: str) -> Preparation:
-        """Return how texts became batches; E506 for plain loaders, which `call` cannot use."""
+        """Return how texts became batches. E506 for plain loaders, which `call` cannot use."""
         if self.prepare is None:
             raise TrainingError("E506", received=f"{call} on plain loaders", expected="loaders of texts",
                                 fix="use a method of TextDataLoaders, such as from_df")

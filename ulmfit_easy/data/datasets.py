@@ -21,8 +21,8 @@ def read_vader_reviews(archive: str | Path, *, sha256: str = VADER_SHA256) -> di
     Args:
         archive: the source distribution `vaderSentiment-2.5.tar.gz` (MIT licence).
 
-    Raises: E404 no such file; E405 unsafe archive; E406 another file; E407 a line that is not three fields.
-    Source: Hutto & Gilbert 2014; `score` is the mean of 20 human ratings.
+    Raises: E404 no such file. E405 unsafe archive. E406 another file. E407 a line that is not three fields.
+    Source: Hutto & Gilbert 2014. `score` is the mean of 20 human ratings.
     """
     check_sha256(archive, sha256)
     with tempfile.TemporaryDirectory() as tmp:

@@ -1,6 +1,6 @@
 """Find faults of texts and labels before hours are spent on training with them.
 
-Findings name rows, and labels where there are few of them; they never show a text.
+Findings name rows, and labels where there are few of them. They never show a text.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ HEADINGS = ["", "finding", "rows, from 0", "what to do"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Checkup:
-    """The figures of a data set and what was found in it; shows itself as two tables."""
+    """The figures of a data set and what was found in it. Shows itself as two tables."""
 
     figures: dict[str, str]
     findings: list[Finding]
@@ -153,7 +153,7 @@ def _cells(columns: Sequence) -> Iterator[Finding]:
 
 
 def _labels(columns: Sequence, delim: str | None) -> list | None:
-    """Return a tuple of labels for each row, None where they are missing; None alone for numbers to predict."""
+    """Return a tuple of labels for each row, None where they are missing. None alone for numbers to predict."""
     rows = list(zip(*map(plain_labels, columns), strict=True))
     if len(columns) > 1:  # zeros and ones, a column for each class
         return [None if any(map(is_missing, row)) else

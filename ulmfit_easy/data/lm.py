@@ -32,12 +32,12 @@ class LMDataLoader(EpochOrder):
     Args:
         ids: an `IdStore`, or anything with its `lengths` and `read(doc, start, stop)`.
         rows: the documents.
-        bs: rows of a batch; fewer if there is too little text for `seq_len` in each.
+        bs: rows of a batch. Fewer if there is too little text for `seq_len` in each.
         shuffle: put the documents in a new order each epoch.
         backwards: read each document from its end.
         both_ways: instead, read the documents twice, with B rows forwards and after them B rows backwards: (2 B, T).
-        n_batches: batches of an epoch; None for the whole corpus.
-        bptt_jitter: tokens of standard deviation; 0 for batches of `seq_len`, as fastai has them. The paper has 5.
+        n_batches: batches of an epoch. None for the whole corpus.
+        bptt_jitter: tokens of standard deviation. 0 for batches of `seq_len`, as fastai has them. The paper has 5.
 
     Raises: E103 for fewer than two tokens.
     Source: Merity et al. 2017 (arXiv 1708.02182), sections 4 and 5 (variable length).
@@ -66,7 +66,7 @@ class LMDataLoader(EpochOrder):
 
     @property
     def bs(self) -> int:
-        """The rows of a batch; as many as there is text for, if more are asked for."""
+        """The rows of a batch. As many as there is text for, if more are asked for."""
         return self._bs
 
     @bs.setter

@@ -152,7 +152,7 @@ def classes_of(y_block: str | Block | None, columns: Sequence[pd.Series] | None,
 
 
 def column_names(columns: Sequence[pd.Series]) -> tuple:
-    """Return the names of some columns as Python values; E102 for names that no file of a model can hold."""
+    """Return the names of some columns as Python values. E102 for names that no file of a model can hold."""
     try:
         return tuple(list_of(name)([column.name for column in columns]))
     except (TypeError, ValueError) as e:

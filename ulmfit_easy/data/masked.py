@@ -35,10 +35,10 @@ class MaskedDataLoader(ClassifierDataLoader):
         seq_len: tokens of a piece at most, special ones included.
         share: of the tokens that are chosen.
         whole_words: choose all tokens of a word or none, if the tokens know their words. A word has no white space.
-        bs, shuffle, backwards, seed, device, max_tokens: as for `ClassifierDataLoader`; rows are pieces.
+        bs, shuffle, backwards, seed, device, max_tokens: as for `ClassifierDataLoader`. Rows are pieces.
 
     Raises: E103 if no document has a token that is not special. E303 for a vocabulary without a mask.
-    Source: Devlin et al. 2019 (arXiv 1810.04805), section 3.1 and appendix A.1; whole words from its later release.
+    Source: Devlin et al. 2019 (arXiv 1810.04805), section 3.1 and appendix A.1. Whole words from its later release.
     """
 
     n_inp = 3
@@ -99,7 +99,7 @@ class MaskedDataLoader(ClassifierDataLoader):
             yield self._masked(batches[i], i_pass + 1 if self.shuffle else 0)
 
     def _masked(self, pieces: np.ndarray, i_pass: int) -> tuple[Tensor, ...]:
-        """Return the batch of some pieces, as it is in a pass, counted from 1; 0 is for a fixed choice."""
+        """Return the batch of some pieces, as it is in a pass, counted from 1. 0 is for a fixed choice."""
         hidden = [self.hide(*self.piece(i, i_pass), self.rng_of(i_pass, i)) for i in pieces]
         docs, targets = zip(*hidden, strict=True)
         ids, lengths = padded(docs, self.ids.pad_id, self.backwards)  # (B, T), (B,)

@@ -51,14 +51,14 @@ class TextDataset(TellsAbsent):
 
 
 def of_tokens(target: Tensor, n: int, backwards: bool) -> Tensor:
-    """Return the target of a text; of one per token, (T,) whole numbers, those of its n tokens as they are read."""
+    """Return the target of a text. Of one per token, (T,) whole numbers, those of its n tokens as they are read."""
     if target.ndim != 1 or target.is_floating_point():
         return target
     return target[:n].flip(0) if backwards else target[:n]
 
 
 def first_batch(dl: "EpochOrder | OnDevice") -> Any:
-    """Return the first batch of a loader; the batches of its next epoch stay what they would have been."""
+    """Return the first batch of a loader. The batches of its next epoch stay what they would have been."""
     state = dl.state_dict() if hasattr(dl, "state_dict") else None
     if (batch := next(iter(dl), None)) is None:
         raise TrainingError("E506", received="data without a batch, as load_learner gives", expected="texts to show",
@@ -69,17 +69,17 @@ def first_batch(dl: "EpochOrder | OnDevice") -> Any:
 
 
 class EpochOrder(TellsAbsent):
-    """Rows and their order; the order of an epoch depends on the seed and the number of the epoch alone.
+    """Rows and their order. The order of an epoch depends on the seed and the number of the epoch alone.
 
     A `state_dict()` taken before an epoch starts gives that same epoch again after `load_state_dict`. With a
     `position` above 0 in it the next iteration, and only that, is the rest of the epoch that had begun last, from
-    the batch with that number on; the batches before it are not read.
+    the batch with that number on. The batches before it are not read.
 
     Args:
         ids: an `IdStore`, or anything with its `lengths`.
         rows: the documents, (N,).
         shuffle: take them in a new order each epoch.
-        seed: of these orders; by default one from torch's global generator.
+        seed: of these orders. By default one from torch's global generator.
     """
 
     bs: int
@@ -120,7 +120,7 @@ class EpochOrder(TellsAbsent):
 
     @property
     def vocab(self) -> Any:
-        """The vocabulary, as `dls.vocab`; None for a loader that no `DataLoaders` has."""
+        """The vocabulary, as `dls.vocab`. None for a loader that no `DataLoaders` has."""
         return getattr(self.prepare, "vocabs", None)
 
     def show_batch(self, max_n: int = 9, trunc_at: int = 150) -> None:
@@ -133,7 +133,7 @@ class EpochOrder(TellsAbsent):
     @takes({"bs": optional(whole())})
     def new(self, *, bs: int | None = None, shuffle: bool | None = None,
             device: torch.device | str | None = None) -> Self:
-        """Return a loader of the same rows with another batch size, order or device; its epochs count from 0."""
+        """Return a loader of the same rows with another batch size, order or device. Its epochs count from 0."""
         other = copy.copy(self)
         other.epoch = other.position = 0
         if bs is not None:

@@ -54,7 +54,7 @@ class Preparation:
 
     @property
     def vocabs(self) -> Vocab | tuple[Vocab, Any]:
-        """The `Vocab` for a language model; `(Vocab, classes)` for a classifier."""
+        """The `Vocab` for a language model. `(Vocab, classes)` for a classifier."""
         return (self.vocab, self.target.classes) if self.target.labelled else self.vocab
 
     def words(self, ids: np.ndarray | Tensor, trunc_at: int | None = None) -> str:
@@ -76,7 +76,7 @@ class Preparation:
 
     @classmethod
     def from_config(cls, config: dict, vocab: Vocab, tokenizer: Tokenizer | None = None) -> "Preparation":
-        """Return the preparation that `config()` described; `tokenizer` where that cannot be rebuilt from JSON."""
+        """Return the preparation that `config()` described. `tokenizer` where that cannot be rebuilt from JSON."""
         target, text = TARGETS[config["task"]].from_config(config["target"]), dict(config["text"])
         tokenizer = given_tokenizer(text.pop("tokenizer"), tokenizer).with_vocab(vocab)
         cols: dict[str, Any] = {name: tuple(text.pop(name)) for name in ("text_cols", "label_cols")}
@@ -95,7 +95,7 @@ class Preparation:
         return MemoryIds(docs, self.vocab.pad_id, texts, [places_of(each, where) for each in found])
 
     def texts(self, items: Any) -> list:
-        """Return the strings of new texts, or tuples of fields, of what `given` returned; E101 for what is no text."""
+        """Return the strings of new texts, or tuples of fields, of what `given` returned. E101 for what is no text."""
         if len(items) == 0:
             raise TextError("E104", received="no items", expected="one text or more", fix="give texts")
         return clean_texts(self._text_columns(items), words=self.target.places == "words")[0]
@@ -135,7 +135,7 @@ class Preparation:
         return [list(column) for column in zip(*rows, strict=True)]
 
     def targets(self, items: Any, ids: MemoryIds) -> np.ndarray:
-        """Return the targets of a table, or of files in folders; labels that training never saw count as wrong.
+        """Return the targets of a table, or of files in folders. Labels that training never saw count as wrong.
 
         `ids` are what `ids(items)` returned.
         """
@@ -153,7 +153,7 @@ class Preparation:
         return self.target.aligned(self.target.encode(labels, unseen=-100), ids.places, self.backwards)
 
     def _class_of(self, file: Path) -> str:
-        """Return the name of the nearest folder of a file that is a class; of the folder it is in if none is."""
+        """Return the name of the nearest folder of a file that is a class. Of the folder it is in if none is."""
         folders = [folder.name for folder in file.parents]
         return next((name for name in folders if name in (self.target.classes or ())), folders[0])
 

@@ -19,7 +19,7 @@ from ulmfit_easy.user_code import warn_user
 
 
 def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
-    """Return the column with this name or, for a number that is no name, at this position; E102 if there is none.
+    """Return the column with this name or, for a number that is no name, at this position. E102 if there is none.
 
     Raises: E407 for what is no table.
     """
@@ -40,7 +40,7 @@ def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
 
 
 def find_columns(df: pd.DataFrame, cols: Sequence) -> list[pd.Series]:
-    """Return several columns, each as `find_column` does; E102 names all that are not there."""
+    """Return several columns, each as `find_column` does. E102 names all that are not there."""
     if isinstance(df, pd.DataFrame):
         missing = []
         for col in map(plain, cols):
@@ -54,7 +54,7 @@ def find_columns(df: pd.DataFrame, cols: Sequence) -> list[pd.Series]:
 
 
 def likely_column(df: pd.DataFrame, kind: str, taken: Collection = ()) -> Hashable:
-    """Return the name of the column `kind`, "text" or "label"; else of the one that looks like it; None if none does.
+    """Return the name of the column `kind`, "text" or "label"; else of the one that looks like it. None if none does.
 
     Of the first 100 rows, the text is the column with the longest cells. The label is the one with the fewest different
     values, two if possible, and not a value of its own in each row.
@@ -85,7 +85,7 @@ def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0, *,
         first: what messages call the first row.
         words: a list of words is a text too, with a space between words.
 
-    Returns: M <= N strings, or tuples of strings where there are several columns; (M,) int64 row positions.
+    Returns: M <= N strings, or tuples of strings where there are several columns. (M,) int64 row positions.
     Raises: E101 with the first rows and their number.
     """
     rows = list(zip(*([joined(cell) for cell in column] if words else column for column in columns), strict=True))
@@ -125,8 +125,8 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
                ) -> tuple[list | TextsOnDisk, np.ndarray, int, pd.DataFrame, list[pd.Series]]:
     """Return the texts in some columns of a table, as `clean_texts` gives them, with the table that is left.
 
-    Returns: texts of M rows; (M,) int64 positions of these rows; how many rows there were; the table of the M rows, in
-        which the texts of a `TableOnDisk` are empty; the columns of the texts.
+    Returns: texts of M rows. (M,) int64 positions of these rows; how many rows there were. The table of the M rows, in
+        which the texts of a `TableOnDisk` are empty. The columns of the texts.
     Raises: E102 without columns, E104 for a table without texts, E407 for what is no table; and as `find_column`,
         `clean_texts` and `TableOnDisk.pieces`.
     """
@@ -168,7 +168,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
 
 
 def accepted(table: pd.DataFrame, columns: Sequence[pd.Series]) -> np.ndarray | None:
-    """Return the (M,) int64 positions of the rows that teach their label; None if all of them do.
+    """Return the (M,) int64 positions of the rows that teach their label. None if all of them do.
 
     In tables of annotation tools (`data.formats`) a column `answer` says "accept", "reject" or "ignore". Only accepted
     rows count, and a warning tells of the others. If it is one of the `columns` with texts and labels, all rows count.
@@ -198,19 +198,19 @@ def no_table(given: object) -> FileError:
 
 
 def is_missing(value: object) -> bool:
-    """Return True for None, NaN, NaT and NA; False for everything else, lists included."""
+    """Return True for None, NaN, NaT and NA. False for everything else, lists included."""
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
 
 
 def get_text_files(path: str | Path, recurse: bool = True, folders: Sequence[str] | None = None, *,
                    extensions: Sequence[str] = (".txt",)) -> list[Path]:
-    """Return the text files under `path`, in sorted order; `folders` keeps only these folders directly under it."""
+    """Return the text files under `path`, in sorted order. `folders` keeps only these folders directly under it."""
     return get_files(path, extensions, recurse, folders)
 
 
 def get_files(path: str | Path, extensions: Sequence[str] | None = None, recurse: bool = True,
               folders: Sequence[str] | None = None) -> list[Path]:
-    """Return the files under `path`, sorted, without hidden ones; only those that end in `extensions`, if given."""
+    """Return the files under `path`, sorted, without hidden ones. Only those that end in `extensions`, if given."""
     path = existing(path)
     roots = [path] if folders is None else [existing(path / folder) for folder in folders]
     files = {p for root in roots for p in (walked(root) if recurse else root.glob("*"))

@@ -23,7 +23,7 @@ STRATIFY_BELOW = 1000  # rows; a random fifth of fewer rows than this often miss
 
 @takes({"valid_pct": share, "seed": random_seed})
 def RandomSplitter(valid_pct: float = 0.2, seed: int | None = None) -> Callable[[Sequence], Split]:
-    """Return a splitter that draws a fraction of the rows to validate with; with a seed, those that fastai draws."""
+    """Return a splitter that draws a fraction of the rows to validate with. With a seed, those that fastai draws."""
     def split(items: Sequence) -> Split:
         rows = shuffled_rows(len(items), seed)
         cut = n_valid(len(items), valid_pct)
@@ -32,7 +32,7 @@ def RandomSplitter(valid_pct: float = 0.2, seed: int | None = None) -> Callable[
 
 
 def shuffled_rows(n: int, seed: int | None) -> np.ndarray:
-    """Return the numbers 0..n-1 in random order, (n,) int64; without a seed from torch's global random state."""
+    """Return the numbers 0..n-1 in random order, (n,) int64. Without a seed from torch's global random state."""
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     return torch.randperm(n, generator=generator).numpy()
 
@@ -45,7 +45,7 @@ def n_valid(n: int, valid_pct: float) -> int:
 @takes({"valid_pct": share, "seed": random_seed})
 def StratifiedSplitter(labels: Sequence, valid_pct: float = 0.2,
                        seed: int | None = None) -> Callable[[Sequence], Split]:
-    """Return a splitter that draws `valid_pct` of each class; the last row of a class always stays in training."""
+    """Return a splitter that draws `valid_pct` of each class. The last row of a class always stays in training."""
     def split(items: Sequence) -> Split:
         rows = shuffled_rows(len(items), seed)
         names: dict[Hashable, int] = {}
@@ -70,7 +70,7 @@ def StratifiedSplitter(labels: Sequence, valid_pct: float = 0.2,
 @takes({"valid_pct": share, "seed": random_seed})
 def DefaultSplitter(labels: Sequence | None, valid_pct: float = 0.2, seed: int | None = None,
                     texts: Sequence[Hashable] | np.ndarray | None = None) -> Callable[[Sequence], Split]:
-    """`RandomSplitter`; `StratifiedSplitter` for few rows or where chance leaves a class out of training.
+    """`RandomSplitter`. `StratifiedSplitter` for few rows or where chance leaves a class out of training.
 
     Args:
         texts: (N,) texts or their hashes. Copies of a text stay on one side: that of the first, which alone is drawn.
@@ -111,7 +111,7 @@ def _first_copies(texts: Sequence[Hashable] | np.ndarray | None, n: int) -> np.n
 
 
 def ColSplitter(col: int | str = "is_valid", on: object = None) -> Callable[[Sequence], Split]:
-    """Return a splitter of a table: rows where `col` is true are for validation; 0 and 1, yes and no also do.
+    """Return a splitter of a table: rows where `col` is true are for validation. 0 and 1, yes and no also do.
 
     `on` is a value, or a list of values, that stands for validation instead.
     """

@@ -20,7 +20,7 @@ def read_squad(path: str | Path) -> pd.DataFrame:
     not answer (`is_impossible` of v2). The file may be compressed. `TextDataLoaders.from_df(df,
     text_col=["question", "context"], label_col="answers", y_block="span")` takes the table.
 
-    Raises: FileError E404 without such a file; E403 if it is not UTF-8; E407 if it has another format.
+    Raises: FileError E404 without such a file. E403 if it is not UTF-8. E407 if it has another format.
 
     Source: Rajpurkar et al. 2016 (arXiv 1606.05250) and 2018 (arXiv 1806.03822).
     """

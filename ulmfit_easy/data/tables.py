@@ -38,14 +38,14 @@ def read_table(path: str | Path, *, encoding: str = "utf-8", header: int | Liter
     A blank line is a row if the table has one column. A column without a name is called as pandas does, `Unnamed: 2`.
 
     Args:
-        header: the row with the names, counted from 0; None for a file without names.
+        header: the row with the names, counted from 0. None for a file without names.
         delimiter: what stands between fields. By default a tab for `.tsv` and `.tab`, or what a first line `sep=;`
             names. Else a comma, or a tab or semicolon if the first rows have these and no comma.
-        quoting: as in the module `csv`; pass `csv.QUOTE_NONE` if `"` is an ordinary character. A warning tells if a
+        quoting: as in the module `csv`. Pass `csv.QUOTE_NONE` if `"` is an ordinary character. A warning tells if a
             lone `"` has joined lines.
 
-    Raises: E403 not in `encoding`; E404 no such file; E407 not a table, or two columns of one name; E602 for
-        an unknown encoding; E507 for Parquet without pyarrow.
+    Raises: E403 not in `encoding`. E404 no such file. E407 not a table, or two columns of one name. E602 for
+        an unknown encoding. E507 for Parquet without pyarrow.
     """
     path = Path(path)
     with opened(path) as (name, file):
@@ -75,7 +75,7 @@ def read_pieces(path: str | Path, chunksize: int, *, encoding: str = "utf-8",
 
     The pieces are larger where the row `header` would not be in the first one.
 
-    Raises: as `read_table`; E407 also for JSON and workbooks.
+    Raises: as `read_table`. E407 also for JSON and workbooks.
     """
     path = Path(path)
     with opened(path) as (name, file):
@@ -174,7 +174,7 @@ def _named(path: Path, df: pd.DataFrame, header: int | Literal["infer"]) -> pd.D
 
 
 def _json_table(path: Path, text: str) -> pd.DataFrame:
-    """Return one row for each line, or each object of one list; values stay what JSON says they are."""
+    """Return one row for each line, or each object of one list. Values stay what JSON says they are."""
     def refuse(where: str, why: str) -> FileError:
         return FileError("E407", received=f"{path}, {where} of which is {why}", expected="a JSON object, {...}, for "
                          "each row", fix="write one object a line, or one list of objects")
@@ -203,7 +203,7 @@ def _json_table(path: Path, text: str) -> pd.DataFrame:
 
 
 def _one_object(text: str) -> dict | None:
-    """Return the one object of JSON that a text is, on as many lines as it may have; None for anything else."""
+    """Return the one object of JSON that a text is, on as many lines as it may have. None for anything else."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):  # at the second line of JSON lines
@@ -212,7 +212,7 @@ def _one_object(text: str) -> dict | None:
 
 
 def _first_sheet(path: Path, file: IO[bytes]) -> pd.DataFrame:
-    """Return the first sheet of a workbook, as strings; E407 without openpyxl."""
+    """Return the first sheet of a workbook, as strings. E407 without openpyxl."""
     if find_spec("openpyxl") is None:
         raise FileError("E407", received=f"{path}, which is a workbook", expected="CSV, JSON lines or Parquet",
                         fix="save it as CSV (UTF-8); or pip install openpyxl")

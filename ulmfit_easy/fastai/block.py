@@ -1,4 +1,4 @@
-"""A `DataBlock` says, part by part, how a source becomes loaders; another door to the parts of `TextDataLoaders`."""
+"""A `DataBlock` says, part by part, how a source becomes loaders. Another door to the parts of `TextDataLoaders`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ __all__ = ["DataBlock", "TextBlock"]
 
 
 class TextBlock:
-    """Marks the text of an item, and says how it becomes ids; `from_df` names its columns in a table.
+    """Marks the text of an item, and says how it becomes ids. `from_df` names its columns in a table.
 
     Args:
         tok_tfm: a `Tokenizer`, or what splits a text into words.
@@ -98,10 +98,10 @@ class DataBlock:
         blocks: a `TextBlock` and, unless it is for a language model, a `CategoryBlock`, `MultiCategoryBlock` or
             `RegressionBlock`.
         getters: one for each block, instead of `get_x` and `get_y`.
-        get_items: from the source to its items; the source itself by default.
+        get_items: from the source to its items. The source itself by default.
         get_x, get_y: from an item (a row, a file) to its text or text file, and to its label.
-        splitter: from items to the rows to train on and to validate with; `DefaultSplitter` by default.
-        dl_type, n_inp, item_tfms, batch_tfms: taken for fastai's signature; texts have no use for other values.
+        splitter: from items to the rows to train on and to validate with. `DefaultSplitter` by default.
+        dl_type, n_inp, item_tfms, batch_tfms: taken for fastai's signature. Texts have no use for other values.
 
     Raises: E602 for blocks that are not a text and its target, and for what texts have no use for.
     """
@@ -149,7 +149,7 @@ class DataBlock:
             labels: every class, in order, where training rows do not show them all. The rest is as for
                 `TextDataLoaders.from_df`, and takes the place of what `TextBlock` says.
 
-        Raises: what `TextDataLoaders.from_df` raises; E207 for a target without `get_y`.
+        Raises: what `TextDataLoaders.from_df` raises. E207 for a target without `get_y`.
         """
         refuse_unknown(kwargs, self.dataloaders, with_model, assemble, but=("cls", "source", "splitter", "tokenizer"))
         read = self.read(source)
@@ -176,7 +176,7 @@ class DataBlock:
             dls.show_batch()
 
     def read(self, source: Any) -> Source:
-        """Read texts and labels of a source; E104 for no items, E101 and E102 for texts, E202 and E207 for labels."""
+        """Read texts and labels of a source. E104 for no items, E101 and E102 for texts, E202 and E207 for labels."""
         items = source if self.get_items is None else self.get_items(source)
         items = items if isinstance(items, pd.DataFrame) else list(items)
         if not len(items):

@@ -18,7 +18,7 @@ __all__ = ["BnFreeze", "CollectDataCallback", "FetchPredsCallback", "ShortEpochC
 class ShortEpochCallback(Callback):
     """Ends training, and validation with `short_valid`, after the first `pct` of the batches, one at least.
 
-    A quick look at whether everything runs; the schedule goes on as if the epochs were whole.
+    A quick look at whether everything runs. The schedule goes on as if the epochs were whole.
     """
 
     order, in_lr_find = STOP, False
@@ -37,7 +37,7 @@ class ShortEpochCallback(Callback):
 
 
 class SkipToEpoch(Callback):
-    """Starts a fit at an epoch, counted from 0, where its schedule would be by then; as `fit(start_epoch=...)`."""
+    """Starts a fit at an epoch, counted from 0, where its schedule would be by then. As `fit(start_epoch=...)`."""
 
     order, in_lr_find = SCHEDULE, False
 
@@ -52,7 +52,7 @@ class SkipToEpoch(Callback):
 class BnFreeze(Callback):
     """Leaves the running statistics of frozen batch norms as they are: those whose weights do not train.
 
-    By default norms train in frozen layer groups too; build the learner with `train_bn=False` to freeze them.
+    By default norms train in frozen layer groups too. Build the learner with `train_bn=False` to freeze them.
     """
 
     def before_train(self):
@@ -62,7 +62,7 @@ class BnFreeze(Callback):
 
 
 class FetchPredsCallback(Callback):
-    """Keeps, as `preds`, what `learn.get_preds` gives after each validation; the arguments are its own."""
+    """Keeps, as `preds`, what `learn.get_preds` gives after each validation. The arguments are its own."""
 
     remove_on_fetch, in_lr_find = True, False
 
@@ -100,7 +100,7 @@ def _plain(value: object) -> Tensor | tuple | None:
 
 
 class ShowGraphCallback(Callback):
-    """Draws the losses of training and validation after each epoch; in a notebook into one plot that grows.
+    """Draws the losses of training and validation after each epoch. In a notebook into one plot that grows.
 
     Attributes:
         ax: the axes of the last plot.

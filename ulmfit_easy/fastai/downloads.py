@@ -41,14 +41,14 @@ def download(url: str, dest: str | Path, sha256: str, *, max_bytes: int = 4 << 3
 
     Args:
         url: https; http from this machine (`localhost`, `127.0.0.1`) only. The same goes for where it leads on to.
-        dest: the file; its folder is made.
+        dest: the file. Its folder is made.
         sha256: of the whole file, 64 hexadecimal digits.
-        max_bytes: more are refused; by default 4 GiB, which no known corpus has.
+        max_bytes: more are refused. By default 4 GiB, which no known corpus has.
         timeout: seconds without a byte after which a connection counts as broken.
 
     Raises:
-        FileError: E406 where the file that is there, or the one that came, is another; E410 for an address that is not
-            allowed, a server that has no such file or does not answer, and where `ULMFIT_EASY_OFFLINE` is set; E411 for
+        FileError: E406 where the file that is there, or the one that came, is another. E410 for an address that is not
+            allowed, a server that has no such file or does not answer, and where `ULMFIT_EASY_OFFLINE` is set. E411 for
             a folder, and a place that cannot be written to.
     """
     from filelock import FileLock
@@ -71,7 +71,7 @@ def download(url: str, dest: str | Path, sha256: str, *, max_bytes: int = 4 << 3
 
 
 def _fetch(url: str, part: Path, sha256: str, max_bytes: int, timeout: float) -> None:
-    """Fill `part`; once more from nothing if it was put together from several answers, of which one was of another."""
+    """Fill `part`. Once more from nothing if it was put together from several answers, of which one was of another."""
     for _ in range(2):
         is_joined = _receive_all(url, part, max_bytes, timeout)
         if (found := sha256_file(part)) == sha256:

@@ -20,8 +20,8 @@ class ColReader:
 
     Args:
         cols: names, or positions from 0.
-        pref, suff: put before and after each value; a `Path` is a folder that the value is in.
-        label_delim: splits the value into a list of labels; an empty value has none.
+        pref, suff: put before and after each value. A `Path` is a folder that the value is in.
+        label_delim: splits the value into a list of labels. An empty value has none.
     """
 
     def __init__(self, cols: int | str | Sequence, pref: str | Path = "", suff: str = "",
@@ -42,7 +42,7 @@ class ColReader:
         return f"{self.pref}{value}{self.suff}" if self.pref or self.suff else value
 
     def columns(self, items: object) -> list[pd.Series] | None:
-        """Return the columns of a table, E102 if one is missing; None without a table, or if values must change."""
+        """Return the columns of a table, E102 if one is missing. None without a table, or if values must change."""
         if not isinstance(items, pd.DataFrame) or self.pref or self.suff:
             return None
         return [find_column(items, col) for col in self.cols]
@@ -75,7 +75,7 @@ class AttrGetter:
 
 
 class RegexLabeller:
-    """The first group of a pattern in the path of a file, with `/` between folders; E202 where it is not found.
+    """The first group of a pattern in the path of a file, with `/` between folders. E202 where it is not found.
 
     `match` looks at the beginning of the path only.
     """
@@ -93,7 +93,7 @@ class RegexLabeller:
 
 
 class FromFlags:
-    """The names of the classes whose flag, as `getter` gives them, is true; E207 unless each class has one."""
+    """The names of the classes whose flag, as `getter` gives them, is true. E207 unless each class has one."""
 
     def __init__(self, getter: Callable, classes: Sequence):
         if classes is None:

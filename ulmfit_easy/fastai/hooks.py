@@ -33,7 +33,7 @@ class Hook:
         return tensor.cpu() if self.cpu else tensor
 
     def remove(self):
-        """Look no longer; `.stored` stays."""
+        """Look no longer. `.stored` stays."""
         self.handle.remove()
 
     def __enter__(self) -> Self:
@@ -44,7 +44,7 @@ class Hook:
 
 
 class Hooks(list):
-    """A `Hook` for each of several modules; `.stored` is the list of what they keep."""
+    """A `Hook` for each of several modules. `.stored` is the list of what they keep."""
 
     def __init__(self, ms: Sequence[nn.Module], hook_func: Callable, *args: Any, **kwargs: Any):
         super().__init__(Hook(m, hook_func, *args, **kwargs) for m in ms)
@@ -60,12 +60,12 @@ class Hooks(list):
 
 
 def hook_output(module: nn.Module, detach: bool = True, cpu: bool = False, grad: bool = False) -> Hook:
-    """Keep a module's output; with `grad` the gradients by it."""
+    """Keep a module's output. With `grad` the gradients by it."""
     return Hook(module, _output, not grad, detach, cpu)
 
 
 def hook_outputs(modules: Sequence[nn.Module], detach: bool = True, cpu: bool = False, grad: bool = False) -> Hooks:
-    """Keep the outputs of several modules; with `grad` the gradients by them."""
+    """Keep the outputs of several modules. With `grad` the gradients by them."""
     return Hooks(modules, _output, not grad, detach, cpu)
 
 

@@ -20,7 +20,7 @@ __all__ = ["CSVLogger", "MLflowCallback", "TensorBoardCallback", "WandbCallback"
 
 
 class CSVLogger(Callback):
-    """Writes each row of the table to `path/fname` as it comes; a fit that never starts leaves an older log alone.
+    """Writes each row of the table to `path/fname` as it comes. A fit that never starts leaves an older log alone.
 
     The file is written anew each time, atomically: no full disk and no crash leaves half of it.
 
@@ -58,7 +58,7 @@ class CSVLogger(Callback):
         write_bytes(self.target, self.text.encode())
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from `state_dict()`; after the end of a fit there is nothing more to write."""
+        """Go on from `state_dict()`. After the end of a fit there is nothing more to write."""
         if self.text is not None:
             self.text = state["text"]
             write_bytes(self.target, self.text.encode())
@@ -120,10 +120,10 @@ class RunLogger(Callback):
 
 
 class TensorBoardCallback(RunLogger):
-    """Writes event files for TensorBoard; needs the extra `tensorboard`.
+    """Writes event files for TensorBoard. Needs the extra `tensorboard`.
 
     Args:
-        log_dir: their folder; by default a new one under `runs`, as TensorBoard names it.
+        log_dir: their folder. By default a new one under `runs`, as TensorBoard names it.
     """
 
     def __init__(self, log_dir: str | Path | None = None):
@@ -143,13 +143,13 @@ class TensorBoardCallback(RunLogger):
 
 
 class WandbCallback(RunLogger):
-    """Logs to the Weights & Biases run that is there, or to one of its own; needs the extra `wandb`.
+    """Logs to the Weights & Biases run that is there, or to one of its own. Needs the extra `wandb`.
 
     Its own run goes on from fit to fit, under one id.
 
     Args:
         mode: of a run of its own. "offline", the default, keeps everything on this machine, from where
-            `wandb sync` can send it; "online" sends it while training.
+            `wandb sync` can send it. "online" sends it while training.
         init: more arguments of `wandb.init`, such as `project` and `name`.
     """
 
@@ -174,7 +174,7 @@ class WandbCallback(RunLogger):
 
 
 class MLflowCallback(RunLogger):
-    """Logs to the MLflow run that is active, or to one of its own; needs the extra `mlflow`.
+    """Logs to the MLflow run that is active, or to one of its own. Needs the extra `mlflow`.
 
     Its own run goes on from fit to fit. Without `mlflow.set_tracking_uri`, MLflow writes to this machine.
 

@@ -30,8 +30,8 @@ class LabelSmoothingCrossEntropy(LabelSmoothingCrossEntropyFlat):
 class FocalLossFlat(CrossEntropyLossFlat):
     r"""Cross-entropy that leaves the easy rows alone: $(1 - p)^\gamma \cdot -\log p$ for the target's probability p.
 
-    For few rows of a class among many of another. A mean is over rows, with class weights too;
-    unseen labels count nowhere.
+    For few rows of a class among many of another. A mean is over rows, with class weights too.
+    Unseen labels count nowhere.
     Source: Lin et al. 2017, arXiv 1708.02002, where gamma is 2.
     """
 

@@ -56,7 +56,7 @@ def _hamming_labels(function: str, labels: Sequence[int] | None, **kwargs: Any) 
 
 def _probs(function: str, axis: int = -1, sigmoid: bool | None = None, flatten: bool = False,
            **kwargs: Any) -> AccumMetric:
-    """Return a metric of probabilities (N, C); for two classes, of those of the second one (N,)."""
+    """Return a metric of probabilities (N, C). For two classes, of those of the second one (N,)."""
     score = sklearn_function(function)
 
     def func(targs: np.ndarray, probs: np.ndarray, **kwargs: Any) -> float:
@@ -118,7 +118,7 @@ ExplainedVariance = by_name("ExplainedVariance", "scikit-learn's explained varia
 
 
 def MatthewsCorrCoef(sample_weight: Sequence[float] | None = None, **kwargs: Any) -> AccumMetric:
-    """scikit-learn's Matthews correlation coefficient; `kwargs` are those of `sklearn_metric`."""
+    """scikit-learn's Matthews correlation coefficient. `kwargs` are those of `sklearn_metric`."""
     return sklearn_metric(sklearn_function("matthews_corrcoef"), sample_weight=sample_weight, **kwargs)
 
 
@@ -144,14 +144,14 @@ def _correlation(function: str, pred: Tensor, target: Tensor, **kwargs: Any) -> 
 
 @delegates(AccumMetric)
 def PearsonCorrCoef(dim_argmax: int | None = None, **kwargs: Any) -> AccumMetric:
-    """Pearson's correlation of predictions and targets; the arguments are those of `AccumMetric`."""
+    """Pearson's correlation of predictions and targets. The arguments are those of `AccumMetric`."""
     return AccumMetric(partial(_correlation, "pearsonr"), dim_argmax, **{"name": "pearsonr", **kwargs})
 
 
 @delegates(AccumMetric)
 def SpearmanCorrCoef(dim_argmax: int | None = None, axis: int | None = 0, nan_policy: str = "propagate",
                      **kwargs: Any) -> AccumMetric:
-    """Spearman's correlation of ranks; `axis` and `nan_policy` are scipy's, the others those of `AccumMetric`."""
+    """Spearman's correlation of ranks. `axis` and `nan_policy` are scipy's, the others those of `AccumMetric`."""
     func = partial(_correlation, "spearmanr", axis=axis, nan_policy=nan_policy)
     return AccumMetric(func, dim_argmax, **{"name": "spearmanr", **kwargs})
 
@@ -168,7 +168,7 @@ class LossMetric(AvgMetric):
 
 
 def LossMetrics(attrs: str | list, nms: str | list | None = None) -> list[LossMetric]:
-    """Return a `LossMetric` for each of `attrs` (names, or one string with commas); `nms` are names for the columns."""
+    """Return a `LossMetric` for each of `attrs` (names, or one string with commas). `nms` are names for the columns."""
     attrs = attrs.split(",") if isinstance(attrs, str) else attrs
     nms = nms.split(",") if isinstance(nms, str) else nms or attrs
     return [LossMetric(attr, nm) for attr, nm in zip(attrs, nms, strict=True)]
@@ -188,7 +188,7 @@ class ValueMetric(Metric):
 class CorpusBLEUMetric(Metric):
     """The BLEU score, 0-1, of the likeliest word at each place against the word that is there.
 
-    Runs of 1 to 4 words are counted over the whole validation set; of a text that shares none of a length, 1/2, then
+    Runs of 1 to 4 words are counted over the whole validation set. Of a text that shares none of a length, 1/2, then
     1/4, ... counts instead (Papineni et al. 2002; smoothing as in NIST's mteval). Padding counts as words do.
 
     Args:

@@ -28,7 +28,7 @@ class OptimWrapper(Optimizer):
         opt: a class such as `torch.optim.NAdam`, or what else makes a torch optimizer of torch's groups; or, without
             `params`, an optimizer that is there, whose groups are then the layer groups.
         hp_map: from torch's names to ours, by default `pytorch_hp_map`.
-        lr: the rate, as for `set_hyper`; None for the optimizer's own.
+        lr: the rate, as for `set_hyper`. None for the optimizer's own.
         no_decay, always_train: as for `Optimizer`.
         kwargs: passed on to `opt`, under torch's names.
 

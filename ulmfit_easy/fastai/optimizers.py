@@ -23,7 +23,7 @@ __all__ = ["Lamb", "Larc", "Lookahead", "QHAdam", "RAdam", "RMSProp", "ranger"]
 class Rule(torch.optim.Optimizer):
     """A torch optimizer in two parts: weight decay here, the step of one parameter in `move`.
 
-    Its groups hold the hyper-parameters under our own names; its state is made of tensors, so that it can be saved.
+    Its groups hold the hyper-parameters under our own names. Its state is made of tensors, so that it can be saved.
     """
 
     def __init__(self, params: Iterable, **options: Any):
@@ -44,7 +44,7 @@ class Rule(torch.optim.Optimizer):
                 self.move(p, grad, self.state[p], group)
 
     def move(self, p: Tensor, grad: Tensor, state: dict, group: dict) -> None:
-        """Change `p` in place; `grad` and `p` are of one shape, any."""
+        """Change `p` in place. `grad` and `p` are of one shape, any."""
         raise NotImplementedError
 
 
@@ -134,7 +134,7 @@ def RMSProp(params: Tensor | Iterable, lr: Rate, mom: float = 0.0, sqr_mom: floa
             wd: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
     """RMSProp: steps divided by the root of the mean squared gradient (Tieleman & Hinton 2012, lecture 6.5).
 
-    With `mom`, the undamped momentum of the gradients is what is divided; 0 is none, as for `SGD`.
+    With `mom`, the undamped momentum of the gradients is what is divided. 0 is none, as for `SGD`.
     """
     return optimizer(RMSPropRule, params, kwargs, {"decouple_wd": decouple_wd},
                      lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
@@ -164,7 +164,7 @@ def Larc(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, clip: bool = Tru
          eps: float = 1e-8, wd: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
     """SGD with a rate for each tensor, in proportion to its norm over its gradient's.
 
-    With `clip`, that rate is `lr` at most; without, it is LARS. A tensor that is all zeros moves at `lr`.
+    With `clip`, that rate is `lr` at most. Without, it is LARS. A tensor that is all zeros moves at `lr`.
     Source: You et al. 2017, arXiv 1708.03888.
     """
     return optimizer(LarcRule, params, kwargs, {"decouple_wd": decouple_wd, "clip": clip},
@@ -207,7 +207,7 @@ class Lookahead(Optimizer):
 
     @torch.no_grad()
     def step(self):
-        """Make a step of the optimizer inside; the k-th one ends a round."""
+        """Make a step of the optimizer inside. The k-th one ends a round."""
         if self.count % self.k == 0:
             self.slow = {i: p.clone() for i, p in enumerate(self._params()) if p.requires_grad}
         super().step()
@@ -231,7 +231,7 @@ class Lookahead(Optimizer):
         return {**super().state_dict(), "count": self.count, "slow": {str(i): p for i, p in self.slow.items()}}
 
     def load_state_dict(self, sd: dict) -> None:
-        """Restore what `state_dict` gave; from another optimizer's state, a new round begins."""
+        """Restore what `state_dict` gave. From another optimizer's state, a new round begins."""
         super().load_state_dict(sd)
         params, slow = self._params(), sd.get("slow", {})
         self.count, self.slow = sd.get("count", 0), {int(i): p.to(params[int(i)]).clone() for i, p in slow.items()}
@@ -239,5 +239,5 @@ class Lookahead(Optimizer):
 
 def ranger(params: Tensor | Iterable, lr: Rate, mom: float = 0.95, wd: float = 0.01, eps: float = 1e-6, k: int = 6,
            alpha: float = 0.5, **kwargs: Any) -> Lookahead:
-    """Rectified Adam with lookahead; `kwargs` are RAdam's. A friend of `fit_flat_cos` (Wright 2019)."""
+    """Rectified Adam with lookahead. `kwargs` are RAdam's. A friend of `fit_flat_cos` (Wright 2019)."""
     return Lookahead(RAdam(params, lr=lr, mom=mom, wd=wd, eps=eps, **kwargs), k=k, alpha=alpha)

@@ -23,7 +23,7 @@ def SchedLin(start: Value, end: Value) -> Sched:
 
 
 def SchedPoly(start: Value, end: Value, power: float) -> Sched:
-    """Go from start to end along `pos ** power`; a power of 1 is a straight line."""
+    """Go from start to end along `pos ** power`. A power of 1 is a straight line."""
     return partial(_power, start, end, power)
 
 
@@ -42,7 +42,7 @@ def slide(lrs: Sequence[float], losses: Sequence[float], lr_diff: int = 15, thre
     """Return the rate at the left end of a window that slides down from the highest rates until the loss is calm in it.
 
     Args:
-        lr_diff: points that the window spans; all of them where there are fewer.
+        lr_diff: points that the window spans. All of them where there are fewer.
         thresh: how much the slopes at the two ends of a calm window differ at most.
         adjust_value: a factor on the rate.
     """

@@ -32,7 +32,7 @@ def FuncSplitter(func: Callable) -> Callable[[Sequence], Split]:
 
 
 def FileSplitter(fname: str | Path) -> Callable[[Sequence], Split]:
-    """Return a splitter that validates with the files that the lines of `fname` name; E403, E404 for that file."""
+    """Return a splitter that validates with the files that the lines of `fname` name. E403, E404 for that file."""
     def split(files: Sequence) -> Split:
         names = set(read_text(fname).splitlines())
         return by_mask([Path(file).name in names for file in files])
@@ -69,7 +69,7 @@ def RandomSubsetSplitter(train_sz: float, valid_sz: float, seed: int | None = No
 
 def GrandparentSplitter(train_name: str | Sequence[str] = "train",
                         valid_name: str | Sequence[str] = "valid") -> Callable[[Sequence], Split]:
-    """Return a splitter of files by the name of the folder two levels up: `train/pos/1.txt`; a list for several names.
+    """Return a splitter of files by the name of the folder two levels up: `train/pos/1.txt`. A list for several names.
 
     The rows are in the order of these names.
     """

@@ -1,4 +1,4 @@
-"""Tokens of texts, tables and files, for another program or to look at; loaders keep theirs in a `TokenStore`."""
+"""Tokens of texts, tables and files, for another program or to look at. Loaders keep theirs in a `TokenStore`."""
 
 import json
 import os
@@ -31,12 +31,12 @@ def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: 
     """Return the number and the tokens of each text, in order, from several processes, one piece in memory at a time.
 
     Args:
-        tok: a `Tokenizer`, or what splits a text into words; spaCy's English rules by default. A subword tokenizer
+        tok: a `Tokenizer`, or what splits a text into words. SpaCy's English rules by default. A subword tokenizer
             without a model learns one from a list or a Series of texts.
-        n_workers: processes; by default this one for little text, one for each processor for much.
+        n_workers: processes. By default this one for little text, one for each processor for much.
         progress: show a bar in a terminal or a notebook.
 
-    Raises: E101 for a text that is not a string; E603 and E508 for workers, as `text.workers.encode`.
+    Raises: E101 for a text that is not a string. E603 and E508 for workers, as `text.workers.encode`.
     """
     tokenizer, (items, _) = _tokenizer(tok, rules), given_texts(items)
     if hasattr(items, "__len__"):  # what can be read once only has to come with a model of pieces
@@ -48,7 +48,7 @@ def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: 
 
 def tokenize_texts(texts: Iterable[str], n_workers: int | None = None, rules: Sequence[Callable] | None = None,
                    tok: Callable | None = None) -> list[list[str]]:
-    """Return the tokens of each text, in order; arguments as for `parallel_tokenize`."""
+    """Return the tokens of each text, in order. Arguments as for `parallel_tokenize`."""
     return [tokens for _, tokens in parallel_tokenize(texts, tok, rules, n_workers)]
 
 
@@ -59,7 +59,7 @@ def tokenize_df(df: pd.DataFrame, text_cols: int | str | Sequence, n_workers: in
 
     Args:
         mark_fields: as for `Tokenizer`: by default where there are several columns.
-        tok_text_col: the column of the tokens; `<tok_text_col>_length` has their number.
+        tok_text_col: the column of the tokens. `<tok_text_col>_length` has their number.
 
     Raises: E101 and E102 for the texts, and what `parallel_tokenize` raises.
     """
@@ -91,16 +91,16 @@ def tokenize_files(files: Sequence, path: str | Path, output_dir: str | Path, ou
 
     A file has the tokens of one text with spaces between them, in UTF-8. `counter.json` has how often each token
     occurs, `lengths.json` the number of tokens of each text, `tokenized.json` hashes of what all this was made of.
-    The folder is there when it is whole; until then an older one stays. One piece of the texts is in memory at a time.
+    The folder is there when it is whole. Until then an older one stays. One piece of the texts is in memory at a time.
 
     Args:
         path: a folder that all `files` are in.
-        output_names: where in `output_dir` the tokens of each file go; by default as they are in `path`.
-        n_workers, rules, tok: as for `parallel_tokenize`; a subword tokenizer without a model learns one.
+        output_names: where in `output_dir` the tokens of each file go. By default as they are in `path`.
+        n_workers, rules, tok: as for `parallel_tokenize`. A subword tokenizer without a model learns one.
         encoding: of the texts.
 
-    Raises: E403 for a file in another encoding; E404 for one that is not there; E412 if `output_dir` has something
-        else in it, or a file has no place of its own; E508 for workers.
+    Raises: E403 for a file in another encoding. E404 for one that is not there. E412 if `output_dir` has something
+        else in it, or a file has no place of its own. E508 for workers.
     """
     files, path = [_absolute(existing(file)) for file in files], _absolute(path)
     output_dir = free_place(_absolute(output_dir), _foreign)
@@ -120,7 +120,7 @@ def tokenize_folder(path: str | Path, extensions: Sequence[str] | None = None, f
         extensions: of the files that are texts, `.txt` by default.
         folders: only these folders directly under `path`.
         output_dir: by default `<path>_tok`.
-        skip_if_exists: keep a folder whose texts, rules and tokenizer were the same; any other is made anew. So is
+        skip_if_exists: keep a folder whose texts, rules and tokenizer were the same. Any other is made anew. So is
             each with rules that cannot be compared, see `Tokenizer.fingerprint`.
 
     Raises: E104 where there is no such file; and what `tokenize_files` raises.
@@ -139,7 +139,7 @@ def tokenize_folder(path: str | Path, extensions: Sequence[str] | None = None, f
 def tokenize_csv(fname: str | Path, text_cols: int | str | Sequence, outname: str | Path | None = None,
                  n_workers: int = 4, rules: Sequence[Callable] | None = None, mark_fields: bool | None = None,
                  tok: Callable | None = None, header: int | str | None = "infer", chunksize: int = 50_000) -> Path:
-    """Write a CSV file with `text` (the tokens) and `text_length` instead of the text columns; return its path.
+    """Write a CSV file with `text` (the tokens) and `text_length` instead of the text columns. Return its path.
 
     Beside it, `<its name>_counter.json` has how often each token occurs. All other fields stay as they were written.
 
@@ -148,10 +148,10 @@ def tokenize_csv(fname: str | Path, text_cols: int | str | Sequence, outname: st
         text_cols: names, or positions from 0.
         outname: by default `<fname>_tok.csv`.
         mark_fields: as for `Tokenizer`: by default where there are several columns.
-        header: the row with the names; None for a file without names, and then there are none in the new one.
+        header: the row with the names. None for a file without names, and then there are none in the new one.
         chunksize: rows in memory at a time.
 
-    Raises: E101 and E102 for the texts; what `read_table` raises for the file; E603 and E508 for workers.
+    Raises: E101 and E102 for the texts; what `read_table` raises for the file. E603 and E508 for workers.
     """
     fname = existing(fname)
     is_named, outname = outname is not None, Path(outname or fname.with_name(f"{fname.stem}_tok.csv"))
@@ -219,7 +219,7 @@ def _tokenize(files: Sequence[Path], path: Path, output_dir: Path, names: Sequen
 
 
 def _foreign(path: Path) -> list[str]:
-    """Return the names of files that `tokenize_files` did not write; all of them if nothing proves that it did."""
+    """Return the names of files that `tokenize_files` did not write. All of them if nothing proves that it did."""
     found = [file for part in members(path) for file in (part.rglob("*") if part.is_dir() else [part])]
     names = [file.relative_to(path).as_posix() for file in found if file.is_symlink() or not file.is_dir()]
     try:
@@ -250,7 +250,7 @@ def _hash(text: str) -> str:
 
 
 def _free_names(files: Sequence[Path], names: Sequence, output_dir: Path) -> list[Path]:
-    """Return the place in the folder for the tokens of each file; E602 for one outside, taken, or not there."""
+    """Return the place in the folder for the tokens of each file. E602 for one outside, taken, or not there."""
     places = [_absolute(output_dir / name) for name in names]
     n = Counter([*places, *(output_dir / own for own in (COUNTER, LENGTHS, MADE_OF))])
     wrong = [str(place) for place in places if n[place] > 1 or output_dir not in place.parents]

@@ -31,22 +31,22 @@ class URLs:
 
 def untar_data(url: str | Path, archive: str | Path | None = None, data: str | Path | None = None, *,
                base: str | Path | None = None, sha256: str | None = None, force_extract: bool = False) -> Path:
-    """Return the folder with the content of an archive, extracted once; fetched only where its SHA-256 is given.
+    """Return the folder with the content of an archive, extracted once. Fetched only where its SHA-256 is given.
 
     Args:
         url: an archive (tar or zip) or a folder that you have, or a web address such as one of `URLs`, whose file is
             looked for in `base/archive`, and in fastai's own folder, `~/.fastai/archive`. What fastai has extracted
             there is taken as it is.
         archive: the archive, wherever it is.
-        data: the folder to extract into; by default `base/data/<name of the archive>`.
+        data: the folder to extract into. By default `base/data/<name of the archive>`.
         base: by default the user's cache folder.
         sha256: of the archive, checked before anything is extracted. With it, a file that is in none of these places
             is fetched into `base/archive`, see `download`.
         force_extract: extract it again, to add what is missing. Nothing that is there is replaced.
 
     Returns: the one folder that is in the archive, or else the folder that it was extracted into.
-    Raises: E404, with the place to put the file, where it is not; E405 for an unsafe archive; E406 for another file;
-        E412 for a file in the folder that is not as it is in the archive; E410 for one that cannot be fetched.
+    Raises: E404, with the place to put the file, where it is not. E405 for an unsafe archive. E406 for another file.
+        E412 for a file in the folder that is not as it is in the archive. E410 for one that cannot be fetched.
     """
     name = PurePosixPath(str(url)).name
     stem = re.sub(r"(\.tar)?(\.(gz|bz2|xz))?$|\.(tgz|zip)$", "", name)

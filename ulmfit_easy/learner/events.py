@@ -87,7 +87,7 @@ CANCEL = {
 class Callback:
     """Something that acts at named moments of training: write a method named as the event.
 
-    Reading an attribute falls through to the learner (`self.loss` is `self.learn.loss`); to change one, write
+    Reading an attribute falls through to the learner (`self.loss` is `self.learn.loss`). To change one, write
     `self.learn.loss = ...`. Callbacks run by `order`, one of the bands of this module such as `RECORD`, then in the
     order in which they were added.
 

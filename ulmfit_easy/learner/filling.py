@@ -42,7 +42,7 @@ class Filled(NamedTuple):
 @takes({"k": whole()})
 @without_gradients
 def predict(learn: "MaskedLearner", item: Iterable, k: int = 5) -> Filled | list[Filled]:
-    """Return the likeliest tokens for each mask of a text, best first; a list for a list of texts.
+    """Return the likeliest tokens for each mask of a text, best first. A list for a list of texts.
 
     >>> learn.predict("a [MASK] film").tokens  # doctest: +SKIP
     [['good', 'great', 'funny', 'new', 'bad']]

@@ -56,8 +56,8 @@ def find_lm(pretrained: Start, arch: type[Encoder], config: dict | None,
     """Return the language model that `pretrained` asks for, or None and why no installed one fits.
 
     Args:
-        pretrained: what `read_model` takes; True for the one that the data were made with, or else the first installed
-            model that fits; False or None for none.
+        pretrained: what `read_model` takes. True for the one that the data were made with, or else the first installed
+            model that fits. False or None for none.
         config: sizes that an installed model must have to fit.
 
     Raises: FileError E402 if it has another architecture or reads the other way. VocabError E302 if a transformer would

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def loader_of(learn: "Learner", ds_idx: int, dl: Iterable | None) -> Any:
-    """Return the loader asked for: `dl`, or the learner's training (0) or validation set (1); never in random order.
+    """Return the loader asked for: `dl`, or the learner's training (0) or validation set (1). Never in random order.
 
     Raises: TrainingError E506 where that set is empty, as in a learner from `load_learner`.
     """
@@ -79,12 +79,12 @@ def get_preds(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, wit
             see `GatherPredsCallback`.
 
     Returns:
-        `(preds, targets)`: (N, C) after the loss's activation (or `act`), and (N, ...), None without labels; with the
-        inputs first, the decisions and the losses (N,) last where asked for. Rows are in the order of the data;
+        `(preds, targets)`: (N, C) after the loss's activation (or `act`), and (N, ...), None without labels. With the
+        inputs first, the decisions and the losses (N,) last where asked for. Rows are in the order of the data.
         `reorder=False` leaves them sorted by length, as they were computed.
 
         For a language model (B, T), the T tokens of each of the loader's B streams: the log-probability of each token
-        that came, and the token; the likeliest token as the decision. Its probabilities of all words are never held.
+        that came, and the token. The likeliest token as the decision. Its probabilities of all words are never held.
 
     Raises: TrainingError E505 for an `act` that would keep the numbers of all words in memory.
     """
@@ -115,7 +115,7 @@ def predict(learn: "Learner", item: Iterable, with_input: bool = False) -> Any:
     No callback takes part, so you can call it while another thread trains this learner.
 
     Args:
-        item: one text; a list, tuple, array, Series or Index of texts; a table or row with the text columns.
+        item: one text. A list, tuple, array, Series or Index of texts. A table or row with the text columns.
         with_input: put each text before its prediction: `(text, label, index, probs)`.
 
     Raises: TextError E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
@@ -133,7 +133,7 @@ def one_answer_a_text(learn: "Learner", call: str) -> None:
 
 def show_results(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, max_n: int = 9, shuffle: bool = True, *,
                  trunc_at: int = 150) -> None:
-    """Show text, label and prediction of some rows of a loader; of its first ones without `shuffle`.
+    """Show text, label and prediction of some rows of a loader. Of its first ones without `shuffle`.
 
     For a language model these are text, next words and guesses. An ellipsis stands for the
     tokens after the first `trunc_at`.

@@ -41,7 +41,7 @@ class Learner(TellsAbsent):
     Args:
         dls: `DataLoaders`.
         model: any `nn.Module` that takes the inputs of a batch.
-        loss_func: from (prediction, targets) to a scalar; by default what fits the labels. Its `activation` and
+        loss_func: from (prediction, targets) to a scalar. By default what fits the labels. Its `activation` and
             `decodes` turn predictions into probabilities and classes.
         opt_func: from (layer groups, lr=...) to an `Optimizer`.
         lr, wd: the rate and weight decay of a `fit` that names none. None is the optimizer's own: for `lr` what a
@@ -115,7 +115,7 @@ class Learner(TellsAbsent):
     @takes({"n_epoch": whole(0), "start_epoch": whole(0)})
     def fit(self, n_epoch: int, lr: Rate | None = None, wd: float | None = None, cbs: Cbs = None,
             reset_opt: bool = False, start_epoch: int = 0) -> None:
-        """Train for `n_epoch` epochs at a constant rate, validating after each; `cbs` are there for this fit only."""
+        """Train for `n_epoch` epochs at a constant rate, validating after each. `cbs` are there for this fit only."""
         contexts.fitting(self, lambda: self._fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch))
 
     def _fit(self, n_epoch: int, lr: Rate | None, wd: float | None, cbs: Cbs, reset_opt: bool,
@@ -190,7 +190,7 @@ class Learner(TellsAbsent):
     # --- callbacks ----------------------------------------------------------------------------------------------
 
     def add_cbs(self, cbs: Cbs) -> Self:
-        """Add callbacks (instances or classes) that are not there yet; each is then known as `learn.<its name>`."""
+        """Add callbacks (instances or classes) that are not there yet. Each is then known as `learn.<its name>`."""
         for cb in listify(cbs):
             cb = made(cb, Callback, "cbs")
             if not isinstance(cb, Callback):

@@ -19,7 +19,7 @@ from ulmfit_easy.text.tokenizers import Tokenizer
 
 def load_parts(fname: str | Path, cpu: bool = True,
                tokenizer: Tokenizer | None = None) -> tuple[dict, Preparation, Headed, Callable, torch.device]:
-    """Return config, preparation, model (in evaluation mode), loss and device; arguments as of `load_learner`."""
+    """Return config, preparation, model (in evaluation mode), loss and device. Arguments as of `load_learner`."""
     config, vocab, weights = load_bundle(fname)
     device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
     with refusing(fname):
@@ -39,7 +39,7 @@ def load_predictor(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer 
     It starts faster than a learner, and imports no optimizer. The arguments are those of `load_learner`.
 
     Raises:
-        FileError: E401, E402, E404 for anything that is not a whole bundle; no code in it is ever run.
+        FileError: E401, E402, E404 for anything that is not a whole bundle. No code in it is ever run.
         TrainingError: E506 for a language model.
     """
     _, prepare, model, loss_func, device = load_parts(fname, cpu, tokenizer)

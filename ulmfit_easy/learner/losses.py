@@ -1,6 +1,6 @@
 """Losses that also know how to turn a prediction into probabilities (`activation`) and a decision (`decodes`).
 
-Predictions are logits (B, C) unless a loss says otherwise; `reduction` is "mean", "sum" or "none", which gives a value
+Predictions are logits (B, C) unless a loss says otherwise. `reduction` is "mean", "sum" or "none", which gives a value
 for each row. A learner's `get_preds`, `predict` and metrics ask the loss what its predictions mean.
 """
 
@@ -32,12 +32,12 @@ WEIGHTED = {"reduction": one_of(("mean", "sum", "none")), "weight": _weights}
 
 
 class CrossEntropyLossFlat:
-    """Cross-entropy of class logits (..., C) against classes (...); for a language model, of its output in chunks.
+    """Cross-entropy of class logits (..., C) against classes (...). For a language model, of its output in chunks.
 
     A language model's is always the plain mean: it takes none of the arguments.
 
     Args:
-        weight: (C,) weights of the classes, or None; a mean is then divided by the weights of its rows.
+        weight: (C,) weights of the classes, or None. A mean is then divided by the weights of its rows.
         ignore_index: a class that counts nowhere.
         axis: where the classes of a prediction are.
         label_smoothing: share of the target spread over all classes, in [0, 1).
@@ -164,12 +164,12 @@ OF_TORCH = {nn.CrossEntropyLoss: CrossEntropyLossFlat, F.cross_entropy: CrossEnt
 
 
 def activation_of(loss_func: Callable) -> Callable[[Tensor], Tensor]:
-    """Return the loss's activation, or that of our loss for torch's; the identity for another plain function."""
+    """Return the loss's activation, or that of our loss for torch's. The identity for another plain function."""
     return getattr(_telling(loss_func), "activation", nn.Identity())
 
 
 def decodes_of(loss_func: Callable) -> Callable[[Tensor], Tensor]:
-    """Return the loss's decision rule, or that of our loss for torch's; the identity for another function."""
+    """Return the loss's decision rule, or that of our loss for torch's. The identity for another function."""
     return getattr(_telling(loss_func), "decodes", nn.Identity())
 
 

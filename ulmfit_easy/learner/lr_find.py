@@ -29,7 +29,7 @@ T = TypeVar("T")
 def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """Return the rate half-way down the longest fall of the losses: the default suggestion.
 
-    The longest fall is the longest strictly decreasing subsequence, found in O(n^2); the rate stands a third and a
+    The longest fall is the longest strictly decreasing subsequence, found in O(n^2). The rate stands a third and a
     sixth of its length after its start.
     """
     loss = np.asarray(losses, dtype=float)  # (n,)
@@ -51,7 +51,7 @@ def minimum(lrs: Sequence[float], losses: Sequence[float]) -> float:
 
 
 class LRFinder(ParamScheduler):
-    """Raises the rate exponentially from batch to batch; stops where the loss is four times its best, or NaN."""
+    """Raises the rate exponentially from batch to batch. Stops where the loss is four times its best, or NaN."""
 
     bar: tqdm | None = None  # one for all steps, whatever the epochs
 

@@ -41,7 +41,7 @@ class Named:
 
         Args:
             logits: (T, C), or what else the head gives for the text, in the order of writing.
-            places: (T,) or (T, 3), of the tokens; see `pipeline.places_of`.
+            places: (T,) or (T, 3), of the tokens. See `pipeline.places_of`.
         """
         raise NotImplementedError
 
@@ -144,7 +144,7 @@ class Predictor:
         """Return a `Prediction`, `(label, index, probs)`, for one text, or a list of these for a list of texts.
 
         Args:
-            item: one text; a list, tuple, array, Series or Index of texts; a table or row with the text columns.
+            item: one text. A list, tuple, array, Series or Index of texts. A table or row with the text columns.
             with_input: put each text before its prediction: `(text, label, index, probs)`.
 
         Raises: TextError E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.

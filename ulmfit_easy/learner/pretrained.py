@@ -88,7 +88,7 @@ def read_lm(source: "str | Path | PretrainedLM | TextLearner", backwards: bool |
 
     Args:
         source: a path, or the language ("ko") or the name of an installed model, see `shipped_folder`. Or its learner.
-        backwards: the direction that it must have, if its files tell one; None for any, or forwards for a language.
+        backwards: the direction that it must have, if its files tell one. None for any, or forwards for a language.
 
     Raises: ArgumentError E601 for what is no place. FileError E402 for a model of another kind or direction. What
         `load_any` raises.
@@ -148,7 +148,7 @@ def find_pair(fnames: Sequence[str | Path], folder: Path, arch: type[Encoder], d
     The weights are what `learn.save` wrote or fastai's `.pth`; the words a list in JSON, or pickled. Suffixes may be
     left out.
 
-    Raises: FileError E402 for words of another model, another architecture or the other direction; E404 for a file
+    Raises: FileError E402 for words of another model, another architecture or the other direction. E404 for a file
         that is not there; and what `load_weights`, `read_words` and `load_foreign` raise.
     """
     name, words = (re.sub(r"\.(pth|safetensors|pkl|json)$", "", str(name)) for name in fnames)
@@ -261,13 +261,13 @@ def words_of(dls: DataLoaders) -> Counter[str]:
 
 
 def vectors_for(tokenizer: Tokenizer) -> WordVectors | None:
-    """Return the vectors of a tokenizer's words; None for pieces of words and for a user's function."""
+    """Return the vectors of a tokenizer's words. None for pieces of words and for a user's function."""
     splitter = getattr(tokenizer, "tok", None)
     return shipped_vectors(splitter.lang) if isinstance(splitter, SpacyTokenizer) else None
 
 
 def direction_error(source: object, received: bool | None, expected: bool) -> FileError:
-    """Return E402 for weights that read the other way than the data; both are True for backwards."""
+    """Return E402 for weights that read the other way than the data. Both are True for backwards."""
     words = {True: "backwards", False: "forwards", None: "one way or the other"}
     return FileError("E402", received=f"{source}, which reads {words[received]}",
                      expected=f"a model that reads {words[expected]}, as the data does",

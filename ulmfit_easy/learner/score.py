@@ -28,7 +28,7 @@ class TextScore(NamedTuple):
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean negative log-likelihood per token; NaN for a text without tokens."""
+        """exp of the mean negative log-likelihood per token. NaN for a text without tokens."""
         return math.exp(-self.logprob / self.n_tokens) if self.n_tokens else math.nan
 
 
@@ -37,7 +37,7 @@ def logprob(learn: "LMLearner", texts: Iterable, bs: int = 64) -> TextScore | li
     """Return a `TextScore` for each text, in order.
 
     Args:
-        texts: one text gives one score; a list, tuple, Series or table a list; any other iterable an iterator that
+        texts: one text gives one score; a list, tuple, Series or table a list. Any other iterable an iterator that
             reads `bs` texts at a time, so that a corpus of any size takes bounded memory.
         bs: texts per batch.
     """

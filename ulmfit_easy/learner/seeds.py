@@ -15,7 +15,7 @@ from ulmfit_easy.schema import takes, whole
 
 @takes({"s": whole(0, (1 << 63) - 1)})
 def set_seed(s: int, reproducible: bool = False) -> None:
-    """Seed Python, numpy and torch; `reproducible` also makes cuDNN deterministic, at some cost in speed."""
+    """Seed Python, numpy and torch. `reproducible` also makes cuDNN deterministic, at some cost in speed."""
     random.seed(s)
     np.random.seed(s % 2**32)
     torch.manual_seed(s)
@@ -31,8 +31,8 @@ def no_random(seed: int = 42, reproducible: bool = True) -> Iterator[None]:
     the end of this one: what is built and trained in such a block is the same, alone or beside other threads.
 
     Args:
-        seed: any integer; default 42.
-        reproducible: also make cuDNN deterministic in the block; default True.
+        seed: any integer. Default 42.
+        reproducible: also make cuDNN deterministic in the block. Default True.
     """
     cudnn = torch.backends.cudnn
     with turn_to_fit():

@@ -47,7 +47,7 @@ def show_training_loop(learn: "Learner") -> None:
 def summary(learn: "Learner") -> Summary:
     """Return a table of the model's layers (output shape, parameters, which train); optimizer, loss and callbacks.
 
-    The model reads one training batch in evaluation mode; no callback takes part.
+    The model reads one training batch in evaluation mode. No callback takes part.
     """
     shapes, batch = _shapes_of_a_batch(learn)
     rows, seen, tied = [], dict[int, str](), list[tuple[str, str]]()

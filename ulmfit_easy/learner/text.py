@@ -58,16 +58,16 @@ def language_model_learner(dls: DataLoaders, arch: Arch, config: dict | None = N
         arch: `AWD_LSTM`, `AWD_QRNN` or an `Encoder` class of yours, with `streams = True`, or its name. Or a model that
             `pretrained` takes: its folder, its file, or a name such as "smollm2". It brings the encoder and, unless
             `pretrained` says something else, the weights.
-        config: changes to the architecture's config, e.g. `dict(emb_sz=200, n_hid=600)`; a pretrained model brings
+        config: changes to the architecture's config, e.g. `dict(emb_sz=200, n_hid=600)`. A pretrained model brings
             its own sizes.
-        drop_mult: factor on every dropout; less text wants more.
+        drop_mult: factor on every dropout. Less text wants more.
         backwards: need not be said: the learner follows its data.
         pretrained: True for the model that brought the data's tokenizer, or else the first installed one that fits this
             architecture and tokenizer. If none fits, a warning tells, and weights are random. Or the folder of an
             exported language model, another library's checkpoint (docs/CHECKPOINTS.md), or what `read_lm` made of one.
             Or its learner. A classifier also takes the learner or the folder of one for another task, whose encoder
             goes under a new head. False starts anew.
-        pretrained_fnames: instead, the names of a weights file and a word list under `path/models`; see `find_pair`.
+        pretrained_fnames: instead, the names of a weights file and a word list under `path/models`. See `find_pair`.
         softmax: "full", or "sampled": faster for large vocabularies, with a training loss that is an estimate.
             Validation is exact with both.
         precision: "fp32", "bf16" or "fp16" to train in. "auto" is bf16 on a CPU that trains faster with it, else fp32,
@@ -75,7 +75,7 @@ def language_model_learner(dls: DataLoaders, arch: Arch, config: dict | None = N
         kwargs: of `Learner`, and `alpha`, `beta`.
 
     Returns:
-        The learner; with pretrained weights only its last layer group (embedding and decoder) trains at first.
+        The learner. With pretrained weights only its last layer group (embedding and decoder) trains at first.
     """
     refuse_unknown(kwargs, language_model_learner, TextLearner, Learner, but=GIVEN)
     _check_data(dls, backwards, is_lm=True)
@@ -120,8 +120,8 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
         seq_len: tokens per window. Gradients do not cross its border (section 3.3 of the paper). None is the
             encoder's own: 72 as in fastai, 512 for a `CausalTransformer`.
         n_out: number of outputs, which must be what the labels need; kept for fastai's signature.
-        lin_ftrs, ps: widths and dropouts of the head's hidden layers; [50] and [.1].
-        max_len: a text is judged by about its last `max_len` tokens; None for all of them, as always for a target or
+        lin_ftrs, ps: widths and dropouts of the head's hidden layers. [50] and [.1].
+        max_len: a text is judged by about its last `max_len` tokens. None for all of them, as always for a target or
             a head with `whole`, and for a target that is one per token. A transformer that sees a whole text, such as
             BERT, reads what is longer than its positions in windows, and the head pools the states of all. With
             "head+tail" it reads the beginning and the end instead, once, in training and in prediction: faster, and
@@ -134,7 +134,7 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
             those see `balanced=` of the data).
         precision: as for `language_model_learner`, but "auto" never takes bf16 by itself: how much a classifier gains
             by it has not been measured.
-        head: the class of a head, or its name: "CLSHead" or "LastTokenHead", over one token; "SiameseHead",
+        head: the class of a head, or its name: "CLSHead" or "LastTokenHead", over one token. "SiameseHead",
             "SimilarityHead" or "ChoiceHead", over texts of several columns. By default the head of the data's task,
             which pools the states of all tokens.
         head_config: settings of the head by name, such as those of a head of your own.
@@ -179,7 +179,7 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
     Args:
         tokenizer: the data's `Tokenizer`, if it had rules or a word splitter of your own: no file holds code.
 
-    Raises: FileError E401, E402, E404 for anything that is not a whole bundle; no code in it is ever run.
+    Raises: FileError E401, E402, E404 for anything that is not a whole bundle. No code in it is ever run.
     """
     config, prepare, model, loss_func, device = load_parts(fname, cpu, tokenizer)
     dls = DataLoaders([], [], device=device, prepare=prepare)

@@ -59,7 +59,7 @@ def with_model(cls: type[D], source: Source, splitter: Callable, *, tok_tfm: Cal
                pretrained: bool | str | Path | PretrainedLM | TextLearner | None = True,
                rules: Sequence[Callable] | None = None, lang: str = "en", mark_fields: bool | None = None,
                objective: str | type[Target] | Target | None = None, **kwargs: Any) -> D:
-    """Return the loaders of a source, with the tokenizer and vocabulary that a model brings; see `from_df`."""
+    """Return the loaders of a source, with the tokenizer and vocabulary that a model brings. See `from_df`."""
     target: Target | Any = checked({"objective": optional(_objective)}, objective=objective)["objective"]
     if target is not None and source.target.labelled:
         raise ArgumentError("E603", received="objective= for texts with labels", expected="it with is_lm=True",
@@ -114,15 +114,15 @@ class TextDataLoaders(DataLoaders):
         Of a table of Prodigy's only the rows whose `answer` is "accept" teach their label.
 
         Args:
-            text_col, label_col: names or positions. Several text columns become marked fields of one text;
-                several label columns are zeros and ones, one column for each class.
+            text_col, label_col: names or positions. Several text columns become marked fields of one text.
+                Several label columns are zeros and ones, one column for each class.
             valid_pct: fraction of the rows to validate with. Few rows are split class by class, and copies of a text
                 stay on one side.
             valid_col, splitter: instead, a column that is true for validation, or a function from rows to two lists
                 of positions.
-            y_block: "category", "multi", "regression", "span" or "tags"; by default one class for each text, or several
+            y_block: "category", "multi", "regression", "span" or "tags". By default one class for each text, or several
                 if `label_delim` or more than one label column is given. Labels keep their Python type. For "tags" a
-                text is a list of words, or a string with spaces between them, and so are its tags; see `read_conll`. A
+                text is a list of words, or a string with spaces between them, and so are its tags. See `read_conll`. A
                 language model takes such lists too.
             pretrained: the language model to start from, which brings its tokenizer and its vocabulary: its learner, a
                 folder, or the language or name of an installed model, as for `read_lm`. A classifier takes its
@@ -143,14 +143,14 @@ class TextDataLoaders(DataLoaders):
             rules, lang, mark_fields: for the tokenizer, unless a model brings it or `tok_tfm` is one.
             cache_dir, n_workers: where tokens are kept for the next time; how many processes make them, by default
                 one for little text, else one for each processor. See `TokenStore`.
-            balanced: draw each class equally often in training; rows of rare classes come again and again.
+            balanced: draw each class equally often in training. Rows of rare classes come again and again.
             weights: draw each row as often as its number tells: one for each row of `df`, also of those that
                 `on_missing` drops.
             max_tokens: tokens of a classifier's batch, padding included, instead of `bs` rows.
-            bptt_jitter: how much the batches of a language model differ in length; see `LMDataLoader`.
+            bptt_jitter: how much the batches of a language model differ in length. See `LMDataLoader`.
             num_workers, drop_last, pin_memory: Ignored; kept for fastai compatibility.
 
-        Raises: E101, E102, E103 for texts; E201 to E207 for labels and splits; E301 for an empty vocabulary;
+        Raises: E101, E102, E103 for texts. E201 to E207 for labels and splits. E301 for an empty vocabulary.
             E6xx for arguments.
         """
         refuse_unknown(kwargs, TextDataLoaders.from_df)
@@ -194,17 +194,17 @@ class TextDataLoaders(DataLoaders):
     def from_csv(cls, path: str | Path, csv_fname: str = "labels.csv", header: int | str | None = "infer",
                  delimiter: str | None = None, quoting: int = csv.QUOTE_MINIMAL, *, encoding: str = "utf-8",
                  chunksize: int | None = None, **kwargs: Any) -> "TextDataLoaders":
-        """Make loaders from the table `path/csv_fname`, or from the file `path` itself; then as `from_df`.
+        """Make loaders from the table `path/csv_fname`, or from the file `path` itself. Then as `from_df`.
 
         All fields of CSV are read as text, labels too: `NA` and `1` are class names. JSON lines (`.jsonl`) and Parquet
-        (`.parquet`) are read too, and keep their types; see `read_table`. `from_jsonl` and `from_parquet` are this.
+        (`.parquet`) are read too, and keep their types. See `read_table`. `from_jsonl` and `from_parquet` are this.
 
         Args:
             chunksize: read the texts of a CSV or Parquet file that is larger than the memory in pieces of so many
                 rows, and hold the other columns only. The file is read twice: once with its labels, and to
                 tokenize. `SentencePieceTokenizer` reads it once more to learn its pieces.
 
-        Raises: E403, E404 and E407 for the file; E602 for an unknown `encoding`; E507 for Parquet without pyarrow; and
+        Raises: E403, E404 and E407 for the file. E602 for an unknown `encoding`. E507 for Parquet without pyarrow; and
             what `from_df` raises.
         """
         refuse_unknown(kwargs, TextDataLoaders.from_csv, cls.from_df)
@@ -237,7 +237,7 @@ class TextDataLoaders(DataLoaders):
             vocab: every class, in order.
             extensions: which files are texts. The rest is as in `from_df`.
 
-        Raises: E207 if no file is in the folder of a class; E403 for a file in another encoding; E404 for a missing
+        Raises: E207 if no file is in the folder of a class. E403 for a file in another encoding. E404 for a missing
             folder; and what `from_df` raises.
         """
         refuse_unknown(kwargs, TextDataLoaders.from_folder)

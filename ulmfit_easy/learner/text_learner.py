@@ -38,7 +38,7 @@ class TextLearner(Learner):
     Args:
         alpha, beta: weights of activation and temporal activation regularisation (Merity et al. 2017). By default
             the `penalties` of the encoder.
-        moms: of `fit_one_cycle`; .8, .7, .8 as in fastai, near the paper's beta1 of .7.
+        moms: of `fit_one_cycle`. .8, .7, .8 as in fastai, near the paper's beta1 of .7.
         kwargs: passed on to `Learner`.
     """
 
@@ -63,7 +63,7 @@ class TextLearner(Learner):
         self.add_cbs([RNNCallback(), RNNRegularizer(*(own if value is None else value for value, own in given))])
 
     def fit(self, *args: Any, **kwargs: Any) -> None:
-        """As `Learner.fit`; the first one tells which pretrained weights a classifier starts from, or that it has none.
+        """As `Learner.fit`. The first one tells which pretrained weights a classifier starts from, or that it has none.
 
         An encoder that was loaded since needs no such line.
         """
@@ -138,9 +138,9 @@ class TextLearner(Learner):
 
     def load_pretrained(self, weights: Mapping[str, Tensor] | str | Path, vocab: Vocab | str | Path,
                         source: str = "pretrained weights") -> Self:
-        """Take over the weights of a language model with another vocabulary; returns the learner, frozen.
+        """Take over the weights of a language model with another vocabulary. Returns the learner, frozen.
 
-        Words of both vocabularies keep their rows; new ones start from rows guessed from the word vectors that the
+        Words of both vocabularies keep their rows. New ones start from rows guessed from the word vectors that the
         library has for their language, or from the mean row (and the mean bias). Names that this model lacks are left
         out: a classifier takes the encoder only. See `learner.pretrained`. Both may also be names of files, as those of
         `pretrained_fnames`.
@@ -157,7 +157,7 @@ class TextLearner(Learner):
 
         Of the loss, only what its kind decides (probabilities or numbers) and its `thresh` are kept. `half` stores
         weights in 16 bits: half the size, and probabilities that differ by about a thousandth of themselves.
-        An older bundle is replaced; E412 for a folder with anything else in it.
+        An older bundle is replaced. E412 for a folder with anything else in it.
         """
         weights = self.model.state_dict()
         return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half,
@@ -166,7 +166,7 @@ class TextLearner(Learner):
     features, load_vectors = features, load_vectors
 
     def _check_exportable(self, weights: Mapping[str, Tensor] | None = None) -> dict:
-        """The settings of a bundle; E506 if they, or the `weights`, are none that `load_learner` would take."""
+        """The settings of a bundle. E506 if they, or the `weights`, are none that `load_learner` would take."""
         loss = {"thresh": plain(getattr(self.loss_func, "thresh", None)),
                 "takes_probabilities": isinstance(self.loss_func, BCELossFlat)}
         config = {**self.dls.config(), **self.model.config(), "loss": loss, "precision": self.precision}
@@ -199,7 +199,7 @@ class LMLearner(TextLearner):
         self.told_unknown = False
 
     def fit(self, *args: Any, **kwargs: Any) -> None:
-        """As `TextLearner.fit`; the first one tells how many tokens a perplexity counts as `xxunk`."""
+        """As `TextLearner.fit`. The first one tells how many tokens a perplexity counts as `xxunk`."""
         ids = getattr(self.dls.valid, "ids", None)
         if self.verbose and not self.told_unknown and isinstance(ids, IdStore):
             if share := shown_share(ids.unk_rate(self.dls.valid.rows)):

@@ -31,7 +31,7 @@ class Turn:
         """Wait until no other thread holds it, then hold it.
 
         Args:
-            training: True if this thread is going to train; then others are refused instead of waiting.
+            training: True if this thread is going to train. Then others are refused instead of waiting.
 
         Raises: TrainingError E506 if another thread holds it to train.
         """

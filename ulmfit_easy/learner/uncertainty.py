@@ -25,10 +25,10 @@ class _Fields(NamedTuple):
 
 
 class UncertainPrediction(Named, _Fields):
-    """The mean prediction for one text over several passes with dropout; begins as `Prediction` does.
+    """The mean prediction for one text over several passes with dropout. Begins as `Prediction` does.
 
     Attributes:
-        label, index, probs: the decision, and the mean probability of each class (C,); for regression the number.
+        label, index, probs: the decision, and the mean probability of each class (C,). For regression the number.
         std: (C,) how far the passes spread around `probs`: near 0 where they agree.
     """
 
@@ -40,7 +40,7 @@ def predict_with_uncertainty(learn: "Learner", item: Iterable, n: int = 10, *,
 
     Args:
         item: as for `learn.predict`.
-        n: number of passes, each with another dropout; 2 or more, default 10. The time grows with `n`. The error of
+        n: number of passes, each with another dropout. 2 or more, default 10. The time grows with `n`. The error of
             `std` falls with its square root.
         seed: an integer gives the same result each time, and leaves all other random numbers as they are. Default
             None.

@@ -19,12 +19,12 @@ def predict(learn: "LMLearner", text: Iterable, n_words: int = 1, no_unk: bool =
             only_last_word: bool = False, *, top_k: int | None = None, top_p: float | None = None,
             seed: int | None = None, num_samples: int | None = None, stop: str | Collection[str] = (),
             beam: int | None = None) -> str | list:
-    """`text` and up to `n_words` words after it (before it, for a backwards model); O(n), see `generate`.
+    """`text` and up to `n_words` words after it (before it, for a backwards model). O(n), see `generate`.
 
-    A list of texts gives a list; with `num_samples` there is a list of so many for each.
+    A list of texts gives a list. With `num_samples` there is a list of so many for each.
 
     Args:
-        temperature, min_p, top_k, top_p, seed, beam: as for `generate`; `beam` looks for the likeliest text.
+        temperature, min_p, top_k, top_p, seed, beam: as for `generate`. `beam` looks for the likeliest text.
         no_unk: never write an unknown word.
         decoder: makes a string of the tokens, by default the tokenizer's `detokenize`.
         stop: a token, or several, at which a text ends.

@@ -53,7 +53,7 @@ def checks_of(defaults: dict) -> dict:
 
 
 def make_encoder(arch: type[Encoder], vocab_sz: int, config: dict) -> Encoder:
-    """Return a fresh encoder. It remembers its sizes and dropouts; special tokens are left to the vocabulary."""
+    """Return a fresh encoder. It remembers its sizes and dropouts. Special tokens are left to the vocabulary."""
     encoder = arch(vocab_sz, **config)
     if missing := [name for name in ("width", "embedding") if not hasattr(encoder, name)]:
         raise ArgumentError("E603", received=f"{arch.__name__} without {missing[0]!r}", expected="an encoder that has "

@@ -1,6 +1,6 @@
 """The AWD-LSTM encoder: word ids in, one state per token out.
 
-Source: Merity et al. 2017 (arXiv 1708.02182); sizes and dropouts of Howard & Ruder 2018 as fastai ships them.
+Source: Merity et al. 2017 (arXiv 1708.02182). Sizes and dropouts of Howard & Ruder 2018 as fastai ships them.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ class AWDEncoder(Encoder):
     and names a weight of theirs and its number of gates, in `gates`.
 
     Args:
-        vocab_sz, emb_sz, n_hid, n_layers: sizes; the last layer is `emb_sz` wide, to tie a decoder to it.
+        vocab_sz, emb_sz, n_hid, n_layers: sizes. The last layer is `emb_sz` wide, to tie a decoder to it.
         pad_token: id of the padding token.
         hidden_p, input_p, embed_p, weight_p: dropout probabilities 0-1 between layers, on the embedded
-            input, on whole words, on weights. Defaults as in fastai; train with the configs of the architecture.
-        bidir: Kept for fastai compatibility; only False works.
+            input, on whole words, on weights. Defaults as in fastai. Train with the configs of the architecture.
+        bidir: Kept for fastai compatibility. Only False works.
     Raises: E602 for `bidir=True`.
     """
 
@@ -65,7 +65,7 @@ class AWDEncoder(Encoder):
 
     @property
     def embedding(self) -> nn.Embedding:  # type: ignore[override]  # two attributes would be two weights in a file
-        """The embedding; `encoder` is its published name."""
+        """The embedding. `encoder` is its published name."""
         return self.encoder
 
     def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None,

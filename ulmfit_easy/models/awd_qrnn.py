@@ -1,6 +1,6 @@
 """The AWD-QRNN encoder: the AWD-LSTM with quasi-recurrent layers, whose matrix products need no loop over time.
 
-Source: Eisenschlos et al. 2019 (MultiFiT, arXiv 1909.04761); sizes and dropouts as fastai shipped them.
+Source: Eisenschlos et al. 2019 (MultiFiT, arXiv 1909.04761). Sizes and dropouts as fastai shipped them.
 """
 
 from ulmfit_easy.models.awd_lstm import AWDEncoder, awd_lstm_clas_config, awd_lstm_lm_config
@@ -11,7 +11,7 @@ awd_qrnn_clas_config = awd_lstm_clas_config | {"n_hid": 1552, "n_layers": 4}
 
 
 class AWD_QRNN(AWDEncoder):
-    """The encoder made of QRNNs, all of whose weights are dropped; the first layer looks at pairs of tokens."""
+    """The encoder made of QRNNs, all of whose weights are dropped. The first layer looks at pairs of tokens."""
 
     lm_config, clas_config = awd_qrnn_lm_config, awd_qrnn_clas_config
     gates = "layers.0.linear.weight_raw", 3

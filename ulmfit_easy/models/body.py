@@ -24,7 +24,7 @@ class Body(Encoder):
             meaning (docs/LOG.md).
         layer_p: replaces each dropout of the config that is above zero. 0.1 as in BERT and GPT.
         pad_token: id of padding.
-    Raises: TrainingError E507 without the package transformers; ArgumentError E602 for a config that it cannot build.
+    Raises: TrainingError E507 without the package transformers. ArgumentError E602 for a config that it cannot build.
     """
 
     # Sun et al. 2019 (arXiv 1905.05583), section 5.3.4: rates that fall by .95 a block give an error of 5.40 on IMDb,

@@ -26,16 +26,16 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
         seq_len, max_len: tokens per window, None for the encoder's own, and tokens kept, see `Whole`. An encoder
             without memory reads texts whole, whatever `seq_len` is.
         config: changes to the architecture's own config (`awd_lstm_clas_config`), by the same names.
-        drop_mult: factor on every dropout of the config; `ps` are taken as they stand.
-        lin_ftrs: widths of the head's hidden layers; [50] as in the paper.
-        ps: dropout after each hidden layer, 0.1 each; the one before the first is the config's `output_p`.
-        pad_idx: id of the padding token; `config["pad_token"]` goes before it.
+        drop_mult: factor on every dropout of the config. `ps` are taken as they stand.
+        lin_ftrs: widths of the head's hidden layers. [50] as in the paper.
+        ps: dropout after each hidden layer, 0.1 each. The one before the first is the config's `output_p`.
+        pad_idx: id of the padding token. `config["pad_token"]` goes before it.
         y_range: (low, high) of a regression target, or None.
         pool_words: the head also reads the mean of the words' own rows, which the paper's does not: see
             `text_classifier_learner`.
         head: the class of the head, or its name. `lin_ftrs`, `ps`, `y_range` and `pool_words` are for heads that
             have them.
-        head_config: settings of the head by name, those above too; they go before these.
+        head_config: settings of the head by name, those above too. They go before these.
     Raises: E6xx for an unknown architecture, config key or impossible value.
     """
     known = get_arch(arch)

@@ -1,6 +1,6 @@
 """The dropouts of the AWD-LSTM: on word rows, on whole sequences, on recurrent weights.
 
-Source: Merity et al. 2017 (arXiv 1708.02182), sections 2 and 4; Gal & Ghahramani 2016 (arXiv 1512.05287).
+Source: Merity et al. 2017 (arXiv 1708.02182), sections 2 and 4. Gal & Ghahramani 2016 (arXiv 1512.05287).
 """
 
 import math
@@ -16,7 +16,7 @@ from ulmfit_easy.models.precision import autocast
 def dropout_mask(x: Tensor, size: Sequence[int], p: float) -> Tensor:
     """Return a mask of `size`, like `x` in type and device: 0 with probability `p`, else 1 / (1 - p).
 
-    Each number comes from 16 random bits, so `p` is exact to 1 / 131,072; a quarter of the random numbers that
+    Each number comes from 16 random bits, so `p` is exact to 1 / 131,072. A quarter of the random numbers that
     `bernoulli_` would draw, which for the recurrent weights of every layer and step is worth it.
     """
     n = math.prod(size)
@@ -78,7 +78,7 @@ class EmbeddingDropout(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A layer `rnn(x (B, T, E), state) -> (B, T, H), state`; the states, (1, B, size) each, have its `state_sizes`."""
+    """A layer `rnn(x (B, T, E), state) -> (B, T, H), state`. The states, (1, B, size) each, have its `state_sizes`."""
 
     state_sizes: tuple[int, ...]
 

@@ -64,7 +64,7 @@ class ELMo(Encoder):
             `AWD_LSTM`.
         shared: both read the same rows, as in the paper. False for two models that were trained apart: a row is then
             $h_{k,0}$, that of the forward model beside that of the backward model.
-        reads: "mix" for the mix; "words" for $h_{k,0}$ alone, which no other token changes; "both" for $[h_{k,0} ;
+        reads: "mix" for the mix. "words" for $h_{k,0}$ alone, which no other token changes. "both" for $[h_{k,0} ;
             mix]$, as at the input of the paper's task models (section 3.3).
     Raises: E602 for another `reads`, and for `bidir=True`.
 

@@ -150,7 +150,7 @@ class Encoder(Part):
 
         Args:
             lengths: (B,) real tokens per row, at least 1, or None if all T are real. A causal encoder may ignore them.
-            memory: what the encoder returned for the tokens before these; None at the beginning of a text.
+            memory: what the encoder returned for the tokens before these. None at the beginning of a text.
             layers: return the states of each layer too. A middle layer often knows most about meaning, and ELMo
                 (Peters et al. 2018, section 3.1) reads them all. Nothing else passes it, so that an encoder of
                 yours may do without this argument.

@@ -30,25 +30,25 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
     """Return the ids of up to `n_words` tokens after the prompt `ids`, without the prompt.
 
     Each prompt is read once and the state kept, so a token costs the same however long the text has become. All texts
-    that are sampled go on together, in one batch; a beam search takes the prompts one by one, its beams together.
+    that are sampled go on together, in one batch. A beam search takes the prompts one by one, its beams together.
 
     Args:
         ids: one prompt of at least one id, or several.
         n_words: tokens to add.
         temperature: above 1 flattens the distribution, below 1 sharpens it.
-        min_p: drop tokens below this probability, before temperature; if none reaches it, a warning instead.
-        top_k: keep the k likeliest tokens; 1 is greedy.
+        min_p: drop tokens below this probability, before temperature. If none reaches it, a warning instead.
+        top_k: keep the k likeliest tokens. 1 is greedy.
         top_p: keep the likeliest tokens that together reach this probability (Holtzman et al. 2020).
-        seed: same seed, same text; None draws one from torch's global random state. Text i draws from `seed + i`,
+        seed: same seed, same text. None draws one from torch's global random state. Text i draws from `seed + i`,
             so that no text depends on those sampled beside it.
         banned: ids that never come, e.g. unknown and padding.
-        stop: ids that end the text; the one that ended it is left out.
-        num_samples: texts for each prompt; with `beam` the likeliest ones, of which there may be fewer.
+        stop: ids that end the text. The one that ended it is left out.
+        num_samples: texts for each prompt. With `beam` the likeliest ones, of which there may be fewer.
         beam: instead of sampling, keep so many of the likeliest texts at each step. Likelihoods are those of what
-            temperature, filters and `banned` leave, and of the end where a text has stopped; short texts have no
+            temperature, filters and `banned` leave, and of the end where a text has stopped. Short texts have no
             handicap. 1 is greedy.
 
-    Returns: a list of ids for one prompt, a list of these for several; with `num_samples` a list of texts for each.
+    Returns: a list of ids for one prompt, a list of these for several. With `num_samples` a list of texts for each.
     Raises: E602 for an empty prompt, E603 for more samples than beams or an encoder without memory.
     """
     needs_memory(model.encoder, "generation")
@@ -72,7 +72,7 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
 
 def _sample(model: LanguageModel, prompts: Sequence[Sequence[int]], n_words: int, keep: Callable, stop: set[int],
             seed: int | None, each: int) -> list[list[list[int]]]:
-    """`each` sampled texts for each prompt; those that have stopped leave the batch."""
+    """`each` sampled texts for each prompt. Those that have stopped leave the batch."""
     logits, memory = _read(model, prompts)
     rows = [i for i in range(len(prompts)) for _ in range(each)]  # the prompt of each text
     logits, memory = logits[rows], memory.rows(rows)  # (B, V)
@@ -117,7 +117,7 @@ def _beam_search(model: LanguageModel, prompt: Sequence[int], n_words: int, keep
 
 
 def _read(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Memory]:
-    """Return the logits (P, V) after each of P prompts, and the memory; each is read alone, so none needs padding."""
+    """Return the logits (P, V) after each of P prompts, and the memory. Each is read alone, so none needs padding."""
     device = next(model.parameters()).device
     outputs = [_read_one(model, torch.as_tensor(prompt, device=device).unsqueeze(0)) for prompt in prompts]
     memory = Memory.join(output.memory for output in outputs if output.memory)  # each has one

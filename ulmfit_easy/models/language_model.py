@@ -30,9 +30,9 @@ def get_language_model(arch: type[Encoder] | str, vocab_sz: int, config: dict | 
     Args:
         vocab_sz: number of words V.
         config: changes to the architecture's own config (`awd_lstm_lm_config`), by the same names.
-        drop_mult: factor on every dropout; less text wants more. 1 is the config as it stands, 0 no dropout.
+        drop_mult: factor on every dropout. Less text wants more. 1 is the config as it stands, 0 no dropout.
         softmax: how it is trained, "full" or "sampled", see `LMDecoder`.
-        pad_idx: id of the padding token; `config["pad_token"]` goes before it.
+        pad_idx: id of the padding token. `config["pad_token"]` goes before it.
         head: the class of the decoder.
     Raises: E6xx for an unknown architecture, config key or softmax, an encoder that the decoder cannot read, or an
         impossible dropout.

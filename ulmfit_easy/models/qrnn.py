@@ -50,7 +50,7 @@ class QRNN(Recurrent):
 
     Args:
         input_size, hidden_size: widths E and H.
-        weight_p: probability 0-1 that a weight is dropped; one mask for all time steps and rows.
+        weight_p: probability 0-1 that a weight is dropped. One mask for all time steps and rows.
         window: 2 looks at a token and the one before it, 1 at the token alone.
 
     Returns: output (B, T, H) and state, for x (B, T, E) and such a state: c (1, B, H) and, for a window of 2, the
@@ -87,7 +87,7 @@ def fo_pool(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 class _FoPool(torch.autograd.Function):
     """The gated average with a gradient of its own, since T small operations under autograd would cost more.
 
-    Only the running average is a loop over time, one operation a step each way; the rest is done for a block of steps
+    Only the running average is a loop over time, one operation a step each way. The rest is done for a block of steps
     at once. Of the forward pass the gates and c are kept; backward computes the activations again, block by block, so
     that they are never in memory whole.
     """
@@ -133,7 +133,7 @@ def _activations(gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _blocks(x: Tensor) -> list[slice]:
-    """Return the time steps of x (B, T, H) in blocks; on a GPU in one, where launches cost more than memory."""
+    """Return the time steps of x (B, T, H) in blocks. On a GPU in one, where launches cost more than memory."""
     bs, n_steps, size = x.shape
     n = max(1, BLOCK // (bs * size)) if x.device.type == "cpu" else n_steps
     return [slice(start, start + n) for start in range(0, n_steps, n)]

@@ -31,7 +31,7 @@ def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequenc
         old_weight: (V0, E) embedding, in the order of `old_vocab`.
         old_bias: (V0,) decoder bias, or None.
         old_vocab, new_vocab: the V0 and V words.
-        vectors: of words, to guess the rows of new ones (`rows_from_vectors`); None guesses none.
+        vectors: of words, to guess the rows of new ones (`rows_from_vectors`). None guesses none.
     """
     old = {word: i for i, word in enumerate(_numbered(old_vocab))}
     at = torch.tensor([old.get(word, -1) for word in _numbered(new_vocab)],
@@ -73,13 +73,13 @@ def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_words: S
 def with_vectors(weight: Tensor, vectors: Tensor, known: Tensor, share: float = 4.0) -> Tensor:
     """Return an embedding that has word vectors in the directions in which its own rows vary least.
 
-    What rows hold in the other directions stays, so that a trained model goes on with little loss; of random rows all
+    What rows hold in the other directions stays, so that a trained model goes on with little loss. Of random rows all
     directions are alike.
 
     Args:
         weight: (V, E) embedding.
-        vectors: (V, D) for its words, D <= E / 2; made to have mean 0.
-        known: (V,) which words have one; the others get 0 in these directions, the mean of all.
+        vectors: (V, D) for its words, D <= E / 2. Made to have mean 0.
+        known: (V,) which words have one. The others get 0 in these directions, the mean of all.
         share: of the variance of the other directions, for all that the vectors bring together. More says more about
             the words, and costs a trained model more: 4 is where few labels gained most (docs/LOG.md, 13).
 

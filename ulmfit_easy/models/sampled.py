@@ -7,10 +7,10 @@ $$ \hat Z = e^{s_y} + \sum_{k \in sample, k \ne y} e^{s_k} / p_k $$
 
 where $p_k$ is the chance that word k is in the sample, so that $E[\hat Z] = Z$. All tokens of a batch share the
 sample. What remains is a bias, since the logarithm is concave: $E[\log \hat Z] \le \log Z$, by about half the
-relative variance of $\hat Z$. So a sampled training loss is a little too low; validation always takes all words.
+relative variance of $\hat Z$. So a sampled training loss is a little too low. Validation always takes all words.
 
-Sources: Bengio & Senecal 2008 (importance sampling); Duffield, Lund & Thorup 2007 (priority sampling, the unbiased
-sums of a sample without repetition); Jean et al. 2015, arXiv 1412.2007 (one sample for a batch).
+Sources: Bengio & Senecal 2008 (importance sampling). Duffield, Lund & Thorup 2007 (priority sampling, the unbiased
+sums of a sample without repetition). Jean et al. 2015, arXiv 1412.2007 (one sample for a batch).
 """
 
 from typing import Any, NamedTuple
@@ -33,13 +33,13 @@ class Sample(NamedTuple):
 class WordSampler:
     """Draws words by Zipf's law over the ids, which a vocabulary has in the order of frequency.
 
-    Each word gets a random key $\\log q_k + Gumbel$, with $q_k \\propto \\log(1 + 1 / (k + 1))$; those with the n
+    Each word gets a random key $\\log q_k + Gumbel$, with $q_k \\propto \\log(1 + 1 / (k + 1))$. Those with the n
     largest keys are the sample. Given the largest key left out, $\\kappa$, the others are in it independently, with
     $p_k = 1 - \\exp(-\\exp(\\log q_k - \\kappa))$: frequent words nearly always, rare ones seldom.
 
     Args:
         vocab_sz: V.
-        n: words in a sample; all of them, each with chance 1, where V is not larger.
+        n: words in a sample. All of them, each with chance 1, where V is not larger.
     """
 
     def __init__(self, vocab_sz: int, n: int = N_SAMPLED):
@@ -63,7 +63,7 @@ def sampled_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor | None, target
     Args:
         x: (N, E) states.
         weight, bias: (V, E) and (V,) or None, of the decoder.
-        targets: (N,) int64; `ignore` marks those that do not count.
+        targets: (N,) int64. `ignore` marks those that do not count.
         chunk: numbers of (n, S) logits that are alive at once.
     """
     return _SampledCrossEntropy.apply(x, weight, bias, targets, *sample, chunk, ignore)

@@ -1,7 +1,7 @@
 """The decoder of a language model, and losses that never hold tokens x vocabulary.
 
 The logits of a batch are the largest tensor in ULMFiT: 64 x 72 tokens x 60,000 words are 1.1 GB, and their
-gradient as much again. Here a model gives back its last states and the decoder; the loss makes the logits of
+gradient as much again. Here a model gives back its last states and the decoder. The loss makes the logits of
 one chunk of tokens, takes all it needs from them, gradients included, and lets them go. Sampled softmax trains with
 fewer logits and validates exactly.
 """
@@ -46,7 +46,7 @@ class LMOutput:
     stats: TokenStats | None = None  # left here by `lm_cross_entropy` when no gradient is wanted
 
     def logits(self) -> Tensor:
-        """Return all logits (B, T, V): for a look at a few texts; losses and metrics do without."""
+        """Return all logits (B, T, V): for a look at a few texts. Losses and metrics do without."""
         return self.decoder(self.dropped)
 
 
@@ -103,8 +103,8 @@ def lm_cross_entropy(output: LMOutput, targets: Tensor, reduction: str = "mean")
     pass. With sampled softmax it is an estimate in training, see `models/sampled.py`.
 
     Args:
-        targets: int64; `IGNORE` (-100) marks positions that do not count.
-        reduction: "mean" over the tokens that count; "none" for one value per token, without a gradient.
+        targets: int64. `IGNORE` (-100) marks positions that do not count.
+        reduction: "mean" over the tokens that count. "none" for one value per token, without a gradient.
     Returns: a scalar, or (B, T) for "none".
     """
     assert reduction in ("mean", "none")

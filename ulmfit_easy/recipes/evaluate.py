@@ -67,16 +67,16 @@ def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore
        bits\ per\ character = (-\sum \log_2 p + \log_2 A \cdot U) / C $$
 
     N counts every token but the first of each document (`xxbos`, which is given), control tokens such as `xxmaj`
-    too; the end of a document is not predicted. An unknown token counts as `xxunk`; U is the number of characters
+    too. The end of a document is not predicted. An unknown token counts as `xxunk`. U is the number of characters
     of all unknown tokens, as the tokenizer gave them, and A the number of distinct characters of the raw texts: what
     it would cost to spell these tokens out. C is the number of characters (Unicode code points, white space
-    included) of the raw texts as they come in, before any rule; `Corpus` joins the lines of a document by line feeds
+    included) of the raw texts as they come in, before any rule. `Corpus` joins the lines of a document by line feeds
     and leaves out what lies between documents, and headings unless asked to keep them. So word and subword models
     compare, and a vocabulary cannot win by hiding words.
 
     Args:
-        texts: any iterable, also one that exceeds the memory; a document may have any length.
-        bs: documents side by side; figures do not depend on it.
+        texts: any iterable, also one that exceeds the memory. A document may have any length.
+        bs: documents side by side. Figures do not depend on it.
 
     Raises: TextError E103 if no token is predicted.
     """

@@ -14,7 +14,7 @@ class Params:
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **params: Any) -> Self:
-        """Change constructor arguments; returns the estimator."""
+        """Change constructor arguments. Returns the estimator."""
         for name, value in params.items():
             refuse_stranger("the parameter ", name, self.get_params())
             setattr(self, name, value)

@@ -35,10 +35,10 @@ def query(model: Any, pool: Iterable, k: int = 20, strategy: str = "entropy", *,
         score is an early row. "entropy" is a share of the highest entropy. "margin" is 1 - (p1 - p2). "kcenter" is a
         distance. For texts with several labels "entropy" is the mean over the labels, and "margin" the highest.
 
-    Raises: TextError E101, E102 for what are no texts; E104 for a pool without any. TrainingError E506 for a model that
+    Raises: TextError E101, E102 for what are no texts. E104 for a pool without any. TrainingError E506 for a model that
         gives no probabilities of classes, or no features.
 
-    Source: Settles 2009, section 3.1 (entropy, margin); Sener & Savarese 2018 (arXiv 1708.00489), algorithm 1
+    Source: Settles 2009, section 3.1 (entropy, margin). Sener & Savarese 2018 (arXiv 1708.00489), algorithm 1
         (k-center greedy).
 
     Example:
@@ -69,7 +69,7 @@ def query(model: Any, pool: Iterable, k: int = 20, strategy: str = "entropy", *,
 
 
 def uncertainty(probs: np.ndarray, strategy: str = "entropy") -> np.ndarray:
-    """Return how uncertain some probabilities (N, L, C) are, (N,) from 0 to 1; L of them, each with the sum 1."""
+    """Return how uncertain some probabilities (N, L, C) are, (N,) from 0 to 1. L of them, each with the sum 1."""
     if strategy == "entropy":
         nats = -(probs * np.log(probs, where=probs > 0, out=np.zeros_like(probs))).sum(-1)  # (N, L)
         return (nats / np.log(probs.shape[-1])).mean(1)

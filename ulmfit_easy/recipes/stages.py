@@ -53,7 +53,7 @@ def lm_data(texts: Iterable, preset: str | Preset | None = None, pretrained: str
 
     Args:
         texts: any iterable of strings, or a table with the column `text` or only one.
-        preset: a name or a `Preset`; None is the encoder's own.
+        preset: a name or a `Preset`. None is the encoder's own.
         pretrained: the language model that `new_lm` will start from. Its tokenizer is taken, and its words are added
             to those of the texts, because later texts may use them. What `read_lm` takes or, to read it only once,
             what `read_lm` or `shipped_lm` gave.
@@ -73,8 +73,8 @@ def new_lm(dls: DataLoaders, preset: str | Preset | None = None, pretrained: str
 
     Args:
         dls: language-model data, `TextDataLoaders.from_df(..., is_lm=True)`.
-        preset: a name or a `Preset`; None is the encoder's own.
-        pretrained: as for `lm_data`; a model brings its own architecture, sizes and softmax. None starts anew.
+        preset: a name or a `Preset`. None is the encoder's own.
+        pretrained: as for `lm_data`. A model brings its own architecture, sizes and softmax. None starts anew.
         kwargs: passed on to `language_model_learner`.
     """
     found = read_lm(pretrained, dls.backwards) if pretrained else None
@@ -89,7 +89,7 @@ def new_lm(dls: DataLoaders, preset: str | Preset | None = None, pretrained: str
 def pretrain_lm(learn: LMLearner, preset: str | Preset | None = None, cbs: Cbs = None) -> LMLearner:
     """Stage 1: train a language model from random weights on general text (section 3.1 of the paper).
 
-    Runs the preset's `pretrain` phases, all layers at once, with these callbacks in each; returns the learner.
+    Runs the preset's `pretrain` phases, all layers at once, with these callbacks in each. Returns the learner.
     """
     p = preset_for(preset, learn)
     return run_phases(learn, p.pretrain, mom=p.mom, moms=p.moms, wd=p.lm_wd, clip=p.lm_clip, cbs=cbs)
@@ -102,7 +102,7 @@ def finetune_lm(learn: LMLearner, preset: str | Preset | None = None, cbs: Cbs =
     """Stage 2: go on with a pretrained language model on the target text (section 3.2 of the paper).
 
     The learner is one made with `pretrained=`, over the target text and its own vocabulary. Runs the preset's `lm`
-    phases, with discriminative rates where the preset has them, and with these callbacks in each; returns the learner.
+    phases, with discriminative rates where the preset has them, and with these callbacks in each. Returns the learner.
     """
     p = preset_for(preset, learn)
     return run_phases(learn, p.lm, mom=p.mom, moms=p.moms, wd=p.lm_wd, clip=p.lm_clip, cbs=cbs)
@@ -117,7 +117,7 @@ def classifier_data(df: pd.DataFrame, preset: str | Preset | None = None, lm: St
 
     Args:
         df: a table with the columns `text` and `label`.
-        preset: a name or a `Preset`; None is the encoder's own.
+        preset: a name or a `Preset`. None is the encoder's own.
         kwargs: passed on to `TextDataLoaders.from_df`.
     """
     p = preset_for(preset, lm)
@@ -132,7 +132,7 @@ def new_classifier(dls: DataLoaders, preset: str | Preset | None = None, lm: Sta
 
     Args:
         dls: labelled data, made with `pretrained=lm`.
-        preset: a name or a `Preset`; None is the encoder's own.
+        preset: a name or a `Preset`. None is the encoder's own.
         lm: the language model of stage 2 (or 1) whose encoder is taken over, with its architecture and sizes, or what
             `read_lm` gave, if no stage 2 was run. None starts anew.
         kwargs: passed on to `text_classifier_learner`. They go before the preset, whose settings of a head are for
@@ -154,11 +154,11 @@ def new_classifier(dls: DataLoaders, preset: str | Preset | None = None, lm: Sta
 
 def finetune_classifier(learn: TextLearner, preset: str | Preset | None = None, gradual: bool = True,
                         cbs: Cbs = None) -> TextLearner:
-    """Stage 3: train a classifier from the top layer down, as the preset says (section 3.3); returns the learner.
+    """Stage 3: train a classifier from the top layer down, as the preset says (section 3.3). Returns the learner.
 
     Args:
         learn: a classifier over a trained encoder.
-        preset: a name or a `Preset`, None for the encoder's own; its `clas` phases run.
+        preset: a name or a `Preset`, None for the encoder's own. Its `clas` phases run.
         gradual: False trains all layers at one rate in every phase: right for an encoder that has learned nothing
             yet, since frozen random layers teach nothing.
         cbs: callbacks that are there in each phase.
@@ -173,7 +173,7 @@ def finetune_classifier(learn: TextLearner, preset: str | Preset | None = None, 
 
 def run_phases(learn: L, phases: tuple[Phase, ...], *, mom: float, moms: Moms, wd: float, clip: float | None,
                cbs: Cbs = None) -> L:
-    """Fit once for each phase, with its layer groups, rates and schedule; returns the learner."""
+    """Fit once for each phase, with its layer groups, rates and schedule. Returns the learner."""
     for phase in phases:
         learn.freeze_to(phase.freeze_to)
         own = [TerminateOnNaNCallback(), *([GradientClip(clip)] if clip is not None else []), *listify(cbs)]

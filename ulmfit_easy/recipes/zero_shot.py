@@ -45,14 +45,14 @@ def zero_shot(learn: LMLearner, texts: Iterable, words: Mapping, template: str =
 
     Args:
         learn: a learner for a language model that streams and reads forwards.
-        texts: one text, or several; a table or rows with the columns that the template names.
+        texts: one text, or several. A table or rows with the columns that the template names.
         words: what to expect for each label, `{"pos": "good", "neg": "bad"}`. The labels are the classes.
         template: what stands before the words, with `{text}`, or the names of other text columns, in braces.
         calibrate: False leaves out the second term.
 
-    Raises: ArgumentError E601, E602 for `words` or a `template` that cannot work; E603 for an encoder without memory,
+    Raises: ArgumentError E601, E602 for `words` or a `template` that cannot work. E603 for an encoder without memory,
         or a backwards model.
-    Source: Holtzman et al. 2021 (arXiv 2104.08315), domain conditional PMI; Zhao et al. 2021 (arXiv 2102.09690), who
+    Source: Holtzman et al. 2021 (arXiv 2104.08315), domain conditional PMI. Zhao et al. 2021 (arXiv 2102.09690), who
         calibrate by texts without content.
     """
     needs_memory(learn.encoder, "zero_shot")

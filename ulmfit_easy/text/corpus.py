@@ -26,7 +26,7 @@ _HEADING = re.compile(r"\s*(=+) .+ \1\s*")  # as Wikipedia writes them
 class Corpus:
     """The documents of some text files: strings in the order of the files, read again each time it is iterated.
 
-    Documents are separated by blank lines; the lines of one are joined by line feeds. One document is in memory
+    Documents are separated by blank lines. The lines of one are joined by line feeds. One document is in memory
     at a time, and one of more than `LONGEST` characters (a million) comes as several, cut at the ends of lines, so
     that a file without blank lines, or even without line ends, is read in bounded memory too.
 
@@ -36,7 +36,7 @@ class Corpus:
             model will meet later marks its headings like this. Published WikiText perplexities count them.
 
     Raises:
-        FileError: E404 for a missing file, E407 for one with the name of a table; while reading, E403 for a byte that
+        FileError: E404 for a missing file, E407 for one with the name of a table. While reading, E403 for a byte that
             is not UTF-8, E401 for damaged data and for a pipe or a device.
         TextError: E104, at the end of the last file, if there was no document.
         TrainingError: E507 without the package zstandard.
@@ -103,12 +103,12 @@ def hold_out(lengths: np.ndarray, total: int = HELD_OUT) -> np.ndarray:
 
 
 def lines_of(file: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 text file, plain, `.gz` or `.zst`, without line ends; very long ones in parts."""
+    """Yield the lines of a UTF-8 text file, plain, `.gz` or `.zst`, without line ends. Very long ones in parts."""
     return _lines(_characters(file))
 
 
 def _lines(blocks: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of a text that comes in blocks, without their ends; in parts, where they are very long."""
+    """Yield the lines of a text that comes in blocks, without their ends. In parts, where they are very long."""
     rest = ""
     for block in blocks:
         *lines, rest = (rest + block).split("\n")

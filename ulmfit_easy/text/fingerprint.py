@@ -65,7 +65,7 @@ def fingerprint(obj: object) -> str:
 
 
 class _Describer:
-    """Feeds the description of objects to a hash; an object that comes again is only named by its number."""
+    """Feeds the description of objects to a hash. An object that comes again is only named by its number."""
 
     def __init__(self):
         self.sha, self.room, self.seen = hashlib.sha256(), LIMIT, {}
@@ -201,7 +201,7 @@ def _is_named(obj: Any) -> bool:
 
 
 def _version(module: str) -> str:
-    """Return the version of a module whose functions can only change with it; Undescribed for any other module."""
+    """Return the version of a module whose functions can only change with it. Undescribed for any other module."""
     top = module.partition(".")[0]
     if _is_ours(module):
         return "ours"  # SCHEMA counts

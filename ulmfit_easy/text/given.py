@@ -15,7 +15,7 @@ def given_texts(given: Any, cols: Sequence = ("text",)) -> tuple[Iterable, bool]
     are several columns. A list, tuple, array, Series, Index or iterator gives several texts, and so do these columns of
     a table, or its only column. Iterators stay what they are: their texts are checked when they are read.
 
-    Raises: E101 for what cannot be texts, such as a number, bytes, or a set, which has no order; E102 for a table or a
+    Raises: E101 for what cannot be texts, such as a number, bytes, or a set, which has no order. E102 for a table or a
         row without the columns.
     """
     if getattr(given, "ndim", None) == 0:
@@ -38,7 +38,7 @@ def given_texts(given: Any, cols: Sequence = ("text",)) -> tuple[Iterable, bool]
 
 
 def several_texts(given: Any, cols: Sequence = ("text",)) -> Iterable:
-    """Return the texts that a caller means, for functions that also take labels; E101 for one text or row."""
+    """Return the texts that a caller means, for functions that also take labels. E101 for one text or row."""
     texts, alone = given_texts(given, cols)
     if alone:
         raise TextError("E101", received=f"one {type(given).__name__}", expected="a list of texts",

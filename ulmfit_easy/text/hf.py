@@ -33,7 +33,7 @@ class HFTokenizer:
         folder: of a saved model, with `tokenizer.json` and `tokenizer_config.json`.
         tokenizer: instead of a folder, the content of such a `tokenizer.json`, as `params()` gives it.
         specials: with `tokenizer`, the special tokens by their roles, see `Vocab`.
-    Raises: FileError E404 or E401 for a folder without a tokenizer that can be read; TrainingError E507 without the
+    Raises: FileError E404 or E401 for a folder without a tokenizer that can be read. TrainingError E507 without the
         package tokenizers.
     """
 

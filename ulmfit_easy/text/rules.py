@@ -56,7 +56,7 @@ def unbroken(spans: Iterable[Sequence[int]], fields: Sequence[str], broken: Sequ
 def join_fields(fields: Sequence[str], mark_fields: bool | None = None) -> str:
     """Return the fields of a row as one text, neutralised: `xxfld 1 <first> xxfld 2 <second>`.
 
-    `mark_fields=None` marks them when there is more than one; `False` puts a space between them.
+    `mark_fields=None` marks them when there is more than one. `False` puts a space between them.
     """
     if mark_fields is None:
         mark_fields = len(fields) > 1
@@ -67,7 +67,7 @@ def join_fields(fields: Sequence[str], mark_fields: bool | None = None) -> str:
 
 
 def fields_of(row: str | tuple[str, ...], i: int) -> tuple[str, ...]:
-    """Return a row (a string or a tuple of strings) as a tuple of fields; E101, with `i`, if it is anything else."""
+    """Return a row (a string or a tuple of strings) as a tuple of fields. E101, with `i`, if it is anything else."""
     fields = row if isinstance(row, tuple) else (row,)
     for field in fields:
         if not isinstance(field, str):
@@ -103,7 +103,7 @@ def _decode(text: str) -> str:
 
 
 def fix_html(text: str) -> str:
-    """Return the text with HTML entities and WikiText marks decoded; `<unk>` becomes `xxunk`.
+    """Return the text with HTML entities and WikiText marks decoded. `<unk>` becomes `xxunk`.
 
     Control tokens already in the text stay. What the decoding would forge (`&#120;xpad`) is neutralised.
     """
@@ -155,12 +155,12 @@ _CAPITALISED = re.compile(r"(?<!\S)[A-Z][^A-Z\s]*+(?!\S)")
 
 
 def replace_all_caps(text: str) -> str:
-    """Return the text with words in capitals lowered and marked: `NOT` -> `xxup not`; one letter gets no mark."""
+    """Return the text with words in capitals lowered and marked: `NOT` -> `xxup not`. One letter gets no mark."""
     return _ALL_CAPS.sub(_lower(TK_UP), text)
 
 
 def replace_maj(text: str) -> str:
-    """Return the text with capitalised words lowered and marked: `Oslo` -> `xxmaj oslo`; one letter gets no mark."""
+    """Return the text with capitalised words lowered and marked: `Oslo` -> `xxmaj oslo`. One letter gets no mark."""
     return _CAPITALISED.sub(_lower(TK_MAJ), text)
 
 

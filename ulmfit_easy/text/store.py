@@ -31,15 +31,15 @@ PLACES = "places.bin"  # is there if it was asked for
 
 
 class TokenStore:
-    """A tokenized corpus in a folder; `TokenStore(folder)` opens it, `TokenStore.build` makes or finds it.
+    """A tokenized corpus in a folder. `TokenStore(folder)` opens it, `TokenStore.build` makes or finds it.
 
     Tokens are kept as ids of a *lexicon* of all distinct tokens in first-seen order, so that the corpus does not depend
-    on a vocabulary; it may exceed the memory. The folder holds `tokens.bin` (uint32, little-endian, all documents end
+    on a vocabulary. It may exceed the memory. The folder holds `tokens.bin` (uint32, little-endian, all documents end
     to end), `offsets.npy`, `hashes.npy`, `lexicon.json`, `places.bin` (int32) if it was asked for, and `meta.json` with
     the SHA-256 of the others. A pickle holds the tokens and needs no folder.
 
     Attributes:
-        path: the folder; None for a store out of a pickle.
+        path: the folder. None for a store out of a pickle.
         offsets: (N + 1,) int64, where each document begins in `tokens.bin`.
         lengths: (N,) int64, tokens per document.
         hashes: (N,) int64, equal for equal texts.
@@ -76,20 +76,20 @@ class TokenStore:
         """Return the store of some texts: opened if it was built before, else built in one pass.
 
         Args:
-            texts: strings or tuples of fields; anything that can be iterated, also more than the memory holds. They
+            texts: strings or tuples of fields. Anything that can be iterated, also more than the memory holds. They
                 are hashed first, which is cheap beside tokenizing. An iterator cannot be: its store is temporary.
             tokenizer: its fingerprint is part of the name under which the store is found again. If it has none, the
                 store is temporary, and a warning says why.
-            cache_dir: where stores are kept; the user's cache folder by default. `False` makes a temporary
+            cache_dir: where stores are kept. The user's cache folder by default. `False` makes a temporary
                 store that goes with the object. So does, with a warning, a user's cache that cannot be written to.
             progress: show a bar, in a terminal or a notebook but not in a log file.
-            n_workers: processes that tokenize, 0 for this one alone; the store is the same, byte for byte. By default
-                this one for little text, one for each processor for much; see `workers.encode`.
+            n_workers: processes that tokenize, 0 for this one alone. The store is the same, byte for byte. By default
+                this one for little text, one for each processor for much. See `workers.encode`.
             look: what was collected of the texts, if they were read before.
             where: keep the place of each token too, "words" or "chars" as in `Tokenizer.pipe`. It takes longer.
 
-        Raises: TextError E101 for a text that is not a string, with its row; E104 if there are none; FileError E406
-            for texts that change while they are read, E411 for a `cache_dir` that cannot be written to; TrainingError
+        Raises: TextError E101 for a text that is not a string, with its row. E104 if there are none. FileError E406
+            for texts that change while they are read, E411 for a `cache_dir` that cannot be written to. TrainingError
             ArgumentError E603 and E508 for workers, as `workers.encode`.
         """
         if isinstance(texts, str):
@@ -124,7 +124,7 @@ class TokenStore:
     @classmethod
     def _temporary(cls, name: str, texts: Iterable, tokenizer: Tokenizer, progress: bool, n_workers: int | None,
                    look: Look | None, where: str | None) -> "TokenStore":
-        """Return a store that is deleted with the object; one that a killed process left is deleted first."""
+        """Return a store that is deleted with the object. One that a killed process left is deleted first."""
         with ExitStack() as stack:
             folder = stack.enter_context(hidden_folder(Path(tempfile.gettempdir()) / "ulmfit-tokens")) / name
             _write(folder, texts, tokenizer, progress, n_workers, look, where)
@@ -142,7 +142,7 @@ class TokenStore:
         return self  # nothing in it changes
 
     def span(self, i: int) -> tuple[int, int]:
-        """Return where document `i` begins and ends in `ids`; IndexError beyond the last."""
+        """Return where document `i` begins and ends in `ids`. IndexError beyond the last."""
         i = range(len(self))[i]
         return int(self.offsets[i]), int(self.offsets[i + 1])
 
@@ -152,7 +152,7 @@ class TokenStore:
         return [self.lexicon[j] for j in self.ids[start:stop].tolist()]
 
     def places_of(self, i: int) -> np.ndarray:
-        """Return the place of each token of document `i`, (T,) or (T, 3) int32; see `pipeline.places_of`."""
+        """Return the place of each token of document `i`, (T,) or (T, 3) int32. See `pipeline.places_of`."""
         start, stop = self.span(i)
         assert self.places is not None  # it was built with `where`
         return self.places[start:stop]
@@ -212,7 +212,7 @@ class IdStore:
         return self.lut[self.store.ids[first + start:first + stop]]  # (stop - start,)
 
     def unk_rate(self, rows: Collection[int] | None = None) -> float:
-        """Return the share of tokens that are unknown, in all documents or in some; 0 where there are no tokens."""
+        """Return the share of tokens that are unknown, in all documents or in some. 0 where there are no tokens."""
         counts, _ = self.store.counts(rows)
         return float(counts[self.lut == self.vocab.unk_id].sum() / max(1, counts.sum()))
 
@@ -266,7 +266,7 @@ def _foreign(folder: Path) -> list[str]:
 
 
 def _members(folder: Path) -> dict:
-    """Bytes and SHA-256 of each file of a store, as they were written; E401 if it is no store of this version.
+    """Bytes and SHA-256 of each file of a store, as they were written. E401 if it is no store of this version.
 
     E404 and E406 if a file is missing or has another size.
     """
@@ -289,7 +289,7 @@ def _members(folder: Path) -> dict:
 
 
 def _intact(folder: Path) -> bool:
-    """Return True if all files of a store have the SHA-256 they were written with; warn if they have not."""
+    """Return True if all files of a store have the SHA-256 they were written with. Warn if they have not."""
     try:
         for name, member in _members(folder).items():
             files.check_sha256(folder / name, member["sha256"])

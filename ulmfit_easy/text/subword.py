@@ -39,18 +39,18 @@ class SentencePieceTokenizer:
 
     Args:
         lang: decides `char_coverage`.
-        special_toks: taken for fastai's signature; the nine control tokens are always whole.
-        sp_model: a model file of SentencePiece; without one, `setup` learns it.
-        vocab_sz: tokens of the vocabulary, the nine control tokens included; by default a quarter of the distinct
+        special_toks: taken for fastai's signature. The nine control tokens are always whole.
+        sp_model: a model file of SentencePiece. Without one, `setup` learns it.
+        vocab_sz: tokens of the vocabulary, the nine control tokens included. By default a quarter of the distinct
             words, `max_vocab_sz` at most, but no fewer than there are characters.
         model_type: "unigram" or "bpe".
-        char_coverage: share of the characters that pieces must cover; .99999 for 24 languages of Europe, else .9998.
-        cache_dir: taken for fastai's signature; nothing is written.
+        char_coverage: share of the characters that pieces must cover. .99999 for 24 languages of Europe, else .9998.
+        cache_dir: taken for fastai's signature. Nothing is written.
         base64: instead of `sp_model`, the content of such a file, as `params()` gives it.
 
-    Raises: FileError E404, E401 for `sp_model`; ArgumentError E602 for a `vocab_sz` or `model_type` that cannot
+    Raises: FileError E404, E401 for `sp_model`. ArgumentError E602 for a `vocab_sz` or `model_type` that cannot
         work, E506 at the first text before `setup`, E507 without the package sentencepiece.
-    Source: Kudo 2018 (arXiv 1804.10959); Eisenschlos et al. 2019 (arXiv 1909.04761) use it for ULMFiT.
+    Source: Kudo 2018 (arXiv 1804.10959). Eisenschlos et al. 2019 (arXiv 1909.04761) use it for ULMFiT.
     """
 
     package = "sentencepiece"
@@ -73,18 +73,18 @@ class SentencePieceTokenizer:
                          not self.model and "no model yet")
 
     def params(self) -> dict:
-        """Language and model, as values that JSON can hold; no file is needed to make the tokenizer again."""
+        """Language and model, as values that JSON can hold. No file is needed to make the tokenizer again."""
         return {"lang": self.lang, "base64": None if self.model is None else b64.b64encode(self.model).decode()}
 
     def setup(self, items: Iterable[str | tuple[str, ...]],
               rules: Sequence[Callable] | None = None) -> "SentencePieceTokenizer":
-        """Learn pieces from some texts, if there are none yet; the same for the same texts. Return this tokenizer.
+        """Learn pieces from some texts, if there are none yet. The same for the same texts. Return this tokenizer.
 
         Learns from a random sample of 32 million characters at most, so that memory does not grow with the corpus.
 
         Args:
             items: what the first rule takes: strings.
-            rules: applied to each item in the sample; none by default, for texts that went through them.
+            rules: applied to each item in the sample. None by default, for texts that went through them.
         """
         if self.model is None:
             texts = _sample(items, SAMPLE)
@@ -116,7 +116,7 @@ class SentencePieceTokenizer:
 
     @property
     def vocab(self) -> Vocab | None:
-        """The control tokens and all pieces, in the order of the model; None before `setup`."""
+        """The control tokens and all pieces, in the order of the model. None before `setup`."""
         if self._vocab is None and self.model is not None:
             p = self._processor
             kinds = p.IsUnknown, p.IsControl, p.IsUnused
@@ -185,7 +185,7 @@ def _words(tokens: Iterable[str]) -> Iterator[str]:
 
 
 def _sample(items: Iterable, max_chars: int) -> list:
-    """Return a random choice of items in their order, `max_chars` characters in all; all of them if they are fewer."""
+    """Return a random choice of items in their order, `max_chars` characters in all. All of them if they are fewer."""
     rng, kept, size = random.Random(0), list[tuple](), 0
 
     def length(item: str | tuple[str, ...]) -> int:

@@ -96,12 +96,12 @@ class Tokenizer(TellsAbsent):
 
     Args:
         tok: callable `Iterable[str] -> Iterator[list[str]]` that keeps order; else `SpacyTokenizer(lang)`.
-        rules: functions `str -> str` on the text; the classic ones by default.
-        post_rules: functions `str -> str` on every token; `replace_space` by default.
-        mark_fields: as for `join_fields`; remembered, so that prediction sees what training saw. True or False also
+        rules: functions `str -> str` on the text. The classic ones by default.
+        post_rules: functions `str -> str` on every token. `replace_space` by default.
+        mark_fields: as for `join_fields`. Remembered, so that prediction sees what training saw. True or False also
             make one text of fields for a splitter that joins them by itself.
 
-    Raises: TextError E101 for a text that is not a string, with its row; ArgumentError E602 for a `tok` that is not
+    Raises: TextError E101 for a text that is not a string, with its row. ArgumentError E602 for a `tok` that is not
         such a callable, at the first text if it shows only there.
     """
 
@@ -230,14 +230,14 @@ class Tokenizer(TellsAbsent):
         return text
 
     def setup(self, texts: Iterable[str | tuple[str, ...]]) -> "Tokenizer":
-        """Return this tokenizer, its subword model learned from some texts where it has none yet; see there."""
+        """Return this tokenizer, its subword model learned from some texts where it has none yet. See there."""
         if hasattr(self.tok, "setup"):
             self.tok.setup(map(fields_of, given_texts(texts)[0], count()), rules=[self._of_fields])
         return self
 
     @property
     def vocab(self) -> Vocab | Any:
-        """The vocabulary that a model brings with its tokenizer, else the splitter's; None until texts decide."""
+        """The vocabulary that a model brings with its tokenizer, else the splitter's. None until texts decide."""
         return self._vocab or getattr(self.tok, "vocab", None)
 
     @property
@@ -246,13 +246,13 @@ class Tokenizer(TellsAbsent):
         return hasattr(type(self.tok), "vocab")
 
     def with_vocab(self, vocab: Vocab | Iterable[str] | None) -> "Tokenizer":
-        """Return the same tokenizer with a vocabulary; this one stays as it is."""
+        """Return the same tokenizer with a vocabulary. This one stays as it is."""
         new = copy(self)
         new._vocab = vocab if isinstance(vocab, Vocab | None) else Vocab(vocab)
         return new
 
     def detokenize(self, tokens: Iterable[str]) -> str:
-        """Return the text that tokens of this tokenizer stand for, in its own spacing; see `vocab.detokenize`."""
+        """Return the text that tokens of this tokenizer stand for, in its own spacing. See `vocab.detokenize`."""
         return getattr(self.tok, "detokenize", detokenize)(tokens)
 
     @property
@@ -260,7 +260,7 @@ class Tokenizer(TellsAbsent):
         """SHA-256 (hex) that changes with the tokenizer, its parameters, spaCy, or a rule and all that it uses.
 
         Meant for caches: it may change where the tokens do not. None if a part of your own cannot be described
-        completely; `describe()` then tells why.
+        completely. `describe()` then tells why.
         """
         try:
             return self.describe()
@@ -268,7 +268,7 @@ class Tokenizer(TellsAbsent):
             return None
 
     def describe(self) -> str:
-        """Return the `fingerprint`; Undescribed, with the part and what it uses, if there is none."""
+        """Return the `fingerprint`. Undescribed, with the part and what it uses, if there is none."""
         own = [sha256_file(getfile(module)) for module in (rules_module, special)]
         prints = [SCHEMA, json.dumps(self.config()), version(getattr(self.tok, "package", "spacy")), *own]
         mine = [rule for rule in (*self.rules, *self.post_rules) if _default_name(rule) is None]
@@ -295,7 +295,7 @@ class Tokenizer(TellsAbsent):
     @classmethod
     def from_config(cls, config: dict, rules: Sequence[Callable] | None = None,
                     tok: Splitter | None = None) -> "Tokenizer":
-        """Return the tokenizer that `config()` described; nothing is imported by name.
+        """Return the tokenizer that `config()` described. Nothing is imported by name.
 
         Args:
             rules: the custom rules and post-rules among those of the config, in any order.

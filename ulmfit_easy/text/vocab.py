@@ -102,7 +102,7 @@ class Vocab(TellsAbsent, Sequence[str]):
         return f"a vocabulary of {len(self):,} ({n_special} of them special)"
 
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
-        """Return the ids of tokens, (T,) int32; a token outside the vocabulary gets `unk_id`."""
+        """Return the ids of tokens, (T,) int32. A token outside the vocabulary gets `unk_id`."""
         get, unknown = self.stoi.get, self.unk_id
         return np.fromiter((get(token, unknown) for token in tokens), np.int32)
 
@@ -112,7 +112,7 @@ class Vocab(TellsAbsent, Sequence[str]):
 
     @classmethod
     def from_config(cls, config: list | dict) -> "Vocab":
-        """Return the vocabulary that `config()` described; E303 for anything else."""
+        """Return the vocabulary that `config()` described. E303 for anything else."""
         try:
             return cls(config) if isinstance(config, list) else cls(config["itos"], config["specials"])
         except (LookupError, TypeError, ValueError) as e:
@@ -182,7 +182,7 @@ class MemoryIds:
 
 
 class Numericalize:
-    """Tokens to ids (int32) and back; a token outside the vocabulary gets its `unk_id`.
+    """Tokens to ids (int32) and back. A token outside the vocabulary gets its `unk_id`.
 
     Args:
         vocab: a `Vocab` or a list of tokens.
@@ -202,7 +202,7 @@ class Numericalize:
         return self
 
     def __call__(self, tokens: Sequence[str]) -> np.ndarray:
-        """Return the ids, (T,) int32; E301 before `setup`."""
+        """Return the ids, (T,) int32. E301 before `setup`."""
         return self._known().ids(tokens)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
@@ -225,7 +225,7 @@ _TIGHT = re.compile(r" (?=[.,!?;:)\]%]|n't\b|'(?:s|m|d|re|ve|ll)\b)|(?<=[(\[]) "
 def detokenize(tokens: Iterable[str], tighten: bool = True) -> str:
     """Return the text that words stand for, with capitals, repetitions (1,000 at most) and spaces put back.
 
-    `xxbos`, `xxeos`, `xxpad` and `xxfake` go; `xxunk` and `xxfld` stay. So goes a control token that has
+    `xxbos`, `xxeos`, `xxpad` and `xxfake` go. `xxunk` and `xxfld` stay. So goes a control token that has
     nothing to act on. `tighten` takes out the blanks around punctuation that a word tokenizer split off. For
     the pieces of a subword tokenizer use `Tokenizer.detokenize`.
 

@@ -57,9 +57,9 @@ class SpacyTokenizer:
     longer pieces, and suits them better.
 
     Args:
-        special_toks: tokens that are never split; the nine control tokens by default.
-        buf_sz: taken for fastai's signature; texts are streamed one by one.
-        chars: make a token of each Chinese, Japanese and Thai character; by default in these languages. Models that
+        special_toks: tokens that are never split. The nine control tokens by default.
+        buf_sz: taken for fastai's signature. Texts are streamed one by one.
+        chars: make a token of each Chinese, Japanese and Thai character. By default in these languages. Models that
             were saved before this was possible have False.
 
     Raises: ArgumentError E602 at the first text if spaCy does not know the language.
@@ -96,7 +96,7 @@ WordTokenizer = SpacyTokenizer
 
 
 class _Chunks(dict):
-    """chunk -> its tokens, filled by spaCy on demand; thrown away, with spaCy's memory, once `room` < 0."""
+    """chunk -> its tokens, filled by spaCy on demand. Thrown away, with spaCy's memory, once `room` < 0."""
 
     def __init__(self, lang: str, special_toks: Iterable[str], chars: bool = False):
         import spacy
@@ -183,7 +183,7 @@ def _blocks(text: str) -> Iterator[str]:
 
 
 def _at_end(search: Callable) -> Callable:
-    """spaCy's search for a suffix, which tries every place of a word; only dots may be many at the end of one."""
+    """spaCy's search for a suffix, which tries every place of a word. Only dots may be many at the end of one."""
     return lambda word: search(word, min(len(word.rstrip(".")), max(0, len(word) - ENDS)))
 
 

@@ -1,7 +1,7 @@
 """Texts to ids in pieces, in this process or in several others: the same ids, in the same order.
 
 A worker is a plain subprocess that speaks pickle with its parent through two pipes. It never runs the user's script,
-so that scripts need no guard; it ends when its parent does, however that ends. joblib's workers do not: 70 seconds
+so that scripts need no guard. It ends when its parent does, however that ends. joblib's workers do not: 70 seconds
 after their parent was killed they still ran and held its output open. Those of `multiprocessing` run the script.
 """
 
@@ -49,14 +49,14 @@ def encoded(tokenizer: Tokenizer, texts: Iterable, where: str | None = None) -> 
 @takes({"n_workers": optional(whole(0))})
 def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
            where: str | None = None) -> Generator[Encoded]:
-    """`encoded` of all texts, piece by piece in their order; close it to end the workers.
+    """`encoded` of all texts, piece by piece in their order. Close it to end the workers.
 
     Args:
-        n_workers: processes; 0 for this one. None: this one for the first 8 million characters, from then on one for
+        n_workers: processes. 0 for this one. None: this one for the first 8 million characters, from then on one for
             each processor, if all parts of the tokenizer are the library's own.
         where: find the place of each token too, as in `Tokenizer.pipe`.
 
-    Raises: TextError E101 for a text that is not a string, with its row; TrainingError E508 for a worker that has
+    Raises: TextError E101 for a text that is not a string, with its row. TrainingError E508 for a worker that has
         died, ArgumentError E603 for a tokenizer that other processes cannot have; and what a rule raises.
     """
     pieces = _pieces(texts)
@@ -114,7 +114,7 @@ def _not_shared(e: Exception) -> ArgumentError:
 
 
 class _Worker:
-    """A process that tokenizes; it must be asked for the result of a piece before it gets the next one."""
+    """A process that tokenizes. It must be asked for the result of a piece before it gets the next one."""
 
     def __init__(self, tokenizer: bytes):
         path = os.pathsep.join(part or os.getcwd() for part in sys.path)

@@ -39,13 +39,13 @@ def read_labels(columns: Sequence, *, delim: str | None = None, y_block: str | B
     """Return the kind of target and the label of each row, from one or more label columns.
 
     Without `y_block`, one column is one class for each text. Several columns are zeros and ones, with the names of
-    the columns as classes; `delim` splits text into several classes.
+    the columns as classes. `delim` splits text into several classes.
 
     Args:
         y_block: the name of a kind, a block, or the target of training.
         rows: the row numbers that an error shall name, (N,).
 
-    Raises: E202 with the rows of missing labels; E207 for fractions that nobody called classes or numbers, and
+    Raises: E202 with the rows of missing labels. E207 for fractions that nobody called classes or numbers, and
         for lists where a text has one class.
     """
     kind = kind_of(y_block, bool(delim) or len(columns) > 1)

@@ -65,7 +65,7 @@ class CategoryMap(list):
 
 
 def in_order(labels: Iterable) -> list:
-    """Return labels sorted; of mixed types by type first."""
+    """Return labels sorted. Of mixed types by type first."""
     try:
         return sorted(labels)
     except TypeError:
@@ -76,7 +76,7 @@ class CategoryBlock:
     """Marks a target of one class for each text.
 
     Args:
-        vocab: the classes, in their order; by default those of the training labels.
+        vocab: the classes, in their order. By default those of the training labels.
         sort: put those of the training labels in sorted order, else in the order in which they come first.
         add_na: have a class `#na#`, first of all, for labels that are missing or that training never saw.
     """
@@ -90,7 +90,7 @@ class CategoryBlock:
 
 
 class CategoryTarget(Target):
-    """One class for each text; `classes` are Python values in sorted order unless given."""
+    """One class for each text. `classes` are Python values in sorted order unless given."""
 
     task, kind = "single", "category"
     blank: str | None = ""
@@ -125,7 +125,7 @@ class CategoryTarget(Target):
     @classmethod
     def learned(cls, labels: Sequence, classes: Sequence | None = None,
                 block: str | Block | None = None) -> "CategoryTarget":
-        """The target with the classes of the training labels, or `classes`; E201 for fewer than two.
+        """The target with the classes of the training labels, or `classes`. E201 for fewer than two.
 
         `block`, a `CategoryBlock`, may ask for another order, or for the class `#na#`.
         """
@@ -144,7 +144,7 @@ class CategoryTarget(Target):
 
     def encode(self, labels: Sequence, unseen: int | None = None, rows: Collection | None = None,
                argument: str = "labels") -> np.ndarray:
-        """Return class numbers, (N,) int64; see `Target.encode`."""
+        """Return class numbers, (N,) int64. See `Target.encode`."""
         labels = plain_labels(labels)
         if self.add_na:
             labels = [label if label in self.o2i else NA for label in labels]
@@ -166,7 +166,7 @@ class CategoryTarget(Target):
                           expected=f"one of {some(map(repr, self.classes), 20)}", fix=fix)
 
     def decode(self, index: "Tensor") -> Any:
-        """The name of a class; "?" for a number below 0, which stands for a label that is no class."""
+        """The name of a class. "?" for a number below 0, which stands for a label that is no class."""
         return "?" if index < 0 else self.classes[int(index)]
 
 

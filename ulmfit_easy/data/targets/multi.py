@@ -42,7 +42,7 @@ class MultiCategoryTarget(CategoryTarget):
     @classmethod
     def learned(cls, labels: Sequence[Sequence], classes: Sequence | None = None,
                 block: str | Block | None = None) -> "MultiCategoryTarget":
-        """The target whose classes are those of the training labels, or `classes`; E201 for none."""
+        """The target whose classes are those of the training labels, or `classes`. E201 for none."""
         classes = all_classes(dict.fromkeys(plain_labels(chain.from_iterable(labels))), classes, block)
         if not len(classes):
             raise LabelError("E201", received="no class at all in the training set", expected="one or more",
@@ -52,7 +52,7 @@ class MultiCategoryTarget(CategoryTarget):
 
     def encode(self, labels: Sequence[Sequence], unseen: int | None = None, rows: Collection | None = None,
                argument: str = "labels") -> np.ndarray:
-        """Zeros and ones, (N, C) float32; a label that is no class is E203 or, with `unseen`, left out."""
+        """Zeros and ones, (N, C) float32. A label that is no class is E203 or, with `unseen`, left out."""
         at = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
         flat = list(chain.from_iterable(labels))
         columns = CategoryTarget.encode(self, flat, unseen if unseen is None else -1,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RegressionBlock(CategoryBlock):
-    """Marks a target of one or more numbers for each text; `n_out` is how many there must be, if it is given."""
+    """Marks a target of one or more numbers for each text. `n_out` is how many there must be, if it is given."""
 
     kind = "regression"
 
@@ -47,7 +47,7 @@ class RegressionTarget(Target):
     @classmethod
     def learned(cls, labels: Sequence, classes: Sequence | None = None,
                 block: str | Block | None = None) -> "RegressionTarget":
-        """The target with as many numbers as a row of labels has; E207 if `block` names another number."""
+        """The target with as many numbers as a row of labels has. E207 if `block` names another number."""
         n, wanted = np.shape(labels[0])[0] if np.ndim(labels[0]) else 1, getattr(block, "n_out", None)
         if wanted not in (None, n):
             raise LabelError("E207", received=f"{n} numbers for each text", expected=f"n_out={wanted}",
@@ -56,7 +56,7 @@ class RegressionTarget(Target):
 
     def encode(self, labels: Sequence, unseen: int | None = None, rows: Collection | None = None,
                argument: str = "labels") -> np.ndarray:
-        """(N,) float32, or (N, n) where rows are lists; E204 with the rows that are not finite numbers."""
+        """(N,) float32, or (N, n) where rows are lists. E204 with the rows that are not finite numbers."""
         values = np.array([_numbers(label) for label in labels], dtype=np.float32).reshape(len(labels), -1)
         if len(bad := np.flatnonzero(~np.isfinite(values).all(1))):
             bad = bad if rows is None else np.asarray(rows)[bad]

@@ -80,7 +80,7 @@ class TagTarget(CategoryTarget):
 
     def encode(self, labels: Sequence[Sequence], unseen: int | None = None, rows: Collection | None = None,
                argument: str = "labels") -> np.ndarray:
-        """Return class numbers of words, (N, W) int64, with -100 at the end; see `Target.encode`."""
+        """Return class numbers of words, (N, W) int64, with -100 at the end. See `Target.encode`."""
         sizes = np.array([len(tags) for tags in labels])  # (N,)
         at = np.repeat(np.arange(len(labels)) if rows is None else np.asarray(rows), sizes)
         numbers = super().encode([*chain.from_iterable(labels)], unseen, at, argument)

@@ -13,7 +13,7 @@ class NTASGD(Callback):
 
     "Non-monotonically triggered": averaging begins after an epoch whose loss is above the lowest of all epochs but
     the last `n`. From then on, training goes its way with its own weights, while validation, `SaveModelCallback` and
-    the end of the fit have the averages. With `opt_func=SGD` this is NT-ASGD; the paper trains for hundreds of
+    the end of the fit have the averages. With `opt_func=SGD` this is NT-ASGD. The paper trains for hundreds of
     epochs at a constant rate:
 
         cbs = [NTASGD(), GradientClip(0.25)]
@@ -23,7 +23,7 @@ class NTASGD(Callback):
     Source: Merity et al. 2017 (arXiv 1708.02182), section 5, algorithm 1, with one check an epoch.
 
     Args:
-        n: epochs without a new low that are waited for; 5 in the paper.
+        n: epochs without a new low that are waited for. 5 in the paper.
         monitor: the column of the table that should fall.
     """
 

@@ -47,13 +47,13 @@ HYPERS = {"lr", "wd"}  # what a fit sets before it begins
 
 
 class CheckpointCallback(Callback):
-    """Saves all that a fit needs to go on after a crash; with `resume=True` the same fit goes on from there.
+    """Saves all that a fit needs to go on after a crash. With `resume=True` the same fit goes on from there.
 
     A script that always passes `resume=True` can be run again until it is through: each fit goes on at the batch
     after its last checkpoint, in the middle of an epoch too, and ends with the same weights and the same recorded
     losses as a fit that was never stopped, bit for bit (on one kind of machine, with one version of torch and one
     number of threads). Data, model, optimizer and callbacks have to be built in the same way, with a seed for the
-    split; weights, random state and the order of the batches come from the checkpoint.
+    split. Weights, random state and the order of the batches come from the checkpoint.
 
     The file is `path/checkpoint-1.safetensors`. Several fits of a learner into one folder, such as those of
     `fine_tune`, have a number each, by their order. A file holds the newest state of its fit and takes the place of
@@ -70,7 +70,7 @@ class CheckpointCallback(Callback):
     torch, rows and labels are compared if the dataset holds them in tensors, arrays, tables, lists or dicts. For a
     dataset that loads them later, a line says that they are not: do not change them between two runs.
 
-    Ctrl-C and SIGTERM in training first let the batch end and save a checkpoint; a second one does not wait.
+    Ctrl-C and SIGTERM in training first let the batch end and save a checkpoint. A second one does not wait.
     Callbacks of your own are saved too if they name the attributes to keep in `STATE`, or have a `state_dict()` and a
     `load_state_dict()`.
 

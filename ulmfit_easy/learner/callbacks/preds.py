@@ -25,7 +25,7 @@ class Parts:
     """Tensors that come one after the other and end as one: in memory, or in a `.npy` file that memory need not hold.
 
     Args:
-        file: where to write them; None keeps them in memory.
+        file: where to write them. None keeps them in memory.
 
     Raises: FileError E411 for a place that cannot be written to.
     """
@@ -46,7 +46,7 @@ class Parts:
         self.parts.append(part if self.file is None else place)
 
     def joined(self, dim: int = 0, order: np.ndarray | None = None) -> Tensor | None:
-        """Return all of them along `dim`, or None if there were none; with `order` (N,) their rows sorted by it."""
+        """Return all of them along `dim`, or None if there were none. With `order` (N,) their rows sorted by it."""
         if not self.parts:
             return None
         if self.file is None:
@@ -75,13 +75,13 @@ class Parts:
 
 
 class GatherPredsCallback(Callback):
-    """Gathers what a validation predicts, batch by batch, on the CPU; `learn.get_preds` is made of it.
+    """Gathers what a validation predicts, batch by batch, on the CPU. `learn.get_preds` is made of it.
 
     Args:
         with_input, with_loss, with_decoded, with_preds, with_targs: what to gather.
         save_preds, save_targs: a `.npy` file for the predictions, for the targets: they go there as they come and are
             read from there, so that memory does not hold them.
-        concat_dim: the dimension along which batches follow each other; for a language model always 1, time.
+        concat_dim: the dimension along which batches follow each other. For a language model always 1, time.
         act: from the model's output for a batch to what is kept of it, in place of the loss's activation. For a
             language model from the logits (n, V) of some tokens to (n, ...), e.g. `lambda x: x.topk(5).indices`.
         reorder: whether rows come in the order of the data, or as they were computed.
@@ -91,7 +91,7 @@ class GatherPredsCallback(Callback):
     Attributes:
         preds, targets, losses, decoded, inputs: after the validation: (N, ...), or None if not asked for. Inputs
             are a list with the tensors of each row. Of a language model, (B, T) or (B, T, ...) with the T tokens of
-            each of the loader's B streams; its `preds` without `act` are the log-probability of the token that came.
+            each of the loader's B streams. Its `preds` without `act` are the log-probability of the token that came.
     """
 
     order, run_train, in_lr_find = REPORT, False, False
@@ -182,7 +182,7 @@ def row_losses(loss_func: Callable, pred: Tensor, target: Tensor) -> Tensor:
 
 
 class MCDropoutCallback(Callback):
-    """Leaves every dropout on in validation, weights' and words' too; batch norm stays as in validation.
+    """Leaves every dropout on in validation, weights' and words' too. Batch norm stays as in validation.
 
     `learn.get_preds(cbs=MCDropoutCallback())` gives other predictions each time; how far they spread tells how sure
     the model is, see `predict_with_uncertainty`. Source: Gal & Ghahramani 2016 (arXiv 1506.02142).

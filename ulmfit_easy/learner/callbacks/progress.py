@@ -21,7 +21,7 @@ class MetricsTable:
     """Show the table of a fit: in a notebook one output that grows, elsewhere one line an epoch.
 
     Args:
-        columns: their names; none for a fit that shows only its bars.
+        columns: their names. None for a fit that shows only its bars.
     """
 
     def __init__(self, columns: list[str]):

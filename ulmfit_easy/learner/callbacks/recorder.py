@@ -42,7 +42,7 @@ class Recorder(Callback):
 
     Args:
         add_time: whether the table has the time of each epoch.
-        train_metrics: measure the training batches too, before their step and with dropout; the columns are then
+        train_metrics: measure the training batches too, before their step and with dropout. The columns are then
             train_loss, train_<metric>, valid_loss, valid_<metric>. Metrics of a language model cost a second decoding.
         valid_metrics: whether the table has loss and metrics of the validation set.
         beta: how slowly the smoothed loss follows, 0-1.
@@ -147,12 +147,12 @@ class Recorder(Callback):
             m.load_state_dict(measured)
 
     def value_of(self, name: str) -> float | None:
-        """Return the last value of a column of the table, e.g. `valid_loss`; of several with one name, of the first."""
+        """Return the last value of a column of the table, e.g. `valid_loss`. Of several with one name, of the first."""
         return self.log[self.metric_names.index(name)]
 
     def plot_loss(self, skip_start: int = 5, with_valid: bool = True, log: bool = False, show_epochs: bool = False,
                   ax: "Axes | None" = None) -> "Axes":
-        """Plot the training loss of each batch and the validation loss of each epoch; returns the axes.
+        """Plot the training loss of each batch and the validation loss of each epoch. Returns the axes.
 
         `log` draws the losses on a logarithmic scale, `show_epochs` a line where each epoch ended.
         """
@@ -168,7 +168,7 @@ class Recorder(Callback):
 
     def plot_sched(self, keys: Collection[str] | None = None,
                    figsize: tuple[float, float] | None = None) -> "Sequence[Axes]":
-        """Plot what the schedule did to rate and momentum; returns the axes. `figsize` is (width, height) in inches."""
+        """Plot what the schedule did to rate and momentum. Returns the axes. `figsize` is (width, height) in inches."""
         hps = self.hps or {"lr": self.lrs}
         axes = viz.plot_sched({k: v for k, v in hps.items() if keys is None or k in keys})
         if figsize is not None:
@@ -177,7 +177,7 @@ class Recorder(Callback):
 
     def plot_lr_find(self, skip_end: int = 5, *, suggestions: Mapping[str, float] | Sequence[float] | None = None,
                      nms: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":
-        """Plot loss against rate, after `lr_find`; returns the axes.
+        """Plot loss against rate, after `lr_find`. Returns the axes.
 
         `suggestions` are rates to mark: a dict by their names, or a list, whose names are in `nms`.
         """
@@ -204,5 +204,5 @@ class RateRecorder(Callback):
         self.rates.append([math.nan if i < frozen else hyper["lr"] for i, hyper in enumerate(self.opt.hypers)])
 
     def plot(self, names: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":
-        """Draw the rates, see `plot_rates`; return the axes. `names` has one name per group, input side first."""
+        """Draw the rates, see `plot_rates`. Return the axes. `names` has one name per group, input side first."""
         return viz.plot_rates(self.rates, names, ax=ax)

@@ -10,10 +10,10 @@ from ulmfit_easy.schema import number, takes
 
 
 class HiddenState(Callback):
-    """Carries the memory of a language model from batch to batch; also known as `ModelResetter`.
+    """Carries the memory of a language model from batch to batch. Also known as `ModelResetter`.
 
     Row b of a batch continues row b of the one before, so the memory is kept, but detached: gradients stop at the
-    border of a batch. It starts anew before training, before validation, and where the batch size changes; a
+    border of a batch. It starts anew before training, before validation, and where the batch size changes. A
     validation that a callback asks for in the middle of training leaves the memory of training as it was.
     A model of your own that has a `reset()` is reset at these moments too.
     """
@@ -81,7 +81,7 @@ class RNNCallback(Callback):
 class RateBySeqLen(Callback):
     """In the steps of shorter batches the rates are lower in proportion.
 
-    For language-model loaders made with `bptt_jitter`, whose batches differ in length; it changes no others.
+    For language-model loaders made with `bptt_jitter`, whose batches differ in length. It changes no others.
     Source: AWD-LSTM (Merity et al. 2017, section 4.1).
     """
 

@@ -24,8 +24,8 @@ class TrackerCallback(Callback):
     """Base of callbacks that follow one column of the table: `self.new_best` tells whether this epoch was the best.
 
     Args:
-        monitor: a column of the table, e.g. `valid_loss`, `accuracy`; of two with one name, the first.
-        comp: `operator.lt` or `operator.gt`; None takes "lower is better" for losses, errors and perplexity.
+        monitor: a column of the table, e.g. `valid_loss`, `accuracy`. Of two with one name, the first.
+        comp: `operator.lt` or `operator.gt`. None takes "lower is better" for losses, errors and perplexity.
         min_delta: how much better counts as better.
         reset_on_fit: whether each fit has a best of its own.
     """
@@ -66,8 +66,8 @@ class SaveModelCallback(TrackerCallback):
     untouched and the weights stay as they are.
 
     Args:
-        fname: the name for `learn.save`; the other arguments are those of `TrackerCallback`.
-        every_epoch: save each epoch as `fname_<epoch>` instead; a number k for every k-th.
+        fname: the name for `learn.save`. The other arguments are those of `TrackerCallback`.
+        every_epoch: save each epoch as `fname_<epoch>` instead. A number k for every k-th.
         at_end: save the last weights instead, after training.
         with_opt: save the optimizer's state too.
     """
@@ -147,7 +147,7 @@ class ReduceLROnPlateau(PatientCallback):
     It is for `fit`, whose rate is constant: a schedule would set its own rate again in the next batch.
 
     Args:
-        patience: epochs without a new best; then it counts from 0 again.
+        patience: epochs without a new best. Then it counts from 0 again.
         factor: what every layer group's rate is divided by.
         min_lr: no rate goes below it.
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def training_state(learn: "Learner", position: int) -> dict:
-    """Return all that decides how a fit goes on after `position` batches of its epoch; tensors are not copied.
+    """Return all that decides how a fit goes on after `position` batches of its epoch. Tensors are not copied.
 
     Callbacks are asked for theirs.
     """
@@ -61,7 +61,7 @@ def check_training_state(learn: "Learner", state: dict, source: Path) -> None:
 
 
 def load_training_state(learn: "Learner", state: dict, source: Path) -> None:
-    """Put a learner into a state from `training_state`; E402 naming `source` if its weights do not fit."""
+    """Put a learner into a state from `training_state`. E402 naming `source` if its weights do not fit."""
     load_state(learn.model, state["model"], source)
     moments = {int(i): m for i, m in state["opt"]["state"].items()}
     learn.opt.load_state_dict({**state["opt"], "state": moments})
@@ -93,7 +93,7 @@ def write_state(path: Path, state: dict, **metadata: Any) -> Path:
 
 
 def read_state(path: Path) -> tuple[dict, dict]:
-    """Return the state and the metadata that `write_state` wrote, with lists for tuples; E401 for any other file."""
+    """Return the state and the metadata that `write_state` wrote, with lists for tuples. E401 for any other file."""
     try:
         tensors, metadata = load_weights(path)
         packed = metadata.pop("state")

@@ -19,12 +19,12 @@ SCHEDULES = {"stlr": "fit_stlr", "one_cycle": "fit_one_cycle", "flat": "fit"}
 class GradualUnfreezing(Callback):
     """Trains the last layer group for the first `epochs` of a fit, then one group more for each `epochs` after it.
 
-    All phases share the schedule of the fit; `gradual_unfreeze` gives each one its own, as in the paper. Give the fit
+    All phases share the schedule of the fit. `gradual_unfreeze` gives each one its own, as in the paper. Give the fit
     `discriminative` rates, so that lower groups move less.
 
     Args:
         epochs: how long each phase is.
-        groups: how many layer groups more each phase trains; a few for an encoder of many blocks.
+        groups: how many layer groups more each phase trains. A few for an encoder of many blocks.
     """
 
     order, in_lr_find = FIRST, False
@@ -46,17 +46,17 @@ class GradualUnfreezing(Callback):
         "schedule": one_of(SCHEDULES)})
 def gradual_unfreeze(learn: L, lr: float = 1e-2, *, epochs: int = 1, last_epochs: int = 2, groups: int = 1,
                      factor: float | None = None, schedule: str = "stlr", **fit: Any) -> L:
-    """Train one layer group more at a time, from the last one down, each phase with a schedule; return the learner.
+    """Train one layer group more at a time, from the last one down, each phase with a schedule. Return the learner.
 
     Args:
         lr: the highest rate of the last group, .01 as in the paper. A transformer wants about 2e-4.
-        epochs: of each phase but the last, in which all groups train for `last_epochs`; 1 as in the paper.
-        groups: how many layer groups more each phase trains, after the first with the last group alone; a few for an
+        epochs: of each phase but the last, in which all groups train for `last_epochs`. 1 as in the paper.
+        groups: how many layer groups more each phase trains, after the first with the last group alone. A few for an
             encoder of many blocks.
         factor: what rates are divided by from one group to the one below (section 3.2 of the paper). None is the
             encoder's own: 2.6, for transformers 1 / 0.95.
         schedule: "stlr", as in the paper, "one_cycle" or "flat".
-        fit: for each fit: `cbs`, `wd`, ...; with a `CheckpointCallback(resume=True)` among the `cbs` a run that was
+        fit: for each fit: `cbs`, `wd`, .... With a `CheckpointCallback(resume=True)` among the `cbs` a run that was
             stopped goes on in its phase.
     """
     learn.freeze()

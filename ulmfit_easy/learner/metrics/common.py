@@ -18,7 +18,7 @@ __all__ = ["Perplexity", "accuracy", "accuracy_multi", "error_rate", "mae", "mse
 
 
 class Perplexity(AvgLoss):
-    """exp of the mean negative log-likelihood per token, unknown words counted as `xxunk`; lower is better."""
+    """exp of the mean negative log-likelihood per token, unknown words counted as `xxunk`. Lower is better."""
 
     def __init__(self):
         super().__init__()
@@ -70,7 +70,7 @@ def top_k_accuracy(pred: Tensor | LMOutput, target: Tensor, k: int = 5, axis: in
 
 
 def accuracy_multi(pred: Tensor, target: Tensor, thresh: float = 0.5, sigmoid: bool = True) -> float:
-    """Share of right yes-or-no decisions, with several labels a text; `pred` are logits (B, C) if `sigmoid`."""
+    """Share of right yes-or-no decisions, with several labels a text. `pred` are logits (B, C) if `sigmoid`."""
     pred, target = flat_pair(pred.sigmoid() if sigmoid else pred, target)
     return ((pred > thresh) == target.bool()).float().mean().item()
 

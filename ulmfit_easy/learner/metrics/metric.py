@@ -32,7 +32,7 @@ def n_items(learn: "Learner") -> int:
 
 
 def flat_pair(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both as one row of numbers; E603 if there are not as many of one as of the other."""
+    """Return both as one row of numbers. E603 if there are not as many of one as of the other."""
     if pred.numel() != target.numel():
         raise ArgumentError("E603", received=f"predictions of shape {list(pred.shape)} and targets of shape "
                             f"{list(target.shape)}", expected="one prediction for each target",
@@ -134,7 +134,7 @@ class AvgSmoothLoss(Metric):
 
 
 def _by_loss(ability: str, otherwise: Callable[[Tensor, int], Tensor]) -> Callable:
-    """Return an activation that asks the learner's loss; `otherwise` for a plain function and class targets."""
+    """Return an activation that asks the learner's loss. `otherwise` for a plain function and class targets."""
 
     def activation(learn: "Learner", dim: int) -> Tensor:
         own = getattr(learn.loss_func, ability, None)
@@ -166,10 +166,10 @@ class AccumMetric(Metric):
 
     Args:
         func: from (predictions, targets) to a number.
-        dim_argmax: the dimension of the classes: with `activation="no"` the likeliest one is taken, or for None none;
-            an activation gives its own numbers, as in fastai, and no decision is made of them.
+        dim_argmax: the dimension of the classes: with `activation="no"` the likeliest one is taken, or for None none.
+            An activation gives its own numbers, as in fastai, and no decision is made of them.
         activation: what is done to predictions: "no", "sigmoid", "softmax", "binarysoftmax" (the last class's
-            probability); "probs" and "decoded" leave it to the loss, its probabilities or its decisions.
+            probability). "probs" and "decoded" leave it to the loss, its probabilities or its decisions.
         thresh: predictions from this number on are True, or None.
         to_np, invert_arg: whether `func` wants numpy arrays; whether it wants the targets first.
         flatten: whether both become one row of numbers.

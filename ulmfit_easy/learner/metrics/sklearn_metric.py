@@ -2,7 +2,7 @@
 
 A metric of decisions takes those of the learner's loss: the likeliest class, or for several labels a text each class
 above the loss's threshold. So `F1Score(average="macro")` fits both. The `*Multi` forms have a threshold of their own,
-and `sigmoid=False` for predictions that are probabilities. `axis` is where the classes of a prediction are; metrics of
+and `sigmoid=False` for predictions that are probabilities. `axis` is where the classes of a prediction are. Metrics of
 probabilities ignore it. All other arguments are scikit-learn's, with fastai's defaults.
 """
 
@@ -28,13 +28,13 @@ NO_PREDICTION_IS_0 = ("f1_score", "fbeta_score", "precision_score", "recall_scor
 
 def sklearn_metric(func: Callable, is_class: bool = True, thresh: float | None = None, axis: int = -1,
                    activation: str | None = None, **kwargs: Any) -> AccumMetric:
-    """Return a metric from a function of scikit-learn's form, (targets, predictions) to a number; also `skm_to_fastai`.
+    """Return a metric from a function of scikit-learn's form, (targets, predictions) to a number. Also `skm_to_fastai`.
 
     Args:
         is_class: whether the function wants decisions; else it gets what `activation` makes of the predictions.
         thresh: for several labels a text, the probability from which a class is said to be there.
         axis: where the classes of a prediction are.
-        activation: see `AccumMetric`; by default what `is_class` and `thresh` need.
+        activation: see `AccumMetric`. By default what `is_class` and `thresh` need.
         kwargs: those of `AccumMetric`, and what the function takes beside its two arrays.
     """
     alone = is_class and thresh is None and activation is None
@@ -99,7 +99,7 @@ def of_labels(function: str, thresh: float, sigmoid: bool, flatten: bool = False
 
 
 def by_name(name: str, doc: str, make: Callable, function: str, **defaults: object) -> Callable[..., AccumMetric]:
-    """Return the function `name`, whose parameters are `defaults`; `make` makes a metric of them and `function`."""
+    """Return the function `name`, whose parameters are `defaults`. `make` makes a metric of them and `function`."""
     signature = Signature([Parameter(parameter, Parameter.POSITIONAL_OR_KEYWORD, default=default)
                            for parameter, default in defaults.items()], return_annotation=AccumMetric)
 

@@ -40,7 +40,7 @@ def create_opt(learn: "Learner") -> None:
 
 @takes({"n": whole(-MOST, MOST)})
 def freeze_to(learn: L, n: int) -> L:
-    """Train the layer groups from the n-th on only; -2 is the last two. Dropout stays on in frozen groups."""
+    """Train the layer groups from the n-th on only. -2 is the last two. Dropout stays on in frozen groups."""
     if learn.opt is None:
         learn.create_opt()
     learn.opt.freeze_to(n)

@@ -94,7 +94,7 @@ class Optimizer(TellsAbsent):
     Args:
         groups: lists of parameters, input side first; or the parameters, or one of them, which are then one group.
         make: builds the torch optimizer from torch's own parameter groups.
-        names: maps our names (lr, mom, sqr_mom, eps, wd) to torch's (`betas.0` is the first of a tuple); None for
+        names: maps our names (lr, mom, sqr_mom, eps, wd) to torch's (`betas.0` is the first of a tuple). None for
             one that a schedule may set and this optimizer does not use.
         no_decay: parameters without weight decay (biases and norms, unless asked otherwise).
         always_train: parameters that `freeze_to` leaves trainable (norms).
@@ -130,7 +130,7 @@ class Optimizer(TellsAbsent):
                          self.frozen_idx and f"the first {self.frozen_idx} frozen", *shown)
 
     def set_hyper(self, name: str, value: Rate) -> None:
-        """Set one hyper-parameter of every group; `value` may be anything that `expand_lr` takes."""
+        """Set one hyper-parameter of every group. `value` may be anything that `expand_lr` takes."""
         refuse_stranger("the hyper-parameter ", name, self.names)
         key, _, index = (self.names[name] or "").partition(".")
         values = expand_lr(value, len(self.hypers), self.factor)
@@ -160,7 +160,7 @@ class Optimizer(TellsAbsent):
         self.freeze_to(0)
 
     def freeze_to(self, n: int) -> None:
-        """Train the groups from the n-th on (negative counts from the end); forget gradients and moments."""
+        """Train the groups from the n-th on (negative counts from the end). Forget gradients and moments."""
         self.frozen_idx = n if n >= 0 else max(0, len(self.param_groups) + n)
         if self.frozen_idx >= len(self.param_groups):
             warn_user(f"freeze_to({n}) freezes all {len(self.param_groups)} layer groups")
@@ -221,7 +221,7 @@ def SGD(params: Tensor | Iterable, lr: Rate, mom: float = 0.0, wd: float = 0.0, 
     Args:
         mom: momentum, undamped: a step is up to 1 / (1 - mom) times as long. 0 is none, and then a schedule's momentum
             changes nothing: `partial(SGD, mom=0.9)` is the optimizer whose momentum `fit_one_cycle` moves.
-        wd: share of the weights that a step at rate 1 takes away; with `decouple_wd=False` an L2 penalty, whose
+        wd: share of the weights that a step at rate 1 takes away. With `decouple_wd=False` an L2 penalty, whose
             gradient goes through the momentum.
     """
     names = {"lr": "lr", "mom": "momentum" if mom else None, "wd": "decay" if decouple_wd else "weight_decay"}

@@ -148,7 +148,7 @@ def fit_flat_cos(learn: "Learner", n_epoch: int, lr: Rate | None = None, div_fin
 @takes({"n_cycles": whole(), "cycle_len": whole(), "cycle_mult": whole()})
 def fit_sgdr(learn: "Learner", n_cycles: int, cycle_len: int, lr_max: Rate | None = None, cycle_mult: int = 2,
              cbs: Cbs = None, reset_opt: bool = False, wd: float | None = None, start_epoch: int = 0) -> None:
-    """Train with rates that fall from `lr_max` to 0 in each cycle; the first has `cycle_len` epochs.
+    """Train with rates that fall from `lr_max` to 0 in each cycle. The first has `cycle_len` epochs.
 
     Source: Loshchilov & Hutter 2016, arXiv 1608.03983.
     """

@@ -19,7 +19,7 @@ EVERY = 300  # seconds between two lines of a log file, validations aside
 
 
 class Stopwatch(Callback):
-    """Times the first steps of a fit, then stops it; nothing is validated."""
+    """Times the first steps of a fit, then stops it. Nothing is validated."""
 
     order = STOP
 
@@ -52,7 +52,7 @@ def step_seconds(learn: Learner, cbs: Iterable[Callback] = (), n_steps: int = 20
 
 
 class RunProgress(Callback):
-    """One bar for a whole run in a terminal; in a log file a line at each validation, and one now and then.
+    """One bar for a whole run in a terminal. In a log file a line at each validation, and one now and then.
 
     Both tell the share that is done, tokens a second, the time left, and perplexities: of the last training steps
     (not for a sampled softmax, whose loss is an estimate) and of the last validation.

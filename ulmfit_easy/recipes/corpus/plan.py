@@ -45,7 +45,7 @@ class Plan:
     """Everything that decides what a run will give, and nothing else.
 
     Attributes:
-        corpus, valid: files to learn from and to validate with, as `Corpus` reads them; without `valid` every k-th
+        corpus, valid: files to learn from and to validate with, as `Corpus` reads them. Without `valid` every k-th
             document of the corpus is kept aside, half a million characters in all.
         headings: keep lines such as `= Title =`.
         lang: of the tokenizer.
@@ -53,18 +53,18 @@ class Plan:
         subword: instead, the size of a vocabulary of SentencePiece's pieces.
         objective: what is learned, the name of a target without labels: "lm", the next token, "mlm", hidden tokens, or
             "mlm+nsp", these and whether two parts of a text follow each other. By default that of `arch`.
-        arch: name of the encoder; `emb`, `hid` and `layers` change its sizes. By default "awd_lstm", or a small BERT
+        arch: name of the encoder. `emb`, `hid` and `layers` change its sizes. By default "awd_lstm", or a small BERT
             for "mlm".
-        drop_mult: factor on every dropout; .1, since a text that is read once or twice cannot be learned by heart.
-        softmax, precision: see `language_model_learner`; "sampled", as a corpus has many words, and "auto", which the
+        drop_mult: factor on every dropout. .1, since a text that is read once or twice cannot be learned by heart.
+        softmax, precision: see `language_model_learner`. "sampled", as a corpus has many words, and "auto", which the
             plan of a run then names.
         backwards: read each document from its end.
         pretrained: a language model to go on with: its folder, or another library's checkpoint. Its sizes, vocabulary
             and tokenizer hold; so the settings of these must be left out.
-        vectors: a file of word vectors, see `read_vectors`; they are put into the embedding, where they are a start
+        vectors: a file of word vectors, see `read_vectors`. They are put into the embedding, where they are a start
             and no more. They know from far more text which words are alike than a model learns in some hours.
         bs, seq_len: rows of a batch, and tokens that are read before the gradient is cut.
-        lr: highest rate of the one cycle; by default the encoder's `pretrain_lr`.
+        lr: highest rate of the one cycle. By default the encoder's `pretrain_lr`.
         hours, epochs: how long: all in all, tokenizing included, or passes over the corpus (fractions too).
         seed: of the weights, the dropouts and the order of the documents.
         n_epoch, n_batches: the schedule that was made of it: so many validations after so many steps each.
@@ -172,7 +172,7 @@ class Plan:
 
     @classmethod
     def load(cls, folder: Path) -> "Plan":
-        """Return the plan of a run's folder; E404 if there is none, E401 if it is none of ours."""
+        """Return the plan of a run's folder. E404 if there is none, E401 if it is none of ours."""
         values = read_json(folder / FILE, errors="surrogateescape")
         try:
             if wrong := misfits(values, cls.SETTINGS):

@@ -53,19 +53,19 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
     """Stage 1: train a language model on text files, write it as a bundle with a model card, tell its figures.
 
     One cycle of rates spans the whole budget. The corpus is tokenized once, into the user's cache, and read from
-    there; it may exceed the memory. The plan of the run and, every few minutes, all that training needs to go on, to
+    there. It may exceed the memory. The plan of the run and, every few minutes, all that training needs to go on, to
     the bit, are in the folder `<out>.run` until the bundle is whole.
 
     Args:
         corpus: files of documents, see `Corpus`.
         out: the folder of the bundle.
-        resume: go on with an interrupted run. Its plan holds, so nothing but `out` need be given; with a `corpus` a
+        resume: go on with an interrupted run. Its plan holds, so nothing but `out` need be given. With a `corpus` a
             run that was stopped before it had a plan, while it tokenized, starts again.
         minutes: between two checkpoints.
         settings: of the run, see `Plan`.
 
     Raises: FileError E404 if there is nothing to resume, E412 if an unfinished run or anything else has the name `out`,
-        E408 if another process works on that run or its files have changed; ArgumentError E603 for settings that differ
+        E408 if another process works on that run or its files have changed. ArgumentError E603 for settings that differ
         from its plan; what `Plan`, `Corpus`, `start_of` and training raise.
     """
     CheckpointCallback(".", minutes)  # E602 before anything slow
@@ -88,7 +88,7 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
 
 @contextmanager
 def _locked(run: Path) -> Iterator[None]:
-    """Hold the folder of a run, for this process alone; it is deleted unless something was left in it to resume."""
+    """Hold the folder of a run, for this process alone. It is deleted unless something was left in it to resume."""
     run.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run / "lock", timeout=0)
     try:
@@ -181,7 +181,7 @@ def _check_free(run: Path, out: Path) -> None:
 
 
 def _has_begun(run: Path, out: Path, corpus: Sequence[str | Path]) -> bool:
-    """Return True if there is a run to resume; if there is none, only a corpus can start one."""
+    """Return True if there is a run to resume. If there is none, only a corpus can start one."""
     if (run / FILE).exists():
         return True
     if (out / "config.json").exists():
@@ -197,7 +197,7 @@ def schedule(plan: Plan, dls: DataLoaders, step: float, spent: float = 0.0) -> t
     """Return the number of validations and of steps before each, for the budget of a plan.
 
     Args:
-        step: seconds of a training step; a batch of validation is taken to cost a third of it, since it needs no
+        step: seconds of a training step. A batch of validation is taken to cost a third of it, since it needs no
             backward pass.
         spent: seconds of the budget that are gone.
     """

@@ -29,7 +29,7 @@ def put_vectors(learn: LMLearner, file: str) -> int:
 def start_of(plan: Plan) -> PretrainedLM | None:
     """Return the language model that a plan continues from, None if it starts from random weights.
 
-    Raises: what `read_lm` raises for `plan.pretrained`; FileError E402 if it has no decoder; ArgumentError E603 for
+    Raises: what `read_lm` raises for `plan.pretrained`. FileError E402 if it has no decoder. ArgumentError E603 for
         another language.
     """
     if plan.pretrained is None:
