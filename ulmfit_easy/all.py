@@ -99,7 +99,7 @@ from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.compare import mcnemar, wilson
 from ulmfit_easy.recipes.corpus.run import pretrain_corpus
 from ulmfit_easy.recipes.ensemble import ensemble
-from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.estimator import ULMFiT, ULMFiTRegressor
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm
 from ulmfit_easy.recipes.features import TextFeatures
 from ulmfit_easy.recipes.few_shot import few_shot

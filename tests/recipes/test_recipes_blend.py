@@ -15,6 +15,7 @@ from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.recipes.blend import KINDS, PRIOR, Blend, Member, mixing_weights
 from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled
 from ulmfit_easy.text.vectors import WordVectors
 
@@ -205,7 +206,7 @@ def test_the_accuracy_is_that_of_the_mixture_on_texts_aside(fitted, monkeypatch,
     always = np.eye(2)[[i] * 12]  # a mixture that has one answer
     monkeypatch.setattr(ULMFiT, "_blended", lambda self, df, probs, relearn: (fitted.blend_, always))
     model = copy.copy(fitted)
-    model._finish(Labelled(TABLE.assign(valid=ASIDE), len(TABLE), [], ("text",), "label"))
+    model._finish(Labelled(TABLE.assign(valid=ASIDE), len(TABLE), [], ("text",), "label", Kind()))
     assert model.accuracy_ == pytest.approx((TABLE["label"][ASIDE] == fitted.classes_[i]).mean())
 
 

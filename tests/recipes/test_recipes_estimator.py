@@ -18,7 +18,7 @@ from recipes_tiny import DF, LABELS, TEXTS, TINY
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError, UlmfitError
 from ulmfit_easy.learner.text_data import TextDataLoaders
-from ulmfit_easy.recipes import compare, estimator
+from ulmfit_easy.recipes import base, compare
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.saved import sealed
 from ulmfit_easy.recipes.stages import new_lm
@@ -198,7 +198,7 @@ def test_words_that_a_pretrained_model_knows_are_kept_for_later_texts(tmp_path):
     (TEXTS, [*LABELS[:3], float("nan"), *LABELS[4:]], r"E202.*row 3\b"),
     (TEXTS, [0.5, 1.5] * 60, "E207"),
     (TEXTS, [1, "1"] * 60, "E207.*int, str"),
-    (TEXTS, [["a"], ["b", "a"]] * 60, "E207.*list"),
+    (TEXTS, ["a", ["b", "a"]] * 60, "E207.*none in rows 0, 2"),
     (TEXTS, [{"a": 1}, {"b": 1}] * 60, "E207.*dict"),
     (TEXTS, list(pd.to_datetime(["2026-01-01", "2026-01-02"])) * 60, "E207.*Timestamp"),
     (TEXTS, None, "E205.*120 texts and 0 labels"),
@@ -474,7 +474,7 @@ def test_a_saved_model_has_a_card_with_what_was_done_and_a_card_that_a_user_chan
 
 def test_a_save_that_fails_leaves_the_older_model(model, tmp_path, monkeypatch):
     folder = model.save(tmp_path / "m")
-    monkeypatch.setattr(estimator, "write_json", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(base, "write_json", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         model.save(folder)
     assert np.array_equal(ULMFiT.load(folder).predict(TEXTS[:5]), model.predict(TEXTS[:5]))

@@ -76,15 +76,15 @@ def balanced_rows(targets: np.ndarray) -> np.ndarray:
     return 1 / np.bincount(targets)[targets]
 
 
-def checked_weights(weights: Sequence | np.ndarray, n: int) -> np.ndarray:
+def checked_weights(weights: Sequence | np.ndarray, n: int, argument: str = "weights") -> np.ndarray:
     """Weights of n rows, (n,) float64; E602 unless they are finite, none below 0, and not all of them 0."""
     try:
         found = np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         found = np.empty(0)
     if found.shape != (n,) or not np.isfinite(found).all() or (found < 0).any() or not found.any():
-        raise ArgumentError("E602", received=f"weights={reprlib.repr(weights)}", expected=f"{n:,} numbers from 0 on, "
-                            "not all of them 0", fix="give one weight for each row of the table")
+        raise ArgumentError("E602", received=f"{argument}={reprlib.repr(weights)}", expected=f"{n:,} numbers from "
+                            "0 on, not all of them 0", fix=f"give one weight for each row; leave out {argument}=")
     return found
 
 

@@ -1,28 +1,43 @@
 """The bar that every classifier here has to clear: word counts and logistic regression."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ulmfit_easy.recipes.inputs import texts_of
 
 if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import Pipeline
 
 
-def baseline(texts: Iterable, labels: Iterable) -> "Pipeline":
+def baseline(texts: Iterable, labels: Iterable, sample_weight: Sequence | np.ndarray | None = None) -> "Pipeline":
     """TF-IDF over words and pairs of words with logistic regression, fitted: a scikit-learn pipeline.
 
     On long reviews it is hard to beat with few labels, and it takes a second. Every table of this library shows it.
 
     Args:
         texts: N strings, as for `ULMFiT.fit`.
-        labels: N class labels.
+        labels: N class labels. Or an array (N, C) of zeros and ones, for any number of classes per text.
+        sample_weight: (N,) how much each text counts; None lets each count alike.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
 
     texts = texts_of(texts)
-    min_df = 1 if len(texts) < 2000 else 2  # with few texts, a word seen once is all there is
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=min_df)
-    return make_pipeline(words, LogisticRegression(C=10, max_iter=1000)).fit(texts, list(labels))
+    y = labels if getattr(labels, "ndim", 1) == 2 else list(labels)
+    linear, name = LogisticRegression(C=10, max_iter=1000), "logisticregression"
+    if isinstance(y, np.ndarray):
+        linear, name = OneVsRestClassifier(linear), "onevsrestclassifier"
+    weights = {} if sample_weight is None else {f"{name}__sample_weight": np.asarray(sample_weight, dtype=float)}
+    return make_pipeline(words(len(texts)), linear).fit(texts, y, **weights)
+
+
+def words(n: int) -> "TfidfVectorizer":
+    """Return the baseline's counts of words and pairs of words, for N texts to learn from."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    min_df = 1 if n < 2000 else 2  # with few texts, a word seen once is all there is
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=min_df)

@@ -68,15 +68,18 @@ class Member:
         return HashingVectorizer(analyzer=analyzer, ngram_range=ngram_range, n_features=N_FEATURES, norm=None,
                                  alternate_sign=False).transform(map(without_lone_surrogates, texts))
 
-    def fit(self, x: Any, labels: np.ndarray) -> bool:
-        """Learn from N texts as `read` gives them, and their classes (N,) int. Return False if there is nothing to."""
+    def fit(self, x: Any, labels: np.ndarray, weights: np.ndarray | None = None) -> bool:
+        """Learn from N texts as `read` gives them, and their classes (N,) int. Return False if there is nothing to.
+
+        `weights` (N,) tell how much each text counts.
+        """
         if self.kind != "vectors":
             in_texts = np.bincount(x.indices, minlength=N_FEATURES)  # in how many texts each column is
             self.columns = np.flatnonzero(in_texts >= (1 if x.shape[0] < RARE else 2))
             x = x[:, self.columns]
         if x.shape[1] == 0 or len(np.unique(labels)) < 2:
             return False
-        self.linear.fit(self.scaled.fit_transform(x), labels)
+        self.linear.fit(self.scaled.fit_transform(x), labels, weights)
         for part, name in ((self.linear, "coef_"), (self.linear, "intercept_"), (self.scaled, "idf_"),
                            (self.scaled, "mean_"), (self.scaled, "scale_")):
             if hasattr(part, name):  # as they are saved
@@ -142,7 +145,8 @@ class Blend:
 
     @classmethod
     def learned(cls, texts: Sequence[str], labels: np.ndarray, aside: np.ndarray, own: np.ndarray, *, lang: str = "en",
-                class_weight: dict | str = "balanced", relearn: bool = True) -> tuple["Blend", np.ndarray]:
+                class_weight: dict | str = "balanced", relearn: bool = True,
+                weights: np.ndarray | None = None) -> tuple["Blend", np.ndarray]:
         """Return a mixture, and its probabilities (A, C) of the texts aside, to judge it by.
 
         The weights are found on the texts aside, by members that have learned from the same texts as the model. Those
@@ -154,16 +158,17 @@ class Blend:
             aside: (N,) bool, true for the A texts that the model has not learned from.
             own: (A, C) the model's probabilities of the classes for these.
             lang, class_weight: see `Member`.
+            weights: (N,) how much each text counts when the members learn.
             relearn: let the members learn from the texts aside too, once the weights are found.
         """
         members, probs, n_classes = list[Member](), [own], own.shape[1]
         for kind in KINDS if vectors_of(lang) is not None else KINDS[:2]:
             member = Member(kind, lang, class_weight)
             x = member.read(texts)
-            if member.fit(x[~aside], labels[~aside]):
+            if member.fit(x[~aside], labels[~aside], None if weights is None else weights[~aside]):
                 probs.append(member.probs(x[aside], n_classes))
                 if relearn:
-                    member.fit(x, labels)
+                    member.fit(x, labels, weights)
                 members.append(member)
         truth, said, mixed = labels[aside], np.array(probs), np.empty_like(own)  # (A,), (M, A, C), (A, C)
         of_truth = said[:, np.arange(len(truth)), truth]  # (M, A)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ulmfit_easy.cleanup import no_warnings
 from ulmfit_easy.recipes.baseline import baseline
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ CROSS_VALIDATED = 1000  # labelled texts below which the few that are kept aside
 FOLDS = 5
 UNEQUAL = 2  # times the smallest class: from here on accuracy alone hides the rare classes
 SIGNIFICANT = 0.05
+ASIDE = "texts kept aside, which this training has not read"
 
 
 class Scores(NamedTuple):
@@ -39,37 +41,71 @@ class Scores(NamedTuple):
     baseline_cv_accuracy: float | None = None
     p_value: float | None = None
 
+    def figures(self) -> dict:
+        """Return the scores in words, as a model card has them."""
+        figures = {"measured on": ASIDE, "accuracy": self.accuracy,
+                   "95% interval of the accuracy": {"from": self.low, "to": self.high}, "macro-F1": self.macro_f1,
+                   "baseline": "TF-IDF with logistic regression", "baseline accuracy": self.baseline_accuracy,
+                   "baseline macro-F1": self.baseline_macro_f1,
+                   "baseline accuracy in cross-validation": self.baseline_cv_accuracy,
+                   "difference": None if self.p_value is None else verdict(self)}
+        return {name: value for name, value in figures.items() if value is not None}
+
 
 def compare(df: pd.DataFrame, predicted: Sequence) -> Scores:
     """Score predictions beside the baseline, which is fitted on the same training texts.
 
     Args:
         df: labelled texts with the columns `text`, `label` and `valid`, true for the N texts kept aside.
-        predicted: (N,) the classes that the model gave them.
+        predicted: (N,) the classes that the model gave them, or N lists of classes.
     """
-    texts, labels, aside = df["text"], df["label"].astype(str), df["valid"].astype(bool)
-    truth, theirs = labels[aside].tolist(), None
+    texts, aside = df["text"], df["valid"].to_numpy(bool)
+    labels, ours = _comparable(df["label"].tolist(), predicted)  # (M,) and (N,), or (M, C) and (N, C)
+    weights = df["weight"].to_numpy(float)[~aside] if "weight" in df else None
     try:
-        tfidf = baseline(texts[~aside], labels[~aside])
+        with no_warnings():  # a class of all texts, or of none, is no reason for any
+            tfidf = baseline(texts[~aside], labels[~aside], weights)
         theirs = tfidf.predict(texts[aside])
-        cross_validated = _cross_validated(tfidf, texts, labels)
+        cross_validated = _cross_validated(tfidf, texts, pd.Series(labels, texts.index)) if labels.ndim == 1 else None
     except ValueError as e:  # scikit-learn's, if no text has a word to count, or none that is there twice
         if "empty vocabulary" not in str(e) and "no terms remain" not in str(e):
             raise
-        return scored(truth, predicted)
-    return scored(truth, predicted, theirs)._replace(baseline_cv_accuracy=cross_validated)
+        return scored(labels[aside], ours)
+    return scored(labels[aside], ours, theirs)._replace(baseline_cv_accuracy=cross_validated)
 
 
-def scored(labels: Sequence, predicted: Sequence, theirs: Sequence | None = None) -> Scores:
-    """Return the scores of predictions for N labels, beside those of a baseline if it is given; labels are strings."""
-    truth, ours = (np.array([str(label) for label in given]) for given in (labels, predicted))  # (N,) each
-    right = ours == truth  # (N,)
+def scored(labels: Sequence | np.ndarray, predicted: Sequence | np.ndarray,
+           theirs: Sequence | np.ndarray | None = None) -> Scores:
+    """Return the scores of predictions for N labels, beside those of a baseline if it is given.
+
+    Labels are strings; or zeros and ones (N, C), of which all of a text must be right.
+    """
+    truth, ours = _array(labels), _array(predicted)
+    right = _equal(ours, truth)  # (N,)
     scores = Scores(float(right.mean()), *wilson(int(right.sum()), len(right)), _macro_f1(truth, ours))
     if theirs is None:
         return scores
-    said = np.array([str(label) for label in theirs])
-    return scores._replace(baseline_accuracy=float((said == truth).mean()), baseline_macro_f1=_macro_f1(truth, said),
-                           p_value=mcnemar(right, said == truth))
+    said = _array(theirs)
+    return scores._replace(baseline_accuracy=float(_equal(said, truth).mean()),
+                           baseline_macro_f1=_macro_f1(truth, said), p_value=mcnemar(right, _equal(said, truth)))
+
+
+def _array(labels: Sequence | np.ndarray) -> np.ndarray:
+    return labels if isinstance(labels, np.ndarray) and labels.ndim == 2 else np.array([str(name) for name in labels])
+
+
+def _comparable(labels: list, predicted: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and predictions as strings; those of several classes per text as zeros and ones."""
+    if not any(isinstance(label, list) for label in labels):
+        return _array(labels), _array(predicted)
+    from sklearn.preprocessing import MultiLabelBinarizer
+
+    flags = MultiLabelBinarizer().fit_transform([[*map(str, each)] for each in (*labels, *predicted)])
+    return flags[:len(labels)], flags[len(labels):]
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a == b if a.ndim == 1 else (a == b).all(1)
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:
@@ -112,21 +148,22 @@ def _cross_validated(tfidf: "Pipeline", texts: pd.Series, labels: pd.Series) -> 
     return float(cross_val_score(tfidf, texts, labels, cv=folds, error_score="raise").mean())  # stratified
 
 
-def in_sentences(scores: Scores, labels: Sequence, n_aside: int, n_different: int) -> str:
+def in_sentences(scores: Scores, labels: Sequence, n_aside: int, n_different: int, what: str = "Accuracy") -> str:
     """Return the scores in sentences, with macro-F1 if the largest class has more than twice the texts of the smallest.
 
     Args:
         labels: (N,) of all labelled texts.
         n_aside: how many of these texts were kept aside.
         n_different: how many of the N are left without copies.
+        what: what the accuracy is called.
     """
     counts = Counter(map(str, labels)).values()
-    unequal = max(counts) > UNEQUAL * min(counts)
+    unequal = what != "Accuracy" or max(counts) > UNEQUAL * min(counts)
 
     def with_f1(score: str, macro_f1: float | None) -> str:
         return score + (f", macro-F1 {macro_f1:.3f}" if unequal else "")
 
-    first = with_f1(f"Accuracy on {n_aside:,} texts kept aside: {scores.accuracy:.3f} (95% interval "
+    first = with_f1(f"{what} on {n_aside:,} texts kept aside: {scores.accuracy:.3f} (95% interval "
                     f"{scores.low:.3f} to {scores.high:.3f})", scores.macro_f1)
     if scores.baseline_accuracy is None:
         return f"{first}.\nTF-IDF with logistic regression has no words to count."

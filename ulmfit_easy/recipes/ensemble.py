@@ -52,7 +52,13 @@ def _probs(predictor: Predictor, docs: Sequence[np.ndarray], classes: Sequence |
 
 def probabilities(models: Iterable[Asked], texts: Sequence, *, blend: Blend | None = None,
                   warn: bool = True) -> np.ndarray:
-    """Return what `ensemble` does, mixed with linear models, in float64, (N, C), each row with the sum 1."""
+    """Return what `ensemble` does, mixed with linear models, in float64, (N, C).
+
+    Each row has the sum 1 if a text has one class. Of a regression they are the numbers.
+    """
+    first, *_ = models = list(models)
     probs = ensemble(models, texts, warn=warn).double().numpy()
+    if not first.predictor.prepare.target.one_class:
+        return probs
     probs = probs if blend is None else blend.mixed(probs, one_string(texts))
     return probs / probs.sum(1, keepdims=True)

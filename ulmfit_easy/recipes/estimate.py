@@ -1,6 +1,7 @@
 """Estimate how long stages 2 and 3 take on this machine."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from ulmfit_easy.cleanup import surely
 from ulmfit_easy.data.classify import ClassifierDataLoader
@@ -17,7 +18,7 @@ STEPS, SECONDS = 4, 2.0  # that are timed, at most
 
 
 def estimated_seconds(lm: Start, lm_phases: tuple[Phase, ...], dls: DataLoaders,
-                      preset: str | Preset | None = None) -> float:
+                      preset: str | Preset | None = None, **kwargs: Any) -> float:
     """Estimate the training time of both stages from a few real steps of each. Nothing changes.
 
     Batches of a classifier differ in size. So those that are timed have about the mean size, padding included.
@@ -27,13 +28,14 @@ def estimated_seconds(lm: Start, lm_phases: tuple[Phase, ...], dls: DataLoaders,
         lm_phases: the phases that a language model will run.
         dls: labelled data.
         preset: a name or a `Preset`, None for the encoder's own; its `clas` phases are estimated.
+        kwargs: of the classifier, for `new_classifier`.
     """
     p = preset_for(preset, lm)
     assert isinstance(dls.train, ClassifierDataLoader)
     typical = DataLoaders(dls.train.typical(STEPS), [], device=dls.device, prepare=dls.prepare)
 
     def measure() -> float:
-        clas = new_classifier(typical, p, lm, verbose=False)
+        clas = new_classifier(typical, p, lm, verbose=False, **kwargs)
         if not isinstance(lm, TextLearner):
             return _seconds(clas, p.clas, dls)
         lm.verbose = False

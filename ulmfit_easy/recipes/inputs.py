@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy._fastcore import listify
+from ulmfit_easy.data.balance import checked_weights
 from ulmfit_easy.data.sources import clean_texts, is_missing
 from ulmfit_easy.data.targets import SEVERAL, plain_labels, read_labels, unpacked
 from ulmfit_easy.errors import LabelError, TextError, UlmfitError, counted, in_rows, short, some
@@ -89,21 +90,26 @@ def said_of(name: str) -> Iterator[None]:
         raise
 
 
-def labels_of(given: Iterable | None, n: int, empty: Sequence[int] = ()) -> list:
+def sized(given: Any, n: int) -> list:
+    """Return labels as Python values. Raises: E205 for another number than `n`."""
+    if isinstance(given, pd.DataFrame) and given.shape[1] == 1:  # of several the check below finds another number
+        given = given.iloc[:, 0]
+    labels = [] if given is None else plain_labels(given)
+    if len(labels) != n:
+        raise LabelError("E205", received=f"{n:,} texts and {len(labels):,} labels", expected="one label a text",
+                         fix="pass two lists of the same length")
+    return labels
+
+
+def labels_of(given: Any, n: int, empty: Sequence[int] = ()) -> list:
     """Return labels as Python values, without those of the `empty` rows.
 
     Raises: E205 for another number than `n`, E202 for missing ones, E207 for types of no use.
     """
-    if isinstance(given, pd.DataFrame) and given.shape[1] == 1:  # of several the check below finds another number
-        given = given.iloc[:, 0]
-    labels = [] if given is None else unpacked(plain_labels(given))
-    if len(labels) != n:
-        raise LabelError("E205", received=f"{n:,} texts and {len(labels):,} labels", expected="one label a text",
-                         fix="pass two lists of the same length")
+    labels = unpacked(sized(given, n))
     if any(isinstance(label, SEVERAL) for label in labels):
         raise LabelError("E207", received="lists of labels", expected="one label for each text",
-                         fix="give the one that counts; TextDataLoaders.from_df and text_classifier_learner "
-                             "learn several a text")
+                         fix="give labels as in training: one class for each text")
     rows = without(range(n), empty)
     labels = read_labels([without(labels, empty)], rows=rows)[1]
     types = {type(label).__name__ for label in labels}
@@ -111,6 +117,13 @@ def labels_of(given: Iterable | None, n: int, empty: Sequence[int] = ()) -> list
         raise LabelError("E207", received=f"labels of type {some(sorted(types))}",
                          expected="one class a text, all of one type", fix="turn them into strings first")
     return labels
+
+
+def weights_of(sample_weight: Any, n: int, empty: Sequence[int] = ()) -> list | None:
+    """Return the weights of N rows, without those of the `empty` ones; None for none. Raises: E602."""
+    if sample_weight is None:
+        return None
+    return without(checked_weights(sample_weight, n, "sample_weight").tolist(), empty)
 
 
 def empty_rows(texts: Iterable) -> list[int]:
@@ -141,7 +154,7 @@ def as_array(labels: Sequence) -> np.ndarray:
 
 def check_type(labels: Sequence, classes: Sequence) -> None:
     """E203 for labels that are the classes but for their type: `1` for `"1"` would count as wrong."""
-    if labels and type(labels[0]) is not type(classes[0]) and {*map(str, labels)} & {*map(str, classes)}:
+    if labels and classes and type(labels[0]) is not type(classes[0]) and {*map(str, labels)} & {*map(str, classes)}:
         raise LabelError("E203", received=f"labels of type {type(labels[0]).__name__}, such as {labels[0]!r}",
                          expected=f"the type of the classes, such as {classes[0]!r}",
                          fix="give labels the type that they had in training")

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.data.splits import DefaultSplitter, Split, checked_split, no_valid
-from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.errors import ArgumentError, TextError
 from ulmfit_easy.recipes import inputs
+from ulmfit_easy.recipes.kinds import Kind, kind_of_labels
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Labelled:
             split `valid`, true for texts kept aside. Its index has the user's row numbers.
         n, empty: how many rows the user gave to train on, and which of them have no text.
         text_cols, label_col: the names of the user's columns.
+        kind: how labels are read.
         own_valid: True if the user gave the texts that are kept aside.
     """
 
@@ -30,22 +31,32 @@ class Labelled:
     empty: list[int]
     text_cols: tuple
     label_col: str
+    kind: Kind
     own_valid: bool = False
 
     @classmethod
-    def read(cls, texts: Any, labels: Any, text_col: Any = None) -> "Labelled":
-        """Return the rows of N texts and their N labels. Raises: E1xx, E2xx with row numbers."""
-        labels = labels if labels is None or hasattr(labels, "__len__") else list(labels)
+    def read(cls, texts: Any, labels: Any, text_col: Any = None, kind: Kind | None = None,
+             sample_weight: Any = None) -> "Labelled":
+        """Return the rows of N texts and their N labels. Raises: E1xx, E2xx with row numbers.
+
+        Args:
+            kind: what the labels are. None finds out.
+            sample_weight: (N,) how much each text counts; None lets each count alike.
+        """
+        labels = labels if labels is None or hasattr(labels, "shape") or hasattr(labels, "__len__") else list(labels)
         given, cols, label_col = inputs.columns_of(texts, labels, text_col)
         read = inputs.texts_of(given, cols)
         n, empty = len(read), inputs.empty_rows(read)
         if len(empty) == n:
             raise TextError("E104", received=f"{n:,} rows, none of them with a text" if n else "no texts",
                             expected="texts and their labels", fix="check the data")
-        labels, read = inputs.labels_of(labels, n, empty), inputs.without(read, empty)
-        inputs.check_shared(labels)
-        CategoryTarget.learned(labels)  # two classes or more
-        return cls(_table(read, labels, inputs.without(range(n), empty)), n, empty, cols, label_col)
+        kind = kind or kind_of_labels(labels)
+        labels, read = kind.read(labels, n, empty), inputs.without(read, empty)
+        kind.check(labels)
+        df = _table(read, labels, inputs.without(range(n), empty))
+        if (weights := inputs.weights_of(sample_weight, n, empty)) is not None:
+            df["weight"] = weights
+        return cls(df, n, empty, cols, label_col, kind)
 
     def with_valid(self, texts: Any, labels: Any) -> "Labelled":
         """Return these rows, and others after them that are kept aside. Raises: as `read`; E203 for other classes."""
@@ -56,11 +67,13 @@ class Labelled:
                 raise TextError("E104", received="no texts", expected="texts to validate with",
                                 fix="leave out X_val= and y_val=")
         with inputs.said_of("y_val"):
-            labels = inputs.labels_of(labels, len(read), empty)
+            labels = self.kind.read(labels, len(read), empty)
             known, rows = self.df["label"].tolist(), inputs.without(range(len(read)), empty)
             inputs.check_type(labels, known)
-            CategoryTarget.learned(known).encode(labels, rows=rows)
+            self.kind.target.learned(known, self.kind.classes).encode(labels, rows=rows)
         aside = _table(inputs.without(read, empty), labels, [self.n + i for i in rows])
+        if "weight" in self.df:
+            aside["weight"] = 1.0
         df = pd.concat([self.df.assign(valid=False), aside.assign(valid=True)])
         return replace(self, df=df, own_valid=True)
 
@@ -68,9 +81,12 @@ class Labelled:
         """Return these rows with a share of them kept aside, unless the user has given some."""
         if self.own_valid:
             return self
-        labels, texts = self.df["label"].tolist(), self.df["text"].tolist()
+        labels, texts = self.kind.strata(self.df["label"].tolist()), self.df["text"].tolist()
         splitter = DefaultSplitter(labels, valid_pct, seed, texts) if valid_pct else no_valid
-        aside = checked_split(splitter, self.df)[1]
+        train, aside = checked_split(splitter, self.df)
+        if "weight" in self.df and not self.df["weight"].iloc[train].any():
+            raise ArgumentError("E602", received="sample_weight= of 0 for each text to train on",
+                                expected="some above 0", fix="pass X_val= and y_val=; leave out sample_weight=")
         return replace(self, df=self.df.assign(valid=np.isin(np.arange(len(self.df)), aside)))
 
     @property
@@ -84,6 +100,13 @@ class Labelled:
     def labels(self) -> list:
         """The labels of the texts that the user gave to train on."""
         return self.df["label"][self.df.index < self.n].tolist()
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """The weights of the rows of `table`, (R,), None if each counts alike."""
+        if "weight" not in self.df:
+            return None
+        return self.df["weight"].reindex(range(self.df.index[-1] + 1), fill_value=0.0).to_numpy(float)
 
     def table(self) -> pd.DataFrame:
         """Return a table with the user's columns and a row for each row of the user's, so that messages count these."""

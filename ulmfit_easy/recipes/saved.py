@@ -12,7 +12,9 @@ from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.places import members
 from ulmfit_easy.recipes.blend import BLEND, Blend
 from ulmfit_easy.recipes.compare import Scores
-from ulmfit_easy.schema import list_of, mapping, misfits, optional, share, such, text, whole
+from ulmfit_easy.recipes.compare_numbers import NumberScores
+from ulmfit_easy.recipes.kinds import KINDS, Kind
+from ulmfit_easy.schema import list_of, mapping, misfits, number, one_of, optional, share, such, text, whole
 
 PARAMS = "estimator.json"  # the file of a saved model that holds its parameters
 FORMAT = 2
@@ -21,10 +23,10 @@ FORMAT = 2
 FIRST = {"params", "accuracy", "baseline_accuracy", "ways"}
 OLD_SCORES = ("accuracy", "baseline_accuracy")
 WAYS = ["forwards"], ["backwards"], ["forwards", "backwards"]
-SCORES = dict.fromkeys(Scores._fields, optional(share))
+SCORES = dict.fromkeys(Scores._fields, optional(share)) | dict.fromkeys(NumberScores._fields, optional(number()))
 SETTINGS = {
     **{name: SCORES[name] for name in OLD_SCORES}, "texts": list_of(optional(whole(0)), 2),
-    "blend": optional(text),
+    "blend": optional(text), "answers": one_of(KINDS),
     "ways": such(list_of(text), lambda value: value in WAYS, "the directions of the models"),
     "scores": optional(such(mapping, lambda value: value.keys() <= SCORES.keys() and not misfits(value, SCORES),
                             "scores"))}
@@ -46,12 +48,14 @@ def sealed(settings: dict) -> dict:
 
 
 def load_saved(path: str | Path, load: Callable,
-               known: Collection[str] | None = None) -> tuple[dict, list, Blend | None]:
+               known: Collection[str] | None = None,
+               forms: Collection[str] = tuple(KINDS)) -> tuple[dict, list, Blend | None]:
     """Return the settings of a saved estimator, its models, each as `load(folder)` gives it, and its mixture.
 
     Args:
         load: `load_learner` or `load_predictor`.
         known: the names of the estimator's parameters; None takes any.
+        forms: of answers that are taken, see `KINDS`.
 
     Raises: as `read_settings`. FileError E402 for models that were not trained together, or not saved with these
         settings.
@@ -62,7 +66,13 @@ def load_saved(path: str | Path, load: Callable,
     ways = settings.get("ways") or ([*WAYS[2]] if params.get("bidir") else [way(params.get("backwards"))])
     models = [load(path / name) for name in ways]
     predictors = [model.predictor for model in models]
-    if any(not each.prepare.target.one_class or each.classes != predictors[0].classes for each in predictors):
+    if settings["answers"] not in forms:
+        of_numbers = settings["answers"] == "numbers"
+        raise FileError("E402", received=f"{path}, an estimator of {'numbers' if of_numbers else 'classes'}",
+                        expected=f"one of {'classes' if of_numbers else 'numbers'}",
+                        fix=f"{'ULMFiTRegressor' if of_numbers else 'ULMFiT'}.load(path) reads it")
+    target = KINDS[settings["answers"]].target
+    if any(type(each.prepare.target) is not target or each.classes != predictors[0].classes for each in predictors):
         raise FileError("E402", received=f"{path}, whose models do not tell the same classes apart",
                         expected="classifiers that were trained together",
                         fix="keep the folder as ULMFiT.save wrote it")
@@ -99,7 +109,8 @@ def read_settings(path: Path, known: Collection[str] | None) -> dict:
                         fix="copy the folder again, or save the model again")
     if wrong := [f"no {name}" for name in OLD_SCORES if name not in settings] + misfits(settings, SETTINGS):
         raise _wrong(path, f"with {some(wrong)}")
-    return {"scores": {name: settings[name] for name in OLD_SCORES}, "texts": [None, None], **settings}
+    return {"scores": {name: settings[name] for name in OLD_SCORES}, "texts": [None, None], "answers": Kind.form,
+            **settings}
 
 
 def _sha256(settings: dict) -> str:

@@ -65,8 +65,10 @@ class Training:
             warn_user(f"{counted(n_unlabelled, 'unlabelled text')} will not be read: {name} has no language model to "
                       "go on with")
         dls = stages.classifier_data(rows.table(), p, lm or pretrained, on_missing="drop", splitter=rows.splitter,
-                                     text_col=list(rows.text_cols), label_col=rows.label_col, **common)
-        seconds = left * estimated_seconds(lm or pretrained, p.lm if pretrained else p.pretrain, dls, p)
+                                     text_col=list(rows.text_cols), label_col=rows.label_col, weights=rows.weights,
+                                     **rows.kind.loader(), **common)
+        learner = {**rows.kind.learner(rows.df["label"].tolist()), **self.learner}
+        seconds = left * estimated_seconds(lm or pretrained, p.lm if pretrained else p.pretrain, dls, p, **learner)
         aside = f"{dls.valid.n_rows:,} kept aside to measure the classifier" if dls.valid.n_rows else "none kept aside"
         self.say(f"{len(rows.df):,} labelled texts: {dls.train.n_rows:,} to train on, {aside}. "
                  f"{_of_the_lm(lm.dls, dls, n_unlabelled, len(rows.text_cols)) if lm else 'Stage 2 is left out.'} "
@@ -76,7 +78,7 @@ class Training:
                      + " alone" * (not pretrained))
             (stages.finetune_lm if pretrained else stages.pretrain_lm)(lm, p)
         self.say("Classifier: the head first, then the layers under it")
-        learn = stages.new_classifier(dls, p, lm or pretrained, verbose=self.verbose, **self.learner)
+        learn = stages.new_classifier(dls, p, lm or pretrained, verbose=self.verbose, **learner)
         cbs = [] if self.patience is None else [BestEpoch(patience=self.patience)]
         return stages.finetune_classifier(learn, p, gradual=bool(lm or pretrained), cbs=cbs)
 

@@ -16,7 +16,8 @@ def run(args: argparse.Namespace) -> None:
 
     from ulmfit_easy.apps.sources import read_any, texts_in
     from ulmfit_easy.data.sources import accepted
-    from ulmfit_easy.recipes.estimator import ULMFiT, foreign_to_estimator
+    from ulmfit_easy.recipes.estimator import ULMFiT
+    from ulmfit_easy.recipes.saved import foreign_to_estimator
 
     model_place(args.out, args.overwrite, foreign_to_estimator)
     df = read_any(args.file, [args.text, args.label], args)
