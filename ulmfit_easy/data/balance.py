@@ -44,7 +44,7 @@ def loss_weights(dls: "DataLoaders", class_weight: str | dict | Sequence | None,
                  loss_func: Callable | None) -> Tensor | None:
     """Return the weights of the classes, (C,), that a learner's `class_weight` asks for, None for none.
 
-    Raises: E603 beside a `loss_func`, E602 for unknown classes and invalid weights.
+    Raises: E603 together with a `loss_func`, E602 for unknown classes and invalid weights.
     """
     if class_weight is None:
         return None

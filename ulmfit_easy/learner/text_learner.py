@@ -166,7 +166,7 @@ class TextLearner(Learner):
     features, load_vectors = features, load_vectors
 
     def _check_exportable(self, weights: Mapping[str, Tensor] | None = None) -> dict:
-        """The settings of a bundle. E506 if they, or the `weights`, are none that `load_learner` would take."""
+        """Return the settings of a bundle. E506 if they, or the `weights`, are none that `load_learner` would take."""
         loss = {"thresh": plain(getattr(self.loss_func, "thresh", None)),
                 "takes_probabilities": isinstance(self.loss_func, BCELossFlat)}
         config = {**self.dls.config(), **self.model.config(), "loss": loss, "precision": self.precision}

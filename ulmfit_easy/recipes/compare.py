@@ -53,7 +53,7 @@ class Scores(NamedTuple):
 
 
 def compare(df: pd.DataFrame, predicted: Sequence) -> Scores:
-    """Score predictions beside the baseline, which is fitted on the same training texts.
+    """Score predictions next to the baseline, which is fitted on the same training texts.
 
     Args:
         df: labelled texts with the columns `text`, `label` and `valid`, true for the N texts kept aside.
@@ -76,9 +76,9 @@ def compare(df: pd.DataFrame, predicted: Sequence) -> Scores:
 
 def scored(labels: Sequence | np.ndarray, predicted: Sequence | np.ndarray,
            theirs: Sequence | np.ndarray | None = None) -> Scores:
-    """Return the scores of predictions for N labels, beside those of a baseline if it is given.
+    """Return the scores of predictions for N labels, next to those of a baseline if it is given.
 
-    Labels are strings; or zeros and ones (N, C), of which all of a text must be right.
+    Labels are strings, or zeros and ones (N, C), of which all of a text must be right.
     """
     truth, ours = _array(labels), _array(predicted)
     right = _equal(ours, truth)  # (N,)
@@ -120,7 +120,7 @@ def wilson(k: int, n: int) -> tuple[float, float]:
 
 
 def mcnemar(right: np.ndarray, theirs: np.ndarray) -> float:
-    """Return the exact two-sided p-value of McNemar's test (1947): are two classifiers right equally often?
+    """Return the exact two-sided p-value of McNemar's test (1947) that two classifiers are right equally often.
 
     Args:
         right, theirs: (N,) bool, for which of the same N texts each of them is right.

@@ -147,7 +147,7 @@ def check_shared(labels: Sequence) -> None:
 
 
 def as_array(labels: Sequence) -> np.ndarray:
-    """Return an array of these very labels: numpy would turn large numbers into fractions beside small ones."""
+    """Return an array of these very labels: numpy would turn large numbers into fractions next to small ones."""
     found = np.array(labels)
     return found if found.tolist() == list(labels) else np.array(labels, dtype=object)
 
