@@ -17,8 +17,9 @@ PARTS = re.compile(r"\n\s*\n|\n\s*(?=[-*] |\d\. )|\n\s*(?=[*\w, ]+: )")  # parag
 SENTENCES = re.compile(r"(?<=[.!?])[\")]*\s+(?=[A-Z\"x(])")
 UNPLAIN = re.compile(  # what to write instead is in the list of words of the style guide
     r"\b(anew|goes on(?! best)|go on|sisters|friends? of|to the bit|of one's own|is told|are told|is asked(?! for)|"
-    r"so many|doors?\b|beside\b|[Ww]here there (is|are)|[Ii]n the box|what is wanted|some (hundred|thousand|dozen)\b(?! of))")
-ALLOWED = {"long docstrings": 78, "semicolons in docstrings": 148, "words of docstrings": 20, "vague beginnings": 4,
+    r"are asked|so many|doors?\b|beside\b|[Ww]here there (is|are)|[Ii]n the box|what is wanted|"
+    r"some (hundred|thousand|dozen)\b(?! of))")
+ALLOWED = {"long docstrings": 80, "semicolons in docstrings": 135, "words of docstrings": 24, "vague beginnings": 5,
            "long sentences of pages": 9, "words of pages": 24}
 
 

@@ -21,14 +21,14 @@ ASIDE = "texts kept aside, which this training has not read"
 
 
 class Scores(NamedTuple):
-    """Scores on the texts kept aside; those of the baseline are None if no text has a word to count.
+    """Scores on the texts kept aside. Those of the baseline are None if no text has a word to count.
 
     Attributes:
         accuracy: share of the texts whose likeliest class is their label.
         low, high: 95 % Wilson interval of the accuracy.
         macro_f1: mean of the F1 scores of the classes.
         baseline_accuracy, baseline_macro_f1: the same of TF-IDF with logistic regression, on the same texts.
-        baseline_cv_accuracy: its accuracy in cross-validation on all labelled texts, each once; None for 1,000 or more.
+        baseline_cv_accuracy: its accuracy in cross-validation on all labelled texts, each once. None for 1,000 or more.
         p_value: of McNemar's exact test of the two accuracies.
     """
 
@@ -95,7 +95,7 @@ def _array(labels: Sequence | np.ndarray) -> np.ndarray:
 
 
 def _comparable(labels: list, predicted: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and predictions as strings; those of several classes per text as zeros and ones."""
+    """Return labels and predictions as strings. Those of several classes per text as zeros and ones."""
     if not any(isinstance(label, list) for label in labels):
         return _array(labels), _array(predicted)
     from sklearn.preprocessing import MultiLabelBinarizer

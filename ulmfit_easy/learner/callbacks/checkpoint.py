@@ -78,7 +78,7 @@ class CheckpointCallback(Callback):
         path: the folder, relative to `learn.path`.
         minutes: time between two checkpoints, each about three times the size of the model.
         every: training batches between two checkpoints, instead of `minutes`.
-        resume: continue from the checkpoint in `path`; if there is none, start from the beginning.
+        resume: continue from the checkpoint in `path`. If there is none, start from the beginning.
 
     Raises:
         TrainingError: E506 for a loader that cannot continue in mid-epoch.
