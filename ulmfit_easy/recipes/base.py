@@ -28,6 +28,7 @@ from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.recipes import inputs, stages
 from ulmfit_easy.recipes.blend import BLEND, Blend
+from ulmfit_easy.recipes.drift import reference_of
 from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.kinds import KINDS, Kind
 from ulmfit_easy.recipes.labelled import Labelled, check_pair
@@ -216,6 +217,7 @@ class TextEstimator(Params):
         probs = np.zeros((0, self.learners_[0].dls.c))
         if self.n_aside_:  # no warning: the user's rows have other numbers
             probs = probabilities(self.learners_, rows.df["text"][aside].tolist(), warn=False)
+            self.learners_[0].reference = reference_of(self.learners_[0], probs)
         if self.blend is not None and rows.kind.blends:
             self.blend_, probs = self._blended(df, probs, relearn=not rows.own_valid)
             self._say(f"Mixed with linear models: {self.blend_.told}")
