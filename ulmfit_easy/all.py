@@ -106,6 +106,7 @@ from ulmfit_easy.recipes.features import TextFeatures
 from ulmfit_easy.recipes.few_shot import few_shot
 from ulmfit_easy.recipes.label_issues import label_issues
 from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
+from ulmfit_easy.recipes.pseudo import pseudo_label
 from ulmfit_easy.recipes.query import *
 from ulmfit_easy.recipes.repeat import *
 from ulmfit_easy.recipes.stages import classifier_data, finetune_classifier, finetune_lm, lm_data, new_classifier
