@@ -16,7 +16,7 @@ from ulmfit_easy.terminal import printable, wrapped
 from ulmfit_easy.user_code import lines_of_the_user
 
 # a call with its arguments, which are its own affair; or an argument, and its value if there is one
-ARGUMENT = re.compile(r"""[\w.]+\((?:[^()]|\([^()]*\))*\)|(?<![\w.])([a-z]\w*)=(?!=)("[^"]*"|'[^']*'|[^\s,;:]*)""")
+ARGUMENT = re.compile(r"""[\w.]+\((?:[^()]|\([^()]*\))*\)|(?<![\w.])([a-z]\w*)=(?!=)("[^"]*"|'[^']*'|[^\s,;:)]*)""")
 
 CODES = {
     "E101": "a text is missing or is not a string",
@@ -107,7 +107,7 @@ class FileError(UlmfitError, OSError):
 
 
 class TrainingError(UlmfitError, RuntimeError):
-    """E5xx: training or inference cannot continue as asked."""
+    """E5xx: training or inference cannot go on as asked."""
 
 
 class ArgumentError(UlmfitError, ValueError):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import stat
 import sys
@@ -51,6 +52,9 @@ def existing(path: str | Path) -> Path:
     """Return the path as a `Path`, if something is there. E404 otherwise."""
     path = Path(path)
     if not path.exists():
+        if re.match(r"[a-z]+:/", str(path)):
+            raise FileError("E404", received=f"the address {str(path).replace(':/', '://', 1)}",
+                            expected="a file or folder on this machine", fix="download it first, and name the file")
         near = nearest(path.name, (beside.name for beside in islice(path.parent.glob("*"), 1000)), 0.7)
         raise FileError("E404", received=f"the path {path}, where nothing is", expected="a file or folder",
                         fix=f"did you mean '{path.with_name(near)}'?" if near else

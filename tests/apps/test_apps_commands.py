@@ -14,25 +14,14 @@ from ulmfit_easy.apps.saved_model import SavedModel
 from ulmfit_easy.apps.word_by_word import word_by_word
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.learner.predictor import Prediction
-from ulmfit_easy.recipes import presets
-
-DF = toy_reviews(60, seed=0)
-TINY = presets.Preset("laptop", "these tests", config={"emb_sz": 16, "n_hid": 16, "n_layers": 1},
-                      pretrain=(presets.Phase(1, 2e-2),), lm=(), clas=(presets.Phase(1, 2e-2),), min_freq=1, seq_len=16,
-                      lm_bs=8, clas_bs=16)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("commands")
-    DF.to_csv(folder / "r.csv", index=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(presets.PRESETS, "laptop", TINY)
-        assert run("train", folder / "r.csv", "--seed", 0, "--quiet", "--out", folder / "m") == 0
-    return folder / "m"
+@pytest.fixture
+def model(trained):
+    return trained
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def new(model):
     path = model.parent / "new.csv"
     toy_reviews(8, seed=1).to_csv(path, index=False)

@@ -11,7 +11,6 @@ import re
 import shlex
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,11 +41,10 @@ def written(node) -> str:
     return "0"
 
 
-@cache
-def fixes() -> list:
+def fixes(part: Path = PACKAGE) -> list:
     """The fix of each error in the source, with its place."""
     found = []
-    for file in sorted(PACKAGE.rglob("*.py")):
+    for file in sorted(part.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             for keyword in getattr(node, "keywords", []):
                 if keyword.arg == "fix":

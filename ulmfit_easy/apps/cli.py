@@ -3,6 +3,7 @@
 
 import os
 import re
+import shlex
 import sys
 import warnings
 from argparse import ArgumentParser
@@ -36,11 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command is None:
             every.print_help(sys.stderr)
             return 2
-        command = args.parser
+        command, args.typed = args.parser, shlex.join(["ulmfit", *(sys.argv[1:] if argv is None else argv)])
         if unknown:
             raise command.misuse(f"unrecognized arguments: {' '.join(unknown)}")
         with warnings.catch_warnings(), hushed() if args.quiet else nullcontext():
-            warnings.showwarning = lambda message, *_, **__: None if args.quiet else complain(message, command)
+            told = set[str]()  # Python forgets what it has shown whenever someone changes the filters
+
+            def show(message: Warning | str, *_: object, **__: object) -> None:
+                if not args.quiet and str(message) not in told:
+                    told.add(str(message))
+                    complain(message, command)
+
+            warnings.showwarning = show
             status = args.run(args)
             sys.stdout.flush()
     except BrokenPipeError:  # of `| head`, which has seen enough; the rest of the output must go nowhere

@@ -5,7 +5,8 @@ import shlex
 
 from ulmfit_easy.errors import ARGUMENT, UlmfitError, fix_for
 
-SAME = {"text_col": "text", "texts": "text", "label_col": "label", "labels": "label"}  # of functions, and of commands
+SAME = {"text_col": "text", "texts": "text", "label_col": "label", "labels": "label", "y_block": "task",
+        "X_val": "valid", "y_val": "label"}  # of functions, and of commands
 
 
 def at_command_line(error: Exception | str, command: argparse.ArgumentParser) -> str:
@@ -42,7 +43,8 @@ def same_flags(args: argparse.Namespace, *names: str) -> list[str]:
     for name in names:
         action = next(a for a in args.parser._actions if a.dest == name)
         if (value := getattr(args, name)) != action.default:
-            found += [action.option_strings[0], *([] if action.nargs == 0 else ["tab" if value == "\t" else value])]
+            for each in value if isinstance(value, list) else [value]:
+                found += [action.option_strings[0], *([] if action.nargs == 0 else ["tab" if each == "\t" else each])]
     return found
 
 

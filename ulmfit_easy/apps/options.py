@@ -20,8 +20,24 @@ def delimiter(text: str) -> str:
 FILE: Options = {"file": {"type": Path, "metavar": "FILE", "help": f"{TABLE} of .txt files"}}
 LABELLED: Options = {"file": {"type": Path, "metavar": "FILE",
                               "help": f"{TABLE} with one folder of .txt files per class"}}
-TEXT: Options = {"--text": {"default": "text", "metavar": "COL", "help": "column with the texts"}}
-LABEL: Options = {"--label": {"default": "label", "metavar": "COL", "help": "column with the labels"}}
+TEXTS: Options = {"--text": {"action": "append", "metavar": "COL", "help": "column with the texts; several times for "
+                             "texts that belong together, such as pairs (default: text)"}}
+KIND: Options = {
+    **TEXTS,
+    "--label": {"metavar": "COL", "help": "column with the labels (default: label)"},
+    "--label-delim": {"metavar": "CHAR", "help": "what stands between the labels of a text that may have several, such "
+                      "as ;"},
+    "--task": {"metavar": "KIND", "help": "category, one class for each text; multi, several; regression, a number; "
+               "tags, one for each word; span, an answer in a text (default: as the file has it: category, if the "
+               "labels are no lists)"}}
+CHANGES: Options = {
+    "--epochs": {"type": int, "metavar": "N", "help": "in which all layers train (default: the preset's)"},
+    "--lr": {"type": float, "metavar": "X", "help": "highest learning rate of these epochs (default: the preset's)"},
+    "--bs": {"type": int, "metavar": "N", "help": "rows of a batch (default: the preset's)"},
+    "--min-freq": {"type": int, "metavar": "N", "help": "how often a word must be there to be known (default: the "
+                   "preset's)"}}
+SUBWORD: Options = {"--subword": {"type": int, "metavar": "N", "help": "N pieces of words instead of words, by "
+                                  "SentencePiece: for languages with rich endings or no blanks"}}
 TRAINING: Options = {
     "--preset": {"metavar": "NAME", "help": "laptop, fastai, paper, code_2018 or transformer: how to train (default: "
                                             "laptop; transformer for encoders of the library transformers)"},

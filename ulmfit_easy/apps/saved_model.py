@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ulmfit_easy.bundle.artefact import FILES
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, some
@@ -10,7 +9,7 @@ from ulmfit_easy.files import existing
 from ulmfit_easy.learner.load import load_predictor
 from ulmfit_easy.learner.predictor import Prediction, Predictor
 from ulmfit_easy.recipes.blend import Blend
-from ulmfit_easy.recipes.ensemble import probabilities
+from ulmfit_easy.recipes.ensemble import ensemble, probabilities
 from ulmfit_easy.recipes.saved import PARAMS, load_saved
 
 
@@ -59,13 +58,16 @@ class SavedModel:
         """Return what `learn.predict` does for each text, a string, or a tuple of strings for several fields."""
         if not len(texts):
             return []
-        if not self.settings or not self.predictor.prepare.target.one_class:
+        if len(self.predictors) == 1 and self.blend is None:
             return self.predictor.predict(list(texts))
         import torch
 
-        classes: list[Any] = self.predictor.classes or []
+        target, classes = self.predictor.prepare.target, self.predictor.classes
+        if not target.one_class:  # of several classes the likely ones, or the mean of numbers
+            mean = [(p, p > 0.5 if classes else p) for p in ensemble(self.predictors, texts)]
+            return [Prediction(target.decode(at), at, p).of(classes) for p, at in mean]
         probs = torch.from_numpy(probabilities(self.predictors, texts, blend=self.blend))  # (N, C)
-        return [Prediction(classes[int(p.argmax())], p.argmax(), p).of(classes) for p in probs]
+        return [Prediction(target.decode(p.argmax()), p.argmax(), p).of(classes) for p in probs]
 
     def check_fields(self, columns: Sequence[str]) -> None:
         """Raise E603 for other than the number of text columns that the model reads."""

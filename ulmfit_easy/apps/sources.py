@@ -1,14 +1,15 @@
 """Read the input of a command: a table, a folder of texts, standard input, or texts that were typed."""
 
 import argparse
+import re
 import shlex
 import sys
 import tempfile
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ulmfit_easy.errors import ArgumentError, FileError, TextError, nearest, short, some
+from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, UlmfitError, nearest, short, some
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,13 +17,75 @@ if TYPE_CHECKING:
 STDIN = "-"
 
 
-def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace, n_texts: int = 1) -> "pd.DataFrame":
+# kinds of labels that have files of their own: the columns of these
+COLUMNS = {"tags": (["words"], "tags"), "span": (["question", "context"], "answers")}
+MOST_RATINGS = 10  # different numbers with fractions that may still be classes, such as 0.5 to 5 stars
+WORDS_WITH_TAGS = (".conll", ".conllu", ".iob", ".iob2", ".bio")
+SQUAD = re.compile(rb'\s*\{\s*("version"\s*:\s*("[^"]*"|[\d.]+)\s*,\s*)?"data"\s*:\s*\[')
+
+
+class Labelled(NamedTuple):
+    """A table of labelled texts: its columns, and the kind of labels, None for one class each."""
+
+    df: "pd.DataFrame"
+    text: list[str]
+    label: str
+    kind: str | None
+
+
+def read_labelled(path: Path, args: argparse.Namespace) -> Labelled:
+    """Read a table of labelled texts, and find its columns and the kind of its labels unless the arguments name them.
+
+    Words with tags (CoNLL) and answers (SQuAD) are known by their files or columns. Several classes are lists. Numbers
+    to predict look like classes, so only `--task regression` names them.
+    """
+    from ulmfit_easy.files import existing
+
+    kind = args.task or ("multi" if args.label_delim else None)
+    if str(path) != STDIN and existing(path).is_dir():
+        columns = args.text or ["text"], args.label or "label"
+        return Labelled(read_any(path, [*columns[0], columns[1]], args, len(columns[0])), *columns, kind)
+    df = _standard_input([], args) if str(path) == STDIN else _table(path, args, kind)
+    told = COLUMNS.get(kind or next((each for each, (texts, label) in COLUMNS.items() if "text" not in df.columns
+                                     and {*texts, label} <= {*df.columns}), ""), (["text"], "label"))
+    text, label = args.text or told[0], args.label or told[1]
+    check_columns(df, [*text, label], len(text), path)
+    return Labelled(df, text, label, kind or _kind_of(df, text, label))
+
+
+def _kind_of(df: "pd.DataFrame", text: Sequence[str], label: str) -> str | None:
+    """Return the kind of labels that the cells of a column are; None for one class each."""
+    _no_numbers(df[label].tolist())
+    cells, texts = ([each.tolist() if hasattr(each, "tolist") else each for each in df[name].head(100)]
+                    for name in (label, text[0]))
+    if not cells or not all(isinstance(each, list | dict) for each in cells):
+        return None
+    if any("answer_start" in part for each in cells for part in (each[:1] if isinstance(each, list) else [each])
+           if isinstance(part, dict)):
+        return "span"
+    return "tags" if all(isinstance(each, list) for each in texts) else "multi"
+
+
+def _no_numbers(labels: list) -> None:
+    """Raise E207 for numbers with fractions, each nearly its own class: they are to be predicted as numbers."""
+    try:
+        values = {float(label) for label in labels}
+    except (TypeError, ValueError):
+        return
+    if len(values) > MOST_RATINGS and any(not value.is_integer() for value in values if value == value):
+        raise LabelError("E207", received=f"{len(values):,} different numbers as labels, such as {labels[0]}",
+                         expected="names of classes, or numbers to predict",
+                         fix="add --task regression to predict numbers, or --task category for classes")
+
+
+def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace, n_texts: int = 1,
+             kind: str | None = None) -> "pd.DataFrame":
     """Read a table, or a folder of folders as one: texts and folder names in `columns`, and the files.
 
     Args:
         columns: of the texts, `n_texts` of them, and of the labels. They must be there.
+        kind: of the labels, if it is known.
     """
-    from ulmfit_easy.data.sources import find_columns, likely_column, read_table
     from ulmfit_easy.files import existing
 
     if str(path) == STDIN:
@@ -32,27 +95,61 @@ def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace, n_tex
             raise ArgumentError("E603", received=f"the folder {path} for {n_texts} text columns", expected="a table",
                                 fix="make a table with these columns: a folder has one text in each file")
         return _folder(path, columns, args.encoding)
-    try:
-        df = read_table(path, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter)
-        try:
-            find_columns(df, columns)
-        except TextError as e:
-            taken, flags = list[Hashable](column for column in columns if column in df.columns), list[str]()
-            for i, column in enumerate(columns):
-                kind = "text" if i < n_texts else "label"
-                if column not in taken:
-                    taken.append(name := nearest(column, df.columns, 0.75) or likely_column(df, kind, taken))
-                    flags.append(f"--{kind} {_typed(name)}")
-            raise TextError(e.code, received=e.received, expected=e.expected,
-                            fix=f"name the column{'s' * (len(flags) > 1)}, e.g. {' '.join(flags)}") from e
-    except (FileError, TextError) as e:
-        if path.suffix.lower() not in (".txt", ".text", ".md") or e.code not in ("E102", "E104", "E407"):
-            raise
-        raise FileError("E407", received=f"{path}, which is no table with a column {columns[0]!r}",
-                        expected="a table, of which a .txt file has tabs between the columns",
-                        fix=f"make a table of it; or learn from plain text, which `ulmfit pretrain --corpus {path}` "
-                        "reads as .txt, and then name that model with --pretrained") from e
+    df = _table(path, args, kind)
+    check_columns(df, columns, n_texts, path)
     return df
+
+
+def _table(path: Path, args: argparse.Namespace, kind: str | None) -> "pd.DataFrame":
+    """Read a table, or a file of words with tags or of answers as one."""
+    from ulmfit_easy.data.conll import read_conll
+    from ulmfit_easy.data.containers import opened
+    from ulmfit_easy.data.sources import read_table
+    from ulmfit_easy.data.squad import read_squad
+
+    end = path.name.lower().removesuffix(".gz")
+    if end.endswith(WORDS_WITH_TAGS) or kind == "tags" and end.endswith(".txt"):
+        return read_conll(path, encoding=args.encoding)
+    if end.endswith(".json"):
+        with opened(path) as (_, file):
+            start = file.read(1000)
+        if SQUAD.match(start):
+            return read_squad(path)
+    try:
+        return read_table(path, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter)
+    except (FileError, TextError) as e:
+        raise _plain_text(e, path, "text") from e
+
+
+def check_columns(df: "pd.DataFrame", columns: Sequence[str], n_texts: int, path: Path) -> None:
+    """Raise E102 for columns that are not there, with those that are likely meant: `n_texts` of texts, then labels."""
+    from ulmfit_easy.data.sources import find_columns, likely_column
+
+    try:
+        find_columns(df, columns)
+    except TextError as e:
+        taken, flags = list[Hashable](column for column in columns if column in df.columns), list[str]()
+        for i, column in enumerate(columns):
+            kind = "text" if i < n_texts else "label"
+            if column not in taken:
+                taken.append(name := nearest(column, df.columns, 0.75) or likely_column(df, kind, taken))
+                flags.append(f"--{kind} {_typed(name)}")
+        fix = f"name the column{'s' * (len(flags) > 1)}, e.g. {' '.join(flags)}"
+        if len(df.columns) == 1 and (found := [c for c in ",;\t|" if c in str(df.columns[0])]):
+            between = shlex.quote("tab" if found[0] == "\t" else found[0])
+            fix = f"try --delimiter {between}, which seems to be between the fields of this file"
+        e = TextError(e.code, received=e.received, expected=e.expected, fix=fix)
+        raise _plain_text(e, path, columns[0]) from e
+
+
+def _plain_text(e: UlmfitError, path: Path, column: str) -> UlmfitError:
+    """Return the error, or for a file of plain text another one with what reads it."""
+    if path.suffix.lower() not in (".txt", ".text", ".md") or e.code not in ("E102", "E104", "E407"):
+        return e
+    return FileError("E407", received=f"{path}, which is no table with a column {column!r}",
+                     expected="a table, of which a .txt file has tabs between the columns",
+                     fix=f"make a table of it; or learn from plain text, which `ulmfit pretrain --corpus {path}` "
+                     "reads as .txt, and then name that model with --pretrained")
 
 
 def typed_texts(given: Sequence[str], columns: Sequence[str]) -> list | None:

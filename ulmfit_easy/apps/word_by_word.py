@@ -6,6 +6,7 @@ import numpy as np
 
 from ulmfit_easy.apps.attribute import CERTAIN, READINGS, Attribution
 from ulmfit_easy.apps.saved_model import SavedModel
+from ulmfit_easy.cleanup import no_warnings
 from ulmfit_easy.errors import TextError, TrainingError
 
 
@@ -34,7 +35,9 @@ def word_by_word(model: SavedModel, text: str | tuple[str, ...], label: object =
                 for i in range(len(fields))]
         return left[0] if isinstance(text, str) else tuple(left)
 
-    found = model.predict([text, *map(without, parts)])
+    found = model.predict([text])
+    with no_warnings():  # of those that lack their only known word
+        found += model.predict([without(part) for part in parts])
     classes = model.predictor.classes
     column = 0 if classes is None else classes.index(label) if label is not None else int(found[0][2].argmax())
     said = np.array([float(np.ravel(each[2])[column]) for each in found])  # (1 + N,)

@@ -40,6 +40,8 @@ def read_conll(path: str | Path, columns: Sequence[int] | None = None, *, encodi
     rows = []
     for sentence, of_ud in _sentences(Path(path), encoding):
         word, tag = columns or ((1, 3) if of_ud else (0, -1))
+        if columns is None and (bare := [number for number, fields in sentence if len(fields) < 2]):
+            raise _wrong(path, bare[0], "a word and no tag")
         rows.append([[_field(path, *line, at) for line in sentence] for at in (word, tag)])
     return _table(path, rows, ["words", "tags"])
 

@@ -128,23 +128,31 @@ class Preset:
         """Return the preset that `to_json` described."""
         return cls(**values)
 
-    def tuned(self, *, epochs: int | None = None, lr: float | None = None, bs: int | None = None,
+    def tuned(self, stage: str = "clas", *, epochs: int | None = None, lr: float | None = None, bs: int | None = None,
               min_freq: int | None = None) -> "Preset":
         """Return the preset with other values of what is tuned most. None leaves a value as it is.
 
         Args:
-            epochs: of the last phase of stage 3, in which all layers train.
+            stage: "pretrain", "lm" or "clas", the stage whose phases change.
+            epochs: of its last phase, in which all layers train.
             lr: the highest rate of that phase. The rates of the phases before it change by the same factor.
-            bs: rows per batch of the classifier, and the most rows per batch of the language model.
+            bs: rows per batch of that stage. That of the classifier is also the most rows of the language model.
             min_freq: how often a word must be there to get into the vocabulary.
         """
-        clas = self.clas
-        if clas and lr is not None:
-            clas = tuple(replace(phase, lr=lr * (phase.lr / clas[-1].lr)) for phase in clas)
-        if clas and epochs is not None:
-            clas = (*clas[:-1], replace(clas[-1], epochs=epochs))
-        return replace(self, clas=clas, clas_bs=bs or self.clas_bs, lm_bs=min(bs or self.lm_bs, self.lm_bs),
-                       min_freq=self.min_freq if min_freq is None else min_freq)
+        phases: tuple[Phase, ...] = getattr(self, stage)
+        if phases and lr is not None:
+            phases = tuple(replace(phase, lr=lr * (phase.lr / phases[-1].lr)) for phase in phases)
+        if phases and epochs is not None:
+            phases = (*phases[:-1], replace(phases[-1], epochs=epochs))
+        sizes: dict[str, Any] = {"min_freq": min_freq, "lm_bs": bs}
+        if stage == "clas":
+            sizes |= {"clas_bs": bs, "lm_bs": bs and min(bs, self.lm_bs)}
+        changes = {stage: phases} | {name: value for name, value in sizes.items() if value is not None}
+        return replace(self, **changes)
+
+
+CHANGES = {"epochs": optional(whole()), "lr": optional(positive), "bs": optional(whole(1, MOST_ROWS)),
+           "min_freq": optional(whole())}  # the checks of what `Preset.tuned` takes
 
 
 def _stlr(epochs: int, lr: float, **kwargs: Any) -> Phase:

@@ -33,12 +33,12 @@ def run(args: argparse.Namespace) -> None:
     prepare = model.predictor.prepare
     model.check_fields(columns := args.text or model.text_cols)
     labelled = [args.label] if args.label else model.label_cols or ["label"]
-    df = read_any(args.file, [*columns, *labelled], args, len(columns))
+    df = read_any(args.file, [*columns, *labelled], args, len(columns), prepare.target.kind)
     texts = texts_in(df, *columns)
     empty = empty_rows(texts) if len(columns) == 1 else []
     kept = [i for i in range(len(df)) if i not in {*empty}]
-    labels = read_labels([each.iloc[kept] for each in find_columns(df, labelled)], delim=prepare.label_delim,
-                         y_block=prepare.target, rows=kept)[1]
+    given = [each.iloc[kept] for each in find_columns(df, labelled)]
+    labels = read_labels(given, delim=args.label_delim or prepare.label_delim, y_block=prepare.target, rows=kept)[1]
     _check_classes(labels, prepare.target)
     found = model.predict(texts := [texts[i] for i in kept])
     report = TASKS[prepare.task].report(labels, found)
@@ -65,11 +65,12 @@ def _check_classes(labels: list, target: "Target") -> None:
 def _beside_the_baseline(model: "SavedModel", texts: list, labels: list, found: list) -> list[str]:
     """Return lines on a model and TF-IDF, on these texts and on those that were kept aside in training."""
     from ulmfit_easy.recipes.compare import Scores, scored, verdict
+    from ulmfit_easy.recipes.inputs import one_string
 
     classes, lines, theirs = model.predictor.classes or [], [], None
     linear = next((m for m in (model.blend.members if model.blend else []) if m.kind == "words"), None)
     if linear:
-        at = linear.probs(linear.read(texts), len(classes)).argmax(1)
+        at = linear.probs(linear.read(one_string(texts)), len(classes)).argmax(1)
         theirs = [classes[i] for i in at]
     scores = scored(labels, [each[0] for each in found], theirs)
     lines.append(f"95% interval of the accuracy: {scores.low:.3f} to {scores.high:.3f}")
@@ -91,6 +92,7 @@ COMMAND = Command(
      "--text": {"action": "append", "metavar": "COL", "help": "column with the texts; may be given several times "
                 "(default: those that the model learned from)"},
      "--label": {"metavar": "COL", "help": "column with the labels (default: the one that the model learned from)"},
+     "--label-delim": {"metavar": "CHAR", "help": "what stands between the labels of a text that may have several"},
      "--out": {"type": Path, "metavar": "FILE", "help": "where the scores go too, as JSON"},
      **READING},
     more="Of classes it tells accuracy, macro-F1, each class and which were confused; of numbers the errors; of tags "

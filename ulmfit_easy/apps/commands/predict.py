@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> None:
         df = pd.DataFrame([text if isinstance(text, tuple) else (text,) for text in typed], columns=columns)
     else:
         try:
-            df = read_any(Path(name := args.texts[0]), columns, args, len(columns))
+            df = read_any(Path(name := args.texts[0]), columns, args, len(columns),
+                          model.predictor.prepare.target.kind)
         except FileError as e:
             if e.code != "E404" or Path(name).name != name or "." in name:
                 raise

@@ -1,29 +1,49 @@
-"""`ulmfit train`: a classifier from a table or a folder of labelled texts."""
+"""`ulmfit train`: a model from labelled texts: classes, numbers, pairs, tags of words, or answers."""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy.apps.command import Command
 from ulmfit_easy.apps.flags import next_line, same_flags
-from ulmfit_easy.apps.options import LABEL, LABELLED, READING, START, TEXT, TRAINING
+from ulmfit_easy.apps.options import CHANGES, KIND, LABELLED, READING, START, TRAINING
 from ulmfit_easy.apps.saving import OVERWRITE, keep, model_place
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.terminal import say
 
-
-def run(args: argparse.Namespace) -> None:
+if TYPE_CHECKING:
     import pandas as pd
 
-    from ulmfit_easy.apps.sources import read_any, texts_in
-    from ulmfit_easy.data.sources import accepted
-    from ulmfit_easy.recipes.estimator import ULMFiT
+    from ulmfit_easy.apps.sources import Labelled
+
+
+def run(args: argparse.Namespace) -> None:
+    from ulmfit_easy.apps.sources import read_any, read_labelled, texts_in
+    from ulmfit_easy.bundle.artefact import foreign_to_bundle
+    from ulmfit_easy.data.sources import accepted, find_columns
+    from ulmfit_easy.data.targets import kind_of
     from ulmfit_easy.recipes.saved import foreign_to_estimator
 
-    model_place(args.out, args.overwrite, foreign_to_estimator)
-    df = read_any(args.file, [args.text, args.label], args)
-    if (rows := accepted(df, [df[args.text], df[args.label]])) is not None:
-        df = df.iloc[rows]
-    more = [text for file in args.unlabelled for text in texts_in(read_any(file, [args.text], args), args.text)]
+    foreign = lambda path: min(foreign_to_estimator(path), foreign_to_bundle(path), key=len)  # noqa: E731
+    model_place(args.out, args.overwrite, foreign)
+    if args.task:
+        kind_of(args.task)
+    pretrained = _pretrained(args)
+    given = read_labelled(args.file, args)
+    if (rows := accepted(given.df, find_columns(given.df, [*given.text, given.label]))) is not None:
+        given = given._replace(df=given.df.iloc[rows])
+    valid = None if args.valid is None else read_any(
+        args.valid, [*given.text, given.label], args, len(given.text), given.kind)
+    more = [text for file in args.unlabelled
+            for text in texts_in(read_any(file, given.text, args, len(given.text)), *given.text)]
+    train = _estimator if given.kind in (None, "category", "multi", "regression") else _other
+    keep(train(args, given, valid, more, pretrained), args.out.absolute())
+    say(f"Saved to {args.out}. Next: " + next_line("predict", args.out, "FILE", *same_flags(
+        args, "encoding", "delimiter", "quoting")))
+
+
+def _pretrained(args: argparse.Namespace) -> Any:
+    """Return the model to start from, as `ULMFiT` takes it."""
     pretrained = True if args.pretrained is None else args.pretrained
     if pretrained and pretrained is not True and not args.bidir:
         if len(pretrained) > 1:
@@ -33,30 +53,83 @@ def run(args: argparse.Namespace) -> None:
     if args.bidir and args.backwards:
         raise ArgumentError("E603", received="--bidir and --backwards", expected="one of the two",
                             fix="leave --backwards out: --bidir trains both directions")
-    model = ULMFiT(preset=args.preset, pretrained=pretrained, backwards=args.backwards, bidir=args.bidir,
-                   lang=args.lang, class_weight=args.class_weight, seed=args.seed, verbose=not args.quiet,
-                   encoder=args.encoder)
-    texts = pd.Series(texts_in(df, args.text), name=args.text, dtype=object)
-    model.fit(texts, df[args.label], more or None)
-    keep(model.save, args.out)
-    say(f"Saved to {args.out}. Next: " + next_line("predict", args.out, "FILE", *same_flags(
-        args, "encoding", "delimiter", "quoting")))
+    return pretrained
+
+
+def _estimator(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame | None", more: list,
+               pretrained: Any) -> Any:
+    """Train an estimator, and return what saves it."""
+    from ulmfit_easy.recipes.estimator import ULMFiT, ULMFiTRegressor
+
+    params = {name: getattr(args, name) for name in (
+        "preset", "backwards", "bidir", "lang", "seed", "encoder", "epochs", "lr", "bs", "min_freq", "patience")}
+    params.update(pretrained=pretrained, verbose=not args.quiet)
+    numbers = given.kind == "regression"
+    if numbers and args.class_weight:
+        raise ArgumentError("E603", received="--class-weight for numbers", expected="classes", fix="leave it out")
+    model = ULMFiTRegressor(**params) if numbers else ULMFiT(class_weight=args.class_weight, **params)
+    own = {} if valid is None else {"X_val": _texts(valid, given.text), "y_val": _labels(valid, given, args)}
+    model.fit(_texts(given.df, given.text), _labels(given.df, given, args), more or None, **own)
+    return model.save
+
+
+def _labels(df: "pd.DataFrame", given: "Labelled", args: argparse.Namespace) -> "pd.Series":
+    """Return the labels of a table: of several in one cell, lists."""
+    from ulmfit_easy.data.targets import read_labels
+
+    labels = df[given.label]
+    if given.kind != "multi":
+        return labels
+    read = read_labels([labels], delim=args.label_delim, y_block="multi", rows=range(len(df)))[1]
+    return type(labels)(read, labels.index, object, labels.name)
+
+
+def _texts(df: "pd.DataFrame", columns: list[str]) -> Any:
+    """Return the texts of a table under the names of their columns, which the model remembers."""
+    import pandas as pd
+
+    from ulmfit_easy.apps.sources import texts_in
+
+    found = {name: pd.Series(texts_in(df, name), name=name, dtype=object) for name in columns}
+    return found[columns[0]] if len(columns) == 1 else pd.DataFrame(found)
+
+
+def _other(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame | None", more: list,
+           pretrained: Any) -> Any:
+    """Train for a task that the estimator does not have, and return what saves the model."""
+    from ulmfit_easy.recipes.other_tasks import train_task
+
+    if args.bidir or args.class_weight:
+        raise ArgumentError("E603", received=f"--{'bidir' if args.bidir else 'class-weight'} for labels of the kind "
+                            f"{given.kind}", expected="it for one class each", fix="leave it out")
+    learn = train_task(given.df, given.text, given.label, given.kind or "", valid=valid, unlabelled=more,
+                       encoder=args.encoder, pretrained=pretrained, backwards=args.backwards, lang=args.lang,
+                       preset=args.preset, seed=args.seed, patience=args.patience,
+                       changes={name: getattr(args, name) for name in ("epochs", "lr", "bs", "min_freq")},
+                       verbose=not args.quiet)
+    return learn.export
 
 
 COMMAND = Command(
-    "train", "train a classifier on a table or a folder of labelled texts", run,
+    "train", "train a model on labelled texts: classes, numbers, pairs, tags of words, answers", run,
     ("train reviews.csv --text text --label label --out my-model",
-     "train reviews.csv --unlabelled more.csv --class-weight balanced"),
-    {**LABELLED, **TEXT, **LABEL,
+     "train reviews.csv --unlabelled more.csv --valid test.csv --class-weight balanced",
+     "train pairs.csv --text sentence1 --text sentence2 --encoder minilm", "train ner.conll --out my-tagger"),
+    {"file": {**LABELLED["file"], "help": LABELLED["file"]["help"] + "; a .conll file of words with tags; a .json file "
+              "of questions with answers, as SQuAD has it"},
+     **KIND,
      "--unlabelled": {"type": Path, "metavar": "FILE", "action": "append", "default": [],
                       "help": "more texts, for the language model; may be given several times"},
+     "--valid": {"type": Path, "metavar": "FILE", "help": "labelled texts to measure with (default: one row in ten)"},
      "--out": {"type": Path, "default": Path("ulmfit-model"), "metavar": "DIR", "help": "where the model goes"},
      **OVERWRITE,
      "--encoder": {"metavar": "MODEL", "help": "another encoder, with its weights: minilm or smollm2, if installed; "
                    "a folder that transformers saved; a .gguf file (default: that of --pretrained)"},
      "--bidir": {"action": "store_true", "help": "a forward and a backward model; twice the time"},
      "--class-weight": {"choices": ["balanced"], "help": "let rare classes count as much as common ones"},
-     **TRAINING, **READING},
+     "--patience": {"type": int, "metavar": "N", "help": "end when the validation loss has not improved for N epochs, "
+                    "and keep the best epoch (default: run all epochs)"},
+     **CHANGES, **TRAINING, **READING},
     one_of={"--pretrained": {"type": Path, "metavar": "DIR", "action": "append",
                              "help": "an exported language model to start from; with --bidir twice, forwards and "
                              "backwards (default: the one that comes with the library, for English)"}, **START},

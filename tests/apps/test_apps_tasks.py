@@ -1,0 +1,108 @@
+"""Tags, answers, pairs, several labels and numbers through `ulmfit train`, `predict` and `evaluate`."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from ulmfit_easy.apps.cli import main
+from ulmfit_easy.data.conll import read_conll
+from ulmfit_easy.data.toy import toy_reviews
+
+WHO, WHERE = ("Anna", "Ben", "Carla", "Dan", "Eva"), ("Oslo", "Rome", "Paris", "Kyiv")
+SENTENCES = [([who, "lives", "in", where], ["B-PER", "O", "O", "B-LOC"]) for who in WHO for where in WHERE]
+
+
+def conll(folder):
+    (folder / "ner.conll").write_text("\n".join("".join(f"{word} {tag}\n" for word, tag in zip(*each, strict=True))
+                                                for each in SENTENCES))
+    return ["ner.conll"], "entity F1 "
+
+
+def conll_as_txt(folder):
+    conll(folder)
+    (folder / "ner.conll").rename(folder / "ner.txt")
+    return ["ner.txt", "--task", "tags"], "entity F1 "
+
+
+def words_with_tags(folder):
+    (folder / "ner.jsonl").write_text("".join(json.dumps({"words": w, "tags": t}) + "\n" for w, t in SENTENCES))
+    return ["ner.jsonl"], "entity F1 "
+
+
+def squad(folder):
+    asked = [{"context": " ".join(words), "qas": [{"id": str(i), "question": f"Who lives in {words[-1]} ?", "answers": [
+        {"text": words[0], "answer_start": 0}]}]} for i, (words, _) in enumerate(SENTENCES)]
+    (folder / "squad.json").write_text(json.dumps({"version": "1.1", "data": [{"title": "x", "paragraphs": asked}]}))
+    return ["squad.json"], "exact match "
+
+
+def answers(folder):
+    rows = [{"question": "Who?", "context": " ".join(words), "answers": [{"text": words[0], "answer_start": 0}]}
+            for words, _ in SENTENCES]
+    (folder / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ["qa.jsonl"], "exact match "
+
+
+def several(folder):
+    df = toy_reviews(40)
+    df.assign(label=df["label"] + ";" + df["topic"]).to_csv(folder / "several.csv", index=False)
+    return ["several.csv", "--label-delim", ";"], "micro-F1 "
+
+
+def lists(folder):
+    rows = [{"text": text, "label": [label, topic]} for text, label, topic in toy_reviews(40).itertuples(index=False)]
+    (folder / "lists.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ["lists.jsonl"], "micro-F1 "
+
+
+def numbers(folder):
+    df = toy_reviews(40)
+    df.assign(label=[(label == "pos") + i / 100 for i, label in enumerate(df["label"])]).to_csv(
+        folder / "numbers.csv", index=False)
+    return ["numbers.csv", "--task", "regression"], "RMSE "
+
+
+def pairs(folder):
+    a, b = toy_reviews(40, seed=0), toy_reviews(40, seed=1)
+    pd.DataFrame({"a": a["text"], "b": b["text"], "label": (a["label"] == b["label"]).map({True: "same", False: "no"})}
+                 ).to_csv(folder / "pairs.csv", index=False)
+    return ["pairs.csv", "--text", "a", "--text", "b"], "accuracy "
+
+
+def run(*args):
+    return main([str(a) for a in args])
+
+
+@pytest.mark.parametrize("form", [conll, *[pytest.param(each, marks=pytest.mark.slow) for each in (
+    conll_as_txt, words_with_tags, squad, answers, several, lists, numbers, pairs)]])
+def test_the_file_says_what_is_learned_and_its_rows_are_answered_and_scored(form, tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (file, *flags), figure = form(tmp_path)
+    assert run("train", file, *flags, "--from-scratch", "--seed", 0, "--epochs", 2, "--bs", 4, "--out", "m") == 0
+    assert "kept aside" in capsys.readouterr().out
+    assert run("predict", "m", file, "--out", "p.jsonl") == 0
+    found = pd.read_json("p.jsonl", lines=True)
+    assert len(found) in (20, 40) and found["prediction"].notna().all() and {"text", "label"} - {*found.columns} == (
+        {"text", "label"} if found.columns[0] in ("words", "id", "question") else {"text"} if form is pairs else set())
+    delim = flags if form is several else []
+    assert run("evaluate", "m", file, *delim, *(["--out", "s.json"])) == 0
+    assert f"\n{figure}" in capsys.readouterr().out and json.loads((tmp_path / "s.json").read_text())["rows"] > 0
+    if form is conll:
+        assert [len(tags) for tags in found["prediction"]] == [len(w) for w in read_conll(file)["words"]]
+        assert run("predict", "m", "Anna lives in Oslo") == 0
+        assert run("predict", "m", file, "--out", "p.csv") == 0
+        assert pd.read_csv("p.csv")["words"][0] == "Anna lives in Oslo"
+        assert run("predict", "m", file, "--proba") == 2 and "--proba" in capsys.readouterr().err
+    if form is pairs:
+        assert run("predict", "m", "one text", "another") == 0
+        assert run("predict", "m", "one text alone") == 2 and "a, b" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_texts_to_measure_with_may_be_a_file_of_their_own(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    conll(tmp_path)
+    (tmp_path / "valid.conll").write_text("Finn B-PER\nsleeps O\n\nFinn B-PER\nsings O\n")
+    assert run("train", "ner.conll", "--valid", "valid.conll", "--from-scratch", "--bs", 4, "--out", "m") == 0
+    assert "20 to train on, 2 kept aside" in capsys.readouterr().out
