@@ -63,10 +63,11 @@ faults: $(STAMP) ## Inject faults, kill, resume, fuzz; write the figures to docs
 	ULMFIT_EASY_TALLIES=$(TALLIES) $(BIN)/python -m pytest -m "slow or not slow" tests/reliability -o timeout=1800
 	$(BIN)/python tests/reliability/page.py $(TALLIES) docs/RELIABILITY.md
 
-lint: $(STAMP) ## Check style, types and the direction of imports
+lint: $(STAMP) ## Check style, English, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/test_english.py
 
 bench: $(STAMP) $(DEMO_DATA) ## Print tokenize, LM, classifier and predict speeds on the demo text
 	$(BIN)/python bench/speed.py --data $(DEMO_DATA)

@@ -98,6 +98,7 @@ from ulmfit_easy.models.transformer import Transformer
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.compare import mcnemar, wilson
 from ulmfit_easy.recipes.corpus.run import pretrain_corpus
+from ulmfit_easy.recipes.drift import *
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.recipes.estimator import ULMFiT, ULMFiTRegressor
 from ulmfit_easy.recipes.evaluate import LMScore, evaluate_lm

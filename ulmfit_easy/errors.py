@@ -107,7 +107,7 @@ class FileError(UlmfitError, OSError):
 
 
 class TrainingError(UlmfitError, RuntimeError):
-    """E5xx: training or inference cannot go on as asked."""
+    """E5xx: training or inference cannot continue as asked."""
 
 
 class ArgumentError(UlmfitError, ValueError):

@@ -131,7 +131,7 @@ def clear_left(folder: Path, names: str) -> list[Path]:
 def hidden_folder(path: Path) -> Iterator[Path]:
     """Give a new hidden folder on the disk of `path`, deleted at the end; what killed processes left is deleted first.
 
-    It is in the folder `path` if there is one that must stay, such as a mount; else it is beside `path`.
+    It is in the folder `path` if there is one that must stay, such as a mount; else it is next to `path`.
     """
     kept = [left for folder in (path.parent, path) for left in clear_left(folder, re.escape(_short(path.name)))]
     with _unless_forked(ExitStack()) as stack:

@@ -1,6 +1,6 @@
 """Declare what each argument may be, in one table, and check by it what Python gives and what a file says.
 
-A table has a check for each name. It stands beside the function or class that takes these arguments:
+A table has a check for each name. It stands next to the function or class that takes these arguments:
 
     SETTINGS = {"bs": whole(1), "alpha": number(0, 1), "ps": optional(list_of(share))}
 

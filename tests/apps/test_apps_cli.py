@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import json
-import os
 import re
 import shlex
 import signal
@@ -96,24 +95,31 @@ def as_folder(folder):
 
 
 @pytest.mark.parametrize("source", [as_csv, as_gz, as_tsv, as_folder])
-def test_train_then_predict_on_every_kind_of_source(source, tmp_path, capsys):
-    file, out = source(tmp_path), tmp_path / "models" / "mine"
-    assert run("train", file, "--seed", 0, "--out", out) == 0
+def test_every_kind_of_source_is_learned_from_and_predicted(source, model, tmp_path, capsys, monkeypatch):
+    file, out, taken = source(tmp_path), tmp_path / "deep" / "p.csv", []
+    monkeypatch.setattr(ULMFiT, "fit", lambda self, texts, labels, *_: taken.extend(zip(texts, labels, strict=True)))
+    monkeypatch.setattr(ULMFiT, "save", lambda *_: None)
+    assert run("train", file, "--out", tmp_path / "m") == 0
+    assert sorted(taken) == sorted(zip(DF["text"], DF["label"], strict=True))
+    for _ in range(2):
+        capsys.readouterr()
+        assert run("predict", model, file, "--out", out) == 0
+        assert capsys.readouterr() == (f"120 rows written to {out}\n", "")
+    found = pd.read_csv(out)
+    assert len(found) == 120 and set(found["text"]) == set(DF["text"])
+    assert set(found["prediction"]) <= {"neg", "pos"} and found["probability"].between(0.5, 1).all()
+    assert ("file" in found) == (source is as_folder)
+
+
+def test_training_says_what_it_read_how_good_it_is_and_what_comes_next(reviews, tmp_path, capsys):
+    out = tmp_path / "models" / "mine"
+    assert run("train", reviews, "--seed", 0, "--out", out) == 0
     told = capsys.readouterr().out
     assert told.startswith("120 rows, 2 classes (neg 52, pos 68).\n")
     assert "on this machine" in told and f"ulmfit predict {out} FILE" in told
     assert " texts kept aside: " in told and "(95% interval 0." in told
     assert re.search("(exact test, p = |two are equal)", told)
     assert ULMFiT.load(out).classes_.tolist() == ["neg", "pos"]
-    assert run("predict", out, file, "--out", tmp_path / "deep" / "p.csv") == 0
-    told = capsys.readouterr()
-    assert told.out == f"120 rows written to {tmp_path / 'deep' / 'p.csv'}\n" and told.err == ""
-    found = pd.read_csv(tmp_path / "deep" / "p.csv")
-    assert len(found) == 120 and set(found["text"]) == set(DF["text"])
-    assert set(found["prediction"]) <= {"neg", "pos"} and found["probability"].between(0.5, 1).all()
-    assert ("file" in found) == (source is as_folder)
-    assert run("predict", out, file, "--out", tmp_path / "deep" / "p.csv") == 0
-    assert capsys.readouterr().out == f"120 rows written to {tmp_path / 'deep' / 'p.csv'}\n"
 
 
 def test_quiet_says_nothing(reviews, tmp_path, capfd):
@@ -150,11 +156,17 @@ def test_predictions_are_csv_that_reads_back_whatever_the_texts(model, tmp_path,
     assert found[["id", "text", "note"]].values.tolist() == given.values.tolist()
 
 
+@pytest.fixture(scope="module")
+def weights(reviews, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    assert run("lm", reviews, "--seed", 0, "--out", folder / "awd_lstm-fwd") == 0
+    return folder
+
+
 @pytest.fixture
-def ours(reviews, tmp_path, monkeypatch):
+def ours(weights, monkeypatch):
     """A tiny language model that comes with the library."""
-    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "weights")
-    assert run("lm", reviews, "--seed", 0, "--out", tmp_path / "weights" / "awd_lstm-fwd") == 0
+    monkeypatch.setattr(shipped, "WEIGHTS", weights)
 
 
 def test_the_librarys_own_model_is_the_start_unless_from_scratch(ours, reviews, tmp_path, capsys):
@@ -201,10 +213,13 @@ def test_lm_then_train_on_it_in_both_directions(reviews, tmp_path, capsys):
     assert len(ULMFiT.load(tmp_path / "pair").learners_) == 2
 
 
-def test_unlabelled_texts_are_read_from_another_file(reviews, tmp_path, capsys):
-    pd.DataFrame({"text": [f"more text {i}" for i in range(30)]}).to_csv(tmp_path / "more.csv", index=False)
-    assert run("train", reviews, "--seed", 0, "--unlabelled", tmp_path / "more.csv", "--out", tmp_path / "m") == 0
+def test_every_file_of_unlabelled_texts_is_read(reviews, tmp_path, capsys):
+    for name, n in (("a", 20), ("b", 10)):
+        pd.DataFrame({"text": [f"text {i} of {name}" for i in range(n)]}).to_csv(tmp_path / f"{name}.csv", index=False)
+    assert run("train", reviews, "--seed", 0, "--unlabelled", tmp_path / "a.csv", "--unlabelled", tmp_path / "b.csv",
+               "--out", tmp_path / "m") == 0
     out = capsys.readouterr().out
+    assert "30 unlabelled texts." in out.splitlines()[0]
     assert "120 labelled texts: 108 to train on, 12 kept aside to measure the classifier. The language model " in out
     assert "reads the 108 and 30 unlabelled ones: it trains on 125 and validates with 13. " in out
 
@@ -375,11 +390,11 @@ def test_standard_output_can_be_named(model, reviews, capsys, out):
     assert run("predict", model, reviews, "--out", out) == 0 and capsys.readouterr().out == expected
 
 
-def test_output_is_utf_8_whatever_the_terminal_says(model, tmp_path):
-    path = table(tmp_path, "text\nна здоровье\n".encode())
-    done = subprocess.run([sys.executable, "-m", "ulmfit_easy", "predict", str(model), str(path)], capture_output=True,
-                          env={**os.environ, "PYTHONIOENCODING": "cp1252"})
-    assert "на здоровье" in done.stdout.decode("utf-8") and done.returncode == 0
+def test_output_is_utf_8_whatever_the_terminal_says(model, tmp_path, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert run("predict", model, table(tmp_path, "text\nна здоровье\n".encode())) == 0
+    assert "на здоровье" in terminal.buffer.getvalue().decode("utf-8")
 
 
 def test_another_encoding_can_be_named(model, tmp_path, capsys):
@@ -487,14 +502,6 @@ def test_predictions_are_names_of_classes_and_safe_cells_are_an_option(reviews, 
         assert run("predict", tmp_path / "m", tmp_path / "r.csv", "--out", tmp_path / "p.csv", *flags) == 0
         found[len(flags)] = set(pd.read_csv(tmp_path / "p.csv")["prediction"])
     assert found[0] <= {"+ve", "-ve"} and found[1] == {f"'{name}" for name in found[0]}
-
-
-def test_every_file_of_unlabelled_texts_is_read(reviews, tmp_path, capsys):
-    for name, n in (("a", 30), ("b", 20)):
-        pd.DataFrame({"text": [f"text {i} of {name}" for i in range(n)]}).to_csv(tmp_path / f"{name}.csv", index=False)
-    assert run("train", reviews, "--seed", 0, "--unlabelled", tmp_path / "a.csv", "--unlabelled", tmp_path / "b.csv",
-               "--out", tmp_path / "m") == 0
-    assert "50 unlabelled texts." in capsys.readouterr().out.splitlines()[0]
 
 
 def test_the_line_for_what_comes_next_can_be_typed_and_the_column_is_remembered(tmp_path, capsys):

@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,11 @@ def written(node) -> str:
     return "0"
 
 
-def fixes(part: Path = PACKAGE) -> list:
+@cache
+def fixes() -> list:
     """The fix of each error in the source, with its place."""
     found = []
-    for file in sorted(part.rglob("*.py")):
+    for file in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             for keyword in getattr(node, "keywords", []):
                 if keyword.arg == "fix":

@@ -5,6 +5,8 @@ import inspect
 import math
 import operator
 import random
+from contextlib import nullcontext
+from functools import cache
 
 import numpy as np
 import pytest
@@ -45,45 +47,40 @@ def equal(a, b) -> bool:
     return a == b
 
 
-def plain():
-    return regression(shuffle=True)
-
-
+MAKE = {"plain": lambda: regression(shuffle=True), "lm": lambda: lm(text_dls(is_lm=True, n=20)),
+        "classifier": lambda: classifier(text_dls(n=40))}
 ENDINGS = {
-    "runs to its end": (None, {}),
-    "diverges": (None, {"start_lr": 1e-2, "end_lr": 1e9}),
-    "an error in a callback": (ValueError, {}),
-    "Ctrl-C": (KeyboardInterrupt, {}),
-    "an error at the very first step": (OSError, {}),
+    "runs to its end": ({}, None),
+    "diverges": ({"start_lr": 1e-2, "end_lr": 1e9}, None),
+    "an error at the very first step": ({}, (OSError, 0)),
+    "an error later": ({}, (ValueError, 4)),
+    "Ctrl-C": ({}, (KeyboardInterrupt, 4)),
 }
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("fitted", [True, False])
-@pytest.mark.parametrize("make", [plain, lm, classifier])
-def test_lr_find_leaves_everything_as_it_was_to_the_bit(make, fitted, ending):
-    def run(look):
-        learn = make()
-        random.seed(1), np.random.seed(1), torch.manual_seed(1)
-        if fitted:
-            learn.freeze_to(-2)
-            learn.fit_one_cycle(1, 1e-2)
-        before, weights = everything(learn), state(learn.model)
-        if look:
-            error, options = ENDINGS[ending]
-            at = 0 if error is MemoryError else 4
-            cbs = [] if error is None else [At("after_backward", raises(error()), at=at)]
-            with learn.added_cbs(cbs):
-                if error is None:
-                    learn.lr_find(**{"num_it": 20, **options}, show_plot=False)
-                else:
-                    with pytest.raises(error):
-                        learn.lr_find(num_it=20, show_plot=False)
-            assert equal(everything(learn), before) and same(state(learn.model), weights)
+@cache
+def fitted(kind, ending=None, before=False):
+    """The losses, values and weights of a fit: after another one, and after a look that ends so, if asked for."""
+    learn = MAKE[kind]()
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    if before:
+        learn.freeze_to(-2)
         learn.fit_one_cycle(1, 1e-2)
-        return learn.recorder.losses, learn.recorder.values, state(learn.model)
+    if ending:
+        was, weights, (options, error) = everything(learn), state(learn.model), ENDINGS[ending]
+        cbs = [At("after_backward", raises(error[0]()), at=error[1])] if error else []
+        with learn.added_cbs(cbs), pytest.raises(error[0]) if error else nullcontext():
+            learn.lr_find(**{"num_it": 20, **options}, show_plot=False)
+        assert equal(everything(learn), was) and same(state(learn.model), weights)
+    learn.fit_one_cycle(1, 1e-2)
+    return learn.recorder.losses, learn.recorder.values, state(learn.model)
 
-    (losses, values, weights), (losses2, values2, weights2) = run(True), run(False)
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("kind", MAKE)
+def test_lr_find_leaves_everything_as_it_was_to_the_bit(kind, before, ending):
+    (losses, values, weights), (losses2, values2, weights2) = (fitted(kind, each, before) for each in (ending, None))
     assert losses == losses2 and values == values2 and same(weights, weights2)
 
 

@@ -19,6 +19,7 @@ from ulmfit_easy.bundle import shipped
 from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError, UlmfitError
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.recipes import base, compare
+from ulmfit_easy.recipes.drift import drift
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.saved import sealed
 from ulmfit_easy.recipes.stages import new_lm
@@ -291,10 +292,12 @@ def test_a_fit_that_is_stopped_at_the_baseline_leaves_what_was_before(model, pai
     model = copy(model) if was_fitted else tiny()
     before, probs = dict(vars(model)), model.predict_proba(TEXTS[:3]) if was_fitted else None
     monkeypatch.setattr(compare, "baseline", stop)
-    monkeypatch.setattr(Training, "run", lambda *args, **kwargs: pair.learners_[1])
+    monkeypatch.setattr(Training, "run", lambda self, *args, **kw: self.learners.append(pair.learners_[1]) or
+                        pair.learners_[1])
     with pytest.raises(KeyboardInterrupt) as told:
         model.fit(TEXTS, LABELS)
-    assert told.value.__notes__ == ["Stopped. The estimator is as it was before; nothing of this fit is kept."]
+    assert told.value.__notes__[0].startswith("Stopped. The estimator is as it was before; keep_stopped() makes")
+    model.__dict__.pop("stopped_", None)
     if not was_fitted:
         with pytest.raises(TrainingError, match="E506.*not fitted"):
             model.predict(TEXTS[:1])
@@ -570,3 +573,9 @@ def test_settings_of_the_first_version_load(model, tmp_path):
     first = {k: settings[k] for k in ("params", "accuracy", "baseline_accuracy", "ways")}
     (folder / "estimator.json").write_text(json.dumps(first))
     assert (ULMFiT.load(folder).predict_proba(TEXTS[:3]) == model.predict_proba(TEXTS[:3])).all()
+
+
+def test_it_keeps_what_new_texts_are_compared_with(model, tmp_path):
+    assert sum(model.learners_[0].reference["counts"]) == model.n_aside_
+    again = ULMFiT.load(model.save(tmp_path / "m"))
+    assert drift(again, TEXTS).psi == pytest.approx(drift(model, TEXTS).psi)

@@ -81,7 +81,7 @@ def test_a_learner_and_an_estimator_are_asked_alike(learn):
     assert found["score"].is_monotonic_decreasing
     np.testing.assert_allclose(found["score"], 1 - np.abs(probs[found.index, 0] - probs[found.index, 1]), atol=1e-6)
     model = ULMFiT(seed=0)
-    model.learners_, model.classes_, model.blend_ = [learn], np.array(learn.dls.classes), None
+    model.learners_, model.classes_ = [learn], np.array(learn.dls.classes)
     assert query(model, TEXTS, 5, "margin").index.tolist() == found.index.tolist()
     assert query(model, TEXTS, 3, "kcenter").index.tolist() == query(learn, TEXTS, 3, "kcenter").index.tolist()
 

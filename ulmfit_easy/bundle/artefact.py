@@ -1,7 +1,7 @@
 """Weights and vocabularies as files that run no code when they are read: safetensors and JSON.
 
 A file of weights carries the SHA-256 of all that is in it. A bundle is a folder of three files: `model.safetensors`
-(with the hashes of the other two in its metadata), `vocab.json` and `config.json`. It is written beside its place and
+(with the hashes of the other two in its metadata), `vocab.json` and `config.json`. It is written next to its place and
 then renamed, so it is whole or absent; and one changed bit in any of the three is found when it is read. What was
 checked is in memory then, and no later change of the files reaches it.
 """
@@ -55,7 +55,7 @@ def save_weights(path: str | Path, weights: dict[str, Tensor], *, half: bool = F
     Args:
         weights: a state dict, tensors of any shape.
         half: store float32 as float16. E603 for a weight too large for it.
-        metadata: JSON values to keep beside them.
+        metadata: JSON values to keep next to them.
 
     Raises: What `weights_place` raises.
     """

@@ -64,13 +64,13 @@ def load_foreign(path: str | Path, words: str | Path | None = None) -> Bundle:
     """Return another library's language model, with its weights by our names and our control tokens first.
 
     `config["text"]` holds only what the files tell: `backwards`, or None where no name says `fwd` or `bwd`.
-    `tokenizer`, or None unless a SentencePiece model lies beside the weights. A file with an encoder alone gives
+    `tokenizer`, or None unless a SentencePiece model lies next to the weights. A file with an encoder alone gives
     weights without a decoder, which a classifier can start from. A control token that the words lack gets the
     mean row.
 
     Args:
         path: the weights (`*.pth`, `*.h5`), their folder, or a `.tgz` or `.zip` of it.
-        words: the pickled word list. By default the one beside the weights.
+        words: the pickled word list. By default the one next to the weights.
 
     Raises: FileError E401 for a file that is not what it should be, or that holds code. E402 where weights and words do
         not belong together. E404 where something is missing, or a folder holds two models. E405 for an unsafe archive.
@@ -141,7 +141,7 @@ def _load(file: Path, words: str | Path | None) -> Bundle:
 
 
 class _Ignored:
-    """A stand-in for all that an optimiser's state holds beside tensors: nothing of it is kept."""
+    """A stand-in for all that an optimiser's state holds besides tensors: nothing of it is kept."""
 
     def __init__(self, *_: object):
         pass
@@ -252,7 +252,7 @@ def _backwards(file: Path) -> bool | None:
 
 
 def _tokenizer(file: Path, arch: str) -> dict | None:
-    """Return the configuration of a tokenizer with the SentencePiece model beside the weights, if there is one."""
+    """Return the configuration of a tokenizer with the SentencePiece model next to the weights, if there is one."""
     for folder in (file.parent, file.parent / "spm", file.parent.parent / "spm"):
         if (model := folder / "spm.model").is_file():
             mark_fields = True if arch == "AWD_QRNN" else None  # MultiFiT reads `xxbos xxfld 1` before each text

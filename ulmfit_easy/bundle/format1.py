@@ -1,4 +1,4 @@
-"""Read the config.json of format 1, which every release must go on to read, as one of format 2."""
+"""Read the config.json of format 1, which every release must continue to read, as one of format 2."""
 
 from ulmfit_easy.data.targets import TARGETS
 from ulmfit_easy.models.archs import get_arch

@@ -19,13 +19,15 @@ from ulmfit_easy.models.build import build_model
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.models.readers import Whole
-from ulmfit_easy.schema import any_of, flag, list_of, misfits, none, one_of, share
+from ulmfit_easy.schema import any_of, flag, list_of, misfits, none, number, one_of, only, share, such, whole
 from ulmfit_easy.text.vocab import Vocab
 
 MOST_LAYERS = 100  # of an encoder
 WRONG = (UlmfitError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError, RuntimeError)
 LOSS = {"thresh": any_of(none, share, list_of(share)),  # one for all classes, or one for each
         "takes_probabilities": flag}
+# scores of texts that the model has not learned from, and their shares: what `drift` compares new texts with
+REFERENCE = {"edges": list_of(number()), "counts": list_of(whole(0)), "classes": list_of(whole(0)), "unknown": share}
 
 
 @contextmanager
@@ -56,7 +58,9 @@ def check_parts(config: dict, source: str | Path) -> Target:
         wrong = [misfit for part, table in tables.items() for misfit in misfits(config[part], table)]
         wrong += misfits(config["encoder"]["config"], checks_of(arch.lm_config | arch.clas_config))
         wrong += misfits(config["head"]["config"], head.SETTINGS) + misfits(config.get("reader", {}), Whole.SETTINGS)
-        wrong += misfits(config, {"precision": one_of(PRECISIONS)})
+        wrong += misfits(config, {"precision": one_of(PRECISIONS), "reference": such(
+            only(REFERENCE), lambda known: len(known["counts"]) == len(known["edges"]) + 1 and sum(known["counts"]),
+            "a histogram")})
         if not wrong:
             target = kind.from_config(config["target"])
     if wrong:
@@ -64,6 +68,8 @@ def check_parts(config: dict, source: str | Path) -> Target:
     if head.decodes == target.labelled:
         raise _unfit(source, f"a {head.__name__} for the task {target.task!r}")
     thresh, n_out = config["loss"].get("thresh"), target.c
+    if (known := config.get("reference")) and len(known["classes"]) not in (0, n_out):
+        raise _unfit(source, f"counts of {len(known['classes'])} classes for {n_out} outputs")
     if config["loss"].get("takes_probabilities") and target.one_class:
         raise _unfit(source, "an answer of several classes for data with one class each")
     if isinstance(thresh, list) and len(thresh) != n_out:

@@ -21,12 +21,12 @@ JITTER = 0.2, 8  # of its length, and tokens more: how far a drawn row may stray
 def class_weights(dls: "DataLoaders") -> Tensor:
     """Return weights (C,) float32 with which each class counts alike in the loss, from the training labels.
 
-    For one class each, scikit-learn's "balanced": N / (C x texts of the class), for `CrossEntropyLossFlat(weight=)`;
-    a class without a text weighs 1. For several classes each, texts without the class / texts with it, for
+    For one class each, scikit-learn's "balanced": N / (C x texts of the class), for `CrossEntropyLossFlat(weight=)`.
+    A class without a text weighs 1. For several classes each, texts without the class / texts with it, for
     `BCEWithLogitsLossFlat(pos_weight=)`.
 
     Raises: TrainingError E506 for a language model, for numbers, and for loaders without training data.
-    Source: King & Zeng 2001; `sklearn.utils.class_weight.compute_class_weight`.
+    Source: King & Zeng 2001. `sklearn.utils.class_weight.compute_class_weight`.
     """
     targets = getattr(dls.train, "targets", None)
     if targets is None or not (dls.target.has_classes and dls.target.per == "text"):
@@ -44,7 +44,7 @@ def loss_weights(dls: "DataLoaders", class_weight: str | dict | Sequence | None,
                  loss_func: Callable | None) -> Tensor | None:
     """Return the weights of the classes, (C,), that a learner's `class_weight` asks for, None for none.
 
-    Raises: E603 beside a `loss_func`, E602 for unknown classes and invalid weights.
+    Raises: E603 together with a `loss_func`, E602 for unknown classes and invalid weights.
     """
     if class_weight is None:
         return None
@@ -56,7 +56,7 @@ def loss_weights(dls: "DataLoaders", class_weight: str | dict | Sequence | None,
 
 
 def given_weights(class_weight: str | dict | Sequence, known: Sequence) -> Tensor | None:
-    """Return the given weights of the classes `known`, (C,), None for "balanced"; E602 for invalid ones."""
+    """Return the given weights of the classes `known`, (C,), None for "balanced". E602 for invalid ones."""
     if isinstance(class_weight, dict):
         for name in class_weight:
             refuse_stranger("class_weight= for ", name, known)
@@ -69,7 +69,7 @@ def given_weights(class_weight: str | dict | Sequence, known: Sequence) -> Tenso
 
 
 def balanced_rows(targets: np.ndarray) -> np.ndarray:
-    """Return weights (N,) float64 that draw each class equally often; E207 if rows have several classes."""
+    """Return weights (N,) float64 that draw each class equally often. E207 if rows have several classes."""
     if np.ndim(targets) != 1 or not np.issubdtype(targets.dtype, np.integer):
         raise LabelError("E207", received="balanced=True for texts without one class each", expected="one class each",
                          fix="pass weights=[...], a number for each row, or use class_weights(dls) in the loss")
@@ -77,7 +77,7 @@ def balanced_rows(targets: np.ndarray) -> np.ndarray:
 
 
 def checked_weights(weights: Sequence | np.ndarray, n: int, argument: str = "weights") -> np.ndarray:
-    """Weights of n rows, (n,) float64; E602 unless they are finite, none below 0, and not all of them 0."""
+    """Weights of n rows, (n,) float64. E602 unless they are finite, none below 0, and not all of them 0."""
     try:
         found = np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):

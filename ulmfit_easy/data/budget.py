@@ -1,4 +1,4 @@
-"""Batches of at most so many tokens, padding included, whatever the number of their rows."""
+"""Batches of a bounded number of tokens, padding included, whatever the number of their rows."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def buckets(lengths: np.ndarray, max_tokens: int) -> list[tuple[slice, int]]:
     """Return rows of like length, longest first, and into how many batches each bucket goes.
 
     Every batch of a bucket, whichever of its rows it gets, is within the budget; so the rows of a bucket can meet
-    anew each epoch while the number of batches stays. There are two rows in each batch at least (batch normalisation
+    again each epoch while the number of batches stays. There are two rows in each batch at least (batch normalisation
     needs them), though two rows may be more than the budget, and three, if the last one would be alone.
 
     Args:

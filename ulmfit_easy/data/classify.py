@@ -18,7 +18,7 @@ POOL = 50  # batches whose rows are sorted together: alike in length, yet new co
 
 
 class ClassifierDataLoader(EpochOrder):
-    """Batches `(ids (B, T) int64, lengths (B,) int64, y)`, or without y where there are no targets.
+    """Batches `(ids (B, T) int64, lengths (B,) int64, y)`, or without y if there are no targets.
 
     Not shuffled, the longest rows come first, and `order` says which of `rows` each yielded row is.
     Shuffled, the batch with the longest row comes first, so that a lack of memory shows at once. Rows are
@@ -26,7 +26,7 @@ class ClassifierDataLoader(EpochOrder):
     has one row alone, unless `bs` is 1 or there is no other row (batch normalisation needs two).
 
     With `max_tokens` a batch has as many rows as fit. Shuffled, the batch with the most tokens comes first, rows of
-    like length meet anew each epoch, and the number of batches stays.
+    like length are grouped again each epoch, and the number of batches stays.
 
     Args:
         ids: an `IdStore`, or anything with its `lengths`, `pad_id` and `ids[i]`.

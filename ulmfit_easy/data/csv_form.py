@@ -45,7 +45,7 @@ def _guessed_delimiter(head: str, quoting: int) -> str:
 
 
 def _records(head: str, delimiter: str, quoting: int, n: int) -> list[list[str]]:
-    """Return the first n rows that are not blank, without one that may go on behind the head."""
+    """Return the first n rows that are not blank, without one that may continue behind the head."""
     lines = _lines(head)
     whole = lines[:-1] if len(head) >= HEAD - 1 and len(lines) > 1 else lines
     try:

@@ -140,7 +140,7 @@ class DataLoaders(TellsAbsent):
 
     @property
     def classes(self) -> list | None:
-        """The class names, or None where there are none."""
+        """The class names, or None if there are none."""
         return getattr(self.target, "classes", None)
 
     @property

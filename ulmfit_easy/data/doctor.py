@@ -1,6 +1,6 @@
 """Find faults of texts and labels before hours are spent on training with them.
 
-Findings name rows, and labels where there are few of them. They never show a text.
+Findings name rows, and labels if there are few of them. They never show a text.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""From texts and labels to loaders: source -> splitter -> text -> target, in one function for all doors."""
+"""From texts and labels to loaders: source -> splitter -> text -> target, in one function for all ways in."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

@@ -25,7 +25,7 @@ def size_of(dl: Iterable) -> str:
 class OnDevice:
     """Any iterable of batches, with each tensor moved to `device`.
 
-    After `load_state_dict` the next iteration goes on in the middle of an epoch: it starts that epoch again in the
+    After `load_state_dict` the next iteration continues in the middle of an epoch: it starts that epoch again in the
     random state that it had, so that a shuffling loader of torch gives the same order, and drops the batches before.
     """
 
@@ -60,13 +60,13 @@ class OnDevice:
     def fingerprint(self) -> str | None:
         """Return a hash of the rows and labels that the dataset holds in memory, None if it holds none.
 
-        It is taken once, because a dataset may put what it has loaded beside them.
+        It is taken once, because a dataset may put what it has loaded next to them.
         """
         self.held = self.held or (hash_of_held(getattr(self.dl, "dataset", self.dl)),)
         return self.held[0]
 
     def state_dict(self) -> dict:
-        """Return the random state in which the last epoch began, and the position in it where it is to go on."""
+        """Return the random state in which the last epoch began, and the position in it where it is to continue."""
         return {"random": self.random, "position": self.position}
 
     def load_state_dict(self, state: dict) -> None:

@@ -163,7 +163,7 @@ class EpochOrder(TellsAbsent):
         return np.random.default_rng([self.seed, *at])
 
     def state_dict(self) -> dict:
-        """Return the seed, the number of epochs that have begun, and the position in the last one to go on at."""
+        """Return the seed, the number of epochs that have begun, and the position in the last one to continue at."""
         return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict) -> None:

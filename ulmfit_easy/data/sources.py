@@ -85,7 +85,7 @@ def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0, *,
         first: what messages call the first row.
         words: a list of words is a text too, with a space between words.
 
-    Returns: M <= N strings, or tuples of strings where there are several columns. (M,) int64 row positions.
+    Returns: M <= N strings, or tuples of strings if there are several columns. (M,) int64 row positions.
     Raises: E101 with the first rows and their number.
     """
     rows = list(zip(*([joined(cell) for cell in column] if words else column for column in columns), strict=True))

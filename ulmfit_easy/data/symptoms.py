@@ -66,7 +66,7 @@ class Scan:
         return Finding(level, what, sorted(int(self.rows[i]) for i in positions), advice)
 
     def counted(self, level: str, what: str, positions: Sequence[int] | np.ndarray, advice: str) -> Finding:
-        """The same, ending with their number."""
+        """Return the same, ending with their number."""
         return self.finding(level, f"{what}: {len(positions):,}", positions, advice)
 
 

@@ -72,7 +72,7 @@ def _review(rng: random.Random, topic: str, label: str) -> str:
 
 
 def toy_reviews(n: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """n made-up reviews with the columns text, label ("neg", "pos") and topic. The same for the same seed."""
+    """Return n made-up reviews with the columns text, label ("neg", "pos") and topic. The same for the same seed."""
     rng = random.Random(seed)
     rows = []
     for _ in range(n):
@@ -82,5 +82,5 @@ def toy_reviews(n: int = 1000, seed: int = 0) -> pd.DataFrame:
 
 
 def toy_texts(n: int = 1000, seed: int = 0) -> list[str]:
-    """n made-up reviews without labels. The same for the same seed."""
+    """Return n made-up reviews without labels. The same for the same seed."""
     return toy_reviews(n, seed)["text"].tolist()

@@ -1,4 +1,4 @@
-"""A `DataBlock` says, part by part, how a source becomes loaders. Another door to the parts of `TextDataLoaders`."""
+"""A `DataBlock` says, part by part, how a source becomes loaders. Another way to the parts of `TextDataLoaders`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

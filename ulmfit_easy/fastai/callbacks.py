@@ -18,7 +18,7 @@ __all__ = ["BnFreeze", "CollectDataCallback", "FetchPredsCallback", "ShortEpochC
 class ShortEpochCallback(Callback):
     """Ends training, and validation with `short_valid`, after the first `pct` of the batches, one at least.
 
-    A quick look at whether everything runs. The schedule goes on as if the epochs were whole.
+    A quick look at whether everything runs. The schedule continues as if the epochs were whole.
     """
 
     order, in_lr_find = STOP, False

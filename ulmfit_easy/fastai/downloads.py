@@ -1,6 +1,6 @@
 """Files from the network: whole and the right ones, or not there at all. Nothing is fetched unless it is asked for.
 
-The package `pooch` checks hashes too, but neither goes on with half a file, nor bounds its size, nor keeps to https.
+The package `pooch` checks hashes too, but neither continues with half a file, nor bounds its size, nor keeps to https.
 """
 
 import errno
@@ -35,8 +35,8 @@ BUSY = {408, 425, 429, 500, 502, 503, 504}  # answers of a server that may do be
 def download(url: str, dest: str | Path, sha256: str, *, max_bytes: int = 4 << 30, timeout: float = 30.0) -> Path:
     """Fetch the file at a web address as `dest` if it has this SHA-256. Fetch nothing if it is there already.
 
-    What has come is kept in a hidden file beside `dest`, `.<name>.<hash>.part`. After a broken connection, and after a
-    call that failed, the next one goes on where it ended. Nothing gets the name `dest` before all of it has the right
+    What has come is kept in a hidden file next to `dest`, `.<name>.<hash>.part`. After a broken connection, and after a
+    call that failed, the next one continues where it ended. Nothing gets the name `dest` before all of it has the right
     hash. Two processes that want one file take turns.
 
     Args:

@@ -22,7 +22,7 @@ __all__ = ["CSVLogger", "MLflowCallback", "TensorBoardCallback", "WandbCallback"
 class CSVLogger(Callback):
     """Writes each row of the table to `path/fname` as it comes. A fit that never starts leaves an older log alone.
 
-    The file is written anew each time, atomically: no full disk and no crash leaves half of it.
+    The file is written again each time, atomically: no full disk and no crash leaves half of it.
 
     Raises: Before training, E411 for a folder, and E412 for a file that is no such log.
     """
@@ -145,7 +145,7 @@ class TensorBoardCallback(RunLogger):
 class WandbCallback(RunLogger):
     """Logs to the Weights & Biases run that is there, or to one of its own. Needs the extra `wandb`.
 
-    Its own run goes on from fit to fit, under one id.
+    Its own run continues from fit to fit, under one id.
 
     Args:
         mode: of a run of its own. "offline", the default, keeps everything on this machine, from where
@@ -176,7 +176,7 @@ class WandbCallback(RunLogger):
 class MLflowCallback(RunLogger):
     """Logs to the MLflow run that is active, or to one of its own. Needs the extra `mlflow`.
 
-    Its own run goes on from fit to fit. Without `mlflow.set_tracking_uri`, MLflow writes to this machine.
+    Its own run continues from fit to fit. Without `mlflow.set_tracking_uri`, MLflow writes to this machine.
 
     Args:
         start_run: arguments of `mlflow.start_run`, such as `run_name`.

@@ -227,7 +227,7 @@ class Lookahead(Optimizer):
         self.count, self.slow = 0, {}
 
     def state_dict(self) -> dict:
-        """Return everything needed to go on later, in the middle of a round too."""
+        """Return everything needed to continue later, in the middle of a round too."""
         return {**super().state_dict(), "count": self.count, "slow": {str(i): p for i, p in self.slow.items()}}
 
     def load_state_dict(self, sd: dict) -> None:
@@ -239,5 +239,5 @@ class Lookahead(Optimizer):
 
 def ranger(params: Tensor | Iterable, lr: Rate, mom: float = 0.95, wd: float = 0.01, eps: float = 1e-6, k: int = 6,
            alpha: float = 0.5, **kwargs: Any) -> Lookahead:
-    """Rectified Adam with lookahead. `kwargs` are RAdam's. A friend of `fit_flat_cos` (Wright 2019)."""
+    """Rectified Adam with lookahead. `kwargs` are RAdam's. It suits `fit_flat_cos` (Wright 2019)."""
     return Lookahead(RAdam(params, lr=lr, mom=mom, wd=wd, eps=eps, **kwargs), k=k, alpha=alpha)

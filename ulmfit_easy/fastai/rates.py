@@ -42,7 +42,7 @@ def slide(lrs: Sequence[float], losses: Sequence[float], lr_diff: int = 15, thre
     """Return the rate at the left end of a window that slides down from the highest rates until the loss is calm in it.
 
     Args:
-        lr_diff: points that the window spans. All of them where there are fewer.
+        lr_diff: points that the window spans. All of them if there are fewer.
         thresh: how much the slopes at the two ends of a calm window differ at most.
         adjust_value: a factor on the rate.
     """

@@ -58,7 +58,7 @@ def tokenize_df(df: pd.DataFrame, text_cols: int | str | Sequence, n_workers: in
     """Return the table with tokens in the place of its text columns, and how often each token occurs.
 
     Args:
-        mark_fields: as for `Tokenizer`: by default where there are several columns.
+        mark_fields: as for `Tokenizer`: by default if there are several columns.
         tok_text_col: the column of the tokens. `<tok_text_col>_length` has their number.
 
     Raises: E101 and E102 for the texts, and what `parallel_tokenize` raises.
@@ -120,10 +120,10 @@ def tokenize_folder(path: str | Path, extensions: Sequence[str] | None = None, f
         extensions: of the files that are texts, `.txt` by default.
         folders: only these folders directly under `path`.
         output_dir: by default `<path>_tok`.
-        skip_if_exists: keep a folder whose texts, rules and tokenizer were the same. Any other is made anew. So is
+        skip_if_exists: keep a folder whose texts, rules and tokenizer were the same. Any other is made again. So is
             each with rules that cannot be compared, see `Tokenizer.fingerprint`.
 
-    Raises: E104 where there is no such file; and what `tokenize_files` raises.
+    Raises: E104 if there is no such file; and what `tokenize_files` raises.
     """
     path, extensions = _absolute(existing(path)), [end.lower() for end in listify(extensions or ".txt")]
     output_dir = path.with_name(f"{path.name}_tok") if output_dir is None else _absolute(output_dir)
@@ -147,7 +147,7 @@ def tokenize_csv(fname: str | Path, text_cols: int | str | Sequence, outname: st
         fname: a file that `read_table` takes, but for JSON, in UTF-8.
         text_cols: names, or positions from 0.
         outname: by default `<fname>_tok.csv`.
-        mark_fields: as for `Tokenizer`: by default where there are several columns.
+        mark_fields: as for `Tokenizer`: by default if there are several columns.
         header: the row with the names. None for a file without names, and then there are none in the new one.
         chunksize: rows in memory at a time.
 

@@ -45,7 +45,7 @@ def features(asked: "TextLearner | Predictor", texts: Iterable, layers: int | Se
             and mean, as a classifier's head reads them: three times as many numbers.
 
     A text is read as `predict` reads it: by a classifier about its last `max_len` tokens, by a language model all. No
-    row depends on the texts beside it. A text without tokens gives zeros.
+    row depends on the texts next to it. A text without tokens gives zeros.
 
     Raises: ArgumentError E603 for a layer that the encoder does not have. TextError E101, E102, E104 for what are no
         texts. TrainingError E506 for a model without an encoder.

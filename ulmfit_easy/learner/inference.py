@@ -102,7 +102,7 @@ def get_preds(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, wit
 
 
 def predictor(learn: "Learner") -> Predictor:
-    """The `Predictor` of this learner: it shares the weights, and answers while another thread trains them."""
+    """Return the `Predictor` of this learner. It shares the weights, and answers while another thread trains."""
     dls, loss_func = learn.dls, learn.loss_func
     return Predictor(dls.needs_text("predict()"), evaluated(learn.model), activation_of(loss_func),
                      decodes_of(loss_func), learn.task.prediction, dls.device, bs=dls.bs or Predictor.bs,

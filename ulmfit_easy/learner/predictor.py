@@ -46,7 +46,7 @@ class Named:
         raise NotImplementedError
 
     def cells(self) -> dict[str, object]:
-        """Return what a table of predictions shows, by column: one likeliest class has its probability beside it."""
+        """Return what a table of predictions shows, by column: one likeliest class has its probability next to it."""
         found = {"prediction": self.label}
         if self.classes and not isinstance(self.label, list):
             found["probability"] = round(float(self.probs.max()), 4)
@@ -91,7 +91,7 @@ class Predictor:
     """A trained classifier (or regression) that answers for texts. `load_predictor` and `learn.predictor` make one.
 
     Any number of threads may ask it at once: it changes nothing in itself. Texts of like length are read together, and
-    no answer depends on the texts beside it. `dataclasses.replace` gives another one, such as one with a temperature.
+    no answer depends on the texts next to it. `dataclasses.replace` gives another one, such as one with a temperature.
 
     Attributes:
         prepare: tokenizer, vocabulary and target.
@@ -137,7 +137,7 @@ class Predictor:
 
     @property
     def predictor(self) -> "Predictor":
-        """This predictor, so that functions take it in place of a learner."""
+        """Return this predictor, so that functions take it in place of a learner."""
         return self
 
     def predict(self, item: Iterable, with_input: bool = False) -> Any:

@@ -181,7 +181,7 @@ def find_pair(fnames: Sequence[str | Path], folder: Path, arch: type[Encoder], d
 
 
 def start_from(learn: L, found: PretrainedLM | None, why: str = "") -> L:
-    """Return the learner with pretrained weights, where there are some.
+    """Return the learner with pretrained weights, if there are some.
 
     Args:
         found: what `find_lm` or `find_pair` gave.

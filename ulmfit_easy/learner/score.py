@@ -28,7 +28,7 @@ class TextScore(NamedTuple):
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean negative log-likelihood per token. NaN for a text without tokens."""
+        """Return exp of the mean negative log-likelihood per token. NaN for a text without tokens."""
         return math.exp(-self.logprob / self.n_tokens) if self.n_tokens else math.nan
 
 

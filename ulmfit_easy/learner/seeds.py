@@ -28,7 +28,7 @@ def no_random(seed: int = 42, reproducible: bool = True) -> Iterator[None]:
     """Draw random numbers from `seed` in a `with` block. After it they continue as if the block had drawn none.
 
     All threads share Python's, numpy's and torch's generators. So the fits and the blocks of other threads wait for
-    the end of this one: what is built and trained in such a block is the same, alone or beside other threads.
+    the end of this one: what is built and trained in such a block is the same, alone or next to other threads.
 
     Args:
         seed: any integer. Default 42.

@@ -184,4 +184,5 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
     config, prepare, model, loss_func, device = load_parts(fname, cpu, tokenizer)
     dls = DataLoaders([], [], device=device, prepare=prepare)
     learn = learner_for(prepare.target)(dls, model, loss_func=loss_func, splitter=text_split)
+    learn.reference = config.get("reference")
     return learn.to_precision(chosen(config.get("precision", "fp32"), device))

@@ -200,7 +200,7 @@ class TextDataLoaders(DataLoaders):
         (`.parquet`) are read too, and keep their types. See `read_table`. `from_jsonl` and `from_parquet` are this.
 
         Args:
-            chunksize: read the texts of a CSV or Parquet file that is larger than the memory in pieces of so many
+            chunksize: read the texts of a CSV or Parquet file that is larger than the memory in pieces of that many
                 rows, and hold the other columns only. The file is read twice: once with its labels, and to
                 tokenize. `SentencePieceTokenizer` reads it once more to learn its pieces.
 

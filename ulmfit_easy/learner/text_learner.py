@@ -49,13 +49,14 @@ class TextLearner(Learner):
     encoder_record: dict | None
     news: Callable[[], None] | None
     n_matched: int  # words of the vocabulary that pretrained weights brought
+    reference: dict | None  # scores of texts that it was not trained on, for `drift`
 
     def __init__(self, dls: DataLoaders, model: Headed, alpha: float | None = None, beta: float | None = None,
                  moms: Moms = (0.8, 0.7, 0.8), **kwargs: Any):
         super().__init__(dls, model, moms=moms, **kwargs)
         self.news = None  # for the first fit: `load_encoder` may come before it
         self.phases, self.encoder_record = [], None  # these, and the next two, for the card of a saved model
-        self.started_from, self.n_matched = None, 0
+        self.started_from, self.n_matched, self.reference = None, 0, None
         if dls.prepare is not None:
             self._check_exportable()
             try_parts(self.model, dls.prepare)
@@ -166,10 +167,12 @@ class TextLearner(Learner):
     features, load_vectors = features, load_vectors
 
     def _check_exportable(self, weights: Mapping[str, Tensor] | None = None) -> dict:
-        """The settings of a bundle. E506 if they, or the `weights`, are none that `load_learner` would take."""
+        """Return the settings of a bundle. E506 if they, or the `weights`, are none that `load_learner` would take."""
         loss = {"thresh": plain(getattr(self.loss_func, "thresh", None)),
                 "takes_probabilities": isinstance(self.loss_func, BCELossFlat)}
         config = {**self.dls.config(), **self.model.config(), "loss": loss, "precision": self.precision}
+        if self.reference is not None:
+            config["reference"] = self.reference
         try:
             if weights is None:
                 check_parts(config, "this learner")

@@ -21,7 +21,7 @@ def predict(learn: "LMLearner", text: Iterable, n_words: int = 1, no_unk: bool =
             beam: int | None = None) -> str | list:
     """`text` and up to `n_words` words after it (before it, for a backwards model). O(n), see `generate`.
 
-    A list of texts gives a list. With `num_samples` there is a list of so many for each.
+    A list of texts gives a list. With `num_samples` there is a list of that many for each.
 
     Args:
         temperature, min_p, top_k, top_p, seed, beam: as for `generate`. `beam` looks for the likeliest text.

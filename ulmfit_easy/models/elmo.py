@@ -56,14 +56,14 @@ class ScalarMix(nn.Module):
 class ELMo(Encoder):
     """Two language models of AWD_LSTM's layers, one forwards and one backwards, and the mix of their layers.
 
-    With $x_k$ the row of token k, $h_{k,0} = [x_k ; x_k]$ and $h_{k,j}$ is layer j forwards beside layer j backwards.
+    With $x_k$ the row of token k, $h_{k,0} = [x_k ; x_k]$ and $h_{k,j}$ is layer j forwards next to layer j backwards.
     A head reads the mix of all of them. The mix trains with the head, so that `freeze` keeps both models as they are.
 
     Args:
         vocab_sz, emb_sz, n_hid, n_layers, pad_token, hidden_p, input_p, embed_p, weight_p: of each of the two, as for
             `AWD_LSTM`.
         shared: both read the same rows, as in the paper. False for two models that were trained apart: a row is then
-            $h_{k,0}$, that of the forward model beside that of the backward model.
+            $h_{k,0}$, that of the forward model next to that of the backward model.
         reads: "mix" for the mix. "words" for $h_{k,0}$ alone, which no other token changes. "both" for $[h_{k,0} ;
             mix]$, as at the input of the paper's task models (section 3.3).
     Raises: E602 for another `reads`, and for `bidir=True`.

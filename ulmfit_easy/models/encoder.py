@@ -186,7 +186,7 @@ class Headed(nn.Sequential):
     """An encoder (child `0`, which may be inside a reader) under a decoder or a head (child `1`)."""
 
     def config(self) -> dict:
-        """Return what `build_model` needs to build this model again, beside its vocabulary and number of outputs."""
+        """Return what `build_model` needs to build this model again, besides its vocabulary and number of outputs."""
         return {"encoder": self.encoder.config(), "head": self.head.config()}
 
     @property

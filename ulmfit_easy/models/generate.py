@@ -30,7 +30,7 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
     """Return the ids of up to `n_words` tokens after the prompt `ids`, without the prompt.
 
     Each prompt is read once and the state kept, so a token costs the same however long the text has become. All texts
-    that are sampled go on together, in one batch. A beam search takes the prompts one by one, its beams together.
+    that are sampled continue together, in one batch. A beam search takes the prompts one by one, its beams together.
 
     Args:
         ids: one prompt of at least one id, or several.
@@ -40,11 +40,11 @@ def generate(model: LanguageModel, ids: Sequence[int] | Sequence[Sequence[int]],
         top_k: keep the k likeliest tokens. 1 is greedy.
         top_p: keep the likeliest tokens that together reach this probability (Holtzman et al. 2020).
         seed: same seed, same text. None draws one from torch's global random state. Text i draws from `seed + i`,
-            so that no text depends on those sampled beside it.
+            so that no text depends on those sampled next to it.
         banned: ids that never come, e.g. unknown and padding.
         stop: ids that end the text. The one that ended it is left out.
         num_samples: texts for each prompt. With `beam` the likeliest ones, of which there may be fewer.
-        beam: instead of sampling, keep so many of the likeliest texts at each step. Likelihoods are those of what
+        beam: instead of sampling, keep that many of the likeliest texts at each step. Likelihoods are those of what
             temperature, filters and `banned` leave, and of the end where a text has stopped. Short texts have no
             handicap. 1 is greedy.
 

@@ -15,7 +15,7 @@ class LanguageModel(Headed):
     """An encoder (child `0`) and a decoder (child `1`) that guess tokens.
 
     `model(ids)` gives an `LMOutput` for ids (B, T). Further inputs are those of the decoder's `read`. With an
-    `LMDecoder` pass `memory` of an output to go on from there.
+    `LMDecoder` pass `memory` of an output to continue from there.
     """
 
     def forward(self, *inputs: Any, **named: Any) -> LMOutput:

@@ -73,7 +73,7 @@ def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_words: S
 def with_vectors(weight: Tensor, vectors: Tensor, known: Tensor, share: float = 4.0) -> Tensor:
     """Return an embedding that has word vectors in the directions in which its own rows vary least.
 
-    What rows hold in the other directions stays, so that a trained model goes on with little loss. Of random rows all
+    What rows hold in the other directions stays, so that a trained model continues with little loss. Of random rows all
     directions are alike.
 
     Args:

@@ -31,11 +31,11 @@ class Sample(NamedTuple):
 
 
 class WordSampler:
-    """Draws words by Zipf's law over the ids, which a vocabulary has in the order of frequency.
+    r"""Draws words by Zipf's law over the ids, which a vocabulary has in the order of frequency.
 
-    Each word gets a random key $\\log q_k + Gumbel$, with $q_k \\propto \\log(1 + 1 / (k + 1))$. Those with the n
-    largest keys are the sample. Given the largest key left out, $\\kappa$, the others are in it independently, with
-    $p_k = 1 - \\exp(-\\exp(\\log q_k - \\kappa))$: frequent words nearly always, rare ones seldom.
+    Each word gets a random key $\log q_k + Gumbel$, with $q_k \propto \log(1 + 1 / (k + 1))$. Those with the n
+    largest keys are the sample. Given the largest key left out, $\kappa$, the others are in it independently, with
+    $p_k = 1 - \exp(-\exp(\log q_k - \kappa))$: frequent words nearly always, rare ones seldom.
 
     Args:
         vocab_sz: V.

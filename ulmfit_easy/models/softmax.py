@@ -88,7 +88,7 @@ class LMDecoder(Head):
         return cls(n_out, encoder.width, output_p, tied, out_bias, softmax)
 
     def read(self, encoder: Encoder, ids: Tensor, memory: Memory | None = None) -> LMOutput:
-        """Return the output for ids (B, T), which go on from `memory`. A decoder has no reader but this."""
+        """Return the output for ids (B, T), which continue from `memory`. A decoder has no reader but this."""
         return self(encoder(ids, memory=memory))
 
     def forward(self, output: Encoded) -> LMOutput:  # type: ignore[override]  # of one window; no reader is between
@@ -129,7 +129,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor | None, targets
 
 @torch.no_grad()
 def token_stats(output: LMOutput, targets: Tensor) -> TokenStats:
-    """Summed negative log-likelihood, right guesses and number of tokens, for `targets` (B, T)."""
+    """Return summed negative log-likelihood, right guesses and number of tokens, for `targets` (B, T)."""
     nll, correct = output.dropped.new_zeros((), dtype=torch.float32), targets.new_zeros(())
     for logp, y in _log_prob_chunks(output, targets):  # (n, V), (n,)
         nll = nll + F.nll_loss(logp, y, reduction="sum")

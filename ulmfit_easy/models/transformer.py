@@ -25,8 +25,8 @@ class Transformer(Body):
     The arguments are those of `Body`, and:
 
     Args:
-        sep_token: id of the separator, -1 for none. If the model has token types, a token is of the segment of so many
-            separators as are before it (Devlin et al. 2019, section 3).
+        sep_token: id of the separator, -1 for none. If the model has token types, the separators before a token count
+            its segment (Devlin et al. 2019, section 3).
         window: tokens that are read at once. 0, the default, is all that the model has positions for, such as 512: a
             token then sees the most. BERT's code for SQuAD has 384, which needs less memory.
         stride: tokens that a window shares with the one before it, as in the tokenizers of transformers, below half of

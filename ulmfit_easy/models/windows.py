@@ -21,8 +21,8 @@ def windows(lengths: Tensor, shared: Tensor, span: int, stride: int = -1) -> Ite
 
     The first `shared` (B,) tokens of a text, such as a question, begin each of its windows, up to half of it. The
     windows of such a text overlap by a quarter. Other texts are cut without overlap. With a `stride` from 0 on, all
-    windows overlap by so many tokens. The state of a token is that of the window in which it has more context, the "max
-    context" of BERT's code for SQuAD (Devlin et al. 2018).
+    windows overlap by that many tokens. A token has the state of the window in which it has more context. This is the
+    "max context" of BERT's code for SQuAD (Devlin et al. 2018).
     """
     shared = shared.clamp(max=span // 2)  # (B,)
     overlap = (shared > 0) * (span // 4) if stride < 0 else torch.full_like(shared, stride)  # (B,)

@@ -28,6 +28,7 @@ from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.recipes import inputs, stages
 from ulmfit_easy.recipes.blend import BLEND, Blend
+from ulmfit_easy.recipes.drift import reference_of
 from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.kinds import KINDS, Kind
 from ulmfit_easy.recipes.labelled import Labelled, check_pair
@@ -35,7 +36,7 @@ from ulmfit_easy.recipes.params import Params
 from ulmfit_easy.recipes.presets import Preset
 from ulmfit_easy.recipes.saved import PARAMS, foreign_to_estimator, load_saved, sealed
 from ulmfit_easy.recipes.starts import begin, directions
-from ulmfit_easy.recipes.training import Training
+from ulmfit_easy.recipes.training import Training, seed_in
 from ulmfit_easy.reprs import described, slashed
 from ulmfit_easy.schema import (
     MOST_ROWS,
@@ -51,8 +52,9 @@ from ulmfit_easy.schema import (
     random_seed,
     whole,
 )
+from ulmfit_easy.schema import path as path_of
 from ulmfit_easy.terminal import say
-from ulmfit_easy.user_code import interrupted
+from ulmfit_easy.user_code import tell_interrupt
 
 F = TypeVar("F", bound=Callable)
 
@@ -93,6 +95,7 @@ class TextEstimator(Params):
     n_texts_: int | None
     n_aside_: int | None
     FORMS: ClassVar[tuple[str, ...]]  # of answers, which it may give: names in `KINDS`
+    stopped_: tuple  # a fit that was stopped, and its rows
     kind_: Kind  # how the fit has read the labels
 
     # scikit-learn wants arguments to be checked by `fit`, and kept as they are given
@@ -102,10 +105,9 @@ class TextEstimator(Params):
         "min_freq": optional(whole()), "patience": optional(whole()), "text_col": optional(any_of(name, list_of(name)))}
 
     @own_words
-    @interrupted("Stopped. The estimator is as it was before; nothing of this fit is kept.")
     def fit(self, texts: Iterable, labels: Iterable, unlabelled: Iterable | None = None, *,
             sample_weight: Iterable | None = None, X_val: Iterable | None = None,
-            y_val: Iterable | None = None) -> Self:
+            y_val: Iterable | None = None, resume: str | Path | None = None) -> Self:
         """Learn from N texts and their N labels, and from any number of texts without labels; returns the estimator.
 
         Texts come in a list, tuple, array, Series, Index or table. One string is refused, here and by `predict`, since
@@ -115,16 +117,22 @@ class TextEstimator(Params):
         Rows whose text is empty or blank are left out, and the first line printed names them. Copies of
         a text are kept aside together, and left out of `unlabelled` too, so that no stage of this fit reads them.
 
+        After Ctrl-C the estimator is as it was before. `keep_stopped` makes it answer by what the fit has learned.
+
         Args:
             sample_weight: (N,) how much each text counts: a text of weight 2 is read twice as often as one of weight 1.
             X_val, y_val: your own texts to measure with, and their labels. No stage and no linear model learns from
                 them. They decide the weights of the mixture and, with `patience`, the epoch.
+            resume: a folder for checkpoints. The same fit with the same folder goes on where it was stopped or killed,
+                and ends as if nothing had happened. The folder keeps the seed, if you give none.
 
         Raises:
             TextError, LabelError: E1xx, E2xx for texts and labels that cannot be used, with their row numbers.
             ArgumentError: E6xx for a parameter that cannot work.
+            FileError: E408 if the checkpoints in `resume` are of another fit.
         """
         checked(self.SETTINGS, **{name: getattr(self, name) for name in self.SETTINGS})
+        folder = None if resume is None else Path(checked({"resume": path_of}, resume=resume)["resume"])
         unlabelled = inputs.fields_of(() if unlabelled is None else unlabelled)
         ways = directions(self.pretrained, self.backwards, self.bidir)
         rows = Labelled.read(texts, labels, self.text_col, self._kind_of(labels), sample_weight)
@@ -135,27 +143,62 @@ class TextEstimator(Params):
                                 expected="texts to validate with", fix="pass X_val= and y_val=; leave out patience=")
         self._check_labels(rows)
         stages.preset_for(self.preset, None)
-        with (turn_to_fit() if self.seed is None else no_random(self.seed, reproducible=False),
-              nullcontext() if self.verbose else no_warnings()):
-            rows = rows.split(self.valid_pct, self.seed)
-            corpus = inputs.corpus_of(rows.df, unlabelled)
-            starts = [(backwards, begin(self.encoder, source, backwards, bidir=self.bidir, lang=self.lang))
-                      for backwards, source in ways]
-            classes = rows.kind.named(rows.labels)
-            self._say(f"{inputs.rows_read(rows.n, rows.empty, classes, unlabelled, ', left out')}.")
-            fitted = copy.copy(self)  # an estimator is fitted in one step, or not
-            training = fitted._training()
-            fitted.learners_ = [training.run(rows, corpus, len(unlabelled), *start, left=len(starts) - i)
-                                for i, start in enumerate(starts)]
-            fitted._finish(rows)
-            vars(self).update(vars(fitted))
+        seed = self.seed if folder is None else seed_in(folder, self.seed)
+        training = self._training(seed, folder)
+        fitted = copy.copy(self)  # an estimator is fitted in one step, or not
+        vars(self).pop("stopped_", None)
+        try:
+            with (turn_to_fit() if seed is None else no_random(seed, reproducible=False),
+                  nullcontext() if self.verbose else no_warnings()):
+                rows = rows.split(self.valid_pct, seed)
+                corpus = inputs.corpus_of(rows.df, unlabelled)
+                starts = [(backwards, begin(self.encoder, source, backwards, bidir=self.bidir, lang=self.lang))
+                          for backwards, source in ways]
+                classes = rows.kind.named(rows.labels)
+                self._say(f"{inputs.rows_read(rows.n, rows.empty, classes, unlabelled, ', left out')}.")
+                fitted.learners_ = [training.run(rows, corpus, len(unlabelled), *start, left=len(starts) - i)
+                                    for i, start in enumerate(starts)]
+                fitted._finish(rows)
+        except KeyboardInterrupt as e:
+            self._tell_stopped(e, fitted, training, rows)
+            raise
+        vars(self).update(vars(fitted))
         return self
 
-    def _training(self) -> Training:
+    def _tell_stopped(self, error: KeyboardInterrupt, fitted: Self, training: Training, rows: Labelled) -> None:
+        """Keep what a stopped fit has learned, for `keep_stopped`, and say what can be done with it."""
+        said = ["Stopped. The estimator is as it was before"]
+        if fitted_by := training.begun:
+            fitted.learners_ = fitted_by
+            self.stopped_ = fitted, rows
+            said.append("keep_stopped() makes it answer by what this fit has learned")
+        if training.folder is not None:
+            said.append(f"the same fit with resume={str(training.folder)!r} goes on from here")
+        tell_interrupt(error, f"{'; '.join(said) if said[1:] else f'{said[0]}; nothing of this fit is kept'}.")
+
+    @own_words
+    def keep_stopped(self) -> Self:
+        """Make the estimator answer by what a fit has learned that Ctrl-C has stopped; returns the estimator.
+
+        It is measured as after a whole fit. If the second of two directions had not begun, the first one answers alone.
+
+        Raises: TrainingError E506 if no fit was stopped, or before it had begun with a classifier.
+        """
+        if "stopped_" not in vars(self):
+            raise TrainingError("E506", received="keep_stopped() without a fit that was stopped in stage 3",
+                                expected="a classifier that had begun to learn", fix="call fit(texts, labels)")
+        fitted, rows = self.stopped_
+        with nullcontext() if self.verbose else no_warnings():
+            fitted._finish(rows)
+        del self.stopped_
+        vars(self).update(vars(fitted))
+        return self
+
+    def _training(self, seed: int | None, folder: Path | None) -> Training:
         changes = {name: getattr(self, name) for name in ("epochs", "lr", "bs", "min_freq")}
         learner = {} if self.class_weight is None else {"class_weight": self.class_weight}
-        return Training(self.preset, changes, {"lang": self.lang, "seed": self.seed}, learner, self.patience, self._say,
-                        self.verbose)
+        return Training(self.preset, changes, {"lang": self.lang, "seed": seed}, learner, self.patience, self._say,
+                        self.verbose, folder)
 
     def _kind_of(self, labels: Any) -> Kind | None:
         """Return how labels are read; None to find out from the labels."""
@@ -174,6 +217,7 @@ class TextEstimator(Params):
         probs = np.zeros((0, self.learners_[0].dls.c))
         if self.n_aside_:  # no warning: the user's rows have other numbers
             probs = probabilities(self.learners_, rows.df["text"][aside].tolist(), warn=False)
+            self.learners_[0].reference = reference_of(self.learners_[0], probs)
         if self.blend is not None and rows.kind.blends:
             self.blend_, probs = self._blended(df, probs, relearn=not rows.own_valid)
             self._say(f"Mixed with linear models: {self.blend_.told}")

@@ -20,7 +20,7 @@ def baseline(texts: Iterable, labels: Iterable, sample_weight: Sequence | np.nda
     Args:
         texts: N strings, as for `ULMFiT.fit`.
         labels: N class labels. Or an array (N, C) of zeros and ones, for any number of classes per text.
-        sample_weight: (N,) how much each text counts; None lets each count alike.
+        sample_weight: (N,) how much each text counts. None lets each count alike.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier

@@ -128,7 +128,7 @@ class Blend:
 
     Args:
         members: linear classifiers.
-        weights: of the model itself, and of each member; they add up to 1.
+        weights: of the model itself, and of each member. They add up to 1.
         n_classes: C.
     """
 

@@ -21,14 +21,14 @@ ASIDE = "texts kept aside, which this training has not read"
 
 
 class Scores(NamedTuple):
-    """Scores on the texts kept aside; those of the baseline are None if no text has a word to count.
+    """Scores on the texts kept aside. Those of the baseline are None if no text has a word to count.
 
     Attributes:
         accuracy: share of the texts whose likeliest class is their label.
         low, high: 95 % Wilson interval of the accuracy.
         macro_f1: mean of the F1 scores of the classes.
         baseline_accuracy, baseline_macro_f1: the same of TF-IDF with logistic regression, on the same texts.
-        baseline_cv_accuracy: its accuracy in cross-validation on all labelled texts, each once; None for 1,000 or more.
+        baseline_cv_accuracy: its accuracy in cross-validation on all labelled texts, each once. None for 1,000 or more.
         p_value: of McNemar's exact test of the two accuracies.
     """
 
@@ -53,7 +53,7 @@ class Scores(NamedTuple):
 
 
 def compare(df: pd.DataFrame, predicted: Sequence) -> Scores:
-    """Score predictions beside the baseline, which is fitted on the same training texts.
+    """Score predictions next to the baseline, which is fitted on the same training texts.
 
     Args:
         df: labelled texts with the columns `text`, `label` and `valid`, true for the N texts kept aside.
@@ -76,9 +76,9 @@ def compare(df: pd.DataFrame, predicted: Sequence) -> Scores:
 
 def scored(labels: Sequence | np.ndarray, predicted: Sequence | np.ndarray,
            theirs: Sequence | np.ndarray | None = None) -> Scores:
-    """Return the scores of predictions for N labels, beside those of a baseline if it is given.
+    """Return the scores of predictions for N labels, next to those of a baseline if it is given.
 
-    Labels are strings; or zeros and ones (N, C), of which all of a text must be right.
+    Labels are strings, or zeros and ones (N, C), of which all of a text must be right.
     """
     truth, ours = _array(labels), _array(predicted)
     right = _equal(ours, truth)  # (N,)
@@ -95,7 +95,7 @@ def _array(labels: Sequence | np.ndarray) -> np.ndarray:
 
 
 def _comparable(labels: list, predicted: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and predictions as strings; those of several classes per text as zeros and ones."""
+    """Return labels and predictions as strings. Those of several classes per text as zeros and ones."""
     if not any(isinstance(label, list) for label in labels):
         return _array(labels), _array(predicted)
     from sklearn.preprocessing import MultiLabelBinarizer
@@ -120,7 +120,7 @@ def wilson(k: int, n: int) -> tuple[float, float]:
 
 
 def mcnemar(right: np.ndarray, theirs: np.ndarray) -> float:
-    """Return the exact two-sided p-value of McNemar's test (1947): are two classifiers right equally often?
+    """Return the exact two-sided p-value of McNemar's test (1947) that two classifiers are right equally often.
 
     Args:
         right, theirs: (N,) bool, for which of the same N texts each of them is right.

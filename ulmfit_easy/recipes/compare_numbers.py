@@ -10,7 +10,7 @@ from ulmfit_easy.recipes.compare import ASIDE
 
 
 class NumberScores(NamedTuple):
-    """Scores on the texts kept aside; those of the baseline are None if no text has a word to count.
+    """Scores on the texts kept aside. Those of the baseline are None if no text has a word to count.
 
     Attributes:
         r2: coefficient of determination: 1 is perfect, 0 no better than the mean of the labels. None for one text.

@@ -27,7 +27,7 @@ def estimated_seconds(lm: Start, lm_phases: tuple[Phase, ...], dls: DataLoaders,
         lm: the language model's learner, before its training. Or what the classifier starts from without stage 2.
         lm_phases: the phases that a language model will run.
         dls: labelled data.
-        preset: a name or a `Preset`, None for the encoder's own; its `clas` phases are estimated.
+        preset: a name or a `Preset`, None for the encoder's own. Its `clas` phases are estimated.
         kwargs: of the classifier, for `new_classifier`.
     """
     p = preset_for(preset, lm)

@@ -17,7 +17,7 @@ from ulmfit_easy.text.given import several_texts
 
 
 def texts_of(given: Any, cols: Sequence = ("text",)) -> list:
-    """Return the texts of anything that `several_texts` takes, as a list; tuples of strings for several columns.
+    """Return the texts of anything that `several_texts` takes, as a list. Tuples of strings for several columns.
 
     Raises: TextError E101 for other values, with row numbers. E102 for other columns than `cols`.
     """
@@ -69,7 +69,7 @@ def columns_of(given: Any, labels: Any, text_col: Any = None) -> tuple[Any, tupl
 
 
 def _rows(given: Any) -> Any:
-    """Return an array of two dimensions as rows of fields; anything else as it is."""
+    """Return an array of two dimensions as rows of fields. Anything else as it is."""
     if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] > 1:
         return [tuple(row) for row in given.tolist()]
     return given
@@ -120,7 +120,7 @@ def labels_of(given: Any, n: int, empty: Sequence[int] = ()) -> list:
 
 
 def weights_of(sample_weight: Any, n: int, empty: Sequence[int] = ()) -> list | None:
-    """Return the weights of N rows, without those of the `empty` ones; None for none. Raises: E602."""
+    """Return the weights of N rows, without those of the `empty` ones. None for none. Raises: E602."""
     if sample_weight is None:
         return None
     return without(checked_weights(sample_weight, n, "sample_weight").tolist(), empty)
@@ -147,7 +147,7 @@ def check_shared(labels: Sequence) -> None:
 
 
 def as_array(labels: Sequence) -> np.ndarray:
-    """Return an array of these very labels: numpy would turn large numbers into fractions beside small ones."""
+    """Return an array of these very labels: numpy would turn large numbers into fractions next to small ones."""
     found = np.array(labels)
     return found if found.tolist() == list(labels) else np.array(labels, dtype=object)
 

@@ -52,7 +52,7 @@ class Kind:
         CategoryTarget.learned(labels)
 
     def named(self, labels: list) -> list:
-        """Return the class of each text, or each class of each text; none for numbers."""
+        """Return the class of each text, or each class of each text. None for numbers."""
         return labels
 
     def strata(self, labels: list) -> list | None:

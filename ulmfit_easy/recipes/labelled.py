@@ -18,7 +18,7 @@ class Labelled:
     """The rows of one fit.
 
     Attributes:
-        df: the M rows with a text. Its columns are `text`, a string or a tuple of strings, and `label`; once they are
+        df: the M rows with a text. Its columns are `text`, a string or a tuple of strings, and `label`. Once they are
             split `valid`, true for texts kept aside. Its index has the user's row numbers.
         n, empty: how many rows the user gave to train on, and which of them have no text.
         text_cols, label_col: the names of the user's columns.
@@ -41,7 +41,7 @@ class Labelled:
 
         Args:
             kind: what the labels are. None finds out.
-            sample_weight: (N,) how much each text counts; None lets each count alike.
+            sample_weight: (N,) how much each text counts. None lets each count alike.
         """
         labels = labels if labels is None or hasattr(labels, "shape") or hasattr(labels, "__len__") else list(labels)
         given, cols, label_col = inputs.columns_of(texts, labels, text_col)
@@ -59,7 +59,7 @@ class Labelled:
         return cls(df, n, empty, cols, label_col, kind)
 
     def with_valid(self, texts: Any, labels: Any) -> "Labelled":
-        """Return these rows, and others after them that are kept aside. Raises: as `read`; E203 for other classes."""
+        """Return these rows, and others after them that are kept aside. Raises: as `read`. E203 for other classes."""
         with inputs.said_of("X_val"):
             read = inputs.texts_of(texts, self.text_cols)
             empty = inputs.empty_rows(read)

@@ -102,12 +102,13 @@ def _text_cols(model: Any) -> Sequence:
 
 def _probs(model: Any, texts: list) -> np.ndarray:
     """Return probabilities (N, L, C): one distribution for each text, or one of two for each of L labels."""
-    if hasattr(model, "predict_proba"):
-        return np.asarray(model.predict_proba(texts))[:, None]
-    if not hasattr(model, "predictor") or not model.predictor.prepare.target.has_classes:
+    learner = model.learners_[0] if hasattr(model, "learners_") else model
+    target = learner.predictor.prepare.target if hasattr(learner, "predictor") else None
+    if target and not target.has_classes or not target and not hasattr(model, "predict_proba"):
         raise _unfit(model, "probabilities of classes")
-    probs = ensemble([model], texts, warn=False).double().numpy()  # (N, C)
-    return probs[:, None] if model.predictor.prepare.target.one_class else np.stack([probs, 1 - probs], -1)
+    probs = (np.asarray(model.predict_proba(texts)) if hasattr(model, "predict_proba") else
+             ensemble([model], texts, warn=False).double().numpy())  # (N, C)
+    return probs[:, None] if target is None or target.one_class else np.stack([probs, 1 - probs], -1)
 
 
 def _features(model: Any, texts: list) -> np.ndarray:

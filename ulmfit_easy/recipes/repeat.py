@@ -13,7 +13,7 @@ from ulmfit_easy.terminal import say
 
 __all__ = ["repeat"]
 
-OF_ULMFIT = ("accuracy", "macro_f1", "baseline_accuracy")
+OF_ESTIMATOR = ("accuracy", "macro_f1", "baseline_accuracy", "r2", "mae", "baseline_r2")
 
 
 @takes({"train": function, "n": whole(2), "seeds": optional(such(
@@ -54,7 +54,7 @@ def repeat(train: Callable[[int], Any], n: int = 5, *, seeds: Sequence[int] | No
 def _scores(answer: Any) -> dict[str, float]:
     """Return the scores of what a training function returned, by their names."""
     if hasattr(answer, "scores_"):
-        named = {name: getattr(answer.scores_, name) for name in OF_ULMFIT}
+        named = {name: getattr(answer.scores_, name, None) for name in OF_ESTIMATOR}
         return {name: float(value) for name, value in named.items() if value is not None}
     recorder: Any = getattr(answer, "recorder", None)
     if getattr(recorder, "values", None):

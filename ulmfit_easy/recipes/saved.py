@@ -33,7 +33,7 @@ SETTINGS = {
 
 
 def foreign_to_estimator(path: Path) -> list[str]:
-    """Return the names of what in a folder is not of a saved estimator; all if nothing proves that it is one."""
+    """Return the names of what in a folder is not of a saved estimator. All if nothing proves that it is one."""
     names = [part.name for part in members(path) if not is_record(part)]
     ways = [name for name in names if name in (way(False), way(True)) and (path / name).is_dir()]
     others = [name for name in names if name not in (*ways, PARAMS, BLEND)]
@@ -54,7 +54,7 @@ def load_saved(path: str | Path, load: Callable,
 
     Args:
         load: `load_learner` or `load_predictor`.
-        known: the names of the estimator's parameters; None takes any.
+        known: the names of the estimator's parameters. None takes any.
         forms: of answers that are taken, see `KINDS`.
 
     Raises: as `read_settings`. FileError E402 for models that were not trained together, or not saved with these
@@ -89,7 +89,7 @@ def read_settings(path: Path, known: Collection[str] | None) -> dict:
     """Return the settings that `sealed` gave, or those of the first version.
 
     Args:
-        known: the names of the estimator's parameters; None takes any.
+        known: the names of the estimator's parameters. None takes any.
 
     Raises: FileError E401 for settings of a newer version or of the wrong kind. E406 for settings that were changed.
     """

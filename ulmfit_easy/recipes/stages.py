@@ -74,7 +74,7 @@ def new_lm(dls: DataLoaders, preset: str | Preset | None = None, pretrained: str
     Args:
         dls: language-model data, `TextDataLoaders.from_df(..., is_lm=True)`.
         preset: a name or a `Preset`. None is the encoder's own.
-        pretrained: as for `lm_data`. A model brings its own architecture, sizes and softmax. None starts anew.
+        pretrained: as for `lm_data`. A model brings its own architecture, sizes and softmax. None starts from scratch.
         kwargs: passed on to `language_model_learner`.
     """
     found = read_lm(pretrained, dls.backwards) if pretrained else None
@@ -99,7 +99,7 @@ def pretrain_lm(learn: LMLearner, preset: str | Preset | None = None, cbs: Cbs =
 
 
 def finetune_lm(learn: LMLearner, preset: str | Preset | None = None, cbs: Cbs = None) -> LMLearner:
-    """Stage 2: go on with a pretrained language model on the target text (section 3.2 of the paper).
+    """Stage 2: continue with a pretrained language model on the target text (section 3.2 of the paper).
 
     The learner is one made with `pretrained=`, over the target text and its own vocabulary. Runs the preset's `lm`
     phases, with discriminative rates where the preset has them, and with these callbacks in each. Returns the learner.
@@ -134,7 +134,7 @@ def new_classifier(dls: DataLoaders, preset: str | Preset | None = None, lm: Sta
         dls: labelled data, made with `pretrained=lm`.
         preset: a name or a `Preset`. None is the encoder's own.
         lm: the language model of stage 2 (or 1) whose encoder is taken over, with its architecture and sizes, or what
-            `read_lm` gave, if no stage 2 was run. None starts anew.
+            `read_lm` gave, if no stage 2 was run. None starts from scratch.
         kwargs: passed on to `text_classifier_learner`. They go before the preset, whose settings of a head are for
             heads that have them.
     """

@@ -1,12 +1,18 @@
 """The stages of one estimator in one direction, told line by line."""
 
+import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from ulmfit_easy.bundle.record import way
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.targets import TARGETS
-from ulmfit_easy.errors import counted
+from ulmfit_easy.errors import FileError, counted
+from ulmfit_easy.files import read_json, write_json
+from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
+from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.models.archs import get_arch
@@ -29,6 +35,8 @@ class Training:
         learner: arguments of the classifier's learner.
         patience: epochs without a better validation loss after which stage 3 ends; None for never.
         say: prints a line.
+        folder: where checkpoints are written, from which the same training goes on; None for none.
+        learners: the classifiers whose training has begun.
     """
 
     preset: str | Preset | None
@@ -38,6 +46,8 @@ class Training:
     patience: int | None
     say: Callable[[str], None]
     verbose: bool
+    folder: Path | None = None
+    learners: list[TextLearner] = field(default_factory=list)
 
     def preset_for(self, start: Begin) -> Preset:
         """Return the preset for what training starts from, with the changes."""
@@ -76,11 +86,40 @@ class Training:
         if lm:
             self.say(f"Language model: {'fine-tuned on' if pretrained else 'learned from'} your texts"
                      + " alone" * (not pretrained))
-            (stages.finetune_lm if pretrained else stages.pretrain_lm)(lm, p)
+            (stages.finetune_lm if pretrained else stages.pretrain_lm)(lm, p, self._checkpoints("lm", backwards))
         self.say("Classifier: the head first, then the layers under it")
         learn = stages.new_classifier(dls, p, lm or pretrained, verbose=self.verbose, **learner)
+        self.learners.append(learn)
         cbs = [] if self.patience is None else [BestEpoch(patience=self.patience)]
-        return stages.finetune_classifier(learn, p, gradual=bool(lm or pretrained), cbs=cbs)
+        return stages.finetune_classifier(learn, p, gradual=bool(lm or pretrained),
+                                          cbs=[*cbs, *self._checkpoints("classifier", backwards)])
+
+    def _checkpoints(self, stage: str, backwards: bool) -> list[Callback]:
+        if self.folder is None:
+            return []
+        return [CheckpointCallback(self.folder.absolute() / f"{stage}-{way(backwards)}", resume=True)]
+
+    @property
+    def begun(self) -> list[TextLearner]:
+        """The classifiers that have read a batch at least, though their training may not be over."""
+        return [learn for learn in self.learners if learn.phases or learn.train_iter]
+
+
+def seed_in(folder: Path, seed: int | None) -> int:
+    """Return the seed of the training whose checkpoints are in a folder, and keep it there. None draws one.
+
+    Raises: FileError E408 for the checkpoints of another seed.
+    """
+    file = folder / "fit.json"
+    known = read_json(file)["seed"] if file.exists() else None
+    if known is not None and seed not in (None, known):
+        raise FileError("E408", received=f"{folder}, whose fit has seed={known}", expected=f"seed={seed}",
+                        fix=f"pass seed={known}, or name another folder with resume=")
+    if known is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        known = secrets.randbelow(2**31) if seed is None else int(seed)
+        write_json(file, {"seed": known})
+    return known
 
 
 def _of_the_lm(of_lm: DataLoaders, of_clas: DataLoaders, n_unlabelled: int, n_fields: int) -> str:

@@ -54,7 +54,7 @@ def tune(df: pd.DataFrame, minutes: float = 10, *, text_col: str | int = "text",
         pretrained: the model to start from, as for `read_lm`, or the learner of a language model. A learner has read
             what it should: it skips stage 2.
         preset: where to begin, a name or a `Preset`. None is the encoder's own.
-        n_trials: stop after so many trials, too. With it a run can be repeated.
+        n_trials: stop after that many trials, too. With it a run can be repeated.
         valid_pct: fraction of the rows that is kept aside.
         seed: of the split, of all fits and of the search.
 

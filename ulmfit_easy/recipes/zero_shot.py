@@ -1,4 +1,4 @@
-"""Classify texts by a language model that has seen no label: which answer does it expect after a text?"""
+"""Classify texts by a language model that has seen no label, by the answer that it expects after a text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, groupby

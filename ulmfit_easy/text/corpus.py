@@ -120,7 +120,7 @@ def _lines(blocks: Iterable[str]) -> Iterator[str]:
 
 
 def _parts(line: str) -> list[str]:
-    """Return the line in parts of at most `LONGEST` characters, cut at blanks where there are any."""
+    """Return the line in parts of at most `LONGEST` characters, cut at blanks if there are any."""
     parts = []
     while len(line) > LONGEST:
         cut = line.rfind(" ", 1, LONGEST) if " " in line[1:LONGEST] else LONGEST

@@ -77,7 +77,7 @@ class TokenStore:
 
         Args:
             texts: strings or tuples of fields. Anything that can be iterated, also more than the memory holds. They
-                are hashed first, which is cheap beside tokenizing. An iterator cannot be: its store is temporary.
+                are hashed first, which is cheap. An iterator cannot be hashed: its store is temporary.
             tokenizer: its fingerprint is part of the name under which the store is found again. If it has none, the
                 store is temporary, and a warning says why.
             cache_dir: where stores are kept. The user's cache folder by default. `False` makes a temporary
@@ -212,7 +212,7 @@ class IdStore:
         return self.lut[self.store.ids[first + start:first + stop]]  # (stop - start,)
 
     def unk_rate(self, rows: Collection[int] | None = None) -> float:
-        """Return the share of tokens that are unknown, in all documents or in some. 0 where there are no tokens."""
+        """Return the share of tokens that are unknown, in all documents or in some. 0 if there are no tokens."""
         counts, _ = self.store.counts(rows)
         return float(counts[self.lut == self.vocab.unk_id].sum() / max(1, counts.sum()))
 

@@ -42,7 +42,7 @@ def read_vectors(file: str | Path, words: Iterable[str] | None = None, limit: in
             line by line. Or word2vec's binary form, in a `.bin` file. Or an array (N, D) in a `.npy` file, with
             `index`. No file is unpickled.
         words: as they stand in the file, such as `dls.text_vocab`. None keeps all that the file has.
-        limit: read no more than so many vectors. Files have the most frequent words first.
+        limit: read no more than that many vectors. Files have the most frequent words first.
         index: the N words of a `.npy` file, or the name of a text file with one on each line.
 
     A word that is there twice has its first vector.

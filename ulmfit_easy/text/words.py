@@ -183,7 +183,7 @@ def _blocks(text: str) -> Iterator[str]:
 
 
 def _at_end(search: Callable) -> Callable:
-    """spaCy's search for a suffix, which tries every place of a word. Only dots may be many at the end of one."""
+    """Return spaCy's search for a suffix, which tries every place of a word. Only dots may be many at its end."""
     return lambda word: search(word, min(len(word.rstrip(".")), max(0, len(word) - ENDS)))
 
 

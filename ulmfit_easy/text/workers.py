@@ -49,7 +49,7 @@ def encoded(tokenizer: Tokenizer, texts: Iterable, where: str | None = None) -> 
 @takes({"n_workers": optional(whole(0))})
 def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
            where: str | None = None) -> Generator[Encoded]:
-    """`encoded` of all texts, piece by piece in their order. Close it to end the workers.
+    """Yield `encoded` of all texts, piece by piece in their order. Close it to end the workers.
 
     Args:
         n_workers: processes. 0 for this one. None: this one for the first 8 million characters, from then on one for
@@ -170,7 +170,7 @@ def _how(code: int) -> str:
 
 
 def serve():
-    """The life of a worker: a tokenizer in, then texts in and ids out, until the parent is gone."""
+    """Run a worker: read a tokenizer, then texts, and write ids, until the parent is gone."""
     source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a rule prints shall not get between
     tokenizer: Tokenizer | None = None

@@ -43,7 +43,6 @@ def run(args: argparse.Namespace) -> None:
 
 def _direction(told: bool | None, args: argparse.Namespace) -> bool:
     """Return True if the model reads backwards, as its files say, or else the user."""
-
     words = {True: "--backwards", False: "--forwards"}
     if told is None and args.backwards is None:
         raise ArgumentError("E603", received=f"{args.source}, whose names do not tell which way it reads",

@@ -125,7 +125,7 @@ class CategoryTarget(Target):
     @classmethod
     def learned(cls, labels: Sequence, classes: Sequence | None = None,
                 block: str | Block | None = None) -> "CategoryTarget":
-        """The target with the classes of the training labels, or `classes`. E201 for fewer than two.
+        """Return the target with the classes of the training labels, or `classes`. E201 for fewer than two.
 
         `block`, a `CategoryBlock`, may ask for another order, or for the class `#na#`.
         """
@@ -166,7 +166,7 @@ class CategoryTarget(Target):
                           expected=f"one of {some(map(repr, self.classes), 20)}", fix=fix)
 
     def decode(self, index: "Tensor") -> Any:
-        """The name of a class. "?" for a number below 0, which stands for a label that is no class."""
+        """Return the name of a class. A number below 0 stands for a label that is no class: "?"."""
         return "?" if index < 0 else self.classes[int(index)]
 
 

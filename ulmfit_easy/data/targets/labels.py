@@ -23,7 +23,7 @@ def unpacked(labels: list) -> list:
 
 
 def twins(labels: Iterable) -> list[list]:
-    """Groups of labels that look alike: blanks and letter case aside they are the same."""
+    """Return groups of labels that are the same but for blanks and letter case."""
     alike = defaultdict(list)
     for label in labels:
         alike[" ".join(str(label).casefold().split())].append(label)

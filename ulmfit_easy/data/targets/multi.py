@@ -42,7 +42,7 @@ class MultiCategoryTarget(CategoryTarget):
     @classmethod
     def learned(cls, labels: Sequence[Sequence], classes: Sequence | None = None,
                 block: str | Block | None = None) -> "MultiCategoryTarget":
-        """The target whose classes are those of the training labels, or `classes`. E201 for none."""
+        """Return the target whose classes are those of the training labels, or `classes`. E201 for none."""
         classes = all_classes(dict.fromkeys(plain_labels(chain.from_iterable(labels))), classes, block)
         if not len(classes):
             raise LabelError("E201", received="no class at all in the training set", expected="one or more",
@@ -62,7 +62,7 @@ class MultiCategoryTarget(CategoryTarget):
         return y
 
     def decode(self, flags: "Tensor") -> list:
-        """The names of the classes whose flag is true."""
+        """Return the names of the classes whose flag is true."""
         return [name for name, flag in zip(self.classes, flags, strict=True) if bool(flag)]
 
 

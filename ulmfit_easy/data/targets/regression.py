@@ -47,7 +47,7 @@ class RegressionTarget(Target):
     @classmethod
     def learned(cls, labels: Sequence, classes: Sequence | None = None,
                 block: str | Block | None = None) -> "RegressionTarget":
-        """The target with as many numbers as a row of labels has. E207 if `block` names another number."""
+        """Return the target with as many numbers as a row of labels has. E207 if `block` names another number."""
         n, wanted = np.shape(labels[0])[0] if np.ndim(labels[0]) else 1, getattr(block, "n_out", None)
         if wanted not in (None, n):
             raise LabelError("E207", received=f"{n} numbers for each text", expected=f"n_out={wanted}",
@@ -66,7 +66,7 @@ class RegressionTarget(Target):
         return values if self.c > 1 else values[:, 0]
 
     def decode(self, value: "Tensor") -> float | list[float]:
-        """A number, or a list of them where a text has several."""
+        """Return a number, or a list of them if a text has several."""
         numbers = np.asarray(value).reshape(-1).tolist()
         return numbers[0] if self.c == 1 else numbers
 

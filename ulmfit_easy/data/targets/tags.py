@@ -64,9 +64,9 @@ class TagTarget(CategoryTarget):
     @classmethod
     def learned(cls, labels: Sequence[Sequence], classes: Sequence | None = None,
                 block: str | Block | None = None) -> "TagTarget":
-        """The target with the tags of the training rows, or `classes`.
+        """Return the target with the tags of the training rows, or `classes`.
 
-        Raises: E201 for fewer than two tags. E207 for tags of two schemes, such as PER beside B-PER.
+        Raises: E201 for fewer than two tags. E207 for tags of two schemes, such as PER next to B-PER.
         """
         target = super().learned([*chain.from_iterable(labels)], classes, block)
         names = [name for name in target.classes if isinstance(name, str)]
@@ -100,7 +100,7 @@ class TagTarget(CategoryTarget):
         return aligned
 
     def decode(self, decision: "Tensor") -> list:
-        """The tags of the words, or tokens, that have one."""
+        """Return the tags of the words, or tokens, that have one."""
         return [self.classes[i] for i in decision.tolist() if i >= 0]
 
 

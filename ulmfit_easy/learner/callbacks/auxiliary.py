@@ -1,4 +1,4 @@
-"""Multi-task training: a classifier that goes on learning the language of its texts."""
+"""Multi-task training: a classifier that keeps learning the language of its texts."""
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ class AuxiliaryLM(Callback):
 
 
 def next_tokens(ids: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
-    """Return the token after each kept position, (B, K), and `IGNORE` where there is none.
+    """Return the token after each kept position, (B, K), and `IGNORE` if there is none.
 
     Args:
         ids: (B, T) int64, padded on the right, with `lengths` (B,) real tokens.

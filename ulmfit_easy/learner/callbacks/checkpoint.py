@@ -1,4 +1,4 @@
-"""Checkpoints of a fit, from which it goes on after a crash as if nothing had happened."""
+"""Checkpoints of a fit, from which it resumes after a crash as if nothing had happened."""
 
 import json
 import math
@@ -47,9 +47,9 @@ HYPERS = {"lr", "wd"}  # what a fit sets before it begins
 
 
 class CheckpointCallback(Callback):
-    """Saves all that a fit needs to go on after a crash. With `resume=True` the same fit goes on from there.
+    """Saves all that a fit needs to continue after a crash. With `resume=True` the same fit resumes from there.
 
-    A script that always passes `resume=True` can be run again until it is through: each fit goes on at the batch
+    A script that always passes `resume=True` can be run again until it is through: each fit resumes at the batch
     after its last checkpoint, in the middle of an epoch too, and ends with the same weights and the same recorded
     losses as a fit that was never stopped, bit for bit (on one kind of machine, with one version of torch and one
     number of threads). Data, model, optimizer and callbacks have to be built in the same way, with a seed for the
@@ -58,11 +58,11 @@ class CheckpointCallback(Callback):
     The file is `path/checkpoint-1.safetensors`. Several fits of a learner into one folder, such as those of
     `fine_tune`, have a number each, by their order. A file holds the newest state of its fit and takes the place of
     the one before only when it is whole. The last one stays: a fit that is over, asked to resume, gives back its
-    end at once. Without `resume` a fit starts anew, and its first checkpoint replaces those of older runs, its own
+    end at once. Without `resume` a fit starts again, and its first checkpoint replaces those of older runs, its own
     and those of the fits that followed. A fit has the folder for itself: a second one, of another process too, is
     refused while it runs.
 
-    If the library chose the learner's precision for this machine, the fit goes on in the checkpoint's precision and
+    If the library chose the learner's precision for this machine, the fit resumes in the checkpoint's precision and
     says so. What you change on purpose (rate, weight decay, schedule, callbacks) is used from there on, and is named in
     one line.
 
@@ -78,10 +78,10 @@ class CheckpointCallback(Callback):
         path: the folder, relative to `learn.path`.
         minutes: time between two checkpoints, each about three times the size of the model.
         every: training batches between two checkpoints, instead of `minutes`.
-        resume: go on from the checkpoint in `path`; where there is none, start from the beginning.
+        resume: continue from the checkpoint in `path`. If there is none, start from the beginning.
 
     Raises:
-        TrainingError: E506 for a loader that cannot go on in mid-epoch.
+        TrainingError: E506 for a loader that cannot continue in mid-epoch.
         FileError: before training, E408 if the checkpoint belongs to another run, or another fit is using the folder,
             E401 if it cannot be read, and what `weights_place` raises.
     """

@@ -49,7 +49,7 @@ class MixedPrecision(Callback):
 
     @property
     def precision(self) -> str:
-        """The precision that a fit on the learner's device asks for: "fp32", "bf16" or "fp16"."""
+        """Return the precision that a fit on the learner's device asks for: "fp32", "bf16" or "fp16"."""
         has_bf16 = self.dls.device.type == "cpu" or torch.cuda.is_bf16_supported()
         return self.dtype or ("bf16" if has_bf16 else "fp16")
 
@@ -103,7 +103,7 @@ class MixedPrecision(Callback):
 
 
 def precision_of(learn: "Learner") -> str:
-    """The precision that a fit trains in: "fp32", "bf16" or "fp16"."""
+    """Return the precision that a fit trains in: "fp32", "bf16" or "fp16"."""
     return next((cb.precision for cb in reversed(learn.cbs) if isinstance(cb, MixedPrecision)), "fp32")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def training_state(learn: "Learner", position: int) -> dict:
-    """Return all that decides how a fit goes on after `position` batches of its epoch. Tensors are not copied.
+    """Return all that decides how a fit continues after `position` batches of its epoch. Tensors are not copied.
 
     Callbacks are asked for theirs.
     """

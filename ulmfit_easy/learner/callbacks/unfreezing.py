@@ -57,7 +57,7 @@ def gradual_unfreeze(learn: L, lr: float = 1e-2, *, epochs: int = 1, last_epochs
             encoder's own: 2.6, for transformers 1 / 0.95.
         schedule: "stlr", as in the paper, "one_cycle" or "flat".
         fit: for each fit: `cbs`, `wd`, .... With a `CheckpointCallback(resume=True)` among the `cbs` a run that was
-            stopped goes on in its phase.
+            stopped continues in its phase.
     """
     learn.freeze()
     n_groups = len(learn.opt.param_groups)

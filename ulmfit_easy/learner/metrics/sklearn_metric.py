@@ -35,7 +35,7 @@ def sklearn_metric(func: Callable, is_class: bool = True, thresh: float | None =
         thresh: for several labels a text, the probability from which a class is said to be there.
         axis: where the classes of a prediction are.
         activation: see `AccumMetric`. By default what `is_class` and `thresh` need.
-        kwargs: those of `AccumMetric`, and what the function takes beside its two arrays.
+        kwargs: those of `AccumMetric`, and what the function takes besides its two arrays.
     """
     alone = is_class and thresh is None and activation is None
     if activation is None:

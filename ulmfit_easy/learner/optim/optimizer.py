@@ -190,7 +190,7 @@ class Optimizer(TellsAbsent):
         self.opt.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict:
-        """Return everything needed to go on later: torch's state, our hyper-parameters, the freezing."""
+        """Return everything needed to continue later: torch's state, our hyper-parameters, the freezing."""
         return {"state": self.opt.state_dict()["state"], "hypers": [dict(h) for h in self.hypers],
                 "frozen_idx": self.frozen_idx}
 

@@ -15,7 +15,7 @@ class Head(Part):
     """Reads an encoder's states. A subclass in a file of its own is a new kind, which a row of `TASKS` names.
 
     Attributes:
-        SETTINGS: a check for each argument of `over` beside `encoder` and `n_out`.
+        SETTINGS: a check for each argument of `over` besides `encoder` and `n_out`.
         pool_words: True if it reads the tokens' own rows, `read.embedded`, too.
         rearranges: True if it has the encoder read other texts than the rows, see `arranged`.
         whole: True if it needs every token of a text: `max_len` cuts none off.

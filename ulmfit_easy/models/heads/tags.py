@@ -21,7 +21,7 @@ class TokenClassifier(Head):
         n_hid: units in each direction of an LSTM between the two, as in ELMo's taggers (Peters et al. 2018). 0 for
             none.
         states: where the encoder's states go if there is an LSTM. "input": the LSTM reads them. "output": it reads the
-            tokens' own rows, and the linear layer reads the states beside what it gives. "both": the LSTM reads them,
+            tokens' own rows, and the linear layer reads the states next to what it gives. "both": the LSTM reads them,
             and the linear layer again. See section 3.3 of that paper. It learns a mix for each place, here both share
             one.
         n_words: the width of the tokens' own rows.

@@ -38,7 +38,7 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     """Language-model data for a plan: read once to find mistakes early, then tokenized into the cache.
 
     Args:
-        start: the model to go on with, whose words and tokenizer are taken.
+        start: the model to continue with, whose words and tokenizer are taken.
     """
     texts = Corpus(plan.corpus, plan.headings)
     per_file = [array("q") for _ in texts.files]  # characters of each document
@@ -84,7 +84,7 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
 
 
 def _walked(texts: Corpus, per_file: list[array]) -> Iterator[str]:
-    """The documents of a corpus, the characters of each one noted."""
+    """Yield the documents of a corpus, and note the characters of each."""
     for file, n_chars in zip(texts.files, per_file, strict=True):
         for document in Corpus(file, texts.headings):
             n_chars.append(len(document))

@@ -42,7 +42,7 @@ def step_seconds(learn: Learner, cbs: Iterable[Callback] = (), n_steps: int = 20
     """Measure the seconds of one training step on this machine. The learner stays as it is.
 
     Args:
-        cbs: callbacks that the training will have, beside those of the learner.
+        cbs: callbacks that the training will have, besides those of the learner.
         n_steps, seconds: how many steps to time, and for how long at most. The result is their median.
     """
     watch = Stopwatch(n_steps, seconds)

@@ -59,15 +59,15 @@ class Plan:
         softmax, precision: see `language_model_learner`. "sampled", as a corpus has many words, and "auto", which the
             plan of a run then names.
         backwards: read each document from its end.
-        pretrained: a language model to go on with: its folder, or another library's checkpoint. Its sizes, vocabulary
-            and tokenizer hold; so the settings of these must be left out.
+        pretrained: a language model to start from: its folder, or another library's checkpoint. Its sizes, vocabulary
+            and tokenizer hold. So leave out the settings of these.
         vectors: a file of word vectors, see `read_vectors`. They are put into the embedding, where they are a start
             and no more. They know from far more text which words are alike than a model learns in some hours.
         bs, seq_len: rows of a batch, and tokens that are read before the gradient is cut.
         lr: highest rate of the one cycle. By default the encoder's `pretrain_lr`.
         hours, epochs: how long: all in all, tokenizing included, or passes over the corpus (fractions too).
         seed: of the weights, the dropouts and the order of the documents.
-        n_epoch, n_batches: the schedule that was made of it: so many validations after so many steps each.
+        n_epoch, n_batches: the schedule that was made of it: how many validations, and how many steps before each.
         tokenizer, data: the tokenizer's settings, and what tells whether texts or `pretrained` have changed since: the
             names of the token stores, and a hash.
     """

@@ -44,7 +44,7 @@ VALIDATIONS, SHARE, MOST = (10, 50), 0.05, 0.2  # enough to see a curve; about t
 
 
 def run_folder(out: str | Path) -> Path:
-    """Return the folder beside `out` with the state of an unfinished run."""
+    """Return the folder next to `out` with the state of an unfinished run."""
     return Path(f"{Path(out).absolute()}.run")
 
 
@@ -53,13 +53,13 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
     """Stage 1: train a language model on text files, write it as a bundle with a model card, tell its figures.
 
     One cycle of rates spans the whole budget. The corpus is tokenized once, into the user's cache, and read from
-    there. It may exceed the memory. The plan of the run and, every few minutes, all that training needs to go on, to
-    the bit, are in the folder `<out>.run` until the bundle is whole.
+    there. It may exceed the memory. The folder `<out>.run` has the plan of the run and, every few minutes, all that
+    training needs to resume bit-exactly. It is deleted when the bundle is whole.
 
     Args:
         corpus: files of documents, see `Corpus`.
         out: the folder of the bundle.
-        resume: go on with an interrupted run. Its plan holds, so nothing but `out` need be given. With a `corpus` a
+        resume: continue with an interrupted run. Its plan holds, so nothing but `out` need be given. With a `corpus` a
             run that was stopped before it had a plan, while it tokenized, starts again.
         minutes: between two checkpoints.
         settings: of the run, see `Plan`.
