@@ -17,6 +17,7 @@ from ulmfit_easy.all import (
     Callback,
     FileError,
     LoRA,
+    SaveModelCallback,
     TextDataLoaders,
     Transformer,
     calibrate,
@@ -134,6 +135,19 @@ def test_lora_trains_small_matrices_which_end_in_the_weights(folder, tmp_path):
     moved = {name for name in before if not torch.equal(after[name], before[name])}
     assert len(moved & {name for name in moved if name.startswith("0.")}) == 2 * 6
     assert torch.equal(load_learner(learn.export()).predict("good").probs, learn.predict("good").probs)
+
+
+@pytest.mark.parametrize("with_opt", [False, True])
+def test_the_best_weights_of_lora_are_saved_as_an_ordinary_model_has_them(folder, tmp_path, with_opt):
+    learn = text_classifier_learner(loaders(folder, tmp_path), folder, verbose=False).unfreeze()
+    probs, text = [], "the soup was good"
+    watch = Callback(after_epoch=lambda self: probs.append(learn.predict(text).probs))
+    save = SaveModelCallback(min_delta=100, with_opt=with_opt)  # the first epoch is the best
+    learn.fit(2, discriminative(5e-3), cbs=[LoRA(r=2), save, watch])
+    assert not torch.allclose(*probs, atol=1e-3)
+    other = text_classifier_learner(loaders(folder, tmp_path), folder, verbose=False)
+    for each in (learn, other.load("model"), learn.load("model")):
+        assert torch.allclose(each.predict(text).probs, probs[0], atol=1e-5)
 
 
 def test_lora_is_for_transformers():

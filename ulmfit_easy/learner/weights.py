@@ -12,6 +12,7 @@ from torch import nn
 from ulmfit_easy.bundle.artefact import load_state, load_weights, weights_place, write_weights
 from ulmfit_easy.bundle.tensors import raw_bytes
 from ulmfit_easy.errors import FileError, VocabError, some
+from ulmfit_easy.models.adapters import apart, has_adapters, merged
 from ulmfit_easy.schema import path as place
 from ulmfit_easy.schema import takes
 
@@ -40,9 +41,9 @@ def save(learn: "Learner", file: str | Path, with_opt: bool = True) -> Path:
 
 def written(learn: "Learner", file: str | Path, with_opt: bool) -> tuple[Path, str]:
     """Do what `save` does. Return the file and the SHA-256 of its content."""
-    tensors = {f"model.{k}": v for k, v in learn.model.state_dict().items()}
+    tensors = {f"model.{k}": v for k, v in merged(learn.model).items()}
     opt = None
-    if with_opt and learn.opt is not None:
+    if with_opt and learn.opt is not None and not has_adapters(learn.model):  # whose optimizer ends with them
         sd = learn.opt.state_dict()
         opt = {"hypers": sd["hypers"], "frozen_idx": sd["frozen_idx"]}
         tensors |= {f"opt.{i}.{k}": v for i, state in sd["state"].items() for k, v in state.items()
@@ -81,7 +82,7 @@ def load(learn: L, file: str | Path, device: torch.device | str | None = None, w
             raise VocabError("E302", received=f"{path}, trained with {name}={theirs}",
                              expected=f"{name}={own}, as this learner's data have it",
                              fix="make the data as they were: text_vocab=, labels=, backwards=, or the same seed=")
-    load_state(learn.model, _strip(tensors, "model."), path, strict)
+    load_state(learn.model, apart(learn.model, _strip(tensors, "model.")), path, strict)
     if learn.opt is not None:
         learn.opt.weights_changed()
     if with_opt and metadata.get("opt") is not None:

@@ -14,8 +14,9 @@ class LoRA(Callback):
     """Trains the head and, in the encoder, two matrices of rank `r` beside each linear layer, for one fit.
 
     After the fit their product is added to the weights, so the model is an ordinary one that saves, exports and trains
-    on. What `SaveModelCallback` writes meanwhile has the matrices apart, and only this fit can load it. Layer groups
-    and their rates are those of before, without the embedding, and `freeze_to` freezes them.
+    on. So are the weights that `learn.save` and `SaveModelCallback` write meanwhile, without the optimizer. If such are
+    loaded before the end, the matrices begin anew. Layer groups and their rates are those of before, without the
+    embedding, and `freeze_to` freezes them.
 
     Args:
         r: the rank; 8 as in the paper. A fit then trains about one weight of a hundred, and needs less memory.
