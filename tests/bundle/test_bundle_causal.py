@@ -93,7 +93,11 @@ def test_a_classifier_starts_from_some_of_its_blocks(folder, tmp_path):
     assert torch.equal(load_learner(learn.export()).predict(TEXT).probs, learn.predict(TEXT).probs)
 
 
-BODIES = {"gpt2": GPT2, "llama": LLAMA, "mistral": {**LLAMA, "model_type": "mistral", "sliding_window": 5},
+ROTARY = {**GPT2, "n_head": 4, "n_embd": 16, "rotary_dim": 2}
+BODIES = {"gpt_neo": dict(model_type="gpt_neo", hidden_size=8, num_layers=2, num_heads=2, max_position_embeddings=16,
+                          attention_types=[[["global", "local"], 1]], window_size=5, intermediate_size=8),
+          "gptj": {**ROTARY, "model_type": "gptj"}, "codegen": {**ROTARY, "model_type": "codegen"},
+          "gpt2": GPT2, "llama": LLAMA, "mistral": {**LLAMA, "model_type": "mistral", "sliding_window": 5},
           "opt": {**GPT2, "model_type": "opt", "num_hidden_layers": 2, "hidden_size": 8, "word_embed_proj_dim": 8,
                   "max_position_embeddings": 16, "num_attention_heads": 2, "ffn_dim": 8}}
 
@@ -114,10 +118,11 @@ def test_a_block_is_read_as_transformers_reads_it_and_then_another_begins(name):
     torch.testing.assert_close(torch.cat(found, 1), blocks)
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt_neo"])
 @torch.no_grad()
-def test_texts_of_other_lengths_go_on_together():
+def test_texts_of_other_lengths_go_on_together(name):
     set_seed(0)
-    encoder = CausalTransformer(50, LLAMA).eval()
+    encoder = CausalTransformer(50, BODIES[name]).eval()
     ids = torch.randint(2, 50, (4, 60))
     lengths = [3, 16, 29, 1]
     memory = Memory.join(encoder(row[None, :n]).memory for row, n in zip(ids, lengths, strict=True))
@@ -135,6 +140,11 @@ def test_texts_of_other_lengths_go_on_together():
 def test_what_does_not_stream_is_e602(body, config, message):
     with pytest.raises(ArgumentError, match=message):
         CausalTransformer(50, body, **config)
+
+
+def test_a_model_that_cannot_read_is_e401(tmp_path):
+    with pytest.raises(FileError, match="E401.*cannot read.*size"):  # GPT-J turns more numbers than a head has
+        load_any(saved(tmp_path, {**BODIES["gptj"], "rotary_dim": 64, "n_positions": 16, "tie_word_embeddings": False}))
 
 
 def test_a_decoder_that_is_no_matrix_is_e402(tmp_path):
@@ -183,6 +193,14 @@ def test_a_gguf_file_is_read_by_its_name_or_by_that_of_its_folder(gguf_file, tmp
     score = learn.logprob(TEXT[:20])
     assert score.logprob == pytest.approx(-theirs(ids, labels=ids).loss.item() * score.n_tokens, rel=1e-4)
     assert load_any(gguf_file).vocab == learn.dls.text_vocab and learn.dls.text_vocab.specials["pad"] == "<|endoftext|>"
+
+
+def test_a_gguf_file_is_parsed_once_and_without_a_bar(gguf_file, monkeypatch, capsys):
+    gguf, made = pytest.importorskip("gguf"), []
+    monkeypatch.setattr(gguf.GGUFReader, "__init__", lambda self, *args, own=gguf.GGUFReader.__init__: (
+        made.append(args), own(self, *args))[1])
+    load_any(gguf_file)
+    assert len(made) == 1 and capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"no GGUF at all" * 9])

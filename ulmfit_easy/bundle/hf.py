@@ -1,9 +1,11 @@
 """Models of the library `transformers` as bundles: a folder that it saved, or a GGUF file."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -46,9 +48,7 @@ def load_hf(path: Path) -> Bundle:
     gguf, transformers = gguf_of(path), optional_package("transformers")
     folder, given = (path, GIVEN | {"use_safetensors": True}) if gguf is None else (gguf.parent,
                                                                                     GIVEN | {"gguf_file": gguf.name})
-    if gguf is not None:
-        optional_package("gguf")
-    with _refusing(path), _without_bars():
+    with _refusing(path), _without_bars(), nullcontext() if gguf is None else _parsed_once():
         theirs = of_text(transformers.AutoConfig.from_pretrained(folder, **given))
         body = {key: value for key, value in theirs.to_diff_dict().items()
                 if not key.startswith("_") and key not in UNUSED}
@@ -65,8 +65,9 @@ def load_hf(path: Path) -> Bundle:
     weights = {f"0.body.{name}": t for name, t in model.base_model.state_dict().items()
                if not name.startswith("pooler.")}
     encoder = {"name": "CausalTransformer" if is_causal(theirs) else "Transformer", "config": {"body": body}}
-    task, name, (head, decoder) = ("lm", "LMDecoder", _decoder(model, path)) if is_causal(theirs) else (
-        "mlm", "MaskedDecoder", _masked_decoder(model))
+    with _refusing(path):  # it may have sizes with which it cannot read
+        task, name, (head, decoder) = ("lm", "LMDecoder", _decoder(model, path)) if is_causal(theirs) else (
+            "mlm", "MaskedDecoder", _masked_decoder(model))
     config = {"task": task, "text": {"backwards": False, "tokenizer": tokenizer.config()}, "target": {}, "loss": {},
               "encoder": encoder, "head": {"name": name, "config": head}}
     return Bundle(config, splitter.vocab, weights | decoder)
@@ -121,6 +122,15 @@ def _without_bars() -> Iterator[None]:
     finally:
         if shown:
             bars.enable_progress_bar()
+
+
+@contextmanager
+def _parsed_once() -> Iterator[None]:
+    """Let transformers parse a GGUF file once, not for config, weights and tokenizer each, and show no bar for it."""
+    gguf, theirs = optional_package("gguf"), optional_package("transformers.modeling_gguf_pytorch_utils")
+    with (patch.object(gguf, "GGUFReader", cache(gguf.GGUFReader)),
+          patch.object(theirs, "tqdm", lambda tensors, **_: tensors, create=True)):
+        yield
 
 
 @contextmanager

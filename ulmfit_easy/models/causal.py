@@ -52,14 +52,17 @@ class CausalTransformer(Body):
                                 expected=f"up to {most:,}, the tokens that this model sees at once",
                                 fix="lower span in config")
         self.span = span or min(most, SPAN)
+        self.few_columns = own.model_type == "gpt_neo"  # its own mask has a column for each position only
 
     def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None,
                 layers: bool = False) -> Encoded:
         """See `Encoder.forward`. The first layer is what the first block reads: words and their places."""
-        windows = []
-        for window in ids.split(self.span, 1):
-            states, memory = self._window(window, memory, layers)
+        windows, at = list[tuple[Tensor, ...]](), 0
+        while at < ids.shape[1] or not windows:
+            n = self.span - (memory[0].shape[2] if memory and self.few_columns else 0)
+            states, memory = self._window(ids[:, at:at + n], memory, layers)
             windows.append(states)
+            at += n
         raw, *each = (torch.cat(states, 1) for states in zip(*windows, strict=True))
         return Encoded(raw, memory, self.embedding(ids), tuple(each))
 
