@@ -98,6 +98,12 @@ def test_two_models_to_start_from_are_refused(folder, tmp_path):
         fitted(encoder=folder, backwards=True)
 
 
+def test_a_class_without_sizes_names_what_the_estimator_takes():
+    with pytest.raises(ArgumentError, match=r'E602.*without a body.*Fix: name a pretrained model.*"minilm"') as e:
+        fitted(40, encoder="Transformer")
+    assert "config=" not in str(e.value)
+
+
 @pytest.mark.parametrize("name", ["bidir", "backwards"])
 def test_an_encoder_of_both_directions_is_trained_in_none(name):
     with pytest.raises(ArgumentError, match=f"E603.*leave out {name}="):

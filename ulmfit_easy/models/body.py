@@ -80,10 +80,12 @@ def _built(config: dict, layer_p: float) -> Any:
                 setattr(own, name, layer_p)
         return transformers.AutoModel.from_config(own, trust_remote_code=False)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as e:
-        raise ArgumentError("E602", received=f"body={config!r:.200} ({e!s:.200})",
+        received = f"body={config!r:.200} ({e!s:.200})" if "model_type" in config else "a transformer without a body"
+        raise ArgumentError("E602", received=received,
                             expected="the config of a model that transformers knows, with its model_type",
-                            fix="pass AutoConfig.from_pretrained(folder).to_dict(); for a small new BERT pass "
-                                "config=Transformer.sized(emb=128, layers=2)") from e
+                            fix="for a small new BERT pass config=Transformer.sized(emb=128, layers=2); pass "
+                            "config=dict(body=AutoConfig.from_pretrained(folder).to_dict()); name a pretrained model "
+                            'instead of the class, such as "minilm" or the folder of one') from e
 
 
 def of_text(own: Any) -> Any:
