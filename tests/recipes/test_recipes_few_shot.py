@@ -8,6 +8,7 @@ import torch
 from ulmfit_easy.all import (
     AWD_LSTM,
     BaseTokenizer,
+    Callback,
     TextDataLoaders,
     few_shot,
     language_model_learner,
@@ -77,6 +78,15 @@ def test_what_cannot_work_is_refused(learn, changes, code):
 def test_a_backwards_model_is_refused():
     with pytest.raises(ArgumentError, match="E603.*forwards"):
         zero_shot(learner(FILMS["text"], backwards=True), TEXTS, SAID)
+
+
+def test_rows_to_measure_on_are_in_no_fit(learn, capsys):
+    read = Callback(before_batch=lambda self: rows.append((self.training, len(self.xb[0]))))
+    rows, kept = [], []
+    few_shot(learn, FILMS, 1, words=SAID, seeds=[0], verbose=True, fit=lambda learn: kept.append(
+        [learn.fit(2, 1e-2, cbs=read), learn.recorder.values[-1][1:], len(learn.dls.valid)]))
+    assert rows == [(True, 2)] * 2 and kept == [[None, [None], 0]]
+    assert "train_loss" in capsys.readouterr().out
 
 
 def test_shots_are_counted_and_repeated_for_each_seed(learn):

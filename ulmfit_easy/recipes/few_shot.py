@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ulmfit_easy.data.on_device import OnDevice
 from ulmfit_easy.data.sources import find_columns
 from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
@@ -22,7 +23,6 @@ from ulmfit_easy.schema import any_of, function, list_of, mapping, optional, suc
 __all__ = ["few_shot"]
 
 BATCHES = 60  # of the default fit, at least
-VALID = 8  # texts that are read after each epoch
 
 
 @takes({"n": any_of(whole(0), list_of(whole(0))), "words": optional(mapping),
@@ -45,8 +45,8 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
             braces are the text columns.
         test: labelled texts to measure on. By default the rows of `df` that were not drawn.
         fit: how to train a classifier of these few texts, a function of its learner. By default `fit_one_cycle` of the
-            head, over a frozen encoder, at 5e-3 for 60 batches or more. The learner validates with 8 of the rows to
-            measure on, so choose nothing by its scores.
+            head, over a frozen encoder, at 5e-3 for 60 batches or more. The learner has nothing to validate with: all
+            rows that were drawn train, and the others are for the result.
         kwargs: for `text_classifier_learner`, such as `config={"n_layers": 21}`.
 
     Returns:
@@ -96,9 +96,10 @@ def _fitted(lm: LMLearner | PretrainedLM, drawn: pd.DataFrame, test: pd.DataFram
             seed: int, fit: Callable, kwargs: dict) -> float:
     """Return the accuracy on some texts of a classifier that was trained on others."""
     set_seed(seed)
-    table = pd.concat([drawn.assign(is_valid=False), test[:VALID].assign(is_valid=True)])
+    table = pd.concat([drawn.assign(is_valid=False), test[:1].assign(is_valid=True)])  # loaders ask for a second set
     dls = TextDataLoaders.from_df(table, text_col=fields, label_col=label_col, pretrained=lm, valid_col="is_valid",
                                   seed=seed, bs=min(16, len(drawn)), cache_dir=False)
+    dls.valid = OnDevice([])
     learn = text_classifier_learner(dls, read_lm(lm), **{"verbose": False, **kwargs})
     fit(learn)
     return _share([p.label for p in learn.predict(test[fields])], test[label_col])
