@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit_easy.data.lm import LMDataLoader
+from ulmfit_easy.data.targets.next_token import NextToken, end_of
 from ulmfit_easy.errors import ArgumentError, TextError
+from ulmfit_easy.text.vocab import MemoryIds, Vocab
 
 
 class Ids:
@@ -46,13 +48,15 @@ lengths_of_documents = st.lists(st.integers(0, 40), min_size=1, max_size=30).fil
 
 
 @settings(deadline=None, max_examples=200)
-@given(lengths_of_documents, st.integers(1, 8), st.integers(1, 12), st.booleans(), st.booleans())
-def test_rows_continue_from_batch_to_batch_and_are_the_documents(lengths, bs, seq_len, shuffle, backwards):
+@given(lengths_of_documents, st.integers(1, 8), st.integers(1, 12), st.booleans(), st.booleans(),
+       st.sampled_from([None, 10**6]))
+def test_rows_continue_from_batch_to_batch_and_are_the_documents(lengths, bs, seq_len, shuffle, backwards, end):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dl = loader(lengths, bs=bs, seq_len=seq_len, shuffle=shuffle, backwards=backwards, seed=1)
+        dl = loader(lengths, bs=bs, seq_len=seq_len, shuffle=shuffle, backwards=backwards, seed=1, end=end)
     order = dl.order_of(0).tolist()
-    docs = [np.arange(n)[::-1 if backwards else 1] + dl.ids.starts[i] for i, n in enumerate(lengths)]
+    docs = [np.append(np.arange(n)[::-1 if backwards else 1] + dl.ids.starts[i], [] if end is None else [end])
+            for i, n in enumerate(lengths)]
     stream = np.concatenate([docs[i] for i in order])
     batches = list(dl)
     assert len(batches) == len(dl) >= 1
@@ -243,3 +247,18 @@ def test_an_epoch_of_varying_batches_goes_on_anywhere_and_validation_does_not_va
 def test_a_jitter_below_zero_is_refused(jitter):
     with pytest.raises(ArgumentError, match="E602.*bptt_jitter"):
         loader([30], bptt_jitter=jitter)
+
+
+@pytest.mark.parametrize(("docs", "roles", "end"), [
+    ([[5, 6], [7]], ["unk", "pad", "bos", "sep"], 3), ([[], [5, 6]], ["unk", "pad", "sep"], 2),
+    ([[2, 5, 6], [2, 7]], ["unk", "pad", "bos", "sep"], None), ([[5, 3], [6, 3]], ["unk", "pad", "bos", "sep"], None),
+    ([[5, 6]], ["unk", "pad", "bos"], None), ([], ["unk", "pad", "sep"], None)], ids=str)
+def test_a_mark_is_read_after_documents_that_bring_none(docs, roles, end):
+    vocab = Vocab("abcdefgh", {role: "abcd"[i] for i, role in enumerate(roles)})
+    ids = MemoryIds([np.array(doc, np.int32) for doc in docs], 1)
+    assert end_of(ids, np.arange(len(docs)), vocab) == end
+    if end is not None:
+        dl = NextToken().loader(ids, np.arange(len(docs)), vocab=vocab, seq_len=9, bs=1)
+        x, y = streams(dl)
+        assert [*x[0].tolist(), int(y[0, -1])] == [token for doc in docs for token in [*doc, end]]
+        assert dl.fingerprint() != LMDataLoader(ids, np.arange(len(docs)), seq_len=9, bs=1).fingerprint()

@@ -38,6 +38,7 @@ class LMDataLoader(EpochOrder):
         both_ways: instead, read the documents twice, with B rows forwards and after them B rows backwards: (2 B, T).
         n_batches: batches of an epoch. None for the whole corpus.
         bptt_jitter: tokens of standard deviation. 0 for batches of `seq_len`, as fastai has them. The paper has 5.
+        end: the id of a token to read after each document. None for documents that bring a mark of their own.
 
     Raises: E103 for fewer than two tokens.
     Source: Merity et al. 2017 (arXiv 1708.02182), sections 4 and 5 (variable length).
@@ -49,14 +50,17 @@ class LMDataLoader(EpochOrder):
     def __init__(self, ids: Ids, rows: Sequence[int] | np.ndarray, *, bs: int = 64, seq_len: int = 72,
                  shuffle: bool = False, backwards: bool = False, seed: int | None = None,
                  device: torch.device | str | None = None, n_batches: int | None = None, bptt_jitter: float = 0.0,
-                 both_ways: bool = False):
+                 both_ways: bool = False, end: int | None = None):
         super().__init__(ids, rows, shuffle=shuffle, seed=seed, device=device)
         self.seq_len, self.backwards, self.n_batches = seq_len, backwards, n_batches
         self.bptt_jitter, self.ways = bptt_jitter, (False, True) if both_ways else (backwards,)
+        self.end, self.n_ends = end, int(end is not None)
+        if end is not None:
+            self.recipe["end"] = end
         if bptt_jitter:
             self.recipe["bptt_jitter"] = bptt_jitter
             self.seed = int(torch.randint(2**31, ())) if self.seed is None else self.seed
-        self.n_tokens = int(ids.lengths[self.rows].sum())
+        self.n_tokens = int((ids.lengths[self.rows] + self.n_ends).sum())
         if self.n_tokens < 2:
             raise TextError("E103", received=f"{len(self.rows):,} documents with {self.n_tokens} tokens in all",
                             expected="two or more, one to read and one to predict", fix="give more text")
@@ -101,7 +105,7 @@ class LMDataLoader(EpochOrder):
             i_pass, batch = divmod(n, self.pass_len)
             if docs is None or batch == 0:
                 docs = self.order_of(i_pass)
-                ends = np.cumsum(self.ids.lengths[docs])  # (N,) where each document ends in the stream
+                ends = np.cumsum(self.ids.lengths[docs] + self.n_ends)  # (N,) where each document ends in the stream
                 cuts = self.cuts_of(i_pass)
             at, n_read = cuts[batch], cuts[batch + 1] - cuts[batch] + 1
             rows = [self._read(docs, ends, b * self.row_len + at, n_read, way) for way in self.ways
@@ -131,9 +135,13 @@ class LMDataLoader(EpochOrder):
         while done < n:
             doc = docs[i]
             length = int(self.ids.lengths[doc])
-            a = start + done - (int(ends[i]) - length)  # position inside the document
-            b = min(length, a + n - done)
+            a = start + done - (int(ends[i]) - length - self.n_ends)  # position inside the document
+            stop = a + n - done
+            b = min(length, stop)
             out[done:done + b - a] = (self.ids.read(doc, length - b, length - a)[::-1] if backwards
                                       else self.ids.read(doc, a, b))
+            if self.end is not None and stop > length:
+                b += 1
+                out[done + b - a - 1] = self.end
             done, i = done + b - a, i + 1
         return out
