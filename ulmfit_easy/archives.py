@@ -31,7 +31,7 @@ _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES
 
 
 class Member(NamedTuple):
-    """One entry of an archive, of whatever kind."""
+    """One entry of an archive: a file, a folder, a link or a device."""
 
     name: str
     size: int  # bytes, as the archive claims; no more are read
@@ -131,7 +131,7 @@ def unpacked(file: IO[bytes], start: bytes) -> AbstractContextManager:
 
 
 class _Guarded:
-    """A file of which little is read at once: a tar's header can claim any size, and Python's reader believes it."""
+    """A file that is read in small parts, because a tar's header can claim any size and Python's reader believes it."""
 
     def __init__(self, file: BinaryIO):
         self.file, self.seek, self.tell = file, file.seek, file.tell

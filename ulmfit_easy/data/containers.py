@@ -48,7 +48,7 @@ def opened(path: str | Path) -> Iterator[tuple[Path, IO[bytes]]]:
                     raise _refused(path, kind, "unpack it, or save it as CSV (UTF-8)")
             file = stack.enter_context(unpacked(file, start))
             if end and file is plain:
-                raise FileError("E407", received=f"{path}, which is not whole {end} data",
+                raise FileError("E407", received=f"{path}, whose {end} data is incomplete or damaged",
                                 expected=f"a {path.suffix} file",
                                 fix="fetch it again, or rename it if it is not compressed")
             yield name, file

@@ -27,7 +27,7 @@ def _of_prepare(name: str, doc: str, default: object = None) -> Any:
 
 
 def _prepared(method: Callable) -> Callable:
-    """Return a method of `Preparation` as one of the loaders. E506 for plain loaders."""
+    """Return a method of loaders that calls the one of their `Preparation`. E506 for plain loaders."""
     @wraps(method)
     def call(self: "DataLoaders", *args: Any, **kwargs: Any) -> Any:
         return method(self.needs_text(f"{method.__name__}()"), *args, **kwargs)

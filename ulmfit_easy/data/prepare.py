@@ -129,7 +129,7 @@ class Preparation:
             return [FileTexts(items, self.encoding) if isinstance(first, Path) else items]
         rows, n = list(items), len(self.text_cols)
         if bad := [i for i, row in enumerate(rows) if not (isinstance(row, tuple) and len(row) == n)]:
-            raise TextError("E102", received=f"texts that are not {n} fields, {in_rows(bad)}",
+            raise TextError("E102", received=f"texts without exactly {n} fields, {in_rows(bad)}",
                             expected=f"tuples of {some(self.text_cols)}, as in training",
                             fix="give tuples, or a table with these columns")
         return [list(column) for column in zip(*rows, strict=True)]

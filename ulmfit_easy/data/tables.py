@@ -177,7 +177,7 @@ def _json_table(path: Path, text: str) -> pd.DataFrame:
     """Return one row for each line, or each object of one list. Values stay what JSON says they are."""
     def refuse(where: str, why: str) -> FileError:
         return FileError("E407", received=f"{path}, {where} of which is {why}", expected="a JSON object, {...}, for "
-                         "each row", fix="write one object a line, or one list of objects")
+                         "each row", fix="write one object per line, or one list of objects")
     rows = list[tuple[int, Any]]()
     if text.lstrip().startswith("["):
         try:

@@ -33,7 +33,7 @@ class Hook:
         return tensor.cpu() if self.cpu else tensor
 
     def remove(self):
-        """Look no longer. `.stored` stays."""
+        """Remove the hook from the module. `.stored` stays."""
         self.handle.remove()
 
     def __enter__(self) -> Self:

@@ -167,7 +167,7 @@ def find_pair(fnames: Sequence[str | Path], folder: Path, arch: type[Encoder], d
         if metadata.get("vocab_sha256", vocab.sha256) != vocab.sha256:
             raise FileError("E402", received=f"the words {words} for the weights {name}", expected="the words that "
                             "these weights were trained with",
-                            fix="write dls.text_vocab.config() of the learner that saved them")
+                            fix=f"write dls.text_vocab.config() of the learner that saved them to {words}")
         backwards = metadata.get("backwards")
     sizes = sizes_of(weights)
     if sizes.pop("arch", None) != (wanted := arch.__name__):

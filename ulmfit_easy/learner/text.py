@@ -174,7 +174,7 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
 def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None) -> TextLearner:
     """Return the learner that `export` wrote, on the CPU or (`cpu=False`) on a GPU if there is one.
 
-    It has no data, but trains on if you give it some. For answers alone see `load_predictor`.
+    It has no data. Give it some to train it further. For answers alone see `load_predictor`.
 
     Args:
         tokenizer: the data's `Tokenizer`, if it had rules or a word splitter of your own: no file holds code.

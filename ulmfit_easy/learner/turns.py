@@ -28,7 +28,7 @@ class Turn:
         return self.held.get("by") == _me()
 
     def take(self, training: bool = False) -> None:
-        """Wait until no other thread holds it, then hold it.
+        """Wait until no other thread holds the learner, then hold it.
 
         Args:
             training: True if this thread is going to train. Then others are refused instead of waiting.

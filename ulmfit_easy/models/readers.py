@@ -1,4 +1,4 @@
-"""Readers: how texts of any length go through an encoder to a head, and which of their tokens it sees."""
+"""Readers: send texts of any length through an encoder, and decide which tokens the head sees."""
 
 from collections.abc import Sequence
 from inspect import signature

@@ -139,7 +139,7 @@ def without(values: Sequence, rows: Sequence[int]) -> list:
 
 
 def check_shared(labels: Sequence) -> None:
-    """E207 if no two texts share a label, as where the labels are numbers of rows."""
+    """Raise E207 if no two texts share a label, for example if the labels are row numbers."""
     if len(set(labels)) == len(labels) > 2:
         raise LabelError("E207", received=f"{len(labels):,} texts, each with a label of its own, such as "
                          f"{short(labels[0])!r}", expected="a class for each text, and several texts in each class",

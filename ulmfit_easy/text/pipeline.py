@@ -113,10 +113,10 @@ def places_of(found: Tokens, where: str) -> np.ndarray:
 
 
 def chars_of(fields: Sequence[str], found: Tokens) -> list[tuple[int, ...]]:
-    """Return the characters of each token whose word is known, `(start, stop)`, and its field if there are several.
+    """Return where each token begins and ends in its text, `(start, stop)`, and its field if there are several.
 
-    They are its own if the tokens of a word spell it letter by letter, else those of the whole word, as after
-    `xxrep`. Tokens that spell nothing have `NO_PLACE`.
+    A token has its own characters if the tokens of its word spell the word letter by letter. Otherwise it has those
+    of the whole word, for example after `xxrep`. A token of no word has `NO_PLACE`.
     """
     words = [(word, i) for i, field in enumerate(fields) for word in re.finditer(r"\S+", field)]
     spells, of_word = list(spells_of(found.tokens)), defaultdict[int, str](str)

@@ -45,7 +45,7 @@ def read_vectors(file: str | Path, words: Iterable[str] | None = None, limit: in
         limit: read no more than that many vectors. Files have the most frequent words first.
         index: the N words of a `.npy` file, or the name of a text file with one on each line.
 
-    A word that is there twice has its first vector.
+    If a word occurs twice, its first vector counts.
 
     Raises: FileError E404 if nothing is there, E403 for other encodings. E401 for a line with fewer numbers than the
         first, for numbers that are not finite, for a `.npy` file that does not fit its words, for a `.bin` file that is

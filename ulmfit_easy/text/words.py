@@ -139,7 +139,7 @@ class _Chunks(dict):
         return tokens
 
     def tokens(self, text: str) -> list[str]:
-        """Return the tokens of a text, put together from those of its chunks where that is sure to be right."""
+        """Return the tokens of a text, joined from those of its chunks if that surely gives the same tokens."""
         if len(text) > BLOCK:
             return list(chain.from_iterable(map(self.of_block, _blocks(text))))
         return self.of_block(text)

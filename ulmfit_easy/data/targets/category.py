@@ -139,7 +139,7 @@ class CategoryTarget(Target):
 
     @property
     def add_na(self) -> bool:
-        """True where labels that are missing have a class, as `CategoryBlock(add_na=True)` asks for."""
+        """True if missing labels have a class of their own, see `CategoryBlock(add_na=True)`."""
         return self.classes[:1] == [NA]
 
     def encode(self, labels: Sequence, unseen: int | None = None, rows: Collection | None = None,

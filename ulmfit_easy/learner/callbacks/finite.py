@@ -127,7 +127,7 @@ def first_in_backward(model: nn.Module) -> str:
 
 
 def _tensors(output: object) -> Iterator[Tensor]:
-    """Yield the tensors of floats in what a module gives back."""
+    """Yield the floating-point tensors in what a module returns."""
     if isinstance(output, Tensor):
         if output.is_floating_point():
             yield output.float()  # norms of float16 would soon be infinite

@@ -62,7 +62,7 @@ def sklearn_function(name: str) -> Callable:
             from sklearn import metrics
         if kwargs.get("average") == "binary" and (targs.ndim > 1 or max(targs.max(), preds.max()) > 1):
             raise ArgumentError("E603", received=f'{name} with average="binary" for more than two classes',
-                                expected="how to bring the scores of the classes together",
+                                expected="a way to average the scores of the classes",
                                 fix='pass average="macro", their mean, or "weighted" or "micro"')
         targs, preds = _without_unseen(name, targs, preds, kwargs)
         if name in NO_PREDICTION_IS_0:

@@ -50,8 +50,9 @@ def expand_lr(lr: Rate, n_groups: int, factor: float = Encoder.factor) -> list[f
     """Return one value per layer group, input side first.
 
     Args:
-        lr: a number: the same for all; `slice(a, b)`: geometric from the first group to the last;
-            `slice(b)`: `b / 10` for all but the last; `discriminative(b)`; or a sequence with one value a group.
+        lr: a number is the rate of all groups. `slice(a, b)` rises geometrically from the first group to the last.
+            `slice(b)` is b for the last group and b / 10 for the others. `discriminative(b)` divides b from the last
+            group down. A sequence has one value per group.
         n_groups: how many groups there are.
         factor: between groups, for a `discriminative` that names none.
 
@@ -85,7 +86,7 @@ def expand_lr(lr: Rate, n_groups: int, factor: float = Encoder.factor) -> list[f
 
 def _rates_error(received: object, expected: str) -> TrainingError:
     return TrainingError("E503", received=f"rates {received!r}", expected=expected,
-                         fix="give one number, slice(lowest, highest), or a list with one value a group")
+                         fix="give one number, slice(lowest, highest), or a list with one value per group")
 
 
 class Optimizer(TellsAbsent):

@@ -56,7 +56,7 @@ class FieldsHead(Head):
         return width, 2, n_out
 
     def orders(self) -> Sequence[tuple[int, ...]]:
-        """Return the K texts that are read, each as the numbers of its fields."""
+        """Return the positions of the fields in each of the K texts that are read."""
         raise NotImplementedError
 
     def arranged(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -177,7 +177,7 @@ def _check_free(run: Path, out: Path) -> None:
     if left := [part.name for part in members(run) if part.name != "lock"]:
         raise FileError("E412", received=f"{run} with {some(left)}, of a run that is not finished or of none",
                         expected="no such folder",
-                        fix="to go on with it, pass resume=True; or delete that folder")
+                        fix="pass resume=True to continue that run; delete that folder to begin a new one")
 
 
 def _has_begun(run: Path, out: Path, corpus: Sequence[str | Path]) -> bool:
