@@ -9,7 +9,7 @@ import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
 sys.path.insert(0, str(DOCS / "site"))
-from public import EXAMPLES, examples, public_names  # noqa: E402
+from public import EXAMPLES, addresses, examples, public_names  # noqa: E402
 
 SLOW = {"callbacks", "fastai", "learner", "recipes", "tools"}  # a second each
 FILES = [pytest.param(path.stem, marks=[pytest.mark.slow] * (path.stem in SLOW))
@@ -54,5 +54,5 @@ def test_each_example_has_a_prompt():
 
 
 def test_no_two_pages_of_the_reference_have_one_address():
-    pages = [f"{area}/{name}".lower() for name, (area, _) in public_names().items()]
+    pages = [page.lower() for page in addresses(public_names()).values()]
     assert len(pages) == len(set(pages)) > 250

@@ -13,7 +13,7 @@ from mkdocs.structure.pages import Page
 from nbconvert import MarkdownExporter
 
 sys.path.insert(0, str(Path(__file__).parent))
-from public import AREAS, EXAMPLES, examples, fenced, is_described, public_names
+from public import AREAS, EXAMPLES, addresses, examples, fenced, is_described, public_names
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = {"README.md": "index.md", "README.ko.md": "README.ko.md", "CONTRIBUTING.md": "CONTRIBUTING.md",
@@ -38,7 +38,7 @@ def page_of(name: str, value: object, example: str, names: dict[str, tuple[str, 
     if is_described(value):
         page += [f"::: {value.__module__}.{value.__qualname__}\n"]
         parents = [cls.__name__ for cls in inspect.getmro(value)[1:]] if inspect.isclass(value) else []
-        page += [f"It has all that [{parent}](../{names[parent][0]}/{parent}.md) has.\n"
+        page += [f"It has all that [{parent}](../{addresses(names)[parent]}.md) has.\n"
                  for parent in parents if parent in names][:1]
         source = f"Defined in `{value.__module__}`."
     else:
@@ -57,14 +57,15 @@ def short(value: object) -> str:
 def reference() -> dict[str, str]:
     """Return the pages of the reference: an index, and one for each public name."""
     names, shown = public_names(), examples()
+    where = addresses(names)
     pages, index = {}, [INTRODUCTION + fenced((EXAMPLES / "preparation.md").read_text(encoding="utf-8"))]
     for area, title in AREAS.items():
         rows = [(name, value) for name, (of, value) in names.items() if of == area]
         index += [f"\n## {title}\n", "| name | |", "| --- | --- |"]
         for name, value in sorted(rows, key=lambda row: row[0].lower()):
             about = first_sentence(value) if is_described(value) else f"`{type(value).__name__}`"
-            index.append(f"| [{name}]({area}/{name}.md) | {about} |")
-            pages[f"reference/{area}/{name}.md"] = page_of(name, value, shown.get(name, ""), names)
+            index.append(f"| [{name}]({where[name]}.md) | {about} |")
+            pages[f"reference/{where[name]}.md"] = page_of(name, value, shown.get(name, ""), names)
     return {"reference/index.md": "\n".join(index), **pages}
 
 
@@ -94,9 +95,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def in_folder(folder: str, pages: list[str]) -> list:
-    """Return the pages of a folder for the navigation, its index first, those of the reference by area."""
+    """Return the pages of a folder for the navigation: as its index has them, and those of the reference by area."""
     inside = sorted((page for page in pages if page.startswith(folder)),
                     key=lambda page: (not page.endswith("index.md"), page.lower()))
+    if folder == "howto/":
+        index = (ROOT / "docs" / folder / "index.md").read_text(encoding="utf-8")
+        return [f"{folder}index.md", *(folder + page for page in re.findall(r"\((\S+\.md)\)", index))]
     if folder != "reference/":
         return list(inside)
     by_area = {title: [page for page in inside if page.startswith(f"{folder}{area}/")] for area, title in AREAS.items()}

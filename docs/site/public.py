@@ -27,6 +27,16 @@ def public_names() -> dict[str, tuple[str, object]]:
     return found
 
 
+def addresses(names: dict[str, tuple[str, object]]) -> dict[str, str]:
+    """Return where the page of each name is. `Drift` and `drift` would be one file on some systems."""
+    found: dict[str, str] = {}
+    for name, (area, _) in sorted(names.items(), key=lambda row: row[0].islower(), reverse=True):
+        taken = {address.lower() for address in found.values()}
+        address = f"{area}/{name}"
+        found[name] = f"{address}-class" if address.lower() in taken else address
+    return found
+
+
 def is_described(value: object) -> bool:
     """Return whether mkdocstrings describes it: a class or a function. It knows nothing of other values."""
     return inspect.isclass(value) or inspect.isfunction(value)
