@@ -132,7 +132,7 @@ def _no_room(path: Path, tmp: Path, error: Exception) -> FileError:
 
 @contextmanager
 def _made_for(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, or in it. After the block it is on the disk. E409 if that is full."""
+    """Give a temporary path next to `path`, or in it. After the block it is on the disk. E409 if that is full."""
     with hidden_folder(path) as tmp:
         try:
             new = tmp / path.name

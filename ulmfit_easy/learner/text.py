@@ -66,7 +66,7 @@ def language_model_learner(dls: DataLoaders, arch: Arch, config: dict | None = N
             architecture and tokenizer. If none fits, a warning tells, and weights are random. Or the folder of an
             exported language model, another library's checkpoint (docs/CHECKPOINTS.md), or what `read_lm` made of one.
             Or its learner. A classifier also takes the learner or the folder of one for another task, whose encoder
-            goes under a new head. False starts anew.
+            goes under a new head. False starts from scratch.
         pretrained_fnames: instead, the names of a weights file and a word list under `path/models`. See `find_pair`.
         softmax: "full", or "sampled": faster for large vocabularies, with a training loss that is an estimate.
             Validation is exact with both.
@@ -127,8 +127,8 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
             "head+tail" it reads the beginning and the end instead, once, in training and in prediction: faster, and
             better on IMDb (Sun et al. 2019, section 5.3.1).
         y_range: (low, high) of a regression target. Outputs begin near 0, so that numbers far from it need one.
-        pool_words: the head also reads the mean of the words' own rows, beside what the paper's reads of the last
-            layer. With some hundred labels it is worth much where the rows know what words mean (docs/LOG.md, 13).
+        pool_words: the head also reads the mean of the words' own rows, besides what the paper's reads of the last
+            layer. With a few hundred labels it is worth much where the rows know what words mean (docs/LOG.md, 13).
         class_weight: "balanced" lets each class count alike in the loss, however rare it is; or a number for each,
             by its name in a dict (1 for the others) or in the order of `dls.classes`. Batches stay as they are (for
             those see `balanced=` of the data).

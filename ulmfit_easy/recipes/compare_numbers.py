@@ -32,7 +32,7 @@ class NumberScores(NamedTuple):
 
 
 def compare_numbers(df: pd.DataFrame, said: np.ndarray) -> NumberScores:
-    """Score answers beside the baseline, which is fitted on the same training texts.
+    """Score answers next to the baseline, which is fitted on the same training texts.
 
     Args:
         df: texts with the columns `text`, `label` and `valid`, true for the A texts kept aside.

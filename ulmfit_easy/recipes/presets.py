@@ -29,7 +29,7 @@ class Phase:
     Attributes:
         epochs: passes over the data.
         lr: the highest rate of the last layer group.
-        freeze_to: layer groups from here on train; 0 is all of them, -1 the last.
+        freeze_to: layer groups from here on train. 0 is all of them, -1 the last.
         factor: each group below has the rate of the one above divided by this. None is the encoder's own: 2.6 for an
             LSTM.
         divisors: instead, what `lr` is divided by for each group, input side first.
@@ -70,13 +70,13 @@ class Preset:
         lm_config, clas_config: dropouts of the two models, before `*_drop_mult`.
         pool_words: whether the head also reads the mean of the words' own rows.
         seq_len: tokens per row of a batch of stage 2, and per window of a classifier. None is 72 and the encoder's own.
-        max_len: a text is judged by about its last `max_len` tokens; None for all of them. "head+tail" for BERT: see
+        max_len: a text is judged by about its last `max_len` tokens. None for all of them. "head+tail" for BERT: see
             `text_classifier_learner`.
         max_vocab, min_freq: of the vocabulary.
         lm_bs, clas_bs: rows of a batch.
         mom: Adam's beta1, for schedules that do not cycle it.
         moms: its cycle, for "one_cycle".
-        lm_wd, clas_wd, lm_clip, clas_clip: weight decay and gradient norm; None leaves the gradient alone.
+        lm_wd, clas_wd, lm_clip, clas_clip: weight decay and gradient norm. None leaves the gradient alone.
         pretrain, lm, clas: the phases of stages 1, 2 and 3.
     """
 
