@@ -9,11 +9,14 @@ import pytest
 from recipes_tiny import TINY
 from safetensors.numpy import load_file
 
+from ulmfit_easy.apps.attribute import explain
+from ulmfit_easy.apps.calibration import calibrate
 from ulmfit_easy.apps.cli import main
 from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
 from ulmfit_easy.recipes.blend import KINDS, PRIOR, Blend, Member, mixing_weights
+from ulmfit_easy.recipes.estimate import blend_seconds
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled
@@ -243,3 +246,25 @@ def test_a_folder_without_its_mixture_is_refused(fitted, tmp_path):
 def test_other_mixtures_are_refused(blend):
     with pytest.raises(ArgumentError, match="blend"):
         ULMFiT(blend=blend).fit(TEXTS, TABLE["label"])
+
+
+def test_an_explanation_of_an_estimator_is_of_its_mixture(fitted):
+    text = TEXTS[0]
+    first = text.split()[0]
+    probs = fitted.predict_proba([text, text.removeprefix(first + " ")])
+    found = explain(fitted, text, "pos")
+    odds = np.log(probs[:, 1] / probs[:, 0])
+    assert found.tokens == text.split() and found.label == "pos" and found.evidence == pytest.approx(odds[0])
+    assert found.scores[0] == pytest.approx(odds[0] - odds[1], abs=1e-5)
+    with pytest.raises(ArgumentError, match=r"E603.*no gradients.*learners_\[0\]"):
+        explain(fitted, text, method="gradients")
+    with pytest.raises(ArgumentError, match="E604.*target='good'"):
+        explain(fitted, text, "good")
+    with pytest.raises(TrainingError, match="E506.*CalibratedClassifierCV"):
+        calibrate(fitted)
+
+
+def test_the_time_that_linear_models_take_is_estimated_by_a_sample():
+    texts, labels = TEXTS * 40, [*TABLE["label"]] * 40
+    assert blend_seconds(texts, labels, "en") > blend_seconds(TEXTS, labels[:len(TEXTS)], "en") == 0
+    assert blend_seconds(texts, ["same"] * len(texts), "en") == 0

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from recipes_tiny import LABELS, TEXTS, TINY
 
-from ulmfit_easy.errors import ArgumentError, LabelError, TextError
+from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.recipes.best_epoch import BestEpoch
 from ulmfit_easy.recipes.estimator import ULMFiT
@@ -120,3 +120,13 @@ def test_what_cannot_be_is_refused_before_anything_slow(fit, code, monkeypatch):
     monkeypatch.setattr(TextDataLoaders, "from_df", lambda *a, **kw: 1 / 0)
     with pytest.raises(code[0], match=code[1]):
         fit(tiny())
+
+
+def test_pieces_of_words_are_learned_from_the_texts(tmp_path):
+    pytest.importorskip("sentencepiece")
+    model = tiny(subword=60, pretrained=True).fit(T, L)
+    assert "\u2581" in model.learners_[0].dls.text_vocab
+    assert (ULMFiT.load(model.save(tmp_path / "m")).predict_proba(T) == model.predict_proba(T)).all()
+    for given in ({"pretrained": tmp_path}, {"encoder": str(tmp_path)}):
+        with pytest.raises((ArgumentError, FileError)):
+            tiny(subword=True, **{"pretrained": True, **given}).fit(T, L)

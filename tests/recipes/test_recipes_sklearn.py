@@ -1,13 +1,15 @@
 """`ULMFiT` keeps scikit-learn's rules for estimators, as far as they are about texts and not about matrices."""
 
 import pickle
+import shutil
+from copy import deepcopy
 
 import numpy as np
 import pytest
 from recipes_tiny import LABELS, TEXTS, TINY
 
 from ulmfit_easy.errors import ArgumentError, TextError, TrainingError
-from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.estimator import ULMFiT, ULMFiTRegressor
 
 # scikit-learn's own checks whose data is no matrix; `check_estimator` runs the first alone for estimators of texts
 CHECKS = ("check_estimator_cloneable", "check_estimator_repr", "check_no_attributes_set_in_init",
@@ -20,18 +22,20 @@ def tiny(**params):
     return ULMFiT(**{"preset": TINY, "seed": 0, "pretrained": False, "verbose": False, "blend": None, **params})
 
 
+@pytest.mark.parametrize("cls", [ULMFiT, ULMFiTRegressor])
 @pytest.mark.parametrize("check", CHECKS)
-def test_it_passes_scikit_learns_check(check):
+def test_it_passes_scikit_learns_check(check, cls):
     from sklearn.utils import estimator_checks
 
-    getattr(estimator_checks, check)("ULMFiT", tiny())
+    getattr(estimator_checks, check)(cls.__name__, cls(preset=TINY, seed=0))
 
 
+@pytest.mark.parametrize("cls", [ULMFiT, ULMFiTRegressor])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-def test_it_passes_check_estimator():
+def test_it_passes_check_estimator(cls):
     from sklearn.utils.estimator_checks import check_estimator
 
-    results = check_estimator(tiny(), on_fail="raise")
+    results = check_estimator(cls(preset=TINY, seed=0), on_fail="raise")
     assert "check_estimator_cloneable" in {r["check_name"] for r in results if r["status"] == "passed"}
     assert not [r for r in results if r["status"] == "failed"]
 
@@ -63,13 +67,16 @@ def test_a_second_fit_forgets_the_first():
     assert np.array_equal(once.predict_proba(TEXTS), twice.predict_proba(TEXTS))
 
 
-def test_it_is_pickled_and_copied(tmp_path):
-    import pickle
-    from copy import deepcopy
+def test_pickles_of_all_kinds_need_no_cache(tmp_path):
+    import joblib
 
-    model = tiny().fit(TEXTS, LABELS)
-    for again in (deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert np.array_equal(again.predict_proba(TEXTS[:5]), model.predict_proba(TEXTS[:5]))
+    model = tiny().fit(TEXTS[:40], LABELS[:40])
+    expected, store = model.predict_proba(TEXTS[:5]), model.learners_[0].dls.train.ids.store.path
+    pickled = pickle.dumps(model)
+    joblib.dump(model, tmp_path / "model.joblib")
+    shutil.rmtree(store)
+    for again in (model, deepcopy(model), pickle.loads(pickled), joblib.load(tmp_path / "model.joblib")):
+        assert np.array_equal(again.predict_proba(TEXTS[:5]), expected)
 
 
 def test_rows_of_probabilities_sum_to_one_as_float64_do():

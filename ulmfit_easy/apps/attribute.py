@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.apps.gradients import integrated_gradients
-from ulmfit_easy.errors import TextError, TrainingError, refuse_stranger, some
+from ulmfit_easy.errors import ArgumentError, TextError, TrainingError, refuse_stranger, some
 from ulmfit_easy.learner.inference import one_answer_a_text
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.readers import TextClassifier
+from ulmfit_easy.recipes.base import TextEstimator
 from ulmfit_easy.schema import one_of, optional, takes, whole
 from ulmfit_easy.terminal import in_notebook, line_width, printable, say
 from ulmfit_easy.text.given import given_texts
@@ -71,7 +72,7 @@ class Attribution:
 @takes({"method": one_of(("occlusion", "gradients")), "baseline": one_of(("unknown", "delete")), "n_steps": whole(),
         "bs": whole(), "window": optional(whole())})
 @interrupted(UNCHANGED)
-def explain(learn: Learner, text: Iterable, target: object = None, *, method: str = "occlusion",
+def explain(learn: Learner | TextEstimator, text: Iterable, target: object = None, *, method: str = "occlusion",
             window: int | None = None, baseline: str = "unknown", n_steps: int = 50,
             bs: int = 64) -> Attribution | list[Attribution]:
     """Attribute the answer of a classifier or a regression to the tokens of a text, as an `Attribution`.
@@ -82,7 +83,11 @@ def explain(learn: Learner, text: Iterable, target: object = None, *, method: st
     reading with its gradient, whatever the length; their scores add up to the difference between the two answers.
     `xxbos`, which begins every text, stays and scores 0.
 
+    An estimator, such as `ULMFiT`, is asked as a whole, its mixture included: words are left out of its text, so that
+    the tokens are words. Explain `model.learners_[0]` for one of its parts.
+
     Args:
+        learn: a learner, or an estimator.
         text: one text, or several, which give a list; of a table its texts, such as `df["text"]`.
         target: the name of a class, by default the one that the model finds likeliest; for a regression the number
             of the output, by default 0.
@@ -94,12 +99,30 @@ def explain(learn: Learner, text: Iterable, target: object = None, *, method: st
 
     Raises: E101 for what is no text; E506 for a language model; E507 without captum; E604 for an unknown class.
     """
+    if isinstance(learn, TextEstimator):
+        return _of_estimator(learn, text, target, method)
     if learn.dls.target is None or not learn.dls.target.labelled:
         raise TrainingError("E506", received="a learner without classes or numbers to explain",
                             expected="a classifier or a regression of texts", fix="use learn.validate()")
     one_answer_a_text(learn, "explain")
     texts, alone = given_texts(text, learn.dls.prepare.text_cols)
     found = [_explained(learn, one, target, method, window, baseline, n_steps, bs) for one in _checked(learn, texts)]
+    return found[0] if alone else found
+
+
+def _of_estimator(model: TextEstimator, text: Iterable, target: object,
+                  method: str) -> Attribution | list[Attribution]:
+    from ulmfit_easy.apps.word_by_word import WholeEstimator, word_by_word
+
+    whole, learn = WholeEstimator(model), model.learners_[0]
+    if method != "occlusion":
+        raise ArgumentError("E603", received=f"method={method!r} for an estimator, whose linear models have no "
+                            "gradients", expected='"occlusion"',
+                            fix="leave out method=, or explain model.learners_[0], a part of it")
+    if target is not None:
+        refuse_stranger("target=", target, model.classes_.tolist())
+    texts, alone = given_texts(text, learn.dls.prepare.text_cols)
+    found = [word_by_word(whole, one, target) for one in _checked(learn, texts)]
     return found[0] if alone else found
 
 

@@ -15,6 +15,7 @@ from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.predictor import Predictor
 from ulmfit_easy.learner.weights import model_file, weights_sha256
+from ulmfit_easy.recipes.base import TextEstimator
 from ulmfit_easy.user_code import warn_user
 from ulmfit_easy.viz import plot_reliability
 
@@ -154,6 +155,11 @@ def calibrate(learn: Learner, ds_idx: int = 1, dl: Iterable | None = None) -> Ca
     Raises: E506 for a regression, a language model, a loss that takes probabilities, or without labels.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
     """
+    if isinstance(learn, TextEstimator):
+        raise TrainingError("E506", received=f"a {type(learn).__name__}, whose probabilities no single temperature "
+                            "decides", expected="a learner", fix="from scikit-learn take CalibratedClassifierCV("
+                            "FrozenEstimator(model), method='temperature'), and fit it to other texts; "
+                            "calibrate(model.learners_[0]) is for a part of it alone")
     if learn.dls.target is not None and not learn.dls.target.has_classes:
         raise TrainingError("E506", received=f"a learner for the task {learn.dls.task!r}",
                             expected="a classifier, which gives probabilities of classes",

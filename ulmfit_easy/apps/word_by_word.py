@@ -1,16 +1,38 @@
 """Which words decide the answer of a saved model, its mixture included: each is left out, and the model asked again."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
+import torch
 
 from ulmfit_easy.apps.attribute import CERTAIN, READINGS, Attribution
-from ulmfit_easy.apps.saved_model import SavedModel
 from ulmfit_easy.cleanup import no_warnings
 from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.learner.predictor import Predictor
+from ulmfit_easy.recipes.base import TextEstimator
 
 
-def word_by_word(model: SavedModel, text: str | tuple[str, ...], label: object = None) -> Attribution:
+class Answers(Protocol):
+    """A model as a whole: its predictor, or the first of them, and the predictions of all together."""
+
+    predictor: Predictor
+
+    def predict(self, texts: Sequence) -> list: ...
+
+
+class WholeEstimator:
+    """An estimator, its mixture included, as `word_by_word` asks it."""
+
+    def __init__(self, model: TextEstimator):
+        self.model, self.predictor = model, model.fitted_learners()[0].predictor
+
+    def predict(self, texts: Sequence) -> list:
+        """Return the class, its number and the probabilities of each text; only the last is known."""
+        return [(None, None, p) for p in torch.from_numpy(self.model.probabilities(list(texts)))]
+
+
+def word_by_word(model: Answers, text: str | tuple[str, ...], label: object = None) -> Attribution:
     """Return the score of each word: what the log-odds of a class, or a number, lose without it.
 
     Args:

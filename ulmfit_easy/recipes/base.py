@@ -1,45 +1,32 @@
 """The base of the estimators: fit, answer, measure, save and load, whatever is learned about a text."""
 
 import copy
-import inspect
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy._fastcore import listify
-from ulmfit_easy.bundle.record import shown, way, write_record
 from ulmfit_easy.cleanup import no_warnings
-from ulmfit_easy.data.loaders import column_names
-from ulmfit_easy.data.sources import accepted, find_columns
-from ulmfit_easy.data.splits import ColSplitter
-from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, door
-from ulmfit_easy.files import atomic_folder, write_json
-from ulmfit_easy.learner.record import record_of
+from ulmfit_easy.errors import ArgumentError, TextError, TrainingError
 from ulmfit_easy.learner.seeds import no_random
-from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.learner.turns import turn_to_fit
-from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.recipes import inputs, stages
-from ulmfit_easy.recipes.blend import BLEND, Blend
+from ulmfit_easy.recipes.blend import Blend
 from ulmfit_easy.recipes.drift import reference_of
 from ulmfit_easy.recipes.ensemble import probabilities
-from ulmfit_easy.recipes.kinds import KINDS, Kind
-from ulmfit_easy.recipes.labelled import Labelled, check_pair
-from ulmfit_easy.recipes.params import Params
-from ulmfit_easy.recipes.presets import Preset
-from ulmfit_easy.recipes.saved import PARAMS, foreign_to_estimator, load_saved, sealed
+from ulmfit_easy.recipes.estimate import blend_seconds
+from ulmfit_easy.recipes.kinds import Kind
+from ulmfit_easy.recipes.labelled import Labelled, check_pair, from_table
+from ulmfit_easy.recipes.params import SklearnText, own_words
+from ulmfit_easy.recipes.presets import CHANGES, Preset
+from ulmfit_easy.recipes.saving import load_estimator, save_estimator
 from ulmfit_easy.recipes.starts import begin, directions
 from ulmfit_easy.recipes.training import Training, seed_in
-from ulmfit_easy.reprs import described, slashed
 from ulmfit_easy.schema import (
-    MOST_ROWS,
     any_of,
     checked,
     flag,
@@ -48,7 +35,6 @@ from ulmfit_easy.schema import (
     name,
     number,
     optional,
-    positive,
     random_seed,
     whole,
 )
@@ -56,19 +42,8 @@ from ulmfit_easy.schema import path as path_of
 from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import tell_interrupt
 
-F = TypeVar("F", bound=Callable)
 
-
-def own_words(method: F) -> F:
-    """Return a method whose errors name no argument that the estimator does not have."""
-    @wraps(method)
-    def call(self: "TextEstimator", *args: Any, **kwargs: Any) -> Any:
-        with door((*self.get_params(), *inspect.signature(self.fit).parameters)):
-            return method(self, *args, **kwargs)
-    return cast(F, call)
-
-
-class TextEstimator(Params):
+class TextEstimator(SklearnText):
     """The base of `ULMFiT` and `ULMFiTRegressor`. A subclass has a constructor, whose arguments `SETTINGS` checks."""
 
     preset: str | Preset | None
@@ -86,6 +61,7 @@ class TextEstimator(Params):
     min_freq: int | None
     patience: int | None
     text_col: Any
+    subword: bool | int
     class_weight: Any = None
     blend: str | None = None
     classes_: np.ndarray
@@ -101,8 +77,8 @@ class TextEstimator(Params):
     # scikit-learn wants arguments to be checked by `fit`, and kept as they are given
     SETTINGS: ClassVar[dict] = {
         "backwards": flag, "bidir": flag, "lang": language, "valid_pct": number(0, 1, without=[1]), "seed": random_seed,
-        "verbose": flag, "epochs": optional(whole()), "lr": optional(positive), "bs": optional(whole(1, MOST_ROWS)),
-        "min_freq": optional(whole()), "patience": optional(whole()), "text_col": optional(any_of(name, list_of(name)))}
+        "verbose": flag, **CHANGES, "patience": optional(whole()), "text_col": optional(any_of(name, list_of(name))),
+        "subword": any_of(flag, whole(10))}
 
     @own_words
     def fit(self, texts: Iterable, labels: Iterable, unlabelled: Iterable | None = None, *,
@@ -144,7 +120,7 @@ class TextEstimator(Params):
         self._check_labels(rows)
         stages.preset_for(self.preset, None)
         seed = self.seed if folder is None else seed_in(folder, self.seed)
-        training = self._training(seed, folder)
+        training = self._training(rows, seed, folder)
         fitted = copy.copy(self)  # an estimator is fitted in one step, or not
         vars(self).pop("stopped_", None)
         try:
@@ -152,7 +128,8 @@ class TextEstimator(Params):
                   nullcontext() if self.verbose else no_warnings()):
                 rows = rows.split(self.valid_pct, seed)
                 corpus = inputs.corpus_of(rows.df, unlabelled)
-                starts = [(backwards, begin(self.encoder, source, backwards, bidir=self.bidir, lang=self.lang))
+                starts = [(backwards, begin(self.encoder, source, backwards, bidir=self.bidir, lang=self.lang,
+                                            subword=self.subword))
                           for backwards, source in ways]
                 classes = rows.kind.named(rows.labels)
                 self._say(f"{inputs.rows_read(rows.n, rows.empty, classes, unlabelled, ', left out')}.")
@@ -194,11 +171,14 @@ class TextEstimator(Params):
         vars(self).update(vars(fitted))
         return self
 
-    def _training(self, seed: int | None, folder: Path | None) -> Training:
-        changes = {name: getattr(self, name) for name in ("epochs", "lr", "bs", "min_freq")}
+    def _training(self, rows: Labelled, seed: int | None, folder: Path | None) -> Training:
+        after = 0.0
+        if self.verbose and self.blend is not None and rows.kind.blends:
+            after = blend_seconds(inputs.one_string(rows.df["text"]), rows.df["label"].tolist(), self.lang)
+        changes = {name: getattr(self, name) for name in CHANGES}
         learner = {} if self.class_weight is None else {"class_weight": self.class_weight}
         return Training(self.preset, changes, {"lang": self.lang, "seed": seed}, learner, self.patience, self._say,
-                        self.verbose, folder)
+                        self.verbose, self.subword, after, folder)
 
     def _kind_of(self, labels: Any) -> Kind | None:
         """Return how labels are read; None to find out from the labels."""
@@ -221,10 +201,10 @@ class TextEstimator(Params):
         if self.blend is not None and rows.kind.blends:
             self.blend_, probs = self._blended(df, probs, relearn=not rows.own_valid)
             self._say(f"Mixed with linear models: {self.blend_.told}")
-        self._set_scores(None)
+        self.set_scores(None)
         if self.n_aside_:
             scores, told = rows.kind.compare(df, self.kind_.answers(probs, self.classes_))
-            self._set_scores(scores)
+            self.set_scores(scores)
             self._say(told)
 
     def _blended(self, df: pd.DataFrame, probs: np.ndarray, relearn: bool) -> tuple[Blend, np.ndarray]:
@@ -236,7 +216,7 @@ class TextEstimator(Params):
                              probs, lang=self.lang, class_weight=weights, relearn=relearn,
                              weights=df["weight"].to_numpy(float) if "weight" in df else None)
 
-    def _set_scores(self, scores: Any) -> None:
+    def set_scores(self, scores: Any) -> None:
         """Set the scores, a named tuple of the kind's; None if no texts were kept aside."""
         self.scores_ = scores
         found = {name: getattr(scores, name, None) for name in self.kind_.scores._fields}  # type: ignore[attr-defined]
@@ -250,9 +230,15 @@ class TextEstimator(Params):
         """Return the answer for each of N texts, (N,), or (N, C) if labels were columns."""
         self._check_fitted()
         texts = self._texts_of(texts)
-        return self.kind_.answers(self._probabilities(texts), self.classes_)
+        return self.kind_.answers(self.probabilities(texts), self.classes_)
 
-    def _probabilities(self, texts: list) -> np.ndarray:
+    def fitted_learners(self) -> list[TextLearner]:
+        """Return the learners. Raises: NotFitted E506."""
+        self._check_fitted()
+        return self.learners_
+
+    def probabilities(self, texts: list) -> np.ndarray:
+        """Return what all parts say together of N texts: probabilities of the classes, or numbers, (N, C) float64."""
         if not texts:
             return np.zeros((0, self.learners_[0].dls.c))
         return probabilities(self.learners_, texts, blend=self.blend_)
@@ -269,7 +255,7 @@ class TextEstimator(Params):
         read = self.kind_.read(labels, len(texts), [])
         inputs.check_type(read, self.classes_.tolist())
         weights = inputs.weights_of(sample_weight, len(texts))
-        return self.kind_.score(read, self.kind_.answers(self._probabilities(texts), self.classes_),
+        return self.kind_.score(read, self.kind_.answers(self.probabilities(texts), self.classes_),
                                 None if weights is None else np.array(weights))
 
     def save(self, path: str | Path) -> Path:
@@ -278,50 +264,15 @@ class TextEstimator(Params):
         An older estimator is replaced; E412 for a folder with anything else in it.
         """
         self._check_fitted()
-        params = self.get_params()
-        params["preset"] = self.preset.to_json() if isinstance(self.preset, Preset) else self.preset
-        if isinstance(self.encoder, type):
-            params["encoder"] = self.encoder.__name__
-        if isinstance(self.class_weight, dict):  # JSON's names are strings
-            params["class_weight"] = list(self.class_weight.items())
-        params = json.loads(json.dumps(params, default=lambda v: v.item() if hasattr(v, "item") else str(v)))
-        with atomic_folder(path, foreign_to_estimator) as tmp:
-            for learn in self.learners_:
-                learn.export(tmp.absolute() / way(learn.dls.backwards))
-            blend = None if self.blend_ is None else self.blend_.save(tmp / BLEND)
-            scores = None if self.scores_ is None else self.scores_._asdict()
-            found = {"answers": self.kind_.form, "blend": blend, "accuracy": vars(self).get("accuracy_"),
-                     "baseline_accuracy": vars(self).get("baseline_accuracy_"), "scores": scores,
-                     "texts": [self.n_texts_, self.n_aside_],
-                     "ways": [way(learn.dls.backwards) for learn in self.learners_],
-                     "weights": [weights_sha256(learn.model) for learn in self.learners_]}
-            write_json(tmp / PARAMS, sealed({"params": params, **found}))
-            write_record(tmp, Path(path).name, self._record(), shown("ulmfit predict", Path(path).name, "new.csv"))
-        return Path(path)
+        return save_estimator(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote; no code in it is ever run.
 
-        Raises: FileError E401, E402, E404 for anything that is not a whole, unchanged model.
+        Raises: FileError E401, E402, E404 for anything that is not a whole, unchanged model of this class.
         """
-        settings, learners, blend = load_saved(path, load_learner, inspect.signature(cls).parameters, cls.FORMS)
-        try:
-            model, kind = cls(**settings["params"]), KINDS[settings["answers"]]
-            if isinstance(model.preset, dict):
-                model.preset = Preset.from_json(model.preset)
-            if isinstance(model.class_weight, list) and all(isinstance(pair, list) for pair in model.class_weight):
-                model.class_weight = dict(model.class_weight)
-            scores, model.kind_ = settings["scores"], kind(learners[0].dls.classes)
-            model._set_scores(None if scores is None else kind.scores(**scores))
-            model.n_texts_, model.n_aside_ = settings["texts"]
-            directions(model.pretrained, model.backwards, model.bidir)  # what no fit can use is refused
-        except (KeyError, TypeError, ValueError, AttributeError, TrainingError) as e:
-            raise FileError("E401", received=f"{Path(path) / PARAMS} with wrong settings ({e})",
-                            expected=f"what {cls.__name__}.save wrote", fix="save the model again") from e
-        model.learners_, model.classes_ = learners, inputs.as_array(learners[0].dls.classes or [])
-        model.blend_ = blend
-        return model
+        return load_estimator(cls, path)
 
     @classmethod
     def from_df(cls, df: pd.DataFrame, text_col: str | int | Sequence = "text",
@@ -336,57 +287,15 @@ class TextEstimator(Params):
             label_col: the column of the labels. Several are zeros and ones, one column for each class, or numbers.
             valid_col: a column that is true for rows to validate with, as `X_val` of `fit`.
         """
-        texts, targets = find_columns(df, listify(text_col)), find_columns(df, listify(label_col))
-        labels: Any = targets[0] if len(targets) == 1 else pd.concat(targets, axis=1)
-        if len(texts) > 1:
-            params["text_col"] = list(column_names(texts))
-        given = texts[0] if len(texts) == 1 else pd.concat(texts, axis=1)
-        train, valid = np.arange(len(df)), np.arange(0)
-        if valid_col is not None:
-            train, valid = ColSplitter(valid_col)(df)
-        if (rows := accepted(df, [*texts, *targets])) is not None:
-            train, valid = train[np.isin(train, rows)], valid[np.isin(valid, rows)]
-        more = {} if valid_col is None else {"X_val": given.iloc[valid], "y_val": labels.iloc[valid]}
-        return cls(**params).fit(given.iloc[train], labels.iloc[train], unlabelled, **more)
-
-    # --- what scikit-learn expects of an estimator, without importing it ------------------------------------------
-
-    def _tags(self, kind: str) -> Any:
-        from sklearn.utils import InputTags, Tags, TargetTags
-
-        return Tags(estimator_type=kind, target_tags=TargetTags(required=True, multi_output=True),
-                    transformer_tags=None, classifier_tags=None, regressor_tags=None,
-                    input_tags=InputTags(two_d_array=False, string=True))
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "learners_")
-
-    def __repr__(self) -> str:
-        defaults = inspect.signature(type(self)).parameters
-        params = [f"{name}={value!r}" for name, value in self.get_params().items()
-                  if repr(value) != repr(defaults[name].default)]
-        if not self.__sklearn_is_fitted__():
-            return described(self, *params)
-        n_texts, n_aside = self.n_texts_, self.n_aside_  # None for an estimator that an older version has saved
-        return described(self, *params, f"fitted on {n_texts:,} texts" if n_texts else "fitted",
-                         len(self.classes_) and f"classes {slashed(self.classes_.tolist())}", self.scores_ is not None
-                         and self.scores_[0] is not None and f"{self.scores_._fields[0]} {self.scores_[0]:.3f} on "
-                         f"{f'{n_aside:,} ' if n_aside else 'texts '}kept aside")
+        given, labels, valid, names = from_table(df, text_col, label_col, valid_col)
+        params |= {"text_col": names} if len(names) > 1 else {}
+        more = {} if valid is None else {"X_val": given[valid], "y_val": labels[valid]}
+        train = slice(None) if valid is None else ~valid
+        return cls(**params).fit(given[train], labels[train], unlabelled, **more)
 
     def _texts_of(self, given: Iterable) -> list:
         """Texts; of a table the column that the model learned from."""
         return inputs.texts_of(given, self.learners_[0].dls.prepare.text_cols)
-
-    def _check_fitted(self):
-        if not self.__sklearn_is_fitted__():
-            from ulmfit_easy.recipes.not_fitted import NotFitted
-
-            raise NotFitted("E506", received=f"a {type(self).__name__} that was not fitted", expected="a fitted one",
-                            fix=f"call fit(texts, labels) first, or {type(self).__name__}.load(path)")
-
-    def _record(self) -> dict:
-        found, record = self.scores_, record_of(self.learners_[0])
-        return record if found is None else {**record, "scores": found.figures()}
 
     def _say(self, text: str) -> None:
         if self.verbose:

@@ -1,7 +1,10 @@
-"""Estimate how long stages 2 and 3 take on this machine."""
+"""Estimate how long stages 2 and 3, and linear models, take on this machine."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from ulmfit_easy.cleanup import surely
 from ulmfit_easy.data.classify import ClassifierDataLoader
@@ -10,11 +13,13 @@ from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.lr_find import on_trial
 from ulmfit_easy.learner.text_learner import TextLearner
+from ulmfit_easy.recipes.blend import Blend
 from ulmfit_easy.recipes.corpus.monitor import step_seconds
 from ulmfit_easy.recipes.presets import Phase, Preset
 from ulmfit_easy.recipes.stages import Start, new_classifier, preset_for
 
 STEPS, SECONDS = 4, 2.0  # that are timed, at most
+SAMPLE = 200  # texts that linear models are timed with
 
 
 def estimated_seconds(lm: Start, lm_phases: tuple[Phase, ...], dls: DataLoaders,
@@ -45,6 +50,18 @@ def estimated_seconds(lm: Start, lm_phases: tuple[Phase, ...], dls: DataLoaders,
         return on_trial(lm, measure)
     before = random_state()
     return surely(measure, lambda: [(set_random_state, before)])
+
+
+def blend_seconds(texts: Sequence[str], labels: Sequence, lang: str) -> float:
+    """Estimate how long linear models take to learn from N texts and their classes, by a sample of the texts."""
+    rows = range(0, len(texts), max(1, len(texts) // SAMPLE))
+    known = {label: i for i, label in enumerate(dict.fromkeys(labels[i] for i in rows))}
+    if len(texts) <= SAMPLE or len(known) < 2:
+        return 0.0
+    start, aside = time.perf_counter(), np.arange(len(rows)) >= len(rows) - 1
+    Blend.learned([texts[i] for i in rows], np.array([known[labels[i]] for i in rows]), aside,
+                  np.full((1, len(known)), 1 / len(known)), lang=lang)
+    return (time.perf_counter() - start) * len(texts) / len(rows)
 
 
 def minutes(seconds: float) -> str:

@@ -8,9 +8,10 @@ import numpy as np
 
 from ulmfit_easy.data.balance import given_weights
 from ulmfit_easy.models.encoder import Encoder
-from ulmfit_easy.recipes.base import TextEstimator, own_words
+from ulmfit_easy.recipes.base import TextEstimator
 from ulmfit_easy.recipes.kinds import Kind, Numbers, kind_of_labels
 from ulmfit_easy.recipes.labelled import Labelled
+from ulmfit_easy.recipes.params import own_words
 from ulmfit_easy.recipes.presets import Preset
 from ulmfit_easy.schema import one_of, optional
 
@@ -47,6 +48,8 @@ class ULMFiT(TextEstimator):
         patience: end stage 3 when the validation loss has not improved for so many epochs, and keep the best epoch. The
             scores are then a little too good, since these texts have chosen the epoch. None runs all epochs.
         text_col: the columns of a table with texts, one or several. None is the column `text`, or else all columns.
+        subword: read pieces of words, which SentencePiece learns from your texts: for languages whose words have many
+            forms. A number is the size of the vocabulary. The model then starts from random weights.
         verbose: print the stages, the time they will take, the result, and warnings about the data.
 
     Attributes:
@@ -59,7 +62,7 @@ class ULMFiT(TextEstimator):
         p_value_: of McNemar's exact test of the two accuracies; 0.05 or more is within noise.
         scores_: all of these as one named tuple.
         n_texts_, n_aside_: how many labelled texts it has learned from, and how many were kept aside.
-        learners_: the classifier's learner, or two of them.
+        learners_: the classifier's learner, or two of them. Each answers alone, without the mixture.
         blend_: the mixture of them and of linear models, whose `shares` are the weights; None without one.
 
     Example:
@@ -77,12 +80,12 @@ class ULMFiT(TextEstimator):
                  encoder: type[Encoder] | str | Path | None = None, blend: str | None = "auto",
                  epochs: int | None = None, lr: float | None = None, bs: int | None = None,
                  min_freq: int | None = None, patience: int | None = None,
-                 text_col: str | int | Sequence | None = None):
+                 text_col: str | int | Sequence | None = None, subword: bool | int = False):
         self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
         self.lang, self.class_weight, self.valid_pct, self.seed = lang, class_weight, valid_pct, seed
         self.verbose, self.encoder, self.blend = verbose, encoder, blend
         self.epochs, self.lr, self.bs, self.min_freq = epochs, lr, bs, min_freq
-        self.patience, self.text_col = patience, text_col
+        self.patience, self.text_col, self.subword = patience, text_col, subword
 
     FORMS = ("labels", "lists", "indicator")
     SETTINGS = {**TextEstimator.SETTINGS, "blend": optional(one_of(["auto"]))}
@@ -101,7 +104,7 @@ class ULMFiT(TextEstimator):
         Rows add up to 1, unless a text may have several classes.
         """
         self._check_fitted()
-        return self._probabilities(self._texts_of(texts))
+        return self.probabilities(self._texts_of(texts))
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags
@@ -141,11 +144,11 @@ class ULMFiTRegressor(TextEstimator):
                  seed: int | None = None, verbose: bool = True, encoder: type[Encoder] | str | Path | None = None,
                  epochs: int | None = None, lr: float | None = None, bs: int | None = None,
                  min_freq: int | None = None, patience: int | None = None,
-                 text_col: str | int | Sequence | None = None):
+                 text_col: str | int | Sequence | None = None, subword: bool | int = False):
         self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
         self.lang, self.valid_pct, self.seed, self.verbose, self.encoder = lang, valid_pct, seed, verbose, encoder
         self.epochs, self.lr, self.bs, self.min_freq = epochs, lr, bs, min_freq
-        self.patience, self.text_col = patience, text_col
+        self.patience, self.text_col, self.subword = patience, text_col, subword
 
     def _kind_of(self, labels: Any) -> Kind | None:
         return Numbers()

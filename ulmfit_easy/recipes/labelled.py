@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.data.splits import DefaultSplitter, Split, checked_split, no_valid
+from ulmfit_easy._fastcore import listify
+from ulmfit_easy.data.loaders import column_names
+from ulmfit_easy.data.sources import accepted, find_columns
+from ulmfit_easy.data.splits import ColSplitter, DefaultSplitter, Split, checked_split, no_valid
 from ulmfit_easy.errors import ArgumentError, TextError
 from ulmfit_easy.recipes import inputs
 from ulmfit_easy.recipes.kinds import Kind, kind_of_labels
@@ -131,3 +134,20 @@ def check_pair(texts: Any, labels: Any) -> bool:
         raise ArgumentError("E603", received=f"{given}= without {lacks}=", expected="both or neither",
                             fix=f"pass {lacks}= too; leave out {given}=")
     return texts is not None
+
+
+def from_table(df: pd.DataFrame, text_col: Any, label_col: Any,
+               valid_col: Any = None) -> tuple[Any, Any, np.ndarray | None, list]:
+    """Return the texts and the labels in a table, which rows are to validate with, and the names of the text columns.
+
+    Rows of Prodigy's whose answer is not "accept" are left out.
+    """
+    texts, labels = find_columns(df, listify(text_col)), find_columns(df, listify(label_col))
+    rows = accepted(df, [*texts, *labels])
+    valid = None
+    if valid_col is not None:
+        valid = np.isin(np.arange(len(df)), ColSplitter(valid_col)(df)[1])
+    given, targets = (columns[0] if len(columns) == 1 else pd.concat(columns, axis=1) for columns in (texts, labels))
+    if rows is not None:
+        given, targets, valid = given.iloc[rows], targets.iloc[rows], None if valid is None else valid[rows]
+    return given, targets, valid, list(column_names(texts))

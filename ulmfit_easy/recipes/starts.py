@@ -29,9 +29,18 @@ def directions(pretrained: Source, backwards: bool, bidir: bool) -> list[tuple[b
 
 
 def begin(encoder: type[Encoder] | str | Path | None, pretrained: Source, backwards: bool, *, bidir: bool,
-          lang: str) -> Begin:
-    """Return the model to start from. Or the encoder of new weights, None for any."""
+          lang: str, subword: bool | int = False) -> Begin:
+    """Return the model to start from. Or the encoder of new weights, None for any.
+
+    With `subword` no model is looked for: its pieces of words would be others.
+    """
     arch = None if encoder is None else arch_or_model(encoder)
+    if subword and (isinstance(arch, PretrainedLM) or not (pretrained is None or isinstance(pretrained, bool))):
+        given = f"encoder={str(encoder)!r}" if isinstance(arch, PretrainedLM) else f"pretrained={str(pretrained)!r}"
+        raise ArgumentError("E603", received=f"subword={subword} with {given}",
+                            expected="one of the two: a model brings the pieces of words that it knows",
+                            fix="leave out subword=")
+    pretrained = pretrained and not subword if isinstance(pretrained, bool) else pretrained
     if isinstance(arch, PretrainedLM):
         if pretrained is not True:
             raise ArgumentError("E603", received=f"encoder={str(encoder)!r} with pretrained={pretrained}",

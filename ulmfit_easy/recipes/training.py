@@ -22,6 +22,7 @@ from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.labelled import Labelled
 from ulmfit_easy.recipes.presets import Preset
 from ulmfit_easy.recipes.starts import Begin
+from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.user_code import warn_user
 
 
@@ -35,6 +36,8 @@ class Training:
         learner: arguments of the classifier's learner.
         patience: epochs without a better validation loss after which stage 3 ends; None for never.
         say: prints a line.
+        subword: learn pieces of words from the texts; a number is the size of the vocabulary.
+        after: seconds that linear models will take after all stages.
         folder: where checkpoints are written, from which the same training goes on; None for none.
         learners: the classifiers whose training has begun.
     """
@@ -46,6 +49,8 @@ class Training:
     patience: int | None
     say: Callable[[str], None]
     verbose: bool
+    subword: bool | int = False
+    after: float = 0.0
     folder: Path | None = None
     learners: list[TextLearner] = field(default_factory=list)
 
@@ -68,17 +73,20 @@ class Training:
         pretrained, p = start if isinstance(start, PretrainedLM) else None, self.preset_for(start)
         common = {**self.common, "backwards": backwards}
         lm, learns = None, not TARGETS[pretrained.config["task"]].labelled if pretrained else get_arch(p.arch).streams
+        pieces = {"tok_tfm": self._pieces()} if self.subword else {}
         if learns and (p.adapts or n_unlabelled or not pretrained):
-            lm = stages.new_lm(stages.lm_data(corpus, p, pretrained, **common), p, pretrained, verbose=self.verbose)
+            of_lm = stages.lm_data(corpus, p, pretrained, **common, **pieces)
+            lm = stages.new_lm(of_lm, p, pretrained, verbose=self.verbose)
         elif n_unlabelled:
             name = pretrained.name if pretrained else p.arch
             warn_user(f"{counted(n_unlabelled, 'unlabelled text')} will not be read: {name} has no language model to "
                       "go on with")
         dls = stages.classifier_data(rows.table(), p, lm or pretrained, on_missing="drop", splitter=rows.splitter,
                                      text_col=list(rows.text_cols), label_col=rows.label_col, weights=rows.weights,
-                                     **rows.kind.loader(), **common)
+                                     **rows.kind.loader(), **common, **({} if lm else pieces))
         learner = {**rows.kind.learner(rows.df["label"].tolist()), **self.learner}
-        seconds = left * estimated_seconds(lm or pretrained, p.lm if pretrained else p.pretrain, dls, p, **learner)
+        seconds = self.after + left * estimated_seconds(lm or pretrained, p.lm if pretrained else p.pretrain, dls, p,
+                                                        **learner)
         aside = f"{dls.valid.n_rows:,} kept aside to measure the classifier" if dls.valid.n_rows else "none kept aside"
         self.say(f"{len(rows.df):,} labelled texts: {dls.train.n_rows:,} to train on, {aside}. "
                  f"{_of_the_lm(lm.dls, dls, n_unlabelled, len(rows.text_cols)) if lm else 'Stage 2 is left out.'} "
@@ -93,6 +101,10 @@ class Training:
         cbs = [] if self.patience is None else [BestEpoch(patience=self.patience)]
         return stages.finetune_classifier(learn, p, gradual=bool(lm or pretrained),
                                           cbs=[*cbs, *self._checkpoints("classifier", backwards)])
+
+    def _pieces(self) -> SentencePieceTokenizer:
+        size = None if isinstance(self.subword, bool) else self.subword
+        return SentencePieceTokenizer(self.common["lang"], vocab_sz=size)
 
     def _checkpoints(self, stage: str, backwards: bool) -> list[Callback]:
         if self.folder is None:
