@@ -9,10 +9,12 @@ from ulmfit_easy.all import (
     MaskedToken,
     TextDataLoaders,
     language_model_learner,
+    load_learner,
     set_seed,
     text_classifier_learner,
     toy_reviews,
 )
+from ulmfit_easy.bundle.foreign import load_any
 from ulmfit_easy.models.transformer import Transformer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -25,14 +27,14 @@ CONFIGS = {"bert": {}, "roberta": {}, "electra": dict(embedding_size=4), "albert
 TABLE = toy_reviews(60, seed=1)
 
 
-def saved(folder, kind, model_type="bert"):
+def saved(folder, kind, model_type="bert", **changes):
     """Save a tiny model with random weights and pieces of its own, and return its folder."""
     own = tokenizers.BertWordPieceTokenizer()
     own.train_from_iterator(toy_reviews(60)["text"], vocab_size=120, show_progress=False)
     transformers.BertTokenizerFast(tokenizer_object=own._tokenizer).save_pretrained(folder)
     set_seed(0)
-    config = transformers.AutoConfig.for_model(model_type, **SIZES, **CONFIGS[model_type], pad_token_id=0,
-                                               vocab_size=own.get_vocab_size())
+    config = transformers.AutoConfig.for_model(model_type, **SIZES, **CONFIGS[model_type], **changes,
+                                               pad_token_id=0, vocab_size=own.get_vocab_size())
     model = kind.from_config(config)
     for weight in model.parameters():  # biases too, which begin at 0
         torch.nn.init.normal_(weight, std=0.2)
@@ -45,19 +47,27 @@ def data(folder, path, **kwargs):
                                                    "seed": 0, "seq_len": 40, **kwargs})
 
 
-@pytest.mark.parametrize("model_type", ["bert", "electra", *(pytest.param(name, marks=pytest.mark.slow)
-                                                             for name in ("roberta", "albert", "distilbert"))])
-def test_logits_are_those_of_transformers(model_type, tmp_path):
-    folder = saved(tmp_path, transformers.AutoModelForMaskedLM, model_type)
+@pytest.mark.parametrize(("model_type", "act"), [("bert", "relu"), ("electra", "gelu"), *(
+    pytest.param(name, act, marks=pytest.mark.slow) for name, act in (
+        ("electra", "relu"), ("bert", "gelu"), ("roberta", "relu"), ("albert", "gelu_new"), ("distilbert", "gelu")))])
+def test_logits_are_those_of_transformers(model_type, act, tmp_path):
+    named = "activation" if model_type == "distilbert" else "hidden_act"
+    folder = saved(tmp_path, transformers.AutoModelForMaskedLM, model_type, **{named: act})
     dls = data(folder, tmp_path)
     assert dls.task == "mlm"
-    learn = language_model_learner(dls, Transformer, verbose=False)
+    learn = language_model_learner(dls, Transformer, verbose=False, path=tmp_path)
+    assert load_learner(learn.export()).head.act is learn.head.act
     ids, lengths, at, _ = dls.one_batch()
     mask = torch.arange(ids.shape[1]) < lengths[:, None]
     theirs = transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
     logits = theirs(input_ids=ids, attention_mask=mask.long()).logits  # (B, T, V)
     torch.testing.assert_close(learn.model.eval()(ids, lengths, at).logits()[0], logits.flatten(0, 1)[at],
                                atol=1e-4, rtol=1e-4)
+
+
+def test_a_discriminator_brings_no_decoder(tmp_path):
+    folder = saved(tmp_path, transformers.AutoModelForPreTraining, "electra")
+    assert not any(name.startswith("1.") for name in load_any(folder)[2])
 
 
 def test_pieces_of_a_word_are_hidden_together(tmp_path):

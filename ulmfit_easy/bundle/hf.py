@@ -15,6 +15,7 @@ from ulmfit_easy.errors import FileError, UlmfitError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import read_json
 from ulmfit_easy.models.body import is_causal, of_text
+from ulmfit_easy.models.heads.masked import ACTIVATIONS
 from ulmfit_easy.text.hf import HFTokenizer, special_tokens
 from ulmfit_easy.text.tokenizers import Tokenizer
 
@@ -55,7 +56,8 @@ def load_hf(path: Path) -> Bundle:
         kind = transformers.AutoModelForCausalLM if is_causal(theirs) else transformers.AutoModel
         if kind is transformers.AutoModel and str(theirs.architectures).endswith(("ForMaskedLM']", "ForPreTraining']")):
             kind = transformers.AutoModelForMaskedLM
-        model = kind.from_pretrained(folder, config=theirs, dtype=torch.float32, **given)
+        model, told = kind.from_pretrained(folder, config=theirs, dtype=torch.float32, output_loading_info=True,
+                                           **given)
         splitter = HFTokenizer(folder) if gguf is None else _tokenizer_of(gguf)
     if len(splitter.vocab) > (n_rows := len(model.get_input_embeddings().weight)):
         raise FileError("E402", received=f"{path}, whose tokenizer has {len(splitter.vocab):,} tokens",
@@ -67,7 +69,7 @@ def load_hf(path: Path) -> Bundle:
     encoder = {"name": "CausalTransformer" if is_causal(theirs) else "Transformer", "config": {"body": body}}
     with _refusing(path):  # it may have sizes with which it cannot read
         task, name, (head, decoder) = ("lm", "LMDecoder", _decoder(model, path)) if is_causal(theirs) else (
-            "mlm", "MaskedDecoder", _masked_decoder(model))
+            "mlm", "MaskedDecoder", ({}, {}) if told["missing_keys"] else _masked_decoder(model))
     config = {"task": task, "text": {"backwards": False, "tokenizer": tokenizer.config()}, "target": {}, "loss": {},
               "encoder": encoder, "head": {"name": name, "config": head}}
     return Bundle(config, splitter.vocab, weights | decoder)
@@ -90,19 +92,30 @@ def _decoder(model: Any, path: Path) -> tuple[dict, dict[str, Tensor]]:
     return {"tie_weights": torch.equal(decoder.weight, words), "out_bias": "1.decoder.bias" in weights}, weights
 
 
+@torch.no_grad()
 def _masked_decoder(model: Any) -> tuple[dict, dict[str, Tensor]]:
-    """Return the settings and the weights of the decoder of a masked language model. None of a model without one."""
+    """Return the settings and the weights of the decoder of a masked language model. None of a model without one.
+
+    None of one either that does something else to the states than `MaskedDecoder`.
+    """
     decoder, parts = model.get_output_embeddings(), {*model.modules()} - {*model.base_model.modules()}
     dense, norm = ([part for part in parts if isinstance(part, kind) and part is not decoder]
                    for kind in (torch.nn.Linear, torch.nn.LayerNorm))
     if decoder is None or len(dense) != 1 or len(norm) != 1:  # as of `AutoModel`
         return {}, {}
+    words = model.get_input_embeddings().weight
+    ids, model = torch.arange(5).unsqueeze(0) % len(words), model.eval()
+    states, logits = dense[0](model.base_model(ids)[0]), model(ids).logits
+    fit = [name for name, act in ACTIVATIONS.items()
+           if torch.allclose(decoder(norm[0](act(states))), logits, atol=1e-4, rtol=1e-4)]
+    if not fit:
+        return {}, {}
     weights = {f"1.{name}.{key}": t for name, part in (("dense", dense[0]), ("norm", norm[0]), ("decoder", decoder))
                for key, t in part.state_dict().items()}
     for name in ("1.dense", "1.norm"):
         weights.setdefault(f"{name}.bias", torch.zeros_like(weights["1.norm.weight"]))
-    tied = torch.equal(decoder.weight, model.get_input_embeddings().weight)
-    return {"tie_weights": tied, "out_bias": "1.decoder.bias" in weights}, weights
+    return {"tie_weights": torch.equal(decoder.weight, words), "out_bias": "1.decoder.bias" in weights,
+            "activation": fit[0]}, weights
 
 
 def _tokenizer_of(gguf: Path) -> HFTokenizer:

@@ -39,6 +39,6 @@ def get_language_model(arch: type[Encoder] | str, vocab_sz: int, config: dict | 
     """
     head.check_encoder(known := get_arch(arch))
     config = resolve_config(known.lm_config, config, drop_mult, pad_idx)
-    settings = {"softmax": softmax, **{name: config.pop(name) for name in ("output_p", "tie_weights", "out_bias")}}
+    settings = {"softmax": softmax, **{name: config.pop(name) for name in list(config) if name in head.SETTINGS}}
     encoder = make_encoder(known, vocab_sz, config)
     return LanguageModel(encoder, head.built(encoder, vocab_sz, settings))

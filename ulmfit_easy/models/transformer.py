@@ -36,7 +36,7 @@ class Transformer(Body):
     Raises: ArgumentError E602 for a `window` or a `stride` that is too large.
     """
 
-    lm_config = Encoder.lm_config | BODY | WINDOWS | dict(output_p=0.0)  # BERT's decoder has no dropout before it
+    lm_config = Encoder.lm_config | BODY | WINDOWS | dict(output_p=0.0, activation="gelu")  # no dropout, as BERT's
     clas_config = Encoder.clas_config | BODY | WINDOWS
     objective = "mlm"
 
