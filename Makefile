@@ -9,6 +9,8 @@ ROOT := .
 DEMO_DATA := demo-data/vaderSentiment-2.5.tar.gz
 LESSONS ?= $(wildcard nbs/*.ipynb)
 
+unexport PYTHONDONTWRITEBYTECODE  # each process of the tests would compile all that it imports
+
 .PHONY: help setup lab notebooks demo docs test test-slow faults lint bench bench-lm clean
 
 help: ## Show this list

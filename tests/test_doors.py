@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from package_source import modules
 
 import ulmfit_easy
 import ulmfit_easy.all as door
@@ -135,5 +136,5 @@ def test_each_file_that_the_design_names_is_there(file):
 
 
 def test_every_module_says_what_it_is_for():
-    modules = [p for p in (ROOT / "ulmfit_easy").rglob("*.py") if p.name != "__init__.py"]
-    assert [p.name for p in modules if not ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")))] == []
+    assert [file.name for file, tree in modules().items()
+            if file.name != "__init__.py" and not ast.get_docstring(tree)] == []

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from package_source import modules
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("README.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/howto/*.md")])
@@ -26,8 +27,8 @@ ALLOWED = {"long docstrings": 85, "semicolons in docstrings": 140, "words of doc
 def docstrings() -> list[tuple[str, str]]:
     """Return each docstring of the package, and where it is."""
     found = []
-    for path in sorted((ROOT / "ulmfit_easy").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, tree in modules().items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 text = ast.get_docstring(node)
                 if text:

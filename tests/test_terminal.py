@@ -4,9 +4,9 @@ import ast
 import io
 import sys
 import types
-from pathlib import Path
 
-import ulmfit_easy
+from package_source import modules
+
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.reprs import described
 from ulmfit_easy.terminal import printable, say
@@ -55,7 +55,6 @@ def test_long_lines_break_between_words_in_a_notebook_and_nowhere_else(monkeypat
 
 
 def test_one_function_writes_to_the_terminal():
-    files = [f for f in Path(ulmfit_easy.__file__).parent.rglob("*.py") if f.name != "terminal.py"]
-    prints = [f"{file.name}:{node.lineno}" for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))
-              if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"]
+    prints = [f"{file.name}:{node.lineno}" for file, tree in modules().items() if file.name != "terminal.py"
+              for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"]
     assert prints == []

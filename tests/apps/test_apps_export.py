@@ -47,6 +47,7 @@ def test_a_predictor_with_a_temperature_is_exported_with_it(learn):
     assert torch.allclose(found, torch.stack([p.probs for p in hot.predict(texts)]), atol=1e-6)
 
 
+@pytest.mark.parametrize("learn", [False, pytest.param(True, marks=pytest.mark.slow)], indirect=True)
 def test_torch_exports_it_for_any_number_of_rows(learn, tmp_path):
     ids, lengths, _ = batch_of(learn, list(DF["text"][:6]))
     module, rows = inference_module(learn), torch.export.Dim("rows")

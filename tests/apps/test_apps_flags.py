@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from package_source import modules
 
 import ulmfit_easy
 from ulmfit_easy.apps.cli import main
@@ -46,8 +47,8 @@ def written(node) -> str:
 def fixes() -> list:
     """The fix of each error in the source, with its place."""
     found = []
-    for file in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for file, tree in modules().items():
+        for node in ast.walk(tree):
             for keyword in getattr(node, "keywords", []):
                 if keyword.arg == "fix":
                     found.append((f"{file.relative_to(PACKAGE)}:{node.lineno}", written(keyword.value)))

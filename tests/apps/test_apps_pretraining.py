@@ -20,7 +20,7 @@ from ulmfit_easy.bundle.artefact import load_bundle
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
 from ulmfit_easy.recipes.corpus.monitor import RunProgress
 from ulmfit_easy.recipes.corpus.plan import Plan
-from ulmfit_easy.recipes.estimator import PARAMS
+from ulmfit_easy.recipes.saved import PARAMS
 from ulmfit_easy.text.store import TokenStore
 
 SIZES = "--emb 8 --hid 12 --layers 2 --bs 8 --seq-len 10 --min-freq 1 --lr 0.02 --precision fp32".split()

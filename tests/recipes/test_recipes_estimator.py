@@ -25,6 +25,8 @@ from ulmfit_easy.recipes.saved import sealed
 from ulmfit_easy.recipes.stages import new_lm
 from ulmfit_easy.recipes.training import Training
 
+FEW = TEXTS[:30], LABELS[:30]  # for what a model of all texts would not show better
+
 
 def tiny(**params):
     return ULMFiT(**{"preset": TINY, "seed": 0, "pretrained": False, "verbose": False, "blend": None, **params})
@@ -58,19 +60,18 @@ def test_predictions_are_class_names_with_probabilities_in_their_order(model):
 
 
 def test_it_learns():
-    better = replace(TINY, pretrain=(replace(TINY.pretrain[0], epochs=5),),
-                     clas=(*TINY.clas, replace(TINY.clas[-1], epochs=12, lr=3e-2)))
-    scores = [tiny(preset=better, seed=seed).fit(TEXTS, LABELS).score(TEXTS, LABELS) for seed in range(2)]
-    assert np.mean(scores) > 0.8
+    better = replace(TINY, pretrain=(replace(TINY.pretrain[0], epochs=2),),
+                     clas=(*TINY.clas, replace(TINY.clas[-1], epochs=8, lr=3e-2)))
+    assert tiny(preset=better).fit(TEXTS, LABELS).score(TEXTS, LABELS) > 0.8
 
 
-@pytest.mark.parametrize("names", [(0, 1), (7, -3), (False, True), ("b", "a")])
+@pytest.mark.parametrize("names", [(7, -3), (False, True), ("b", "a")])
 def test_labels_come_back_as_they_were_given(names):
-    labels = [names[label == "pos"] for label in LABELS[:60]]
-    model = tiny().fit(TEXTS[:60], labels)
+    labels = [names[label == "pos"] for label in FEW[1]]
+    model = tiny().fit(FEW[0], labels)
     assert model.classes_.tolist() == sorted(names)
     assert {type(c) for c in model.predict(TEXTS[:9]).tolist()} == {type(names[0])}
-    assert model.score(TEXTS[:60], labels) == np.mean([a == b for a, b in zip(model.predict(TEXTS[:60]), labels,
+    assert model.score(FEW[0], labels) == np.mean([a == b for a, b in zip(model.predict(FEW[0]), labels,
                                                                                strict=True)])
 
 
@@ -81,18 +82,30 @@ def global_state():
 def test_the_same_seed_gives_the_same_model_and_leaves_global_randomness_alone(model):
     torch.manual_seed(123)
     before = global_state()
-    again = tiny().fit(TEXTS, LABELS)
+    again = tiny(seed=np.uint8(0)).fit(TEXTS, LABELS)  # a seed of numpy is a seed
     assert global_state() == before
     assert np.array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
-    other = tiny(seed=1).fit(TEXTS, LABELS)
-    assert not np.array_equal(other.predict_proba(TEXTS), model.predict_proba(TEXTS))
 
 
-@pytest.mark.parametrize("kind", [iter, np.array, tuple, lambda v: pd.Series(v, index=np.arange(len(v))[::-1] * 7)])
-def test_any_kind_of_sequence_gives_the_same_model(model, kind):
-    again = tiny().fit(kind(TEXTS), kind(LABELS))
-    assert np.array_equal(again.predict_proba(kind(TEXTS)), model.predict_proba(TEXTS))
-    assert again.score(kind(TEXTS), kind(LABELS)) == model.score(TEXTS, LABELS)
+@pytest.fixture(scope="module")
+def of_few():
+    return tiny().fit(*FEW)
+
+
+def test_another_seed_gives_another_model(of_few):
+    assert not np.array_equal(tiny(seed=1).fit(*FEW).predict_proba(TEXTS), of_few.predict_proba(TEXTS))
+
+
+def a_series(values):
+    return pd.Series(values, index=np.arange(len(values))[::-1] * 7)
+
+
+@pytest.mark.parametrize("kinds", [(iter, np.array), (a_series, tuple), (tuple, a_series)])
+def test_any_kind_of_sequence_gives_the_same_model(of_few, kinds):
+    texts, labels = kinds
+    again = tiny().fit(texts(FEW[0]), labels(FEW[1]))
+    assert np.array_equal(again.predict_proba(texts(TEXTS)), of_few.predict_proba(TEXTS))
+    assert again.score(texts(TEXTS), labels(LABELS)) == of_few.score(TEXTS, LABELS)
 
 
 def test_both_directions_are_two_learners_whose_probabilities_are_averaged(pair):
@@ -103,7 +116,7 @@ def test_both_directions_are_two_learners_whose_probabilities_are_averaged(pair)
 
 
 def test_backwards_reads_from_the_end():
-    assert [learn.dls.backwards for learn in tiny(backwards=True).fit(TEXTS, LABELS).learners_] == [True]
+    assert [learn.dls.backwards for learn in tiny(backwards=True).fit(*FEW).learners_] == [True]
 
 
 # --- which texts are read by whom ---------------------------------------------------------------------------------
@@ -141,7 +154,7 @@ def test_no_stage_reads_a_text_that_is_kept_aside_even_if_it_is_among_the_unlabe
 def test_a_pretrained_language_model_is_fine_tuned(read, tmp_path, capsys):
     dls = TextDataLoaders.from_df(DF, text_col="text", is_lm=True, bs=8, seq_len=16, min_freq=1, seed=0)
     folder = new_lm(dls, replace(TINY, config={"emb_sz": 12, "n_hid": 20, "n_layers": 2})).export(tmp_path / "lm")
-    model = tiny(pretrained=folder).fit(TEXTS, LABELS)
+    model = tiny(pretrained=folder).fit(*FEW)
     assert capsys.readouterr() == ("", "")
     assert model.learners_[0].encoder.state_dict()["encoder.weight"].shape[1] == 12
     with pytest.raises(ArgumentError, match=r"E603.*bidir=True.*two models with pretrained="):
@@ -151,7 +164,7 @@ def test_a_pretrained_language_model_is_fine_tuned(read, tmp_path, capsys):
     back = TextDataLoaders.from_df(DF, text_col="text", is_lm=True, bs=8, seq_len=16, min_freq=1, seed=0,
                                              backwards=True)
     folders = folder, new_lm(back, TINY).export(tmp_path / "back")
-    both = tiny(pretrained=folders, bidir=True).fit(TEXTS, LABELS)
+    both = tiny(pretrained=folders, bidir=True).fit(*FEW)
     assert [learn.encoder.state_dict()["encoder.weight"].shape[1] for learn in both.learners_] == [12, 16]
     again = ULMFiT.load(both.save(tmp_path / "model"))
     assert again.pretrained == [str(f) for f in folders]
@@ -167,7 +180,7 @@ def test_what_comes_with_the_library_is_the_default_for_its_language(tmp_path, m
     default = {"preset": TINY, "seed": 0, "blend": None}
 
     def sizes_of(**params):
-        model = ULMFiT(**default, **params).fit(TEXTS[:40], LABELS[:40])
+        model = ULMFiT(**default, **params).fit(*FEW)
         return [learn.encoder.state_dict()["encoder.weight"].shape[1] for learn in model.learners_]
 
     assert sizes_of() == [12] and "fine-tuned on your texts" in capsys.readouterr().out
@@ -179,7 +192,7 @@ def test_what_comes_with_the_library_is_the_default_for_its_language(tmp_path, m
 def test_words_that_a_pretrained_model_knows_are_kept_for_later_texts(tmp_path):
     more = pd.DataFrame({"text": [*TEXTS, *(f"zebra zebra {i}" for i in range(30))]})
     dls = TextDataLoaders.from_df(more, text_col="text", is_lm=True, bs=8, seq_len=16, min_freq=1, seed=0)
-    model = tiny(pretrained=new_lm(dls, TINY, verbose=False).export(tmp_path / "lm")).fit(TEXTS, LABELS)
+    model = tiny(pretrained=new_lm(dls, TINY, verbose=False).export(tmp_path / "lm")).fit(*FEW)
     assert "zebra" in model.learners_[0].dls.text_vocab
     assert model.predict_proba(["zebra"]) != pytest.approx(model.predict_proba(["unheardof"]))
 
@@ -274,10 +287,10 @@ def test_verbose_tells_the_time_first_and_a_bad_result_last(capsys):
 def test_a_quiet_estimator_prints_and_warns_nothing_even_about_odd_data(capfd):
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        tiny(preset=replace(TINY, min_freq=3)).fit(TEXTS * 2, LABELS + LABELS[::-1])  # doubled, contradicting texts
+        tiny(preset=replace(TINY, min_freq=3)).fit(FEW[0] * 2, FEW[1] + FEW[1][::-1])  # doubled, contradicting texts
     assert capfd.readouterr() == ("", "") and not told
     with pytest.warns(UserWarning, match="another label") as told:
-        tiny(verbose=True).fit(TEXTS * 2, LABELS + LABELS[::-1])
+        tiny(verbose=True).fit(FEW[0] * 2, FEW[1] + FEW[1][::-1])
     assert not any("training texts too" in str(w.message) for w in told)
 
 
@@ -331,8 +344,8 @@ def test_texts_without_a_word_have_no_baseline(tmp_path, capsys):
 
 
 def test_weights_of_classes_are_saved_whatever_the_classes_are(tmp_path):
-    numbers = [int(label == "pos") for label in LABELS]
-    model = tiny(class_weight={np.int64(0): 2.0, np.int64(1): 1.0}).fit(TEXTS, numbers)
+    numbers = [int(label == "pos") for label in FEW[1]]
+    model = tiny(class_weight={np.int64(0): 2.0, np.int64(1): 1.0}).fit(FEW[0], numbers)
     assert ULMFiT.load(model.save(tmp_path / "m")).class_weight == {0: 2.0, 1: 1.0}
 
 
@@ -362,17 +375,11 @@ def test_parameters_set_after_the_fit_change_nothing_of_what_is_saved(pair, tmp_
 
 
 def test_labels_of_another_type_than_in_training_are_no_score():
-    numbers = [int(label == "pos") for label in LABELS]
-    model = tiny().fit(TEXTS, [str(n) for n in numbers])
+    numbers = [int(label == "pos") for label in FEW[1]]
+    model = tiny().fit(FEW[0], [str(n) for n in numbers])
     with pytest.raises(LabelError, match="E203.*type int, such as .*such as '0'"):
-        model.score(TEXTS, numbers)
+        model.score(FEW[0], numbers)
     assert model.score(TEXTS[:2], ["unheard of", "2"]) == 0
-
-
-@pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3)])
-def test_a_seed_of_numpy_is_a_seed(seed):
-    assert np.array_equal(tiny(seed=seed).fit(TEXTS, LABELS).predict_proba(TEXTS[:4]),
-                          tiny(seed=3).fit(TEXTS, LABELS).predict_proba(TEXTS[:4]))
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "3"])
@@ -399,9 +406,10 @@ def test_it_works_in_cross_validation_and_in_a_pipeline():
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
 
-    scores = cross_val_score(tiny(), TEXTS, LABELS, cv=2)
+    scores = cross_val_score(tiny(), TEXTS[:40], LABELS[:40], cv=2)
     assert scores.shape == (2,) and np.isfinite(scores).all()
-    lower = make_pipeline(FunctionTransformer(lambda texts: [t.lower() for t in texts]), tiny()).fit(TEXTS, LABELS)
+    lower = make_pipeline(FunctionTransformer(lambda texts: [t.lower() for t in texts]), tiny())
+    lower.fit(*FEW)
     assert lower.predict(TEXTS[:3]).shape == (3,) and lower.classes_.tolist() == ["neg", "pos"]
 
 
@@ -524,14 +532,14 @@ def test_missing_and_foreign_parts_are_coded_errors(model, pair, tmp_path):
     shutil.rmtree(folder / "backwards")
     with pytest.raises(FileError, match="E404.*backwards"):
         ULMFiT.load(folder)
-    numbers = tiny(backwards=True).fit(TEXTS, [int(label == "pos") for label in LABELS])
+    numbers = tiny(backwards=True).fit(FEW[0], [int(label == "pos") for label in FEW[1]])
     numbers.learners_[0].export((folder / "backwards").absolute())
     with pytest.raises(FileError, match="E402.*same classes"):
         ULMFiT.load(folder)
 
 
 def test_the_halves_of_an_estimator_and_its_settings_belong_together(pair, tmp_path):
-    folder, other = pair.save(tmp_path / "m"), tiny(bidir=True, seed=5).fit(TEXTS, LABELS).save(tmp_path / "o")
+    folder, other = pair.save(tmp_path / "m"), tiny(bidir=True, seed=5).fit(*FEW).save(tmp_path / "o")
     settings = json.loads((folder / "estimator.json").read_text())
     (folder / "estimator.json").write_text(json.dumps({**settings, "accuracy": 0.999}))
     with pytest.raises(FileError, match="E406"):

@@ -277,8 +277,8 @@ FORK = """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_process_may_fork_after_a_prediction(tmp_path):
-    n = 50
+@pytest.mark.parametrize("n", [10, pytest.param(50, marks=SLOW)])
+def test_a_process_may_fork_after_a_prediction(n, tmp_path):
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(FORK), str(n)], capture_output=True, text=True,
                           timeout=280, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"})
     answered, untouched = (done.stdout.split() or ["0", "False"])[-2:]
@@ -344,12 +344,13 @@ def test_unknown_words_never_grow_a_vocabulary():
           n * ((len(vocab), len(vocab.stoi)) != size or grown > 2**20), "words", "learned")
 
 
-def test_ids_of_all_numbers_of_workers_are_the_same_bytes(tmp_path, monkeypatch):
+@pytest.mark.parametrize("n", [1, pytest.param(5, marks=SLOW)])
+def test_ids_of_all_numbers_of_workers_are_the_same_bytes(n, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "PIECE", 200)
     differ = 0
-    for seed in range(5):
+    for seed in range(n):
         texts = random.Random(seed).choices(TEXTS, k=50)
-        made = [[(lexicon, ids.tobytes(), lengths) for lexicon, ids, lengths, _ in encode(SPLIT, texts, n)]
-                for n in (0, 1, 2)]
+        made = [[(lexicon, ids.tobytes(), lengths) for lexicon, ids, lengths, _ in encode(SPLIT, texts, n_workers)]
+                for n_workers in (0, 1, 2)]
         differ += sum(other != made[0] for other in made)
-    tally("N6", "token ids of 5 corpora with 0, 1 and 2 workers", 15, differ, "builds", "different")
+    tally("N6", f"token ids of {n} corpora with 0, 1 and 2 workers", 3 * n, differ, "builds", "different")
