@@ -22,7 +22,7 @@ NEW_WORDS = 0.02  # more unknown tokens than at training: from here on they are 
 
 @dataclass(frozen=True, repr=False)
 class Drift:
-    """The result of `drift`; printed, a plain reading of it.
+    """The result of `drift`. Printed, it says what its figures mean.
 
     Attributes:
         psi: population stability index of the scores, 0 for equal shares in all bins. A score is the probability of
@@ -174,7 +174,7 @@ def _counts(scores: np.ndarray, edges: Sequence[float]) -> list[int]:
 
 
 def _classes(learn: TextLearner, probs: np.ndarray) -> list[int]:
-    """Return how often each class is the likeliest; nothing for a regression."""
+    """Return how often each class is the likeliest. A regression has no counts."""
     if not learn.dls.target.has_classes:
         return []
     return np.bincount(probs.argmax(1), minlength=probs.shape[1]).tolist()

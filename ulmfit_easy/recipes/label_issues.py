@@ -59,7 +59,7 @@ def out_of_sample(model: Any, texts: pd.Series | pd.DataFrame, labels: Sequence,
 
     Cross-validation in `folds` parts with the classes in each part alike. Copies of a text are in one part.
 
-    Raises: LabelError E206 for a class with only one text; what `model.fit` raises. TrainingError E506 for a model that
+    Raises: What `model.fit` raises. LabelError E206 for a class with only one text. TrainingError E506 for a model that
         is no classifier with `fit` and `predict_proba`.
     """
     from sklearn.base import clone

@@ -1,4 +1,4 @@
-"""What annotation tools write as JSON, read as tables with the columns `text` and `label`, or `words` and `tags`.
+"""Read the JSON of annotation tools as tables with the columns `text` and `label`, or `words` and `tags`.
 
 Each file here has one format: a subclass of `Format`. To add a format, add a file.
 """

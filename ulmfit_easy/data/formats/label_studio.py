@@ -12,7 +12,7 @@ from ulmfit_easy.user_code import warn_user
 
 
 class Found(NamedTuple):
-    """What an annotation says of a task: a list of values from each control for the whole text, and spans."""
+    """The labels of one annotation: a list of values from each control for the whole text, and spans."""
 
     labels: dict[str, list]
     spans: list[dict]
