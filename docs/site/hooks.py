@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from public import AREAS, EXAMPLES, addresses, examples, fenced, is_described, public_names
 
 ROOT = Path(__file__).parents[2]
+CELL = "<!-- cell -->"  # between the texts of a lesson in docs/ko
 REPOSITORY = {"README.md": "index.md", "README.ko.md": "README.ko.md", "CONTRIBUTING.md": "CONTRIBUTING.md",
               "SECURITY.md": "SECURITY.md", "CHANGELOG.md": "CHANGELOG.md"}  # files of the root, and their pages
 INTRODUCTION = """# Reference
@@ -70,17 +71,26 @@ def reference() -> dict[str, str]:
 
 
 def lessons() -> dict[str, str | bytes]:
-    """Return the lessons as they were run, with their pictures."""
+    """Return the lessons as they were run, with their pictures, and in Korean those of docs/ko."""
     found: dict[str, str | bytes] = {}
-    for path in sorted((ROOT / "nbs").glob("**/[0-9]*.ipynb")):
-        body, resources = MarkdownExporter().from_notebook_node(nbformat.read(path, as_version=4))
-        stem = path.relative_to(ROOT / "nbs").with_suffix("").as_posix()
-        pictures = {name: f"{PurePosixPath(stem).name}_{name}" for name in resources["outputs"]}
-        for name, renamed in pictures.items():
-            body = body.replace(f"({name})", f"({renamed})")
-            found[f"lessons/{PurePosixPath(stem).parent / renamed}"] = resources["outputs"][name]
-        found[f"lessons/{stem}.md"] = body
+    for path in sorted((ROOT / "nbs").glob("[0-9]*.ipynb")):
+        lesson = nbformat.read(path, as_version=4)
+        found |= rendered(lesson, f"lessons/{path.stem}")
+        translated = ROOT / "docs" / "ko" / f"{path.stem}.md"
+        if translated.exists():
+            prose = [cell for cell in lesson.cells if cell.cell_type == "markdown"]
+            for cell, source in zip(prose, translated.read_text(encoding="utf-8").split(CELL), strict=True):
+                cell.source = source.strip()
+            found |= rendered(lesson, f"lessons/ko/{path.stem}")
     return found
+
+
+def rendered(lesson: nbformat.NotebookNode, where: str) -> dict[str, str | bytes]:
+    """Return a lesson as Markdown, and its pictures."""
+    body, resources = MarkdownExporter().from_notebook_node(lesson)
+    for name in resources["outputs"]:
+        body = body.replace(f"({name})", f"({PurePosixPath(where).name}_{name})")
+    return {f"{where}.md": body, **{f"{where}_{name}": picture for name, picture in resources["outputs"].items()}}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -101,8 +111,10 @@ def in_folder(folder: str, pages: list[str]) -> list:
     if folder == "howto/":
         index = (ROOT / "docs" / folder / "index.md").read_text(encoding="utf-8")
         return [f"{folder}index.md", *(folder + page for page in re.findall(r"\((\S+\.md)\)", index))]
+    if folder == "lessons/":
+        return [page for page in inside if "/ko/" not in page]
     if folder != "reference/":
-        return list(inside)
+        return inside
     by_area = {title: [page for page in inside if page.startswith(f"{folder}{area}/")] for area, title in AREAS.items()}
     return [f"{folder}index.md", *({title: those} for title, those in by_area.items() if those)]
 
@@ -112,12 +124,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     here = PurePosixPath(page.file.src_uri).parent
     origin = {v: PurePosixPath() for v in REPOSITORY.values()}.get(page.file.src_uri, PurePosixPath("docs") / here)
     if page.file.src_uri.startswith("lessons/"):
-        origin = PurePosixPath("nbs") / here.relative_to("lessons")
+        origin = PurePosixPath("nbs")
 
     def mend(match: re.Match) -> str:
         text, target, anchor = match[1], match[2], match[3] or ""
         path = normal(origin / target)
         uri = REPOSITORY.get(path) or re.sub(r"^nbs/(.*)\.ipynb$", r"lessons/\1.md", path).removeprefix("docs/")
+        if here == PurePosixPath("lessons/ko") and files.get_file_from_path(f"lessons/ko/{PurePosixPath(uri).name}"):
+            uri = f"lessons/ko/{PurePosixPath(uri).name}"
         if files.get_file_from_path(uri) is None:
             return match[0] if files.get_file_from_path(normal(here / target)) else text
         return f"[{text}]({relative(uri, here)}{anchor})"
