@@ -101,7 +101,8 @@ def clean_texts(columns: Sequence, on_missing: str = "raise", first: int = 0, *,
         raise TextError("E101", received=f"{counted(len(wrong), 'text')} of type {some(sorted(types))}, "
                         + in_rows([first + i for i in sorted(wrong)]),
                         expected="strings, or lists of words without white space" if words else "strings",
-                        fix='lists of words are for a tag each, in Python: y_block="tags"' if types == {"list"} else
+                        fix='join the words: " ".join(words); lists of words are for a tag each, in Python: '
+                        'y_block="tags"' if types == {"list"} else
                         'turn numbers into text first: df["text"] = df["text"].astype(str)')
     if missing and on_missing == "raise":
         raise TextError("E101", received=f"{counted(len(missing), 'missing text')}, "

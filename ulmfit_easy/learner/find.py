@@ -6,7 +6,7 @@ from typing import cast
 from ulmfit_easy.bundle.packages import MODELS
 from ulmfit_easy.bundle.shipped import fitting, named_folder
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.errors import ArgumentError, FileError, VocabError, some
+from ulmfit_easy.errors import ArgumentError, FileError, VocabError, did_you_mean, some
 from ulmfit_easy.known import UnknownPartError
 from ulmfit_easy.learner.pretrained import PretrainedLM, Start, read_lm, read_model, with_sizes
 from ulmfit_easy.models.archs import get_arch
@@ -26,8 +26,10 @@ def arch_or_model(arch: Arch, backwards: bool = False) -> type[Encoder] | Pretra
             return get_arch(arch)
         except UnknownPartError as e:
             if not named_folder(cast(str, arch)).exists():
+                fix = did_you_mean(arch, [*Encoder.known, *MODELS], "pass the folder of a model: nothing is downloaded"
+                                   "; if the encoder is yours, first import the file that defines it")
                 raise ArgumentError("E604", received=e.received, expected=f"{e.expected}, one of {some(MODELS)}, or "
-                                    "the folder of a pretrained model", fix=e.fix) from e
+                                    "the folder of a pretrained model", fix=fix) from e
     return read_model(cast(str | Path | PretrainedLM, arch), backwards)
 
 

@@ -1,10 +1,11 @@
 """The bar that every classifier here has to clear: word counts and logistic regression."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ulmfit_easy.errors import LabelError
 from ulmfit_easy.recipes.inputs import texts_of
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
-def baseline(texts: Iterable, labels: Iterable, sample_weight: Sequence | np.ndarray | None = None) -> "Pipeline":
+def baseline(texts: Iterable, labels: Any, sample_weight: Sequence | np.ndarray | None = None) -> "Pipeline":
     """TF-IDF over words and pairs of words with logistic regression, fitted: a scikit-learn pipeline.
 
     On long reviews it is hard to beat with few labels, and it takes a second. Every table of this library shows it.
@@ -27,6 +28,10 @@ def baseline(texts: Iterable, labels: Iterable, sample_weight: Sequence | np.nda
     from sklearn.pipeline import make_pipeline
 
     texts = texts_of(texts)
+    labels = labels if hasattr(labels, "__len__") else list(labels)
+    if len(labels) != len(texts):
+        raise LabelError("E205", received=f"{len(texts):,} texts and {len(labels):,} labels",
+                         expected="one label a text", fix="pass two lists of the same length")
     y = labels if getattr(labels, "ndim", 1) == 2 else list(labels)
     linear, name = LogisticRegression(C=10, max_iter=1000), "logisticregression"
     if isinstance(y, np.ndarray):

@@ -1,12 +1,13 @@
 """Several models as one."""
 
+import reprlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit_easy.errors import ArgumentError, TrainingError, some
+from ulmfit_easy.errors import ArgumentError, ArgumentTypeError, TrainingError, some
 from ulmfit_easy.learner.predictor import Asked, Predictor
 from ulmfit_easy.recipes.blend import Blend
 from ulmfit_easy.recipes.inputs import one_string
@@ -28,6 +29,10 @@ def ensemble(models: Iterable[Asked], texts: Iterable, *, warn: bool = True) -> 
 
     Source: Howard & Ruder 2018, section 3.3: a forward and a backward model, 0.5 to 0.7 points better than one.
     """
+    models = list(models)
+    if not models or not all(hasattr(model, "predictor") for model in models):
+        raise ArgumentTypeError("E601", received=f"models={reprlib.repr(models)}", expected="learners or predictors, "
+                                "one or more", fix="of an estimator pass model.learners_")
     first, *others = predictors = [model.predictor for model in models]
     if first.prepare.target.per != "text":
         raise TrainingError("E506", received=f"models with an answer per {first.prepare.target.per}",

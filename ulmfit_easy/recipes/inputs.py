@@ -1,7 +1,7 @@
 """Read the texts and labels that an estimator takes, and check them before anything slow."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,11 @@ def texts_of(given: Any, cols: Sequence = ("text",)) -> list:
 
     Raises: TextError E101 for other values, with row numbers. E102 for other columns than `cols`.
     """
-    rows = list(several_texts(_rows(given), cols))
+    given = _rows(given)
+    if len(cols) > 1 and isinstance(given, pd.DataFrame) and (gone := [col for col in cols if col not in given]):
+        raise TextError("E102", received=f"a table without the columns {some(map(repr, gone))}",
+                        expected=f"the columns {some(map(repr, cols))}, as in training", fix="rename its columns")
+    rows = list(several_texts(given, cols))
     if len(cols) == 1:
         return clean_texts([rows])[0]
     if bad := [i for i, row in enumerate(rows) if not (isinstance(row, tuple) and len(row) == len(cols))]:
@@ -69,7 +73,14 @@ def columns_of(given: Any, labels: Any, text_col: Any = None) -> tuple[Any, tupl
 
 
 def _rows(given: Any) -> Any:
-    """Return an array of two dimensions as rows of fields. Anything else as it is."""
+    """Return a two-dimensional array as rows of fields, and anything else as it is.
+
+    Raises: E101 for a matrix of features.
+    """
+    if hasattr(given, "toarray") or isinstance(given, np.ndarray) and (given.ndim > 2 or given.dtype.kind in "biufc"):
+        raise TextError("E101", received=f"an array of shape {given.shape}" + " without text" * (given.ndim < 3),
+                        expected="texts", fix="pass the texts themselves, not features such as TF-IDF: the estimator "
+                        "makes its own")
     if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] > 1:
         return [tuple(row) for row in given.tolist()]
     return given
@@ -92,6 +103,9 @@ def said_of(name: str) -> Iterator[None]:
 
 def sized(given: Any, n: int) -> list:
     """Return labels as Python values. Raises: E205 for another number than `n`."""
+    if isinstance(given, str | bytes | set | frozenset | Mapping):
+        raise LabelError("E207", received=f"labels in a {type(given).__name__}", expected="a label for each text, in "
+                         "the same order", fix="pass a list, an array or a column of the table")
     if isinstance(given, pd.DataFrame) and given.shape[1] == 1:  # of several the check below finds another number
         given = given.iloc[:, 0]
     labels = [] if given is None else plain_labels(given)
@@ -110,6 +124,10 @@ def labels_of(given: Any, n: int, empty: Sequence[int] = ()) -> list:
     if any(isinstance(label, SEVERAL) for label in labels):
         raise LabelError("E207", received="lists of labels", expected="one label for each text",
                          fix="give labels as in training: one class for each text")
+    if any(isinstance(label, float) and label == label and not label.is_integer() for label in labels):
+        raise LabelError("E207", received="labels with fractions", expected="names of classes",
+                         fix="ULMFiTRegressor learns to predict numbers; or turn classes into names, as astype(str) "
+                             "does")
     rows = without(range(n), empty)
     labels = read_labels([without(labels, empty)], rows=rows)[1]
     types = {type(label).__name__ for label in labels}
@@ -143,7 +161,8 @@ def check_shared(labels: Sequence) -> None:
     if len(set(labels)) == len(labels) > 2:
         raise LabelError("E207", received=f"{len(labels):,} texts, each with a label of its own, such as "
                          f"{short(labels[0])!r}", expected="a class for each text, and several texts in each class",
-                         fix="name the classes with labels=, not numbers of rows")
+                         fix="pass the texts first and then their labels" if isinstance(labels[0], str)
+                         else "pass the classes as labels, not numbers of rows; ULMFiTRegressor learns numbers")
 
 
 def as_array(labels: Sequence) -> np.ndarray:
@@ -154,7 +173,8 @@ def as_array(labels: Sequence) -> np.ndarray:
 
 def check_type(labels: Sequence, classes: Sequence) -> None:
     """E203 for labels that are the classes but for their type: `1` for `"1"` would count as wrong."""
-    if labels and classes and type(labels[0]) is not type(classes[0]) and {*map(str, labels)} & {*map(str, classes)}:
+    if labels and classes and not isinstance(labels[0], SEVERAL) and type(labels[0]) is not type(classes[0]) and not (
+            {*labels} & {*classes}):
         raise LabelError("E203", received=f"labels of type {type(labels[0]).__name__}, such as {labels[0]!r}",
                          expected=f"the type of the classes, such as {classes[0]!r}",
                          fix="give labels the type that they had in training")

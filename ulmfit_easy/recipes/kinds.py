@@ -15,7 +15,7 @@ from ulmfit_easy.data.targets import (
     plain_labels,
     unpacked,
 )
-from ulmfit_easy.errors import LabelError, in_rows
+from ulmfit_easy.errors import LabelError, in_rows, short, some
 from ulmfit_easy.recipes import inputs
 from ulmfit_easy.recipes.compare import Scores, compare, in_sentences
 from ulmfit_easy.recipes.compare_numbers import NumberScores, compare_numbers, numbers_in_sentences
@@ -50,6 +50,16 @@ class Kind:
         """Refuse labels that nothing can be learned from. Raises: E201, E204, E207."""
         inputs.check_shared(labels)
         CategoryTarget.learned(labels)
+
+    def check_known(self, labels: list, known: list, rows: Sequence[int]) -> None:
+        """Raise E203 for labels to validate with that no text to train on has; `rows` are their numbers."""
+        classes = set(self.classes or self.named(known))
+        bad = [row for row, label in zip(rows, labels, strict=True) if not {*self.named([label])} <= classes]
+        if bad:
+            new = sorted({short(name) for name in self.named(labels) if name not in classes})
+            raise LabelError("E203", received=f"labels that no text to train on has: {some(map(repr, new), 3)}, "
+                             f"{in_rows(bad)}", expected=f"one of {some(sorted(map(repr, classes)), 20)}",
+                             fix="leave these rows out, or move some of each class to the texts to train on")
 
     def named(self, labels: list) -> list:
         """Return the class of each text, or each class of each text. None for numbers."""

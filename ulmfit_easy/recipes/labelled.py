@@ -73,7 +73,7 @@ class Labelled:
             labels = self.kind.read(labels, len(read), empty)
             known, rows = self.df["label"].tolist(), inputs.without(range(len(read)), empty)
             inputs.check_type(labels, known)
-            self.kind.target.learned(known, self.kind.classes).encode(labels, rows=rows)
+            self.kind.check_known(labels, known, rows)
         aside = _table(inputs.without(read, empty), labels, [self.n + i for i in rows])
         if "weight" in self.df:
             aside["weight"] = 1.0

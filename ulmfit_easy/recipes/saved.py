@@ -61,6 +61,9 @@ def load_saved(path: str | Path, load: Callable,
         settings.
     """
     path = existing(path)
+    if not (path / PARAMS).exists():
+        raise FileError("E404", received=f"{path}, a place without {PARAMS}", expected="the folder that ULMFiT.save "
+                        "wrote", fix="name that folder; load_learner reads what learn.export wrote")
     settings = read_settings(path / PARAMS, known)
     params = settings["params"]  # of the fit, or set since
     ways = settings.get("ways") or ([*WAYS[2]] if params.get("bidir") else [way(params.get("backwards"))])

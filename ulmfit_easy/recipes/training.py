@@ -123,6 +123,9 @@ def seed_in(folder: Path, seed: int | None) -> int:
     Raises: FileError E408 for the checkpoints of another seed.
     """
     file = folder / "fit.json"
+    if folder.exists() and not folder.is_dir():
+        raise FileError("E411", received=f"{folder}, a file", expected="a folder for checkpoints",
+                        fix="name another place with resume=")
     known = read_json(file)["seed"] if file.exists() else None
     if known is not None and seed not in (None, known):
         raise FileError("E408", received=f"{folder}, whose fit has seed={known}", expected=f"seed={seed}",
