@@ -84,7 +84,7 @@ class TextEstimator(SklearnText):
     def fit(self, texts: Iterable, labels: Iterable, unlabelled: Iterable | None = None, *,
             sample_weight: Iterable | None = None, X_val: Iterable | None = None,
             y_val: Iterable | None = None, resume: str | Path | None = None) -> Self:
-        """Learn from N texts and their N labels, and from any number of texts without labels; returns the estimator.
+        """Learn from N texts with labels, and from any number of texts without. Return the estimator.
 
         Texts come in a list, tuple, array, Series, Index or table. One string is refused, here and by `predict`, since
         scikit-learn counts rows: an answer is always an array of them. Pairs, or more texts that belong together, are
@@ -99,8 +99,8 @@ class TextEstimator(SklearnText):
             sample_weight: (N,) how much each text counts: a text of weight 2 is read twice as often as one of weight 1.
             X_val, y_val: your own texts to measure with, and their labels. No stage and no linear model learns from
                 them. They decide the weights of the mixture and, with `patience`, the epoch.
-            resume: a folder for checkpoints. The same fit with the same folder goes on where it was stopped or killed,
-                and ends as if nothing had happened. The folder keeps the seed, if you give none.
+            resume: a folder for checkpoints. The same call with the same folder resumes a fit that was stopped or
+                killed, and ends as if nothing had happened. The folder keeps the seed, if you give none.
 
         Raises:
             TextError, LabelError: E1xx, E2xx for texts and labels that cannot be used, with their row numbers.
@@ -155,7 +155,7 @@ class TextEstimator(SklearnText):
 
     @own_words
     def keep_stopped(self) -> Self:
-        """Make the estimator answer by what a fit has learned that Ctrl-C has stopped; returns the estimator.
+        """Make the estimator answer by what a stopped fit has learned. Return the estimator.
 
         It is measured as after a whole fit. If the second of two directions had not begun, the first one answers alone.
 
@@ -181,7 +181,7 @@ class TextEstimator(SklearnText):
                         self.verbose, self.subword, after, folder)
 
     def _kind_of(self, labels: Any) -> Kind | None:
-        """Return how labels are read; None to find out from the labels."""
+        """Return how labels are read. None finds out from the labels."""
         raise NotImplementedError
 
     def _check_labels(self, rows: Labelled) -> None:
@@ -217,7 +217,7 @@ class TextEstimator(SklearnText):
                              weights=df["weight"].to_numpy(float) if "weight" in df else None)
 
     def set_scores(self, scores: Any) -> None:
-        """Set the scores, a named tuple of the kind's; None if no texts were kept aside."""
+        """Set the scores, a named tuple of the kind's. They are None if no texts were kept aside."""
         self.scores_ = scores
         found = {name: getattr(scores, name, None) for name in self.kind_.scores._fields}  # type: ignore[attr-defined]
         if "low" in found:
@@ -245,9 +245,11 @@ class TextEstimator(SklearnText):
 
     @own_words
     def score(self, texts: Iterable, labels: Iterable, sample_weight: Iterable | None = None) -> float:
-        """Return the share of texts whose answer is their label; E203 for `1` where training had `"1"`.
+        """Return the share of texts whose answer is their label.
 
         Of texts with several classes each, all must be right. A regression returns R².
+
+        Raises: E203 for labels of another type than in training, such as `1` for `"1"`.
         """
         self._check_fitted()
         if not (texts := self._texts_of(texts)):
@@ -261,14 +263,14 @@ class TextEstimator(SklearnText):
     def save(self, path: str | Path) -> Path:
         """Write the fitted estimator as a folder of safetensors and JSON, atomically.
 
-        An older estimator is replaced; E412 for a folder with anything else in it.
+        An older estimator is replaced. Raises: E412 for a folder with anything else in it.
         """
         self._check_fitted()
         return save_estimator(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote; no code in it is ever run.
+        """Read what `save` wrote. No code in it is ever run.
 
         Raises: FileError E401, E402, E404 for anything that is not a whole, unchanged model of this class.
         """
@@ -278,7 +280,7 @@ class TextEstimator(SklearnText):
     def from_df(cls, df: pd.DataFrame, text_col: str | int | Sequence = "text",
                 label_col: str | int | Sequence = "label", unlabelled: Iterable | None = None, *,
                 valid_col: str | int | None = None, **params: Any) -> Self:
-        """Return a fitted estimator from a table; `params` are the constructor's.
+        """Return a fitted estimator from a table. `params` are the constructor's.
 
         Of a table of Prodigy's only the rows whose `answer` is "accept" are taken.
 
@@ -294,7 +296,7 @@ class TextEstimator(SklearnText):
         return cls(**params).fit(given[train], labels[train], unlabelled, **more)
 
     def _texts_of(self, given: Iterable) -> list:
-        """Texts; of a table the column that the model learned from."""
+        """Return the texts. Of a table they are the columns that the model learned from."""
         return inputs.texts_of(given, self.learners_[0].dls.prepare.text_cols)
 
     def _say(self, text: str) -> None:

@@ -17,53 +17,55 @@ from ulmfit_easy.schema import one_of, optional
 
 
 class ULMFiT(TextEstimator):
-    """A text classifier that first learns the language of your texts; a scikit-learn estimator.
+    """A text classifier that first learns the language of your texts. It is a scikit-learn estimator.
 
-    Labels are one class for each text. If a text may have several, give a list or a set of classes for each text, or an
-    array or table of zeros and ones with a column for each class. Answers have the form of the labels.
+    Labels are one class for each text. If a text may have several, give a list or a set of classes for each. An array
+    or table of zeros and ones, with a column for each class, will do too. Answers have the form of the labels.
 
     Args:
         preset: "laptop", "fastai", "paper", "code_2018", "transformer", or a `Preset`. None takes the encoder's own:
             "transformer" for transformers, else "laptop".
-        pretrained: True starts from the language model that comes with the library, if there is one for `lang`; or
-            the folder of an exported one, with `bidir` two of them, (forwards, backwards); False, as where there is
-            none, learns the language from your own texts alone.
+        pretrained: True starts from the bundled language model, if there is one for `lang`. A folder is an exported
+            one. With `bidir` give two of them, (forwards, backwards). False learns the language from your texts alone.
         backwards: read texts from their end.
-        bidir: train a forward and a backward model and average their probabilities; twice the time.
+        bidir: train a forward and a backward model and average their probabilities. This takes twice the time.
         lang: spaCy's code of the language, for its tokenizer.
-        class_weight: "balanced" lets each class count alike in training, however rare it is; a dict gives classes their
-            weights; None lets each text count alike.
-        valid_pct: fraction of the labelled texts that is kept aside to measure accuracy and compare with the baseline,
-            unless you give texts of your own with `X_val`. 0 keeps none aside: nothing is measured then.
+        class_weight: "balanced" lets each class count alike in training, however rare it is. A dict gives classes their
+            weights. None lets each text count alike.
+        valid_pct: fraction of the labelled texts that is kept aside, to measure the model and the baseline. It does
+            not matter if you give `X_val`. 0 keeps none aside, and nothing is measured.
         seed: same seed, same data, same machine: same model.
         encoder: the encoder under the classifier. A pretrained one is "minilm" or "smollm2", if its package is
             installed, a folder that `transformers` saved, or a `.gguf` file. Stage 2 then runs only if you give
             unlabelled texts and it has a language model. A class, or its name, is for other encoders than an AWD-LSTM.
             `ELMo` starts from the two models that come with the library, and has no stage 2 then.
-        blend: "auto" mixes the model with linear ones on word counts, letter counts and word vectors, see `Blend`. With
-            few labels this is worth some points of accuracy (docs/LOG.md, 25). Once the scores are taken, the linear
-            ones learn from the texts kept aside too. None answers by the model alone.
-        epochs, lr, bs, min_freq: change the preset, see `Preset.tuned`: epochs in which all layers of the classifier
-            train, their highest rate, rows per batch, and how often a word must be there. None is the preset's.
-        patience: end stage 3 when the validation loss has not improved for so many epochs, and keep the best epoch. The
-            scores are then a little too good, since these texts have chosen the epoch. None runs all epochs.
+        blend: "auto" mixes a model of one class per text with linear ones on word counts, letter counts and word
+            vectors, see `Blend`. With few labels this is worth some points of accuracy (docs/LOG.md, 25). Once the
+            scores are taken, the linear ones learn from the texts kept aside too. None answers by the model alone.
+        epochs: passes over the data in which all layers of the classifier train. None is the preset's.
+        lr: their highest rate. The rates of the phases before change by the same factor. None is the preset's.
+        bs: rows per batch of the classifier, and the most rows per batch of the language model. None is the preset's.
+        min_freq: how often a word must be there to get into the vocabulary. None is the preset's.
+        patience: end stage 3 if the validation loss has not improved for this number of epochs, and keep the best
+            epoch. The scores are then a little too good, since these texts have chosen the epoch. None runs all epochs.
         text_col: the columns of a table with texts, one or several. None is the column `text`, or else all columns.
-        subword: read pieces of words, which SentencePiece learns from your texts: for languages whose words have many
-            forms. A number is the size of the vocabulary. The model then starts from random weights.
+        subword: read pieces of words, which SentencePiece learns from your texts. This is for languages whose words
+            have many forms. A number is the size of the vocabulary. The model then starts from random weights.
         verbose: print the stages, the time they will take, the result, and warnings about the data.
 
     Attributes:
-        classes_: the class names, sorted.
-        accuracy_, macro_f1_: on the texts kept aside.
+        classes_: the class names, sorted. Of columns of zeros and ones, their names.
+        accuracy_: on the texts kept aside. Of texts with several classes each, all must be right.
+        macro_f1_: the mean of the F1 scores of the classes, on the same texts.
         accuracy_interval_: the 95 % Wilson interval of the accuracy, (low, high).
-        baseline_accuracy_, baseline_macro_f1_: of TF-IDF with logistic regression on the same texts; None if no text
+        baseline_accuracy_, baseline_macro_f1_: of TF-IDF with logistic regression on the same texts. None if no text
             has a word to count.
-        baseline_cv_accuracy_: its accuracy in cross-validation on all labelled texts; None for 1,000 or more.
-        p_value_: of McNemar's exact test of the two accuracies; 0.05 or more is within noise.
-        scores_: all of these as one named tuple.
+        baseline_cv_accuracy_: its accuracy in cross-validation on all labelled texts. None for 1,000 or more.
+        p_value_: of McNemar's exact test of the two accuracies. 0.05 or more is within noise.
+        scores_: all of these as one named tuple. They are None if no texts were kept aside.
         n_texts_, n_aside_: how many labelled texts it has learned from, and how many were kept aside.
         learners_: the classifier's learner, or two of them. Each answers alone, without the mixture.
-        blend_: the mixture of them and of linear models, whose `shares` are the weights; None without one.
+        blend_: the mixture of them and of linear models, whose `shares` are the weights. None without one.
 
     Example:
         >>> model = ULMFiT(seed=0).fit(texts, labels, unlabelled=more_texts)  # doctest: +SKIP
@@ -115,7 +117,7 @@ class ULMFiT(TextEstimator):
 
 
 class ULMFiTRegressor(TextEstimator):
-    """A regression of texts that first learns their language; a scikit-learn estimator.
+    """A regression of texts that first learns their language. It is a scikit-learn estimator.
 
     Labels are one number for each text, or several in the columns of an array or a table. Answers lie in the range of
     the labels, and a twentieth beyond it.

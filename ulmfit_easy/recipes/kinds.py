@@ -1,4 +1,4 @@
-"""What an estimator answers for a text: one class, several, or numbers. How it reads such labels, and its answers."""
+"""Kinds of answers of an estimator: one class per text, several, or numbers. Each reads its labels too."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -52,7 +52,7 @@ class Kind:
         CategoryTarget.learned(labels)
 
     def check_known(self, labels: list, known: list, rows: Sequence[int]) -> None:
-        """Raise E203 for labels to validate with that no text to train on has; `rows` are their numbers."""
+        """Raise E203 for labels to validate with that no text to train on has. `rows` are their numbers."""
         classes = set(self.classes or self.named(known))
         bad = [row for row, label in zip(rows, labels, strict=True) if not {*self.named([label])} <= classes]
         if bad:

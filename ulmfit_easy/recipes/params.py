@@ -1,4 +1,4 @@
-"""What scikit-learn expects of an estimator: parameters, tags, and how it shows. Nothing imports it before."""
+"""The rules of scikit-learn for estimators, kept without importing it: parameters, tags, and the representation."""
 
 import inspect
 from collections.abc import Callable

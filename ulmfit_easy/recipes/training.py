@@ -28,17 +28,17 @@ from ulmfit_easy.user_code import warn_user
 
 @dataclass(frozen=True)
 class Training:
-    """How an estimator trains: what its parameters say, and all that a direction shares with the other.
+    """The plan of an estimator's training: what its parameters say, and all that both directions share.
 
     Attributes:
         preset, changes: which preset, and what is to be changed in it, as for `Preset.tuned`.
         common: arguments of all loaders.
         learner: arguments of the classifier's learner.
-        patience: epochs without a better validation loss after which stage 3 ends; None for never.
+        patience: epochs without a better validation loss after which stage 3 ends. None never ends it.
         say: prints a line.
-        subword: learn pieces of words from the texts; a number is the size of the vocabulary.
+        subword: learn pieces of words from the texts. A number is the size of the vocabulary.
         after: seconds that linear models will take after all stages.
-        folder: where checkpoints are written, from which the same training goes on; None for none.
+        folder: for checkpoints, from which the same training resumes. None writes none.
         learners: the classifiers whose training has begun.
     """
 
