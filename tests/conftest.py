@@ -34,6 +34,15 @@ def away_from_the_users_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory):
+    """A folder with a small BERT, as transformers saves it. Tests only read it."""
+    pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
+    from hf_toys import save_bert
+
+    return save_bert(tmp_path_factory.mktemp("bert"))
+
+
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     """For a test that would say less if its texts had been tokenized before: a cache of its own."""

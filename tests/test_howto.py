@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import pytest
-from bert_toy import save_bert
+from hf_toys import save_bert
 from test_readme import blocks, commands
 
 from ulmfit_easy.all import (

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from hf_toys import GPT2, LLAMA, save_causal
 
 from ulmfit_easy.all import (
     CausalTransformer,
@@ -26,30 +27,13 @@ from ulmfit_easy.models.encoder import Memory
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
 tokenizers = pytest.importorskip("tokenizers")
-GPT2 = dict(model_type="gpt2", n_embd=8, n_layer=2, n_head=2, n_positions=16)
-LLAMA = dict(model_type="llama", hidden_size=8, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-             intermediate_size=8, max_position_embeddings=16)
 TEXT = "the soup was good and the waiter was nice"
-
-
-def saved(folder, body, **changes):
-    """Save a small model with pieces of its own, as `save_pretrained` writes it."""
-    own = tokenizers.ByteLevelBPETokenizer()
-    own.train_from_iterator(toy_reviews(60)["text"], vocab_size=300, special_tokens=["<|endoftext|>"],
-                            show_progress=False)
-    transformers.PreTrainedTokenizerFast(tokenizer_object=own._tokenizer, eos_token="<|endoftext|>",
-                                         unk_token="<|endoftext|>").save_pretrained(folder)
-    set_seed(0)
-    config = transformers.AutoConfig.for_model(**body, **changes, vocab_size=own.get_vocab_size(),
-                                               initializer_range=0.5)
-    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module", params=["tied", "own"])
 def folder(request, tmp_path_factory):
     folder, tied = tmp_path_factory.mktemp("causal"), request.param == "tied"
-    return saved(folder, GPT2 if tied else LLAMA, tie_word_embeddings=tied)
+    return save_causal(folder, GPT2 if tied else LLAMA, tie_word_embeddings=tied)
 
 
 def learner(folder, path, make=language_model_learner, **kwargs):
@@ -144,13 +128,14 @@ def test_what_does_not_stream_is_e602(body, config, message):
 
 def test_a_model_that_cannot_read_is_e401(tmp_path):
     with pytest.raises(FileError, match="E401.*cannot read.*size"):  # GPT-J turns more numbers than a head has
-        load_any(saved(tmp_path, {**BODIES["gptj"], "rotary_dim": 64, "n_positions": 16, "tie_word_embeddings": False}))
+        load_any(save_causal(tmp_path, {**BODIES["gptj"], "rotary_dim": 64, "n_positions": 16,
+                                        "tie_word_embeddings": False}))
 
 
 def test_a_decoder_that_is_no_matrix_is_e402(tmp_path):
     body = dict(LLAMA, model_type="gemma2", head_dim=4, final_logit_softcapping=1.0)
     with pytest.raises(FileError, match="E402.*Gemma2ForCausalLM.*no linear layer"):
-        load_any(saved(tmp_path, body))
+        load_any(save_causal(tmp_path, body))
 
 
 NAMES = {"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "attn_output": "self_attn.o_proj",
@@ -163,7 +148,7 @@ def gguf_file(tmp_path_factory):
     """A small Llama with the pieces of a GPT-2, as llama.cpp stores it."""
     gguf = pytest.importorskip("gguf", reason="needs the package gguf: pip install -e '.[hf]'")
     folder = tmp_path_factory.mktemp("gguf")
-    saved(folder / "saved", LLAMA, tie_word_embeddings=True)
+    save_causal(folder / "saved", LLAMA, tie_word_embeddings=True)
     model = transformers.AutoModel.from_pretrained(folder / "saved").state_dict()
     pieces = json.loads((folder / "saved" / "tokenizer.json").read_text())["model"]
     file = gguf.GGUFWriter(folder / "small.gguf", "llama")

@@ -31,18 +31,9 @@ transformers = pytest.importorskip("transformers", reason="needs the package tra
 tokenizers = pytest.importorskip("tokenizers")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A small BERT with pieces of its own, as `save_pretrained` writes it."""
-    folder, texts = tmp_path_factory.mktemp("bert"), toy_reviews(60)["text"]
-    own = tokenizers.BertWordPieceTokenizer()
-    own.train_from_iterator(texts, vocab_size=120, show_progress=False)
-    transformers.BertTokenizerFast(tokenizer_object=own._tokenizer).save_pretrained(folder)
-    set_seed(0)
-    config = transformers.BertConfig(vocab_size=own.get_vocab_size(), hidden_size=8, num_hidden_layers=2,
-                                     num_attention_heads=2, intermediate_size=8, max_position_embeddings=24)
-    transformers.BertModel(config).save_pretrained(folder)
-    return folder
+@pytest.fixture
+def folder(bert_folder):
+    return bert_folder
 
 
 def loaders(folder, path):

@@ -4,13 +4,13 @@ import os
 
 import pytest
 import torch
+from hf_toys import save_bert
 
 from ulmfit_easy.all import (
     MaskedToken,
     TextDataLoaders,
     language_model_learner,
     load_learner,
-    set_seed,
     text_classifier_learner,
     toy_reviews,
 )
@@ -21,25 +21,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
 tokenizers = pytest.importorskip("tokenizers")
 
-SIZES = dict(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8, max_position_embeddings=66)
+SIZES = dict(max_position_embeddings=66, std=0.2)
 CONFIGS = {"bert": {}, "roberta": {}, "electra": dict(embedding_size=4), "albert": dict(embedding_size=4),
            "distilbert": dict(dim=8, n_layers=2, n_heads=2, hidden_dim=8)}
 TABLE = toy_reviews(60, seed=1)
-
-
-def saved(folder, kind, model_type="bert", **changes):
-    """Save a tiny model with random weights and pieces of its own, and return its folder."""
-    own = tokenizers.BertWordPieceTokenizer()
-    own.train_from_iterator(toy_reviews(60)["text"], vocab_size=120, show_progress=False)
-    transformers.BertTokenizerFast(tokenizer_object=own._tokenizer).save_pretrained(folder)
-    set_seed(0)
-    config = transformers.AutoConfig.for_model(model_type, **SIZES, **CONFIGS[model_type], **changes,
-                                               pad_token_id=0, vocab_size=own.get_vocab_size())
-    model = kind.from_config(config)
-    for weight in model.parameters():  # biases too, which begin at 0
-        torch.nn.init.normal_(weight, std=0.2)
-    model.save_pretrained(folder)
-    return folder
 
 
 def data(folder, path, **kwargs):
@@ -52,7 +37,7 @@ def data(folder, path, **kwargs):
         ("electra", "relu"), ("bert", "gelu"), ("roberta", "relu"), ("albert", "gelu_new"), ("distilbert", "gelu")))])
 def test_logits_are_those_of_transformers(model_type, act, tmp_path):
     named = "activation" if model_type == "distilbert" else "hidden_act"
-    folder = saved(tmp_path, transformers.AutoModelForMaskedLM, model_type, **{named: act})
+    folder = save_bert(tmp_path, "AutoModelForMaskedLM", model_type, **SIZES, **CONFIGS[model_type], **{named: act})
     dls = data(folder, tmp_path)
     assert dls.task == "mlm"
     learn = language_model_learner(dls, Transformer, verbose=False, path=tmp_path)
@@ -66,12 +51,12 @@ def test_logits_are_those_of_transformers(model_type, act, tmp_path):
 
 
 def test_a_discriminator_brings_no_decoder(tmp_path):
-    folder = saved(tmp_path, transformers.AutoModelForPreTraining, "electra")
+    folder = save_bert(tmp_path, "AutoModelForPreTraining", "electra", **SIZES, **CONFIGS["electra"])
     assert not any(name.startswith("1.") for name in load_any(folder)[2])
 
 
 def test_pieces_of_a_word_are_hidden_together(tmp_path):
-    dls = data(saved(tmp_path, transformers.AutoModel), tmp_path, objective=MaskedToken(whole_words=True))
+    dls = data(save_bert(tmp_path, **SIZES), tmp_path, objective=MaskedToken(whole_words=True))
     for dl in (dls.train, dls.valid, dls.test_dl(TABLE["text"])):
         ids, _, at, y = dl.one_batch()
         whole, hidden = ids.flatten().clone(), {*at.tolist()}
@@ -82,7 +67,7 @@ def test_pieces_of_a_word_are_hidden_together(tmp_path):
 
 
 def test_stage_2_of_an_encoder_without_a_decoder_goes_on_to_a_classifier(tmp_path):
-    dls = data(saved(tmp_path, transformers.AutoModel), tmp_path)
+    dls = data(save_bert(tmp_path, **SIZES), tmp_path)
     learn = language_model_learner(dls, Transformer, verbose=False)
     assert learn.head.decoder.weight is learn.encoder.embedding.weight and learn.n_matched > 100
     before = learn.encoder.blocks[1].attention.self.query.weight.clone()

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hf_toys import save_bert
 
 from ulmfit_easy.all import (
     AWD_LSTM,
@@ -57,18 +58,9 @@ def loaders(df=DF, **kwargs):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A small BERT with pieces of its own, as `save_pretrained` writes it."""
-    transformers = pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[hf]'")
-    tokenizers = pytest.importorskip("tokenizers")
-    folder = tmp_path_factory.mktemp("bert")
-    own = tokenizers.BertWordPieceTokenizer()
-    own.train_from_iterator([*DF["context"], *DF["question"]], vocab_size=150, show_progress=False)
-    transformers.BertTokenizerFast(tokenizer_object=own._tokenizer).save_pretrained(folder)
-    set_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=own.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=20, initializer_range=0.2)
-    transformers.BertModel(config).save_pretrained(folder)
-    return folder
+    pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[hf]'")
+    return save_bert(tmp_path_factory.mktemp("bert"), texts=[*DF["context"], *DF["question"]], vocab_size=150,
+                     hidden_size=32, intermediate_size=32, max_position_embeddings=20, initializer_range=0.2)
 
 
 @pytest.fixture(scope="module", params=["LSTM and rules", "BERT in windows"])

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from bert_toy import save_bert
 from recipes_tiny import DF, LABELS, TEXTS, TINY
 
 from ulmfit_easy.all import (
@@ -40,9 +39,9 @@ transformers = pytest.importorskip("transformers", reason="needs the package tra
 SHORT = replace(PRESETS["transformer"], clas=(Phase(1, 1e-2, freeze_to=-1), Phase(1, 1e-3, factor=None)))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return save_bert(tmp_path_factory.mktemp("bert"))
+@pytest.fixture
+def folder(bert_folder):
+    return bert_folder
 
 
 @pytest.fixture(autouse=True)
