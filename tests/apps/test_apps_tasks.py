@@ -44,6 +44,28 @@ def answers(folder):
     return ["qa.jsonl"], "exact match "
 
 
+def prodigy(folder):
+    rows = [{"text": " ".join(words), "answer": "accept", "spans": [
+        {"start": 0, "end": len(words[0]), "label": "PER"}]} for words, _ in SENTENCES]
+    (folder / "ner.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ["ner.jsonl"], "entity F1 "
+
+
+def doccano(folder):
+    rows = [{"id": i, "text": text, "label": [label]} for i, (text, label, *_) in enumerate(
+        toy_reviews(40).itertuples(index=False))]
+    (folder / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ["all.jsonl"], "accuracy "
+
+
+def label_studio(folder):
+    rows = [{"id": i, "data": {"text": text}, "annotations": [{"result": [
+        {"from_name": "mood", "type": "choices", "value": {"choices": [label]}}]}]}
+            for i, (text, label, *_) in enumerate(toy_reviews(40).itertuples(index=False))]
+    (folder / "project.json").write_text(json.dumps(rows))
+    return ["project.json"], "accuracy "
+
+
 def several(folder):
     df = toy_reviews(40)
     df.assign(label=df["label"] + ";" + df["topic"]).to_csv(folder / "several.csv", index=False)
@@ -106,3 +128,16 @@ def test_texts_to_measure_with_may_be_a_file_of_their_own(tiny, tmp_path, monkey
     (tmp_path / "valid.conll").write_text("Finn B-PER\nsleeps O\n\nFinn B-PER\nsings O\n")
     assert run("train", "ner.conll", "--valid", "valid.conll", "--from-scratch", "--bs", 4, "--out", "m") == 0
     assert "20 to train on, 2 kept aside" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [prodigy, doccano, label_studio])
+def test_files_of_annotation_tools_are_learned_and_answered(form, tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (file, *_), figure = form(tmp_path)
+    assert run("train", file, "--from-scratch", "--seed", 0, "--epochs", 2, "--bs", 4, "--out", "m") == 0
+    assert run("predict", "m", file, "--out", "p.jsonl") == 0
+    assert pd.read_json("p.jsonl", lines=True)["prediction"].notna().all()
+    capsys.readouterr()
+    assert run("evaluate", "m", file) == 0
+    assert figure in capsys.readouterr().out

@@ -1,7 +1,6 @@
 """Read the input of a command: a table, a folder of texts, standard input, or texts that were typed."""
 
 import argparse
-import re
 import shlex
 import sys
 import tempfile
@@ -21,7 +20,6 @@ STDIN = "-"
 COLUMNS = {"tags": (["words"], "tags"), "span": (["question", "context"], "answers")}
 MOST_RATINGS = 10  # different numbers with fractions that may still be classes, such as 0.5 to 5 stars
 WORDS_WITH_TAGS = (".conll", ".conllu", ".iob", ".iob2", ".bio")
-SQUAD = re.compile(rb'\s*\{\s*("version"\s*:\s*("[^"]*"|[\d.]+)\s*,\s*)?"data"\s*:\s*\[')
 
 
 class Labelled(NamedTuple):
@@ -46,8 +44,9 @@ def read_labelled(path: Path, args: argparse.Namespace) -> Labelled:
         columns = args.text or ["text"], args.label or "label"
         return Labelled(read_any(path, [*columns[0], columns[1]], args, len(columns[0])), *columns, kind)
     df = _standard_input([], args) if str(path) == STDIN else _table(path, args, kind)
-    told = COLUMNS.get(kind or next((each for each, (texts, label) in COLUMNS.items() if "text" not in df.columns
-                                     and {*texts, label} <= {*df.columns}), ""), (["text"], "label"))
+    kinds = () if {"text", "label"} <= {*df.columns} else COLUMNS.items()
+    told = COLUMNS.get(kind or next((each for each, (texts, label) in kinds if {*texts, label} <= {*df.columns}), ""),
+                       (["text"], "label"))
     text, label = args.text or told[0], args.label or told[1]
     check_columns(df, [*text, label], len(text), path)
     return Labelled(df, text, label, kind or _kind_of(df, text, label))
@@ -101,20 +100,13 @@ def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace, n_tex
 
 
 def _table(path: Path, args: argparse.Namespace, kind: str | None) -> "pd.DataFrame":
-    """Read a table, or a file of words with tags or of answers as one."""
+    """Read a table, or a file of words with tags as one."""
     from ulmfit_easy.data.conll import read_conll
-    from ulmfit_easy.data.containers import opened
     from ulmfit_easy.data.sources import read_table
-    from ulmfit_easy.data.squad import read_squad
 
     end = path.name.lower().removesuffix(".gz")
     if end.endswith(WORDS_WITH_TAGS) or kind == "tags" and end.endswith(".txt"):
         return read_conll(path, encoding=args.encoding)
-    if end.endswith(".json"):
-        with opened(path) as (_, file):
-            start = file.read(1000)
-        if SQUAD.match(start):
-            return read_squad(path)
     try:
         return read_table(path, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter)
     except (FileError, TextError) as e:
