@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 CELL = "<!-- cell -->"  # between the texts of a lesson in docs/ko
 REPOSITORY = {"README.md": "index.md", "README.ko.md": "README.ko.md", "CONTRIBUTING.md": "CONTRIBUTING.md",
               "SECURITY.md": "SECURITY.md", "CHANGELOG.md": "CHANGELOG.md"}  # files of the root, and their pages
+RECORDS = {"LOG.md", "CHANGELOG.md", "RELIABILITY.md"}  # found last: they name everything
 INTRODUCTION = """# Reference
 
 `from ulmfit_easy.all import *` brings the names below. Each has a page with its arguments and an example that runs.
@@ -120,8 +121,9 @@ def in_folder(folder: str, pages: list[str]) -> list:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links between files of the repository into links between pages. Of links to other files keep the text."""
+    """Turn links between files into links between pages, or into text. Let how-to guides be found first."""
     here = PurePosixPath(page.file.src_uri).parent
+    page.meta["search"] = {"boost": 0.05 if page.file.src_uri in RECORDS else 2 if str(here) == "howto" else 1}
     origin = {v: PurePosixPath() for v in REPOSITORY.values()}.get(page.file.src_uri, PurePosixPath("docs") / here)
     if page.file.src_uri.startswith("lessons/"):
         origin = PurePosixPath("nbs")

@@ -52,6 +52,11 @@ def examples() -> dict[str, str]:
 
 
 def fenced(example: str) -> str:
-    """Return an example as Markdown: paragraphs that begin with a prompt are code."""
+    """Return an example as Markdown. Its code has no prompts, so that it can be copied: `#>` marks what it prints."""
     parts = example.strip().split("\n\n")
-    return "\n\n".join(f"```pycon\n{part}\n```" if part.startswith(">>>") else part for part in parts)
+    return "\n\n".join("```python\n" + "\n".join(map(typed, part.splitlines())) + "\n```" if part.startswith(">>>")
+                       else part for part in parts)
+
+
+def typed(line: str) -> str:
+    return line[4:] if line.startswith((">>> ", "... ")) else f"#> {line}"
