@@ -5,6 +5,7 @@ import math
 import os
 import pickle
 import shutil
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -388,11 +389,17 @@ def test_perplexity_is_the_exp_of_the_mean_over_tokens_of_one_long_reading(tuned
 # --- scores and generation ----------------------------------------------------------------------------------
 
 
+@cache
+def trained(backwards):
+    learn = lm(text_dls(is_lm=True, backwards=backwards))
+    learn.fit_one_cycle(1, 2e-2)
+    return learn
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("bs", [1, 4, 64])
 def test_logprob_equals_one_text_at_a_time(bs, backwards):
-    learn = lm(text_dls(is_lm=True, backwards=backwards))
-    learn.fit_one_cycle(1, 2e-2)
+    learn = trained(backwards)
     learn.model.train()
     texts = [*TEXTS, "good", "zzz qqq " * 40]
     scores = learn.logprob(texts, bs=bs)

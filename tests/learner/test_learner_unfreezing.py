@@ -3,7 +3,7 @@
 import pytest
 import torch
 from checkpoint_toys import fresh, outcome
-from learner_toys import At, classifier, raises
+from learner_toys import At, classifier, raises, text_dls
 
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
@@ -38,7 +38,7 @@ def last(n, of):
 
 @pytest.mark.parametrize(("each", "more"), [(1, 1), (2, 1), (1, 2)])
 def test_the_callback_adds_a_few_groups_every_few_epochs_from_the_last_one_down(each, more):
-    learn = classifier(train_bn=False)
+    learn = classifier(text_dls(n=30), train_bn=False)
     groups, _ = epochs_of(learn, lambda cbs: learn.fit(
         each * 4 + 1, discriminative(1e-2), cbs=[GradualUnfreezing(each, groups=more), *cbs]))
     expected = [last(min(4, 1 + epoch // each * more), 4) for epoch in range(each * 4 + 1)]
@@ -46,7 +46,7 @@ def test_the_callback_adds_a_few_groups_every_few_epochs_from_the_last_one_down(
 
 
 def test_a_second_fit_begins_with_the_last_group_again():
-    learn = classifier(train_bn=False)
+    learn = classifier(text_dls(n=30), train_bn=False)
     for _ in range(2):
         groups, _ = epochs_of(learn, lambda cbs: learn.fit(2, 1e-2, cbs=[GradualUnfreezing(), *cbs]))
         assert groups == [last(1, 4), last(2, 4)]
@@ -63,7 +63,7 @@ def test_the_function_gives_each_phase_a_schedule_and_lower_groups_lower_rates(s
 
 
 def test_a_phase_may_add_several_groups():
-    learn = classifier(train_bn=False)
+    learn = classifier(text_dls(n=30), train_bn=False)
     groups, _ = epochs_of(learn, lambda cbs: gradual_unfreeze(learn, groups=2, last_epochs=1, cbs=cbs))
     assert groups == [last(n, 4) for n in (1, 3, 4)]
 

@@ -104,7 +104,7 @@ def test_windows_that_no_row_keeps_build_no_graph():
 
 
 @pytest.mark.filterwarnings("error")
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(1, 250), min_size=1, max_size=16), st.sampled_from([60, 200, None]),
        st.integers(0, 50), st.integers(2, 3), st.booleans(), st.integers(0, 2**32))
 def test_a_prediction_depends_on_no_neighbour_no_order_no_padding(lengths, max_len, extra, n_layers, pool_words, seed):

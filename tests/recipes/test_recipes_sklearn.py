@@ -17,6 +17,8 @@ CHECKS = ("check_estimator_cloneable", "check_estimator_repr", "check_no_attribu
           "check_do_not_raise_errors_in_init_or_set_params", "check_estimator_tags_renamed", "check_valid_tag_types",
           "check_mixin_order")
 
+FEW = TEXTS[:30], LABELS[:30]
+
 
 def tiny(**params):
     return ULMFiT(**{"preset": TINY, "seed": 0, "pretrained": False, "verbose": False, "blend": None, **params})
@@ -47,23 +49,23 @@ def test_it_is_searched_and_cross_validated_in_a_pipeline():
 
     lower = FunctionTransformer(lambda texts: [t.lower() for t in texts])
     pipe = make_pipeline(lower, tiny())
-    assert np.isfinite(cross_val_score(pipe, TEXTS[:60], LABELS[:60], cv=2)).all()
-    search = GridSearchCV(pipe, {"ulmfit__seed": [0, 1], "ulmfit__valid_pct": [0.2]}, cv=2).fit(TEXTS[:60], LABELS[:60])
+    assert np.isfinite(cross_val_score(pipe, *FEW, cv=2)).all()
+    search = GridSearchCV(pipe, {"ulmfit__seed": [0, 1], "ulmfit__valid_pct": [0.2]}, cv=2).fit(*FEW)
     assert set(search.best_params_) == {"ulmfit__seed", "ulmfit__valid_pct"}
     assert search.predict(TEXTS[:3]).shape == (3,) and 0 <= search.best_score_ <= 1
 
 
 def test_fit_leaves_its_parameters_and_its_input_alone():
-    texts, labels, model = list(TEXTS), np.array(LABELS), tiny()
+    texts, labels, model = list(FEW[0]), np.array(FEW[1]), tiny()
     before = dict(model.get_params())
     model.fit(texts, labels)
-    assert model.get_params() == before and texts == TEXTS and labels.tolist() == LABELS
+    assert model.get_params() == before and (texts, labels.tolist()) == FEW
     assert all(name.endswith("_") for name in set(vars(model)) - set(before))
 
 
 def test_a_second_fit_forgets_the_first():
-    once = tiny().fit(TEXTS, LABELS)
-    twice = tiny().fit(TEXTS[:60], ["x" if label == "pos" else "y" for label in LABELS[:60]]).fit(TEXTS, LABELS)
+    once = tiny().fit(*FEW)
+    twice = tiny().fit(TEXTS[40:80], ["x" if label == "pos" else "y" for label in LABELS[40:80]]).fit(*FEW)
     assert np.array_equal(once.predict_proba(TEXTS), twice.predict_proba(TEXTS))
 
 
@@ -80,7 +82,7 @@ def test_pickles_of_all_kinds_need_no_cache(tmp_path):
 
 
 def test_rows_of_probabilities_sum_to_one_as_float64_do():
-    probs = tiny().fit(TEXTS, LABELS).predict_proba(TEXTS)
+    probs = tiny().fit(*FEW).predict_proba(TEXTS)
     assert probs.dtype == np.float64 and np.abs(probs.sum(1) - 1).max() < 1e-15
 
 
@@ -93,7 +95,7 @@ def test_errors_are_scikit_learns_and_ours():
     with pytest.raises(ValueError, match="E604.*'epoch'"):
         tiny().set_params(epoch=3)
     with pytest.raises(TextError, match="E104"):
-        tiny(verbose=False).fit(TEXTS[:60], LABELS[:60]).score([], [])
+        tiny(verbose=False).fit(*FEW).score([], [])
 
 
 @pytest.mark.parametrize("given", [None, 3])

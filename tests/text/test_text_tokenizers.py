@@ -54,7 +54,8 @@ def test_special_cases_across_white_space_give_the_tokens_of_spacy(lang):
     assert 0 < fallbacks < 400
 
 
-@pytest.mark.parametrize("lang", ["en", "de", "fr", "fi", "hu", "ru", "tr", "bn", "xx"])
+@pytest.mark.parametrize("lang", ["en", "de", "fi", "hu", "ru", "tr", "bn", "xx",
+                                  pytest.param("fr", marks=pytest.mark.slow)])  # its rules take seconds to compile
 def test_long_words_with_much_around_them_have_the_tokens_of_spacy(lang):
     rnd, chunks = random.Random(2), _Chunks(lang, SPECIAL_TOKENS)
     pieces = ["(", "[", '"', "'", "$", "€", "...", "." * 150, "…", ")", "]", "!", "km", "5km", "'s", "’S", "%", "a",
