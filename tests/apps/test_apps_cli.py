@@ -97,7 +97,7 @@ def as_folder(folder):
 @pytest.mark.parametrize("source", [as_csv, as_gz, as_tsv, as_folder])
 def test_every_kind_of_source_is_learned_from_and_predicted(source, model, tmp_path, capsys, monkeypatch):
     file, out, taken = source(tmp_path), tmp_path / "deep" / "p.csv", []
-    monkeypatch.setattr(ULMFiT, "fit", lambda self, texts, labels, *_: taken.extend(zip(texts, labels, strict=True)))
+    monkeypatch.setattr(ULMFiT, "fit", lambda self, texts, y, *_, **__: taken.extend(zip(texts, y, strict=True)))
     monkeypatch.setattr(ULMFiT, "save", lambda *_: None)
     assert run("train", file, "--out", tmp_path / "m") == 0
     assert sorted(taken) == sorted(zip(DF["text"], DF["label"], strict=True))
@@ -357,7 +357,7 @@ def test_files_beside_the_folders_of_the_classes_are_no_class_of_their_own(tmp_p
 def test_of_prodigys_lines_the_accepted_ones_are_learned_and_all_are_predicted(model, tmp_path, capsys, monkeypatch):
     path, taken = tmp_path / "r.jsonl", []
     DF.assign(answer=["accept", "reject", "ignore"] * 40).to_json(path, orient="records", lines=True)
-    monkeypatch.setattr(ULMFiT, "fit", lambda self, texts, *_: taken.extend(texts))
+    monkeypatch.setattr(ULMFiT, "fit", lambda self, texts, *_, **__: taken.extend(texts))
     monkeypatch.setattr(ULMFiT, "save", lambda *_: None)
     assert run("train", path, "--out", tmp_path / "m") == 0
     assert taken == list(DF["text"][::3])

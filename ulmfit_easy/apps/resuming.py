@@ -1,7 +1,6 @@
 """The state of a training until it is over: a folder beside the model's, from which the same command goes on."""
 
 import argparse
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +12,6 @@ from ulmfit_easy.terminal import say
 
 RESUME: Options = {"--resume": {"action": "store_true", "help": "go on with a training that was interrupted, from its "
                                 "state in the folder DIR.run; type the other arguments again"}}
-SEED = "seed.json"  # of the run: with another one the rows would be split in another way
 
 
 @contextmanager
@@ -21,45 +19,37 @@ def run_folder(args: argparse.Namespace) -> Iterator[Path]:
     """Give the folder of a run, and delete it once the run is through. The namespace gets the seed of the run.
 
     Raises: FileError E404 if there is nothing to resume. E412 for an older run that nobody resumes or overwrites, or
-        for a folder of something else.
+        for a folder of something else. E408 for another seed than that of the run.
     """
-    from ulmfit_easy.files import read_json, write_json
+    from ulmfit_easy.recipes.training import SEED, seed_in
 
     run = Path(f"{args.out.absolute()}.run")
-    if args.resume:
-        if not (run / SEED).is_file():
-            raise FileError("E404", received=f"no interrupted training for {args.out}", expected=f"its state in {run}",
-                            fix="leave out --resume")
-        args.seed = read_json(run / SEED)["seed"] if args.seed is None else args.seed
-    else:
-        there = [part.name for part in run.iterdir()] if run.is_dir() else [run.name] if run.exists() else []
-        if there and not (SEED in there and args.overwrite):
+    there = [part.name for part in run.iterdir()] if run.is_dir() else [run.name] if run.exists() else []
+    if args.resume and SEED not in there:
+        raise FileError("E404", received=f"no interrupted training for {args.out}", expected=f"its state in {run}",
+                        fix="leave out --resume")
+    if there and not args.resume:
+        if SEED not in there or not args.overwrite:
             raise FileError("E412", received=f"{run} with {some(there)}, of a training that is not over",
                             expected="no such folder", fix="add --resume to go on, or --overwrite to begin anew; if it "
                             "is something else, choose another --out")
-        _clear(run)
-        args.seed = secrets.randbelow(1 << 31) if args.seed is None else args.seed
-        write_json(run / SEED, {"seed": args.seed})
+        _clear(run, SEED)
     try:
+        args.seed = seed_in(run, args.seed)
         yield run
-    except KeyboardInterrupt:
-        if any(run.rglob("checkpoint-*")):
-            say(f"To go on: {args.typed}{'' if args.resume else ' --resume'}", sys.stderr)
-        else:
-            _clear(run)
-        raise
-    except Exception:
+    except BaseException as e:
         if not any(run.rglob("checkpoint-*")):  # a mistake in the arguments leaves nothing to go on with
-            _clear(run)
+            _clear(run, SEED)
+        elif isinstance(e, KeyboardInterrupt):
+            say(f"To go on: {args.typed}{'' if args.resume else ' --resume'}", sys.stderr)
         raise
-    _clear(run)
+    _clear(run, SEED)
 
 
-def _clear(run: Path) -> None:
+def _clear(run: Path, seed: str) -> None:
     """Delete what this library writes into the folder of a run, and the folder if nothing is left in it."""
-    for part in [run / SEED, *run.rglob("checkpoint-*.safetensors")]:
+    for part in [run / seed, *run.rglob("checkpoint-*.safetensors")]:
         part.unlink(missing_ok=True)
     with suppress(OSError):
         for folder in [*(part for part in run.iterdir() if part.is_dir()), run]:
             folder.rmdir()
-

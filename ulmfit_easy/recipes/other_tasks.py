@@ -21,7 +21,7 @@ from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled
 from ulmfit_easy.recipes.presets import Preset
 from ulmfit_easy.recipes.starts import begin
-from ulmfit_easy.recipes.training import Training
+from ulmfit_easy.recipes.training import Training, seed_in
 from ulmfit_easy.terminal import say
 
 VALID_PCT = 0.1  # of the rows, as the estimators keep aside
@@ -42,7 +42,8 @@ def train_task(df: pd.DataFrame, text_cols: Sequence[str], label_col: str, y_blo
                valid: pd.DataFrame | None = None, unlabelled: Iterable[str] = (),
                encoder: type[Encoder] | str | Path | None = None, pretrained: bool | str | Path = True,
                backwards: bool = False, lang: str = "en", preset: str | Preset | None = None, seed: int | None = None,
-               patience: int | None = None, changes: dict[str, Any] | None = None, verbose: bool = True) -> TextLearner:
+               patience: int | None = None, changes: dict[str, Any] | None = None, resume: str | Path | None = None,
+               verbose: bool = True) -> TextLearner:
     """Return a learner that has run the stages on a table, and tell its scores on the rows kept aside.
 
     Args:
@@ -56,6 +57,8 @@ def train_task(df: pd.DataFrame, text_cols: Sequence[str], label_col: str, y_blo
 
     Raises: TextError, LabelError with row numbers, as `TextDataLoaders.from_df`; ArgumentError E6xx.
     """
+    folder = None if resume is None else Path(resume)
+    seed = seed if folder is None else seed_in(folder, seed)
     if seed is not None:
         set_seed(seed)
     rows = _rows(df, tuple(text_cols), label_col, y_block)
@@ -69,7 +72,7 @@ def train_task(df: pd.DataFrame, text_cols: Sequence[str], label_col: str, y_blo
     tell: Callable[[str], None] = say if verbose else (lambda _: None)
     start, more = begin(encoder, pretrained, backwards, bidir=False, lang=lang), list(unlabelled)
     tell(f"{inputs.rows_read(rows.n, rows.empty, note=', left out')}.")
-    training = Training(preset, changes or {}, {"lang": lang, "seed": seed}, {}, patience, tell, verbose)
+    training = Training(preset, changes or {}, {"lang": lang, "seed": seed}, {}, patience, tell, verbose, folder)
     learn = training.run(rows, inputs.corpus_of(rows.df, more), len(more), backwards, start, left=1)
     kept = rows.df[rows.df["valid"]]
     labels = read_labels([kept["label"]], y_block=y_block)[1]

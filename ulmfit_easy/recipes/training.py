@@ -25,6 +25,8 @@ from ulmfit_easy.recipes.starts import Begin
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.user_code import warn_user
 
+SEED = "fit.json"  # the file in a folder of checkpoints with the seed of the fit
+
 
 @dataclass(frozen=True)
 class Training:
@@ -122,7 +124,7 @@ def seed_in(folder: Path, seed: int | None) -> int:
 
     Raises: FileError E408 for the checkpoints of another seed.
     """
-    file = folder / "fit.json"
+    file = folder / SEED
     if folder.exists() and not folder.is_dir():
         raise FileError("E411", received=f"{folder}, a file", expected="a folder for checkpoints",
                         fix="name another place with resume=")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ulmfit_easy.apps.command import Command
 from ulmfit_easy.apps.flags import next_line, same_flags
 from ulmfit_easy.apps.options import CHANGES, KIND, LABELLED, READING, START, TRAINING
+from ulmfit_easy.apps.resuming import RESUME, run_folder
 from ulmfit_easy.apps.saving import OVERWRITE, keep, model_place
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.terminal import say
@@ -37,7 +38,8 @@ def run(args: argparse.Namespace) -> None:
     more = [text for file in args.unlabelled
             for text in texts_in(read_any(file, given.text, args, len(given.text)), *given.text)]
     train = _estimator if given.kind in (None, "category", "multi", "regression") else _other
-    keep(train(args, given, valid, more, pretrained), args.out.absolute())
+    with run_folder(args) as folder:
+        keep(train(args, given, valid, more, pretrained, folder), args.out.absolute())
     say(f"Saved to {args.out}. Next: " + next_line("predict", args.out, "FILE", *same_flags(
         args, "encoding", "delimiter", "quoting")))
 
@@ -57,7 +59,7 @@ def _pretrained(args: argparse.Namespace) -> Any:
 
 
 def _estimator(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame | None", more: list,
-               pretrained: Any) -> Any:
+               pretrained: Any, folder: Path) -> Any:
     """Train an estimator, and return what saves it."""
     from ulmfit_easy.recipes.estimator import ULMFiT, ULMFiTRegressor
 
@@ -69,7 +71,7 @@ def _estimator(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame
         raise ArgumentError("E603", received="--class-weight for numbers", expected="classes", fix="leave it out")
     model = ULMFiTRegressor(**params) if numbers else ULMFiT(class_weight=args.class_weight, **params)
     own = {} if valid is None else {"X_val": _texts(valid, given.text), "y_val": _labels(valid, given, args)}
-    model.fit(_texts(given.df, given.text), _labels(given.df, given, args), more or None, **own)
+    model.fit(_texts(given.df, given.text), _labels(given.df, given, args), more or None, resume=folder, **own)
     return model.save
 
 
@@ -95,7 +97,7 @@ def _texts(df: "pd.DataFrame", columns: list[str]) -> Any:
 
 
 def _other(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame | None", more: list,
-           pretrained: Any) -> Any:
+           pretrained: Any, folder: Path) -> Any:
     """Train for a task that the estimator does not have, and return what saves the model."""
     from ulmfit_easy.recipes.other_tasks import train_task
 
@@ -106,7 +108,7 @@ def _other(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame | N
                        encoder=args.encoder, pretrained=pretrained, backwards=args.backwards, lang=args.lang,
                        preset=args.preset, seed=args.seed, patience=args.patience,
                        changes={name: getattr(args, name) for name in ("epochs", "lr", "bs", "min_freq")},
-                       verbose=not args.quiet)
+                       resume=folder, verbose=not args.quiet)
     return learn.export
 
 
@@ -122,7 +124,7 @@ COMMAND = Command(
                       "help": "more texts, for the language model; may be given several times"},
      "--valid": {"type": Path, "metavar": "FILE", "help": "labelled texts to measure with (default: one row in ten)"},
      "--out": {"type": Path, "default": Path("ulmfit-model"), "metavar": "DIR", "help": "where the model goes"},
-     **OVERWRITE,
+     **OVERWRITE, **RESUME,
      "--encoder": {"metavar": "MODEL", "help": "another encoder, with its weights: minilm or smollm2, if installed; "
                    "a folder that transformers saved; a .gguf file (default: that of --pretrained)"},
      "--bidir": {"action": "store_true", "help": "a forward and a backward model; twice the time"},
