@@ -135,7 +135,7 @@ def test_alternatives_that_need_another_function_are_left_out():
 
 
 @pytest.mark.parametrize(("command", "told"), [
-    ("pretrain", "when pretraining, --subword 8000."), ("train", 'suit most languages.')])
+    ("train", "pieces of words: --subword 8000."), ("convert", "suit most languages.")])
 def test_a_language_without_rules_names_what_else_the_command_has(command, told):
     with pytest.raises(ArgumentError, match="E602.*SentencePieceTokenizer.*subword=8000") as e:
         list(SpacyTokenizer("zz")(["x"]))

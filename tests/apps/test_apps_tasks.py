@@ -141,3 +141,22 @@ def test_files_of_annotation_tools_are_learned_and_answered(form, tiny, tmp_path
     capsys.readouterr()
     assert run("evaluate", "m", file) == 0
     assert figure in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [
+    "train r.csv --subword 200 --valid v.csv --epochs 2 --lr 0.01 --bs 8 --min-freq 2 --patience 1",
+    "lm r.csv --subword 200 --valid v.csv --epochs 2 --lr 0.01 --bs 8 --text text --text topic"])
+def test_the_options_of_training_reach_it(line, tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, seed in (("r", 0), ("v", 1)):
+        toy_reviews(40, seed=seed).to_csv(f"{name}.csv", index=False)
+    assert run(*line.split(), "--seed", 0, "--out", "m") == 0
+    out = capsys.readouterr().out
+    folder = tmp_path / "m" / ("forwards" if line.startswith("train") else "")
+    config = json.loads((folder / "config.json").read_text())
+    assert config["text"]["tokenizer"]["tok"]["name"].startswith("SentencePiece")
+    record = json.loads((folder / "training.json").read_text())
+    *_, phase = record["training"]["phase"] if isinstance(record["training"]["phase"], list) else [record["training"]]
+    assert phase["epochs"] == 2 and phase["highest learning rate"] == pytest.approx(0.01, rel=0.02)
+    assert ("40 kept aside" in out) == line.startswith("train")

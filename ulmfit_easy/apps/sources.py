@@ -152,6 +152,8 @@ def typed_texts(given: Sequence[str], columns: Sequence[str]) -> list | None:
 
     Raises: E603 for several files, or for another number of fields.
     """
+    if 1 < len(columns) == len(given) and not any(_exists(each) for each in given):
+        return [tuple(given)]
     files = [each for each in given if each == STDIN or _is_path(each)]
     if files and len(given) == 1:
         return None
@@ -160,20 +162,22 @@ def typed_texts(given: Sequence[str], columns: Sequence[str]) -> list | None:
                             "texts", fix="name one file at a time, and put a text between quotes")
     if len(columns) == 1:
         return list(given)
-    if len(given) != len(columns):
-        raise ArgumentError("E603", received=f"{len(given)} of the fields of a text", expected=f"{some(columns)}",
-                            fix="type each of them between quotes, in this order")
-    return [tuple(given)]
+    raise ArgumentError("E603", received=f"{len(given)} of the fields of a text", expected=f"{some(columns)}",
+                        fix="type each of them between quotes, in this order")
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # far too long for a name
+        return False
 
 
 def _is_path(text: str) -> bool:
     from ulmfit_easy.apps.tables import FORMS
 
-    try:
-        there = Path(text).exists()
-    except (OSError, ValueError):  # far too long for a name
-        return False
-    return there or not any(c.isspace() for c in text) or text.lower().endswith((*FORMS, ".json", ".txt", ".xlsx"))
+    endings = *FORMS, ".json", ".txt", ".xlsx", ".conll"
+    return _exists(text) or not any(c.isspace() for c in text) or text.lower().endswith(endings)
 
 
 def _standard_input(columns: Sequence[str], args: argparse.Namespace) -> "pd.DataFrame":

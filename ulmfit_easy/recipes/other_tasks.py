@@ -42,8 +42,8 @@ def train_task(df: pd.DataFrame, text_cols: Sequence[str], label_col: str, y_blo
                valid: pd.DataFrame | None = None, unlabelled: Iterable[str] = (),
                encoder: type[Encoder] | str | Path | None = None, pretrained: bool | str | Path = True,
                backwards: bool = False, lang: str = "en", preset: str | Preset | None = None, seed: int | None = None,
-               patience: int | None = None, changes: dict[str, Any] | None = None, resume: str | Path | None = None,
-               verbose: bool = True) -> TextLearner:
+               patience: int | None = None, changes: dict[str, Any] | None = None, subword: bool | int = False,
+               resume: str | Path | None = None, verbose: bool = True) -> TextLearner:
     """Return a learner that has run the stages on a table, and tell its scores on the rows kept aside.
 
     Args:
@@ -70,9 +70,10 @@ def train_task(df: pd.DataFrame, text_cols: Sequence[str], label_col: str, y_blo
         both = [rows.df.assign(valid=False), theirs.set_axis(theirs.index + rows.n)]
         rows = replace(rows, df=pd.concat(both), own_valid=True)
     tell: Callable[[str], None] = say if verbose else (lambda _: None)
-    start, more = begin(encoder, pretrained, backwards, bidir=False, lang=lang), list(unlabelled)
+    start, more = begin(encoder, pretrained, backwards, bidir=False, lang=lang, subword=subword), list(unlabelled)
     tell(f"{inputs.rows_read(rows.n, rows.empty, note=', left out')}.")
-    training = Training(preset, changes or {}, {"lang": lang, "seed": seed}, {}, patience, tell, verbose, folder)
+    training = Training(preset, changes or {}, {"lang": lang, "seed": seed}, {}, patience, tell, verbose,
+                        subword=subword, folder=folder)
     learn = training.run(rows, inputs.corpus_of(rows.df, more), len(more), backwards, start, left=1)
     kept = rows.df[rows.df["valid"]]
     labels = read_labels([kept["label"]], y_block=y_block)[1]

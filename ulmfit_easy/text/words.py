@@ -109,7 +109,7 @@ class _Chunks(dict):
             raise ArgumentError("E602", received=f"lang={lang!r}, which spaCy cannot load",
                                 expected='a language that spaCy has rules for, such as "en" or "de"',
                                 fix='pass lang="xx" for rules that suit most languages; learn pieces of words, with '
-                                    "tok_tfm=SentencePieceTokenizer(); when pretraining, subword=8000") from e
+                                    "tok_tfm=SentencePieceTokenizer(); pieces of words: subword=8000") from e
         self.spacy = tok
         tok.prefix_search = tok.prefix_search.__self__.match  # all its patterns begin with `^`; it tries every place
         tok.suffix_search = _at_end(tok.suffix_search)

@@ -40,7 +40,7 @@ def _train(args: argparse.Namespace, folder: Path) -> None:
     own: dict[str, Any] = {}
     pretrained = args.pretrained
     if args.subword is not None:
-        checked({"subword": whole(1)}, subword=args.subword)
+        checked({"subword": whole(10)}, subword=args.subword)
         if args.pretrained:
             raise ArgumentError("E603", received="--subword and --pretrained", expected="one of the two",
                                 fix="leave one of them out: a model brings its tokenizer")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy.apps.command import Command
 from ulmfit_easy.apps.flags import next_line, same_flags
-from ulmfit_easy.apps.options import CHANGES, KIND, LABELLED, READING, START, TRAINING
+from ulmfit_easy.apps.options import CHANGES, KIND, LABELLED, READING, START, SUBWORD, TRAINING
 from ulmfit_easy.apps.resuming import RESUME, run_folder
 from ulmfit_easy.apps.saving import OVERWRITE, keep, model_place
 from ulmfit_easy.errors import ArgumentError
@@ -65,7 +65,7 @@ def _estimator(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame
 
     params = {name: getattr(args, name) for name in (
         "preset", "backwards", "bidir", "lang", "seed", "encoder", "epochs", "lr", "bs", "min_freq", "patience")}
-    params.update(pretrained=pretrained, verbose=not args.quiet)
+    params.update(pretrained=pretrained, verbose=not args.quiet, subword=args.subword or False)
     numbers = given.kind == "regression"
     if numbers and args.class_weight:
         raise ArgumentError("E603", received="--class-weight for numbers", expected="classes", fix="leave it out")
@@ -108,7 +108,7 @@ def _other(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame | N
                        encoder=args.encoder, pretrained=pretrained, backwards=args.backwards, lang=args.lang,
                        preset=args.preset, seed=args.seed, patience=args.patience,
                        changes={name: getattr(args, name) for name in ("epochs", "lr", "bs", "min_freq")},
-                       resume=folder, verbose=not args.quiet)
+                       subword=args.subword or False, resume=folder, verbose=not args.quiet)
     return learn.export
 
 
@@ -116,7 +116,8 @@ COMMAND = Command(
     "train", "train a model on labelled texts: classes, numbers, pairs, tags of words, answers", run,
     ("train reviews.csv --text text --label label --out my-model",
      "train reviews.csv --unlabelled more.csv --valid test.csv --class-weight balanced",
-     "train pairs.csv --text sentence1 --text sentence2 --encoder minilm", "train ner.conll --out my-tagger"),
+     "train pairs.csv --text sentence1 --text sentence2 --encoder minilm", "train ner.conll --out my-tagger",
+     "train nsmc.tsv --text document --lang ko --subword 8000"),
     {"file": {**LABELLED["file"], "help": LABELLED["file"]["help"] + "; a .conll file of words with tags; a .json file "
               "of questions with answers, as SQuAD has it"},
      **KIND,
@@ -131,7 +132,7 @@ COMMAND = Command(
      "--class-weight": {"choices": ["balanced"], "help": "let rare classes count as much as common ones"},
      "--patience": {"type": int, "metavar": "N", "help": "end when the validation loss has not improved for N epochs, "
                     "and keep the best epoch (default: run all epochs)"},
-     **CHANGES, **TRAINING, **READING},
+     **CHANGES, **SUBWORD, **TRAINING, **READING},
     one_of={"--pretrained": {"type": Path, "metavar": "DIR", "action": "append",
                              "help": "an exported language model to start from; with --bidir twice, forwards and "
                              "backwards (default: the one that comes with the library, for English)"}, **START},
