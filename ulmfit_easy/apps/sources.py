@@ -54,7 +54,7 @@ def read_labelled(path: Path, args: argparse.Namespace) -> Labelled:
 
 def _kind_of(df: "pd.DataFrame", text: Sequence[str], label: str) -> str | None:
     """Return the kind of labels that the cells of a column are; None for one class each."""
-    _no_numbers(df[label].tolist())
+    _check_classes(df, text, label)
     cells, texts = ([each.tolist() if hasattr(each, "tolist") else each for each in df[name].head(100)]
                     for name in (label, text[0]))
     if not cells or not all(isinstance(each, list | dict) for each in cells):
@@ -65,12 +65,21 @@ def _kind_of(df: "pd.DataFrame", text: Sequence[str], label: str) -> str | None:
     return "tags" if all(isinstance(each, list) for each in texts) else "multi"
 
 
-def _no_numbers(labels: list) -> None:
-    """Raise E207 for numbers with fractions, each nearly its own class: they are to be predicted as numbers."""
+def _check_classes(df: "pd.DataFrame", text: Sequence[str], label: str) -> None:
+    """Raise E207 for labels that are no classes: numbers with fractions, or another label in each row."""
+    from ulmfit_easy.data.sources import likely_column
+
+    labels = df[label].tolist()
     try:
         values = {float(label) for label in labels}
     except (TypeError, ValueError):
-        return
+        values = set()
+    names = [each for each in labels if isinstance(each, str | int)]
+    if len(names) == len({*names}) == len(labels) > 2 and not any(not v.is_integer() for v in values if v == v):
+        likely = likely_column(df, "label", [label, *text]) if label != "text" else text[0]
+        raise LabelError("E207", received=f"{len(labels):,} rows, each with a label of its own, such as "
+                         f"{short(labels[0])!r}", expected="a class for each text, and several texts in each class",
+                         fix=f"name the column of the classes, e.g. --label {_typed(likely)}")
     if len(values) > MOST_RATINGS and any(not value.is_integer() for value in values if value == value):
         raise LabelError("E207", received=f"{len(values):,} different numbers as labels, such as {labels[0]}",
                          expected="names of classes, or numbers to predict",
