@@ -46,7 +46,7 @@ def extract_archive(archive: str | Path, dest: str | Path, *, max_bytes: int | N
 
     What is in `dest` already stays as it is. Files that are the same are no hindrance.
 
-    Only plain files and folders are taken: no links, no devices, no name that leads out of the folder or means another
+    Only plain files and folders are taken, no links and no devices. No name may lead out of the folder or mean another
     file on another system. A tar must have its end, and checksums must be right, so that no cut one passes for whole.
 
     Args:

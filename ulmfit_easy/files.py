@@ -177,9 +177,9 @@ def atomic_folder(path: str | Path, foreign: Callable[[Path], list[str]] | None 
                   add: bool = False) -> Iterator[Path]:
     """Give a new folder to write to. It becomes the folder `path` only if the block succeeds.
 
-    After a kill, a full disk or an error the old folder is still there, whole. One that must stay itself (a mount,
-    the working folder, another owner) gets new members instead, which takes a moment: a kill just then can leave it
-    without some, and the old ones are in a hidden folder in it until it is written again.
+    After a kill, a full disk or an error the old folder is still there, whole. One that must stay itself (a mount, the
+    working folder, another owner) gets new members instead. That takes a moment, and a kill just then can leave it
+    without some. The old ones are in a hidden folder in it until it is written again.
 
     Args:
         foreign: as for `free_place`: only what the library wrote is replaced.

@@ -69,8 +69,8 @@ def html_table(rows: Sequence[Sequence], columns: Sequence[str]) -> str:
 def escape(value: object) -> str:
     """Return a value as HTML that shows exactly its text.
 
-    `$` and a backslash each stand in an element of their own, since formula readers ignore delimiters
-    that are split by tags, and entities do not stop them.
+    `$` and a backslash each stand in an element of their own. Formula readers ignore delimiters that are split by tags,
+    and entities do not stop them.
     """
     return re.sub(r"[$\\]", lambda m: f"<span>{m[0]}</span>", html.escape(printable(value)))
 

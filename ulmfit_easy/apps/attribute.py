@@ -77,20 +77,20 @@ def explain(learn: Learner | TextEstimator, text: Iterable, target: object = Non
             bs: int = 64) -> Attribution | list[Attribution]:
     """Attribute the answer of a classifier or a regression to the tokens of a text, as an `Attribution`.
 
-    Occlusion hides one window of tokens after another and asks again: it needs no gradient, sees all of a text of
-    any length, and costs 1 + T / window readings of T tokens, at most 201 unless `window` says otherwise. Integrated
-    gradients (Sundararajan et al. 2017) go from a text of unknown words to this one in `n_steps` steps, each a
-    reading with its gradient, whatever the length; their scores add up to the difference between the two answers.
-    `xxbos`, which begins every text, stays and scores 0.
+    Occlusion hides one window of tokens after another and asks again. It needs no gradient and sees all of a text of
+    any length. It costs 1 + T / window readings of T tokens, at most 201 unless `window` says otherwise. Integrated
+    gradients (Sundararajan et al. 2017) go from a text of unknown words to this one in `n_steps` steps. Each step is a
+    reading with its gradient. The scores add up to the difference between the two answers. `xxbos`, which begins every
+    text, stays and scores 0.
 
-    An estimator, such as `ULMFiT`, is asked as a whole, its mixture included: words are left out of its text, so that
-    the tokens are words. Explain `model.learners_[0]` for one of its parts.
+    An estimator, such as `ULMFiT`, answers as a whole, with its mixture. Words are left out of its text, so the tokens
+    are words. Explain `model.learners_[0]` for one of its parts.
 
     Args:
         learn: a learner, or an estimator.
         text: one text, or several, which give a list; of a table its texts, such as `df["text"]`.
-        target: the name of a class, by default the one that the model finds likeliest; for a regression the number
-            of the output, by default 0.
+        target: the name of a class, by default the likeliest one. For a regression the number of the output, by default
+            0.
         method: "occlusion", or "gradients", which needs the package captum.
         window: tokens hidden together, 1 or more; by default 1, and more for texts above 200 tokens.
         baseline: "unknown" puts `xxunk` in their place, "delete" nothing.

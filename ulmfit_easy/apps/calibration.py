@@ -133,8 +133,8 @@ class Calibrated:
             precision: share of the chosen texts that shall be right, 0 to 1; or
             recall: share of the texts of this class that shall be found, 0 to 1.
 
-        What is reached on N texts is reached on new ones about as well; few texts promise little, and a test set,
-        `calibrated.on(dl)`, tells what held. Raises: E604 for an unknown class, E602 for a precision that none reaches.
+        What is reached on N texts is reached on new ones about as well. Few texts promise little. Measure it on a test
+        set with `calibrated.on(dl)`. Raises: E604 for an unknown class, E602 for a precision that none reaches.
         """
         classes = list(range(self.logits.shape[1])) if self.learn.dls.classes is None else self.learn.dls.classes
         refuse_stranger("the class ", label, classes)

@@ -1,7 +1,7 @@
 """The demo: the three stages on real movie reviews, on a laptop.
 
-Stage 1, a language model of general English, comes with the library; stage 2 reads movie reviews without labels;
-stage 3 learns from 500 labelled ones. The texts are those of Hutto & Gilbert 2014, rated by people from -4 to +4.
+Stage 1, a language model of general English, comes with the library. Stage 2 reads movie reviews without labels. Stage
+3 learns from 500 labelled ones. The texts are those of Hutto & Gilbert 2014, rated by people from -4 to +4.
 """
 
 import time

@@ -12,8 +12,8 @@ from ulmfit_easy.models.readers import TextClassifier
 class InferenceModule(nn.Module):
     """`module(ids, lengths)` for ids (B, T) int64, padded on the right, and lengths (B,): probabilities (B, C).
 
-    The numbers are those of `learn.predict`, but a text is read in one go and not window by window: nothing depends
-    on the data, so it exports, and memory grows with T. For regression the numbers (B, n) that were learned.
+    The numbers are those of `learn.predict`, but a text is read in one go and not window by window. So nothing depends
+    on the data, and it exports. Memory grows with T. For regression the numbers (B, n) that were learned.
     """
 
     def __init__(self, model: TextClassifier, activation: Callable, temperature: float = 1.0):

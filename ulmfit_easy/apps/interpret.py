@@ -35,8 +35,8 @@ class Interpretation:
         losses: (N,).
         rows: (N,) which text of the data each one is, counted from 0.
 
-    Raises: E506 for a language model, or a loader without labels or without rows; of a plain loader, which has no
-        texts, where these are asked for.
+    Raises: E506 for a language model, or a loader without labels or without rows. E506 for a plain loader, which has no
+        texts, if these are asked for.
     """
 
     def __init__(self, learn: Learner, dl: Iterable | None = None, act: Callable | None = None):

@@ -2,8 +2,8 @@
 
 A file of weights carries the SHA-256 of all that is in it. A bundle is a folder of three files: `model.safetensors`
 (with the hashes of the other two in its metadata), `vocab.json` and `config.json`. It is written next to its place and
-then renamed, so it is whole or absent; and one changed bit in any of the three is found when it is read. What was
-checked is in memory then, and no later change of the files reaches it.
+then renamed, so it is whole or absent. One changed bit in any of the three is found when it is read. What was checked
+is in memory then, and no later change of the files reaches it.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Read a safetensors file into memory of our own.
 
-The library of that format maps the file instead: a copy over it, minutes later, would change the weights that were
-checked, and a shorter one would end the process. Here each byte is read once, and what is checked is what is used.
+The library of that format maps the file instead. Then a copy over the file would change the weights that were checked,
+minutes later. A shorter one would end the process. Here each byte is read once, and what is checked is what is used.
 """
 
 import math

@@ -81,8 +81,8 @@ def _check(program: bytes) -> None:
 def in_our_words(words: Iterable[str]) -> list[str]:
     """Return a word list with our names for the control tokens, and every word in it once. Length and order stay.
 
-    Where a word is there twice, text met its last place (fastai's look-up), so the earlier ones become `xxfake`:
-    rows that still take their share of the softmax, and that no text can reach.
+    If a word occurs twice, fastai looked up its last place. So the earlier ones become `xxfake`. Their rows still take
+    a share of the softmax, and no text can reach them.
     """
     words = list(words)
     known = set(words)

@@ -20,9 +20,9 @@ def cut_by_tokens(lengths: Sequence[int] | np.ndarray, max_tokens: int) -> list[
 def buckets(lengths: np.ndarray, max_tokens: int) -> list[tuple[slice, int]]:
     """Return rows of like length, longest first, and into how many batches each bucket goes.
 
-    Every batch of a bucket, whichever of its rows it gets, is within the budget; so the rows of a bucket can meet
-    again each epoch while the number of batches stays. There are two rows in each batch at least (batch normalisation
-    needs them), though two rows may be more than the budget, and three, if the last one would be alone.
+    Every batch of a bucket is within the budget, whichever of its rows it gets. So the rows of a bucket are grouped
+    again each epoch, and the number of batches stays. Each batch has two rows at least, because batch normalisation
+    needs them. So two rows may exceed the budget, and so may three, if the last one would be alone.
 
     Args:
         lengths: (N,) in falling order.

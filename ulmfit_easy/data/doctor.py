@@ -60,9 +60,10 @@ def doctor(df: pd.DataFrame, text_col: int | str | Sequence = "", label_col: int
            valid_col: int | str | None = None, label_delim: str | None = None) -> Checkup:
     """Check a table of texts and labels for what may spoil a training. Return a `Checkup`; change nothing.
 
-    Looks for missing, empty, damaged, repeated, very short and very long texts; training texts in the validation set;
-    equal texts with different labels; missing, rare, single, unequal and look-alike labels; more than one language (a
-    guess by script and common words). Tells how many words are too rare for a vocabulary. Rows count from 0.
+    Looks for missing, empty, damaged, repeated, very short and very long texts. Looks for training texts in the
+    validation set, and for equal texts with different labels. Looks for missing, rare, single, unequal and look-alike
+    labels. Guesses the languages by script and common words. Tells how many words are too rare for a vocabulary. Rows
+    count from 0.
 
     Args:
         text_col: name or position of the texts, or several; by default the column `text`, else the one with the

@@ -25,8 +25,8 @@ class LMDataLoader(EpochOrder):
     With `n_batches` an epoch is that many batches of whole passes, and the next epoch reads on where it ended. So one
     schedule can span a budget that is no whole number of passes, and a long pass can be validated several times.
 
-    With `bptt_jitter` texts are not cut at the same places in each epoch: a length is drawn from N(seq_len,
-    bptt_jitter), once in 20 times from N(seq_len / 2, bptt_jitter), and all lengths of a pass are scaled so that their
+    With `bptt_jitter` texts are not cut at the same places in each epoch. A length is drawn from N(seq_len,
+    bptt_jitter), and once in 20 times from N(seq_len / 2, bptt_jitter). All lengths of a pass are scaled so that their
     number stays. Multiply the rate by T / seq_len then, because a short batch has fewer tokens to learn from.
 
     Args:

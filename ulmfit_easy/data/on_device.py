@@ -25,8 +25,8 @@ def size_of(dl: Iterable) -> str:
 class OnDevice:
     """Any iterable of batches, with each tensor moved to `device`.
 
-    After `load_state_dict` the next iteration continues in the middle of an epoch: it starts that epoch again in the
-    random state that it had, so that a shuffling loader of torch gives the same order, and drops the batches before.
+    After `load_state_dict` the next iteration continues in the middle of an epoch. It starts that epoch again in its
+    random state, so that a shuffling loader of torch gives the same order. Then it drops the batches before.
     """
 
     random: dict | None  # the state in which the last epoch began

@@ -71,9 +71,9 @@ def first_batch(dl: "EpochOrder | OnDevice") -> Any:
 class EpochOrder(TellsAbsent):
     """Rows and their order. The order of an epoch depends on the seed and the number of the epoch alone.
 
-    A `state_dict()` taken before an epoch starts gives that same epoch again after `load_state_dict`. With a
-    `position` above 0 in it the next iteration, and only that, is the rest of the epoch that had begun last, from
-    the batch with that number on. The batches before it are not read.
+    A `state_dict()` taken before an epoch starts gives that same epoch again after `load_state_dict`. If its `position`
+    is above 0, the next iteration alone is the rest of the epoch that had begun last. It begins with the batch of that
+    number. The batches before it are not read.
 
     Args:
         ids: an `IdStore`, or anything with its `lengths`.

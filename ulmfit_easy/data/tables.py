@@ -32,8 +32,8 @@ def read_table(path: str | Path, *, encoding: str = "utf-8", header: int | Liter
     and `007` stay what they are. JSON lines (`.jsonl`, `.ndjson`, or `.json`, which may also be one list of objects)
     and Parquet keep their types. Parquet needs the extra `parquet`, a workbook (`.xlsx`) the package openpyxl.
 
-    JSON that Prodigy, doccano or Label Studio wrote, or in the format of SQuAD, is read as what it is, see
-    `data.formats`: `label` has the label of each text, `words` and `tags` have spans as tags of words (IOB2).
+    JSON of Prodigy, doccano, Label Studio and SQuAD is read as what it is, see `data.formats`. The column `label` has
+    the label of each text. `words` and `tags` have spans as tags of words (IOB2).
 
     A blank line is a row if the table has one column. A column without a name is called as pandas does, `Unnamed: 2`.
 

@@ -78,8 +78,8 @@ class RunLogger(Callback):
     """Base of callbacks for other people's dashboards.
 
     It sends losses and rates after each training batch, and the table's row after each epoch.
-    Steps are training batches, counted on from fit to fit. A subclass says how to `open` a run with the settings of a
-    fit, to `log` numbers by name at a step, and to `close` the run.
+    Steps are training batches, counted on from fit to fit. A subclass has three methods. `open` begins a run with the
+    settings of a fit, `log` writes numbers by name at a step, and `close` ends the run.
     """
 
     order, run_valid, in_lr_find, STATE = REPORT, False, False, ("step",)

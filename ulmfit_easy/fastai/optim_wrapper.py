@@ -25,8 +25,8 @@ class OptimWrapper(Optimizer):
     Args:
         params: layer groups, or parameters, or dicts as torch takes them, `{"params": ..., "lr": 1e-3}`, each of which
             is a layer group.
-        opt: a class such as `torch.optim.NAdam`, or what else makes a torch optimizer of torch's groups; or, without
-            `params`, an optimizer that is there, whose groups are then the layer groups.
+        opt: a class such as `torch.optim.NAdam`, or a function that makes a torch optimizer of torch's groups. Without
+            `params`, an optimizer itself, whose groups are then the layer groups.
         hp_map: from torch's names to ours, by default `pytorch_hp_map`.
         lr: the rate, as for `set_hyper`. None for the optimizer's own.
         no_decay, always_train: as for `Optimizer`.

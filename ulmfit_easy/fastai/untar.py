@@ -34,9 +34,9 @@ def untar_data(url: str | Path, archive: str | Path | None = None, data: str | P
     """Return the folder with the content of an archive, extracted once. Fetched only where its SHA-256 is given.
 
     Args:
-        url: an archive (tar or zip) or a folder that you have, or a web address such as one of `URLs`, whose file is
-            looked for in `base/archive`, and in fastai's own folder, `~/.fastai/archive`. What fastai has extracted
-            there is taken as it is.
+        url: an archive (tar or zip) or a folder that you have, or a web address such as one of `URLs`. The file of an
+            address is looked for in `base/archive` and in fastai's own folder, `~/.fastai/archive`. What fastai has
+            extracted there is taken as it is.
         archive: the archive, wherever it is.
         data: the folder to extract into. By default `base/data/<name of the archive>`.
         base: by default the user's cache folder.

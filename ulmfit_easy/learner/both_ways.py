@@ -19,8 +19,8 @@ def find_both(pretrained: Any, arch: type[Encoder], config: dict | None,
         pretrained: a model of `arch`, or the language or the wheel of two models of `arch.one_way`, or a list of these
             two, the forward one first. True for what the data were made with, or else installed models that fit.
 
-    Raises: ArgumentError E603 for data that reads backwards, for a language model to be made of two, and for a config
-        that shares one embedding between them. FileError E402 for one model of two, for two of other encoders or
+    Raises: ArgumentError E603 for data that reads backwards, and for a language model to be made of two. E603 for a
+        config that shares one embedding between them. FileError E402 for one model of two, for two of other encoders or
         vocabularies. What `read_lm` raises.
     """
     if dls.backwards:

@@ -124,14 +124,14 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
         max_len: a text is judged by about its last `max_len` tokens. None for all of them, as always for a target or
             a head with `whole`, and for a target that is one per token. A transformer that sees a whole text, such as
             BERT, reads what is longer than its positions in windows, and the head pools the states of all. With
-            "head+tail" it reads the beginning and the end instead, once, in training and in prediction: faster, and
+            "head+tail" it reads the beginning and the end instead, in training and in prediction. This is faster, and
             better on IMDb (Sun et al. 2019, section 5.3.1).
         y_range: (low, high) of a regression target. Outputs begin near 0, so that numbers far from it need one.
         pool_words: the head also reads the mean of the words' own rows, besides what the paper's reads of the last
             layer. With a few hundred labels it is worth much where the rows know what words mean (docs/LOG.md, 13).
-        class_weight: "balanced" lets each class count alike in the loss, however rare it is; or a number for each,
-            by its name in a dict (1 for the others) or in the order of `dls.classes`. Batches stay as they are (for
-            those see `balanced=` of the data).
+        class_weight: "balanced" lets each class count alike in the loss, however rare it is. Or a number for each
+            class: in a dict by its name, 1 for the others, or in the order of `dls.classes`. Batches stay as they are
+            (for those see `balanced=` of the data).
         precision: as for `language_model_learner`, but "auto" never takes bf16 by itself: how much a classifier gains
             by it has not been measured.
         head: the class of a head, or its name: "CLSHead" or "LastTokenHead", over one token. "SiameseHead",

@@ -124,7 +124,7 @@ class TextDataLoaders(DataLoaders):
                 if `label_delim` or more than one label column is given. Labels keep their Python type. For "tags" a
                 text is a list of words, or a string with spaces between them, and so are its tags. See `read_conll`. A
                 language model takes such lists too.
-            pretrained: the language model to start from, which brings its tokenizer and its vocabulary: its learner, a
+            pretrained: the language model to start from, which brings its tokenizer and its vocabulary. Its learner, a
                 folder, or the language or name of an installed model, as for `read_lm`. A classifier takes its
                 vocabulary as it is. A language model has the words of the training rows too. True: the installed model
                 for `lang` brings its tokenizer, and its vocabulary if that is of pieces of words. False: none.
@@ -141,7 +141,7 @@ class TextDataLoaders(DataLoaders):
                 learned, which is "mlm" for BERT, else "lm".
             min_freq, max_vocab: how often a word must be there; how many words a vocabulary has at most.
             rules, lang, mark_fields: for the tokenizer, unless a model brings it or `tok_tfm` is one.
-            cache_dir, n_workers: where tokens are kept for the next time; how many processes make them, by default
+            cache_dir, n_workers: where tokens are kept for the next time, and how many processes make them. By default
                 one for little text, else one for each processor. See `TokenStore`.
             balanced: draw each class equally often in training. Rows of rare classes come again and again.
             weights: draw each row as often as its number tells: one for each row of `df`, also of those that
@@ -200,9 +200,9 @@ class TextDataLoaders(DataLoaders):
         (`.parquet`) are read too, and keep their types. See `read_table`. `from_jsonl` and `from_parquet` are this.
 
         Args:
-            chunksize: read the texts of a CSV or Parquet file that is larger than the memory in pieces of that many
-                rows, and hold the other columns only. The file is read twice: once with its labels, and to
-                tokenize. `SentencePieceTokenizer` reads it once more to learn its pieces.
+            chunksize: read the texts in pieces of that many rows, and hold the other columns only. For a CSV or Parquet
+                file that is larger than memory. The file is read twice: once with its labels, and to tokenize.
+                `SentencePieceTokenizer` reads it once more to learn its pieces.
 
         Raises: E403, E404 and E407 for the file. E602 for an unknown `encoding`. E507 for Parquet without pyarrow; and
             what `from_df` raises.

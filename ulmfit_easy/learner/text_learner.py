@@ -141,8 +141,9 @@ class TextLearner(Learner):
                         source: str = "pretrained weights") -> Self:
         """Take over the weights of a language model with another vocabulary. Returns the learner, frozen.
 
-        Words of both vocabularies keep their rows. New ones start from rows guessed from the word vectors that the
-        library has for their language, or from the mean row (and the mean bias). Names that this model lacks are left
+        Words of both vocabularies keep their rows. New ones start from rows guessed from word vectors, if the library
+        has some for their language. Otherwise they start from the mean row and the mean bias. Names that this model
+        lacks are left
         out: a classifier takes the encoder only. See `learner.pretrained`. Both may also be names of files, as those of
         `pretrained_fnames`.
         """

@@ -88,7 +88,7 @@ class _FoPool(torch.autograd.Function):
     """The gated average with a gradient of its own, since T small operations under autograd would cost more.
 
     Only the running average is a loop over time, one operation a step each way. The rest is done for a block of steps
-    at once. Of the forward pass the gates and c are kept; backward computes the activations again, block by block, so
+    at once. Of the forward pass the gates and c are kept. Backward computes the activations again, block by block, so
     that they are never in memory whole.
     """
 

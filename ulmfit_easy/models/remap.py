@@ -55,9 +55,9 @@ def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_words: S
                       vectors: WordVectors) -> tuple[Tensor, Tensor]:
     """Guess the rows of words by the linear map that takes the vectors of known words nearest to their rows.
 
-    Ordinary least squares (Kiros et al. 2015, arXiv 1506.06726, section 2.2, "Vocabulary expansion"). Where less than
-    half of the known words have a vector, as in another language, or fewer than ten for each of its numbers, nothing is
-    guessed.
+    Ordinary least squares (Kiros et al. 2015, arXiv 1506.06726, section 2.2, "Vocabulary expansion"). Nothing is
+    guessed if less than half of the known words have a vector, as in another language. Nor if fewer than ten words have
+    one for each of its numbers.
 
     Returns: rows (n, E) of the n `new_words`, and for which of them they are guesses, (n,).
     """

@@ -1,9 +1,9 @@
 """The decoder of a language model, and losses that never hold tokens x vocabulary.
 
-The logits of a batch are the largest tensor in ULMFiT: 64 x 72 tokens x 60,000 words are 1.1 GB, and their
-gradient as much again. Here a model gives back its last states and the decoder. The loss makes the logits of
-one chunk of tokens, takes all it needs from them, gradients included, and lets them go. Sampled softmax trains with
-fewer logits and validates exactly.
+The logits of a batch are the largest tensor in ULMFiT. For 64 x 72 tokens and 60,000 words they take 1.1 GB, and their
+gradient as much again. Here a model gives back its last states and the decoder. The loss makes the logits of one chunk
+of tokens, takes all it needs from them, gradients included, and lets them go. Sampled softmax trains with fewer logits
+and validates exactly.
 """
 
 from collections.abc import Iterator
@@ -140,9 +140,9 @@ def token_stats(output: LMOutput, targets: Tensor) -> TokenStats:
 class _LinearCrossEntropy(torch.autograd.Function):
     """Mean cross-entropy of `x @ weight.T + bias`, its gradients taken while each chunk's logits are alive.
 
-    With probabilities p and one-hot targets y, d loss / d logits = (p - y) / count: one pass over the chunks
-    gives loss and gradients, and nothing is computed twice. The division by `count` waits for backward,
-    because (p - y) / count would vanish in half precision.
+    With probabilities p and one-hot targets y, d loss / d logits = (p - y) / count. So one pass over the chunks gives
+    loss and gradients, and nothing is computed twice. The division by `count` waits for backward, because (p - y) /
+    count would vanish in half precision.
     """
 
     @staticmethod

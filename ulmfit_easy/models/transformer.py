@@ -27,7 +27,7 @@ class Transformer(Body):
     Args:
         sep_token: id of the separator, -1 for none. If the model has token types, the separators before a token count
             its segment (Devlin et al. 2019, section 3).
-        window: tokens that are read at once. 0, the default, is all that the model has positions for, such as 512: a
+        window: tokens that are read at once. 0, the default, is all that the model has positions for, such as 512. A
             token then sees the most. BERT's code for SQuAD has 384, which needs less memory.
         stride: tokens that a window shares with the one before it, as in the tokenizers of transformers, below half of
             `window`. A longer answer may be cut in two. -1, the default, is a quarter of the window for a pair, such as

@@ -25,7 +25,7 @@ class TextFeatures(Params):
     """From texts to the numbers of `learn.features`, for a scikit-learn `Pipeline`. Nothing is trained.
 
     Args:
-        model: a learner, a `Predictor`, the folder of an exported one, or what `read_lm` reads: the folder of a
+        model: a learner, a `Predictor`, or the folder of an exported one. Or what `read_lm` reads: the folder of a
             transformer, a GGUF file, or a name such as "en", "minilm" and "smollm2".
         layers, pool: as for `features`.
 

@@ -159,8 +159,8 @@ def finetune_classifier(learn: TextLearner, preset: str | Preset | None = None, 
     Args:
         learn: a classifier over a trained encoder.
         preset: a name or a `Preset`, None for the encoder's own. Its `clas` phases run.
-        gradual: False trains all layers at one rate in every phase: right for an encoder that has learned nothing
-            yet, since frozen random layers teach nothing.
+        gradual: False trains all layers at one rate in every phase. This suits an encoder that has learned nothing yet,
+            because frozen random layers teach nothing.
         cbs: callbacks that are there in each phase.
     """
     p = preset_for(preset, learn)

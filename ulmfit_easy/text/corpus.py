@@ -26,9 +26,9 @@ _HEADING = re.compile(r"\s*(=+) .+ \1\s*")  # as Wikipedia writes them
 class Corpus:
     """The documents of some text files: strings in the order of the files, read again each time it is iterated.
 
-    Documents are separated by blank lines. The lines of one are joined by line feeds. One document is in memory
-    at a time, and one of more than `LONGEST` characters (a million) comes as several, cut at the ends of lines, so
-    that a file without blank lines, or even without line ends, is read in bounded memory too.
+    Documents are separated by blank lines. The lines of one are joined by line feeds. One document is in memory at a
+    time. One of more than `LONGEST` characters (a million) comes as several, cut at the ends of lines. So a file
+    without blank lines, or even without line ends, is read in bounded memory too.
 
     Args:
         files: UTF-8 text, compressed where the name ends in `.gz` or `.zst` (which needs the package zstandard).

@@ -11,8 +11,8 @@ T = TypeVar("T")
 def given_texts(given: Any, cols: Sequence = ("text",)) -> tuple[Iterable, bool]:
     """Return the texts that a caller means, and True if it is a single one.
 
-    A string is one text, and so is a row: a dict or a Series with the columns `cols`, or a tuple of strings if there
-    are several columns. A list, tuple, array, Series, Index or iterator gives several texts, and so do these columns of
+    A string is one text, and so is a row. A row is a dict or a Series with the columns `cols`, or a tuple of strings
+    for several columns. A list, tuple, array, Series, Index or iterator gives several texts, and so do these columns of
     a table, or its only column. Iterators stay what they are: their texts are checked when they are read.
 
     Raises: E101 for what cannot be texts, such as a number, bytes, or a set, which has no order. E102 for a table or a

@@ -135,14 +135,14 @@ class Tokenizer(TellsAbsent):
         """Yield the `Tokens` of each text, in order, one text in memory at a time.
 
         Args:
-            errors: with "collect" a text that cannot be tokenized does not stop the others: a TextError comes in its
-                place, E101 for what is no text, E110 if a rule or the tokenizer fails, or for a text of more than two
-                million characters, which would keep the others waiting.
-            where: "words" for the number of the word of each token: words stand between white space, and -1 is for
-                tokens of none, such as `xxbos`. Words are counted through all fields. If the rules join words, as in
-                `a <br /> b`, each is tokenized alone. "chars" for the span of characters of each token, `(start,
-                stop)`: what the splitter's `spans` say, if there are no rules, else see `chars_of`. A span in a tuple
-                of fields is `(start, stop, field)`, and field -1 is for tokens of none.
+            errors: with "collect" a text that cannot be tokenized does not stop the others. A TextError comes in its
+                place: E101 for what is no text, E110 if a rule or the tokenizer fails. E110 also for a text of more
+                than two million characters, which would keep the others waiting.
+            where: "words" for the number of the word of each token. Words stand between white space, and -1 is for
+                tokens of none, such as `xxbos`. Words are counted through all fields. If the rules join words, as in `a
+                <br /> b`, each is tokenized alone. "chars" for the span of characters of each token, `(start, stop)`:
+                what the splitter's `spans` say, if there are no rules, else see `chars_of`. A span in a tuple of fields
+                is `(start, stop, field)`, and field -1 is for tokens of none.
 
         Raises: ArgumentError E603 for `where` with "collect".
         """

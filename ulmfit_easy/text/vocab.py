@@ -62,8 +62,8 @@ class Vocab(TellsAbsent, Sequence[str]):
     Attributes:
         pad_id, unk_id: the ids of padding and of unknown tokens.
 
-    Raises: VocabError E303 unless every token is a string that is there once (`xxfake` may be there more often) and
-        the special tokens are among them.
+    Raises: VocabError E303 unless every token is a string, occurs once (only `xxfake` may occur more often), and the
+        special tokens are among them.
     """
 
     itos: tuple[str, ...]

@@ -1,8 +1,8 @@
 """Texts to ids in pieces, in this process or in several others: the same ids, in the same order.
 
 A worker is a plain subprocess that speaks pickle with its parent through two pipes. It never runs the user's script,
-so that scripts need no guard. It ends when its parent does, however that ends. joblib's workers do not: 70 seconds
-after their parent was killed they still ran and held its output open. Those of `multiprocessing` run the script.
+so that scripts need no guard. It ends when its parent does, however that ends. joblib's workers do not. They still ran
+70 seconds after their parent was killed, and held its output open. Those of `multiprocessing` run the script.
 """
 
 import os
@@ -52,8 +52,8 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
     """Yield `encoded` of all texts, piece by piece in their order. Close it to end the workers.
 
     Args:
-        n_workers: processes. 0 for this one. None: this one for the first 8 million characters, from then on one for
-            each processor, if all parts of the tokenizer are the library's own.
+        n_workers: processes. 0 for this one. None: this one for the first 8 million characters. Then one for each
+            processor, if all parts of the tokenizer are the library's own.
         where: find the place of each token too, as in `Tokenizer.pipe`.
 
     Raises: TextError E101 for a text that is not a string, with its row. TrainingError E508 for a worker that has

@@ -49,11 +49,11 @@ HYPERS = {"lr", "wd"}  # what a fit sets before it begins
 class CheckpointCallback(Callback):
     """Saves all that a fit needs to continue after a crash. With `resume=True` the same fit resumes from there.
 
-    A script that always passes `resume=True` can be run again until it is through: each fit resumes at the batch
-    after its last checkpoint, in the middle of an epoch too, and ends with the same weights and the same recorded
-    losses as a fit that was never stopped, bit for bit (on one kind of machine, with one version of torch and one
-    number of threads). Data, model, optimizer and callbacks have to be built in the same way, with a seed for the
-    split. Weights, random state and the order of the batches come from the checkpoint.
+    A script that always passes `resume=True` can be run again until it is through. Each fit resumes at the batch after
+    its last checkpoint, in the middle of an epoch too. It ends with the weights and recorded losses of a fit that was
+    never stopped, bit for bit. That holds on one kind of machine, with one version of torch and one number of threads.
+    Data, model, optimizer and callbacks have to be built in the same way, with a seed for the split. Weights, random
+    state and the order of the batches come from the checkpoint.
 
     The file is `path/checkpoint-1.safetensors`. Several fits of a learner into one folder, such as those of
     `fine_tune`, have a number each, by their order. A file holds the newest state of its fit and takes the place of

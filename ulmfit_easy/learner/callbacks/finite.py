@@ -26,9 +26,9 @@ class TerminateOnNaNCallback(Callback):
     """Stops with E501 at the first batch whose loss or gradient is not finite, or whose step is a leap.
 
     The message names batch, rate, norm of the gradient, and the first module that went wrong. Weights and optimizer are
-    those before that batch: a step that makes weights a million times as large, or no numbers at all, is undone whole,
-    and so is what the batch put into running averages (batch norm), so that nothing bad is ever saved. If the cause is
-    an earlier gradient that is still in the momentum, the optimizer forgets its moments.
+    those before that batch. A step that makes weights a million times as large, or no numbers at all, is undone. So is
+    what the batch put into running averages (batch norm). Nothing bad is ever saved. If the cause is an earlier
+    gradient that is still in the momentum, the optimizer forgets its moments.
 
     A copy of the weights is made in the first step, and later if rate and gradients are so large that a step may leap.
     In float16 the scaler is left to skip steps whose gradients overflowed, as it should.

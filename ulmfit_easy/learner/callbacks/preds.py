@@ -79,8 +79,8 @@ class GatherPredsCallback(Callback):
 
     Args:
         with_input, with_loss, with_decoded, with_preds, with_targs: what to gather.
-        save_preds, save_targs: a `.npy` file for the predictions, for the targets: they go there as they come and are
-            read from there, so that memory does not hold them.
+        save_preds, save_targs: a `.npy` file for the predictions, and one for the targets. They are written as they
+            come and read from there, so that memory does not hold them.
         concat_dim: the dimension along which batches follow each other. For a language model always 1, time.
         act: from the model's output for a batch to what is kept of it, in place of the loss's activation. For a
             language model from the logits (n, V) of some tokens to (n, ...), e.g. `lambda x: x.topk(5).indices`.

@@ -12,10 +12,10 @@ from ulmfit_easy.schema import number, takes
 class HiddenState(Callback):
     """Carries the memory of a language model from batch to batch. Also known as `ModelResetter`.
 
-    Row b of a batch continues row b of the one before, so the memory is kept, but detached: gradients stop at the
+    Row b of a batch continues row b of the one before, so the memory is kept. It is detached: gradients stop at the
     border of a batch. It starts again before training, before validation, and where the batch size changes. A
-    validation that a callback asks for in the middle of training leaves the memory of training as it was.
-    A model of your own that has a `reset()` is reset at these moments too.
+    validation that a callback asks for in the middle of training leaves the memory of training as it was. A model of
+    your own that has a `reset()` is reset at these moments too.
     """
 
     STATE = ("memory",)

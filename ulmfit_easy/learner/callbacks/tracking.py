@@ -62,8 +62,8 @@ class TrackerCallback(Callback):
 class SaveModelCallback(TrackerCallback):
     """Saves the weights of the best epoch and loads them again after training.
 
-    Only a file written by this fit is loaded: if no epoch was a best one (a loss that is NaN), older files stay
-    untouched and the weights stay as they are.
+    Only a file written by this fit is loaded. If no epoch was a best one (a loss that is NaN), older files and the
+    weights stay as they are.
 
     Args:
         fname: the name for `learn.save`. The other arguments are those of `TrackerCallback`.

@@ -56,8 +56,8 @@ class GradientClip(Callback):
 class GradientAccumulation(Callback):
     """Makes a step only after `n_acc` rows: a large batch in the memory of a small one.
 
-    The last rows of an epoch make a step even if they are fewer, so that none is lost; where an epoch is cancelled,
-    the rows that still wait for a step are dropped.
+    The last rows of an epoch make a step even if they are fewer, so that none is lost. If an epoch is cancelled, the
+    rows that still wait for a step are dropped.
     """
 
     order, run_valid, STATE = ACCUMULATE, False, ("count",)

@@ -54,8 +54,9 @@ def step_seconds(learn: Learner, cbs: Iterable[Callback] = (), n_steps: int = 20
 class RunProgress(Callback):
     """One bar for a whole run in a terminal. In a log file a line at each validation, and one now and then.
 
-    Both tell the share that is done, tokens a second, the time left, and perplexities: of the last training steps
-    (not for a sampled softmax, whose loss is an estimate) and of the last validation.
+    Both tell the share that is done, tokens per second, and the time left. They also tell the perplexity of the last
+    training steps and of the last validation. The loss of a sampled softmax is an estimate, so the first is left out
+    then.
     """
 
     order, STATE = REPORT, ("seconds", "valid")

@@ -51,8 +51,8 @@ class Plan:
         lang: of the tokenizer.
         max_vocab, min_freq: of a vocabulary of words.
         subword: instead, the size of a vocabulary of SentencePiece's pieces.
-        objective: what is learned, the name of a target without labels: "lm", the next token, "mlm", hidden tokens, or
-            "mlm+nsp", these and whether two parts of a text follow each other. By default that of `arch`.
+        objective: the name of a target without labels. "lm" is the next token, "mlm" hidden tokens. "mlm+nsp" also asks
+            if two parts of a text follow each other. By default that of `arch`.
         arch: name of the encoder. `emb`, `hid` and `layers` change its sizes. By default "awd_lstm", or a small BERT
             for "mlm".
         drop_mult: factor on every dropout. .1, since a text that is read once or twice cannot be learned by heart.
