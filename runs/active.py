@@ -5,14 +5,15 @@ strategy, and adds 20 in each of 10 rounds. After each round it is measured on t
 is a line of JSON in --out, and a cell that is there is not done again. `--page FILE` writes the page from the lines.
 
 Ways: `features` is logistic regression on the states of the shipped model, which stays frozen. `minilm` is the same
-over MiniLM, if it is installed. `tfidf` is the baseline. `ulmfit` is stage 3 of the recipe in each round, over one
-stage 2 for each dataset, which reads the texts of the pool without labels.
+over MiniLM, if it is installed. `tfidf` is the baseline. `ulmfit` is stage 3 of the recipe in each round, with its
+mixture, over one stage 2 for each dataset, which reads the texts of the pool without labels.
 """
 
 import argparse
 import fnmatch
 import json
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,13 +26,11 @@ from sklearn.preprocessing import StandardScaler
 
 from ulmfit_easy.all import (
     TextFeatures,
+    ULMFiT,
     baseline,
-    classifier_data,
-    finetune_classifier,
     finetune_lm,
     get_preset,
     lm_data,
-    new_classifier,
     new_lm,
     query,
     read_lm,
@@ -113,30 +112,19 @@ class Baseline:
 
 
 class Recipe:
-    """Stage 3, each time over the language model of the pool."""
+    """Stage 3 and the mixture with linear models, each time over the language model of the pool."""
 
-    def __init__(self, lm):
-        self.lm = lm
+    def __init__(self, texts, folder):
+        self.folder, self.preset = folder, get_preset("laptop")
+        if not folder.exists():
+            set_seed(0)
+            start = read_lm("en")
+            lm = new_lm(lm_data(texts, self.preset, start, seed=0), self.preset, start, verbose=False)
+            finetune_lm(lm, self.preset).export(folder.absolute())
 
     def fit(self, df, seed):
-        p = get_preset("laptop")
-        dls = classifier_data(df, p, self.lm, text_col="text", label_col="label", valid_pct=0.1, seed=seed,
-                              cache_dir=False)
-        self.learn = finetune_classifier(new_classifier(dls, p, self.lm, verbose=False), p)
-        self.features = self.learn.features
-        return self
-
-    def predict(self, texts):
-        return [p.label for p in self.learn.predict(list(texts))]
-
-    def predict_proba(self, texts):
-        return np.stack([p.probs for p in self.learn.predict(list(texts))])
-
-
-def tuned_lm(texts):
-    set_seed(0)
-    p, start = get_preset("laptop"), read_lm("en")
-    return finetune_lm(new_lm(lm_data(texts, p, start, seed=0), p, start, verbose=False), p)
+        preset = replace(self.preset, adapts=False)  # stage 2 is done
+        return ULMFiT(preset=preset, pretrained=self.folder, seed=seed, verbose=False).fit(df["text"], df["label"])
 
 
 def learner(way, column, pool, test, args, made={}):  # noqa: B006  # what a dataset needs is made once
@@ -145,11 +133,11 @@ def learner(way, column, pool, test, args, made={}):  # noqa: B006  # what a dat
         return Baseline()
     if (way, column) not in made:
         if way == "ulmfit":
-            made[way, column] = tuned_lm(pool["text"])
+            made[way, column] = Recipe(pool["text"], args.out.parent / f"active-lm-{column}")
         else:
             name, layers = ("en", [0, 1, 2]) if way == "features" else ("minilm", [5])
             made[way, column] = Known(name, texts, args.out.parent / f"active-{column}-{name}.npy", layers=layers)
-    return Recipe(made[way, column]) if way == "ulmfit" else OnFeatures(made[way, column])
+    return made[way, column] if way == "ulmfit" else OnFeatures(made[way, column])
 
 
 def curve(model, pool, test, strategy, seed):
@@ -160,11 +148,12 @@ def curve(model, pool, test, strategy, seed):
         order = rng.permutation(len(pool))  # each class has a label, or nobody would train
     labelled, pool = pool.iloc[order[:START]], pool.iloc[order[START:]]
     for n in LABELS:
-        said = model.fit(labelled, seed).predict(test["text"])
+        fitted = model.fit(labelled, seed)
+        said = fitted.predict(test["text"])
         yield np.mean(said == test["label"].to_numpy()), f1_score(test["label"], said, average="macro")
         if n < LABELS[-1]:
             rows = pool[:EACH] if strategy == "random" else query(
-                model, pool, EACH, strategy, **{"labelled": labelled["text"]} if strategy == "kcenter" else {})
+                fitted, pool, EACH, strategy, **{"labelled": labelled["text"]} if strategy == "kcenter" else {})
             labelled, pool = pd.concat([labelled, pool.loc[rows.index]]), pool.drop(rows.index)
 
 
