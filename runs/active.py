@@ -39,7 +39,7 @@ from ulmfit_easy.all import (
 
 START, ROUNDS, EACH, SEEDS = 50, 10, 20, (0, 1, 2)
 LABELS = [START + EACH * i for i in range(ROUNDS + 1)]
-STRATEGIES = ("random", "entropy", "margin", "kcenter")
+STRATEGIES = ("random", "entropy", "margin", "margin+kcenter", "kcenter")
 TITLES = {"trec": "TREC-6", "sms": "SMS spam", "features": "frozen AWD-LSTM + logistic regression",
           "minilm": "frozen MiniLM + logistic regression", "tfidf": "TF-IDF + logistic regression",
           "ulmfit": "ULMFiT, the recipe"}
@@ -153,7 +153,7 @@ def curve(model, pool, test, strategy, seed):
         yield np.mean(said == test["label"].to_numpy()), f1_score(test["label"], said, average="macro")
         if n < LABELS[-1]:
             rows = pool[:EACH] if strategy == "random" else query(
-                fitted, pool, EACH, strategy, **{"labelled": labelled["text"]} if strategy == "kcenter" else {})
+                fitted, pool, EACH, strategy, labelled=labelled["text"])
             labelled, pool = pd.concat([labelled, pool.loc[rows.index]]), pool.drop(rows.index)
 
 

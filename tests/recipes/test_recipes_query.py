@@ -46,7 +46,7 @@ def test_the_least_sure_texts_come_first_each_once(strategy, order, scores):
 
 
 def test_of_equal_scores_the_first_text_comes_first():
-    assert query(Stub(), [*PROBS] * 2, 4).index.tolist() == [2, 1, 3, 0]
+    assert query(Stub(), [*PROBS] * 2, 4, "entropy").index.tolist() == [2, 1, 3, 0]
     PROBS.update(a=[.5, .5, 0], b=[.5, .5, 0])
     assert query(Stub(), ["b", "a", "torn"], 2)["text"].tolist() == ["b", "a"]
 
@@ -73,6 +73,13 @@ def test_kcenter_takes_texts_that_differ_from_those_with_labels(learn):
     np.testing.assert_allclose(found["score"][:4].to_numpy()[0], max(np.linalg.norm(
         learn.features(TEXTS[:4]) - row, axis=1).min() for row in learn.features(TEXTS[4:8])), rtol=1e-5)
     pd.testing.assert_frame_equal(found, query(learn, pool, 99, "kcenter", labelled=TEXTS[:4]))
+
+
+def test_margin_and_kcenter_take_what_differs_among_the_least_sure(learn):
+    least = query(learn, TEXTS, 10)
+    found = query(learn, TEXTS, 5, "margin+kcenter", labelled=TEXTS[:4])
+    among = query(learn, least["text"], 5, "kcenter", labelled=TEXTS[:4])
+    pd.testing.assert_frame_equal(found, among)
 
 
 def test_a_learner_and_an_estimator_are_asked_alike(learn):
