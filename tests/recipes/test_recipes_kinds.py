@@ -53,10 +53,27 @@ def test_columns_of_classes_come_back_as_columns(tmp_path):
         assert model.score(T, given) == accuracy_score(FLAGS, model.predict(T))
     again = ULMFiT.load(model.save(tmp_path / "m"))
     assert (again.predict(T) == model.predict(T)).all() and again.classes_.tolist() == ["long", "good"]
-    df = pd.concat([pd.Series(T, name="text"), FLAGS], axis=1)
-    assert (ULMFiT.from_df(df, label_col=["long", "good"], **OPTIONS).predict_proba(T) == model.predict_proba(T)).all()
     with pytest.raises(LabelError, match="E205.*3 columns.*2 classes"):
         model.score(T, np.zeros((24, 3), int))
+
+
+@pytest.mark.slow
+def test_columns_of_a_table_are_labels_too():
+    df = pd.concat([pd.Series(T, name="text"), FLAGS], axis=1)
+    model = ULMFiT.from_df(df, label_col=["long", "good"], **OPTIONS)
+    assert (model.predict_proba(T) == ULMFiT(**OPTIONS).fit(T, FLAGS).predict_proba(T)).all()
+
+
+@pytest.mark.slow
+def test_scikit_learn_searches_over_columns_and_numbers():
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+
+    search = GridSearchCV(ULMFiT(**OPTIONS), {"epochs": [1, 2]}, cv=2).fit(T, FLAGS)
+    assert search.predict(T[:2]).shape == (2, 2) and search.best_params_["epochs"] in (1, 2)
+    assert np.isfinite(cross_val_score(ULMFiTRegressor(**OPTIONS), np.array(T), STARS, cv=2)).all()
+    weights = np.ones(24)
+    assert cross_val_score(ULMFiT(**OPTIONS, blend=None), pd.DataFrame({"a": T, "b": T}), L, cv=2,
+                           params={"sample_weight": weights}).shape == (2,)
 
 
 def test_a_regression_answers_within_the_range_of_its_labels(tmp_path):
@@ -77,6 +94,7 @@ def test_a_regression_answers_within_the_range_of_its_labels(tmp_path):
     assert model.predict([]).shape == (0,)
 
 
+@pytest.mark.slow
 def test_several_numbers_are_several_columns():
     targets = np.array([[a, 10.0 * a] for a in STARS])
     model = ULMFiTRegressor(**OPTIONS).fit(T, targets)

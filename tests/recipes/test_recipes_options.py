@@ -51,7 +51,12 @@ def test_own_texts_to_validate_with_are_measured_with_and_never_learned_from(mon
     words = next(m for m in model.blend_.members if m.kind == "words")
     assert not words.probs(words.read(["zebra"]), 2)[0, 0] == pytest.approx(1)
     assert (words.read(["zebra"])[:, words.columns]).nnz == 0
-    monkeypatch.undo()
+
+
+@pytest.mark.slow
+def test_a_column_of_a_table_tells_what_to_validate_with():
+    X_val, y_val = TEXTS[24:36], LABELS[24:36]
+    model = tiny(blend="auto").fit(T, L, X_val=X_val, y_val=y_val)
     df = pd.DataFrame({"text": [*T, *X_val], "label": [*L, *y_val], "valid": [False] * 24 + [True] * 12})
     again = ULMFiT.from_df(df, valid_col="valid", **{**OPTIONS, "blend": "auto"})
     assert (again.predict_proba(T) == model.predict_proba(T)).all() and again.scores_ == model.scores_
@@ -83,8 +88,9 @@ def test_early_stopping_ends_with_the_best_epoch(monkeypatch):
 
 
 @pytest.mark.parametrize("given", [
-    PAIRS[["question", "answer"]], PAIRS[["question", "answer"]].to_numpy(),
-    [*zip(PAIRS["question"], PAIRS["answer"], strict=True)]], ids=["table", "array", "tuples"])
+    PAIRS[["question", "answer"]], pytest.param(PAIRS[["question", "answer"]].to_numpy(), marks=pytest.mark.slow),
+    pytest.param([*zip(PAIRS["question"], PAIRS["answer"], strict=True)], marks=pytest.mark.slow)],
+    ids=["table", "array", "tuples"])
 def test_several_columns_are_read_as_the_fields_of_one_text(given, tmp_path):
     model = tiny(blend="auto").fit(given, L)
     probs = model.predict_proba(given)
@@ -97,6 +103,7 @@ def test_several_columns_are_read_as_the_fields_of_one_text(given, tmp_path):
         model.predict(T)
 
 
+@pytest.mark.slow
 def test_columns_are_chosen_by_name_and_found_again_in_another_table():
     model = ULMFiT.from_df(PAIRS, ["question", "answer"], **OPTIONS)
     assert model.text_col == ["question", "answer"]
@@ -122,6 +129,7 @@ def test_what_cannot_be_is_refused_before_anything_slow(fit, code, monkeypatch):
         fit(tiny())
 
 
+@pytest.mark.slow
 def test_pieces_of_words_are_learned_from_the_texts(tmp_path):
     pytest.importorskip("sentencepiece")
     model = tiny(subword=60, pretrained=True).fit(T, L)

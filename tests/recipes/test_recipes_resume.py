@@ -45,8 +45,8 @@ def stop_in(monkeypatch, labelled, n):
     monkeypatch.setattr(stages, "run_phases", spy)
 
 
-@pytest.mark.parametrize(("seed", "labelled"), [(0, True), pytest.param(None, True, marks=pytest.mark.slow),
-                                               pytest.param(0, False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "labelled"), [(0, True), (None, True), (0, False)])
 def test_a_fit_goes_on_from_its_folder_and_ends_as_if_nothing_had_happened(tmp_path, monkeypatch, seed, labelled):
     run = tmp_path / "run"
     stop_in(monkeypatch, labelled, 4)
