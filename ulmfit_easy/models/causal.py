@@ -45,7 +45,7 @@ class CausalTransformer(Body):
         if not (is_causal(own) and self.cache and "position_ids" in takes):
             raise ArgumentError("E602", received=f"body with the model_type {own.model_type!r}",
                                 expected="a causal model that keeps keys and values, such as gpt2 or llama",
-                                fix="pass Transformer as the architecture")
+                                fix="take another model; pass Transformer as the architecture for one like BERT")
         most = min(own.max_position_embeddings, getattr(own, "sliding_window", None) or own.max_position_embeddings)
         if span > most:
             raise ArgumentError("E602", received=f"span={span:,}",
