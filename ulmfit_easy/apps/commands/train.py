@@ -65,7 +65,8 @@ def _estimator(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame
 
     params = {name: getattr(args, name) for name in (
         "preset", "backwards", "bidir", "lang", "seed", "encoder", "epochs", "lr", "bs", "min_freq", "patience")}
-    params.update(pretrained=pretrained, verbose=not args.quiet, subword=args.subword or False)
+    params.update(pretrained=pretrained, verbose=not args.quiet, subword=args.subword or False,
+                  text_col=given.text if len(given.text) > 1 else None)
     numbers = given.kind == "regression"
     if numbers and args.class_weight:
         raise ArgumentError("E603", received="--class-weight for numbers", expected="classes", fix="leave it out")
