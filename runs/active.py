@@ -39,7 +39,7 @@ from ulmfit_easy.all import (
 
 START, ROUNDS, EACH, SEEDS = 50, 10, 20, (0, 1, 2)
 LABELS = [START + EACH * i for i in range(ROUNDS + 1)]
-STRATEGIES = ("random", "entropy", "margin", "margin+kcenter", "kcenter")
+STRATEGIES = ("random", "entropy", "margin", "kcenter")
 TITLES = {"trec": "TREC-6", "sms": "SMS spam", "features": "frozen AWD-LSTM + logistic regression",
           "minilm": "frozen MiniLM + logistic regression", "tfidf": "TF-IDF + logistic regression",
           "ulmfit": "ULMFiT, the recipe"}

@@ -75,13 +75,6 @@ def test_kcenter_takes_texts_that_differ_from_those_with_labels(learn):
     pd.testing.assert_frame_equal(found, query(learn, pool, 99, "kcenter", labelled=TEXTS[:4]))
 
 
-def test_margin_and_kcenter_take_what_differs_among_the_least_sure(learn):
-    least = query(learn, TEXTS, 10)
-    found = query(learn, TEXTS, 5, "margin+kcenter", labelled=TEXTS[:4])
-    among = query(learn, least["text"], 5, "kcenter", labelled=TEXTS[:4])
-    pd.testing.assert_frame_equal(found, among)
-
-
 def test_a_learner_and_an_estimator_are_asked_alike(learn):
     probs = np.stack([p.probs for p in learn.predict(TEXTS)])
     found = query(learn, TEXTS, 5, "margin")

@@ -14,11 +14,8 @@ from ulmfit_easy.text.given import several_texts
 
 __all__ = ["query"]
 
-STRATEGIES = ("entropy", "margin", "kcenter", "margin+kcenter")
-SPARE = 2  # times k texts, the least sure ones, of which "margin+kcenter" takes those that differ (docs/LABELLING.md)
 
-
-@takes({"k": whole(), "strategy": one_of(STRATEGIES)})
+@takes({"k": whole(), "strategy": one_of(["entropy", "margin", "kcenter"])})
 def query(model: Any, pool: Iterable, k: int = 20, strategy: str = "margin", *,
           labelled: Iterable = ()) -> pd.DataFrame:
     """Return the k texts of a pool that are worth a label most, the first one first.
@@ -31,13 +28,12 @@ def query(model: Any, pool: Iterable, k: int = 20, strategy: str = "margin", *,
         pool: texts without labels. Of a table, the text columns of the model.
         strategy: "entropy" takes the texts with the highest entropy of the class probabilities. "margin" takes those
             whose two likeliest classes are closest. "kcenter" takes texts that differ: each is the one that is
-            farthest, in `learn.features`, from all that were taken before. "margin+kcenter" does so among the 2k texts
-            with the smallest margins.
-        labelled: for both with "kcenter", the texts that have labels already. New ones must differ from them too.
+            farthest, in `learn.features`, from all that were taken before.
+        labelled: for "kcenter", the texts that have labels already. New ones must differ from them too.
 
     Returns: the rows of the table, or a table with the column `text`, with the column `score` and their index. A high
-        score is an early row. "entropy" is a share of the highest entropy. "margin" is 1 - (p1 - p2). With "kcenter"
-        it is a distance. For texts with several labels "entropy" is the mean over the labels, and "margin" the highest.
+        score is an early row. "entropy" is a share of the highest entropy. "margin" is 1 - (p1 - p2). "kcenter" is a
+        distance. For texts with several labels "entropy" is the mean over the labels, and "margin" the highest.
 
     Raises: TextError E101, E102 for what are no texts. E104 for a pool without any. TrainingError E506 for a model that
         gives no probabilities of classes, or no features.
@@ -62,16 +58,13 @@ def query(model: Any, pool: Iterable, k: int = 20, strategy: str = "margin", *,
         raise TextError("E104", received="a pool without a text", expected="one text or more",
                         fix="give more texts: all of these may have their labels")
     rows, asked = np.array([*first.values()]), [*first]  # (N,)
-    chosen = np.arange(len(asked))
-    if strategy != "kcenter":
-        scores = uncertainty(_probs(model, asked), strategy.partition("+")[0])
-        chosen = np.argsort(-scores, kind="stable")[:k if "+" not in strategy else SPARE * k]
+    if strategy == "kcenter":
+        features = _features(model, [*asked, *(known := list(several_texts(labelled, cols)))])
+        chosen, scores = k_centers(features[:len(asked)], features[len(asked):] if known else None, k)
+    else:
+        scores = uncertainty(_probs(model, asked), strategy)
+        chosen = np.argsort(-scores, kind="stable")[:k]
         scores = scores[chosen]
-    if "kcenter" in strategy:
-        known = list(several_texts(labelled, cols))
-        features, n = _features(model, [*(asked[i] for i in chosen), *known]), len(chosen)
-        centers, scores = k_centers(features[:n], features[n:] if known else None, k)
-        chosen = chosen[centers]
     return df.iloc[rows[chosen]].assign(score=scores)
 
 
