@@ -1,4 +1,4 @@
-"""Text files as strings; if the encoding is wrong, an error that guesses the right one."""
+"""Text files as strings. If the encoding is wrong, the error guesses the right one."""
 
 import codecs
 import re

@@ -129,9 +129,9 @@ def clear_left(folder: Path, names: str) -> list[Path]:
 
 @contextmanager
 def hidden_folder(path: Path) -> Iterator[Path]:
-    """Give a new hidden folder on the disk of `path`, deleted at the end; what killed processes left is deleted first.
+    """Give a new hidden folder on the disk of `path`, deleted at the end. What killed processes left is deleted first.
 
-    It is in the folder `path` if there is one that must stay, such as a mount; else it is next to `path`.
+    It is in the folder `path` if there is one that must stay, such as a mount. Otherwise it is next to `path`.
     """
     kept = [left for folder in (path.parent, path) for left in clear_left(folder, re.escape(_short(path.name)))]
     with _unless_forked(ExitStack()) as stack:

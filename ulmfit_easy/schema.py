@@ -194,7 +194,7 @@ def tuple_of(check: Check) -> Check:
 
 
 def one_of(known: Collection[str]) -> Check:
-    """Return a check for the strings in `known`, as they are when it is asked: a table of parts may grow."""
+    """Return a check for the strings in `known`, as they are when it checks: a table of parts may grow."""
     def check(value: object) -> str:
         allowed = f"one of {', '.join(known)}"
         if not isinstance(value, str):

@@ -31,9 +31,9 @@ class Attribution:
     """The share of each token in one answer: above 0 it speaks for the answer, below 0 against it.
 
     Attributes:
-        tokens: as the tokenizer splits the text; the model may know some of them as `xxunk` only.
+        tokens: as the tokenizer splits the text. The model may know some of them as `xxunk` only.
         scores: (T,) in units of `evidence`. Tokens that were hidden together share the score of all of them.
-        label: the class in question; None for a regression.
+        label: the class in question. None for a regression.
         evidence: what the model says of the whole text: log-odds of the class, ln(p / (1 - p)), or the number.
     """
 
@@ -88,16 +88,16 @@ def explain(learn: Learner | TextEstimator, text: Iterable, target: object = Non
 
     Args:
         learn: a learner, or an estimator.
-        text: one text, or several, which give a list; of a table its texts, such as `df["text"]`.
+        text: one text, or several, which give a list. Of a table its texts, such as `df["text"]`.
         target: the name of a class, by default the likeliest one. For a regression the number of the output, by default
             0.
         method: "occlusion", or "gradients", which needs the package captum.
-        window: tokens hidden together, 1 or more; by default 1, and more for texts above 200 tokens.
+        window: tokens hidden together, 1 or more. By default 1, and more for texts above 200 tokens.
         baseline: "unknown" puts `xxunk` in their place, "delete" nothing.
-        n_steps: of the integral; more are more exact.
+        n_steps: of the integral. More are more exact.
         bs: texts read at once.
 
-    Raises: E101 for what is no text; E506 for a language model; E507 without captum; E604 for an unknown class.
+    Raises: E101 for what is no text. E506 for a language model. E507 without captum. E604 for an unknown class.
     """
     if isinstance(learn, TextEstimator):
         return _of_estimator(learn, text, target, method)
@@ -185,7 +185,7 @@ def _hidden(ids: np.ndarray, start: int, stop: int, unk_id: int, baseline: str, 
 
 
 def _checked(learn: Learner, texts: Iterable) -> list:
-    """Return texts as a list; E101 unless each is a string, or a tuple of fields if texts have several."""
+    """Return texts as a list. E101 unless each is a string, or a tuple of fields if texts have several."""
     texts = list(texts)
     if not all(map(learn.dls.is_one_text, texts)):
         columns = learn.dls.prepare.text_cols

@@ -26,7 +26,7 @@ COLDEST, HOTTEST = 1 / 20, 20.0  # temperatures beyond these say that the texts 
 
 
 class Reliability(NamedTuple):
-    """Answers put into bins by how sure they are; K bins that are not empty."""
+    """Answers put into bins by how sure they are. K bins that are not empty."""
 
     confidence: np.ndarray  # (K,) the mean probability that was claimed
     accuracy: np.ndarray  # (K,) the share that was right
@@ -44,7 +44,7 @@ class Threshold(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """A classifier with a temperature, and how well its probabilities fit some labelled texts; see `calibrate`.
+    """A classifier with a temperature, and how well its probabilities fit some labelled texts. See `calibrate`.
 
     Attributes:
         learn: the learner, which stays as it is.
@@ -116,7 +116,7 @@ class Calibrated:
         return replace(self, logits=logits, targs=targs)
 
     def ece(self, n_bins: int = 15) -> float:
-        """Return the expected calibration error on the texts at hand; see `expected_calibration_error`."""
+        """Return the expected calibration error on the texts at hand. See `expected_calibration_error`."""
         return expected_calibration_error(self.probs, self.targs, n_bins)
 
     def plot_reliability(self, n_bins: int = 10, ax: "Axes | None" = None) -> "Axes":
@@ -228,7 +228,7 @@ def reliability(probs: Tensor | np.ndarray, targs: Tensor | np.ndarray, n_bins: 
 
     Args:
         probs: (N, C).
-        targs: (N,) classes: an answer is the likeliest class; or (N, C) flags: each class of each text is an answer.
+        targs: (N,) classes: an answer is the likeliest class. Or (N, C) flags: each class of each text is an answer.
     """
     probs, targs = torch.as_tensor(probs), torch.as_tensor(targs)
     if targs.dim() > 1:

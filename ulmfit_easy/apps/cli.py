@@ -17,7 +17,7 @@ from ulmfit_easy.terminal import hushed, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; an error in what the user gave is one line on standard error and exit status 2.
+    """Run a command. An error in what the user gave is one line on standard error and exit status 2.
 
     Ctrl-C gives 130, and a reader of the output that stopped reading 1. A stream that is closed is none to write to.
     """

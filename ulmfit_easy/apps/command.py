@@ -20,10 +20,10 @@ class Command:
         what: one line, which begins with a verb in lower case.
         run: does it. What it returns is the exit status, and None is 0.
         examples: lines to type, without `ulmfit` before them.
-        options: of the command; `groups` has more of them under headings, and of `one_of` a user may choose one.
+        options: of the command. `groups` has more of them under headings, and of `one_of` a user may choose one.
         more: sentences that its help adds.
         only_given: leave out of the namespace what a user did not give.
-        also: names that other tools have for it: who types one is told this one.
+        also: names that other tools have for it: typing one shows this one.
         order: where it stands in the list of commands.
     """
 

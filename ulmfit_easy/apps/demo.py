@@ -51,7 +51,7 @@ def demo_texts(archive: str | Path, seed: int = 0, sha256: str = VADER_SHA256) -
 
 def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Preset = "laptop", seed: int = 0,
              sha256: str = VADER_SHA256) -> dict:
-    """Run the demo, print its tables, write its plots to `out`; returns the figures of the last line.
+    """Run the demo, print its tables, write its plots to `out`. Returns the figures of the last line.
 
     Args:
         data: the source distribution vaderSentiment-2.5.tar.gz.

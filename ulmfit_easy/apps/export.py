@@ -37,7 +37,7 @@ def inference_module(learn: Asked) -> InferenceModule:
         ...     inference_module(learn), (ids, lengths), dynamic_shapes=({0: rows}, {0: rows}), strict=False)
         >>> torch.export.save(exported, "classifier.pt2")  # doctest: +SKIP
 
-    `learn.dls.test_dl(texts)` gives ids and lengths; the ids of a shorter batch are filled up with
+    `learn.dls.test_dl(texts)` gives ids and lengths. The ids of a shorter batch are filled up with
     `learn.dls.text_vocab.pad_id`.
 
     Raises: TrainingError E506 for a language model.

@@ -17,8 +17,8 @@ def integrated_gradients(learn: Learner, model: TextClassifier, ids: np.ndarray,
 
     Args:
         model: the learner's, in evaluation mode.
-        ids: the text, (T,); the tokens before `first` are the same in the text of unknown words, and get 0.
-        n_steps: points on the way from one to the other; 50 as in captum.
+        ids: the text, (T,). The tokens before `first` are the same in the text of unknown words, and get 0.
+        n_steps: points on the way from one to the other. 50 as in captum.
         bs: points computed at once.
 
     Raises: E507 without captum.

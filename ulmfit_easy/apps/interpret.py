@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 class Interpretation:
     """The predictions of a learner for every text of a labelled loader, with their losses.
 
-    The loader is read once, here; all that follows looks at what came of it, as the model was then.
+    The loader is read once, here. All that follows looks at what came of it, as the model was then.
 
     Args:
         learn: a learner of a classifier or a regression.
-        dl: a loader with labels; by default the validation set.
+        dl: a loader with labels. By default the validation set.
         act: instead of the loss's own activation, from logits (N, C) to probabilities.
 
     Attributes:
@@ -58,7 +58,7 @@ class Interpretation:
         return cls(learn, loader_of(learn, ds_idx, dl), act)
 
     def top_losses(self, k: int | None = None, largest: bool = True, items: bool = False) -> tuple:
-        """Return the k largest losses (k,) and the positions of their texts (k,); with `items` the texts as well.
+        """Return the k largest losses (k,) and the positions of their texts (k,). With `items` the texts as well.
 
         Args:
             k: None for all of them.
@@ -119,12 +119,12 @@ class Confused(NamedTuple):
 
 
 class ClassificationInterpretation(Interpretation):
-    """An `Interpretation` that knows which classes are taken for which; texts whose label is no class do not count.
+    """An `Interpretation` that knows which classes are taken for which. Texts whose label is no class do not count.
 
     Attributes:
         vocab: the names of the C classes.
 
-    Raises: E506 for a regression, and, once it is asked, if no label is a class.
+    Raises: E506 for a regression, and, at the first question, if no label is a class.
     """
 
     def __init__(self, learn: Learner, dl: Iterable | None = None, act: Callable | None = None):
@@ -161,12 +161,12 @@ class ClassificationInterpretation(Interpretation):
     def plot_confusion_matrix(self, normalize: bool = False, title: str = "Confusion matrix", cmap: str = "Blues",
                               norm_dec: int = 2, plot_txt: bool = True, *, ax: Any = None,
                               **figure: Any) -> "Axes | list[Axes]":
-        """Plot the confusion matrix; return the axes, or a list with one per class if texts have several labels.
+        """Plot the confusion matrix. Return the axes, or a list with one per class if texts have several labels.
 
         Args:
             normalize: each row as shares of its class, with `norm_dec` decimals, not as numbers of texts.
             plot_txt: write the numbers into the cells.
-            ax: matplotlib axes to draw on; for several labels one for each class.
+            ax: matplotlib axes to draw on. For several labels one for each class.
             figure: of a new figure, `figsize` (inches) and `dpi`.
         """
         options = dict(cmap=cmap, normalize=normalize, norm_dec=norm_dec, plot_txt=plot_txt, **figure)

@@ -1,4 +1,4 @@
-"""The state of a training until it is over: a folder beside the model's, from which the same command goes on."""
+"""The state of a training until it is over: a folder next to the model's, from which the same command continues."""
 
 import argparse
 import sys

@@ -20,8 +20,8 @@ class SavedModel:
         folder: what `ULMFiT.save` or `learn.export` wrote.
 
     Attributes:
-        predictors: the models; one, or one for each direction.
-        settings: of the estimator; empty for another model.
+        predictors: the models. One, or one for each direction.
+        settings: of the estimator. Empty for another model.
 
     Raises: FileError E404 for a folder with no model, or with a part of one. E402 for a language model.
     """

@@ -22,7 +22,7 @@ def model_place(out: Path, overwrite: bool, foreign: Callable[[Path], list[str]]
 
 
 def keep(save: Callable[[Path], object], out: Path) -> None:
-    """Save what was trained; in a temporary folder, with E411 that names it, if its own place is no longer free."""
+    """Save what was trained. If its place is no longer free, save it in a temporary folder, which E411 names."""
     try:
         save(out)
     except (UlmfitError, OSError) as e:

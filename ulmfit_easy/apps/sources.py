@@ -53,7 +53,7 @@ def read_labelled(path: Path, args: argparse.Namespace) -> Labelled:
 
 
 def _kind_of(df: "pd.DataFrame", text: Sequence[str], label: str) -> str | None:
-    """Return the kind of labels that the cells of a column are; None for one class each."""
+    """Return the kind of labels that the cells of a column are. None for one class each."""
     _check_classes(df, text, label)
     cells, texts = ([each.tolist() if hasattr(each, "tolist") else each for each in df[name].head(100)]
                     for name in (label, text[0]))
@@ -154,7 +154,7 @@ def _plain_text(e: UlmfitError, path: Path, column: str) -> UlmfitError:
 
 
 def typed_texts(given: Sequence[str], columns: Sequence[str]) -> list | None:
-    """Return the texts that were typed in place of a file; None if a file, a folder or standard input is named.
+    """Return the texts that were typed in place of a file. None if a file, a folder or standard input is named.
 
     What is no file is a text if it has a blank in it and no ending of a table. Several arguments are as many texts, or
     the fields of one text if the model reads several columns.
@@ -215,7 +215,7 @@ def _standard_input(columns: Sequence[str], args: argparse.Namespace) -> "pd.Dat
 
 
 def _typed(name: object) -> str:
-    """Return the name of a column for a shell; "COL" for one that nobody would type: a text, without a header."""
+    """Return the name of a column for a shell. "COL" for one that nobody would type: a text, without a header."""
     text = "" if name is None else str(name)
     return shlex.quote(text) if text and text.isprintable() and short(text) == text else "COL"
 

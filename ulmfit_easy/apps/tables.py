@@ -17,7 +17,7 @@ FORMS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet"
 
 
 def form_of(out: Path, example: str = "predictions.csv") -> str:
-    """Return the form in which a file shall be written, by its ending; CSV for a pipe or a device.
+    """Return the form in which a file shall be written, by its ending. CSV for a pipe or a device.
 
     Raises: E602 for a folder or another ending, E507 for Parquet without pyarrow, E411 as `writable`.
     """
@@ -63,7 +63,7 @@ def write(df: "pd.DataFrame", out: Path | None, form: str = ".csv", safe_cells: 
 
 
 def each_cell(df: "pd.DataFrame", change: Callable) -> "pd.DataFrame":
-    """Return the table with its names and cells changed; whole numbers stay whole."""
+    """Return the table with its names and cells changed. Whole numbers stay whole."""
     import pandas as pd
 
     return pd.DataFrame({change(c): pd.Series([change(v) for v in df[c]], df.index, object) for c in df}, df.index)

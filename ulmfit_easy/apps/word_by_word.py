@@ -28,7 +28,7 @@ class WholeEstimator:
         self.model, self.predictor = model, model.fitted_learners()[0].predictor
 
     def predict(self, texts: Sequence) -> list:
-        """Return the class, its number and the probabilities of each text; only the last is known."""
+        """Return the class, its number and the probabilities of each text. Only the last is known."""
         return [(None, None, p) for p in torch.from_numpy(self.model.probabilities(list(texts)))]
 
 

@@ -140,7 +140,7 @@ def fitting(arch: type[Encoder], config: dict, backwards: bool, tokenizer: dict)
 
 
 def _misfit(model: Shipped, arch: type[Encoder], config: dict, tokenizer: dict) -> str:
-    """Return why a model is not the one that is wanted; empty if it is."""
+    """Return why a model does not fit. Empty if it does."""
     reasons, theirs = [], {**arch.lm_config, **model.sizes}
     if sizes := [f"{k}={v!r} (the installed model has {theirs[k]!r})" for k, v in config.items()
                  if not k.endswith("_p") and theirs.get(k, v) != v]:

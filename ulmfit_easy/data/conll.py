@@ -35,7 +35,7 @@ def read_conll(path: str | Path, columns: Sequence[int] | None = None, *, encodi
     Raises: FileError E404 without such a file. E403 if it is not in `encoding`. E407 for a line without these columns,
         or without any sentence.
 
-    Source: Tjong Kim Sang & De Meulder 2003; universaldependencies.org/format.
+    Source: Tjong Kim Sang & De Meulder 2003, and universaldependencies.org/format.
     """
     rows = []
     for sentence, of_ud in _sentences(Path(path), encoding):

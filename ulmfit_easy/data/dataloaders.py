@@ -104,7 +104,7 @@ class DataLoaders(TellsAbsent):
 
     @property
     def train_ds(self) -> TextDataset | Any:
-        """The training texts one by one, each as ids (T,), or as a pair of ids and target; or the dataset of torch."""
+        """The training texts one by one, as ids (T,) or pairs of ids and target. Else the dataset of torch."""
         return self._dataset("train")
 
     @property
@@ -196,8 +196,8 @@ class DataLoaders(TellsAbsent):
     def decode(self, target: Tensor) -> Any:
         """Return one target, or one decision of a model, in the user's words.
 
-        A class; "?" for a label that is none; a list of classes where a text may have several; for
-        regression a number, or a list of them.
+        A class, or "?" for a label that is none. A list of classes if a text may have several. For regression a number,
+        or a list of them.
         """
         if self.target is None or not self.target.labelled:
             raise TrainingError("E506", received="decode() on loaders without classes or numbers",

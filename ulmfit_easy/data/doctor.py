@@ -58,7 +58,7 @@ class Checkup:
 
 def doctor(df: pd.DataFrame, text_col: int | str | Sequence = "", label_col: int | str | Sequence | None = "", *,
            valid_col: int | str | None = None, label_delim: str | None = None) -> Checkup:
-    """Check a table of texts and labels for what may spoil a training. Return a `Checkup`; change nothing.
+    """Check a table of texts and labels for what may spoil a training. Return a `Checkup`, and change nothing.
 
     Looks for missing, empty, damaged, repeated, very short and very long texts. Looks for training texts in the
     validation set, and for equal texts with different labels. Looks for missing, rare, single, unequal and look-alike
@@ -66,15 +66,15 @@ def doctor(df: pd.DataFrame, text_col: int | str | Sequence = "", label_col: int
     count from 0.
 
     Args:
-        text_col: name or position of the texts, or several; by default the column `text`, else the one with the
+        text_col: name or position of the texts, or several. By default the column `text`, else the one with the
             longest cells.
-        label_col: the same for the labels; by default the column `label`, else the one with the fewest different
+        label_col: the same for the labels. By default the column `label`, else the one with the fewest different
             values. None for texts without labels. The first figure tells which columns were chosen by their cells.
-        valid_col: true for the rows to validate with, read as `TextDataLoaders.from_df` reads it; without it nothing
+        valid_col: true for the rows to validate with, read as `TextDataLoaders.from_df` reads it. Without it nothing
             can have leaked yet.
         label_delim: what stands between the labels of a text that may have several.
 
-    Raises: E102 for a column that is not there; E206 for a `valid_col` that is neither true nor false.
+    Raises: E102 for a column that is not there. E206 for a `valid_col` that is neither true nor false.
     """
     if not isinstance(df, pd.DataFrame):
         raise no_table(df)

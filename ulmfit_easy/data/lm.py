@@ -80,7 +80,7 @@ class LMDataLoader(EpochOrder):
 
     @property
     def row_len(self) -> int:
-        """The tokens of each row; what is left at the end of the text is left out."""
+        """The tokens of each row. What is left over at the end of the text is left out."""
         return (self.n_tokens - 1) // self.bs
 
     @property

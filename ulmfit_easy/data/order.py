@@ -1,4 +1,4 @@
-"""The order in which a loader takes its rows, fixed or new each epoch and repeatable; and these rows one by one."""
+"""The order in which a loader takes its rows, fixed or new each epoch and repeatable, and these rows one by one."""
 
 import copy
 from collections.abc import Iterator, Sequence

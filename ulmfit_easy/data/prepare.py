@@ -162,7 +162,7 @@ def given_tokenizer(config: dict, tokenizer: Tokenizer | None, *, fix: str = "pa
                     "rules and the word splitter of training") -> Tokenizer:
     """Return the tokenizer of a config, which must be passed if the config holds only the names of its parts.
 
-    `fix` says how, at the door that was used.
+    `fix` says how, at the call that was used.
 
     Raises: E402 for a missing tokenizer, or one with other rules or another word splitter.
     """

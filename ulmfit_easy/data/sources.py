@@ -54,7 +54,7 @@ def find_columns(df: pd.DataFrame, cols: Sequence) -> list[pd.Series]:
 
 
 def likely_column(df: pd.DataFrame, kind: str, taken: Collection = ()) -> Hashable:
-    """Return the name of the column `kind`, "text" or "label"; else of the one that looks like it. None if none does.
+    """Return the name of the column `kind`, "text" or "label", or of the one that looks like it. None if none does.
 
     Of the first 100 rows, the text is the column with the longest cells. The label is the one with the fewest different
     values, two if possible, and not a value of its own in each row.
@@ -126,7 +126,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
                ) -> tuple[list | TextsOnDisk, np.ndarray, int, pd.DataFrame, list[pd.Series]]:
     """Return the texts in some columns of a table, as `clean_texts` gives them, with the table that is left.
 
-    Returns: texts of M rows. (M,) int64 positions of these rows; how many rows there were. The table of the M rows, in
+    Returns: texts of M rows. (M,) int64 positions of these rows. How many rows there were. The table of the M rows, in
         which the texts of a `TableOnDisk` are empty. The columns of the texts.
     Raises: E102 without columns, E104 for a table without texts, E407 for what is no table; and as `find_column`,
         `clean_texts` and `TableOnDisk.pieces`.

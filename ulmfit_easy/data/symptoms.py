@@ -39,7 +39,7 @@ class Scan:
 
     Args:
         texts: N strings.
-        labels: a tuple of labels for each text, None where it is missing; or None for texts without labels.
+        labels: a tuple of labels for each text, None if it is missing. None alone for texts without labels.
         train, valid: positions of the texts to train and to validate with.
         rows: the user's number of each text.
         damage: what a text read in the wrong encoding has in it.

@@ -31,7 +31,7 @@ class TextBlock:
 
     Args:
         tok_tfm: a `Tokenizer`, or what splits a text into words.
-        vocab: a `Vocab` or list, such as that of the language model; else made from training rows.
+        vocab: a `Vocab` or list, such as that of the language model. By default made from training rows.
         is_lm: for a language model, which needs no other block.
         seq_len: tokens that are read before the gradient is cut.
         backwards: read each text from its end.

@@ -40,7 +40,7 @@ def download(url: str, dest: str | Path, sha256: str, *, max_bytes: int = 4 << 3
     hash. Two processes that want one file take turns.
 
     Args:
-        url: https; http from this machine (`localhost`, `127.0.0.1`) only. The same goes for where it leads on to.
+        url: https, or http from this machine (`localhost`, `127.0.0.1`) only. The same goes for where it leads on to.
         dest: the file. Its folder is made.
         sha256: of the whole file, 64 hexadecimal digits.
         max_bytes: more are refused. By default 4 GiB, which no known corpus has.
@@ -84,7 +84,7 @@ def _fetch(url: str, part: Path, sha256: str, max_bytes: int, timeout: float) ->
 
 
 def _receive_all(url: str, part: Path, max_bytes: int, timeout: float) -> bool:
-    """Receive what `part` lacks, in several connections if need be; whether it was joined to what was there."""
+    """Receive what `part` lacks, in several connections if need be. Return True if it was joined to what was there."""
     for n in range(TRIES):
         time.sleep(WAIT * 2 ** (n - 1) if n else 0)
         try:
@@ -105,7 +105,7 @@ def _receive_all(url: str, part: Path, max_bytes: int, timeout: float) -> bool:
 
 
 def _receive(url: str, part: Path, max_bytes: int, timeout: float) -> bool:
-    """Receive from one connection, which may end too early (ConnectionError); whether it went on from `part`."""
+    """Receive from one connection, which may end too early (ConnectionError). Return True if it continued `part`."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "ulmfit_easy", "Accept-Encoding": "identity"} | (
         {"Range": f"bytes={have}-"} if have else {})

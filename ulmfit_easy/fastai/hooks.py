@@ -15,7 +15,8 @@ class Hook:
 
     Args:
         m: the module.
-        hook_func: a function of the module, its inputs and its output; backward, of the gradients by them.
+        hook_func: a function of the module, its inputs and its output. With `is_forward=False`, of the gradients by
+            them.
         is_forward: look at the forward pass, else at the backward pass.
         detach, cpu: give the function detached tensors, and copies of them on the CPU.
     """

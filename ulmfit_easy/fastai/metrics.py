@@ -189,7 +189,7 @@ class CorpusBLEUMetric(Metric):
     """The BLEU score, 0-1, of the likeliest word at each place against the word that is there.
 
     Runs of 1 to 4 words are counted over the whole validation set. Of a text that shares none of a length, 1/2, then
-    1/4, ... counts instead (Papineni et al. 2002; smoothing as in NIST's mteval). Padding counts as words do.
+    1/4, ... counts instead (Papineni et al. 2002, smoothed as in NIST's mteval). Padding counts as words do.
 
     Args:
         vocab_sz: not needed, as fastai's: any vocabulary fits.

@@ -188,7 +188,7 @@ class Lookahead(Optimizer):
     Source: Zhang et al. 2019, arXiv 1907.08610.
 
     Args:
-        opt: an `Optimizer`; or layer groups, so that `Lookahead`, or a partial of it, is an `opt_func` itself.
+        opt: an `Optimizer`, or layer groups, so that `Lookahead`, or a partial of it, is an `opt_func` itself.
         k: steps between two returns.
         alpha: share of the way that is kept, 0-1.
         opt_func, kwargs: what makes an optimizer of layer groups, e.g. `partial(Lookahead, opt_func=SGD)`.

@@ -123,7 +123,7 @@ def tokenize_folder(path: str | Path, extensions: Sequence[str] | None = None, f
         skip_if_exists: keep a folder whose texts, rules and tokenizer were the same. Any other is made again. So is
             each with rules that cannot be compared, see `Tokenizer.fingerprint`.
 
-    Raises: E104 if there is no such file; and what `tokenize_files` raises.
+    Raises: E104 if there is no such file. What `tokenize_files` raises.
     """
     path, extensions = _absolute(existing(path)), [end.lower() for end in listify(extensions or ".txt")]
     output_dir = path.with_name(f"{path.name}_tok") if output_dir is None else _absolute(output_dir)
@@ -151,7 +151,7 @@ def tokenize_csv(fname: str | Path, text_cols: int | str | Sequence, outname: st
         header: the row with the names. None for a file without names, and then there are none in the new one.
         chunksize: rows in memory at a time.
 
-    Raises: E101 and E102 for the texts; what `read_table` raises for the file. E603 and E508 for workers.
+    Raises: E101 and E102 for the texts. What `read_table` raises for the file. E603 and E508 for workers.
     """
     fname = existing(fname)
     is_named, outname = outname is not None, Path(outname or fname.with_name(f"{fname.stem}_tok.csv"))

@@ -50,7 +50,8 @@ class Learner(TellsAbsent):
         cbs: callbacks that stay.
         metrics: functions of (prediction, targets), or `Metric`s.
         path, model_dir: where `save` writes, relative to the working folder.
-        wd_bn_bias, train_bn: whether norms and biases decay too; whether batch norms train even in frozen groups.
+        wd_bn_bias, train_bn: True to let norms and biases decay too, and True to train batch norms even in frozen
+            groups.
         moms: highest, lowest, highest momentum of `fit_one_cycle`.
         default_cbs: whether to add the switch of train and eval mode, the recorder and the progress bar.
         verbose: False prints nothing: no table, no bar.

@@ -145,11 +145,11 @@ def with_sizes(theirs: dict | None, config: dict | None, defaults: dict) -> dict
 def find_pair(fnames: Sequence[str | Path], folder: Path, arch: type[Encoder], dls: DataLoaders) -> PretrainedLM:
     """Return the language model of `pretrained_fnames`: the names of a weights file and a word list in a folder.
 
-    The weights are what `learn.save` wrote or fastai's `.pth`; the words a list in JSON, or pickled. Suffixes may be
-    left out.
+    The weights are what `learn.save` wrote or fastai's `.pth`. The words are a list in JSON, or pickled. Suffixes may
+    be left out.
 
-    Raises: FileError E402 for words of another model, another architecture or the other direction. E404 for a file
-        that is not there; and what `load_weights`, `read_words` and `load_foreign` raise.
+    Raises: FileError E402 for words of another model, another architecture or the other direction. E404 for a file that
+        is not there. What `load_weights`, `read_words` and `load_foreign` raise.
     """
     name, words = (re.sub(r"\.(pth|safetensors|pkl|json)$", "", str(name)) for name in fnames)
     json_list, pickled = (folder / f"{words}{end}" for end in (".json", ".pkl"))
@@ -195,7 +195,7 @@ def start_from(learn: L, found: PretrainedLM | None, why: str = "") -> L:
 
 
 def _in_time(learn: "TextLearner", news: Callable[[], None]) -> None:
-    """Tell at once what a language model starts from; at its first fit what a classifier does."""
+    """Tell what a learner starts from: a language model at once, a classifier at its first fit."""
     if learn.head.decodes:
         news()
     else:

@@ -37,8 +37,8 @@ def logprob(learn: "LMLearner", texts: Iterable, bs: int = 64) -> TextScore | li
     """Return a `TextScore` for each text, in order.
 
     Args:
-        texts: one text gives one score; a list, tuple, Series or table a list. Any other iterable an iterator that
-            reads `bs` texts at a time, so that a corpus of any size takes bounded memory.
+        texts: one text gives one score. A list, tuple, Series or table gives a list. Any other iterable an iterator
+            that reads `bs` texts at a time, so that a corpus of any size takes bounded memory.
         bs: texts per batch.
     """
     texts, alone = given_texts(texts, learn.dls.prepare.text_cols)

@@ -45,7 +45,7 @@ def show_training_loop(learn: "Learner") -> None:
 
 
 def summary(learn: "Learner") -> Summary:
-    """Return a table of the model's layers (output shape, parameters, which train); optimizer, loss and callbacks.
+    """Return a table of the model's layers (output shape, parameters, which train), with optimizer, loss and callbacks.
 
     The model reads one training batch in evaluation mode. No callback takes part.
     """

@@ -119,7 +119,7 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
             folder of a model that transformers saved, are models too, if `dls` was made with `pretrained=` the same.
         seq_len: tokens per window. Gradients do not cross its border (section 3.3 of the paper). None is the
             encoder's own: 72 as in fastai, 512 for a `CausalTransformer`.
-        n_out: number of outputs, which must be what the labels need; kept for fastai's signature.
+        n_out: number of outputs, which must be what the labels need. Kept for fastai's signature.
         lin_ftrs, ps: widths and dropouts of the head's hidden layers. [50] and [.1].
         max_len: a text is judged by about its last `max_len` tokens. None for all of them, as always for a target or
             a head with `whole`, and for a target that is one per token. A transformer that sees a whole text, such as

@@ -139,7 +139,7 @@ class TextDataLoaders(DataLoaders):
             objective: what a language model learns: "lm", the next token, "mlm", hidden tokens, or "bilm", both ways.
                 `MaskedToken(whole_words=True)` is "mlm" with a setting. By default what the `pretrained` model has
                 learned, which is "mlm" for BERT, else "lm".
-            min_freq, max_vocab: how often a word must be there; how many words a vocabulary has at most.
+            min_freq, max_vocab: how often a word must be there, and how many words a vocabulary has at most.
             rules, lang, mark_fields: for the tokenizer, unless a model brings it or `tok_tfm` is one.
             cache_dir, n_workers: where tokens are kept for the next time, and how many processes make them. By default
                 one for little text, else one for each processor. See `TokenStore`.
@@ -204,8 +204,8 @@ class TextDataLoaders(DataLoaders):
                 file that is larger than memory. The file is read twice: once with its labels, and to tokenize.
                 `SentencePieceTokenizer` reads it once more to learn its pieces.
 
-        Raises: E403, E404 and E407 for the file. E602 for an unknown `encoding`. E507 for Parquet without pyarrow; and
-            what `from_df` raises.
+        Raises: E403, E404 and E407 for the file. E602 for an unknown `encoding`. E507 for Parquet without pyarrow. What
+            `from_df` raises.
         """
         refuse_unknown(kwargs, TextDataLoaders.from_csv, cls.from_df)
         path = Path(path)
@@ -238,7 +238,7 @@ class TextDataLoaders(DataLoaders):
             extensions: which files are texts. The rest is as in `from_df`.
 
         Raises: E207 if no file is in the folder of a class. E403 for a file in another encoding. E404 for a missing
-            folder; and what `from_df` raises.
+            folder. What `from_df` raises.
         """
         refuse_unknown(kwargs, TextDataLoaders.from_folder)
         folders = [train, valid] if valid_pct is None and splitter is None else None

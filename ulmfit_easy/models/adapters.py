@@ -30,7 +30,7 @@ def merged(model: nn.Module) -> dict[str, Tensor]:
 
 
 def apart(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return ordinary weights as a model takes them. One with matrices beside its layers gets such that add nothing."""
+    """Return ordinary weights as a model takes them. Matrices next to its layers add nothing then."""
     weights, own = dict(weights), model.state_dict()
     for name, _ in _adapted(model):
         theirs = {key.removeprefix(name): weights.pop(key) for key in list(weights) if key.startswith(name)}

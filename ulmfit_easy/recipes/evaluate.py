@@ -17,7 +17,7 @@ PADDED = 1 << 17  # tokens of a batch, padding included, unless one document has
 
 
 class LMScore(NamedTuple):
-    """The figures of `evaluate_lm`; printed, the line with which `ulmfit evaluate-lm` ends."""
+    """The figures of `evaluate_lm`. Printed, it is the last line of `ulmfit evaluate-lm`."""
 
     perplexity: float
     bits_per_char: float

@@ -1,4 +1,4 @@
-"""The error of an estimator that was not fitted, for scikit-learn too; apart, since it imports scikit-learn."""
+"""The error of an estimator that was not fitted. It has its own file, because it imports scikit-learn."""
 
 from sklearn.exceptions import NotFittedError
 

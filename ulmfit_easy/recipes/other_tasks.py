@@ -50,12 +50,12 @@ def train_task(df: pd.DataFrame, text_cols: Sequence[str], label_col: str, y_blo
         df: a row for each text, with lists of words and of tags, with questions, contexts and answers, or what else the
             kind of labels asks for.
         y_block: the kind of labels, such as "tags" or "span".
-        valid: rows to measure with; None keeps one in ten of `df` aside.
+        valid: rows to measure with. None keeps one in ten of `df` aside.
         changes: in the preset, as for `Preset.tuned`.
 
     The other arguments are those of `ULMFiT` and of its `fit`.
 
-    Raises: TextError, LabelError with row numbers, as `TextDataLoaders.from_df`; ArgumentError E6xx.
+    Raises: TextError, LabelError with row numbers, as `TextDataLoaders.from_df`. ArgumentError E6xx.
     """
     folder = None if resume is None else Path(resume)
     seed = seed if folder is None else seed_in(folder, seed)

@@ -79,7 +79,7 @@ class Corpus:
 
 
 class Rows:
-    """Some of the documents of a corpus, in its order; or all but these."""
+    """Some of the documents of a corpus, in its order, or all but these."""
 
     def __init__(self, corpus: Iterable[str], rows: Iterable[int], without: bool = False):
         self.corpus, self.rows, self.without = corpus, {int(i) for i in rows}, without

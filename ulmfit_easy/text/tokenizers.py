@@ -95,7 +95,7 @@ class Tokenizer(TellsAbsent):
     hold, become U+FFFD. A rule of your own may write control tokens.
 
     Args:
-        tok: callable `Iterable[str] -> Iterator[list[str]]` that keeps order; else `SpacyTokenizer(lang)`.
+        tok: callable `Iterable[str] -> Iterator[list[str]]` that keeps order. By default `SpacyTokenizer(lang)`.
         rules: functions `str -> str` on the text. The classic ones by default.
         post_rules: functions `str -> str` on every token. `replace_space` by default.
         mark_fields: as for `join_fields`. Remembered, so that prediction sees what training saw. True or False also

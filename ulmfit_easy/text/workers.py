@@ -57,7 +57,7 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
         where: find the place of each token too, as in `Tokenizer.pipe`.
 
     Raises: TextError E101 for a text that is not a string, with its row. TrainingError E508 for a worker that has
-        died, ArgumentError E603 for a tokenizer that other processes cannot have; and what a rule raises.
+        died, ArgumentError E603 for a tokenizer that other processes cannot have. What a rule raises.
     """
     pieces = _pieces(texts)
     if n_workers is None:

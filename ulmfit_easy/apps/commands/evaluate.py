@@ -1,4 +1,4 @@
-"""`ulmfit evaluate`: how well a model answers for labelled texts that it has not read, beside the baseline."""
+"""`ulmfit evaluate`: how well a model answers for labelled texts that it has not read, next to the baseline."""
 
 import argparse
 import sys
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check_classes(labels: list, target: "Target") -> None:
-    """Warn of labels that are none of the classes; E203 if all of them are such."""
+    """Warn of labels that are none of the classes. E203 if all of them are such."""
     if not target.one_class:
         return
     known, given = {str(name) for name in target.classes or []}, {str(label) for label in labels}

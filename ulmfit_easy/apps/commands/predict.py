@@ -1,4 +1,4 @@
-"""`ulmfit predict`: the answers of a model for texts, beside the columns of their table."""
+"""`ulmfit predict`: the answers of a model for texts, next to the columns of their table."""
 
 import argparse
 import json

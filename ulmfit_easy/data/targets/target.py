@@ -151,7 +151,7 @@ class Target:
 
         Args:
             xb: the inputs.
-            each: the targets, or None without labels; and decisions or guesses of the same form. They give a column
+            each: the targets, or None without labels. Also decisions or guesses of the same form. They give a column
                 each, if they are there.
             words: from ids (T,) to words.
         """

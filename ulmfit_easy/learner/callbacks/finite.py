@@ -101,7 +101,7 @@ def is_finite(tensors: list[Tensor]) -> bool:
 
 @torch.no_grad()
 def first_in_forward(learn: "Learner") -> str:
-    """Return the first module whose output for this batch is not finite; else one with such weights; else the loss.
+    """Return the first module whose output for this batch is not finite, or one with such weights, or the loss.
 
     The batch is read once more for it, with new dropout masks.
     """

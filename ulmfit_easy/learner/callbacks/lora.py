@@ -1,4 +1,4 @@
-"""LoRA through the package `peft`: train small matrices beside the weights of a transformer, which stay as they are."""
+"""LoRA through the package `peft`: train small matrices next to the frozen weights of a transformer."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ __all__ = ["LoRA"]
 
 
 class LoRA(Callback):
-    """Trains the head and, in the encoder, two matrices of rank `r` beside each linear layer, for one fit.
+    """Trains the head and, in the encoder, two matrices of rank `r` next to each linear layer, for one fit.
 
     After the fit their product is added to the weights, so the model is an ordinary one that saves, exports and trains
     on. So are the weights that `learn.save` and `SaveModelCallback` write meanwhile, without the optimizer. If such are
-    loaded before the end, the matrices begin anew. Layer groups and their rates are those of before, without the
+    loaded before the end, the matrices begin again. Layer groups and their rates are those of before, without the
     embedding, and `freeze_to` freezes them.
 
     Args:
-        r: the rank; 8 as in the paper. A fit then trains about one weight of a hundred, and needs less memory.
+        r: the rank. 8 as in the paper. A fit then trains about one weight of a hundred, and needs less memory.
         alpha: factor on the product, over `r`.
         dropout: of what the matrices read.
-    Raises: TrainingError E507 without peft; ArgumentError E603 for an encoder that is none of transformers.
+    Raises: TrainingError E507 without peft. ArgumentError E603 for an encoder that is none of transformers.
     Source: Hu et al. 2021 (arXiv 2106.09685).
     """
 

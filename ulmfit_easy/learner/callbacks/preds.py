@@ -141,7 +141,7 @@ class GatherPredsCallback(Callback):
             parts.close()
 
     def _of_rows(self) -> dict[str, Tensor]:
-        """Return what is wanted of a batch of rows (B, ...)."""
+        """Return what is gathered of a batch of rows (B, ...)."""
         found = {}
         if "preds" in self.wanted:
             found["preds"] = (self.act or activation_of(self.loss_func))(self.pred)
@@ -152,7 +152,7 @@ class GatherPredsCallback(Callback):
         return found
 
     def _of_tokens(self) -> dict[str, Tensor]:
-        """Return what is wanted of a language model's batch, (B, T, ...), from the logits of some tokens at a time."""
+        """Return what is gathered of a language model's batch, (B, T, ...), from a few tokens at a time."""
         found: dict[str, list[Tensor]] = {name: [] for name in self.wanted & {"preds", "losses", "decoded"}}
         decoder, shape = self.pred.decoder, self.pred.dropped.shape[:2]  # (B, T)
         size = max(1, CHUNK_FLOATS // len(self.learn.dls.text_vocab))
@@ -172,7 +172,7 @@ class GatherPredsCallback(Callback):
 
 
 def row_losses(loss_func: Callable, pred: Tensor, target: Tensor) -> Tensor:
-    """Return the loss of each row (B,) if the loss has a `reduction`; else the batch's for each row."""
+    """Return the loss of each row (B,) if the loss has a `reduction`. Otherwise return the batch's for each row."""
     reduction = getattr(loss_func, "reduction", None)
     if reduction is None:
         return loss_func(pred, target).expand(len(target))
@@ -184,8 +184,8 @@ def row_losses(loss_func: Callable, pred: Tensor, target: Tensor) -> Tensor:
 class MCDropoutCallback(Callback):
     """Leaves every dropout on in validation, weights' and words' too. Batch norm stays as in validation.
 
-    `learn.get_preds(cbs=MCDropoutCallback())` gives other predictions each time; how far they spread tells how sure
-    the model is, see `predict_with_uncertainty`. Source: Gal & Ghahramani 2016 (arXiv 1506.02142).
+    `learn.get_preds(cbs=MCDropoutCallback())` gives other predictions each time. Their spread tells how sure the model
+    is, see `predict_with_uncertainty`. Source: Gal & Ghahramani 2016 (arXiv 1506.02142).
     """
 
     def before_validate(self):

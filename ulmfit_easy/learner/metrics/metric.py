@@ -171,7 +171,7 @@ class AccumMetric(Metric):
         activation: what is done to predictions: "no", "sigmoid", "softmax", "binarysoftmax" (the last class's
             probability). "probs" and "decoded" leave it to the loss, its probabilities or its decisions.
         thresh: predictions from this number on are True, or None.
-        to_np, invert_arg: whether `func` wants numpy arrays; whether it wants the targets first.
+        to_np, invert_arg: True if `func` takes numpy arrays, and True if it takes the targets first.
         flatten: whether both become one row of numbers.
         name: the column of the table, by default the function's name.
         kwargs: passed on to `func`.

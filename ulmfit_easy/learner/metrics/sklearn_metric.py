@@ -31,7 +31,7 @@ def sklearn_metric(func: Callable, is_class: bool = True, thresh: float | None =
     """Return a metric from a function of scikit-learn's form, (targets, predictions) to a number. Also `skm_to_fastai`.
 
     Args:
-        is_class: whether the function wants decisions; else it gets what `activation` makes of the predictions.
+        is_class: True if the function takes decisions. Otherwise it gets what `activation` makes of the predictions.
         thresh: for several labels a text, the probability from which a class is said to be there.
         axis: where the classes of a prediction are.
         activation: see `AccumMetric`. By default what `is_class` and `thresh` need.

@@ -38,7 +38,7 @@ def squad_score(predictions: Sequence, answers: Iterable, *, chars: bool = False
 
     Raises: LabelError E205 if there are more of one than of the other.
 
-    Source: evaluate-v2.0.py of SQuAD, whose figures for v1.1 are the same; evaluate-v1.0.py of KorQuAD.
+    Source: evaluate-v2.0.py of SQuAD, whose figures for v1.1 are the same, and evaluate-v1.0.py of KorQuAD.
     """
     said = [each if isinstance(each, str) else each[0] for each in predictions]
     right = [texts_of(cell) for cell in answers]

@@ -93,7 +93,7 @@ class Optimizer(TellsAbsent):
     """A torch optimizer over layer groups, with the hyper-parameters of each group under fastai's names.
 
     Args:
-        groups: lists of parameters, input side first; or the parameters, or one of them, which are then one group.
+        groups: lists of parameters, input side first. Parameters alone are one group.
         make: builds the torch optimizer from torch's own parameter groups.
         names: maps our names (lr, mom, sqr_mom, eps, wd) to torch's (`betas.0` is the first of a tuple). None for
             one that a schedule may set and this optimizer does not use.

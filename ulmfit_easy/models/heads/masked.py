@@ -22,7 +22,7 @@ class MaskedDecoder(LMDecoder):
         n_out, n_hid: V, and the width of the embedding, which the decoder shares.
         n_in: E, the width of a state. That of the embedding by default.
         output_p, tie_encoder, bias, softmax: as for `LMDecoder`.
-        activation: a name of `ACTIVATIONS`. "gelu" as in BERT; a pretrained model brings its own.
+        activation: a name of `ACTIVATIONS`. "gelu" as in BERT. A pretrained model brings its own.
 
     Source: Devlin et al. 2019 (arXiv 1810.04805), and the code that was released with it.
     """

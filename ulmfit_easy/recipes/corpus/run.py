@@ -66,7 +66,7 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
 
     Raises: FileError E404 if there is nothing to resume, E412 if an unfinished run or anything else has the name `out`.
         E408 if another process works on that run or its files have changed. ArgumentError E603 for settings that differ
-        from its plan; what `Plan`, `Corpus`, `start_of` and training raise.
+        from its plan. What `Plan`, `Corpus`, `start_of` and training raise.
     """
     CheckpointCallback(".", minutes)  # E602 before anything slow
     out, run = Path(out).absolute(), run_folder(out)

@@ -13,7 +13,7 @@ from ulmfit_easy.text.vectors import read_vectors
 def put_vectors(learn: LMLearner, file: str) -> int:
     """Put word vectors into the embedding of a language model. Return how many of its words have one.
 
-    Raises: ArgumentError E603 for vectors with more numbers than half the embedding has; what `read_vectors` raises.
+    Raises: ArgumentError E603 for vectors with more numbers than half the embedding has. What `read_vectors` raises.
     """
     embedding = learn.encoder.embedding.weight  # (V, E); a tied decoder shares it
     vectors, known = map(torch.from_numpy, read_vectors(file, words := list(learn.dls.vocab)).of(words))
