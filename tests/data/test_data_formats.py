@@ -62,8 +62,13 @@ def test_prodigy_rows_have_a_label_and_an_answer(tmp_path, rows, labels, answers
     assert df["label"].tolist() == labels and df["answer"].tolist() == answers and df["text"][0] == TEXT
 
 
-def test_a_label_with_accepted_answers_only_stays(tmp_path):
-    assert read(tmp_path, [prodigy(label="spam"), prodigy("ignore", label="spam")])["label"].tolist() == ["spam"] * 2
+@pytest.mark.parametrize("rows", [[prodigy(label="spam"), prodigy("ignore", label="spam")],
+                                  [prodigy(label=["a"]), prodigy("reject", label=["a"])],
+                                  [prodigy(label=3), prodigy("reject", label=3)]])
+def test_other_labels_stay_as_they_are(tmp_path, rows):
+    df = read(tmp_path, rows)
+    assert df["label"].tolist() == [row["label"] for row in rows]
+    assert df["answer"].tolist() == [row["answer"] for row in rows]
 
 
 @pytest.mark.parametrize("rows", [
@@ -144,7 +149,7 @@ def test_spans_that_no_word_can_show_are_counted(tmp_path):
 
 @pytest.mark.parametrize(("rows", "name"), [
     ([prodigy(spans=[{"start": 0, "end": 99, "label": "PER"}])], "Prodigy"),
-    ([prodigy(spans=[{"start": 0}])], "Prodigy"), ([prodigy(label=[])], "Prodigy"),
+    ([prodigy(spans=[{"start": 0}])], "Prodigy"), ([choice(), prodigy(config=3, options=[])], "Prodigy"),
     ([{"id": 1, "text": TEXT, "label": [[7, 0, "PER"]]}], "doccano"),
     ([task(([("ner", "labels", {"start": "/div", "end": 3, "labels": ["A"]})], {}))], "Label Studio"),
     ([{"data": {"a": "x", "b": "y"}, "annotations": [{"result": [

@@ -39,7 +39,7 @@ class Prodigy(Format):
             if not several:
                 answers = ["ignore" if answer == "accept" and not each else answer
                            for answer, each in zip(answers, chosen, strict=True)]
-        elif len(labels := {row.get("label") for row in rows}) == 1 and "reject" in answers and None not in labels:
+        elif "reject" in answers and _one_name([row.get("label") for row in rows]):
             df["label"] = [f"not {row['label']}" if answer == "reject" else row["label"]
                            for row, answer in zip(rows, answers, strict=True)]
             answers = ["accept" if answer == "reject" else answer for answer in answers]
@@ -48,3 +48,8 @@ class Prodigy(Format):
             return df
         return with_tags(df, [row["text"] for row in rows], (
             [Span(span["start"], span["end"], span["label"]) for span in row.get("spans") or []] for row in rows))
+
+
+def _one_name(labels: list) -> bool:
+    """Return True if all rows ask for one label, the same one."""
+    return all(isinstance(label, str) and label == labels[0] for label in labels)
