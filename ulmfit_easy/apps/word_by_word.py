@@ -25,7 +25,8 @@ class WholeEstimator:
     """An estimator, its mixture included, as `word_by_word` asks it."""
 
     def __init__(self, model: TextEstimator):
-        self.model, self.predictor = model, model.fitted_learners()[0].predictor
+        model.check_fitted()
+        self.model, self.predictor = model, model.learners_[0].predictor
 
     def predict(self, texts: Sequence) -> list:
         """Return the class, its number and the probabilities of each text. Only the last is known."""

@@ -228,14 +228,9 @@ class TextEstimator(SklearnText):
     @own_words
     def predict(self, texts: Iterable) -> np.ndarray:
         """Return the answer for each of N texts, (N,), or (N, C) if labels were columns."""
-        self._check_fitted()
+        self.check_fitted()
         texts = self._texts_of(texts)
         return self.kind_.answers(self.probabilities(texts), self.classes_)
-
-    def fitted_learners(self) -> list[TextLearner]:
-        """Return the learners. Raises: NotFitted E506."""
-        self._check_fitted()
-        return self.learners_
 
     def probabilities(self, texts: list) -> np.ndarray:
         """Return what all parts say together of N texts: probabilities of the classes, or numbers, (N, C) float64."""
@@ -251,7 +246,7 @@ class TextEstimator(SklearnText):
 
         Raises: E203 for labels of another type than in training, such as `1` for `"1"`.
         """
-        self._check_fitted()
+        self.check_fitted()
         if not (texts := self._texts_of(texts)):
             raise TextError("E104", received="no texts", expected="one text or more", fix="give texts and labels")
         read = self.kind_.read(labels, len(texts), [])
@@ -265,7 +260,7 @@ class TextEstimator(SklearnText):
 
         An older estimator is replaced. Raises: E412 for a folder with anything else in it.
         """
-        self._check_fitted()
+        self.check_fitted()
         return save_estimator(self, path)
 
     @classmethod

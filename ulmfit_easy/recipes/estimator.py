@@ -105,7 +105,7 @@ class ULMFiT(TextEstimator):
 
         Rows add up to 1, unless a text may have several classes.
         """
-        self._check_fitted()
+        self.check_fitted()
         return self.probabilities(self._texts_of(texts))
 
     def __sklearn_tags__(self) -> Any:

@@ -65,7 +65,8 @@ class SklearnText(Params):
                          and self.scores_[0] is not None and f"{self.scores_._fields[0]} {self.scores_[0]:.3f} on "
                          f"{f'{n_aside:,} ' if n_aside else 'texts '}kept aside")
 
-    def _check_fitted(self):
+    def check_fitted(self) -> None:
+        """Raise NotFitted E506 unless `fit` or `load` came before."""
         if not self.__sklearn_is_fitted__():
             from ulmfit_easy.recipes.not_fitted import NotFitted
 
