@@ -142,8 +142,8 @@ def stability_index(before: Sequence[int], now: Sequence[int]) -> float:
 
 def _learners(model: Any) -> list[TextLearner]:
     """Return the learners of an estimator, or of a learner itself."""
-    if hasattr(model, "_check_fitted"):
-        model._check_fitted()
+    if hasattr(model, "check_fitted"):
+        model.check_fitted()
     learners = getattr(model, "learners_", [model])
     if not isinstance(learners[0], TextLearner):
         raise TrainingError("E506", received=type(model).__name__, expected="a fitted ULMFiT, or a learner",
