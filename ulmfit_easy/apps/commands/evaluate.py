@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     report = TASKS[prepare.task].report(labels, found)
     lines = [f"{counted(len(df), 'row')}" + f", {len(empty):,} without text left out" * bool(empty),
              ", ".join(f"{name} {value:.3f}" for name, value in report.figures.items()),
-             *(_beside_the_baseline(model, texts, labels, found) if prepare.target.one_class else [])]
+             *(_beside_the_baseline(model, texts, labels, found) if prepare.target.one_class else _in_training(model))]
     say("\n".join(lines) + f"\n\n{report.tables}".rstrip(), sys.stdout)
     if args.out is not None:
         write_json(args.out, {"rows": len(kept), **report.figures})
@@ -64,7 +64,7 @@ def _check_classes(labels: list, target: "Target") -> None:
 
 def _beside_the_baseline(model: "SavedModel", texts: list, labels: list, found: list) -> list[str]:
     """Return lines on a model and TF-IDF, on these texts and on those that were kept aside in training."""
-    from ulmfit_easy.recipes.compare import Scores, scored, verdict
+    from ulmfit_easy.recipes.compare import scored, verdict
     from ulmfit_easy.recipes.inputs import one_string
 
     classes, lines, theirs = model.predictor.classes or [], [], None
@@ -77,11 +77,16 @@ def _beside_the_baseline(model: "SavedModel", texts: list, labels: list, found: 
     if scores.baseline_accuracy is not None:
         lines += [f"TF-IDF with logistic regression, which learned beside it: accuracy {scores.baseline_accuracy:.3f}, "
                   f"macro-F1 {scores.baseline_macro_f1:.3f} on the same texts", verdict(scores)]
-    if said := model.settings.get("scores"):
-        old = Scores(**said)
-        beside = "" if old.baseline_accuracy is None else f", TF-IDF {old.baseline_accuracy:.3f}"
-        lines.append(f"In training, on texts kept aside: accuracy {old.accuracy:.3f}{beside}")
-    return lines
+    return [*lines, *_in_training(model)]
+
+
+def _in_training(model: "SavedModel") -> list[str]:
+    """Return a line with the scores of an estimator and of its baseline on the texts kept aside in training."""
+    said = {name: value for name, value in (model.settings.get("scores") or {}).items() if value is not None}
+    ours = [name for name in said if f"baseline_{name}" in said or name in ("accuracy", "r2")]
+    told = [f"{name.replace('_', '-')} {said[name]:.3f}" + f" (TF-IDF {said[f'baseline_{name}']:.3f})" * (
+        f"baseline_{name}" in said) for name in ours]
+    return [f"In training, on texts kept aside: {', '.join(told)}"] if told else []
 
 
 COMMAND = Command(
