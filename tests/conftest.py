@@ -1,5 +1,6 @@
 """What all tests share: one thread, for small tensors only wait for each other on more; nothing shipped."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -7,6 +8,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 import pytest
+
+gc.disable()  # modules are kept, and each look at all their objects takes half a second
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
