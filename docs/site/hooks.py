@@ -102,6 +102,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = [file.src_uri for file in files if file.src_uri.endswith(".md")]
     config.nav = [{title: in_folder(where, pages) if str(where).endswith("/") else where}
                   for entry in config.nav or [] for title, where in entry.items()]
+    named = str(config.nav)
+    for page in sorted(page for page in pages if f"'{page}'" not in named):  # a new page needs no entry in mkdocs.yml
+        section = "Results" if page.startswith("results/") else "Guides"
+        next(entry[section] for entry in config.nav if section in entry).append(page)
     return files
 
 
