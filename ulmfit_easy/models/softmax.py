@@ -51,7 +51,7 @@ class LMOutput:
 
 
 class LMDecoder(Head):
-    """Output dropout and what leads from states to the vocabulary.
+    """Output dropout, then a linear layer from states to the logits of the vocabulary.
 
     Args:
         n_out, n_hid: V and E.

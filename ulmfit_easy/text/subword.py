@@ -164,7 +164,7 @@ def _plain(text: str) -> list[str]:
 
 
 def _checked(pieces: list[str]) -> list[str]:
-    """Return the pieces, with those split that look like a control token: SentencePiece makes wide letters plain."""
+    """Return the pieces, and split those that look like a control token. Wide letters may have become such."""
     if SPECIALS.isdisjoint(pieces):
         return pieces
     return [part for piece in pieces for part in neutralize(piece).split(" ")]

@@ -191,7 +191,7 @@ class Tokenizer(TellsAbsent):
             yield Tokens(found.tokens, places)
 
     def _by_word(self, fields: tuple[str, ...]) -> Tokens:
-        """Return the tokens that the words of a text have alone."""
+        """Return the tokens of the words of a text, each word tokenized alone."""
         alone, numbers = copy(self), count()
         alone.mark_fields = False
         ends, is_marked = alone(""), len(fields) > 1 if self.mark_fields is None else self.mark_fields
