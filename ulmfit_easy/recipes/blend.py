@@ -69,7 +69,7 @@ class Member:
                                  alternate_sign=False).transform(map(without_lone_surrogates, texts))
 
     def fit(self, x: Any, labels: np.ndarray, weights: np.ndarray | None = None) -> bool:
-        """Learn from N texts as `read` gives them, and their classes (N,) int. Return False if there is nothing to learn.
+        """Learn from N texts as `read` gives them, and their classes (N,) int. Return False without anything to learn.
 
         `weights` (N,) tell how much each text counts.
         """
