@@ -21,8 +21,8 @@ class Stub:
 
 
 def learner(**kwargs):
-    dls = TextDataLoaders.from_df(DF, text_col="text", tok_tfm=BaseTokenizer(), min_freq=1, seed=0, cache_dir=False,
-                                  **kwargs)
+    dls = TextDataLoaders.from_df(DF, **{"text_col": "text", **kwargs}, tok_tfm=BaseTokenizer(), min_freq=1, seed=0,
+                                  cache_dir=False)
     return text_classifier_learner(dls, AWD_LSTM, config=dict(emb_sz=8, n_hid=12, n_layers=1), pretrained=False,
                                    verbose=False)
 
@@ -84,6 +84,13 @@ def test_a_learner_and_an_estimator_are_asked_alike(learn):
     model.learners_, model.classes_ = [learn], np.array(learn.dls.classes)
     assert query(model, TEXTS, 5, "margin").index.tolist() == found.index.tolist()
     assert query(model, TEXTS, 3, "kcenter").index.tolist() == query(learn, TEXTS, 3, "kcenter").index.tolist()
+
+
+def test_pairs_are_asked_by_their_columns():
+    pool = DF[:9].assign(topic=["a", "b", "a"] * 3)
+    for strategy in ("margin", "kcenter"):
+        found = query(learner(text_col=["text", "topic"], label_col="label"), pool, 4, strategy)
+        assert len(found) == 4 and found["topic"].equals(pool.loc[found.index, "topic"])
 
 
 def test_a_learner_of_several_labels_and_one_of_none(learn):

@@ -17,7 +17,7 @@ __all__ = ["query"]
 
 @takes({"k": whole(), "strategy": one_of(["entropy", "margin", "kcenter"])})
 def query(model: Any, pool: Iterable, k: int = 20, strategy: str = "margin", *,
-          labelled: Iterable = ()) -> pd.DataFrame:
+          labelled: Iterable | None = None) -> pd.DataFrame:
     """Return the k texts of a pool that are worth a label most, the first one first.
 
     No random number is drawn. Of equal texts only the first counts, and empty ones are left out. So fewer than `k` rows
@@ -59,7 +59,8 @@ def query(model: Any, pool: Iterable, k: int = 20, strategy: str = "margin", *,
                         fix="give more texts: all of these may have their labels")
     rows, asked = np.array([*first.values()]), [*first]  # (N,)
     if strategy == "kcenter":
-        features = _features(model, [*asked, *(known := list(several_texts(labelled, cols)))])
+        known = [] if labelled is None else list(several_texts(labelled, cols))
+        features = _features(model, [*asked, *known])
         chosen, scores = k_centers(features[:len(asked)], features[len(asked):] if known else None, k)
     else:
         scores = uncertainty(_probs(model, asked), strategy)
