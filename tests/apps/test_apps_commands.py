@@ -6,10 +6,12 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from ulmfit_easy.apps.cli import main
+from ulmfit_easy.apps.commands.predict import _flat
 from ulmfit_easy.apps.saved_model import SavedModel
 from ulmfit_easy.apps.word_by_word import word_by_word
 from ulmfit_easy.data.toy import toy_reviews
@@ -131,6 +133,20 @@ def test_doctor_tells_what_it_finds_and_its_status_says_if_that_is_a_problem(mod
     df.to_csv(tmp_path / "u.csv", index=False)
     assert run("doctor", tmp_path / "u.csv") in (0, 1)
     assert "--text" in (said := capsys.readouterr().out) and "text_col" not in said
+
+
+def test_a_labelled_table_may_come_from_standard_input(model, new, capsys, monkeypatch):
+    for args in (["evaluate", model, "-"], ["doctor", "-"]):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(new.read_bytes())))
+        assert run(*args) == (0 if args[0] == "evaluate" else 1)  # few rows are a problem
+        assert "8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("value", "cell"), [
+    (["a", "b"], "a;b"), (np.array(["a", "b"]), "a;b"), ([{"a": 1}], '[{"a": 1}]'), ({"a": 1}, '{"a": 1}'), (2, 2)],
+    ids=["list", "array", "list of dicts", "dict", "number"])
+def test_a_list_is_one_cell_of_a_table(value, cell):
+    assert _flat(value, ";") == cell
 
 
 @pytest.mark.slow

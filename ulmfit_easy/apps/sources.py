@@ -190,7 +190,7 @@ def _is_path(text: str) -> bool:
 
 
 def _standard_input(columns: Sequence[str], args: argparse.Namespace) -> "pd.DataFrame":
-    """Read a table in CSV with the columns, JSON lines, or else one text a line."""
+    """Read a table in CSV with the columns, or JSON lines; or one text a line, if there are columns to look for."""
     import pandas as pd
 
     from ulmfit_easy.data.sources import read_table
@@ -200,6 +200,8 @@ def _standard_input(columns: Sequence[str], args: argparse.Namespace) -> "pd.Dat
     with tempfile.TemporaryDirectory(prefix="ulmfit-") as folder:
         form = ".jsonl" if data.lstrip()[:1] == b"{" else ".csv"
         (file := Path(folder) / f"standard input{form}").write_bytes(data)
+        if not columns:
+            return _table(file, args, None)
         first = decoded(data, file, args.encoding).split("\n", 1)[0]
         if form == ".jsonl" or columns[0] in first:
             return read_any(file, columns, args, len(columns))

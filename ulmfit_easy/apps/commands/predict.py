@@ -82,6 +82,8 @@ def _cells(found: "Named", k: int | None, proba: bool, sep: str | None) -> dict[
 
 def _flat(value: Any, sep: str) -> Any:
     """Return a list as one cell: of names with `sep` between them, of anything else as JSON."""
+    if getattr(value, "ndim", 0):  # of Parquet
+        value = value.tolist()
     if not isinstance(value, list | tuple | dict):
         return value
     simple = not isinstance(value, dict) and all(isinstance(each, str) for each in value)
