@@ -298,7 +298,7 @@ def lora(name, lr=5e-4, **changes):
         preset = replace(preset_of(name), **changes)
         dls = classifier_data(data.train, preset, model(name), valid_pct=VALID, seed=seed, cache_dir=False)
         learn = new_classifier(dls, preset, model(name), verbose=False)
-        head, *rest = preset.clas
+        head, *rest = get_preset("transformer").clas
         learn.freeze().fit_one_cycle(head.epochs, head.lr)
         learn.unfreeze().fit_one_cycle(sum(phase.epochs for phase in rest), lr, cbs=[LoRA(), GradientClip(1.0)])
         return answers(learn, data)
