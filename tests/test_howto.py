@@ -46,6 +46,7 @@ def files(tmp_path_factory):
         df = toy_reviews(80)
         for name in ("reviews.csv", "new.csv"):
             df.to_csv(name, index=False)
+        df.assign(answer=["accept"] * 75 + ["reject"] * 5).to_json("prodigy.jsonl", orient="records", lines=True)
         df.rename(columns={"text": "sentence1"}).assign(sentence2=df["text"]).to_csv("pairs.csv", index=False)
         for i, (text, label) in enumerate(zip(df["text"], df["label"], strict=True)):
             (folder / "texts" / label).mkdir(parents=True, exist_ok=True)
