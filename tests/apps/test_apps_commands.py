@@ -79,6 +79,10 @@ def test_evaluate_tells_scores_beside_those_of_the_baseline(model, new, tmp_path
     assert scores["rows"] == 8 and "TF-IDF with logistic regression, which learned beside it: accuracy " in out
     assert "In training, on texts kept aside: accuracy " in out and "f1-score" in out and "label \\ predicted" in out
     found = pd.read_csv(new)
+    words = next(member for member in SavedModel(model).blend.members if member.kind == "words")
+    theirs = words.probs(words.read(found["text"].tolist()), 2).argmax(1)
+    right = ((theirs == 1) == (found["label"] == "pos")).mean()
+    assert f"which learned beside it: accuracy {right:.3f}" in out
     predicted = SavedModel(model).predict(found["text"].tolist())
     assert scores["accuracy"] == sum(p.label == y for p, y in zip(predicted, found["label"], strict=True)) / 8
 
