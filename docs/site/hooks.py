@@ -99,7 +99,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     root = {page: (ROOT / name).read_text(encoding="utf-8") for name, page in REPOSITORY.items()}
     for uri, content in {**root, **lessons(), **reference()}.items():
         files.append(File.generated(config, uri, content=content))
-    pages = [file.src_uri for file in files if file.src_uri.endswith(".md")]
+    pages = [file.src_uri for file in files if file.src_uri.endswith(".md") and file.inclusion.is_included()]
     config.nav = [{title: in_folder(where, pages) if str(where).endswith("/") else where}
                   for entry in config.nav or [] for title, where in entry.items()]
     named = str(config.nav)

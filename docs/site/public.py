@@ -22,7 +22,7 @@ def public_names() -> dict[str, tuple[str, object]]:
         value = getattr(door, name)
         module = value.__module__ if is_described(value) else ""
         if not inspect.ismodule(value) and module not in NOT_OURS:
-            areas = [part for part in module.split(".")[1:] if part in AREAS]
+            areas = [part for part in module.split(".")[1:-1] if part in AREAS]
             found[name] = (areas[-1] if areas else "other" if module else "values", value)
     return found
 
