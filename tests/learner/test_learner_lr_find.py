@@ -22,7 +22,7 @@ from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback, SaveModelCallback
 from ulmfit_easy.learner.events import CancelBatchException
 from ulmfit_easy.learner.lr_find import minimum, valley
-from ulmfit_easy.recipes import estimator
+from ulmfit_easy.recipes import base
 
 ALL = valley, slide, minimum, steep
 
@@ -195,6 +195,6 @@ def test_callbacks_made_for_real_fits_stay_out_of_it(tmp_path):
 
 
 def test_the_estimator_takes_seeds_and_random_state_from_where_they_are_defined():
-    for function in (estimator.no_random, estimator.turn_to_fit):
-        assert f"from {function.__module__} import" in inspect.getsource(estimator)
-    assert "learner.lr_find" not in inspect.getsource(estimator)
+    for function in (base.no_random, base.turn_to_fit):
+        assert f"from {function.__module__} import" in inspect.getsource(base)
+    assert "learner.lr_find" not in inspect.getsource(base)
