@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -51,13 +52,41 @@ def test_predict_tells_the_likeliest_classes_or_the_probability_of_each(model, n
 
 @pytest.mark.parametrize("sent", [
     "text,id\nThe soup was cold,1\nsuperb,2\n", '{"text": "The soup was cold"}\n{"text": "superb"}\n',
-    "The soup was cold\nsuperb\n"])
+    '[{"text": "The soup was cold"},\n{"text": "superb"}]', "The soup was cold\nsuperb\n"])
 def test_predict_reads_a_table_json_lines_or_a_text_a_line_from_standard_input(model, sent, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(sent.encode())))
     assert run("predict", model, "-") == 0
     out, err = capsys.readouterr()
     assert pd.read_csv(io.StringIO(out))["text"].tolist() == ["The soup was cold", "superb"]
     assert err.endswith("2 rows written\n")
+
+
+@pytest.mark.parametrize(("sent", "texts"), [
+    ("I like this text\nBad soup\r\n", ["I like this text", "Bad soup"]),
+    ("a\u2028b\tc\n\nd", ["a\u2028b\tc", "", "d"])],
+    ids=["the name of the column in a text", "other ends of lines, a tab and an empty line"])
+def test_each_line_of_standard_input_is_one_text(model, sent, texts, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(sent.encode())))
+    assert run("predict", model, "-") == 0
+    assert pd.read_csv(io.StringIO(capsys.readouterr().out), keep_default_na=False)["text"].tolist() == texts
+
+
+@pytest.mark.parametrize("args", [["predict", "-"], ["evaluate", "-"], ["predict", ""], ["explain", "-"],
+                                  ["explain", ""]], ids=" ".join)
+def test_nothing_to_read_is_no_text(model, args, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"")))
+    command, given = args
+    assert run(command, model, given) == 2
+    assert re.search("nothing from standard input|an empty text|which is no text", capsys.readouterr().err)
+
+
+def test_evaluate_leaves_out_rows_that_were_rejected(model, tmp_path, capsys):
+    df = toy_reviews(8, seed=2)
+    answers = ["reject"] + ["accept"] * 7
+    df.assign(label=["so-so", *df["label"][1:]], answer=answers).to_csv(tmp_path / "t.csv", index=False)
+    assert run("evaluate", model, tmp_path / "t.csv") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("7 rows\n") and "1 of 8 rows were left out" in err and "so-so" not in err
 
 
 def test_predict_answers_for_texts_that_are_typed(model, tmp_path, capsys):

@@ -1,6 +1,9 @@
 """Read the input of a command: a table, a folder of texts, standard input, or texts that were typed."""
 
 import argparse
+import csv
+import io
+import re
 import shlex
 import sys
 import tempfile
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STDIN = "-"
-
+BETWEEN = ",;\t|"  # what tables have between their columns
 
 # kinds of labels that have files of their own: the columns of these
 COLUMNS = {"tags": (["words"], "tags"), "span": (["question", "context"], "answers")}
@@ -108,6 +111,14 @@ def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace, n_tex
     return df
 
 
+def taught(df: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
+    """Return the rows that teach their label: of a file of Prodigy the accepted ones, of other tables all."""
+    from ulmfit_easy.data.sources import accepted, find_columns
+
+    rows = accepted(df, find_columns(df, columns))
+    return df if rows is None else df.iloc[rows]
+
+
 def _table(path: Path, args: argparse.Namespace, kind: str | None) -> "pd.DataFrame":
     """Read a table, or a file of words with tags as one."""
     from ulmfit_easy.data.conll import read_conll
@@ -136,7 +147,7 @@ def check_columns(df: "pd.DataFrame", columns: Sequence[str], n_texts: int, path
                 taken.append(name := nearest(column, df.columns, 0.75) or likely_column(df, kind, taken))
                 flags.append(f"--{kind} {_typed(name)}")
         fix = f"name the column{'s' * (len(flags) > 1)}, e.g. {' '.join(flags)}"
-        if len(df.columns) == 1 and (found := [c for c in ",;\t|" if c in str(df.columns[0])]):
+        if len(df.columns) == 1 and (found := [c for c in BETWEEN if c in str(df.columns[0])]):
             between = shlex.quote("tab" if found[0] == "\t" else found[0])
             fix = f"try --delimiter {between}, which seems to be between the fields of this file"
         e = TextError(e.code, received=e.received, expected=e.expected, fix=fix)
@@ -159,8 +170,11 @@ def typed_texts(given: Sequence[str], columns: Sequence[str]) -> list | None:
     What is no file is a text if it has a blank in it and no ending of a table. Several arguments are as many texts, or
     the fields of one text if the model reads several columns.
 
-    Raises: E603 for several files, or for another number of fields.
+    Raises: E603 for several files, or for another number of fields. E104 for an empty text alone.
     """
+    if not any(given):
+        raise TextError("E104", received="an empty text", expected="a file, a folder or a text between quotes",
+                        fix="name one: a variable of the shell may be empty")
     if 1 < len(columns) == len(given) and not any(_exists(each) for each in given):
         return [tuple(given)]
     files = [each for each in given if each == STDIN or _is_path(each)]
@@ -193,26 +207,24 @@ def _standard_input(columns: Sequence[str], args: argparse.Namespace) -> "pd.Dat
     """Read a table in CSV with the columns, or JSON lines; or one text a line, if there are columns to look for."""
     import pandas as pd
 
-    from ulmfit_easy.data.sources import read_table
     from ulmfit_easy.decoding import decoded
 
     data = sys.stdin.buffer.read()
+    if not data:
+        raise TextError("E104", received="nothing from standard input", expected="a table, or a text on each line",
+                        fix=f"send a file to it: {args.parser.prog} ... - < FILE")
     with tempfile.TemporaryDirectory(prefix="ulmfit-") as folder:
-        form = ".jsonl" if data.lstrip()[:1] == b"{" else ".csv"
+        form = ".jsonl" if re.match(rb"(\xef\xbb\xbf)?\s*(\[\s*)?\{", data) else ".csv"
         (file := Path(folder) / f"standard input{form}").write_bytes(data)
         if not columns:
             return _table(file, args, None)
-        first = decoded(data, file, args.encoding).split("\n", 1)[0]
-        if form == ".jsonl" or columns[0] in first:
+        lines = io.StringIO(decoded(data, file, args.encoding), newline=None).read().removesuffix("\n").split("\n")
+        headers = [next(csv.reader([lines[0][:9999]], delimiter=each), []) for each in args.delimiter or BETWEEN]
+        if form == ".jsonl" or any(columns[0] in header for header in headers):
             return read_any(file, columns, args, len(columns))
         if len(columns) > 1:
-            read_table(file)
             raise TextError("E102", received="standard input without the columns " + some(map(repr, columns)),
                             expected="a first line with the names of the columns", fix="write a table in CSV")
-        lines = decoded(data, file, args.encoding).splitlines()
-    if not lines:
-        raise TextError("E104", received="nothing from standard input", expected="a text on each line",
-                        fix="send a file to it: ulmfit predict DIR - < FILE")
     return pd.DataFrame({columns[0]: lines}, dtype=object)
 
 

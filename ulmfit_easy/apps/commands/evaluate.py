@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.saved_model import SavedModel
-    from ulmfit_easy.apps.sources import read_any, texts_in
+    from ulmfit_easy.apps.sources import read_any, taught, texts_in
     from ulmfit_easy.data.sources import find_columns
     from ulmfit_easy.data.targets import read_labels
     from ulmfit_easy.files import write_json
@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> None:
     prepare = model.predictor.prepare
     model.check_fields(columns := args.text or model.text_cols)
     labelled = [args.label] if args.label else model.label_cols or ["label"]
-    df = read_any(args.file, [*columns, *labelled], args, len(columns), prepare.target.kind)
+    df = taught(read_any(args.file, [*columns, *labelled], args, len(columns), prepare.target.kind),
+                [*columns, *labelled])
     texts = texts_in(df, *columns)
     empty = empty_rows(texts) if len(columns) == 1 else []
     kept = [i for i in range(len(df)) if i not in {*empty}]

@@ -11,18 +11,18 @@ from ulmfit_easy.terminal import say
 
 def run(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.saved_model import SavedModel
-    from ulmfit_easy.apps.sources import typed_texts
+    from ulmfit_easy.apps.sources import STDIN, typed_texts
     from ulmfit_easy.apps.word_by_word import word_by_word
 
     model = SavedModel(args.model)
-    several = typed_texts(args.texts, model.text_cols) or args.texts
-    if Path(args.texts[0]).exists():
-        raise ArgumentError("E602", received=f"{args.texts[0]}, a file", expected="a text",
+    several = typed_texts(args.texts, model.text_cols)
+    if several is None and (args.texts[0] == STDIN or Path(args.texts[0]).exists()):
+        raise ArgumentError("E602", received=f"{args.texts[0]}, which is no text", expected="a text",
                             fix="type the text between quotes")
     names = {str(name): name for name in model.predictor.classes or []}
     if args.label is not None:
         refuse_stranger("label=", args.label, names)
-    for i, text in enumerate(several):
+    for i, text in enumerate(several or args.texts):
         say("\n" * (i > 0) + str(word_by_word(model, text, names.get(args.label))), sys.stdout)
 
 

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace) -> None:
-    from ulmfit_easy.apps.sources import read_any, read_labelled, texts_in
+    from ulmfit_easy.apps.sources import read_any, read_labelled, taught, texts_in
     from ulmfit_easy.bundle.artefact import foreign_to_bundle
-    from ulmfit_easy.data.sources import accepted, find_columns
     from ulmfit_easy.data.targets import kind_of
     from ulmfit_easy.recipes.saved import foreign_to_estimator
 
@@ -31,10 +30,10 @@ def run(args: argparse.Namespace) -> None:
         kind_of(args.task)
     pretrained = _pretrained(args)
     given = read_labelled(args.file, args)
-    if (rows := accepted(given.df, find_columns(given.df, [*given.text, given.label]))) is not None:
-        given = given._replace(df=given.df.iloc[rows])
-    valid = None if args.valid is None else read_any(
-        args.valid, [*given.text, given.label], args, len(given.text), given.kind)
+    columns = [*given.text, given.label]
+    given = given._replace(df=taught(given.df, columns))
+    valid = None if args.valid is None else taught(
+        read_any(args.valid, columns, args, len(given.text), given.kind), columns)
     more = [text for file in args.unlabelled
             for text in texts_in(read_any(file, given.text, args, len(given.text)), *given.text)]
     train = _estimator if given.kind in (None, "category", "multi", "regression") else _other
