@@ -142,6 +142,14 @@ def test_a_word_that_is_partly_in_a_span_is_in_it(text, spans, tags, lost):
     assert tags_of(text, [Span(*each) for each in spans]) == (text.split(), tags, lost)
 
 
+@pytest.mark.parametrize("more", [{"_view_id": "ner"}, {"_is_binary": True}], ids=["of ner", "binary"])
+def test_rows_that_judge_one_span_of_prodigy_teach_no_tags(tmp_path, more):
+    with pytest.warns(UserWarning, match="1 row of Prodigy left out"):
+        df = read(tmp_path, [prodigy(spans=SPANS), prodigy(spans=SPANS[:1], **more),
+                             prodigy("reject", spans=SPANS[:1], **more)])
+    assert df["answer"].tolist() == ["accept", "ignore", "reject"]
+
+
 def test_spans_that_no_word_can_show_are_counted(tmp_path):
     with pytest.warns(UserWarning, match="1 span left out"):
         read(tmp_path, [prodigy(spans=[*SPANS, {"start": 17, "end": 20, "label": "X"}])])
