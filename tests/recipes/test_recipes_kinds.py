@@ -53,8 +53,9 @@ def test_columns_of_classes_come_back_as_columns(tmp_path):
         assert model.score(T, given) == accuracy_score(FLAGS, model.predict(T))
     again = ULMFiT.load(model.save(tmp_path / "m"))
     assert (again.predict(T) == model.predict(T)).all() and again.classes_.tolist() == ["long", "good"]
-    with pytest.raises(LabelError, match="E205.*3 columns.*2 classes"):
-        model.score(T, np.zeros((24, 3), int))
+    for given in (np.zeros((24, 3), int), L, [[1, 0], [1]] * 12):
+        with pytest.raises(LabelError, match="E205.*columns?. Expected 2, as in training"):
+            model.score(T, given)
 
 
 @pytest.mark.slow
@@ -92,6 +93,9 @@ def test_a_regression_answers_within_the_range_of_its_labels(tmp_path):
         ULMFiT.load(tmp_path / "m")
     assert not hasattr(clone(model), "learners_") and mean_absolute_error(STARS, said) < 3
     assert model.predict([]).shape == (0,)
+    for ask in (model.score, lambda X, y: model.fit(T, STARS, X_val=X, y_val=y)):
+        with pytest.raises(LabelError, match="E205.*2 columns.*Expected 1"):
+            ask(T, np.ones((24, 2)))
 
 
 @pytest.mark.slow
@@ -128,5 +132,7 @@ def test_the_baselines_of_several_classes_and_of_numbers_are_scikit_learns():
     found = compare_numbers(df.assign(label=numbers, valid=valid), np.array(numbers[40:]))
     assert (found.r2, found.mae) == (1, 0) and 0 < found.baseline_r2 < 1 and found.baseline_mae > 0
     assert r2_score(numbers[40:], numbers[40:]) == 1
+    heavy = df.assign(label=numbers, valid=valid, weight=[9.0 if i % 3 else 0.1 for i in range(60)])
+    assert compare_numbers(heavy, np.array(numbers[40:])).baseline_r2 != found.baseline_r2
     smileys = pd.DataFrame({"text": ["!"] * 4, "label": [1.0, 2.0, 1.0, 2.0], "valid": [False, False, True, True]})
     assert compare_numbers(smileys, np.array([1.0, 2.0])).baseline_r2 is None

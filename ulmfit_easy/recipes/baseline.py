@@ -46,3 +46,8 @@ def words(n: int) -> "TfidfVectorizer":
 
     min_df = 1 if n < 2000 else 2  # with few texts, a word seen once is all there is
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=min_df)
+
+
+def is_without_words(error: ValueError) -> bool:
+    """Return True for scikit-learn's error about texts without a word to count, or with none that is there twice."""
+    return "empty vocabulary" in str(error) or "no terms remain" in str(error)

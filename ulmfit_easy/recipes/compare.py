@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.cleanup import no_warnings
-from ulmfit_easy.recipes.baseline import baseline
+from ulmfit_easy.recipes.baseline import baseline, is_without_words
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -67,8 +67,8 @@ def compare(df: pd.DataFrame, predicted: Sequence) -> Scores:
             tfidf = baseline(texts[~aside], labels[~aside], weights)
         theirs = tfidf.predict(texts[aside])
         cross_validated = _cross_validated(tfidf, texts, pd.Series(labels, texts.index)) if labels.ndim == 1 else None
-    except ValueError as e:  # scikit-learn's, if no text has a word to count, or none that is there twice
-        if "empty vocabulary" not in str(e) and "no terms remain" not in str(e):
+    except ValueError as e:
+        if not is_without_words(e):
             raise
         return scored(labels[aside], ours)
     return scored(labels[aside], ours, theirs)._replace(baseline_cv_accuracy=cross_validated)

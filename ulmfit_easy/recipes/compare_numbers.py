@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.recipes.baseline import words
+from ulmfit_easy.recipes.baseline import is_without_words, words
 from ulmfit_easy.recipes.compare import ASIDE
 
 
@@ -44,10 +44,12 @@ def compare_numbers(df: pd.DataFrame, said: np.ndarray) -> NumberScores:
     texts, aside = df["text"], df["valid"].astype(bool)
     values = np.array(df["label"].tolist(), dtype=float)
     r2, mae = _measured(values[aside], said)
+    weights = df["weight"].to_numpy(float)[~aside] if "weight" in df else None
     try:
-        tfidf = make_pipeline(words(int((~aside).sum())), Ridge()).fit(texts[~aside], values[~aside])
+        tfidf = make_pipeline(words(int((~aside).sum())), Ridge()).fit(texts[~aside], values[~aside],
+                                                                       ridge__sample_weight=weights)
     except ValueError as e:
-        if "empty vocabulary" not in str(e) and "no terms remain" not in str(e):
+        if not is_without_words(e):
             raise
         return NumberScores(r2, mae)
     return NumberScores(r2, mae, *_measured(values[aside], tfidf.predict(texts[aside])))

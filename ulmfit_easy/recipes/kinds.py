@@ -15,7 +15,7 @@ from ulmfit_easy.data.targets import (
     plain_labels,
     unpacked,
 )
-from ulmfit_easy.errors import LabelError, in_rows, short, some
+from ulmfit_easy.errors import LabelError, counted, in_rows, short, some
 from ulmfit_easy.recipes import inputs
 from ulmfit_easy.recipes.compare import Scores, compare, in_sentences
 from ulmfit_easy.recipes.compare_numbers import NumberScores, compare_numbers, numbers_in_sentences
@@ -142,17 +142,16 @@ class Indicator(Several):
     classes: list
 
     def read(self, given: Any, n: int, empty: Sequence[int]) -> list:
-        table = np.asarray(given.toarray() if hasattr(given, "toarray") else given)
-        flags = table.astype(object)
+        given = given.toarray() if hasattr(given, "toarray") else np.asarray(given) if hasattr(given, "iloc") else given
+        rows = inputs.sized(given, n)
+        for row in rows:
+            _check_width(row, len(self.classes))
+        flags = np.array(rows, dtype=object).reshape(n, len(self.classes))
         if bad := sorted({int(i) for i in np.flatnonzero(~np.isin(flags.astype(str), (
                 "0", "1", "0.0", "1.0", "True", "False")).all(1))} - set(empty)):
             raise LabelError("E207", received=f"several columns of labels with other values than 0 and 1, "
                              f"{in_rows(bad)}", expected="a column of zeros and ones for each class",
                              fix="pass one column, or a list of classes for each text")
-        if len(self.classes) != table.shape[1]:
-            raise LabelError("E205", received=f"labels with {table.shape[1]:,} columns",
-                             expected=f"a column for each of the {len(self.classes):,} classes",
-                             fix="give the columns of training")
         flags = np.isin(flags.astype(str), ("1", "1.0", "True"))
         return super().read([[name for name, flag in zip(self.classes, row, strict=True) if flag] for row in flags],
                             n, empty)
@@ -183,6 +182,10 @@ class Numbers(Kind):
     def check(self, labels: list) -> None:
         """Any finite numbers will do."""
 
+    def check_known(self, labels: list, known: list, rows: Sequence[int]) -> None:
+        """Raise E205 for other than as many numbers as the texts to train on have."""
+        _check_width(labels[0], np.size(known[0]))
+
     def named(self, labels: list) -> list:
         return []
 
@@ -209,7 +212,15 @@ class Numbers(Kind):
         """Return the coefficient of determination, R\u00b2, as scikit-learn's regressors do."""
         from sklearn.metrics import r2_score
 
+        _check_width(labels[0], said.shape[1] if said.ndim > 1 else 1)
         return float(r2_score(np.array(labels, dtype=float), said, sample_weight=weights))
+
+
+def _check_width(label: Any, n: int) -> None:
+    """Raise E205 for the label of a text if it has other than `n` columns."""
+    if (width := np.size(label)) != n:
+        raise LabelError("E205", received=f"labels with {counted(width, 'column')}", expected=f"{n:,}, as in training",
+                         fix="give the columns of training")
 
 
 KINDS: dict[str, type[Kind]] = {kind.form: kind for kind in (Kind, Several, Indicator, Numbers)}
