@@ -92,3 +92,20 @@ def test_a_fit_that_is_stopped_before_its_classifier_begins_leaves_nothing(monke
     assert e.value.__notes__ == ["Stopped. The estimator is as it was before; nothing of this fit is kept."]
     with pytest.raises(TrainingError, match="E506.*stopped in stage 3"):
         model.keep_stopped()
+
+
+def test_a_whole_fit_forgets_the_stopped_one_before_it(monkeypatch):
+    model = tiny()
+    stop_in(monkeypatch, True, 2)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(T, L)
+    assert "stopped_" in vars(model)
+    monkeypatch.undo()
+    assert "stopped_" not in vars(model.fit(T, L))
+
+
+@pytest.mark.parametrize("content", ['{"x": 1}', "[1]", '{"seed": "a"}'])
+def test_a_folder_without_a_seed_is_refused(tmp_path, content):
+    (tmp_path / "fit.json").write_text(content)
+    with pytest.raises(FileError, match="E401.*fit.json without a seed.*resume="):
+        tiny().fit(T, L, resume=tmp_path)

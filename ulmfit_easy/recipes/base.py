@@ -121,8 +121,8 @@ class TextEstimator(SklearnText):
         stages.preset_for(self.preset, None)
         seed = self.seed if folder is None else seed_in(folder, self.seed)
         training = self._training(rows, seed, folder)
-        fitted = copy.copy(self)  # an estimator is fitted in one step, or not
         vars(self).pop("stopped_", None)
+        fitted = copy.copy(self)  # an estimator is fitted in one step, or not
         try:
             with (turn_to_fit() if seed is None else no_random(seed, reproducible=False),
                   nullcontext() if self.verbose else no_warnings()):

@@ -128,7 +128,11 @@ def seed_in(folder: Path, seed: int | None) -> int:
     if folder.exists() and not folder.is_dir():
         raise FileError("E411", received=f"{folder}, a file", expected="a folder for checkpoints",
                         fix="name another place with resume=")
-    known = read_json(file)["seed"] if file.exists() else None
+    kept = read_json(file) if file.exists() else {"seed": None}
+    if not isinstance(kept, dict) or type(kept.get("seed", "")) not in (int, type(None)):
+        raise FileError("E401", received=f"{file} without a seed", expected="what a fit with resume= wrote",
+                        fix="name another folder with resume=")
+    known = kept["seed"]
     if known is not None and seed not in (None, known):
         raise FileError("E408", received=f"{folder}, whose fit has seed={known}", expected=f"seed={seed}",
                         fix=f"pass seed={known}, or name another folder with resume=")
