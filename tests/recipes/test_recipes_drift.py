@@ -23,6 +23,7 @@ def learn(tmp_path_factory):
 
 def test_texts_of_the_validation_have_not_moved(learn):
     found = drift(learn, DF.iloc[VALID])
+    assert learn.reference is None  # only `keep_reference` keeps one
     assert found.psi == pytest.approx(0, abs=1e-9) and found.class_psi == 0 and not found.drifted
     assert found.counts == found.counts_before and sum(found.counts) == 60 and len(found.counts) == 10
     assert found.unknown == pytest.approx(found.unknown_before)
@@ -41,6 +42,14 @@ def test_a_folder_has_the_figures_and_no_text(learn):
     again = load_learner(learn.export("with"))
     assert again.reference == learn.reference and not len(again.dls.valid)
     assert drift(again, TEXTS).psi == pytest.approx(drift(learn, TEXTS).psi)
+
+
+def test_figures_of_the_weights_before_a_fit_are_forgotten(learn):
+    keep_reference(learn)
+    learn.lr_find(num_it=2, show_plot=False)
+    assert learn.reference is not None
+    learn.fit(0)
+    assert learn.reference is None
 
 
 def test_a_folder_without_them_asks_for_texts(learn):

@@ -153,12 +153,13 @@ def _restorer(learn: "Learner") -> Callable[[], None]:
     opt_state = None if opt is None else copy.deepcopy(opt.state_dict())
     loader = learn.dls.train
     loader_state = copy.deepcopy(loader.state_dict()) if hasattr(loader, "state_dict") else None
-    was_training, rng, phases = learn.model.training, random_state(), getattr(learn, "phases", None)
+    was_training, rng = learn.model.training, random_state()
+    kept = {name: getattr(learn, name, None) for name in ("opt", "phases", "reference")}
 
     def put_back():
         learn.model.load_state_dict(weights)
         learn.model.train(was_training)
-        vars(learn).update(opt=opt, phases=phases)
+        vars(learn).update(kept)
         if opt_state is not None:
             opt.load_state_dict(opt_state)
         if loader_state is not None:

@@ -71,6 +71,7 @@ class TextLearner(Learner):
         if self.news:
             self.news()
             self.news = None
+        self.reference = None  # of the weights before
         super().fit(*args, **kwargs)
         self.phases = [*self.phases, phase_of(self)]
 

@@ -84,9 +84,7 @@ def drift(model: Any, texts: Iterable) -> Drift:
     from scipy.stats import chi2
 
     learners = _learners(model)
-    if learners[0].reference is None:
-        keep_reference(model)
-    before = learners[0].reference or {}
+    before = learners[0].reference or _of_validation(learners)
     probs, words, n_tokens = _asked(learners, texts)
     counts, classes = _counts(_scores(learners[0], probs), before["edges"]), _classes(learners[0], probs)
     by_chance = (1 / len(probs) + 1 / sum(before["counts"])) * chi2.ppf(0.95, max(1, len(counts) - 1))
@@ -109,12 +107,17 @@ def keep_reference(model: Any, texts: Iterable | None = None) -> None:
     if texts is not None:
         probs, words, n = _asked(learners, texts)
         learners[0].reference = reference_of(learners[0], probs, words.total() / max(1, n))
-        return
+    else:
+        learners[0].reference = _of_validation(learners)
+
+
+def _of_validation(learners: Sequence[TextLearner]) -> dict[str, Any]:
+    """Return `reference_of` the texts that a learner was validated with. Raises: E506 without them."""
     if len(learners) > 1 or not len(getattr(learners[0].dls.valid, "rows", ())):
         raise TrainingError("E506", received="a model without its validation texts, or their scores",
                             expected="texts to compare with", fix="call keep_reference(model, texts) with texts that "
                             "it has not learned from")
-    learners[0].reference = reference_of(learners[0], learners[0].get_preds()[0].double().numpy())
+    return reference_of(learners[0], learners[0].get_preds()[0].double().numpy())
 
 
 def reference_of(learn: TextLearner, probs: np.ndarray, unknown: float | None = None) -> dict[str, Any]:
