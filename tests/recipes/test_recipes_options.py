@@ -28,6 +28,9 @@ def test_a_preset_is_tuned_in_what_is_tuned_most():
     assert [(phase.epochs, phase.lr) for phase in tuned.clas] == [(1, 0.06), (3, 0.03)]
     assert (tuned.clas_bs, tuned.lm_bs, tuned.min_freq) == (4, 4, 2) and TINY.tuned() == TINY
     assert TINY.tuned(bs=64).lm_bs == TINY.lm_bs
+    with pytest.raises(ArgumentError, match="E604.*stage='name'.*pretrain, lm, clas"):
+        TINY.tuned("name", epochs=1)
+    assert repr(tiny(verbose=True)) == "ULMFiT(preset=Preset('tiny'), pretrained=False, seed=0, blend=None)"
 
 
 def test_the_classifier_trains_as_long_and_as_fast_as_its_user_says():

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any, Self, TypeVar, cast
 
 from ulmfit_easy.errors import door, refuse_stranger
+from ulmfit_easy.recipes.presets import Preset
 from ulmfit_easy.reprs import described, slashed
 
 F = TypeVar("F", bound=Callable)
@@ -55,8 +56,10 @@ class SklearnText(Params):
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self)).parameters
-        params = [f"{name}={value!r}" for name, value in self.get_params().items()
-                  if repr(value) != repr(defaults[name].default)]
+        given = {name: value for name, value in self.get_params().items()
+                 if repr(value) != repr(defaults[name].default)}
+        params = [f"{name}=Preset({value.name!r})" if isinstance(value, Preset) else f"{name}={value!r}"
+                  for name, value in given.items()]
         if not self.__sklearn_is_fitted__():
             return described(self, *params)
         n_texts, n_aside = self.n_texts_, self.n_aside_  # None for an estimator that an older version has saved

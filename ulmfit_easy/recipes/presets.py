@@ -139,6 +139,7 @@ class Preset:
             bs: rows per batch of that stage. That of the classifier is also the most rows of the language model.
             min_freq: how often a word must be there to get into the vocabulary.
         """
+        refuse_stranger("stage=", stage, ("pretrain", "lm", "clas"))
         phases: tuple[Phase, ...] = getattr(self, stage)
         if phases and lr is not None:
             phases = tuple(replace(phase, lr=lr * (phase.lr / phases[-1].lr)) for phase in phases)
