@@ -14,6 +14,7 @@ from ulmfit_easy.all import (
     AWD_LSTM,
     PRESETS,
     Callback,
+    CheckpointCallback,
     FileError,
     LoRA,
     SaveModelCallback,
@@ -25,6 +26,7 @@ from ulmfit_easy.all import (
     gradual_unfreeze,
     inference_module,
     load_learner,
+    set_seed,
     text_classifier_learner,
 )
 from ulmfit_easy.apps import cli
@@ -152,6 +154,23 @@ def test_the_best_weights_of_lora_are_saved_as_an_ordinary_model_has_them(folder
     other = text_classifier_learner(loaders(folder, tmp_path), folder, verbose=False)
     for each in (learn, other.load("model"), learn.load("model")):
         assert torch.allclose(each.predict(text).probs, probs[0], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_fit_with_lora_resumes_from_its_checkpoint_as_if_nothing_had_happened(folder, tmp_path):
+    def fit(name, stop_at=None):
+        learn = text_classifier_learner(loaders(folder, tmp_path), folder, verbose=False).unfreeze()
+        watch = Callback(after_batch=lambda self: 1 / (self.learn.train_iter != stop_at))
+        learn.fit_one_cycle(2, 1e-2, cbs=[LoRA(r=2), CheckpointCallback(name, every=2, resume=True), watch])
+        return learn.predict("the soup was good").probs
+
+    set_seed(0)
+    whole = fit("whole")
+    set_seed(0)
+    with pytest.raises(ZeroDivisionError):
+        fit("stopped", stop_at=5)
+    for _ in range(2):  # the second time the fit is over
+        assert torch.equal(fit("stopped"), whole)
 
 
 def test_lora_is_for_transformers():
