@@ -122,6 +122,7 @@ def test_an_estimator_and_a_learner_are_fitted_with_each_seed(lm):
 
 @pytest.mark.parametrize(("train", "kwargs", "message"), [
     (lambda seed: "good", {}, "E602.*returned str"), (lambda seed: None, {}, "E602"),
+    (lambda seed: SimpleNamespace(scores_=None), {}, "E602.*kept aside.*valid_pct"),
     (lambda seed: 1, dict(n=1), "E602.*n=1"), (lambda seed: 1, dict(seeds=[1, 1]), "E602.*seeds"), (3, {}, "E601")])
 def test_what_has_no_spread_is_refused(train, kwargs, message):
     with pytest.raises(ArgumentError, match=message):

@@ -13,14 +13,11 @@ MORE = toy_texts(60, 5)
 @pytest.fixture
 def fits(monkeypatch):
     """Keep what each fit was given, and train nothing."""
-    from types import SimpleNamespace
-
     given = []
 
     def fit(self, texts, labels, unlabelled, **kwargs):
         given.append((texts, labels, unlabelled, kwargs))
         self.classes_, self.accuracy_ = np.unique(labels), .9
-        self.learners_ = [SimpleNamespace(dls=SimpleNamespace(target=SimpleNamespace(one_class=True)))]
         return self
 
     monkeypatch.setattr(ULMFiT, "fit", fit)

@@ -97,7 +97,8 @@ class ULMFiT(TextEstimator):
 
     def _check_labels(self, rows: Labelled) -> None:
         if self.class_weight is not None:
-            given_weights(self.class_weight, rows.kind.classes or sorted({*rows.kind.named(rows.df["label"])}))
+            found = dict.fromkeys(rows.kind.named(rows.df["label"].tolist()))
+            given_weights(self.class_weight, rows.kind.classes or list(found))
 
     @own_words
     def predict_proba(self, texts: Iterable) -> np.ndarray:

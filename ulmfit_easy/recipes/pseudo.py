@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
-from ulmfit_easy.errors import TrainingError, some
+from ulmfit_easy.errors import some
 from ulmfit_easy.recipes import inputs
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.schema import share, takes
@@ -32,7 +32,7 @@ def pseudo_label(model: ULMFiT, texts: Iterable, labels: Iterable, unlabelled: I
     Returns: the second estimator, whose `n_pseudo_` is the number of pseudo-labelled texts. The first one, with 0, if
         it is not sure of any text.
 
-    Raises: TrainingError E506 for labels that are not one class for each text. What `ULMFiT.fit` raises.
+    Raises: LabelError E207 for labels that are not one class for each text. What `ULMFiT.fit` raises.
 
     Source: Lee 2013, "Pseudo-Label".
 
@@ -46,9 +46,6 @@ def pseudo_label(model: ULMFiT, texts: Iterable, labels: Iterable, unlabelled: I
     known = pd.DataFrame({"text": pd.Series(read, dtype=object), "label": pd.Series(given, dtype=object)})
     kept = {"X_val": known["text"][aside].tolist(), "y_val": known["label"][aside].tolist()}
     first = ULMFiT(**model.get_params()).fit(known["text"][train].tolist(), known["label"][train].tolist(), new, **kept)
-    if not first.learners_[0].dls.target.one_class:
-        raise TrainingError("E506", received="pseudo-labels of several classes for a text", expected="one class each",
-                            fix="pass one label for each text")
     probs = first.predict_proba(new) if new else np.zeros((0, len(first.classes_)))  # (N, C)
     sure = np.flatnonzero(probs.max(1) >= threshold)
     said = first.classes_[probs[sure].argmax(1)].tolist()

@@ -55,6 +55,9 @@ def _scores(answer: Any) -> dict[str, float]:
     """Return the scores of what a training function returned, by their names."""
     if hasattr(answer, "scores_"):
         named = {name: getattr(answer.scores_, name, None) for name in OF_ESTIMATOR}
+        if answer.scores_ is None:
+            raise ArgumentError("E602", received="train= that returned a model without texts kept aside",
+                                expected="scores on such texts", fix="leave out valid_pct=0")
         return {name: float(value) for name, value in named.items() if value is not None}
     recorder: Any = getattr(answer, "recorder", None)
     if getattr(recorder, "values", None):
