@@ -63,6 +63,9 @@ def test_wrong_labels_are_found():
     assert len({i + 1000 for i in wrong} & set(found.index)) > 3 and len(found) < 30
     assert found["quality"].is_monotonic_increasing and (found["suggested"] != found["label"]).all()
     pd.testing.assert_frame_equal(found, label_issues(words(), df))
+    answers = ["reject" if i - 1000 in wrong else "accept" for i in df.index]
+    with pytest.warns(UserWarning, match="5 of 300 rows were left out"):
+        assert not {i + 1000 for i in wrong} & set(label_issues(words(), df.assign(answer=answers)).index)
 
 
 def test_no_row_is_judged_by_a_model_that_has_read_it():
