@@ -56,7 +56,7 @@ class Labelled:
         kind = kind or kind_of_labels(labels)
         labels, read = kind.read(labels, n, empty), inputs.without(read, empty)
         kind.check(labels)
-        df = _table(read, labels, inputs.without(range(n), empty))
+        df = texts_and_labels(read, labels, inputs.without(range(n), empty))
         if (weights := inputs.weights_of(sample_weight, n, empty)) is not None:
             df["weight"] = weights
         return cls(df, n, empty, cols, label_col, kind)
@@ -74,7 +74,7 @@ class Labelled:
             known, rows = self.df["label"].tolist(), inputs.without(range(len(read)), empty)
             inputs.check_type(labels, known)
             self.kind.check_known(labels, known, rows)
-        aside = _table(inputs.without(read, empty), labels, [self.n + i for i in rows])
+        aside = texts_and_labels(inputs.without(read, empty), labels, [self.n + i for i in rows])
         if "weight" in self.df:
             aside["weight"] = 1.0
         df = pd.concat([self.df.assign(valid=False), aside.assign(valid=True)])
@@ -120,7 +120,7 @@ class Labelled:
         return found.reindex(range(self.df.index[-1] + 1))
 
 
-def _table(texts: list, labels: list, rows: Iterable[int]) -> pd.DataFrame:
+def texts_and_labels(texts: list, labels: list, rows: Iterable[int]) -> pd.DataFrame:
     """Return a table of texts and labels, each cell as it is: a tuple too."""
     index = pd.Index(list(rows))
     return pd.DataFrame({name: pd.Series(values, index, object) for name, values in (

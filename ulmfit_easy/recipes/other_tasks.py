@@ -18,7 +18,7 @@ from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.recipes import inputs
 from ulmfit_easy.recipes.kinds import Kind
-from ulmfit_easy.recipes.labelled import Labelled
+from ulmfit_easy.recipes.labelled import Labelled, texts_and_labels
 from ulmfit_easy.recipes.presets import Preset
 from ulmfit_easy.recipes.starts import begin
 from ulmfit_easy.recipes.training import Training, seed_in
@@ -94,6 +94,5 @@ def _rows(df: pd.DataFrame, text_cols: tuple, label_col: str, y_block: str) -> L
     kept = inputs.without(range(len(df)), empty)
     target, labels = read_labels([df[label_col].iloc[kept]], y_block=y_block, rows=kept)
     target.check_texts([texts[i] for i in kept], labels, kept)  # before stage 2, which is slow
-    table = {name: pd.Series(values, pd.Index(kept), object) for name, values in (
-        ("text", [texts[i] for i in kept]), ("label", df[label_col].iloc[kept].tolist()))}
-    return Labelled(pd.DataFrame(table), len(df), empty, text_cols, label_col, OfTask(y_block))
+    table = texts_and_labels([texts[i] for i in kept], df[label_col].iloc[kept].tolist(), kept)
+    return Labelled(table, len(df), empty, text_cols, label_col, OfTask(y_block))
