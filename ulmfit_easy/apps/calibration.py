@@ -150,6 +150,8 @@ def calibrate(learn: Learner, ds_idx: int = 1, dl: Iterable | None = None) -> Ca
     and, of one class for each text, no decision. Choose with texts that the model was not trained with.
 
     Args:
+        learn: a classifier's learner. One of a `ULMFiT`'s `learners_` is a part of its mixture. The temperature is then
+            of this part alone, and changes nothing in `predict_proba`.
         ds_idx, dl: the texts: the validation set (1), or any labelled loader.
 
     Raises: E506 for a regression, a language model, a loss that takes probabilities, or without labels.

@@ -144,9 +144,8 @@ class TextLearner(Learner):
 
         Words of both vocabularies keep their rows. New ones start from rows guessed from word vectors, if the library
         has some for their language. Otherwise they start from the mean row and the mean bias. Names that this model
-        lacks are left
-        out: a classifier takes the encoder only. See `learner.pretrained`. Both may also be names of files, as those of
-        `pretrained_fnames`.
+        lacks are left out: a classifier takes the encoder only. See `learner.pretrained`. Both may also be names of
+        files, as those of `pretrained_fnames`.
         """
         if isinstance(weights, str | Path) or isinstance(vocab, str | Path):
             names = str(weights), str(vocab)

@@ -97,6 +97,8 @@ def drift(model: Any, texts: Iterable) -> Drift:
 def keep_reference(model: Any, texts: Iterable | None = None) -> None:
     """Keep the scores of some texts with a model, for `drift` to compare new ones with. `export` and `save` write them.
 
+    The next fit of the learner forgets them, because they are of the weights before.
+
     Args:
         model: a fitted `ULMFiT`, or a learner of a classifier or regression.
         texts: texts that the model has not learned from. By default those that the learner was validated with.
