@@ -68,6 +68,19 @@ def test_wrong_labels_are_found():
         assert not {i + 1000 for i in wrong} & set(label_issues(words(), df.assign(answer=answers)).index)
 
 
+def test_rows_that_were_rejected_are_not_judged(monkeypatch):
+    class EachRow:
+        @staticmethod
+        def find_label_issues(labels, probs, **_):
+            return np.arange(len(labels))
+
+    monkeypatch.setattr(sys.modules[out_of_sample.__module__], "optional_package", lambda name: EachRow)
+    df = DF[:20].assign(answer=["reject"] * 3 + ["accept"] * 17)
+    with pytest.warns(UserWarning, match="3 of 20 rows were left out"):
+        found = label_issues(words(), df, folds=2)
+    assert found.index.tolist() == [*range(3, 20)]
+
+
 def test_no_row_is_judged_by_a_model_that_has_read_it():
     texts = pd.Series([*TEXTS[:30], *TEXTS[:10]])
     _, probs = out_of_sample(Remembers(), texts, LABELS[:30] + LABELS[:10])

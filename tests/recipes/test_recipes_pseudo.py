@@ -5,7 +5,7 @@ import pytest
 from recipes_tiny import LABELS, TEXTS, TINY
 
 from ulmfit_easy.all import ULMFiT, pseudo_label, toy_texts
-from ulmfit_easy.errors import ArgumentError, LabelError
+from ulmfit_easy.errors import ArgumentError, LabelError, TrainingError
 
 MORE = toy_texts(60, 5)
 
@@ -59,6 +59,8 @@ def test_a_model_that_is_sure_of_nothing_is_returned(fits):
 def test_what_cannot_work_is_refused_before_a_fit(fits, labels, kwargs, error, message):
     with pytest.raises(error, match=message):
         pseudo_label(ULMFiT(), TEXTS, labels, MORE, **kwargs)
+    with pytest.raises(TrainingError, match=r"E506.*object as a model.*ULMFiT\(\)"):
+        pseudo_label(object(), TEXTS, LABELS, MORE)
     assert not fits
 
 

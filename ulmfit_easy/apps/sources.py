@@ -111,14 +111,6 @@ def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace, n_tex
     return df
 
 
-def taught(df: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
-    """Return the rows that teach their label: of a file of Prodigy the accepted ones, of other tables all."""
-    from ulmfit_easy.data.sources import accepted, find_columns
-
-    rows = accepted(df, find_columns(df, columns))
-    return df if rows is None else df.iloc[rows]
-
-
 def _table(path: Path, args: argparse.Namespace, kind: str | None) -> "pd.DataFrame":
     """Read a table, or a file of words with tags as one."""
     from ulmfit_easy.data.conll import read_conll

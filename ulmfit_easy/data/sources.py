@@ -192,6 +192,12 @@ def accepted(table: pd.DataFrame, columns: Sequence[pd.Series]) -> np.ndarray | 
     return rows
 
 
+def taught(df: pd.DataFrame, columns: Sequence[str | int]) -> pd.DataFrame:
+    """Return the rows that teach their label, as `accepted` knows them."""
+    rows = accepted(df, find_columns(df, columns))
+    return df if rows is None else df.iloc[rows]
+
+
 def no_table(given: object) -> FileError:
     return FileError("E407", received=f"{type(given).__name__} as a table", expected="a DataFrame",
                      fix="read_table and TextDataLoaders.from_csv read a file; pd.DataFrame({'text': texts, 'label': "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ulmfit_easy.errors import TextError, TrainingError, some
+from ulmfit_easy.errors import TextError, TrainingError, counted, some
 from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.text.given import several_texts
@@ -53,8 +53,9 @@ class Drift:
     def __repr__(self) -> str:
         moved = ("no more than by chance" if self.psi <= max(SOME, self.chance) else
                  "somewhat" if self.psi <= MUCH else "much")
-        lines = [f"Scores of {sum(self.counts):,} texts have moved {moved}: index {self.psi:.3f} against "
-                 f"{sum(self.counts_before):,} texts of the training (chance alone gives up to {self.chance:.3f})."]
+        lines = [f"Scores of {counted(sum(self.counts), 'text')} have moved {moved}: index {self.psi:.3f} against "
+                 f"{counted(sum(self.counts_before), 'text')} of the training (chance alone gives up to "
+                 f"{self.chance:.3f})."]
         if self.class_psi is not None:
             lines.append(f"Shares of the predicted classes: index {self.class_psi:.3f}.")
         more = self.unknown - self.unknown_before

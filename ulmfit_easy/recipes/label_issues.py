@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.data.sources import accepted, find_columns
+from ulmfit_easy.data.sources import find_columns, taught
 from ulmfit_easy.errors import LabelError, TrainingError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.recipes import inputs
@@ -26,7 +26,7 @@ def label_issues(model: Any, df: pd.DataFrame, *, text_col: str | int | Sequence
     Args:
         model: a `ULMFiT`, or a scikit-learn classifier that takes texts. Only its parameters count: copies of it are
             trained.
-        df: texts with one label each. Of a table of Prodigy's only accepted rows count.
+        df: texts with one label each. Of a table of Prodigy only accepted rows count.
         text_col, label_col: names or positions. Several text columns go to the model as a table.
         folds: number of models, fewer if a class has fewer different texts.
         seed: of the folds.
@@ -42,9 +42,8 @@ def label_issues(model: Any, df: pd.DataFrame, *, text_col: str | int | Sequence
         >>> label_issues(ULMFiT(seed=0), df)  # doctest: +SKIP
     """
     found = optional_package("cleanlab.filter")
-    columns = find_columns(df, [*(text_col if isinstance(text_col, list | tuple) else [text_col]), label_col])
-    if (kept := accepted(df, columns)) is not None:
-        df, columns = df.iloc[kept], [column.iloc[kept] for column in columns]
+    names = [*(text_col if isinstance(text_col, list | tuple) else [text_col]), label_col]
+    columns = find_columns(df := taught(df, names), names)
     texts = columns[0] if len(columns) == 2 else pd.concat(columns[:-1], axis=1)
     labels = inputs.labels_of(columns[-1], len(df))
     classes, probs = out_of_sample(model, texts, labels, folds=folds, seed=seed)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
-from ulmfit_easy.errors import some
+from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.recipes import inputs
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.schema import share, takes
@@ -32,13 +32,17 @@ def pseudo_label(model: ULMFiT, texts: Iterable, labels: Iterable, unlabelled: I
     Returns: the second estimator, whose `n_pseudo_` is the number of pseudo-labelled texts. The first one, with 0, if
         it is not sure of any text.
 
-    Raises: LabelError E207 for labels that are not one class for each text. What `ULMFiT.fit` raises.
+    Raises: TrainingError E506 for another model. LabelError E207 for labels that are not one class for each text. What
+        `ULMFiT.fit` raises.
 
     Source: Lee 2013, "Pseudo-Label".
 
     Example:
         >>> model = pseudo_label(ULMFiT(seed=0), texts, labels, more_texts, threshold=0.9)  # doctest: +SKIP
     """
+    if not isinstance(model, ULMFiT):
+        raise TrainingError("E506", received=f"{type(model).__name__} as a model", expected="a ULMFiT",
+                            fix="pass ULMFiT() with the settings that you want")
     read = inputs.texts_of(texts)
     given = inputs.labels_of(labels, len(read))
     new = [text for text in dict.fromkeys(inputs.texts_of(unlabelled)) if text.strip() and text not in {*read}]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.data.sources import accepted, find_columns
+from ulmfit_easy.data.sources import find_columns, taught
 from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
@@ -106,9 +106,7 @@ def tune(df: pd.DataFrame, minutes: float = 10, *, text_col: str | int = "text",
 def _data(df: pd.DataFrame, columns: list, unlabelled: list[str], start: PretrainedLM | LMLearner, p: Preset,
           valid_pct: float, seed: int) -> tuple[TextDataLoaders, PretrainedLM | LMLearner]:
     """Return labelled data with rows kept aside, and a language model that has not read these."""
-    found = find_columns(df, columns)
-    if (taught := accepted(df, found)) is not None:
-        found = [column.iloc[taught] for column in found]
+    found = find_columns(taught(df, columns), columns)
     texts = inputs.texts_of(found[0])
     table = pd.DataFrame({"text": texts, "label": inputs.labels_of(found[1], len(texts))}, dtype=object)
     aside = checked_split(DefaultSplitter(table["label"].tolist(), valid_pct, seed, texts), table)[1]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.saved_model import SavedModel
-    from ulmfit_easy.apps.sources import read_any, taught, texts_in
-    from ulmfit_easy.data.sources import find_columns
+    from ulmfit_easy.apps.sources import read_any, texts_in
+    from ulmfit_easy.data.sources import find_columns, taught
     from ulmfit_easy.data.targets import read_labels
     from ulmfit_easy.files import write_json
     from ulmfit_easy.learner.tasks import TASKS

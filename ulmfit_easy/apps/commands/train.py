@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace) -> None:
-    from ulmfit_easy.apps.sources import read_any, read_labelled, taught, texts_in
+    from ulmfit_easy.apps.sources import read_any, read_labelled, texts_in
     from ulmfit_easy.bundle.artefact import foreign_to_bundle
+    from ulmfit_easy.data.sources import taught
     from ulmfit_easy.data.targets import kind_of
     from ulmfit_easy.recipes.saved import foreign_to_estimator
 
