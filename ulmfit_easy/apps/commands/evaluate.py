@@ -85,7 +85,7 @@ def _in_training(model: "SavedModel") -> list[str]:
     """Return a line with the scores of an estimator and of its baseline on the texts kept aside in training."""
     said = {name: value for name, value in (model.settings.get("scores") or {}).items() if value is not None}
     ours = [name for name in said if f"baseline_{name}" in said or name in ("accuracy", "r2")]
-    told = [f"{name.replace('_', '-')} {said[name]:.3f}" + f" (TF-IDF {said[f'baseline_{name}']:.3f})" * (
+    told = [f"{name.replace('_f1', '-F1')} {said[name]:.3f}" + f" (TF-IDF {said[f'baseline_{name}']:.3f})" * (
         f"baseline_{name}" in said) for name in ours]
     return [f"In training, on texts kept aside: {', '.join(told)}"] if told else []
 
