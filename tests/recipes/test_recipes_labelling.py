@@ -159,6 +159,12 @@ def test_the_best_trial_is_a_preset_to_fit_with(lm, capsys):
     pd.testing.assert_frame_equal(again.drop(columns="seconds"), found.trials.drop(columns="seconds"))
 
 
+@pytest.mark.slow
+def test_pairs_are_searched_too(lm):
+    pytest.importorskip("optuna", reason="optuna is not installed")
+    assert len(tune(DF, text_col=["text", "topic"], pretrained=lm, preset=TINY, n_trials=1).trials) == 1
+
+
 def test_a_column_that_is_not_there_is_named_before_stage_2(lm):
     pytest.importorskip("optuna", reason="optuna is not installed")
     with pytest.raises(TextError, match="E102.*body"):

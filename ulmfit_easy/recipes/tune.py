@@ -1,22 +1,21 @@
 """Search the rates, epochs and dropouts of stage 3 with Optuna."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from ulmfit_easy.data.sources import find_columns, taught
-from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.recipes import inputs, stages
+from ulmfit_easy.recipes.kinds import Kind
+from ulmfit_easy.recipes.labelled import Labelled, from_table
 from ulmfit_easy.recipes.presets import Preset
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import fraction, optional, positive, takes, whole
@@ -37,10 +36,10 @@ class Tuned(NamedTuple):
 
 
 @takes({"minutes": positive, "n_trials": optional(whole()), "valid_pct": fraction, "seed": whole(0, 2**32 - 1)})
-def tune(df: pd.DataFrame, minutes: float = 10, *, text_col: str | int = "text", label_col: str | int = "label",
-         unlabelled: Iterable = (), pretrained: str | Path | PretrainedLM | LMLearner = "en",
-         preset: str | Preset | None = None, n_trials: int | None = None, valid_pct: float = 0.2,
-         seed: int = 0) -> Tuned:
+def tune(df: pd.DataFrame, minutes: float = 10, *, text_col: str | int | Sequence = "text",
+         label_col: str | int = "label", unlabelled: Iterable = (),
+         pretrained: str | Path | PretrainedLM | LMLearner = "en", preset: str | Preset | None = None,
+         n_trials: int | None = None, valid_pct: float = 0.2, seed: int = 0) -> Tuned:
     """Try other rates, epochs, dropouts and weight decays of stage 3 for some minutes. Return the best as a preset.
 
     Stage 2 runs once, before the minutes are counted. Each trial trains a classifier with one seed, and is measured on
@@ -49,6 +48,7 @@ def tune(df: pd.DataFrame, minutes: float = 10, *, text_col: str | int = "text",
 
     Args:
         df: texts with one label each. Of a table of Prodigy's only accepted rows count.
+        text_col, label_col: names or positions. Several text columns are the fields of one text.
         minutes: no trial begins after them. The first one always ends.
         unlabelled: more texts for stage 2.
         pretrained: the model to start from, as for `read_lm`, or the learner of a language model. A learner has read
@@ -70,7 +70,7 @@ def tune(df: pd.DataFrame, minutes: float = 10, *, text_col: str | int = "text",
     with no_random(seed, reproducible=False):
         start = pretrained if isinstance(pretrained, TextLearner) else read_lm(pretrained)
         base = stages.preset_for(preset, start)
-        dls, lm = _data(df, [text_col, label_col], inputs.texts_of(unlabelled), start, base, valid_pct, seed)
+        dls, lm = _data(df, text_col, label_col, inputs.fields_of(unlabelled), start, base, valid_pct, seed)
     rows = list[dict[str, Any]]()
 
     def trial(asked: Any) -> float:
@@ -103,19 +103,17 @@ def tune(df: pd.DataFrame, minutes: float = 10, *, text_col: str | int = "text",
     return Tuned(table["preset"].iloc[0], table.drop(columns="preset").reset_index(drop=True))
 
 
-def _data(df: pd.DataFrame, columns: list, unlabelled: list[str], start: PretrainedLM | LMLearner, p: Preset,
-          valid_pct: float, seed: int) -> tuple[TextDataLoaders, PretrainedLM | LMLearner]:
+def _data(df: pd.DataFrame, text_col: Any, label_col: str | int, unlabelled: list[str],
+          start: PretrainedLM | LMLearner, p: Preset, valid_pct: float,
+          seed: int) -> tuple[TextDataLoaders, PretrainedLM | LMLearner]:
     """Return labelled data with rows kept aside, and a language model that has not read these."""
-    found = find_columns(taught(df, columns), columns)
-    texts = inputs.texts_of(found[0])
-    table = pd.DataFrame({"text": texts, "label": inputs.labels_of(found[1], len(texts))}, dtype=object)
-    aside = checked_split(DefaultSplitter(table["label"].tolist(), valid_pct, seed, texts), table)[1]
-    table["valid"] = np.isin(np.arange(len(table)), aside)
+    texts, labels, _, names = from_table(df, text_col, label_col)
+    rows = Labelled.read(texts, labels, names if len(names) > 1 else None, Kind()).split(valid_pct, seed)
     if isinstance(start, PretrainedLM) and p.adapts:
-        corpus = inputs.corpus_of(table, unlabelled)
-        dls = stages.lm_data(corpus, p, start, seed=seed)
+        dls = stages.lm_data(inputs.corpus_of(rows.df, unlabelled), p, start, seed=seed)
         start = stages.finetune_lm(stages.new_lm(dls, p, start, verbose=False), p)
-    return stages.classifier_data(table, p, start, valid_col="valid", seed=seed), start
+    return stages.classifier_data(rows.table(), p, start, on_missing="drop", splitter=rows.splitter,
+                                  text_col=list(rows.text_cols), label_col=rows.label_col, seed=seed), start
 
 
 def _changed(p: Preset, lr: float, epochs: int, drop_mult: float, wd: float) -> Preset:
