@@ -23,6 +23,7 @@ BETWEEN = ",;\t|"  # what tables have between their columns
 COLUMNS = {"tags": (["words"], "tags"), "span": (["question", "context"], "answers")}
 MOST_RATINGS = 10  # different numbers with fractions that may still be classes, such as 0.5 to 5 stars
 WORDS_WITH_TAGS = (".conll", ".conllu", ".iob", ".iob2", ".bio")
+ENDINGS: dict[str | None, tuple[str, ...]] = {"tags": (*WORDS_WITH_TAGS, ".txt")}  # if somebody names the kind
 
 
 class Labelled(NamedTuple):
@@ -117,7 +118,7 @@ def _table(path: Path, args: argparse.Namespace, kind: str | None) -> "pd.DataFr
     from ulmfit_easy.data.sources import read_table
 
     end = path.name.lower().removesuffix(".gz")
-    if end.endswith(WORDS_WITH_TAGS) or kind == "tags" and end.endswith(".txt"):
+    if end.endswith(ENDINGS.get(kind, WORDS_WITH_TAGS)):
         return read_conll(path, encoding=args.encoding)
     try:
         return read_table(path, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter)

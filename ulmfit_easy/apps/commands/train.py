@@ -1,6 +1,7 @@
 """`ulmfit train`: a model from labelled texts: classes, numbers, pairs, tags of words, or answers."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,8 @@ def run(args: argparse.Namespace) -> None:
         read_any(args.valid, columns, args, len(given.text), given.kind), columns)
     more = [text for file in args.unlabelled
             for text in texts_in(read_any(file, given.text, args, len(given.text)), *given.text)]
-    train = _estimator if given.kind in (None, "category", "multi", "regression") else _other
+    estimator = _estimators().get(given.kind)
+    train = _other if estimator is None else partial(_estimated, estimator)
     with run_folder(args) as folder:
         keep(train(args, given, valid, more, pretrained, folder), args.out.absolute())
     say(f"Saved to {args.out}. Next: " + next_line("predict", args.out, "FILE", *same_flags(
@@ -58,19 +60,27 @@ def _pretrained(args: argparse.Namespace) -> Any:
     return pretrained
 
 
-def _estimator(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame | None", more: list,
+def _estimators() -> dict:
+    """Return the estimator of each kind of labels that one has; None is the kind that nobody has named."""
+    from ulmfit_easy.recipes.estimator import ULMFiT, ULMFiTRegressor
+    from ulmfit_easy.recipes.kinds import KINDS
+
+    found = {KINDS[form].y_block: cls for cls in (ULMFiT, ULMFiTRegressor) for form in cls.FORMS}
+    return {None: ULMFiT, **found}
+
+
+def _estimated(cls: Any, args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame | None", more: list,
                pretrained: Any, folder: Path) -> Any:
     """Train an estimator, and return what saves it."""
-    from ulmfit_easy.recipes.estimator import ULMFiT, ULMFiTRegressor
-
     params = {name: getattr(args, name) for name in (
         "preset", "backwards", "bidir", "lang", "seed", "encoder", "epochs", "lr", "bs", "min_freq", "patience")}
     params.update(pretrained=pretrained, verbose=not args.quiet, subword=args.subword or False,
                   text_col=given.text if len(given.text) > 1 else None)
-    numbers = given.kind == "regression"
-    if numbers and args.class_weight:
-        raise ArgumentError("E603", received="--class-weight for numbers", expected="classes", fix="leave it out")
-    model = ULMFiTRegressor(**params) if numbers else ULMFiT(class_weight=args.class_weight, **params)
+    if args.class_weight:
+        if "class_weight" not in cls().get_params():
+            raise ArgumentError("E603", received="--class-weight for numbers", expected="classes", fix="leave it out")
+        params["class_weight"] = args.class_weight
+    model = cls(**params)
     own = {} if valid is None else {"X_val": _texts(valid, given.text), "y_val": _labels(valid, given, args)}
     model.fit(_texts(given.df, given.text), _labels(given.df, given, args), more or None, resume=folder, **own)
     return model.save
@@ -78,12 +88,12 @@ def _estimator(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame
 
 def _labels(df: "pd.DataFrame", given: "Labelled", args: argparse.Namespace) -> "pd.Series":
     """Return the labels of a table: of several in one cell, lists."""
-    from ulmfit_easy.data.targets import read_labels
+    from ulmfit_easy.data.targets import MultiCategoryTarget, kind_of, read_labels
 
     labels = df[given.label]
-    if given.kind != "multi":
+    if not issubclass(kind_of(given.kind), MultiCategoryTarget):
         return labels
-    read = read_labels([labels], delim=args.label_delim, y_block="multi", rows=range(len(df)))[1]
+    read = read_labels([labels], delim=args.label_delim, y_block=given.kind, rows=range(len(df)))[1]
     return type(labels)(read, labels.index, object, labels.name)
 
 
