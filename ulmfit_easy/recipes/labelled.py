@@ -142,7 +142,8 @@ def from_table(df: pd.DataFrame, text_col: Any, label_col: Any,
 
     Rows of Prodigy's whose answer is not "accept" are left out.
     """
-    texts, labels = find_columns(df, listify(text_col)), find_columns(df, listify(label_col))
+    found, n = find_columns(df, [*(of_texts := listify(text_col)), *listify(label_col)]), len(of_texts)
+    texts, labels = found[:n], found[n:]
     rows = accepted(df, [*texts, *labels])
     valid = None
     if valid_col is not None:
