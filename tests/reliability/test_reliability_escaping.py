@@ -30,6 +30,7 @@ from ulmfit_easy.all import (
 from ulmfit_easy.bundle.record import write_record
 from ulmfit_easy.data.targets import CategoryTarget
 from ulmfit_easy.learner.callbacks.progress import MetricsTable
+from ulmfit_easy.learner.predictor import Prediction
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # the texts are few and alike
 
@@ -222,12 +223,11 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path, monkeypatch):
     from ulmfit_easy.apps import cli
 
     prepare = types.SimpleNamespace(target=CategoryTarget(["=1+1", "b"]), text_cols=("text",), label_delim=None)
-    predictor = types.SimpleNamespace(classes=["=1+1", "b"], prepare=prepare)
+    said = Prediction("=1+1", torch.tensor(0), torch.tensor([0.9, 0.1])).of(["=1+1", "b"])
+    predictor = types.SimpleNamespace(classes=["=1+1", "b"], prepare=prepare, predict=lambda texts: [said] * len(texts))
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "estimator.json").touch()
     monkeypatch.setattr("ulmfit_easy.apps.saved_model.load_saved", lambda path, load: ({"a": 1}, [predictor], None))
-    monkeypatch.setattr("ulmfit_easy.apps.saved_model.probabilities",
-                        lambda predictors, texts, blend: torch.tensor([[0.9, 0.1]]).repeat(len(texts), 1).numpy())
     rows = [*FORMULAS, *PLAIN]
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     with open(source, "w", newline="", encoding="utf-8") as f:
