@@ -11,6 +11,7 @@ from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.recipes.best_epoch import BestEpoch
 from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.inputs import columns_of
 
 T, L = TEXTS[:24], LABELS[:24]
 PAIRS = pd.DataFrame({"question": T, "answer": T[::-1], "label": L})
@@ -141,3 +142,10 @@ def test_pieces_of_words_are_learned_from_the_texts(tmp_path):
     for given in ({"pretrained": tmp_path}, {"encoder": str(tmp_path)}):
         with pytest.raises((ArgumentError, FileError)):
             tiny(subword=True, **{"pretrained": True, **given}).fit(T, L)
+
+
+def test_a_second_column_of_texts_that_is_not_read_is_told():
+    df = pd.DataFrame({"title": ["a", "b", "c"], "text": ["d", "e", "f"], "label": [*"xyx"], "n": [1, 2, 3]})
+    with pytest.warns(UserWarning, match="the column 'text' alone is read, and not 'title': .*text_col="):
+        assert columns_of(df, df["label"])[1] == ("text",)
+    assert columns_of(df, df["label"], ["title", "text"])[1] == ("title", "text")

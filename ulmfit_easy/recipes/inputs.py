@@ -14,6 +14,7 @@ from ulmfit_easy.data.sources import clean_texts, is_missing
 from ulmfit_easy.data.targets import SEVERAL, plain_labels, read_labels, unpacked
 from ulmfit_easy.errors import LabelError, TextError, UlmfitError, counted, in_rows, short, some
 from ulmfit_easy.text.given import several_texts
+from ulmfit_easy.user_code import warn_user
 
 
 def texts_of(given: Any, cols: Sequence = ("text",)) -> list:
@@ -55,13 +56,21 @@ def columns_of(given: Any, labels: Any, text_col: Any = None) -> tuple[Any, tupl
     given = _rows(given)
     given = given if hasattr(given, "__len__") or not isinstance(given, Iterable) else list(given)
     cols = tuple(listify(text_col))
-    if not cols and isinstance(given, pd.DataFrame) and given.shape[1] > 1 and "text" not in given.columns:
-        cols, told = tuple(given.columns), list(map(str, labels))
-        if repeated := [col for col in cols if list(map(str, given.iloc[:, cols.index(col)])) == told]:
+    if not cols and isinstance(given, pd.DataFrame) and given.shape[1] > 1:
+        told = list(map(str, labels))
+        repeated = [col for i, col in enumerate(given.columns) if list(map(str, given.iloc[:, i])) == told]
+        if "text" in given.columns:
+            texts = given.select_dtypes(["object", "string"]).columns
+            if others := [col for col in texts if col not in ("text", *repeated)]:
+                warn_user(f"of the table the column 'text' alone is read, and not {some(map(repr, others))}: for texts "
+                          "of several columns name them with text_col=")
+        elif repeated:
             raise TextError("E102", received=f"a table with the labels in its column {repeated[0]!r}",
                             expected="texts alone, or a column named 'text'",
                             fix="pass the columns with texts, such as df[['question', 'answer']], or name them with "
                                 "text_col=")
+        else:
+            cols = tuple(given.columns)
     if not cols and isinstance(given, list) and given and isinstance(given[0], tuple) and len(given[0]) > 1:
         cols = tuple(f"text{i + 1}" for i in range(len(given[0])))
     if not cols:
