@@ -122,7 +122,7 @@ def test_roles_are_tags_of_a_sentence_with_a_marked_predicate(roles):
 
 def test_the_same_sentence_has_other_roles_for_another_predicate(roles):
     learn = tagger(AWD_LSTM, pd.concat([roles] * 8, ignore_index=True), bs=4)
-    learn.fit_one_cycle(12, 0.1)
+    learn.fit_one_cycle(24, 0.03)
     words = "Anna sees Bert who eats soup".split()
     first, second = learn.predict([mark_predicate(words, 1), mark_predicate(words, 4)])
     assert [[each.type for each in found.entities] for found in (first, second)] == [["A0", "V", "A1"]] * 2
