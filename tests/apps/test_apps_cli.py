@@ -582,7 +582,9 @@ def test_ctrl_c_in_the_first_seconds_stops_too(reviews, tmp_path):
                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
             time.sleep(wait)
             process.send_signal(signal.SIGINT)
-            assert (process.communicate(timeout=60)[1], process.returncode) == ("ulmfit: stopped\n", 130)
+            assert process.communicate(timeout=60)[1] == "ulmfit: stopped\n"
+        # Python 3.11 ends by the signal itself if it came in the midst of code that is a string; shells say 130 too
+        assert process.returncode in (130, -signal.SIGINT)
 
 
 def test_a_model_is_kept_if_its_place_is_taken_while_it_is_trained(tmp_path, monkeypatch):

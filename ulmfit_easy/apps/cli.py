@@ -4,11 +4,13 @@
 import os
 import re
 import shlex
+import signal
 import sys
 import warnings
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib import import_module
 
 from ulmfit_easy.apps.flags import at_command_line
 from ulmfit_easy.apps.parser import parser
@@ -49,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                     complain(message, command)
 
             warnings.showwarning = show
+            if args.torch:
+                _import_torch()
             status = args.run(args)
             sys.stdout.flush()
     except BrokenPipeError:  # of `| head`, which has seen enough; the rest of the output must go nowhere
@@ -61,6 +65,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("stopped")
         return 130
     return status or 0
+
+
+def _import_torch() -> None:
+    """Import torch, and let Ctrl-C wait so long: within that second torch would abort the whole process."""
+    wait = getattr(signal, "pthread_sigmask", None)  # not on Windows
+    before = wait(signal.SIG_BLOCK, {signal.SIGINT}) if wait else None
+    try:
+        import_module("torch")
+    finally:
+        if wait:
+            wait(signal.SIG_SETMASK, before)
 
 
 def complain(message: Exception | str, command: ArgumentParser | None = None) -> None:

@@ -25,6 +25,7 @@ class Command:
         only_given: leave out of the namespace what a user did not give.
         also: names that other tools have for it: typing one shows this one.
         order: where it stands in the list of commands.
+        torch: True if it needs torch.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Command:
     only_given: bool = False
     also: tuple[str, ...] = ()
     order: int = 50
+    torch: bool = True
 
 
 def all_commands() -> list[Command]:

@@ -97,7 +97,7 @@ def _add(commands: "argparse._SubParsersAction", command: Command) -> None:
         command.name, help=command.what, description=f"{what} {command.more}".rstrip(), epilog=f"examples:\n{lines}",
         formatter_class=Formatter, argument_default=argparse.SUPPRESS if command.only_given else None)
     own.example = f"ulmfit {command.examples[0]}"
-    own.set_defaults(run=command.run, parser=own)
+    own.set_defaults(run=command.run, parser=own, torch=command.torch)
     tables = [(own, command.options), *((own.add_argument_group(title), table)
                                         for title, table in command.groups.items())]
     if command.one_of:

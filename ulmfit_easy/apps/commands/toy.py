@@ -31,4 +31,4 @@ COMMAND = Command(
                "of " + ", ".join(FORMS)},
      "--rows": {"type": int, "default": 300, "metavar": "N", "help": "number of reviews (default: 300)"},
      "--seed": {"type": int, "default": 0, "metavar": "N", "help": "same seed, same reviews"}},
-    also=("example", "sample"), order=90)
+    also=("example", "sample"), order=90, torch=False)
