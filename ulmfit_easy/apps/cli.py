@@ -10,7 +10,6 @@ import warnings
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import nullcontext
-from importlib import import_module
 
 from ulmfit_easy.apps.flags import at_command_line
 from ulmfit_easy.apps.parser import parser
@@ -72,7 +71,7 @@ def _import_torch() -> None:
     wait = getattr(signal, "pthread_sigmask", None)  # not on Windows
     before = wait(signal.SIG_BLOCK, {signal.SIGINT}) if wait else None
     try:
-        import_module("torch")
+        import torch  # noqa: F401
     finally:
         if wait:
             wait(signal.SIG_SETMASK, before)
