@@ -56,7 +56,7 @@ FULL_RATES = (5e-5, 1e-4, 2e-4)  # of full fine-tuning at one rate; the best one
 
 
 class Data(NamedTuple):
-    """What a column gives for a seed."""
+    """The rows of a column for a seed, and how they are read and scored."""
 
     train: pd.DataFrame
     test: pd.DataFrame

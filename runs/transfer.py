@@ -64,7 +64,7 @@ def table(folder: Path, name: str) -> pd.DataFrame:
 
 
 class Draw(NamedTuple):
-    """What a cell learns from and is tested with."""
+    """The rows that a cell learns from, and those to test it with."""
 
     source: Source
     train: pd.DataFrame

@@ -21,7 +21,7 @@ def tiny(**params):
 
 
 class CtrlC(Callback):
-    """What a user does after some batches."""
+    """Press Ctrl-C after some batches, as a user does."""
 
     run_valid = False
 

@@ -1,4 +1,4 @@
-"""What a command is: a table of options, an example, and a function. Each file of `commands/` has one, `COMMAND`."""
+"""A command is a table of options, an example and a function. Each file of `commands/` has one, `COMMAND`."""
 
 import argparse
 from collections.abc import Callable
