@@ -400,6 +400,16 @@ def test_the_same_learner_goes_on_after_it_was_interrupted(tmp_path):
     assert outcome(learn) == whole("lm", tmp_path)
 
 
+@pytest.mark.parametrize("event", ["after_train", "after_epoch", "after_fit", "cleanup_fit"])
+def test_the_same_learner_does_not_train_again_after_an_interrupt_at_the_very_end(event, tmp_path):
+    learn, interrupt = fresh("lm", tmp_path), stop(event, at=event in ("after_train", "after_epoch"))
+    interrupt.order = 2000  # after the checkpoint is written, and before it cleans up
+    with pytest.raises(Stop):
+        FITS["fit_one_cycle"](learn, [CheckpointCallback("run", every=1), interrupt])
+    FITS["fit_one_cycle"](learn, CheckpointCallback("run", every=1, resume=True))
+    assert outcome(learn) == whole("lm", tmp_path)
+
+
 OTHER = {"fp32": "bf16", "bf16": "fp32"}
 OTHERS = {
     "epochs 2 (here 3)": lambda path: (fresh("lm", path), 3),

@@ -117,7 +117,12 @@ class Learner(TellsAbsent):
     def fit(self, n_epoch: int, lr: Rate | None = None, wd: float | None = None, cbs: Cbs = None,
             reset_opt: bool = False, start_epoch: int = 0) -> None:
         """Train for `n_epoch` epochs at a constant rate, validating after each. `cbs` are there for this fit only."""
-        contexts.fitting(self, lambda: self._fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch))
+        before = self.checkpointed.copy()
+        try:
+            contexts.fitting(self, lambda: self._fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch))
+        except BaseException:
+            self.checkpointed = before  # Ctrl-C after its last batch: the next fit is this one, asked for again
+            raise
 
     def _fit(self, n_epoch: int, lr: Rate | None, wd: float | None, cbs: Cbs, reset_opt: bool,
              start_epoch: int) -> None:
