@@ -21,8 +21,8 @@ df = df.assign(label=df["topic"], document=[str(i // 2) for i in range(400)])
 SEED, LABELS, READ, TEST = 0, 12, 250, 8
 """
 SMALL = {"01_quickstart": SOURCES, "02_three_stages": SOURCES, "04_looking_inside": "df = toy_reviews(n=1600, seed=0)",
-         "05_word_vectors_to_elmo": "N, EPOCHS = 120, 1", "06_the_same_recipe_on_bert": "df = toy_reviews(n=150)",
-         "07_gpt1": "N, LM_EPOCHS, EPOCHS = 600, 6, 6", "08_tagging_and_spans": "N, EPOCHS = 700, 6"}
+         "11_word_vectors_to_elmo": "N, EPOCHS = 120, 1", "12_the_same_recipe_on_bert": "df = toy_reviews(n=150)",
+         "13_gpt1": "N, LM_EPOCHS, EPOCHS = 600, 6, 6", "14_tagging_and_spans": "N, EPOCHS = 700, 6"}
 MACHINE = re.compile(r"/(work|tmp|home|root|usr|opt|Users|mnt)/|[A-Z]:\\\\|0x[0-9a-f]{8}")
 
 
@@ -133,8 +133,8 @@ def test_lesson_04_finds_what_was_planted(run):
 
 
 @pytest.mark.slow
-def test_lesson_05_shows_what_a_word_gains_by_its_sentence(run_shipped):
-    lesson = run_shipped("05_word_vectors_to_elmo")
+def test_lesson_11_shows_what_a_word_gains_by_its_sentence(run_shipped):
+    lesson = run_shipped("11_word_vectors_to_elmo")
     assert lesson["by_counts"][0, 1] < 0.5 < lesson["by_vectors"][0, 1], "like words make like texts"
     assert not lesson["by_layer"][0].std(0).any() and lesson["by_layer"][1].std(0).all(), "one word, sixteen states"
     assert min(lesson["right"].values()) > 0.5, "the nearest sentence has the same meaning"
@@ -142,8 +142,8 @@ def test_lesson_05_shows_what_a_word_gains_by_its_sentence(run_shipped):
     assert bag < 0.6 < first, "no bag of vectors knows the order of the words"
 
 
-def test_lesson_05_is_stored_with_a_mix_of_words_for_topics_and_of_layers_for_order():
-    text = printed(NBS / "05_word_vectors_to_elmo.ipynb")
+def test_lesson_11_is_stored_with_a_mix_of_words_for_topics_and_of_layers_for_order():
+    text = printed(NBS / "11_word_vectors_to_elmo.ipynb")
     found = re.findall(r"^(\w+): right (\S+), shares of the layers (\S+)", text, flags=re.M)
     shares = {task: float(share) for task, right, share in found if float(right) > 0.8}
     assert shares["feeling"] < 1 / 3 < shares["topic"]
@@ -151,9 +151,9 @@ def test_lesson_05_is_stored_with_a_mix_of_words_for_topics_and_of_layers_for_or
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_lesson_07_reads_first_then_learns_and_keeps_what_it_has_learned_for_another_task(run):
+def test_lesson_13_reads_first_then_learns_and_keeps_what_it_has_learned_for_another_task(run):
     pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
-    lesson = run("07_gpt1")
+    lesson = run("13_gpt1")
     right = {name: share for name, (share, *_) in {**lesson["scores"], **lesson["swapped"]}.items()}
     assert right["after stage 1"] > lesson["scores"]["from scratch"][0] + 0.2, "language comes first"
     assert right["both losses, from scratch"] > lesson["scores"]["from scratch"][0] + 0.2, "from the same texts too"
@@ -163,8 +163,8 @@ def test_lesson_07_reads_first_then_learns_and_keeps_what_it_has_learned_for_ano
 
 
 @pytest.mark.slow
-def test_lesson_08_tags_by_the_words_on_both_sides_and_by_the_verb_that_is_asked_about(run):
-    lesson = run("08_tagging_and_spans")
+def test_lesson_14_tags_by_the_words_on_both_sides_and_by_the_verb_that_is_asked_about(run):
+    lesson = run("14_tagging_and_spans")
     words, spans = zip(*lesson["scores"].values(), strict=True)
     assert list(lesson["scores"]) == ["a tag for each word", "words before", "both sides"]
     assert [*words] == sorted(words) and [*spans] == sorted(spans), "each sees more than the one above"
@@ -181,9 +181,9 @@ def test_lesson_08_tags_by_the_words_on_both_sides_and_by_the_verb_that_is_asked
 
 
 @pytest.mark.slow
-def test_lesson_06_takes_a_bert_through_the_recipe(run):
+def test_lesson_12_takes_a_bert_through_the_recipe(run):
     pytest.importorskip("transformers")
-    lesson = run("06_the_same_recipe_on_bert")
+    lesson = run("12_the_same_recipe_on_bert")
     assert len(lesson["scores"]) == 6 and set(lesson["train"]["text"]).isdisjoint(lesson["test"]["text"])
     n = len(lesson["names"])  # layer groups
     assert [phase["frozen layer groups"] for phase in lesson["learn"].phases] == [n - 1, n - 3, 0]
@@ -229,3 +229,13 @@ def test_a_lesson_imports_public_names_only(path):
     names = [node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
     assert [name for name in names if name.startswith("ulmfit_easy")] == ["ulmfit_easy.all"]
     assert not [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Assert)], "a lesson asks, tests assert"
+
+
+@pytest.mark.parametrize("path", LESSONS)
+def test_each_question_of_a_lesson_has_an_answer(path):
+    def points(text, heading):
+        return re.findall(r"^(\d)\. ", text.partition(heading)[2].split("\n## ")[0], re.M)
+
+    lesson = "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    answers = (NBS / "answers.md").read_text(encoding="utf-8")
+    assert points(answers, f"({path.name})") == points(lesson, "\n## Questions")

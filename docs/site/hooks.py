@@ -83,7 +83,7 @@ def lessons() -> dict[str, str | bytes]:
             for cell, source in zip(prose, translated.read_text(encoding="utf-8").split(CELL), strict=True):
                 cell.source = source.strip()
             found |= rendered(lesson, f"lessons/ko/{path.stem}")
-    return found
+    return found | {"lessons/answers.md": (ROOT / "nbs" / "answers.md").read_text(encoding="utf-8")}
 
 
 def rendered(lesson: nbformat.NotebookNode, where: str) -> dict[str, str | bytes]:
@@ -135,7 +135,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     def mend(match: re.Match) -> str:
         text, target, anchor = match[1], match[2], match[3] or ""
         path = normal(origin / target)
-        uri = REPOSITORY.get(path) or re.sub(r"^nbs/(.*)\.ipynb$", r"lessons/\1.md", path).removeprefix("docs/")
+        uri = REPOSITORY.get(path) or re.sub(r"^nbs/(.*)\.(ipynb|md)$", r"lessons/\1.md", path).removeprefix("docs/")
         if here == PurePosixPath("lessons/ko") and files.get_file_from_path(f"lessons/ko/{PurePosixPath(uri).name}"):
             uri = f"lessons/ko/{PurePosixPath(uri).name}"
         if files.get_file_from_path(uri) is None:
