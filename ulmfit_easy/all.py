@@ -59,7 +59,7 @@ from ulmfit_easy.learner.callbacks.recorder import RateRecorder, Recorder
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, ModelResetter, RateBySeqLen, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.callbacks.tracking import *
 from ulmfit_easy.learner.callbacks.training import *
-from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, gradual_unfreeze
+from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, chain_thaw, gradual_unfreeze
 from ulmfit_easy.learner.events import *
 from ulmfit_easy.learner.load import load_predictor
 from ulmfit_easy.learner.learner import Learner, trainable_params

@@ -7,7 +7,7 @@ from learner_toys import At, classifier, raises, text_dls
 
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
-from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, gradual_unfreeze
+from ulmfit_easy.learner.callbacks.unfreezing import GradualUnfreezing, chain_thaw, gradual_unfreeze
 from ulmfit_easy.learner.optim.optimizer import discriminative, expand_lr
 
 
@@ -52,7 +52,7 @@ def test_a_second_fit_begins_with_the_last_group_again():
         assert groups == [last(1, 4), last(2, 4)]
 
 
-@pytest.mark.parametrize("schedule", ["stlr", "one_cycle", "flat"])
+@pytest.mark.parametrize("schedule", ["stlr", "one_cycle", "flat", "cos"])
 def test_the_function_gives_each_phase_a_schedule_and_lower_groups_lower_rates(schedule):
     learn = classifier(train_bn=False)
     groups, rates = epochs_of(learn, lambda cbs: gradual_unfreeze(learn, 2e-2, last_epochs=2, schedule=schedule,
@@ -68,6 +68,13 @@ def test_a_phase_may_add_several_groups():
     assert groups == [last(n, 4) for n in (1, 3, 4)]
 
 
+def test_chain_thaw_trains_the_last_group_then_each_other_one_alone_then_all():
+    learn = classifier(text_dls(n=30), train_bn=False)
+    groups, rates = epochs_of(learn, lambda cbs: chain_thaw(learn, 1e-2, div=5, last_epochs=1, cbs=cbs))
+    assert groups == [*[[i == n for i in range(4)] for n in (3, 0, 1, 2)], [True] * 4]
+    assert [max(epoch) for epoch in rates] == pytest.approx([1e-2, *[2e-3] * 4])
+
+
 def test_lr_find_leaves_the_freezing_alone():
     learn = classifier(cbs=GradualUnfreezing())
     learn.lr_find(num_it=12, show_plot=False)
@@ -79,7 +86,8 @@ class Stop(Exception):
 
 
 FITS = {"callback": lambda learn, cbs: learn.fit_one_cycle(3, 1e-2, cbs=[GradualUnfreezing(), *cbs]),
-        "function": lambda learn, cbs: gradual_unfreeze(learn, epochs=1, last_epochs=1, cbs=cbs)}
+        "function": lambda learn, cbs: gradual_unfreeze(learn, epochs=1, last_epochs=1, cbs=cbs),
+        "chain-thaw": lambda learn, cbs: chain_thaw(learn, epochs=1, last_epochs=1, cbs=cbs)}
 
 
 @pytest.mark.parametrize("again", ["fresh", "same"])
@@ -93,15 +101,17 @@ def test_a_run_that_was_stopped_goes_on_in_its_phase(fit, again, tmp_path):
         FITS[fit](learn, [CheckpointCallback("run", every=1), At("after_step", raises(Stop()), at=n + 2)])
     if again == "fresh":
         learn = fresh("classifier", tmp_path, seed=1)
-    elif fit == "function":
+    elif fit != "callback":
         learn.checkpointed.clear()  # the first phase is asked for again
     FITS[fit](learn, [CheckpointCallback("run", every=1, resume=True)])
     assert outcome(learn) == whole
 
 
-@pytest.mark.parametrize("wrong", [{"schedule": "cosine"}, {"epochs": 0}, {"last_epochs": 0}])
+@pytest.mark.parametrize("wrong", [{"schedule": "cosines"}, {"epochs": 0}, {"last_epochs": 0}])
 def test_what_cannot_be_is_refused(wrong):
     with pytest.raises(ArgumentError, match="E602"):
         gradual_unfreeze(classifier(), **wrong)
+    with pytest.raises(ArgumentError, match="E602"):
+        chain_thaw(classifier(), **wrong)
     with pytest.raises(ArgumentError, match="E602.*epochs=0"):
         GradualUnfreezing(0)

@@ -1,19 +1,21 @@
-"""Gradual unfreezing: the layers learn from the last one down, for what lies below knows more general things.
+"""In which order the layer groups learn: gradual unfreezing, from the last one down, and chain-thaw, one at a time.
 
-Source: Howard & Ruder 2018, section 3.3.
+Source: Howard & Ruder 2018, section 3.3. Chain-thaw: Felbo et al. 2017, arXiv 1708.00524, section 3.3.
 """
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ulmfit_easy.learner.events import FIRST, Callback
-from ulmfit_easy.learner.optim.optimizer import discriminative
+from ulmfit_easy.learner.optim.optimizer import Rate, discriminative
 from ulmfit_easy.schema import one_of, optional, positive, takes, whole
 
 if TYPE_CHECKING:
     from ulmfit_easy.learner.learner import Learner
 
 L = TypeVar("L", bound="Learner")
-SCHEDULES = {"stlr": "fit_stlr", "one_cycle": "fit_one_cycle", "flat": "fit"}
+SCHEDULES: dict[str, tuple[str, dict]] = {  # the method of a learner, and arguments of it
+    "stlr": ("fit_stlr", {}), "one_cycle": ("fit_one_cycle", {}), "flat": ("fit", {}),
+    "cos": ("fit_flat_cos", {"pct_start": 0})}
 
 
 class GradualUnfreezing(Callback):
@@ -55,7 +57,7 @@ def gradual_unfreeze(learn: L, lr: float = 1e-2, *, epochs: int = 1, last_epochs
             encoder of many blocks.
         factor: what rates are divided by from one group to the one below (section 3.2 of the paper). None is the
             encoder's own: 2.6, for transformers 1 / 0.95.
-        schedule: "stlr", as in the paper, "one_cycle" or "flat".
+        schedule: "stlr", as in the paper, "one_cycle", "flat" or "cos", half a cosine from the rate down to 0.
         fit: for each fit: `cbs`, `wd`, .... With a `CheckpointCallback(resume=True)` among the `cbs` a run that was
             stopped continues in its phase.
     """
@@ -63,6 +65,36 @@ def gradual_unfreeze(learn: L, lr: float = 1e-2, *, epochs: int = 1, last_epochs
     n_groups = len(learn.opt.param_groups)
     for n in [*range(1, n_groups, groups), n_groups]:
         learn.freeze_to(-n)
-        getattr(learn, SCHEDULES[schedule])(last_epochs if n == n_groups else epochs, discriminative(lr, factor), **fit)
+        scheduled(learn, schedule, last_epochs if n == n_groups else epochs, discriminative(lr, factor), **fit)
     return learn
 
+
+@takes({"lr": positive, "epochs": whole(), "last_epochs": whole(), "div": positive, "schedule": one_of(SCHEDULES)})
+def chain_thaw(learn: L, lr: float = 1e-3, *, epochs: int = 1, last_epochs: int = 2, div: float = 10,
+               schedule: str = "flat", **fit: Any) -> L:
+    """Train the last layer group, then each other one alone from the first on, then all. Return the learner.
+
+    Args:
+        lr: the rate of the last group while it trains alone, .001 as in table 7 of the ULMFiT paper.
+        epochs: of each group alone. All groups together then train for `last_epochs`.
+        div: the rate of all that comes after the last group is `lr / div`, .0001 as in the paper.
+        schedule, fit: as for `gradual_unfreeze`, of each fit.
+
+    Source: Felbo et al. 2017, section 3.3 (arXiv 1708.00524). Howard & Ruder 2018 compare with it in table 7.
+    """
+    learn.freeze()
+    scheduled(learn, schedule, epochs, lr, **fit)
+    n_groups = len(learn.opt.param_groups)
+    for n in range(n_groups - 1):
+        learn.freeze_to(n)
+        alone = [lr / div if i == n else 0.0 for i in range(n_groups)]  # a rate of 0 moves nothing
+        scheduled(learn, schedule, epochs, alone, **fit)
+    learn.unfreeze()
+    scheduled(learn, schedule, last_epochs, lr / div, **fit)
+    return learn
+
+
+def scheduled(learn: "Learner", schedule: str, epochs: int, lr: Rate, **fit: Any) -> None:
+    """Fit for some epochs with the schedule of a name of `SCHEDULES`, up to these rates."""
+    method, given = SCHEDULES[schedule]
+    getattr(learn, method)(epochs, lr, **given, **fit)
