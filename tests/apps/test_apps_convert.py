@@ -27,7 +27,7 @@ def files(monkeypatch):
 
 def run(*args):
     args = parser().parse_args(["convert", *map(str, args)])
-    args.run(args)
+    args.parser.command.run(args)
 
 
 @pytest.mark.parametrize("layout", ["fastai_07", "fastai_1", "fastai_1_early", "fastai_2", "multifit", "multifit_old"])

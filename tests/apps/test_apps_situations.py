@@ -88,6 +88,10 @@ SITUATIONS = {
     "a classifier to start from": ("lm good.csv --pretrained model", "model"),
     "pieces of words of a model that has its own": ("lm good.csv --pretrained lm --subword 100", "--subword"),
     "a column that doctor does not find": ("doctor good.csv --label lable", "--label label"),
+    "an unknown strategy": ("query model good.csv --strategy margn", "--strategy", "margin"),
+    "no rows to query": ("query model good.csv -k 0", "-k 0", "1 or more"),
+    "a file that is no preset": ("train good.csv --preset model/training.json", "no preset", "ulmfit tune"),
+    "drift of a column that is not there": ("drift model named.csv", "--text review"),
     "a toy over a file": ("toy --out good.csv", "choose another name"),
 }
 

@@ -50,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                     complain(message, command)
 
             warnings.showwarning = show
-            if args.torch:
+            if command.command.torch:
                 _import_torch()
-            status = args.run(args)
+            status = command.command.run(args)
             sys.stdout.flush()
     except BrokenPipeError:  # of `| head`, which has seen enough; the rest of the output must go nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

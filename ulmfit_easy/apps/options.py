@@ -20,6 +20,10 @@ def delimiter(text: str) -> str:
 FILE: Options = {"file": {"type": Path, "metavar": "FILE", "help": f"{TABLE} of .txt files"}}
 LABELLED: Options = {"file": {"type": Path, "metavar": "FILE",
                               "help": f"{TABLE} with one folder of .txt files per class"}}
+MODEL: Options = {"model": {"type": Path, "metavar": "DIR", "help": "what `ulmfit train` wrote, or `learn.export` in "
+                            "Python"}}
+OF_TRAINING: Options = {"--text": {"action": "append", "metavar": "COL", "help": "column with the texts; may be given "
+                                   "several times (default: those that the model learned from)"}}
 TEXTS: Options = {"--text": {"action": "append", "metavar": "COL", "help": "column with the texts; several times for "
                              "texts that belong together, such as pairs (default: text)"}}
 KIND: Options = {
@@ -39,8 +43,8 @@ CHANGES: Options = {
 SUBWORD: Options = {"--subword": {"type": int, "metavar": "N", "help": "N pieces of words instead of words, by "
                                   "SentencePiece: for languages with rich endings or no blanks"}}
 TRAINING: Options = {
-    "--preset": {"metavar": "NAME", "help": "laptop, fastai, paper, code_2018 or transformer: how to train (default: "
-                                            "laptop; transformer for encoders of the library transformers)"},
+    "--preset": {"metavar": "NAME", "help": "laptop, fastai, paper, code_2018 or transformer: how to train; or a file "
+                 "of `ulmfit tune` (default: laptop; transformer for encoders of the library transformers)"},
     "--backwards": {"action": "store_true", "help": "read texts from their end"},
     "--lang": {"default": "en", "metavar": "CODE", "help": "language of the tokenizer"},
     "--seed": {"type": int, "metavar": "N", "help": "same seed, same data, same machine: same model (default: another "

@@ -25,6 +25,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that raises its errors, with a code, and with the option or command that was meant."""
 
     example = "ulmfit --help"
+    command: Command
 
     def error(self, message: str) -> NoReturn:
         raise self.misuse(message)
@@ -96,8 +97,8 @@ def _add(commands: "argparse._SubParsersAction", command: Command) -> None:
     own = commands.add_parser(
         command.name, help=command.what, description=f"{what} {command.more}".rstrip(), epilog=f"examples:\n{lines}",
         formatter_class=Formatter, argument_default=argparse.SUPPRESS if command.only_given else None)
-    own.example = f"ulmfit {command.examples[0]}"
-    own.set_defaults(run=command.run, parser=own, torch=command.torch)
+    own.example, own.command = f"ulmfit {command.examples[0]}", command
+    own.set_defaults(parser=own)
     tables = [(own, command.options), *((own.add_argument_group(title), table)
                                         for title, table in command.groups.items())]
     if command.one_of:

@@ -30,18 +30,13 @@ class SavedModel:
     blend: Blend | None
 
     def __init__(self, folder: Path):
-        if (existing(folder) / PARAMS).exists():
+        if is_estimator(folder):
             self.settings, self.predictors, self.blend = load_saved(folder, load_predictor)
-        elif (folder / FILES[-1]).exists() and not (folder.absolute().parent / PARAMS).exists():
+        else:
             try:
                 self.settings, self.predictors, self.blend = {}, [load_predictor(folder)], None
             except TrainingError as e:
-                raise FileError("E402", received=f"{folder}, a language model", expected="a model that learned labels",
-                                fix=f"make one of it with `ulmfit train FILE --pretrained {folder}`") from e
-        else:
-            raise FileError("E404", received=f"{folder}, a folder without {PARAMS}",
-                            expected="the folder that `ulmfit train` wrote", fix="name that one, not a folder in it, "
-                            "nor one with several models")
+                raise no_labels(folder) from e
         self.predictor: Predictor = self.predictors[0]
 
     @property
@@ -69,9 +64,28 @@ class SavedModel:
         probs = torch.from_numpy(probabilities(self.predictors, texts, blend=self.blend))  # (N, C)
         return [Prediction(target.decode(p.argmax()), p.argmax(), p).of(classes) for p in probs]
 
-    def check_fields(self, columns: Sequence[str]) -> None:
-        """Raise E603 for other than the number of text columns that the model reads."""
-        if len(columns) != len(self.text_cols):
-            raise ArgumentError("E603", received=f"{len(columns)} of --text", expected=f"{len(self.text_cols)}, for "
-                                f"{some(self.text_cols)} of training", fix="name each with a --text of its own, or "
-                                "leave --text out")
+
+def text_columns(given: Sequence[str] | None, of_training: Sequence) -> list[str]:
+    """Return the columns of texts that a user gave, else those of training. Raises: E603 for another number of them."""
+    columns = [*given] if given else [str(col) for col in of_training]
+    if len(columns) != len(of_training):
+        raise ArgumentError("E603", received=f"{len(columns)} of --text", expected=f"{len(of_training)}, for "
+                            f"{some(of_training)} of training", fix="name each with a --text of its own, or "
+                            "leave --text out")
+    return columns
+
+
+def is_estimator(folder: Path) -> bool:
+    """Return True for the folder of an estimator, False for one of `learn.export`. Raises: E404 for any other."""
+    if (existing(folder) / PARAMS).exists():
+        return True
+    if (folder / FILES[-1]).exists() and not (folder.absolute().parent / PARAMS).exists():
+        return False
+    raise FileError("E404", received=f"{folder}, a folder without {PARAMS}",
+                    expected="the folder that `ulmfit train` wrote",
+                    fix="name that one, not a folder in it, nor one with several models")
+
+
+def no_labels(folder: Path) -> FileError:
+    return FileError("E402", received=f"{folder}, a language model", expected="a model that learned labels",
+                     fix=f"make one of it with `ulmfit train FILE --pretrained {folder}`")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulmfit_easy.apps.command import Command
-from ulmfit_easy.apps.options import LABELLED, READING
+from ulmfit_easy.apps.options import LABELLED, MODEL, OF_TRAINING, READING
 from ulmfit_easy.errors import ArgumentError, LabelError, counted, some
 from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import warn_user
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace) -> None:
-    from ulmfit_easy.apps.saved_model import SavedModel
+    from ulmfit_easy.apps.saved_model import SavedModel, text_columns
     from ulmfit_easy.apps.sources import read_any, texts_in
     from ulmfit_easy.data.sources import find_columns, taught
     from ulmfit_easy.data.targets import read_labels
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
                             fix=f"try --out {args.out.with_suffix('.json')}")
     model = SavedModel(args.model)
     prepare = model.predictor.prepare
-    model.check_fields(columns := args.text or model.text_cols)
+    columns = text_columns(args.text, model.text_cols)
     labelled = [args.label] if args.label else model.label_cols or ["label"]
     df = taught(read_any(args.file, [*columns, *labelled], args, len(columns), prepare.target.kind),
                 [*columns, *labelled])
@@ -93,10 +93,9 @@ def _in_training(model: "SavedModel") -> list[str]:
 COMMAND = Command(
     "evaluate", "score a model on labelled texts that it has not read, beside TF-IDF", run,
     ("evaluate my-model test.csv", "evaluate my-model test.csv --out scores.json"),
-    {"model": {"type": Path, "metavar": "DIR", "help": "what `ulmfit train` wrote, or `learn.export` in Python"},
+    {**MODEL,
      **LABELLED,
-     "--text": {"action": "append", "metavar": "COL", "help": "column with the texts; may be given several times "
-                "(default: those that the model learned from)"},
+     **OF_TRAINING,
      "--label": {"metavar": "COL", "help": "column with the labels (default: the one that the model learned from)"},
      "--label-delim": {"metavar": "CHAR", "help": "what stands between the labels of a text that may have several"},
      "--out": {"type": Path, "metavar": "FILE", "help": "where the scores go too, as JSON"},

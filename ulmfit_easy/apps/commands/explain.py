@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ulmfit_easy.apps.command import Command
+from ulmfit_easy.apps.options import MODEL
 from ulmfit_easy.errors import ArgumentError, refuse_stranger
 from ulmfit_easy.terminal import say
 
@@ -30,7 +31,7 @@ COMMAND = Command(
     "explain", "show which words of a text speak for an answer, and which against it", run,
     ('explain my-model "The soup was superb. The staff was rude."',
      'explain my-model "The soup was superb." --label neg'),
-    {"model": {"type": Path, "metavar": "DIR", "help": "what `ulmfit train` wrote, or `learn.export` in Python"},
+    {**MODEL,
      "texts": {"nargs": "+", "metavar": "TEXT", "help": "a text between quotes, or several; the fields of one text for "
                "a model of pairs"},
      "--label": {"metavar": "NAME", "help": "the class to explain (default: the likeliest one)"}},

@@ -14,8 +14,10 @@ from ulmfit_easy.terminal import say
 
 
 def run(args: argparse.Namespace) -> None:
+    from ulmfit_easy.apps.presets import preset_given
     from ulmfit_easy.bundle.artefact import foreign_to_bundle
 
+    args.preset = preset_given(args.preset)
     model_place(args.out, args.overwrite, foreign_to_bundle)
     with run_folder(args) as folder:
         _train(args, folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy.apps.command import Command
-from ulmfit_easy.apps.options import READING
+from ulmfit_easy.apps.options import MODEL, OF_TRAINING, READING
 from ulmfit_easy.apps.tables import FORMS, each_cell, form_of, write
 from ulmfit_easy.errors import ArgumentError, FileError, counted, in_rows
 from ulmfit_easy.terminal import say
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def run(args: argparse.Namespace) -> None:
     import pandas as pd
 
-    from ulmfit_easy.apps.saved_model import SavedModel
+    from ulmfit_easy.apps.saved_model import SavedModel, text_columns
     from ulmfit_easy.apps.sources import read_any, texts_in, typed_texts
     from ulmfit_easy.recipes.inputs import empty_rows
     from ulmfit_easy.schema import checked, optional, whole
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     out = None if args.out in (Path("-"), Path("/dev/stdout")) else args.out  # a shell may add to that file
     form = ".csv" if out is None else form_of(out)
     model = SavedModel(args.model)
-    model.check_fields(columns := args.text or model.text_cols)
+    columns = text_columns(args.text, model.text_cols)
     if typed := typed_texts(args.texts, columns):
         df = pd.DataFrame([text if isinstance(text, tuple) else (text,) for text in typed], columns=columns)
     else:
@@ -94,11 +94,10 @@ COMMAND = Command(
     "predict", "answer for the texts of a table, a folder, standard input or the command line", run,
     ("predict my-model new.csv --out predictions.csv", "predict my-model new.csv --top-k 3",
      'predict my-model "Would buy again." --proba', "predict my-model - < texts.txt"),
-    {"model": {"type": Path, "metavar": "DIR", "help": "what `ulmfit train` wrote, or `learn.export` in Python"},
+    {**MODEL,
      "texts": {"nargs": "+", "metavar": "FILE", "help": "a table (.csv, .tsv, .jsonl, .xlsx, .parquet), a folder of "
                ".txt files, - for standard input, or a text between quotes; two texts for a model of pairs"},
-     "--text": {"action": "append", "metavar": "COL", "help": "column with the texts; may be given several times "
-                "(default: those that the model learned from)"},
+     **OF_TRAINING,
      "--top-k": {"type": int, "metavar": "K", "help": "the K likeliest classes, with probabilities (default: the "
                  "likeliest one)"},
      "--proba": {"action": "store_true", "help": "a column with the probability of each class"},

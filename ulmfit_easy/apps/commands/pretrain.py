@@ -16,7 +16,8 @@ def run(args: argparse.Namespace) -> None:
     from ulmfit_easy.recipes.corpus.plan import FILE
     from ulmfit_easy.recipes.corpus.run import pretrain_corpus, run_folder
 
-    given = {k: v for k, v in vars(args).items() if k not in ("command", "run", "parser", "quiet", "typed", "torch")}
+    options = {option[2:].replace("-", "_") for group in COMMAND.groups.values() for option in group}
+    given = {name: value for name, value in vars(args).items() if name in options}
     out = Path(given.pop("out", "ulmfit-lm"))
     if "corpus" not in given and "resume" not in given:
         raise ArgumentError("E603", received="neither --corpus nor --resume", expected="text files to learn from",

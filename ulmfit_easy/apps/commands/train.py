@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace) -> None:
+    from ulmfit_easy.apps.presets import preset_given
     from ulmfit_easy.apps.sources import read_any, read_labelled, texts_in
     from ulmfit_easy.bundle.artefact import foreign_to_bundle
     from ulmfit_easy.data.sources import taught
     from ulmfit_easy.data.targets import kind_of
     from ulmfit_easy.recipes.saved import foreign_to_estimator
 
+    args.preset = preset_given(args.preset)
     foreign = lambda path: min(foreign_to_estimator(path), foreign_to_bundle(path), key=len)  # noqa: E731
     model_place(args.out, args.overwrite, foreign)
     if args.task:
