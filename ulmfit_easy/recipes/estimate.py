@@ -1,7 +1,8 @@
-"""Estimate how long stages 2 and 3, and linear models, take on this machine."""
+"""Estimate how long stages 2 and 3, and linear models, take on this machine, if no other program needs it."""
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,10 +59,19 @@ def blend_seconds(texts: Sequence[str], labels: Sequence, lang: str) -> float:
     known = {label: i for i, label in enumerate(dict.fromkeys(labels[i] for i in rows))}
     if len(texts) <= SAMPLE or len(known) < 2:
         return 0.0
-    start, aside = time.perf_counter(), np.arange(len(rows)) >= len(rows) - 1
+    clock, aside = clock_of("cpu"), np.arange(len(rows)) >= len(rows) - 1
+    start = clock()
     Blend.learned([texts[i] for i in rows], np.array([known[labels[i]] for i in rows]), aside,
                   np.full((1, len(known)), 1 / len(known)), lang=lang)
-    return (time.perf_counter() - start) * len(texts) / len(rows)
+    return (clock() - start) * len(texts) / len(rows)
+
+
+def clock_of(device: str) -> Callable[[], float]:
+    """Return a clock for work on a device. On a processor it does not count the time in which other programs run.
+
+    A load of the moment says nothing of the next hour. Windows counts the time of a thread too coarsely for that.
+    """
+    return time.thread_time if device == "cpu" and os.name != "nt" else time.perf_counter
 
 
 def minutes(seconds: float) -> str:
@@ -72,8 +82,8 @@ def minutes(seconds: float) -> str:
 
 def _seconds(learn: Learner, phases: Sequence[Phase], dls: DataLoaders) -> float:
     """Return the seconds of some phases over all of `dls`. A step of validation takes a third: no backward pass."""
-    steps: dict[int, float] = {}
+    steps, clock = dict[int, float](), clock_of(learn.dls.device.type)
     for freeze_to in {phase.freeze_to for phase in phases}:
         learn.freeze_to(freeze_to)
-        steps[freeze_to] = step_seconds(learn, n_steps=STEPS, seconds=SECONDS)
+        steps[freeze_to] = step_seconds(learn, n_steps=STEPS, seconds=SECONDS, clock=clock)
     return sum(f.epochs * steps[f.freeze_to] * (len(dls.train) + len(dls.valid) / 3) for f in phases)

@@ -92,7 +92,7 @@ class Training:
         aside = f"{dls.valid.n_rows:,} kept aside to measure the classifier" if dls.valid.n_rows else "none kept aside"
         self.say(f"{len(rows.df):,} labelled texts: {dls.train.n_rows:,} to train on, {aside}. "
                  f"{_of_the_lm(lm.dls, dls, n_unlabelled, len(rows.text_cols)) if lm else 'Stage 2 is left out.'} "
-                 f"Training takes {minutes(seconds)} on this machine.")
+                 f"Training takes {minutes(seconds)} on this machine, longer if other programs run.")
         if lm:
             self.say(f"Language model: {'fine-tuned on' if pretrained else 'learned from'} your texts"
                      + " alone" * (not pretrained))
