@@ -2,10 +2,20 @@
 
 import sys
 import time
+from base64 import b64decode, b64encode
+from io import BytesIO
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
+
+
+def smaller(png: str) -> str:
+    """Return a chart with 128 colours: a third of the size, and nobody sees it."""
+    file = BytesIO()
+    Image.open(BytesIO(b64decode(png))).convert("RGB").quantize(128).save(file, "PNG", optimize=True)
+    return b64encode(file.getvalue()).decode()
 
 
 def execute(path: Path):
@@ -17,6 +27,8 @@ def execute(path: Path):
     for cell in nb.cells:
         if cell.cell_type == "code":  # a bar that has gone leaves an output that shows nothing
             cell.outputs = [output for output in cell.outputs if any(output.get("data", {"text": output}).values())]
+            for data in (output.data for output in cell.outputs if "image/png" in output.get("data", ())):
+                data["image/png"] = smaller(data["image/png"])
     nbformat.write(nb, path)
 
 

@@ -21,6 +21,7 @@ df = df.assign(label=df["topic"], document=[str(i // 2) for i in range(400)])
 SEED, LABELS, READ, TEST = 0, 12, 250, 8
 """
 SMALL = {"01_quickstart": SOURCES, "02_three_stages": SOURCES, "04_looking_inside": "df = toy_reviews(n=1600, seed=0)",
+         "07_rates": SOURCES + "LABELS, VALID = 12, 12",
          "11_word_vectors_to_elmo": "N, EPOCHS = 120, 1", "12_the_same_recipe_on_bert": "df = toy_reviews(n=150)",
          "13_gpt1": "N, LM_EPOCHS, EPOCHS = 600, 6, 6", "14_tagging_and_spans": "N, EPOCHS = 700, 6"}
 MACHINE = re.compile(r"/(work|tmp|home|root|usr|opt|Users|mnt)/|[A-Z]:\\\\|0x[0-9a-f]{8}")
@@ -119,6 +120,12 @@ def test_lesson_02_is_stored_with_three_stages_above_none_and_above_word_counts_
         assert all(a > b for a, b in zip(scores["stages 1, 2, 3"], scores[name], strict=True))
 
 
+def test_lesson_07_is_stored_with_a_careful_rate_ahead_of_a_bold_one_and_of_both_ends():
+    found = re.findall(r"^(\S+) +right of the .*: (\S+)$", printed(NBS / "07_rates.ipynb"), flags=re.M)
+    right = {name: float(share) for name, share in found}
+    assert right["valley"] > right["minimum"] + 0.05 > right["0.3"] > right["1e-5"] < 0.35
+
+
 @pytest.mark.slow
 def test_lesson_04_finds_what_was_planted(run):
     lesson = run("04_looking_inside")
@@ -130,6 +137,22 @@ def test_lesson_04_finds_what_was_planted(run):
     assert lesson["calibrated"].temperature > 1, "the model was too sure"
     assert lesson["judged"].ece() < lesson["judged"].uncalibrated.ece(), "and is less so on new texts too"
     assert lesson["chosen"].precision >= 0.9, "a threshold keeps its word on the texts it was chosen with"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.E504.")
+def test_lesson_07_shows_rates_that_are_too_small_and_too_large_and_a_rate_per_layer(run):
+    lesson = run("07_rates")
+    losses = {name: learn.recorder.losses for name, learn in lesson["runs"].items()}
+    assert abs(losses["1e-5"][-1] / losses["1e-5"][0] - 1) < 0.1, "too small: nothing happens"
+    assert max(losses["0.3"]) == max(map(max, losses.values())), "too large: the loss jumps"
+    hps = {how: learn.recorder.hps for how, learn in lesson["shapes"].items()}
+    assert np.allclose(lesson["by_hand"], hps["fit_stlr"]["lr"]), "the formula of the paper, by hand"
+    assert int(np.argmax(hps["fit_one_cycle"]["lr"])) == int(np.argmin(hps["fit_one_cycle"]["mom"])), "a mirror image"
+    rates = np.array(lesson["watch"].rates)
+    assert rates[:, 1:] / rates[:, :-1] == pytest.approx(2.6)
+    one, several = lesson["ways"].values()
+    assert several[0] / several[-1] < one[0] / one[-1], "the words stay, the head moves"
 
 
 @pytest.mark.slow
