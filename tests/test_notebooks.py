@@ -20,10 +20,17 @@ df = toy_reviews(400, seed=0)
 df = df.assign(label=df["topic"], document=[str(i // 2) for i in range(400)])
 SEED, LABELS, READ, TEST = 0, 12, 250, 8
 """
-SMALL = {"01_quickstart": SOURCES, "02_three_stages": SOURCES, "04_looking_inside": "df = toy_reviews(n=1600, seed=0)",
-         "07_rates": SOURCES + "LABELS, VALID = 12, 12",
-         "11_word_vectors_to_elmo": "N, EPOCHS = 120, 1", "12_the_same_recipe_on_bert": "df = toy_reviews(n=150)",
-         "13_gpt1": "N, LM_EPOCHS, EPOCHS = 600, 6, 6", "14_tagging_and_spans": "N, EPOCHS = 700, 6"}
+SMALL = {
+    "01_quickstart": SOURCES,
+    "02_three_stages": SOURCES,
+    "03_language_model": "N, EPOCHS = 1500, 5",
+    "04_looking_inside": "df = toy_reviews(n=1600, seed=0)",
+    "07_rates": SOURCES + "LABELS, VALID = 12, 12",
+    "11_word_vectors_to_elmo": "N, EPOCHS = 120, 1",
+    "12_the_same_recipe_on_bert": "df = toy_reviews(n=150)",
+    "13_gpt1": "N, LM_EPOCHS, EPOCHS = 600, 6, 6",
+    "14_tagging_and_spans": "N, EPOCHS = 700, 6",
+}
 MACHINE = re.compile(r"/(work|tmp|home|root|usr|opt|Users|mnt)/|[A-Z]:\\\\|0x[0-9a-f]{8}")
 
 
@@ -124,6 +131,28 @@ def test_lesson_07_is_stored_with_a_careful_rate_ahead_of_a_bold_one_and_of_both
     found = re.findall(r"^(\S+) +right of the .*: (\S+)$", printed(NBS / "07_rates.ipynb"), flags=re.M)
     right = {name: float(share) for name, share in found}
     assert right["valley"] > right["minimum"] + 0.05 > right["0.3"] > right["1e-5"] < 0.35
+
+
+@pytest.mark.slow
+def test_lesson_03_counts_trains_and_writes(run_shipped):
+    lesson = run_shipped("03_language_model")
+    assert np.allclose(lesson["P"].sum(axis=1), 1), "each row has the probabilities of what may come"
+    assert lesson["by_words"]("the dog .") == pytest.approx(lesson["by_words"](". dog the")), "no order"
+    assert lesson["by_hand"] == pytest.approx(lesson["by_torch"]) == pytest.approx(1.8734, abs=1e-4)
+    assert lesson["lstm_by_hand"] == pytest.approx(lesson["by_library"], rel=1e-4)
+    counted = [*lesson["scores"].values()]
+    assert counted == sorted(counted, reverse=True) and lesson["curve"][0] == pytest.approx(counted[0], rel=0.02)
+    assert lesson["curve"][-1] < counted[-1] / 1.5, "a network that looks further back is less surprised"
+    assert len(lesson["nucleus"]) > 3 and lesson["drawn"] <= lesson["nucleus"]
+    surprise = lesson["table"]["perplexity"]
+    assert surprise["temperature 0.3"] < surprise["temperature 1"] < surprise["temperature 2"]
+    assert lesson["leans"].shape == (4, 12)
+
+
+def test_lesson_03_is_stored_with_a_network_that_carries_the_topic():
+    found = re.findall(r"'shower': (\S+) after", printed(NBS / "03_language_model.ipynb"))
+    hotel, film = map(float, found)
+    assert hotel > 10 * film
 
 
 @pytest.mark.slow
