@@ -1,6 +1,7 @@
 """A second model learns from what a first one is sure of, and from nothing that is kept aside."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from recipes_tiny import LABELS, TEXTS, TINY
 
@@ -30,9 +31,10 @@ def test_the_second_fit_has_the_sure_texts_and_the_same_texts_aside(fits, capsys
     model = ULMFiT(seed=0)
     found = pseudo_label(model, TEXTS, LABELS, [*MORE, *MORE[:9], TEXTS[0], " "])
     (texts, labels, rest, kept), (texts2, labels2, rest2, kept2) = fits
+    texts, texts2 = texts.tolist(), texts2.tolist()
     new = list(dict.fromkeys(text for text in MORE if text not in TEXTS))
     assert rest == new and texts2 == [*texts, *new[:4]] and labels2 == [*labels, "neg", "neg", "neg", "pos"]
-    assert rest2 == new[4:] and kept2["X_val"] == kept["X_val"] and kept2["y_val"] == kept["y_val"]
+    assert rest2 == new[4:] and kept2["X_val"].equals(kept["X_val"]) and kept2["y_val"] == kept["y_val"]
     assert len(texts) + len(kept["X_val"]) == len(TEXTS) and not {*kept["X_val"]} & {*texts2}
     assert kept2["sample_weight"] == [1.0] * len(texts2) and found.n_pseudo_ == 4 and not hasattr(model, "classes_")
     said = capsys.readouterr().out
@@ -45,6 +47,14 @@ def test_many_pseudo_labels_count_as_much_as_all_labels(fits):
     weights = fits[1][3]["sample_weight"]
     n = len(fits[0][0])
     assert weights[:n] == [1.0] * n and sum(weights[n:]) == pytest.approx(n)
+
+
+def test_pairs_keep_the_names_of_their_columns(fits):
+    pairs = pd.DataFrame({"question": TEXTS, "answer": TEXTS[::-1]})
+    pseudo_label(ULMFiT(seed=0, verbose=False), pairs, LABELS, pd.DataFrame({"question": MORE, "answer": "so"}))
+    (texts, _, new, kept), (texts2, *_) = fits
+    assert list(texts.columns) == list(kept["X_val"].columns) == list(texts2.columns) == ["question", "answer"]
+    assert new[0] == (MORE[0], "so") and len(texts2) == len(texts) + 4
 
 
 def test_a_model_that_is_sure_of_nothing_is_returned(fits):

@@ -2,6 +2,7 @@
 
 import datetime
 import re
+from tempfile import mkdtemp
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,8 @@ FIT = {  # a call, the code, what the message says of the cause, and of the fix
     "an ensemble of none": (lambda: ensemble([], T), "E601", "models=[]", "learners_"),
 }
 ASK = {  # a call with a model of texts, or of pairs
+    "a model of classes for numbers": ("one", lambda m: ULMFiTRegressor.load(m.save(mkdtemp() + "/m")), "E402",
+                                       "an estimator of classes", "ULMFiT.load(path) reads it"),
     "one string": ("one", lambda m: m.predict("one text"), "E101", "one str", "pass [text]"),
     "a number": ("one", lambda m: m.predict(3), "E101", "one int", ""),
     "None": ("one", lambda m: m.predict_proba(None), "E101", "one NoneType", ""),
@@ -118,7 +121,7 @@ ASK = {  # a call with a model of texts, or of pairs
                          "without the columns 'question'", "rename"),
     "single texts for pairs": ("two", lambda m: m.predict(T), "E102", "not 2 fields, rows 0, 1", "a tuple for each"),
     "triples for pairs": ("two", lambda m: m.predict([("a", "b", "c")]), "E102", "not 2 fields, row 0", "a tuple"),
-    "one pair alone": ("two", lambda m: m.predict(("a", "b")), "E101", "one tuple", "pass [text]"),
+    "one pair alone": ("two", lambda m: m.predict(("a", "b")), "E101", "one tuple", "a list of rows"),
 }
 
 

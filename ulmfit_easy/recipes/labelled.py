@@ -111,13 +111,19 @@ class Labelled:
             return None
         return self.df["weight"].reindex(range(self.df.index[-1] + 1), fill_value=0.0).to_numpy(float)
 
+    def columns(self, texts: Iterable) -> Any:
+        """Return texts under the names of the user's columns: a Series, or a table of several."""
+        texts = list(texts)
+        fields = [texts] if len(self.text_cols) == 1 else list(zip(*texts, strict=True))
+        found = pd.DataFrame({name: pd.Series(list(values), dtype=object)
+                              for name, values in zip(self.text_cols, fields, strict=True)})
+        return found if len(self.text_cols) > 1 else found[self.text_cols[0]]
+
     def table(self) -> pd.DataFrame:
         """Return a table with the user's columns and a row for each row of the user's, so that messages count these."""
-        rows = self.df["text"].tolist()
-        fields = [rows] if len(self.text_cols) == 1 else list(zip(*rows, strict=True))
-        columns = dict(zip(self.text_cols, fields, strict=True)) | {self.label_col: self.df["label"].tolist()}
-        found = pd.DataFrame({name: pd.Series(list(values), self.df.index, object) for name, values in columns.items()})
-        return found.reindex(range(self.df.index[-1] + 1))
+        found = pd.DataFrame(self.columns(self.df["text"]))
+        found[self.label_col] = pd.Series(self.df["label"].tolist(), dtype=object)
+        return found.set_index(self.df.index).reindex(range(self.df.index[-1] + 1))
 
 
 def texts_and_labels(texts: list, labels: list, rows: Iterable[int]) -> pd.DataFrame:

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
-import pandas as pd
 
-from ulmfit_easy.data.splits import DefaultSplitter, checked_split
 from ulmfit_easy.errors import TrainingError, some
 from ulmfit_easy.recipes import inputs
 from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.kinds import Kind
+from ulmfit_easy.recipes.labelled import Labelled
 from ulmfit_easy.schema import share, takes
 from ulmfit_easy.terminal import say
 
@@ -43,13 +43,13 @@ def pseudo_label(model: ULMFiT, texts: Iterable, labels: Iterable, unlabelled: I
     if not isinstance(model, ULMFiT):
         raise TrainingError("E506", received=f"{type(model).__name__} as a model", expected="a ULMFiT",
                             fix="pass ULMFiT() with the settings that you want")
-    read = inputs.texts_of(texts)
-    given = inputs.labels_of(labels, len(read))
-    new = [text for text in dict.fromkeys(inputs.texts_of(unlabelled)) if text.strip() and text not in {*read}]
-    train, aside = checked_split(DefaultSplitter(given, model.valid_pct or 0.1, model.seed, read), read)
-    known = pd.DataFrame({"text": pd.Series(read, dtype=object), "label": pd.Series(given, dtype=object)})
-    kept = {"X_val": known["text"][aside].tolist(), "y_val": known["label"][aside].tolist()}
-    first = ULMFiT(**model.get_params()).fit(known["text"][train].tolist(), known["label"][train].tolist(), new, **kept)
+    rows = Labelled.read(texts, labels, model.text_col, Kind()).split(model.valid_pct or 0.1, model.seed)
+    new = [*dict.fromkeys(inputs.texts_of(unlabelled, rows.text_cols))]
+    new = [text for text in inputs.without(new, inputs.empty_rows(new)) if text not in {*rows.df["text"]}]
+    aside = rows.df["valid"]
+    known, said_of = rows.df["text"][~aside].tolist(), rows.df["label"][~aside].tolist()
+    kept = {"X_val": rows.columns(rows.df["text"][aside]), "y_val": rows.df["label"][aside].tolist()}
+    first = ULMFiT(**model.get_params()).fit(rows.columns(known), said_of, new, **kept)
     probs = first.predict_proba(new) if new else np.zeros((0, len(first.classes_)))  # (N, C)
     sure = np.flatnonzero(probs.max(1) >= threshold)
     said = first.classes_[probs[sure].argmax(1)].tolist()
@@ -59,12 +59,12 @@ def pseudo_label(model: ULMFiT, texts: Iterable, labels: Iterable, unlabelled: I
     first.n_pseudo_ = 0  # type: ignore[attr-defined]  # a fact of this recipe
     if not said:
         return first
-    weights = [1.0] * len(train) + [min(1.0, len(train) / len(said))] * len(said)
+    weights = [1.0] * len(known) + [min(1.0, len(known) / len(said))] * len(said)
     found = ULMFiT(**model.get_params()).fit(
-        [*known["text"][train], *(new[i] for i in sure)], [*known["label"][train], *said],
+        rows.columns([*known, *(new[i] for i in sure)]), [*said_of, *said],
         [new[i] for i in np.setdiff1d(np.arange(len(new)), sure)], sample_weight=weights, **kept)
     found.n_pseudo_ = len(said)  # type: ignore[attr-defined]
-    _say(model, f"Accuracy on the same {len(aside):,} texts kept aside: {first.accuracy_:.3f} before, "
+    _say(model, f"Accuracy on the same {aside.sum():,} texts kept aside: {first.accuracy_:.3f} before, "
                 f"{found.accuracy_:.3f} with pseudo-labels.")
     return found
 

@@ -64,20 +64,16 @@ def load_saved(path: str | Path, load: Callable,
     if not (path / PARAMS).exists():
         raise FileError("E404", received=f"{path}, a place without {PARAMS}", expected="the folder that ULMFiT.save "
                         "wrote", fix="name that folder; load_learner reads what learn.export wrote")
-    settings = read_settings(path / PARAMS, known)
+    settings = read_settings(path / PARAMS, known, forms)
     params = settings["params"]  # of the fit, or set since
     ways = settings.get("ways") or ([*WAYS[2]] if params.get("bidir") else [way(params.get("backwards"))])
     models = [load(path / name) for name in ways]
     predictors = [model.predictor for model in models]
-    if settings["answers"] not in forms:
-        of_numbers = settings["answers"] == "numbers"
-        raise FileError("E402", received=f"{path}, an estimator of {'numbers' if of_numbers else 'classes'}",
-                        expected=f"one of {'classes' if of_numbers else 'numbers'}",
-                        fix=f"{'ULMFiTRegressor' if of_numbers else 'ULMFiT'}.load(path) reads it")
     target = KINDS[settings["answers"]].target
     if any(type(each.prepare.target) is not target or each.classes != predictors[0].classes for each in predictors):
-        raise FileError("E402", received=f"{path}, whose models do not tell the same classes apart",
-                        expected="classifiers that were trained together",
+        what = "the same classes" if target.has_classes else "numbers"
+        raise FileError("E402", received=f"{path}, whose models do not answer with {what}",
+                        expected="models that were trained together",
                         fix="keep the folder as ULMFiT.save wrote it")
     found = [weights_sha256(each.model) for each in predictors]
     if settings.get("weights", found) != found:
@@ -88,17 +84,23 @@ def load_saved(path: str | Path, load: Callable,
     return settings, models, Blend.load(path / BLEND, len(predictors[0].classes), sha256) if sha256 else None
 
 
-def read_settings(path: Path, known: Collection[str] | None) -> dict:
+def read_settings(path: Path, known: Collection[str] | None, forms: Collection[str] = tuple(KINDS)) -> dict:
     """Return the settings that `sealed` gave, or those of the first version.
 
     Args:
         known: the names of the estimator's parameters. None takes any.
+        forms: of answers that are taken, see `KINDS`.
 
-    Raises: FileError E401 for settings of a newer version or of the wrong kind. E406 for settings that were changed.
+    Raises: FileError E401 for settings of a newer version or of the wrong kind. E402 for another estimator. E406 for
+        settings that were changed.
     """
     settings = read_json(path)
     if not isinstance(settings, dict) or not isinstance(settings.get("params"), dict):
         raise _wrong(path, "without parameters")
+    if (answers := settings.get("answers", Kind.form)) in [*KINDS] and answers not in forms:
+        own, other = ("numbers", "classes") if answers == "numbers" else ("classes", "numbers")
+        raise FileError("E402", received=f"{path.parent}, an estimator of {own}", expected=f"one of {other}",
+                        fix=f"{'ULMFiTRegressor' if own == 'numbers' else 'ULMFiT'}.load(path) reads it")
     made_with = str(settings.get("made_with", "an unknown version"))[:99]
     new = settings["params"].keys() - (settings["params"] if known is None else known)
     if (form := settings.get("format", 1)) != FORMAT and form != 1 or type(form) is not int:

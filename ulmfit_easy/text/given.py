@@ -41,8 +41,9 @@ def several_texts(given: Any, cols: Sequence = ("text",)) -> Iterable:
     """Return the texts that a caller means, for functions that also take labels. E101 for one text or row."""
     texts, alone = given_texts(given, cols)
     if alone:
+        fix = "pass [text], or one column" if len(cols) == 1 else "pass a list of rows, or the columns"
         raise TextError("E101", received=f"one {type(given).__name__}", expected="a list of texts",
-                        fix="pass [text], or one column of the table")
+                        fix=f"{fix} of the table")
     return texts
 
 
