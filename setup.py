@@ -22,7 +22,7 @@ setup(
     license=cfg["license"],
     license_files=["LICENSE", "NOTICE"],
     packages=find_packages(include=["ulmfit_easy", "ulmfit_easy.*"]),
-    package_data={"ulmfit_easy": ["py.typed", "absent.md", "weights/*/*"]},
+    package_data={"ulmfit_easy": ["py.typed", "absent.md", "weights/*/*", "apps/serve/page.html"]},
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
     extras_require=extras,
