@@ -1,8 +1,4 @@
-"""Load a server of `ulmfit serve` on this machine: python bench/serve.py MODEL [--seconds 60] [--connections 32].
-
-It prints the throughput of single requests one after another, then that of many connections, the 50th and 99th
-percentile of their seconds, the number of answers that differ from `predict`, and the memory of the server.
-"""
+"""Load a server of `ulmfit serve` by requests one after another, then by many connections, and check each answer."""
 
 import argparse
 import asyncio
@@ -40,25 +36,28 @@ async def load(client, texts, expected, n, seconds):
     return np.array(took), wrong
 
 
+async def megabytes(client):
+    return float(re.search(r"^process_resident_memory_bytes (\S+)", (await client.get("/metrics")).text, re.M)[1]) / 1e6
+
+
 async def main(args):
-    texts = list(toy_reviews(200, seed=7)["text"])
-    model = SavedModel(args.model)
-    expected = [Served("m", model).answers([text])[0] for text in texts]
+    texts, served = list(toy_reviews(200, seed=7)["text"]), Served("m", SavedModel(args.model))
+    expected = [served.answers([text])[0] for text in texts]
     command = [sys.executable, "-m", "ulmfit_easy", "serve", str(args.model), "--port", "0"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    address = re.search(r"http://\S+", server.stdout.readline())[0]
-    async with httpx.AsyncClient(base_url=address, limits=httpx.Limits(max_connections=args.connections)) as client:
-        rates = []
-        for n in (1, args.connections):
-            memory = re.search(r"resident_memory_bytes (\S+)", (await client.get("/metrics")).text)
-            took, wrong = await load(client, texts, expected, n, args.seconds)
-            rates.append(len(took) / args.seconds)
-            print(f"{n:3} connections: {rates[-1]:7.1f} requests/s, p50 {np.median(took):.3f} s, p99 "
-                  f"{np.quantile(took, 0.99):.3f} s, {wrong} wrong, memory {float(memory[1]) / 1e6:.0f} MB before")
-        memory = re.search(r"resident_memory_bytes (\S+)", (await client.get("/metrics")).text)
-    print(f"{rates[1] / rates[0]:.1f} times the throughput, memory {float(memory[1]) / 1e6:.0f} MB after")
-    server.terminate()
-    server.wait(60)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            address, rates = re.search(r"http://\S+", server.stdout.readline())[0], []
+            async with httpx.AsyncClient(base_url=address) as client:  # up to 100 connections
+                for n in (1, args.connections):
+                    before = await megabytes(client)
+                    took, wrong = await load(client, texts, expected, n, args.seconds)
+                    rates.append(len(took) / args.seconds)
+                    p50, p99 = np.quantile(took, [0.5, 0.99])
+                    print(f"{n:3} connections: {rates[-1]:.1f} requests/s, p50 {p50:.3f} s, p99 {p99:.3f} s, {wrong} "
+                          f"wrong, memory {before:.0f} to {await megabytes(client):.0f} MB")
+            print(f"{rates[1] / rates[0]:.1f} times the throughput")
+        finally:
+            server.terminate()
 
 
 asyncio.run(main(PARSER.parse_args()))
