@@ -35,7 +35,7 @@ class Served:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a user of the server may know of the model."""
+        """The name, the task, the fields and the classes of the model."""
         classes = self.model.predictor.classes
         return {"name": self.name, "task": self.model.predictor.prepare.task, "fields": self.fields,
                 "classes": None if classes is None else [*map(str, classes)]}

@@ -24,7 +24,7 @@ Text = str | dict[str, str]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may ask for.
+    """The limits of a request.
 
     Attributes:
         chars: of all texts of a request.

@@ -1,4 +1,4 @@
-"""What every request passes first: the token, the size and the time of its body, and the counters."""
+"""Check each request before the app sees it: the token, the size and the time of its body. Count it."""
 
 import asyncio
 import hmac

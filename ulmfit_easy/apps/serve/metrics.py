@@ -4,7 +4,7 @@ from ulmfit_easy.extras import optional_package
 
 
 class Metrics:
-    """What `/metrics` tells: requests by path and status, their seconds, and texts per batch by model.
+    """Counts requests by path and status, their seconds, and texts per batch by model, for `/metrics`.
 
     On Linux it also tells the memory and the processor time of the process. Raises: E507 without prometheus_client.
     """
