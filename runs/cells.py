@@ -1,29 +1,12 @@
-"""Run the cells of a table of results, each once, and keep each as a line of JSON.
-
-A cell is a row (a way to train), a column (a task) and a seed. A cell that has its line is not done again, so a run
-that was stopped goes on.
-"""
+"""The command line of a table of results; its cells are run by `ulmfit_easy.recipes.experiments.cells`."""
 
 import argparse
 import fnmatch
-import json
-import platform
-import time
-import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
-
-
-class Cell(NamedTuple):
-    """A cell before it is run; `seconds` is an estimate, on one thread."""
-
-    seconds: float
-    row: str
-    column: str
-    seed: int
+from ulmfit_easy.recipes.experiments import cells
+from ulmfit_easy.recipes.experiments.cells import Cell, read  # noqa: F401  # for the scripts
 
 
 def arguments(description: str, out: str) -> argparse.ArgumentParser:
@@ -39,42 +22,8 @@ def arguments(description: str, out: str) -> argparse.ArgumentParser:
     return parser
 
 
-def run(cells: Iterable[Cell], do: Callable[[str, str, int], dict], args: argparse.Namespace) -> None:
+def run(todo: Iterable[Cell], do: Callable[[str, str, int], dict], args: argparse.Namespace) -> None:
     """Run what was asked for of these cells, in this order. `do` returns the numbers of a cell's line."""
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    for cell in cells:
-        if cell.seconds > args.most or (args.seeds is not None and cell.seed not in args.seeds) or not any(
-                fnmatch.fnmatch(f"{cell.row}/{cell.column}", each) for each in args.only):
-            continue
-        done = {(line["row"], line["column"], line["seed"]) for line in read(args.out)
-                if "error" not in line or not args.again}
-        if cell[1:] not in done:
-            line = json.dumps(_line(cell, do))
-            print(line, flush=True)
-            with open(args.out, "a") as file:
-                file.write(line + "\n")
-
-
-def _line(cell: Cell, do: Callable) -> dict:
-    line = {"row": cell.row, "column": cell.column, "seed": cell.seed}
-    print(f"{time.strftime('%H:%M:%S')} {cell.row}/{cell.column} seed {cell.seed}", flush=True)
-    began, cpu = time.perf_counter(), time.process_time()
-    try:
-        line |= do(cell.row, cell.column, cell.seed)
-    except Exception as e:
-        traceback.print_exc()
-        line["error"] = f"{type(e).__name__}: {e}"[:300]
-    return line | {"seconds": round(time.perf_counter() - began, 1), "cpu_seconds": round(time.process_time() - cpu, 1),
-                   "processor": processor()}
-
-
-def read(file: Path) -> list[dict]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def processor() -> str:
-    """Return the name of the processor, and the instructions that torch takes of it."""
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(": ")[2] for line in info.read_text().splitlines() if line.startswith("model name")
-             ] if info.exists() else []
-    return f"{names[0] if names else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}"
+    wanted = [cell for cell in todo if cell.seconds <= args.most and (args.seeds is None or cell.seed in args.seeds)
+              and any(fnmatch.fnmatch(f"{cell.row}/{cell.column}", each) for each in args.only)]
+    cells.run(wanted, do, args.out, args.again)

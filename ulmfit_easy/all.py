@@ -19,7 +19,7 @@ from ulmfit_easy.data.balance import class_weights
 from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.conll import *
 from ulmfit_easy.data.dataloaders import DataLoaders
-from ulmfit_easy.data.datasets import read_vader_reviews
+from ulmfit_easy.data.datasets import read_dataset, read_vader_reviews
 from ulmfit_easy.data.doctor import doctor
 from ulmfit_easy.data.lm import LMDataLoader
 from ulmfit_easy.learner.text_data import TextDataLoaders
@@ -111,6 +111,7 @@ from ulmfit_easy.recipes.query import *
 from ulmfit_easy.recipes.repeat import *
 from ulmfit_easy.recipes.stages import classifier_data, finetune_classifier, finetune_lm, lm_data, new_classifier
 from ulmfit_easy.recipes.stages import new_lm, pretrain_lm
+from ulmfit_easy.recipes.strategies import *
 from ulmfit_easy.recipes.tune import *
 from ulmfit_easy.recipes.zero_shot import zero_shot
 from ulmfit_easy.text.corpus import Corpus

@@ -16,7 +16,8 @@ from ulmfit_easy.apps.parser import parser
 PAGE = (Path(__file__).parents[2] / "docs" / "COMMANDS.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
          if line.startswith("ulmfit ")]
-NEEDS = ("pretrain", "evaluate-lm", "convert", "demo", "tune", "serve")  # files that the page lacks, Optuna; no end
+NEEDS = ("pretrain", "evaluate-lm", "convert", "demo", "experiment",  # files that the page lacks
+         "tune", "serve")  # Optuna; no end
 
 
 def test_each_command_is_on_the_page_with_arguments_that_it_takes():

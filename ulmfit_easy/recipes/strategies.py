@@ -1,0 +1,72 @@
+"""How to fine-tune, as a table: the ten rows of table 7 of Howard & Ruder 2018, and the rows of its table 6."""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ulmfit_easy.learner.callbacks.unfreezing import SCHEDULES, chain_thaw, gradual_unfreeze, scheduled
+from ulmfit_easy.learner.learner import Learner
+from ulmfit_easy.learner.optim.optimizer import Rate, discriminative
+from ulmfit_easy.schema import checked, flag, one_of, takes, whole
+
+__all__ = ["STRATEGIES", "Strategy"]
+
+L = TypeVar("L", bound=Learner)
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A way to fine-tune: which layer groups train when, at which rates, and on which schedule.
+
+    Attributes:
+        layers: "all" at once, "last" alone, "gradual" (`gradual_unfreeze`) or "chain-thaw" (`chain_thaw`).
+        discr: discriminative rates, which fall from each layer group to the one below. Otherwise all have one rate.
+        schedule: of the rates: "flat", "stlr" (slanted triangular), "cos" (half a cosine) or "one_cycle".
+        pretrained: False for a model that begins with random weights.
+    """
+
+    layers: str = "all"
+    discr: bool = False
+    schedule: str = "flat"
+    pretrained: bool = True
+
+    SETTINGS = {"layers": one_of(("all", "last", "gradual", "chain-thaw")), "discr": flag,
+                "schedule": one_of(SCHEDULES), "pretrained": flag}
+
+    def __post_init__(self):
+        checked(self.SETTINGS, **vars(self))
+
+    @takes({"epochs": whole()})
+    def fit(self, learn: L, lr: float, epochs: int, **fit: Any) -> L:
+        """Train a learner for `epochs` in all. Return the learner.
+
+        Args:
+            lr: the highest rate of the last layer group. Of chain-thaw that of the last group alone, and a tenth of it
+                is the rate of all others.
+            epochs: "gradual" and "chain-thaw" take one of them for each layer group. What is left is for all groups
+                together, and is one epoch at least.
+            fit: for each fit: `cbs`, `wd`, ....
+        """
+        n = len(learn.freeze().opt.param_groups)
+        rate: Rate = discriminative(lr) if self.discr else lr
+        if self.layers == "gradual":
+            return gradual_unfreeze(learn, lr, last_epochs=max(1, epochs - n + 1), schedule=self.schedule,
+                                    factor=None if self.discr else 1.0, **fit)
+        if self.layers == "chain-thaw":
+            return chain_thaw(learn, lr, last_epochs=max(1, epochs - n), schedule=self.schedule, **fit)
+        learn.freeze_to(0 if self.layers == "all" else -1)
+        scheduled(learn, self.schedule, epochs, rate, **fit)
+        return learn
+
+
+STRATEGIES = {
+    "from scratch": Strategy(pretrained=False),
+    "full": Strategy(),
+    "full + discr": Strategy(discr=True),
+    "last": Strategy("last"),
+    "chain-thaw": Strategy("chain-thaw"),
+    "freez": Strategy("gradual"),
+    "freez + discr": Strategy("gradual", discr=True),
+    "freez + stlr": Strategy("gradual", schedule="stlr"),
+    "freez + cos": Strategy("gradual", schedule="cos"),
+    "freez + discr + stlr": Strategy("gradual", discr=True, schedule="stlr"),  # ULMFiT
+}
