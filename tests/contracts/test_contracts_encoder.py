@@ -24,9 +24,9 @@ from ulmfit_easy.all import (
     text_classifier_learner,
     toy_reviews,
 )
-from ulmfit_easy.apps.export import InferenceModule
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.learner.export import InferenceModule
 from ulmfit_easy.learner.score import score_ids
 from ulmfit_easy.models.archs import checks_of, get_arch
 from ulmfit_easy.models.awd_lstm import AWDEncoder

@@ -13,6 +13,7 @@ from ulmfit_easy.data.budget import cut_by_tokens
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import TrainingError, in_rows
 from ulmfit_easy.learner.features import features
+from ulmfit_easy.learner.onnx import to_onnx
 from ulmfit_easy.reprs import described
 from ulmfit_easy.text.vocab import MemoryIds, Vocab, padded
 from ulmfit_easy.user_code import UNCHANGED, tell_interrupt, warn_user
@@ -208,7 +209,7 @@ class Predictor:
         rows = [row[:n] for row, n in zip(logits, lengths, strict=True)]
         return [row.flip(0) for row in rows] if self.prepare.backwards else rows  # in the order of writing
 
-    features = features
+    features, to_onnx = features, to_onnx
 
     def warn_of_no_words(self, docs: Sequence[np.ndarray]) -> None:
         """Warn of the texts, given as ids, without a word that the model knows: empty ones too."""

@@ -20,6 +20,7 @@ from ulmfit_easy.learner.features import features
 from ulmfit_easy.learner.learner import Learner, Moms
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.memory import is_full, too_large
+from ulmfit_easy.learner.onnx import to_onnx
 from ulmfit_easy.learner.pretrained import direction_error, find_pair, take_over
 from ulmfit_easy.learner.record import phase_of, record_of
 from ulmfit_easy.learner.vectors import load_vectors
@@ -165,7 +166,7 @@ class TextLearner(Learner):
         return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half,
                            record=record_of(self))
 
-    features, load_vectors = features, load_vectors
+    features, load_vectors, to_onnx = features, load_vectors, to_onnx
 
     def _check_exportable(self, weights: Mapping[str, Tensor] | None = None) -> dict:
         """Return the settings of a bundle. E506 if they, or the `weights`, are none that `load_learner` would take."""

@@ -72,7 +72,7 @@ class CausalTransformer(Body):
         The memory is the keys and the values (B, heads, S, size) of each block, then (B,) the tokens n of each row in
         its block. They are the last n of the S columns. Other columns are never seen.
         """
-        *before, n = memory or [ids.new_zeros(len(ids))]
+        *before, n = memory or [ids.new_zeros(ids.shape[:1])]
         n_kept, n_read = before[0].shape[2] if before else 0, ids.shape[1]
         position = n.unsqueeze(1) + torch.arange(-n_kept, n_read, device=ids.device)  # (B, S + t), negative: not seen
         query, key = position[:, n_kept:].unsqueeze(2), position.unsqueeze(1)  # (B, t, 1), (B, 1, S + t)

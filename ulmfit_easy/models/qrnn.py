@@ -81,7 +81,19 @@ def fo_pool(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
     c is at least float32, whatever the type of the gates: it adds up over the whole text. The output is of their type.
     """
-    return _FoPool.apply(gates, c.to(at_least_float32(gates)))
+    c = c.to(at_least_float32(gates))
+    return torch.jit.script(_plain_fo_pool)(gates, c) if torch.jit.is_tracing() else _FoPool.apply(gates, c)
+
+
+def _plain_fo_pool(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same by steps that an exported graph can repeat."""
+    z, f, o = gates.chunk(3, 2)
+    z, f = z.tanh(), f.sigmoid()
+    each: list[Tensor] = []
+    for t in range(gates.shape[1]):
+        c = torch.lerp(c, z[:, t], f[:, t])  # (B, H)
+        each.append(c)
+    return torch.stack(each, 1) * o.sigmoid(), c
 
 
 class _FoPool(torch.autograd.Function):

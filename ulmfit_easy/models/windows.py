@@ -49,7 +49,6 @@ def head_and_tail(ids: Tensor, lengths: Tensor, span: int) -> tuple[Tensor, Tens
 
     Source: Sun et al. 2019 (arXiv 1905.05583), section 5.3.1: the first 128 and the last 382 of 510.
     """
-    if ids.shape[1] <= span:
-        return ids, lengths
-    place, left_out = torch.arange(span, device=ids.device), (lengths - span).clamp_min(0).unsqueeze(1)  # (B, 1)
+    place = torch.arange(ids.shape[1], device=ids.device)[:span]
+    left_out = (lengths - span).clamp_min(0).unsqueeze(1)  # (B, 1)
     return ids.gather(1, torch.where(place <= span // 4, place, place + left_out)), lengths.clamp_max(span)

@@ -23,7 +23,7 @@ from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled, check_pair, from_table
 from ulmfit_easy.recipes.params import SklearnText, own_words
 from ulmfit_easy.recipes.presets import CHANGES, Preset
-from ulmfit_easy.recipes.saving import load_estimator, save_estimator
+from ulmfit_easy.recipes.saving import load_estimator, save_estimator, to_onnx
 from ulmfit_easy.recipes.starts import begin, directions
 from ulmfit_easy.recipes.training import Training, seed_in
 from ulmfit_easy.schema import (
@@ -262,6 +262,8 @@ class TextEstimator(SklearnText):
         """
         self.check_fitted()
         return save_estimator(self, path)
+
+    to_onnx = to_onnx
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -2,6 +2,7 @@
 
 import reprlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from ulmfit_easy.errors import ArgumentError, ArgumentTypeError, TrainingError, 
 from ulmfit_easy.learner.predictor import Asked, Predictor
 from ulmfit_easy.recipes.blend import Blend
 from ulmfit_easy.recipes.inputs import one_string
-from ulmfit_easy.user_code import UNCHANGED, interrupted
+from ulmfit_easy.user_code import UNCHANGED, interrupted, warn_user
 
 
 @interrupted(UNCHANGED)
@@ -67,3 +68,11 @@ def probabilities(models: Iterable[Asked], texts: Sequence, *, blend: Blend | No
         return probs
     probs = probs if blend is None else blend.mixed(probs, one_string(texts))
     return probs / probs.sum(1, keepdims=True)
+
+
+def first_to_onnx(models: Sequence[Asked], blend: Blend | None, path: str | Path, quantize: bool) -> Path:
+    """Write the first of some models as a graph, see `Predictor.to_onnx`. Warn of what answers with it."""
+    rest = ["the model of the other direction"] * (len(models) > 1) + ["the linear models"] * (blend is not None)
+    if rest:
+        warn_user(f"the graph is one model. Without {' and '.join(rest)}, it answers a little differently")
+    return models[0].predictor.to_onnx(path, quantize=quantize)

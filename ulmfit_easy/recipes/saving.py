@@ -12,6 +12,7 @@ from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.learner.weights import weights_sha256
 from ulmfit_easy.recipes.blend import BLEND
+from ulmfit_easy.recipes.ensemble import first_to_onnx
 from ulmfit_easy.recipes.inputs import as_array
 from ulmfit_easy.recipes.kinds import KINDS
 from ulmfit_easy.recipes.presets import Preset
@@ -45,6 +46,16 @@ def save_estimator(model: "TextEstimator", path: str | Path) -> Path:
         record = record_of(model.learners_[0]) | ({} if scores is None else {"scores": scores.figures()})
         write_record(tmp, Path(path).name, record, shown("ulmfit predict", Path(path).name, "new.csv"))
     return Path(path)
+
+
+def to_onnx(model: "TextEstimator", path: str | Path = "onnx", *, quantize: bool = False) -> Path:
+    """Write the first of `learners_` for answers without torch, see `Predictor.to_onnx`.
+
+    A graph has no linear models: with `blend=None` it gives the probabilities of `predict_proba`. For a second
+    direction call `learners_[1].to_onnx(path)`.
+    """
+    model.check_fitted()
+    return first_to_onnx(model.learners_, model.blend_, path, quantize)
 
 
 def load_estimator(cls: type[E], path: str | Path) -> E:

@@ -1,12 +1,15 @@
 """A classifier as one pure function of tensors, for `torch.export` and for programs without this library."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.predictor import Asked
 from ulmfit_easy.models.readers import TextClassifier
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.predictor import Asked
 
 
 class InferenceModule(nn.Module):
@@ -24,7 +27,7 @@ class InferenceModule(nn.Module):
         return self.activation(self.model(ids, lengths).logits / self.temperature)
 
 
-def inference_module(learn: Asked) -> InferenceModule:
+def inference_module(learn: "Asked") -> InferenceModule:
     """Return a classifier's model as an `InferenceModule` in evaluation mode, which shares its weights.
 
     `learn` is a learner, a `Predictor`, or what `calibrate` returned.

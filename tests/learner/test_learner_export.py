@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ulmfit_easy.all import AWD_LSTM, TextDataLoaders, language_model_learner, text_classifier_learner, toy_reviews
-from ulmfit_easy.apps.export import inference_module
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.export import inference_module
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 

@@ -1,0 +1,176 @@
+"""A model as an ONNX graph, next to its tokenizer and its classes, for programs without torch."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ulmfit_easy.bundle.record import versions
+from ulmfit_easy.cleanup import no_warnings
+from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.extras import optional_package
+from ulmfit_easy.files import atomic_folder, read_json, write_json
+from ulmfit_easy.models.encoder import Encoded, Encoder
+from ulmfit_easy.models.evaluated import without_gradients
+from ulmfit_easy.models.readers import TextClassifier, Whole
+from ulmfit_easy.places import members
+from ulmfit_easy.schema import flag, path, takes
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.predictor import Asked, Predictor
+
+FILES = ("model.onnx", "vocab.json", "config.json")
+FORMAT = 1
+LONG = 1024  # tokens of the longest text that the numbers are compared with
+CLOSE = 1e-3  # how far a number of the graph may be from torch's
+
+
+@takes({"path": path, "quantize": flag})
+@without_gradients
+def to_onnx(learn: "Asked", path: str | Path = "onnx", *, quantize: bool = False) -> Path:
+    """Write a folder for answers without torch: `model.onnx`, `vocab.json` and `config.json`. Return it.
+
+    The graph takes `ids` (B, T) and `lengths` (B,), int64, of any B and T, padded on the right. It gives `probs` and
+    `index`, the probabilities and the decision of `learn.predict`: (B, C) and (B,) for one class per text. The answer
+    for a text depends on no padding and no other row. A text is read whole. A transformer reads one with more tokens
+    than it has positions in windows, as in torch. The numbers are compared with torch's before the folder is written.
+
+    Args:
+        learn: a learner, a `Predictor`, or what `calibrate` returned, whose temperature is in the graph.
+        path: the folder. An older one of this kind is replaced.
+        quantize: keep the weights in 8 bits (dynamic quantisation of onnxruntime). The file has about a quarter of the
+            size, and answers differ a little.
+
+    Raises:
+        TrainingError: E506 for a language model, and for a model that no graph describes. E507 without the packages
+            onnx and onnxruntime.
+        FileError: E412 for a folder with anything else in it.
+    """
+    for package in ("onnx", "onnxruntime.quantization"):
+        optional_package(package)
+    predictor = learn.predictor
+    if not isinstance(predictor.model, TextClassifier) or predictor.prepare.target.per not in ("text", "token"):
+        raise TrainingError("E506", received=f"to_onnx() of a model for the task {predictor.prepare.task!r}",
+                            expected="classes, numbers or tags", fix="export a classifier, a regression or a tagger")
+    with atomic_folder(path, _foreign) as tmp, no_warnings():
+        graph = Graph(predictor)
+        _write(graph, tmp / FILES[0])
+        _compare(graph, predictor, tmp / FILES[0])
+        if quantize:
+            _quantize(tmp / FILES[0])
+        write_json(tmp / FILES[1], predictor.vocab.config())
+        write_json(tmp / FILES[2], {"onnx": FORMAT, **predictor.prepare.config(), "max_tokens": graph.max_tokens,
+                                    "made_with": versions()})
+    return Path(path)
+
+
+class Graph(nn.Module):
+    """`graph(ids, lengths)` gives probabilities and decisions, in operations that a trace keeps for any size.
+
+    Attributes:
+        max_tokens: of a text. None for any number.
+    """
+
+    def __init__(self, predictor: "Predictor"):
+        super().__init__()
+        model, self.max_tokens = predictor.model.whole(), None  # type: ignore[operator]  # a `TextClassifier`
+        read, encoder = cast(Whole, model[0]), model.encoder
+        if hasattr(encoder, "span") and not read.head_tail:
+            if getattr(encoder, "stride", -1) > 0 or len(predictor.prepare.text_cols) > 1 and not encoder.streams:
+                self.max_tokens = encoder.span  # windows that share tokens
+            else:
+                read.module = Blocks(encoder)  # type: ignore[assignment]  # it is read as an encoder is
+        self.model = model if predictor.device.type == "cpu" else deepcopy(model).cpu()
+        self.activation, self.decodes, self.temperature = predictor.activation, predictor.decodes, predictor.temperature
+        self.eval()
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.model(ids, lengths).logits / self.temperature
+        return self.activation(logits), self.decodes(logits)
+
+
+class Blocks(nn.Module):
+    """Reads texts of any length with a transformer in windows of `span` tokens, each by itself."""
+
+    def __init__(self, encoder: Encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
+        size = ids.shape[1]  # T, which a trace keeps as a number that may change: so no `if`, `min` or `len` below
+        n = torch.arange(size)[:cast(Any, self.encoder).span].shape[0]
+        n_blocks = (size + n - 1) // n
+        at = torch.arange(n_blocks * n).clamp_max(size - 1)
+        own = lengths.unsqueeze(1) - torch.arange(n_blocks) * n  # (B, n_blocks)
+        states = self.encoder(ids[:, at].reshape(-1, n), own.clamp_min(1).reshape(-1)).raw  # (B n_blocks, n, E)
+        raw = states.reshape(ids.shape[0], -1, self.encoder.width)[:, :size]
+        return Encoded(raw, embedded=self.encoder.embedding(ids))
+
+
+def _write(graph: Graph, file: Path) -> None:
+    ids, lengths = torch.ones(2, 7, dtype=torch.int64), torch.tensor([7, 3])
+    rows, tokens = {0: "rows"}, {0: "rows", 1: "tokens"}
+    per_token = graph(ids, lengths)[0].ndim > 2
+    out = tokens if per_token else rows
+    try:
+        # The exporter by tracing keeps an LSTM as one operation for any T. The newer one writes out each step.
+        torch.onnx.export(graph, (ids, lengths), file, dynamo=False, input_names=["ids", "lengths"],
+                          output_names=["probs", "index"],
+                          dynamic_axes={"ids": tokens, "lengths": rows, "probs": out, "index": out})
+    except Exception as e:  # torch raises errors of many kinds
+        raise _no_graph(graph, f"torch.onnx says {e!s:.200}") from e
+
+
+def _compare(graph: Graph, predictor: "Predictor", file: Path) -> None:
+    """Raise E506 if the graph differs from torch for some texts, which are noise."""
+    session = optional_package("onnxruntime").InferenceSession(file)
+    special = {*predictor.vocab.specials.values()}
+    words = torch.tensor([i for i, token in enumerate(predictor.vocab) if token not in special])
+    for ids, lengths in _noise(graph, words):
+        logits = predictor.model(ids.to(predictor.device), lengths.to(predictor.device)).logits / predictor.temperature
+        wanted = predictor.activation(logits).cpu().numpy()
+        try:
+            [found, _] = session.run(None, {"ids": ids.numpy(), "lengths": lengths.numpy()})
+        except Exception as e:  # those of onnxruntime have no common base
+            raise _no_graph(graph, f"onnxruntime says {e!s:.200}") from e
+        real = np.arange(ids.shape[1]) < lengths.numpy()[:, None] if wanted.ndim > 2 else np.full(len(ids), True)
+        if found.shape != wanted.shape or not np.allclose(found[real], wanted[real], CLOSE, CLOSE):
+            raise _no_graph(graph, f"the graph gives other numbers for {len(ids)} texts of {ids.shape[1]} tokens")
+
+
+def _noise(graph: Graph, words: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches of ids and lengths of several sizes, some with more tokens than a transformer has positions."""
+    generator, most = torch.Generator().manual_seed(0), graph.max_tokens or LONG
+    longest = getattr(graph.model.encoder, "span", 95) + 5
+    for n_rows, n_tokens in ((1, 1), (3, 11), (2, longest)):
+        size = n_rows, min(n_tokens, most)
+        yield (words[torch.randint(len(words), size, generator=generator)],
+               torch.tensor([size[1], *[max(1, size[1] // 2)] * (n_rows - 1)]))
+
+
+def _quantize(file: Path) -> None:
+    model = optional_package("onnx").load(file)
+    kit = optional_package("onnxruntime.quantization")
+    kit.quant_utils.add_pre_process_metadata(model)  # or it asks for steps that change nothing here
+    kit.quantize_dynamic(model, file)
+
+
+def _no_graph(graph: Graph, why: str) -> TrainingError:
+    parts = f"{type(graph.model.encoder).__name__} under {type(graph.model.head).__name__}"
+    return TrainingError("E506", received=f"to_onnx() of {parts}: {why}", expected="an encoder and a head "
+                         "that do the same for any batch, such as those of the library that pool states",
+                         fix="answer with torch: load_predictor(folder).predict(texts)")
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Return the names of what in a folder is not of an exported model. All of them if nothing proves that it is."""
+    names = [part.name for part in members(folder)]
+    with suppress(FileError, TypeError):
+        if "onnx" in read_json(folder / FILES[2]):
+            return [name for name in names if name not in FILES]
+    return names
