@@ -39,7 +39,7 @@ def test_any_text_gives_the_tokens_of_spacy(text):
 @pytest.mark.parametrize("lang", ["en", "de", "es", "gd"])  # the last two have cases with blanks in them
 def test_special_cases_across_white_space_give_the_tokens_of_spacy(lang):
     rnd, chunks = random.Random(1), _Chunks(lang, SPECIAL_TOKENS)
-    cases = sorted(chunks.rules)
+    cases = sorted(chunks.cases)
     fallbacks = 0
     for _ in range(400):
         text = ""

@@ -110,33 +110,71 @@ class _Chunks(dict):
                                 expected='a language that spaCy has rules for, such as "en" or "de"',
                                 fix='pass lang="xx" for rules that suit most languages; learn pieces of words, with '
                                     "tok_tfm=SentencePieceTokenizer(); pieces of words: subword=8000") from e
-        self.spacy = tok
+        self.spacy, self.chars, self.delicate = tok, chars, set[str]()
+        tok.vocab.lex_attr_getters = {}  # the shape of a word and the like, which no rule looks at
         tok.prefix_search = tok.prefix_search.__self__.match  # all its patterns begin with `^`; it tries every place
         tok.suffix_search = _at_end(tok.suffix_search)
         plain = SpacyRules(tok.vocab, None, tok.prefix_search, tok.suffix_search, tok.infix_finditer,
                            tok.token_match, tok.url_match)
         for token in special_toks:
             tok.add_special_case(token, [{ORTH: token}])
-        self.chars = chars
+        self.cases = {case: tuple(part[ORTH] for part in parts) for case, parts in tok.rules.items()}
+        self.prefix, self.suffix, self.infixes = tok.prefix_search, tok.suffix_search, tok.infix_finditer
+        self.is_token, self.is_url = tok.token_match or _never, tok.url_match or _never
         self.room = 1 << 23  # characters, 32 more for each chunk: about 100 MB
         # spaCy looks for special cases a second time, among the tokens of the whole text. What it looks for
         # is what a special case would be without being one. Of interest: those that differ, and the seams
         # in them.
-        looks_for = {case: _texts(plain(case)) for case in tok.rules}
-        becomes = {case: new for case, old in looks_for.items() if (new := _texts(tok(case))) != old}
-        self.inside, self.first = _any_of(becomes), {tokens[0] for tokens in becomes.values()}
-        self.spaced = _any_of(case for case in tok.rules if len(case) > 1 and _CHUNK.fullmatch(case) is None)
+        looks_for = {case: _texts(plain(case)) for case in self.cases}
+        effective = [tokens for case, tokens in looks_for.items() if tokens != _texts(tok(case))]
+        self.inside, self.first = _any_of(map(_joined, effective)), {tokens[0] for tokens in effective}
+        self.spaced = _any_of(case for case in self.cases if len(case) > 1 and _CHUNK.fullmatch(case) is None)
         self.seams = {(a[-1], b[0]) for tokens in looks_for.values() for a, b in pairwise(tokens)}
-        self.rules, self.delicate = set(tok.rules), set[str]()
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
-        parts = (chunk[i:i + LONGEST] for i in range(0, len(chunk), LONGEST))
-        tokens = tuple(chain.from_iterable(_texts(self.spacy(part)) for part in parts))
-        if not self.first.isdisjoint(tokens) and chunk not in self.rules and self.inside.search(chunk):
+        parts = [chunk[i:i + LONGEST] for i in range(0, len(chunk), LONGEST)]
+        tokens = tuple(chain.from_iterable(map(self.split, parts)))
+        if is_delicate := not self.first.isdisjoint(tokens) and self.inside(_joined(tokens)) is not None:
             self.delicate.add(chunk)
+        if is_delicate or chunk in self.cases:
+            tokens = tuple(chain.from_iterable(_texts(self.spacy(part)) for part in parts))
         self[chunk] = tokens
         self.room -= len(chunk) + 32
         return tokens
+
+    def split(self, rest: str) -> tuple[str, ...]:
+        """Return the tokens of a chunk as spaCy finds them, before it looks for special cases among them."""
+        before, after, tokens = list[str](), list[str](), tuple[str, ...]()
+        while rest and not tokens:
+            if rest in self.cases:
+                tokens = self.cases[rest]
+            elif rest in self and rest not in self.delicate:
+                tokens = self[rest]
+            elif self.is_token(rest):
+                tokens = rest,
+            else:
+                start = _size(self.prefix(rest))
+                stop = 0 if start and rest[start:] in self.cases else _size(self.suffix(rest[start:]))
+                if stop and rest[:-stop] in self.cases:
+                    start = 0
+                if start:
+                    before.append(rest[:start])
+                if stop:
+                    after.append(rest[-stop:])
+                if not start and not stop:
+                    tokens = (rest,) if self.is_url(rest) else tuple(self.within(rest))
+                rest = rest[start:len(rest) - stop]
+        return *before, *tokens, *reversed(after)
+
+    def within(self, word: str) -> Iterator[str]:
+        """Yield the parts of a word without affixes, and the infixes between them."""
+        end = 0
+        for infix in self.infixes(word):
+            start, stop = infix.span()
+            if start:
+                yield from filter(None, (word[end:start], word[start:stop]))
+                end = stop
+        yield from filter(None, (word[end:],))
 
     def tokens(self, text: str) -> list[str]:
         """Return the tokens of a text, joined from those of its chunks if that surely gives the same tokens."""
@@ -161,7 +199,7 @@ class _Chunks(dict):
         other leaves its tokens alone, but keeps spaCy from seeing a special case inside a `delicate` chunk
         it overlaps.
         """
-        if self.spaced.search(text):
+        if self.spaced(text):
             return True
         return not self.delicate.isdisjoint(chunks) and any(
             (a[-1], b[0]) in self.seams and not self.delicate.isdisjoint((a, b)) for a, b in pairwise(chunks))
@@ -187,9 +225,22 @@ def _at_end(search: Callable) -> Callable:
     return lambda word: search(word, min(len(word.rstrip(".")), max(0, len(word) - ENDS)))
 
 
+def _joined(tokens: Iterable[str]) -> str:
+    return "\0".join(("", *tokens, ""))
+
+
+def _size(found: re.Match | None) -> int:
+    return found.end() - found.start() if found else 0
+
+
+def _never(word: str) -> None:
+    return None
+
+
 def _texts(doc: Iterable) -> tuple[str, ...]:
     return tuple(token.text for token in doc)
 
 
-def _any_of(strings: Iterable[str]) -> re.Pattern:
-    return re.compile("|".join(map(re.escape, strings)) or "(?!)")
+def _any_of(strings: Iterable[str]) -> Callable:
+    pattern = "|".join(map(re.escape, strings))
+    return re.compile(pattern).search if pattern else _never
