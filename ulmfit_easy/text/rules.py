@@ -23,7 +23,7 @@ from ulmfit_easy.text.special import BOS, EOS, FLD, SPECIAL_TOKENS, TK_MAJ, TK_R
 # and U+212A, the Kelvin sign (a test goes through all of Unicode).
 _LETTER = {c: f"[{c}{c.upper()}{chr(0x212A) if c == 'k' else ''}]" for c in set("".join(SPECIAL_TOKENS))}
 _ENDINGS = "|".join("".join(_LETTER[c] for c in token[2:]) for token in SPECIAL_TOKENS)
-_FORGED = re.compile(f"([xX]{{2}})(?={_ENDINGS})")
+_FORGED = re.compile(f"([xX][xX])(?={_ENDINGS})")
 
 
 def neutralize(text: str) -> str:
@@ -95,9 +95,8 @@ _LONG_NUMBER = re.compile("&#([0-9]{8,});?")  # Unicode ends at 1114111; int() r
 
 def _decode(text: str) -> str:
     for mess, char in _MESS:
-        if mess.endswith(";"):
-            text = text.replace("&" + mess, char)
-        text = text.replace(mess, char)
+        if mess in text:
+            text = text.replace("&" + mess, char).replace(mess, char) if mess[-1] == ";" else text.replace(mess, char)
     text = _LONG_NUMBER.sub(lambda m: f"&#{m[1].lstrip('0')[:8] or '0'};", text)
     return html.unescape(text)
 
@@ -113,7 +112,7 @@ def fix_html(text: str) -> str:
     return "".join(parts)
 
 
-_REP = re.compile(r"(\S)\1{2,}+")
+_REP = re.compile(r"(\S)\1\1++")
 
 
 def replace_rep(text: str) -> str:
@@ -121,12 +120,15 @@ def replace_rep(text: str) -> str:
     return _REP.sub(lambda m: f" {TK_REP} {len(m[0])} {m[1]} ", text)
 
 
-_WREP = re.compile(r"(?:^|\s)(\w+)(?:\s+\1\b){2,}+(\W|$)")  # possessive: five million words keep no way back
+_WREP = re.compile(r"\s(\w++)(?:\s+\1\b){2,}+(\W|$)")  # possessive: five million words keep no way back
 
 
 def replace_wrep(text: str) -> str:
     """Return the text with a word repeated three times or more counted: ` no no no ` -> ` xxwrep 3 no  `."""
-    return _WREP.sub(lambda m: f" {TK_WREP} {m[0].count(m[1])} {m[1]} {m[2]}", text)
+    def counted(m: re.Match) -> str:
+        return f"{' ' if m.start() else '  '}{TK_WREP} {m[0].count(m[1])} {m[1]} {m[2]}"
+
+    return _WREP.sub(counted, " " + text)[1:]  # a blank ahead, for the first word
 
 
 _SLASHES = re.compile(r"([/#\\])")
@@ -137,7 +139,7 @@ def spec_add_spaces(text: str) -> str:
     return _SLASHES.sub(r" \1 ", text)
 
 
-_SPACES = re.compile(" {2,}")
+_SPACES = re.compile("  +")
 
 
 def rm_useless_spaces(text: str) -> str:
@@ -150,8 +152,9 @@ def _lower(marker: str) -> Callable[[re.Match], str]:
 
 
 # Possessive (`*+`): a word that ends in the wrong letter fails at once, so that no text makes them quadratic.
-_ALL_CAPS = re.compile(r"(?<!\S)[A-Z][^a-z\s]*+(?!\S)")
-_CAPITALISED = re.compile(r"(?<!\S)[A-Z][^A-Z\s]*+(?!\S)")
+# They begin with a letter, which `re` looks for quickly, and then look what is before it.
+_ALL_CAPS = re.compile(r"[A-Z](?<!\S[A-Z])[^a-z\s]*+(?!\S)")
+_CAPITALISED = re.compile(r"[A-Z](?<!\S[A-Z])[^A-Z\s]*+(?!\S)")
 
 
 def replace_all_caps(text: str) -> str:

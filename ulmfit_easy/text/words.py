@@ -23,7 +23,7 @@ _BY_CHARACTER = re.compile(rf"[{_SCRIPT}][{_MARK}]*|[^\s{_SCRIPT}]+|(?<!\S)\s+|(
 _BETWEEN = re.compile(rf"(?<=[{_SCRIPT}\u3001-\u3003\uff01-\uff65]) (?=[{_SCRIPT}\u3001-\u3003\uff01-\uff65])")
 
 # spaCy's chunks: words, and white space of which one blank after a word belongs to the word.
-_CHUNK = re.compile(r"\S+|(?<!\S)\s+|(?! )\s+")
+_CHUNK = re.compile(r"(\S+|\s+) ?")
 LONGEST = 2_500  # characters of a chunk: spaCy needs time that grows with their square
 BLOCK = 1 << 20  # characters of a text that are split into chunks at once
 ENDS = 100  # characters at the end of a chunk in which a suffix is looked for
@@ -128,7 +128,7 @@ class _Chunks(dict):
         looks_for = {case: _texts(plain(case)) for case in self.cases}
         effective = [tokens for case, tokens in looks_for.items() if tokens != _texts(tok(case))]
         self.inside, self.first = _any_of(map(_joined, effective)), {tokens[0] for tokens in effective}
-        self.spaced = _any_of(case for case in self.cases if len(case) > 1 and _CHUNK.fullmatch(case) is None)
+        self.spaced = _any_of(case for case in self.cases if len(_CHUNK.findall(case)) > 1)
         self.seams = {(a[-1], b[0]) for tokens in looks_for.values() for a, b in pairwise(tokens)}
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
