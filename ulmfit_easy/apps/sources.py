@@ -16,6 +16,8 @@ from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ulmfit_easy.data.tables import TableOnDisk
+
 STDIN = "-"
 BETWEEN = ",;\t|"  # what tables have between their columns
 
@@ -124,6 +126,17 @@ def _table(path: Path, args: argparse.Namespace, kind: str | None) -> "pd.DataFr
         return read_table(path, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter)
     except (FileError, TextError) as e:
         raise _plain_text(e, path, "text") from e
+
+
+def on_disk(files: Sequence[Path], args: argparse.Namespace) -> list["TableOnDisk"]:
+    """Return tables that are read in pieces of `--chunksize` rows. Raises: E602 for a number below 1. E404."""
+    from ulmfit_easy.data.tables import TableOnDisk
+    from ulmfit_easy.files import existing
+    from ulmfit_easy.schema import checked, whole
+
+    checked({"chunksize": whole()}, chunksize=args.chunksize)
+    return [TableOnDisk(existing(file), args.chunksize, encoding=args.encoding, quoting=args.quoting,
+                        delimiter=args.delimiter) for file in files]
 
 
 def check_columns(df: "pd.DataFrame", columns: Sequence[str], n_texts: int, path: Path) -> None:

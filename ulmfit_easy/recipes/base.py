@@ -21,6 +21,7 @@ from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.estimate import blend_seconds
 from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled, check_pair, from_table
+from ulmfit_easy.recipes.on_disk import Corpus, tables_of
 from ulmfit_easy.recipes.params import SklearnText, own_words
 from ulmfit_easy.recipes.presets import CHANGES, Preset
 from ulmfit_easy.recipes.saving import load_estimator, save_estimator, to_onnx
@@ -96,6 +97,8 @@ class TextEstimator(SklearnText):
         After Ctrl-C the estimator is as it was before. `keep_stopped` makes it answer by what the fit has learned.
 
         Args:
+            unlabelled: texts like those of `texts`. Or a `Path` of a CSV or Parquet file, or a list of these, which
+                may be larger than memory: it is read in pieces, and its copies are read too.
             sample_weight: (N,) how much each text counts: a text of weight 2 is read twice as often as one of weight 1.
             X_val, y_val: your own texts to measure with, and their labels. No stage and no linear model learns from
                 them. They decide the weights of the mixture and, with `patience`, the epoch.
@@ -109,7 +112,8 @@ class TextEstimator(SklearnText):
         """
         checked(self.SETTINGS, **{name: getattr(self, name) for name in self.SETTINGS})
         folder = None if resume is None else Path(checked({"resume": path_of}, resume=resume)["resume"])
-        unlabelled = inputs.fields_of(() if unlabelled is None else unlabelled)
+        tables = tables_of(() if unlabelled is None else unlabelled)
+        unlabelled = inputs.fields_of(() if unlabelled is None or tables else unlabelled)
         ways = directions(self.pretrained, self.backwards, self.bidir)
         rows = Labelled.read(texts, labels, self.text_col, self._kind_of(labels), sample_weight)
         if check_pair(X_val, y_val):
@@ -127,7 +131,9 @@ class TextEstimator(SklearnText):
             with (turn_to_fit() if seed is None else no_random(seed, reproducible=False),
                   nullcontext() if self.verbose else no_warnings()):
                 rows = rows.split(self.valid_pct, seed)
-                corpus = inputs.corpus_of(rows.df, unlabelled)
+                known = inputs.corpus_of(rows.df, unlabelled)
+                aside = inputs.fields_of(rows.df["text"][rows.df["valid"]].tolist())
+                corpus = Corpus(known, tables, rows.text_cols, aside) if tables else known
                 starts = [(backwards, begin(self.encoder, source, backwards, bidir=self.bidir, lang=self.lang,
                                             subword=self.subword))
                           for backwards, source in ways]

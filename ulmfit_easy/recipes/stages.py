@@ -55,7 +55,8 @@ def lm_data(texts: Iterable, preset: str | Preset | None = None, pretrained: str
     """Language-model data with the sizes of a preset, one text in ten to validate with.
 
     Args:
-        texts: any iterable of strings, or a table with the column `text` or only one.
+        texts: any iterable of strings, or a table with the column `text` or only one. What has `pieces`, as
+            `TableOnDisk`, is never all in memory.
         preset: a name or a `Preset`. None is the encoder's own.
         pretrained: the language model that `new_lm` will start from. Its tokenizer is taken, and its words are added
             to those of the texts, because later texts may use them. What `read_lm` takes or, to read it only once,
@@ -64,7 +65,7 @@ def lm_data(texts: Iterable, preset: str | Preset | None = None, pretrained: str
     """
     pretrained = read_lm(pretrained, kwargs.get("backwards")) if pretrained else None
     p = preset_for(preset, pretrained)
-    df = pd.DataFrame({"text": list(several_texts(texts))}, dtype=object)
+    df = texts if hasattr(texts, "pieces") else pd.DataFrame({"text": list(several_texts(texts))}, dtype=object)
     sizes = {"bs": p.lm_bs, "seq_len": p.seq_len or 72, "min_freq": p.min_freq, "max_vocab": p.max_vocab}
     return TextDataLoaders.from_df(df, text_col="text", is_lm=True, pretrained=pretrained,
                                    **{"valid_pct": 0.1, **sizes, **kwargs})

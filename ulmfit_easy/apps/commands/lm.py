@@ -6,7 +6,7 @@ from typing import Any
 
 from ulmfit_easy.apps.command import Command
 from ulmfit_easy.apps.flags import next_line, same_flags
-from ulmfit_easy.apps.options import CHANGES, FILE, READING, START, SUBWORD, TEXTS, TRAINING
+from ulmfit_easy.apps.options import CHANGES, CHUNKSIZE, FILE, READING, START, SUBWORD, TEXTS, TRAINING
 from ulmfit_easy.apps.resuming import RESUME, run_folder
 from ulmfit_easy.apps.saving import OVERWRITE, keep, model_place
 from ulmfit_easy.errors import ArgumentError, TextError, counted
@@ -28,11 +28,12 @@ def run(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace, folder: Path) -> None:
     import numpy as np
 
-    from ulmfit_easy.apps.sources import read_any, texts_in
+    from ulmfit_easy.apps.sources import on_disk, read_any, texts_in
     from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
     from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
     from ulmfit_easy.learner.seeds import set_seed
     from ulmfit_easy.recipes.inputs import empty_rows, rows_read, without
+    from ulmfit_easy.recipes.on_disk import Corpus
     from ulmfit_easy.recipes.presets import CHANGES as CHECKS
     from ulmfit_easy.recipes.stages import finetune_lm, lm_data, new_lm, preset_for, pretrain_lm
     from ulmfit_easy.schema import checked, whole
@@ -56,18 +57,23 @@ def _train(args: argparse.Namespace, folder: Path) -> None:
         texts = texts if len(columns) == 1 else [field for text in texts for field in text]
         return texts, empty_rows(texts)
 
-    texts, empty = read(args.file)
-    if not (kept := without(texts, empty)):
-        raise TextError("E104", received=f"a table of {counted(len(texts), 'row')}, none of them with a text",
-                        expected="one or more", fix="look at the table, or name another column with --text")
+    aside = without(*read(args.valid)) if args.valid else []
     if args.valid:
-        aside = without(*read(args.valid))
-        both = np.arange(len(kept)), np.arange(len(kept), len(kept) + len(aside))
-        own["splitter"], kept = (lambda rows: both), [*kept, *aside]
+        own["splitter"] = lambda rows: (np.arange(len(aside), len(rows)), np.arange(len(aside)))
+    kept: list | Corpus
+    if args.chunksize is None:
+        texts, empty = read(args.file)
+        said = f"{rows_read(len(texts), empty, note=', left out')}."
+        if len(empty) == len(texts):
+            raise TextError("E104", received=f"a table of {counted(len(texts), 'row')}, none of them with a text",
+                            expected="one or more", fix="look at the table, or name another column with --text")
+        kept = [*aside, *without(texts, empty)]
+    else:
+        kept, said = Corpus(aside, on_disk([args.file], args), columns), f"Reads {args.file} in pieces."
     start = shipped_lm(args.lang, args.backwards) if pretrained is None else (
         read_lm(pretrained, args.backwards) if pretrained else None)
     p = preset_for(args.preset, start).tuned("lm" if start else "pretrain", **changes)
-    say(f"{rows_read(len(texts), empty, note=', left out')}.")
+    say(said)
     dls = lm_data(kept, p, start, seed=args.seed, backwards=args.backwards, lang=args.lang, **own)
     learn = new_lm(dls, p, start)
     (finetune_lm if start else pretrain_lm)(learn, p, cbs=CheckpointCallback(folder, resume=args.resume))
@@ -80,7 +86,7 @@ COMMAND = Command(
     {**FILE, **TEXTS,
      "--valid": {"type": Path, "metavar": "FILE", "help": "texts to validate with (default: one row in ten)"},
      "--out": {"type": Path, "default": Path("ulmfit-lm"), "metavar": "DIR", "help": "where the model goes"},
-     **OVERWRITE, **RESUME, **TRAINING, **CHANGES, **SUBWORD, **READING},
+     **OVERWRITE, **RESUME, **CHUNKSIZE, **TRAINING, **CHANGES, **SUBWORD, **READING},
     one_of={"--pretrained": {"type": Path, "metavar": "DIR", "help": "an exported language model to go on with "
                              "(default: the one that comes with the library, for English)"}, **START},
     also=("language-model", "unsupervised"), order=5)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy.apps.command import Command
 from ulmfit_easy.apps.flags import next_line, same_flags
-from ulmfit_easy.apps.options import CHANGES, KIND, LABELLED, READING, START, SUBWORD, TRAINING
+from ulmfit_easy.apps.options import CHANGES, CHUNKSIZE, KIND, LABELLED, READING, START, SUBWORD, TRAINING
 from ulmfit_easy.apps.resuming import RESUME, run_folder
 from ulmfit_easy.apps.saving import OVERWRITE, keep, model_place
 from ulmfit_easy.errors import ArgumentError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.presets import preset_given
-    from ulmfit_easy.apps.sources import read_any, read_labelled, texts_in
+    from ulmfit_easy.apps.sources import on_disk, read_any, read_labelled, texts_in
     from ulmfit_easy.bundle.artefact import foreign_to_bundle
     from ulmfit_easy.data.sources import taught
     from ulmfit_easy.data.targets import kind_of
@@ -38,8 +38,9 @@ def run(args: argparse.Namespace) -> None:
     given = given._replace(df=taught(given.df, columns))
     valid = None if args.valid is None else taught(
         read_any(args.valid, columns, args, len(given.text), given.kind), columns)
-    more = [text for file in args.unlabelled
-            for text in texts_in(read_any(file, given.text, args, len(given.text)), *given.text)]
+    more = on_disk(args.unlabelled, args) if args.chunksize else [
+        text for file in args.unlabelled
+        for text in texts_in(read_any(file, given.text, args, len(given.text)), *given.text)]
     estimator = _estimators().get(given.kind)
     train = _other if estimator is None else partial(_estimated, estimator)
     with run_folder(args) as folder:
@@ -114,6 +115,10 @@ def _other(args: argparse.Namespace, given: "Labelled", valid: "pd.DataFrame | N
     """Train for a task that the estimator does not have, and return what saves the model."""
     from ulmfit_easy.recipes.other_tasks import train_task
 
+    if args.chunksize:
+        raise ArgumentError("E603", received=f"--chunksize for labels of the kind {given.kind}",
+                            expected="classes or numbers", fix="leave it out; or let `ulmfit lm` read these texts in "
+                            "pieces, and name its model with --pretrained")
     if args.bidir or args.class_weight:
         raise ArgumentError("E603", received=f"--{'bidir' if args.bidir else 'class-weight'} for labels of the kind "
                             f"{given.kind}", expected="it for one class each", fix="leave it out")
@@ -136,6 +141,7 @@ COMMAND = Command(
      **KIND,
      "--unlabelled": {"type": Path, "metavar": "FILE", "action": "append", "default": [],
                       "help": "more texts, for the language model; may be given several times"},
+     **CHUNKSIZE,
      "--valid": {"type": Path, "metavar": "FILE", "help": "labelled texts to measure with (default: one row in ten)"},
      "--out": {"type": Path, "default": Path("ulmfit-model"), "metavar": "DIR", "help": "where the model goes"},
      **OVERWRITE, **RESUME,

@@ -1,0 +1,51 @@
+"""Unlabelled texts in files: an estimator reads them in pieces, and never those that are kept aside."""
+
+import pandas as pd
+import pytest
+from recipes_tiny import LABELS, TEXTS, TINY
+
+from ulmfit_easy.data import tables
+from ulmfit_easy.data.tables import TableOnDisk
+from ulmfit_easy.errors import TextError
+from ulmfit_easy.recipes import training
+from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.on_disk import Corpus, tables_of
+
+MORE = ["a new film", None, " ", "another soup, and more", *TEXTS[:24]]
+
+
+@pytest.fixture
+def file(tmp_path):
+    pd.DataFrame({"id": range(len(MORE)), "text": MORE}).to_csv(tmp_path / "more.csv", index=False)
+    return tmp_path / "more.csv"
+
+
+def test_an_estimator_reads_a_file_in_pieces_but_for_the_texts_kept_aside(file, monkeypatch, capsys):
+    made, lm_data = [], training.stages.lm_data
+    monkeypatch.setattr(training.stages, "lm_data", lambda *args, **kw: made.append(lm_data(*args, **kw)) or made[0])
+    monkeypatch.setattr(tables, "read_table", None)
+    model = ULMFiT(preset=TINY, seed=0, pretrained=False, blend=None)
+    model.fit(TEXTS[:24], LABELS[:24], [TableOnDisk(file, 5)])
+    (of_lm,), aside = made, {*model.learners_[0].dls.valid.rows.tolist()}
+    store = of_lm.train.ids.store
+    read = ["".join(map(str, store.tokens(row))) for row in range(len(store))]
+    assert len(read) == 24 - len(aside) + 2 and len({*read}) == len(read)
+    assert "22 and 2 unlabelled ones: it trains on" in (said := capsys.readouterr().out) and "copies" not in said
+
+
+def test_a_corpus_has_the_texts_of_all_its_tables_piece_by_piece(file):
+    corpus = Corpus(["first"], [TableOnDisk(file, 3), TableOnDisk(file, 100)], without=TEXTS)
+    pieces = [piece["text"].tolist() for piece in corpus.pieces()]
+    assert sum(pieces, []) == ["first", *MORE[:1], MORE[3], *MORE[:1], MORE[3]] and max(map(len, pieces)) <= 2
+    assert corpus.n_on_disk == 4
+
+
+def test_paths_and_tables_are_files_and_anything_else_is_texts(file):
+    assert [table.path for table in tables_of([file, TableOnDisk(file)])] == [file, file]
+    assert tables_of(file)[0].chunksize > 1000 and tables_of(()) == tables_of(["a"]) == tables_of("a") == []
+
+
+def test_a_file_without_the_column_is_told_before_any_training(file):
+    pd.DataFrame({"id": [1], "review": ["a"]}).to_csv(file, index=False)
+    with pytest.raises(TextError, match="E102.*'text'"):
+        ULMFiT(preset=TINY, pretrained=False, verbose=False).fit(TEXTS[:24], LABELS[:24], file)
