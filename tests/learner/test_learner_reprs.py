@@ -31,6 +31,7 @@ from ulmfit_easy.all import (
 from ulmfit_easy.bundle.artefact import Bundle
 from ulmfit_easy.learner.metrics.metric import as_metric
 from ulmfit_easy.learner.predictor import Prediction
+from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.learner.uncertainty import UncertainPrediction
 from ulmfit_easy.reprs import compact, slashed, with_settings
 from ulmfit_easy.text.special import SPECIAL_TOKENS
@@ -66,6 +67,8 @@ def dls():
     (DataLoaders((0 for _ in "ab"), [1]), "DataLoaders(train any number of batches, valid 1 batches)"),
     (Bundle({"task": "lm", "encoder": {"name": "AWD_LSTM"}}, Vocab(SPECIAL_TOKENS), {"w": WEIGHTS[0]}),
      "Bundle(lm, AWD_LSTM, a vocabulary of 9 (9 of them special), 4 weights)"),
+    (PretrainedLM("mine", {"encoder": {"name": "AWD_LSTM"}}, Vocab(SPECIAL_TOKENS), {"w": WEIGHTS[0]}),
+     "PretrainedLM(mine, AWD_LSTM, a vocabulary of 9 (9 of them special), 4 weights)"),
 ], ids=lambda value: value.split("(")[0] if isinstance(value, str) else "")
 def test_an_object_shows_its_kind_and_its_settings(thing, shown):
     assert repr(thing) == shown

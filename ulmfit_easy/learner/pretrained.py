@@ -25,6 +25,7 @@ from ulmfit_easy.models.archs import plain_config, sizes_of, without_tokens
 from ulmfit_easy.models.encoder import Encoder, Headed
 from ulmfit_easy.models.heads.head import Head
 from ulmfit_easy.models.remap import match_embeds
+from ulmfit_easy.reprs import compact, described
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.special import FAKE
 from ulmfit_easy.text.tokenizers import Tokenizer
@@ -48,6 +49,10 @@ class PretrainedLM(NamedTuple):
     config: dict  # of its bundle; `text`, how its texts were read, says as much as its files tell
     vocab: Vocab
     weights: dict[str, Tensor]  # float32
+
+    def __repr__(self) -> str:
+        n = sum(weight.numel() for weight in self.weights.values())
+        return described(self, self.name, self.arch, self.vocab.told, f"{compact(n)} weights")
 
     @property
     def arch(self) -> str:
