@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "COMMANDS.md").read_text(encoding="
 LINES = [line for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
          if line.startswith("ulmfit ")]
 NEEDS = ["pretrain", "evaluate-lm", "convert", "demo", "experiment",  # files that the page lacks
-         "tune", "serve"]  # Optuna; no end
+         "tune", "serve", "push", "pull"]  # Optuna; no end; a network
 NEEDS += [] if find_spec("onnxruntime") else ["export"]
 
 

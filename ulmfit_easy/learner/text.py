@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ulmfit_easy.bundle.hub import pull_folder
 from ulmfit_easy.data.balance import loss_weights
 from ulmfit_easy.data.checks import warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
@@ -24,6 +25,7 @@ from ulmfit_easy.models.language_model import get_language_model
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.models.readers import HEAD_TAIL
 from ulmfit_easy.schema import flag, list_of, mapping, optional, path, such, takes, whole
+from ulmfit_easy.schema import text as string
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 __all__ = ["language_model_learner", "load_learner", "text_classifier_learner"]
@@ -170,17 +172,24 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
     return start_from(learn, found, why)
 
 
-@takes({"fname": path})
-def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None) -> TextLearner:
+@takes({"fname": path, "revision": optional(string)})
+def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None,
+                 revision: str | None = None) -> TextLearner:
     """Return the learner that `export` wrote, on the CPU or (`cpu=False`) on a GPU if there is one.
 
     It has no data. Give it some to train it further. For answers alone see `load_predictor`.
 
     Args:
         tokenizer: the data's `Tokenizer`, if it had rules or a word splitter of your own: no file holds code.
+        revision: a commit, branch or tag of the Hugging Face hub. `fname` is then a repository, `owner/name`, which is
+            fetched once. None reads a folder, and fetches nothing.
 
-    Raises: FileError E401, E402, E404 for anything that is not a whole bundle. No code in it is ever run.
+    Raises: FileError E401, E402, E404 for anything that is not a whole bundle. No code in it is ever run. E410 if the
+        hub does not give it.
     """
+    if revision is not None:
+        found = pull_folder(str(fname), revision)
+        return load_learner(found.folder, cpu, tokenizer=tokenizer).of_hub(found)
     config, prepare, model, loss_func, device = load_parts(fname, cpu, tokenizer)
     dls = DataLoaders([], [], device=device, prepare=prepare)
     learn = learner_for(prepare.target)(dls, model, loss_func=loss_func, splitter=text_split)

@@ -17,6 +17,7 @@ from ulmfit_easy.errors import FileError, TrainingError, VocabError
 from ulmfit_easy.learner import filling, score, writing
 from ulmfit_easy.learner.callbacks.rnn import HiddenState, RNNCallback, RNNRegularizer
 from ulmfit_easy.learner.features import features
+from ulmfit_easy.learner.hub import of_hub, push_to_hub
 from ulmfit_easy.learner.learner import Learner, Moms
 from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.memory import is_full, too_large
@@ -167,6 +168,7 @@ class TextLearner(Learner):
                            record=record_of(self))
 
     features, load_vectors, to_onnx = features, load_vectors, to_onnx
+    push_to_hub, of_hub = push_to_hub, of_hub
 
     def _check_exportable(self, weights: Mapping[str, Tensor] | None = None) -> dict:
         """Return the settings of a bundle. E506 if they, or the `weights`, are none that `load_learner` would take."""

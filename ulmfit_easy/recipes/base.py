@@ -19,6 +19,7 @@ from ulmfit_easy.recipes.blend import Blend
 from ulmfit_easy.recipes.drift import reference_of
 from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.estimate import blend_seconds
+from ulmfit_easy.recipes.hub import OnHub
 from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled, check_pair, from_table
 from ulmfit_easy.recipes.on_disk import Corpus, tables_of
@@ -44,7 +45,7 @@ from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import tell_interrupt
 
 
-class TextEstimator(SklearnText):
+class TextEstimator(SklearnText, OnHub):
     """The base of `ULMFiT` and `ULMFiTRegressor`. A subclass has a constructor, whose arguments `SETTINGS` checks."""
 
     preset: str | Preset | None

@@ -1,0 +1,33 @@
+"""A learner on the Hugging Face hub."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from ulmfit_easy.bundle.hub import Pulled, push_folder
+
+if TYPE_CHECKING:
+    from ulmfit_easy.learner.text_learner import TextLearner
+
+L = TypeVar("L", bound="TextLearner")
+
+
+def push_to_hub(learn: "TextLearner", repo: str, *, private: bool = True) -> str:
+    """Send what `export` writes to a repository of the Hugging Face hub. Return the commit, to pin it with.
+
+    It needs `pip install huggingface_hub`, and `hf auth login`. `load_learner(repo, revision=commit)` fetches it.
+
+    Args:
+        repo: `owner/name`. It is made if it is missing, and its older model is replaced.
+        private: of a new repository.
+
+    Raises: E410 if the hub refuses, E507 without huggingface_hub, E602 for another form of name.
+    """
+    with tempfile.TemporaryDirectory() as tmp:
+        return push_folder(learn.export(Path(tmp).absolute() / repo.split("/")[-1]), repo, private=private)
+
+
+def of_hub(learn: L, found: Pulled) -> L:
+    """Record where the learner is from, for its card. Return it."""
+    learn.started_from, learn.n_matched = found.source, len(learn.dls.text_vocab)
+    return learn
