@@ -4,6 +4,7 @@ The hub is a server of these tests.
 """
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from ulmfit_easy.learner.text import load_learner, text_classifier_learner
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.presets import PRESETS
 from ulmfit_easy.text.words import BaseTokenizer
 
 TEXT = "The soup was superb."
@@ -116,10 +118,8 @@ def test_a_folder_without_a_model_is_not_sent_and_nothing_is_without_a_network(h
 
 
 @pytest.mark.slow
-def test_an_estimator_comes_back_with_its_mixture_and_its_scores(hub, tmp_path, monkeypatch):
-    from ulmfit_easy.recipes import presets
-
-    tiny = presets.PRESETS["laptop"]
+def test_an_estimator_comes_back_with_its_mixture_and_its_scores(hub):
+    tiny = replace(PRESETS["laptop"], config={"emb_sz": 8, "n_hid": 12, "n_layers": 2})
     df = toy_reviews(80, seed=0)
     model = ULMFiT(seed=0, pretrained=False, epochs=1, verbose=False, preset=tiny).fit(df["text"], df["label"])
     commit = model.push_to_hub("me/reviews")
