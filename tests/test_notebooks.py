@@ -25,6 +25,8 @@ SMALL = {
     "02_three_stages": SOURCES,
     "03_language_model": "N, EPOCHS = 1500, 5",
     "04_looking_inside": "df = toy_reviews(n=1600, seed=0)",
+    "05_text_to_batches": "N, CHAPTERS = 200, 3",
+    "06_awd_lstm": "N, EPOCHS = 40, 3",
     "07_rates": SOURCES + "LABELS, VALID = 12, 12",
     "11_word_vectors_to_elmo": "N, EPOCHS = 120, 1",
     "12_the_same_recipe_on_bert": "df = toy_reviews(n=150)",
@@ -185,6 +187,38 @@ def test_lesson_07_shows_rates_that_are_too_small_and_too_large_and_a_rate_per_l
     assert rates[:, 1:] / rates[:, :-1] == pytest.approx(2.6)
     one, several = lesson["ways"].values()
     assert several[0] / several[-1] < one[0] / one[-1], "the words stay, the head moves"
+
+
+@pytest.mark.slow
+def test_lesson_05_makes_by_hand_the_batches_that_the_library_makes(run_shipped):
+    lesson = run_shipped("05_text_to_batches")
+    assert all(note in lesson["tokenizer"](text) or note == "xxunk" for note, (_, text) in lesson["NOTES"].items())
+    size, n_tokens, unknown = lesson["measured"].to_numpy().T
+    assert size[0] > size[2] and n_tokens[0] < n_tokens[1] < n_tokens[2] and unknown[0] > 0.05 > unknown[1]
+    assert lesson["by_hand"] == lesson["by_library"][:len(lesson["by_hand"])]
+    assert lesson["agree"] == [True] * len(lesson["windows"]) and len(lesson["loader"]) == len(lesson["windows"]) > 5
+    by_table, by_length, library = lesson["shares"].values()
+    assert by_table > 0.2 > 0.1 > by_length and library < 0.1
+    assert lesson["mask_agrees"] and lesson["padding_difference"] < 1e-6
+    assert lesson["n_words"] == 28 and lesson["n_pieces"] == 7, "pieces find the nouns of Korean"
+
+
+@pytest.mark.slow
+def test_lesson_06_is_equal_by_hand_and_in_the_library(run_shipped):
+    lesson = run_shipped("06_awd_lstm")
+    assert lesson["lstm_difference"] < 1e-5 and max(lesson["window_differences"]) < 1e-5
+    assert lesson["mean_of_mask"] == pytest.approx(1, abs=0.02) and lesson["input_ratios"] == [0, 1.6667]
+    assert lesson["weight_zeros"] == pytest.approx(0.5, abs=0.01), "what was dropped gets no gradient"
+    for name in ("hidden_out", "output_out"):  # one mask for each text, for all of its words
+        zeros = lesson[name] == 0
+        assert torch.equal(zeros, zeros[:, :1].expand_as(zeros)) and not torch.equal(zeros[0], zeros[1])
+    assert lesson["is_tied"] and lesson["scores_agree"] and lesson["pool_agrees"]
+    penalty = lesson["watch"].whole - lesson["watch"].plain
+    assert penalty == pytest.approx(lesson["AR"] + lesson["TAR"], rel=1e-2) and lesson["TAR"] > 0
+    assert lesson["steps"]["beta=0"] > lesson["steps"]["beta=30"], "TAR slows the states"
+    reached = [(sizes > 0).tolist() for sizes in lesson["PANELS"].values()]
+    assert reached == [[True] * 36, [False] * 24 + [True] * 12, [True] * 36, [False] * 24 + [True] * 12]
+    assert torch.allclose(lesson["head_by_hand"], lesson["head_by_library"], atol=1e-5)
 
 
 @pytest.mark.slow
