@@ -83,11 +83,12 @@ def line_of(row, seed, error, column="trec@100", **more):
 
 def test_the_page_has_means_spreads_and_the_papers_figures(tmp_path):
     lines = [line_of("full", seed, error) for seed, error in enumerate((20.0, 22.0))]
-    lines.append({**line_of("last", 0, 99.0), "error": "ValueError: no"})
-    page.write_page(paper.EXPERIMENTS["table7"], lines, tmp_path / "table7.md", "ulmfit experiment table7")
+    lines.append(line_of("full", 0, 50.0, "trec@20", n_train=120))
+    page.write_page("table7", paper.EXPERIMENTS["table7"], lines, tmp_path / "table7.md")
     text = (tmp_path / "table7.md").read_text()
-    assert "| row | TREC-6, 600 labels | rate | the paper, all labels |" in text
-    assert "| full | 21.0 ± 1.4 (2) | 0.002 | 6.86 |" in text and "| last |" not in text
+    assert "| row | TREC-6, 600 labels | rate | the paper, all labels | TREC-6, 120 labels |" in text
+    assert "| full | 21.0 ± 1.4 (2) | 0.002 | 6.86 | 50.0 (1) |" in text and "| last |" not in text
+    assert "ulmfit experiment table7 --folder FOLDER --data trec --seeds 2\n" in text
 
 
 @pytest.mark.parametrize(("name", "more", "shown"), [
@@ -96,8 +97,28 @@ def test_the_page_has_means_spreads_and_the_papers_figures(tmp_path):
 def test_curves_have_pages_too(name, more, shown, tmp_path):
     row = [*paper.EXPERIMENTS[name].rows][0]
     lines = [line_of(row, seed, 20.0 + 2 * seed, **each) for seed, each in enumerate(more)]
-    page.write_page(paper.EXPERIMENTS[name], lines, tmp_path / "p.md", "ulmfit")
+    page.write_page(name, paper.EXPERIMENTS[name], lines, tmp_path / "p.md")
     assert shown in (tmp_path / "p.md").read_text() and (tmp_path / "p.png").exists()
+
+
+def test_cells_that_failed_are_told_and_run_again(small, capsys, monkeypatch):
+    def fails(*_):
+        raise ValueError("no")
+
+    monkeypatch.setattr(run.Run, "cell", fails)
+    assert typed("table4", "--seeds", 1) == 1
+    assert "3 cells failed: out/table4.jsonl tells why" in capsys.readouterr().err
+    monkeypatch.setattr(run.Run, "cell", lambda self, row, column, seed: {
+        "test_error": 1.0, "n_train": 20, "n_test": 20})
+    assert typed("table4", "--seeds", 1) == 0
+    assert "| with pretraining | 1.0 (1) |" in (small / "out/table4.md").read_text()
+
+
+def test_a_language_without_a_model_is_an_error_before_anything_runs(small, monkeypatch, capsys):
+    (small / "data/trec").rename(small / "data/nsmc")
+    monkeypatch.setattr(ways, "read_lm", read_lm)
+    assert main(["experiment", "table4", "--folder", "data", "--data", "nsmc", "--out", "out"]) == 2
+    assert re.search("E404.*'ko'", capsys.readouterr().err) and not (small / "out").exists()
 
 
 def test_no_text_is_in_two_parts_of_a_draw(small):

@@ -1,17 +1,18 @@
 """`ulmfit experiment`: the tables and figures of the ULMFiT paper, on data sets that the user has."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from ulmfit_easy.apps.command import Command
-from ulmfit_easy.errors import ArgumentError, FileError
+from ulmfit_easy.errors import ArgumentError, FileError, counted
 from ulmfit_easy.terminal import say
 
 NAMES = ("table4", "table5", "table6", "table7", "lowshot", "behaviour", "bidirectional")
 DATA = ("trec", "ag", "imdb", "mr", "newsgroups", "sms", "nsmc", "dbpedia", "yelp-bi", "yelp-full")
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     from ulmfit_easy.recipes.experiments.cells import read
     from ulmfit_easy.recipes.experiments.page import write_page
     from ulmfit_easy.recipes.experiments.paper import EXPERIMENTS
@@ -28,9 +29,14 @@ def run(args: argparse.Namespace) -> None:
     elif not cells.exists():
         raise FileError("E404", received=f"no {cells}", expected="the cells of a run",
                         fix="leave out --page to run them, or name their folder with --out")
-    typed = f"ulmfit experiment {args.name} --folder FOLDER --data {' '.join(args.data)} --seeds {args.seeds}"
-    write_page(EXPERIMENTS[args.name], read(cells), page, typed)
-    say(f"Saved {page}, with a plot and a CSV file. Write what it says under its last heading: the words stay.")
+    last = {(line["row"], line["column"], line["seed"]): line for line in read(cells)}  # of a cell that ran twice
+    done = [line for line in last.values() if "error" not in line]
+    if done:
+        write_page(args.name, EXPERIMENTS[args.name], done, page)
+        say(f"Saved {page}, with a plot and a CSV file. Write what it says under its last heading: the words stay.")
+    if failed := len(last) - len(done):
+        say(f"{counted(failed, 'cell')} failed: {cells} tells why. The same line runs them again.", sys.stderr)
+    return int(failed > 0)
 
 
 COMMAND = Command(

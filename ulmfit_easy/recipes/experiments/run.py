@@ -29,7 +29,8 @@ class Run:
         out: the file with a line of JSON for each cell.
         labels: labelled rows per class. None is as many as the data set's entry says.
 
-    Raises: E404 for a data set that is not there. E604 for names that are not known.
+    Raises: E404 for a data set that is not there, or if no language model for it is installed. E604 for names that
+        are not known.
     """
 
     def __init__(self, name: str, folder: Path, data: Sequence[str], out: Path, labels: int | None = None,
@@ -37,14 +38,17 @@ class Run:
         refuse_stranger("the experiment ", name, EXPERIMENTS)
         self.experiment, self.out, self.bench = EXPERIMENTS[name], out, bench or Bench()
         self.parts, self.columns = {each: parts_of(folder, each) for each in data}, list[str]()
-        for each in data:
+        ways = [row for row in self.experiment.rows.values() if isinstance(row, Way)]
+        for lang, backwards in {(DATA_SETS[each].lang, way.backwards) for each in self.parts for way in ways}:
+            self.bench.start(lang, backwards)  # an error before anything runs
+        for each in self.parts:
             most = labels or DATA_SETS[each].per_class
             fewer = [n for n in reversed(LABELS) if n < most] if self.experiment.kind == "labels" else []
             self.columns += [f"{each}@{n}" for n in (most, *fewer)]  # the largest first, for it tunes the rates
         self.draw = lru_cache(maxsize=2)(self._draw)
 
     def __call__(self, seeds: int) -> None:
-        """Run all cells that have no line yet, and those again that failed: the first seed of all comes first."""
+        """Run all cells that have no line yet, and those again that failed. The first seed of all comes first."""
         cells.run(self.cells(seeds), self.cell, self.out, again=True)
 
     def cells(self, seeds: int) -> Iterator[cells.Cell]:
