@@ -1,10 +1,18 @@
 """`ulmfit serve`: answers equal to those of `predict`, limits with a clear refusal, tokens, and a port in use."""
 
 import asyncio
+import json
 import random
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -131,7 +139,7 @@ def test_a_port_that_another_program_has_is_named_before_anything_is_loaded(caps
 
 
 def test_without_its_packages_the_command_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
     from ulmfit_easy.extras import optional_package
 
     with pytest.raises(TrainingError, match="E507.*pip install uvicorn fastapi prometheus_client"):
@@ -250,6 +258,35 @@ def test_a_thousand_hostile_bodies_get_no_500(ask):
         seen.add(answer.status_code)
         assert answer.status_code in (200, 404, 413, 422), (path, kind, bytes(body), answer.text)
     assert {200, 413, 422} <= seen
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process at once")
+def test_a_server_that_is_stopped_answers_what_it_has_and_takes_no_more(model, tmp_path):
+    pytest.importorskip("fastapi", reason="needs the packages of a server: pip install -e '.[serve]'")
+
+    def ask(text):
+        body = json.dumps({"text": [text] * 20}).encode()
+        with urlopen(Request(f"{address}/predict", body, {"Content-Type": "application/json"}), timeout=100) as answer:
+            return json.load(answer)
+
+    learn = classifier()
+    command = [sys.executable, "-m", "ulmfit_easy", "serve", learn.export(tmp_path / "m"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        address = re.search(r"http://\S+", process.stdout.readline())[0]
+        with ThreadPoolExecutor(32) as threads:
+            found = [threads.submit(ask, text) for text in TEXTS * 8]
+            while not any(each.done() for each in found):
+                time.sleep(0.01)
+            asked = [each for each in found if each.running()]
+            process.send_signal(signal.SIGTERM)
+            for each in found:
+                each.cancel()
+        served = Served("m", learn.predictor)
+        done = [i for i, each in enumerate(found) if each in asked and not each.exception()]
+        assert len(done) > len(asked) / 2  # a connection that was made just then may be too late
+        assert all(found[i].result() == served.answers([(TEXTS * 8)[i]]) * 20 for i in done)
+        assert process.wait(30) == -signal.SIGTERM
 
 
 def test_another_address_of_this_machine_can_be_asked_for():
