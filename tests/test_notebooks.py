@@ -320,6 +320,7 @@ def test_lesson_17_gives_one_answer_and_refuses_what_was_changed(run):
     assert done == [0, 0, 0, 0]
     assert [type(error).__name__ for error in lesson["refused"]] == ["FileError"] * 3
     assert not (lesson["folder"] / "trapped").exists() and len(lesson["estimator"].classes_) == 2
+    assert lesson["graph"] is None or lesson["by_graph"].stdout.startswith(("neg 0", "pos 0"))
 
 
 @pytest.mark.slow
