@@ -1,11 +1,13 @@
 """Add to the site what nobody writes by hand: the README, the lessons, a page for each public name, and llms.txt."""
 
+import html
 import inspect
 import re
 import sys
 from pathlib import Path, PurePosixPath
 
 import nbformat
+from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
@@ -143,6 +145,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"[{text}]({relative(uri, here)}{anchor})"
 
     return re.sub(r"(?<!!)\[([^\]\n]+)\]\(([^)#:\s]+)(#[^)\s]*)?\)", mend, markdown)
+
+
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn formulas, which arithmatex has marked, into MathML: a browser draws it without a script or a network."""
+
+    def drawn(match: re.Match) -> str:
+        return convert(html.unescape(match[2]), display="block" if match[1] == "[" else "inline")
+
+    formula = r'<(?:div|span) class="arithmatex">\\([(\[])(.*?)\\[)\]]</(?:div|span)>'
+    return re.sub(formula, drawn, content, flags=re.S)
 
 
 def normal(path: PurePosixPath) -> str:
