@@ -26,8 +26,8 @@ from ulmfit_easy.text.pipeline import places_of
 from ulmfit_easy.text.rules import fields_of
 from ulmfit_easy.text.tokenizers import Tokenizer
 
-PIECE = 1 << 16  # characters, about, that are tokenized at once
-SERIAL = 128  # pieces (8 million characters, some seconds) that this process does before others are worth their start
+PIECE = 1 << 18  # characters, about, that are tokenized at once
+SERIAL = 64  # pieces (16 million characters, some seconds) that this process does before others are worth their start
 MOST = 8  # workers that are started unasked; each takes up to half a gigabyte
 
 # Distinct tokens in first-seen order; their numbers; tokens per text; the place of each token, see `places_of`.
@@ -52,7 +52,7 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
     """Yield `encoded` of all texts, piece by piece in their order. Close it to end the workers.
 
     Args:
-        n_workers: processes. 0 for this one. None: this one for the first 8 million characters. Then one for each
+        n_workers: processes. 0 for this one. None: this one for the first 16 million characters. Then one for each
             processor, if all parts of the tokenizer are the library's own.
         where: find the place of each token too, as in `Tokenizer.pipe`.
 
