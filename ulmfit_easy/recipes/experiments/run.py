@@ -33,10 +33,9 @@ class Run:
         are not known.
     """
 
-    def __init__(self, name: str, folder: Path, data: Sequence[str], out: Path, labels: int | None = None,
-                 bench: Bench | None = None):
+    def __init__(self, name: str, folder: Path, data: Sequence[str], out: Path, labels: int | None = None):
         refuse_stranger("the experiment ", name, EXPERIMENTS)
-        self.experiment, self.out, self.bench = EXPERIMENTS[name], out, bench or Bench()
+        self.experiment, self.out, self.bench = EXPERIMENTS[name], out, Bench()
         self.parts, self.columns = {each: parts_of(folder, each) for each in data}, list[str]()
         ways = [row for row in self.experiment.rows.values() if isinstance(row, Way)]
         for lang, backwards in {(DATA_SETS[each].lang, way.backwards) for each in self.parts for way in ways}:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.events import TRACK, Callback
-from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm, with_sizes
 from ulmfit_easy.learner.seeds import set_seed
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
@@ -72,14 +71,10 @@ class Curve(Callback):
 
 
 class Bench:
-    """Trains classifiers in several ways. It keeps the last ones in memory, because rows have parts in common.
+    """Trains classifiers in several ways. It keeps the last ones in memory, because rows have parts in common."""
 
-    Args:
-        preset: sizes, dropouts and weight decay of all models.
-    """
-
-    def __init__(self, preset: str | Preset = "laptop"):
-        self.preset = get_preset(preset, clas_bs=BATCH)
+    def __init__(self):
+        self.preset = get_preset("laptop", clas_bs=BATCH)  # dropouts and weight decay of all models
         self.start = lru_cache(maxsize=2)(read_lm)
         self.language_model = lru_cache(maxsize=3)(self._language_model)
         self.classifier = lru_cache(maxsize=3)(self._classifier)
@@ -100,7 +95,7 @@ class Bench:
         learn = new_lm(dls, p, found if way.pretrained else None, verbose=False)
         if way.lm is not None:
             lr = way.lr if way.tunes == "lm" and way.lr is not None else LM_RATE
-            way.lm.fit(learn.unfreeze(), lr, LM_EPOCHS, **_fit(learn, p, p.lm_wd, p.lm_clip))
+            way.lm.fit(learn, lr, LM_EPOCHS, **_fit(p.lm_wd, p.lm_clip))
         return learn
 
     def _classifier(self, draw: Draw, way: Way) -> Fitted:
@@ -116,13 +111,12 @@ class Bench:
         epochs = way.epochs or min(most, max(least, round(STEPS / len(dls.train))))
         best = [BestEpoch("accuracy", patience=epochs)] if way.clas.schedule == "flat" else []
         lr = RATE if way.tunes == "lm" or way.lr is None else way.lr
-        way.clas.fit(learn, lr, epochs, **_fit(learn, p, p.clas_wd, p.clas_clip, curve, *best))
+        way.clas.fit(learn, lr, epochs, **_fit(p.clas_wd, p.clas_clip, curve, *best))
         return Fitted(learn, _error(learn.validate()[1]), curve.errors)
 
 
-def _fit(learn: Learner, p: Preset, wd: float, clip: float | None, *cbs: Callback) -> dict:
+def _fit(wd: float, clip: float | None, *cbs: Callback) -> dict:
     """Return the arguments of all fits of a learner."""
-    learn.moms = p.moms
     clips = [GradientClip(clip)] if clip is not None else []
     return {"wd": wd, "cbs": [TerminateOnNaNCallback(), *clips, *cbs]}
 
