@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -21,17 +22,19 @@ HEAD = """# {title}
 ulmfit experiment {name} --folder FOLDER --data {data} --seeds {seeds}
 ```
 
-Error in per cent on at most 1,000 test rows, the mean over the seeds ± their standard deviation, after it the number
-of seeds. A seed draws the labelled rows and everything random. No test text is in any other part, and nothing is
-chosen by test rows. {about}
+{about}
 
-All begin with the language model that comes with the library, a small AWD-LSTM, not with the paper's. Stage 2 takes
-{lm_epochs} epoch at a rate of {lm_rate:g}, stage 3 about {steps} batches of {batch} rows in {least} to {most} epochs.
-Its rate is tuned for each row with the first seed, among {rates}, by a tenth of the training part. These rows, at most
-300, teach nothing. With a flat schedule the best epoch on them is kept, as in the paper.
-One standard error of an error of 20 % is 1.8 points for the 500 test rows of TREC-6, and 1.3 for 1,000.
+Test error in per cent: the mean over the seeds ± their standard deviation, and the number of seeds. A seed draws the
+labelled rows and everything random. At most 1,000 test rows are read, once for each cell. No test text is in any
+other part, and nothing is chosen by test rows. One standard error of an error of 20 % is 1.8 points for the 500 test
+rows of TREC-6, and 1.3 for 1,000.
 
-![{title}]({stem}.png)
+What is pretrained is the language model that comes with the library, a small AWD-LSTM, and not the paper's. Stage 2
+takes {lm_epochs} epoch at a rate of {lm_rate:g}, and stage 3 about {steps} batches of {batch} rows, in {least} to
+{most} epochs. Its rate is tuned for each row with the first seed, among {rates}. A tenth of the training part, at most
+300 rows that teach nothing, decides. With a flat schedule the best epoch on these rows is kept, as in the paper.
+
+{missing}![{title}]({stem}.png)
 
 """
 
@@ -46,7 +49,9 @@ def write_page(name: str, experiment: Experiment, lines: Sequence[dict], file: P
     df = frame(lines)
     old = file.read_text(encoding="utf-8") if file.exists() else ""
     rows = [row for row in (BASELINE, *experiment.rows) if row in set(df["row"])]
-    text = HEAD.format(title=experiment.title, about=experiment.about, name=name, stem=file.stem, lm_rate=LM_RATE,
+    missing = ", ".join(row for row in experiment.rows if row not in rows)
+    text = HEAD.format(missing=f"Not run yet: {missing}.\n\n" if missing else "", title=experiment.title,
+                       about=fill(experiment.about, 115), name=name, stem=file.stem, lm_rate=LM_RATE,
                        data=" ".join(df["data"].unique()), seeds=df["seed"].max() + 1,
                        lm_epochs=LM_EPOCHS, steps=STEPS, batch=BATCH, least=EPOCHS[0], most=EPOCHS[1],
                        rates=", ".join(f"{rate:g}" for rate in RATES))
