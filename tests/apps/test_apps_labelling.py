@@ -47,6 +47,18 @@ def test_drift_ends_with_1_for_texts_of_other_words_only(trained, pool, capsys):
     assert "New words: quux" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("rows", "flags", "command"), [
+    ("".join(f"Anna B-PER\nlives O\nin O\nOslo{i} B-LOC\n\n" for i in range(30)), [], "drift"),
+    ("text,label\n" + "".join(f"soup {i},{i}.5\n" for i in range(30)), ["--task", "regression"], "query")],
+    ids=["tags", "numbers"])
+def test_a_model_of_another_kind_is_refused_with_what_to_type(rows, flags, command, tiny, pool, tmp_path, capsys):
+    (file := tmp_path / ("t.csv" if flags else "t.conll")).write_text(rows)
+    assert run("train", file, *flags, "--from-scratch", "--out", tmp_path / "m", "--quiet") == 0
+    assert run(command, tmp_path / "m", pool) == 2
+    assert "Expected a model of classes" in (said := capsys.readouterr().err) and "`ulmfit train FILE`" in said
+
+
 def test_tune_says_which_package_it_needs(pool, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert run("tune", pool) == 2

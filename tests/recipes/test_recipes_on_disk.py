@@ -9,7 +9,7 @@ from ulmfit_easy.data.tables import TableOnDisk
 from ulmfit_easy.errors import TextError
 from ulmfit_easy.recipes import training
 from ulmfit_easy.recipes.estimator import ULMFiT
-from ulmfit_easy.recipes.on_disk import Corpus, tables_of
+from ulmfit_easy.recipes.on_disk import FileCorpus, tables_of
 
 MORE = ["a new film", None, " ", "another soup, and more", *TEXTS[:24]]
 
@@ -34,7 +34,7 @@ def test_an_estimator_reads_a_file_in_pieces_but_for_the_texts_kept_aside(file, 
 
 
 def test_a_corpus_has_the_texts_of_all_its_tables_piece_by_piece(file):
-    corpus = Corpus(["first"], [TableOnDisk(file, 3), TableOnDisk(file, 100)], without=TEXTS)
+    corpus = FileCorpus(["first"], [TableOnDisk(file, 3), TableOnDisk(file, 100)], without=TEXTS)
     pieces = [piece["text"].tolist() for piece in corpus.pieces()]
     assert sum(pieces, []) == ["first", *MORE[:1], MORE[3], *MORE[:1], MORE[3]] and max(map(len, pieces)) <= 2
     assert corpus.n_on_disk == 4

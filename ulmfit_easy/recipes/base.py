@@ -22,7 +22,7 @@ from ulmfit_easy.recipes.estimate import blend_seconds
 from ulmfit_easy.recipes.hub import OnHub
 from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled, check_pair, from_table
-from ulmfit_easy.recipes.on_disk import Corpus, tables_of
+from ulmfit_easy.recipes.on_disk import FileCorpus, tables_of
 from ulmfit_easy.recipes.params import SklearnText, own_words
 from ulmfit_easy.recipes.presets import CHANGES, Preset
 from ulmfit_easy.recipes.saving import load_estimator, save_estimator, to_onnx
@@ -134,7 +134,7 @@ class TextEstimator(SklearnText, OnHub):
                 rows = rows.split(self.valid_pct, seed)
                 known = inputs.corpus_of(rows.df, unlabelled)
                 aside = inputs.fields_of(rows.df["text"][rows.df["valid"]].tolist())
-                corpus = Corpus(known, tables, rows.text_cols, aside) if tables else known
+                corpus = FileCorpus(known, tables, rows.text_cols, aside) if tables else known
                 starts = [(backwards, begin(self.encoder, source, backwards, bidir=self.bidir, lang=self.lang,
                                             subword=self.subword))
                           for backwards, source in ways]

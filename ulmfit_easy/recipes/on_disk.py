@@ -11,7 +11,7 @@ from ulmfit_easy.data.tables import TableOnDisk
 from ulmfit_easy.text.given import several_texts
 
 
-class Corpus:
+class FileCorpus:
     """Texts for a language model: some in memory, and all in some tables. `TextDataLoaders.from_df` takes it.
 
     Missing, empty and blank texts of the tables are left out. Copies are not.

@@ -20,7 +20,7 @@ from ulmfit_easy.recipes import stages
 from ulmfit_easy.recipes.best_epoch import BestEpoch
 from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
 from ulmfit_easy.recipes.labelled import Labelled
-from ulmfit_easy.recipes.on_disk import Corpus
+from ulmfit_easy.recipes.on_disk import FileCorpus
 from ulmfit_easy.recipes.presets import Preset
 from ulmfit_easy.recipes.starts import Begin
 from ulmfit_easy.text.subword import SentencePieceTokenizer
@@ -62,7 +62,7 @@ class Training:
         p = stages.preset_for(self.preset, start).tuned(**self.changes)
         return replace(p, arch=start.__name__) if isinstance(start, type) else p
 
-    def run(self, rows: Labelled, corpus: list[str] | Corpus, n_unlabelled: int, backwards: bool, start: Begin,
+    def run(self, rows: Labelled, corpus: list[str] | FileCorpus, n_unlabelled: int, backwards: bool, start: Begin,
             left: int) -> TextLearner:
         """Return a classifier's learner that has run all stages.
 
@@ -77,7 +77,7 @@ class Training:
         common = {**self.common, "backwards": backwards}
         lm, learns = None, not TARGETS[pretrained.config["task"]].labelled if pretrained else get_arch(p.arch).streams
         pieces = {"tok_tfm": self._pieces()} if self.subword else {}
-        on_disk = isinstance(corpus, Corpus)
+        on_disk = isinstance(corpus, FileCorpus)
         if learns and (p.adapts or n_unlabelled or on_disk or not pretrained):
             of_lm = stages.lm_data(corpus, p, pretrained, **common, **pieces)
             lm = stages.new_lm(of_lm, p, pretrained, verbose=self.verbose)
@@ -88,7 +88,7 @@ class Training:
         dls = stages.classifier_data(rows.table(), p, lm or pretrained, on_missing="drop", splitter=rows.splitter,
                                      text_col=list(rows.text_cols), label_col=rows.label_col, weights=rows.weights,
                                      **rows.kind.loader(), **common, **({} if lm else pieces))
-        if isinstance(corpus, Corpus):
+        if isinstance(corpus, FileCorpus):
             n_unlabelled = corpus.n_on_disk
         learner = {**rows.kind.learner(rows.df["label"].tolist()), **self.learner}
         seconds = self.after + left * estimated_seconds(lm or pretrained, p.lm if pretrained else p.pretrain, dls, p,

@@ -33,7 +33,7 @@ def _train(args: argparse.Namespace, folder: Path) -> None:
     from ulmfit_easy.learner.pretrained import read_lm, shipped_lm
     from ulmfit_easy.learner.seeds import set_seed
     from ulmfit_easy.recipes.inputs import empty_rows, rows_read, without
-    from ulmfit_easy.recipes.on_disk import Corpus
+    from ulmfit_easy.recipes.on_disk import FileCorpus
     from ulmfit_easy.recipes.presets import CHANGES as CHECKS
     from ulmfit_easy.recipes.stages import finetune_lm, lm_data, new_lm, preset_for, pretrain_lm
     from ulmfit_easy.schema import checked, whole
@@ -60,7 +60,7 @@ def _train(args: argparse.Namespace, folder: Path) -> None:
     aside = without(*read(args.valid)) if args.valid else []
     if args.valid:
         own["splitter"] = lambda rows: (np.arange(len(aside), len(rows)), np.arange(len(aside)))
-    kept: list | Corpus
+    kept: list | FileCorpus
     if args.chunksize is None:
         texts, empty = read(args.file)
         said = f"{rows_read(len(texts), empty, note=', left out')}."
@@ -69,7 +69,7 @@ def _train(args: argparse.Namespace, folder: Path) -> None:
                             expected="one or more", fix="look at the table, or name another column with --text")
         kept = [*aside, *without(texts, empty)]
     else:
-        kept, said = Corpus(aside, on_disk([args.file], args), columns), f"Reads {args.file} in pieces."
+        kept, said = FileCorpus(aside, on_disk([args.file], args), columns), f"Reads {args.file} in pieces."
     start = shipped_lm(args.lang, args.backwards) if pretrained is None else (
         read_lm(pretrained, args.backwards) if pretrained else None)
     p = preset_for(args.preset, start).tuned("lm" if start else "pretrain", **changes)

@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> None:
     from ulmfit_easy.recipes.query import query
 
     form = ".csv" if args.out is None else form_of(args.out, "next.csv")
-    model = load_model(args.model)
+    model = load_model(args.model, classes=True)
     df, columns = read_pool(args.file, model, args)
     known = None
     if args.labelled is not None:
