@@ -28,6 +28,8 @@ SMALL = {
     "05_text_to_batches": "N, CHAPTERS = 200, 3",
     "06_awd_lstm": "N, EPOCHS = 40, 3",
     "07_rates": SOURCES + "LABELS, VALID = 12, 12",
+    "08_gradual_unfreezing": SOURCES + "LABELS, VALID, READ, EPOCHS = 12, 10, 40, 5",
+    "09_few_labels": SOURCES + "SIZES, MORE, DRAWS, TEST, POOL = (4, 12), (20,), 2, 8, 250",
     "11_word_vectors_to_elmo": "N, EPOCHS = 120, 1",
     "12_the_same_recipe_on_bert": "df = toy_reviews(n=150)",
     "13_gpt1": "N, LM_EPOCHS, EPOCHS = 600, 6, 6",
@@ -138,6 +140,22 @@ def test_lesson_07_is_stored_with_a_careful_rate_ahead_of_a_bold_one_and_of_both
     assert right["valley"] > right["minimum"] + 0.05 > right["0.3"] > right["1e-5"] < 0.35
 
 
+def test_lesson_08_is_stored_with_a_model_that_forgets_and_three_that_do_not():
+    text = printed(NBS / "08_gradual_unfreezing.ipynb")
+    start = int(re.search(r"perplexity of the sentences to read: (\d+)", text)[1])
+    found = re.findall(r"^(.+): error (\S+) at the end, .* perplexity (\d+)$", text, flags=re.M)
+    assert [name for name, _, perplexity in found if int(perplexity) > 2 * start] == ["all at once"]
+    errors = [float(error) for _, error, _ in found]
+    assert len(errors) == 4 and errors[0] == max(errors)
+
+
+def test_lesson_09_is_stored_with_ulmfit_above_word_counts_in_each_draw_of_50_labels():
+    text = printed(NBS / "09_few_labels.ipynb")
+    scores = {name: [float(s) for s in re.search(rf"^{name}, 50 labels per class: (.+)$", text, flags=re.M)[1].split()]
+              for name in ("ULMFiT", "word counts")}
+    assert len(scores["ULMFiT"]) == 3 and min(scores["ULMFiT"]) > max(scores["word counts"]) + 0.05
+
+
 @pytest.mark.slow
 def test_lesson_03_counts_trains_and_writes(run_shipped):
     lesson = run_shipped("03_language_model")
@@ -219,6 +237,27 @@ def test_lesson_06_is_equal_by_hand_and_in_the_library(run_shipped):
     reached = [(sizes > 0).tolist() for sizes in lesson["PANELS"].values()]
     assert reached == [[True] * 36, [False] * 24 + [True] * 12, [True] * 36, [False] * 24 + [True] * 12]
     assert torch.allclose(lesson["head_by_hand"], lesson["head_by_library"], atol=1e-5)
+def test_lesson_08_freezes_from_below_and_asks_after_each_epoch_what_is_forgotten(run):
+    lesson = run("08_gradual_unfreezing")
+    frozen = [row[1:5].count("frozen") for row in lesson["table"]]
+    assert frozen == [3, 2, 1, 0]
+    watches = lesson["watches"]
+    assert all(len(w.errors) == len(w.perplexities) == lesson["EPOCHS"] for w in watches.values()), "an epoch each"
+    for name in ("gradual unfreezing", "chain-thaw"):
+        assert watches[name].perplexities[0] == pytest.approx(lesson["at_start"]), "a frozen encoder forgets nothing"
+    assert watches["all at once"].perplexities[0] != pytest.approx(lesson["at_start"])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_lesson_09_draws_curves_and_finds_planted_labels(run):
+    lesson = run("09_few_labels")
+    assert list(lesson["curves"]["ULMFiT"]) == [4, 12] and list(lesson["curves"]["word counts"]) == [4, 12, 20]
+    assert not set(lesson["test"]["text"]) & set(lesson["rest"]["text"]), "no test text has a label"
+    formula = np.sqrt(lesson["p"] * (1 - lesson["p"]) / 100)
+    assert 2 * formula == pytest.approx((lesson["high"] - lesson["low"]) / 2, abs=0.03), "the formula fits the draws"
+    assert lesson["rows"]["score"].is_monotonic_decreasing, "the closest race comes first"
+    assert lesson["found"] > 2 * lesson["wrong"].mean(), "a doubtful label is wrong more often than another"
 
 
 @pytest.mark.slow
