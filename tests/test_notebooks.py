@@ -30,6 +30,7 @@ SMALL = {
     "07_rates": SOURCES + "LABELS, VALID = 12, 12",
     "08_gradual_unfreezing": SOURCES + "LABELS, VALID, READ, EPOCHS = 12, 10, 40, 5",
     "09_few_labels": SOURCES + "SIZES, MORE, DRAWS, TEST, POOL = (4, 12), (20,), 2, 8, 250",
+    "10_both_directions": SOURCES + "LABELS, TEST, DRAWS = 12, 8, 1",
     "11_word_vectors_to_elmo": "N, EPOCHS = 120, 1",
     "12_the_same_recipe_on_bert": "df = toy_reviews(n=150)",
     "13_gpt1": "N, LM_EPOCHS, EPOCHS = 600, 6, 6",
@@ -156,6 +157,14 @@ def test_lesson_09_is_stored_with_ulmfit_above_word_counts_in_each_draw_of_50_la
     assert len(scores["ULMFiT"]) == 3 and min(scores["ULMFiT"]) > max(scores["word counts"]) + 0.05
 
 
+def test_lesson_10_is_stored_with_both_directions_above_each_and_a_second_forward_model_as_good():
+    found = re.findall(r"^(.+): right in each draw: (.+) mean", printed(NBS / "10_both_directions.ipynb"), flags=re.M)
+    scores = {name: np.array(shares.split(), dtype=float) for name, shares in found}
+    both = scores["both directions"]
+    assert (both > scores["forwards"]).all() and (both > scores["backwards"]).all()
+    assert abs(both.mean() - scores["two forward models"].mean()) < 0.02, "within noise, as the lesson says"
+
+
 @pytest.mark.slow
 def test_lesson_03_counts_trains_and_writes(run_shipped):
     lesson = run_shipped("03_language_model")
@@ -258,6 +267,15 @@ def test_lesson_09_draws_curves_and_finds_planted_labels(run):
     assert 2 * formula == pytest.approx((lesson["high"] - lesson["low"]) / 2, abs=0.03), "the formula fits the draws"
     assert lesson["rows"]["score"].is_monotonic_decreasing, "the closest race comes first"
     assert lesson["found"] > 2 * lesson["wrong"].mean(), "a doubtful label is wrong more often than another"
+
+
+@pytest.mark.slow
+def test_lesson_10_averages_a_classifier_of_each_direction(run_shipped):
+    lesson = run_shipped("10_both_directions")
+    assert np.allclose(lesson["by_hand"], lesson["by_library"], atol=1e-5)
+    assert lesson["last"]["backwards"].dls.backwards and not lesson["last"]["forwards again"].dls.backwards
+    assert list(lesson["scores"]) == [*lesson["kinds"], *lesson["means"]]
+    assert len(lesson["agree"]) == len(lesson["hit"]) == len(lesson["test"]) * lesson["DRAWS"]
 
 
 @pytest.mark.slow
