@@ -38,8 +38,11 @@ def run(args: argparse.Namespace) -> None:
         raise ArgumentError("E602", received="a token of no or other characters", expected="letters and digits",
                             fix="make one with `openssl rand -hex 16`")
     with listening(args.host, args.port) as door:  # first, for to load takes seconds
-        app = make_app([Served(name, SavedModel(folder)) for name, folder in zip(names, args.models, strict=True)],
-                       limits, token)
+        models = [Served(name, SavedModel(folder)) for name, folder in zip(names, args.models, strict=True)]
+        with no_warnings():
+            for each in models:  # what a first answer loads, no request shall wait for
+                each.answers([each.text(dict.fromkeys(each.fields, "a"))])
+        app = make_app(models, limits, token)
         if token is None and args.host not in HERE:
             warn_user(f"everybody who reaches {args.host} may ask: set {TOKEN}, or pass token=")
         host, port = door.getsockname()[:2]
