@@ -1,6 +1,7 @@
 """rules.py: the classic output, in linear time, whatever the text."""
 
 import doctest
+import re
 import time
 import tracemalloc
 
@@ -59,6 +60,25 @@ def test_no_rule_raises(text):
     for rule in DEFAULT_RULES:
         text = rule(text)
     assert text.startswith("xxbos ")
+
+
+def marked(marker):
+    return lambda m: (f"{marker} " if len(m[0]) > 1 else "") + m[0].lower()
+
+
+PLAIN = {  # what the rules say, in patterns that are easier to read and slower
+    "replace_wrep": (r"(?:^|\s)(\w+)(?:\s+\1\b){2,}(\W|$)",
+                     lambda m: f" xxwrep {m[0].count(m[1])} {m[1]} {m[2]}"),
+    "replace_all_caps": (r"(?<!\S)[A-Z][^a-z\s]*(?!\S)", marked("xxup")),
+    "replace_maj": (r"(?<!\S)[A-Z][^A-Z\s]*(?!\S)", marked("xxmaj"))}
+WORDS = st.sampled_from(["no", "No", "NO", "a", "A", " ", " ", "\n", "\xa0", "3", "_", "É", ".", "no no no", "A-B"])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(WORDS, max_size=12).map("".join))
+def test_a_rule_gives_what_the_plain_pattern_gives(text):
+    for name, (pattern, replacement) in PLAIN.items():
+        assert getattr(rules, name)(text) == re.sub(pattern, replacement, text), name
 
 
 FAMILIES = {"A-run": "A", "dna": "ACGT", "word run": "a ", "spaces": " ", "newlines": "\n", "entity": "&#1",

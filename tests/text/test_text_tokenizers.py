@@ -65,6 +65,14 @@ def test_long_words_with_much_around_them_have_the_tokens_of_spacy(lang):
         assert chunks.tokens(word) == plain_spacy(lang)(word), word
 
 
+def test_special_cases_between_affixes_have_the_tokens_of_spacy():
+    chunks, plain = _Chunks("en", SPECIAL_TOKENS), plain_spacy("en")
+    for around in ("{}", "({}", "{},", "$.{}...", "x-{}", "{}-{}", "{}'s", "#{}/{}!"):
+        for case in filter(str.strip, sorted(chunks.cases)):
+            word = around.format(case, case)
+            assert chunks.tokens(word) == plain(word), word
+
+
 def test_a_word_without_an_end_comes_in_parts():
     tokens = list(SPACY(["so " + "x" * 6000 + " it is"])).pop()
     assert [len(token) for token in tokens] == [2, 2500, 2500, 1000, 2, 2]
