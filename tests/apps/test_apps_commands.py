@@ -190,3 +190,6 @@ def test_the_commands_work_from_a_shell(model, new):
     told = subprocess.run([sys.executable, "-m", "ulmfit_easy", "evaluate", model, new], capture_output=True, text=True,
                           check=True)
     assert "accuracy" in told.stdout
+    for line, end in ((["query", model, new, "-k", "3"], "3 rows of 8 written\n"), (["drift", model, new], "")):
+        asked = subprocess.run([sys.executable, "-m", "ulmfit_easy", *line], capture_output=True, text=True, check=True)
+        assert asked.stdout and asked.stderr == end
