@@ -1,6 +1,7 @@
 """A trained model as the commands ask it: what `ulmfit train` wrote, or `learn.export` for any task."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ulmfit_easy.bundle.artefact import FILES
@@ -49,19 +50,23 @@ class SavedModel:
         """The columns of the labels, as in training."""
         return [str(col) for col in self.predictor.prepare.label_cols]
 
-    def predict(self, texts: Sequence) -> list:
-        """Return what `learn.predict` does for each text, a string, or a tuple of strings for several fields."""
+    def predict(self, texts: Sequence, first_row: int = 0) -> list:
+        """Return what `learn.predict` does for each text, a string, or a tuple of strings for several fields.
+
+        Warnings count the texts from `first_row`.
+        """
         if not len(texts):
             return []
-        if len(self.predictors) == 1 and self.blend is None:
-            return self.predictor.predict(list(texts))
+        predictors = [replace(each, first_row=first_row) for each in self.predictors]
+        if len(predictors) == 1 and self.blend is None:
+            return predictors[0].predict(list(texts))
         import torch
 
         target, classes = self.predictor.prepare.target, self.predictor.classes
         if not target.one_class:  # of several classes the likely ones, or the mean of numbers
-            mean = [(p, p > 0.5 if classes else p) for p in ensemble(self.predictors, texts)]
+            mean = [(p, p > 0.5 if classes else p) for p in ensemble(predictors, texts)]
             return [Prediction(target.decode(at), at, p).of(classes) for p, at in mean]
-        probs = torch.from_numpy(probabilities(self.predictors, texts, blend=self.blend))  # (N, C)
+        probs = torch.from_numpy(probabilities(predictors, texts, blend=self.blend))  # (N, C)
         return [Prediction(target.decode(p.argmax()), p.argmax(), p).of(classes) for p in probs]
 
 

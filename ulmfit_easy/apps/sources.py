@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,7 @@ BETWEEN = ",;\t|"  # what tables have between their columns
 
 # kinds of labels that have files of their own: the columns of these
 COLUMNS = {"tags": (["words"], "tags"), "span": (["question", "context"], "answers")}
+PIECE = 2_000  # rows, so that texts, tokens and answers of a piece take a few MB
 MOST_RATINGS = 10  # different numbers with fractions that may still be classes, such as 0.5 to 5 stars
 WORDS_WITH_TAGS = (".conll", ".conllu", ".iob", ".iob2", ".bio")
 ENDINGS: dict[str | None, tuple[str, ...]] = {"tags": (*WORDS_WITH_TAGS, ".txt")}  # if somebody names the kind
@@ -114,13 +115,38 @@ def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace, n_tex
     return df
 
 
+def read_in_pieces(path: Path, columns: Sequence[str], args: argparse.Namespace, n_texts: int = 1,
+                   kind: str | None = None) -> "Iterator[pd.DataFrame]":
+    """Yield what `read_any` reads. A CSV file comes in tables of `PIECE` rows, so that it may be larger than memory."""
+    from ulmfit_easy.data.containers import opened
+    from ulmfit_easy.data.tables import kind_of, read_pieces
+    from ulmfit_easy.files import existing
+
+    is_csv = False
+    if str(path) != STDIN and existing(path).is_file() and not _is_conll(path, kind):
+        with opened(path) as (name, _):
+            is_csv = kind_of(name) == "csv"
+    if not is_csv:
+        yield read_any(path, columns, args, n_texts, kind)
+        return
+    try:
+        for df in read_pieces(path, PIECE, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter):
+            check_columns(df, columns, n_texts, path)
+            yield df
+    except (FileError, TextError) as e:
+        raise _plain_text(e, path, "text") from e
+
+
+def _is_conll(path: Path, kind: str | None) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(ENDINGS.get(kind, WORDS_WITH_TAGS))
+
+
 def _table(path: Path, args: argparse.Namespace, kind: str | None) -> "pd.DataFrame":
     """Read a table, or a file of words with tags as one."""
     from ulmfit_easy.data.conll import read_conll
     from ulmfit_easy.data.sources import read_table
 
-    end = path.name.lower().removesuffix(".gz")
-    if end.endswith(ENDINGS.get(kind, WORDS_WITH_TAGS)):
+    if _is_conll(path, kind):
         return read_conll(path, encoding=args.encoding)
     try:
         return read_table(path, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter)

@@ -1,11 +1,13 @@
 """Write a table of a command in the form that the ending of its file names."""
 
 import csv
+import gzip
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.terminal import printable
@@ -40,26 +42,45 @@ def form_of(out: Path, example: str = "predictions.csv") -> str:
 
 def write(df: "pd.DataFrame", out: Path | None, form: str = ".csv", safe_cells: bool = False) -> None:
     """Write a table to a file, or to standard output as CSV."""
+    with writing(out, form, safe_cells) as put:
+        put(df)
+
+
+@contextmanager
+def writing(out: Path | None, form: str = ".csv",
+            safe_cells: bool = False) -> Iterator[Callable[["pd.DataFrame"], None]]:
+    """Give a function that adds a table below those before it. Parquet is held in memory, and other forms are not."""
     from ulmfit_easy.files import atomic_path
     from ulmfit_easy.viz import no_formula
 
-    if safe_cells:
-        df = each_cell(df, no_formula)
-    options = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}  # a text with a lone \r in it stays one row
+    options: dict[str, Any] = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}  # a text with a lone \r stays one row
+    given = list["pd.DataFrame"]()  # of Parquet all tables, else the first one
+
+    def put(df: "pd.DataFrame") -> None:
+        df, is_first = each_cell(df, no_formula) if safe_cells else df, not given
+        if is_first or form == ".parquet":
+            given.append(df)
+        if form.startswith(".jsonl"):
+            _to_json_lines(df, file)
+        elif form != ".parquet":
+            df.to_csv(file, header=is_first, sep="\t" if form.startswith(".tsv") else ",", **options)
+
     if out is None:
-        if sys.stdout.isatty():
-            df = each_cell(df, lambda value: printable(value) if isinstance(value, str) else value)
-        if hasattr(sys.stdout, "reconfigure"):  # a notebook's cannot
-            sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # as in a file, whatever the terminal's is
-        df.to_csv(sys.stdout, **options)
+        file = sys.stdout
+        if hasattr(file, "reconfigure"):  # a notebook's cannot
+            file.reconfigure(encoding="utf-8", errors="replace")  # as in a file, whatever the terminal's is
+        yield lambda df: put(each_cell(df, lambda v: printable(v) if isinstance(v, str) else v)
+                             if sys.stdout.isatty() else df)
         return
     with atomic_path(out) as tmp:
         if form == ".parquet":
-            _to_parquet(df, tmp)
-        elif form.startswith(".jsonl"):
-            _to_json_lines(df, tmp)
-        else:  # JSON may hold halves of characters, which no UTF-8 can
-            df.to_csv(tmp, errors="replace", sep="\t" if form.startswith(".tsv") else ",", **options)
+            yield put
+            _to_parquet(given, tmp)
+            return
+        # JSON may hold halves of characters, which no UTF-8 can
+        text: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "newline": ""}
+        with gzip.open(tmp, "wt", **text) if form.endswith(".gz") else open(tmp, "w", **text) as file:
+            yield put
 
 
 def each_cell(df: "pd.DataFrame", change: Callable) -> "pd.DataFrame":
@@ -69,25 +90,23 @@ def each_cell(df: "pd.DataFrame", change: Callable) -> "pd.DataFrame":
     return pd.DataFrame({change(c): pd.Series([change(v) for v in df[c]], df.index, object) for c in df}, df.index)
 
 
-def _to_parquet(df: "pd.DataFrame", path: Path) -> None:
+def _to_parquet(tables: "list[pd.DataFrame]", path: Path) -> None:
+    import pandas as pd
     import pyarrow
 
     try:
-        df.to_parquet(path, index=False)
+        pd.concat(tables, ignore_index=True).to_parquet(path, index=False)
     except (pyarrow.ArrowException, ValueError, TypeError) as e:
         raise FileError("E407", received=f"a column that Parquet cannot hold ({e})",
                         expected="values of one type in each column", fix="try --out with a name in .jsonl") from e
 
 
-def _to_json_lines(df: "pd.DataFrame", path: Path) -> None:
-    import gzip
-
+def _to_json_lines(df: "pd.DataFrame", file: TextIO) -> None:
     from ulmfit_easy.data.sources import is_missing
 
     def plain(value: object) -> object:
         return value.tolist() if hasattr(value, "tolist") else str(value)
 
-    with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "wt", encoding="ascii") as file:
-        for row in df.to_dict("records"):
-            row = {name: None if is_missing(value) else value for name, value in row.items()}
-            file.write(json.dumps(row, default=plain) + "\n")
+    for row in df.to_dict("records"):
+        row = {name: None if is_missing(value) else value for name, value in row.items()}
+        file.write(json.dumps(row, default=plain) + "\n")

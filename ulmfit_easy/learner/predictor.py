@@ -102,6 +102,7 @@ class Predictor:
         temperature: divides the logits, see `calibrate`.
         bs: texts per batch.
         max_tokens: of a batch, padding included, instead of `bs` rows.
+        first_row: the number of the first text in warnings, if a long table is asked in pieces.
 
     Raises: TrainingError E506 for a language model.
     """
@@ -115,6 +116,7 @@ class Predictor:
     temperature: float = 1.0
     bs: int = 64
     max_tokens: int | None = None
+    first_row: int = 0
 
     def __post_init__(self):
         if not self.prepare.target.labelled:
@@ -213,8 +215,8 @@ class Predictor:
 
     def warn_of_no_words(self, docs: Sequence[np.ndarray]) -> None:
         """Warn of the texts, given as ids, without a word that the model knows: empty ones too."""
-        itos, special = self.vocab.itos, {*self.vocab.specials.values()}
-        if rows := [i for i, ids in enumerate(docs) if not any(_is_word(itos[j], special) for j in ids)]:
+        itos, special, first = self.vocab.itos, {*self.vocab.specials.values()}, self.first_row
+        if rows := [i for i, ids in enumerate(docs, first) if not any(_is_word(itos[j], special) for j in ids)]:
             texts = "a text" if len(rows) == 1 else f"{len(rows):,} texts"
             warn_user(f"{texts} without a known word ({in_rows(rows)}): the prediction is no more than a guess")
 

@@ -3,24 +3,26 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy.apps.command import Command
 from ulmfit_easy.apps.options import MODEL, OF_TRAINING, READING
-from ulmfit_easy.apps.tables import FORMS, each_cell, form_of, write
+from ulmfit_easy.apps.tables import FORMS, each_cell, form_of, writing
 from ulmfit_easy.errors import ArgumentError, FileError, counted, in_rows
 from ulmfit_easy.terminal import say
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ulmfit_easy.learner.predictor import Named
 
 
 def run(args: argparse.Namespace) -> None:
-    import pandas as pd
-
     from ulmfit_easy.apps.saved_model import SavedModel, text_columns
-    from ulmfit_easy.apps.sources import read_any, texts_in, typed_texts
+    from ulmfit_easy.apps.sources import texts_in, typed_texts
     from ulmfit_easy.recipes.inputs import empty_rows
     from ulmfit_easy.schema import checked, optional, whole
 
@@ -29,38 +31,59 @@ def run(args: argparse.Namespace) -> None:
     form = ".csv" if out is None else form_of(out)
     model = SavedModel(args.model)
     columns = text_columns(args.text, model.text_cols)
-    if typed := typed_texts(args.texts, columns):
-        df = pd.DataFrame([text if isinstance(text, tuple) else (text,) for text in typed], columns=columns)
-    else:
-        try:
-            df = read_any(Path(name := args.texts[0]), columns, args, len(columns),
-                          model.predictor.prepare.target.kind)
-        except FileError as e:
-            if e.code != "E404" or Path(name).name != name or "." in name:
-                raise
-            raise FileError("E404", received=f"{name}, where no file is", expected="a file, a folder or a text",
-                            fix=f"check the spelling; for a text of one word, echo {name} | ulmfit predict "
-                            f"{args.model} -") from e
-    texts = texts_in(df, *columns)
-    found = model.predict(texts)
+    target = model.predictor.prepare.target
     sep = None if form.startswith((".jsonl", ".parquet")) else (
-        " " if model.predictor.prepare.target.per == "token" else model.predictor.prepare.label_delim or ";")
-    answers = [_cells(each, args.top_k, args.proba, sep) for each in found]
+        " " if target.per == "token" else model.predictor.prepare.label_delim or ";")
+    typed = typed_texts(args.texts, columns)
     if typed and out is None:
-        for each in answers:
-            say("  ".join(f"{value}" if name.startswith("pred") or len(each) == 2 else f"{name} {value}"
-                          for name, value in each.items()), sys.stdout)
+        for found in model.predict(typed):
+            answer = _cells(found, args.top_k, args.proba, sep)
+            say("  ".join(f"{value}" if name.startswith("pred") or len(answer) == 2 else f"{name} {value}"
+                          for name, value in answer.items()), sys.stdout)
         return
+    tables = _tables(typed, args, columns, target.kind)
+    table, n, empty = next(tables), 0, list[int]()  # an input that cannot be read touches no output
+    with writing(out, form, args.safe_cells) as put:
+        for df in chain([table], tables):
+            texts = texts_in(df, *columns)
+            answers = [_cells(each, args.top_k, args.proba, sep) for each in model.predict(texts, n)]
+            put(_with_answers(df, answers, sep, args.texts[0]))
+            empty += [n + i for i in empty_rows(texts)] if len(columns) == 1 else []
+            n += len(df)
+    if not args.quiet:
+        none = f", {len(empty):,} without text ({in_rows(empty)}, counted from 0)" if empty else ""
+        say(f"{counted(n, 'row')} written{f' to {out}' if out else ''}{none}", None if out else sys.stderr)
+
+
+def _tables(typed: list | None, args: argparse.Namespace, columns: list[str], kind: str) -> "Iterator[pd.DataFrame]":
+    """Yield the texts in tables with the columns. A CSV file may be larger than memory."""
+    import pandas as pd
+
+    from ulmfit_easy.apps.sources import read_in_pieces
+
+    if typed:
+        yield pd.DataFrame([text if isinstance(text, tuple) else (text,) for text in typed], columns=columns)
+        return
+    try:
+        yield from read_in_pieces(Path(name := args.texts[0]), columns, args, len(columns), kind)
+    except FileError as e:
+        if e.code != "E404" or Path(name).name != name or "." in name:
+            raise
+        raise FileError("E404", received=f"{name}, where no file is", expected="a file, a folder or a text",
+                        fix=f"check the spelling; for a text of one word, echo {name} | ulmfit predict "
+                        f"{args.model} -") from e
+
+
+def _with_answers(df: "pd.DataFrame", answers: list[dict], sep: str | None, name: str) -> "pd.DataFrame":
+    """Return a table with the answers in new columns, and lists as one cell each if a separator is given."""
+    import pandas as pd
+
     new = pd.DataFrame(answers, df.index, columns=None if answers else ["prediction"], dtype=object)
-    if taken := [name for name in new.columns if name in df.columns]:
-        raise FileError("E407", received=f"{args.texts[0]} with a column {min(taken)!r}", expected="no such column yet",
+    if taken := [column for column in new.columns if column in df.columns]:
+        raise FileError("E407", received=f"{name} with a column {min(taken)!r}", expected="no such column yet",
                         fix="rename it, so that it is not overwritten")
     flat = each_cell(df, lambda cell: _flat(cell, " ")) if sep else df
-    write(pd.concat([flat, new.infer_objects()], axis=1), out, form, args.safe_cells)
-    if not args.quiet:
-        empty = empty_rows(texts) if len(columns) == 1 else []
-        none = f", {len(empty):,} without text ({in_rows(empty)}, counted from 0)" if empty else ""
-        say(f"{counted(len(df), 'row')} written{f' to {out}' if out else ''}{none}", None if out else sys.stderr)
+    return pd.concat([flat, new.infer_objects()], axis=1)
 
 
 def _cells(found: "Named", k: int | None, proba: bool, sep: str | None) -> dict[str, Any]:
