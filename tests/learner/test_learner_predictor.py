@@ -13,7 +13,7 @@ from learner_toys import classifier, lm, raises, text_dls
 import ulmfit_easy
 from ulmfit_easy.all import BaseTokenizer, TextDataLoaders, load_predictor
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError, TrainingError
 
 TEXTS = [*toy_reviews(n=20, seed=3)["text"], "so so", "the film " * 40]
 
@@ -70,6 +70,18 @@ def test_an_exported_model_is_loaded_for_answers_alone(labels, kind, tmp_path):
         assert torch.equal(mine.probs, theirs.probs)
     assert loaded.classes == learn.dls.classes
     assert not any(module.training for module in loaded.model.modules())
+
+
+def test_a_predictor_in_16_bits_gives_nearly_the_same_answers(learn, predictor, tmp_path):
+    folder = learn.export(tmp_path / "model")
+    half = load_predictor(folder, precision="bf16")
+    assert load_predictor(folder).precision == "fp32" and load_predictor(folder, precision="auto").precision in (
+        "fp32", "bf16")
+    for mine, theirs in zip(half.predict(TEXTS), predictor.predict(TEXTS), strict=True):
+        assert not torch.equal(mine.probs, theirs.probs) and torch.allclose(mine.probs, theirs.probs, atol=0.01)
+        assert mine.probs.dtype == torch.float32
+    with pytest.raises(ArgumentError, match="E602"):
+        load_predictor(folder, precision="int4")
 
 
 def test_a_predictor_follows_the_weights_of_its_learner_and_asks_no_callback(learn, monkeypatch):

@@ -13,7 +13,8 @@ from ulmfit_easy.learner.predictor import Predictor
 from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.models.build import build_model
 from ulmfit_easy.models.encoder import Headed
-from ulmfit_easy.schema import path, takes
+from ulmfit_easy.models.precision import chosen
+from ulmfit_easy.schema import one_of, path, takes
 from ulmfit_easy.text.tokenizers import Tokenizer
 
 
@@ -32,16 +33,22 @@ def load_parts(fname: str | Path, cpu: bool = True,
     return config, prepare, model.to(device).eval(), loss_func, device
 
 
-@takes({"fname": path})
-def load_predictor(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None) -> Predictor:
+@takes({"fname": path, "precision": one_of(("auto", "fp32", "bf16"))})
+def load_predictor(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None,
+                   precision: str = "fp32") -> Predictor:
     """Return a `Predictor` of the classifier (or regression) that `export` wrote: for answers alone.
 
-    It starts faster than a learner, and imports no optimizer. The arguments are those of `load_learner`.
+    It starts faster than a learner, and imports no optimizer. The arguments are those of `load_learner`, and:
+
+    Args:
+        precision: "bf16" computes in 16 bits, and "auto" does so on a CPU that is faster with it. By default answers
+            are those of any machine, in "fp32". For 8 bits see `to_onnx`.
 
     Raises:
+        ArgumentError: E602 for another precision.
         FileError: E401, E402, E404 for anything that is not a whole bundle. No code in it is ever run.
         TrainingError: E506 for a language model.
     """
     _, prepare, model, loss_func, device = load_parts(fname, cpu, tokenizer)
     return Predictor(prepare, model, activation_of(loss_func), decodes_of(loss_func), TASKS[prepare.task].prediction,
-                     device, bs=prepare.bs)
+                     device, bs=prepare.bs, precision=chosen(precision, device))

@@ -102,6 +102,8 @@ class Predictor:
         temperature: divides the logits, see `calibrate`.
         bs: texts per batch.
         max_tokens: of a batch, padding included, instead of `bs` rows.
+        precision: "fp32", or "bf16" to compute in 16 bits. That halves the time on a processor that is fast at it,
+            and moves a probability by about a thousandth.
         first_row: the number of the first text in warnings, if a long table is asked in pieces.
 
     Raises: TrainingError E506 for a language model.
@@ -116,6 +118,7 @@ class Predictor:
     temperature: float = 1.0
     bs: int = 64
     max_tokens: int | None = None
+    precision: str = "fp32"
     first_row: int = 0
 
     def __post_init__(self):
@@ -204,7 +207,8 @@ class Predictor:
     def _outputs(self, docs: list[np.ndarray]) -> Tensor | list[Tensor]:
         """Return a model's outputs for one batch, (B, C). Those for each token are B tensors (T, C)."""
         ids, lengths = padded(docs, self.vocab.pad_id, self.prepare.backwards)
-        output = self.model(*(torch.from_numpy(each).to(self.device) for each in (ids, lengths)))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            output = self.model(*(torch.from_numpy(each).to(self.device) for each in (ids, lengths)))
         logits = getattr(output, "logits", output).float().cpu()
         if logits.ndim < 3:
             return logits
