@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
 COMMAND = Command(
     "drift", "compare new texts with those of the training: scores, classes, unknown words", run,
-    ("drift my-model new.csv", "drift my-model - < texts.txt"),
+    ("drift my-model new.csv", "drift my-model texts.txt"),
     {**MODEL, **FILE, **OF_TRAINING, **READING},
     more="Give 200 texts or more: few move by chance. It ends with 1 if the model should be looked at, else with 0.",
     also=("monitor", "shift"), order=4)
