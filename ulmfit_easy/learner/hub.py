@@ -24,7 +24,7 @@ def push_to_hub(learn: "TextLearner", repo: str, *, private: bool = True) -> str
     Raises: E410 if the hub refuses, E507 without huggingface_hub, E602 for another form of name.
     """
     with tempfile.TemporaryDirectory() as tmp:
-        return push_folder(learn.export(Path(tmp).absolute() / repo.split("/")[-1]), repo, private=private)
+        return push_folder(learn.export(Path(tmp).absolute() / "model"), repo, private=private)
 
 
 def of_hub(learn: L, found: Pulled) -> L:

@@ -34,7 +34,7 @@ class OnHub:
         Raises: E410 if the hub refuses, E507 without huggingface_hub, E602 for another form of name.
         """
         with tempfile.TemporaryDirectory() as tmp:
-            return push_folder(self.save(Path(tmp) / repo.split("/")[-1]), repo, private=private)
+            return push_folder(self.save(Path(tmp) / "model"), repo, private=private)
 
     @classmethod
     def from_hub(cls, repo: str, *, revision: str | None = None) -> Self:
