@@ -98,16 +98,18 @@ def test_commands_send_and_fetch_a_model_and_replace_all_of_an_older_one(hub, le
 @pytest.mark.parametrize(("ask", "code", "told"), [
     (lambda: ours.pull_folder("me/none"), "E410", "hf auth login"),
     (lambda: ours.pull_folder("me/bert"), "E404", "a repository without a model of this library"),
+    (lambda: ours.pull_folder("me/gpt"), "E404", "a repository without a model of this library"),
     (lambda: ours.pull_folder("me/bert", "0" * 40), "E410", "revision"),
     (lambda: ours.pull_folder("https://h/me/bert"), "E602", "owner/name"),
     (lambda: ULMFiT.from_hub("me/bert", revision="no"), "E410", "revision"),
-], ids=["no repository", "another model", "no commit", "an address", "no branch"])
+], ids=["no repository", "another model", "the same names", "no commit", "an address", "no branch"])
 def test_what_the_hub_does_not_have_is_told_with_the_way_out(hub, ask, code, told):
     hub.repos["me/bert"] = [{"config.json": b"{}", "model.safetensors": b"", "pytorch_model.bin": b""}]
+    hub.repos["me/gpt"] = [{"config.json": b"{}", "model.safetensors": b"", "vocab.json": b"{}"}]
     with pytest.raises((FileError, ArgumentError), match=told) as e:
         ask()
     assert e.value.code == code
-    assert not any("resolve" in path for path in hub.asked)
+    assert not any("resolve" in path and "safetensors" in path for path in hub.asked)
 
 
 def test_a_folder_without_a_model_is_not_sent_and_nothing_is_without_a_network(hub, tmp_path, monkeypatch, capsys):

@@ -20,6 +20,7 @@ from ulmfit_easy.files import existing, read_json, write_json
 
 ESTIMATOR = ("estimator.json", "blend.safetensors")  # of `ULMFiT.save`, whose folders `WAYS` are bundles
 WAYS = ("forwards", "backwards")
+SETTINGS = (ESTIMATOR[0], FILES[2])
 NAMES = frozenset([*ESTIMATOR, *(f"{way}{name}" for way in ("", *(f"{each}/" for each in WAYS))
                                  for name in (*FILES, CARD, JSON))])
 REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
@@ -93,6 +94,9 @@ def pull_folder(repo: str, revision: str | None = None) -> Pulled:
             info = hub.HfApi().model_info(repo, revision=revision)
             revision = str(info.sha)
             _refuse_without_model(repo, [each.rfilename for each in info.siblings or []])
+        settings = Path(hub.snapshot_download(repo, revision=revision, allow_patterns=[*SETTINGS]))
+        if not any(_is_ours(settings / name) for name in SETTINGS):  # GPT-2 has files of these names too
+            raise _no_model(repo, "the settings of another library")
         folder = Path(hub.snapshot_download(repo, revision=revision, allow_patterns=sorted(NAMES)))
         _refuse_without_model(repo, [name for name in NAMES if (folder / name).is_file()])
     return Pulled(folder, f"{repo}@{revision}")
@@ -138,8 +142,17 @@ def _is_model(names: list[str]) -> bool:
     return {*FILES} <= {*names} or ESTIMATOR[0] in names and bool(parts & {*names})
 
 
+def _is_ours(settings: Path) -> bool:
+    found = read_json(settings) if settings.is_file() else None
+    return isinstance(found, dict) and not found.keys().isdisjoint({"format", "params"})
+
+
 def _refuse_without_model(repo: str, names: list[str]) -> None:
     if not _is_model(names):
-        raise FileError("E404", received=f"{repo}, a repository without a model of this library, with "
-                        f"{some(sorted(names)) or 'no files'}", expected=f"{some(FILES)}, or {ESTIMATOR[0]}",
-                        fix="name one that push_to_hub or `ulmfit push` wrote")
+        raise _no_model(repo, some(sorted(names)) or "no files")
+
+
+def _no_model(repo: str, found: str) -> FileError:
+    return FileError("E404", received=f"{repo}, a repository without a model of this library, with {found}",
+                     expected=f"{some(FILES)}, or {ESTIMATOR[0]}",
+                     fix="name one that push_to_hub or `ulmfit push` wrote")
