@@ -23,6 +23,7 @@ from ulmfit_easy.apps.cli import main
 from ulmfit_easy.apps.commands.serve import listening
 from ulmfit_easy.apps.serve.answers import NOISE, Served
 from ulmfit_easy.apps.serve.batching import Batcher, Full
+from ulmfit_easy.apps.serve.gate import Gate
 from ulmfit_easy.apps.word_by_word import word_by_word
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, TrainingError
@@ -223,6 +224,36 @@ def test_a_busy_server_answers_429_and_a_slow_one_503(model):
     held = threading.Event()
     *busy, after = asyncio.run(many())
     assert {*busy} == {(429, True), (503, True)} and after == (200, False)
+
+
+@pytest.mark.parametrize(("messages", "status"), [
+    ([{"body": b"12345", "more_body": True}, {"body": b"67890"}], 200),
+    ([{"body": b"12345", "more_body": True}, {"body": b"678901"}], 413),
+    ([{"body": b"12345", "more_body": True}], 503),
+    ([{"body": b"12345", "more_body": True}, {"type": "http.disconnect"}], 499),
+], ids=["whole", "too long, in parts", "unfinished", "broken off"])
+def test_a_body_without_a_length_is_counted_as_it_comes_and_has_to_end(messages, status):
+    async def receive():
+        if not left:
+            await asyncio.sleep(9)
+        return {"type": "http.request", **left.pop(0)}
+
+    async def app(scope, receive, send):
+        assert (await receive())["body"] == b"1234567890"
+        await send({"status": 200})
+
+    def refuse(error):
+        async def answer(scope, receive, send):
+            await send({"status": error.status})
+        return answer
+
+    async def send(message):
+        sent.append(message["status"])
+
+    left, sent, counted = [*messages], [], []
+    gate = Gate(app, refuse, lambda *request: counted.append(request[:2]), token=None, max_bytes=10, seconds=0.05)
+    asyncio.run(gate({"type": "http", "path": "/predict", "headers": []}, receive, send))
+    assert counted == [("/predict", status)] and sent == [status] * (status != 499)
 
 
 def test_pages_and_counters_need_no_other_address(ask):

@@ -72,6 +72,7 @@ class Gate:
                 self._check_token(scope)
                 first = await self._body(scope, receive)
                 if first["type"] == "http.disconnect":
+                    status = 499  # the client is gone: nobody gets this, and the counters have no error of the server
                     return
                 messages = iter([first])
 
