@@ -262,7 +262,9 @@ def test_pages_and_counters_need_no_other_address(ask):
     page, docs = ask("/", "GET", token="").text, ask("/docs", "GET", token="").text
     assert "//" not in page.replace("// ", "") and "default-src 'none'" in ask("/", "GET").headers[
         "content-security-policy"]
-    assert "POST /predict" in docs and "src=" not in docs and "/predict" in ask("/openapi.json", "GET").json()["paths"]
+    api = ask("/openapi.json", "GET", token="")
+    assert "POST /predict" in docs and "src=" not in docs and "/predict" in api.json()["paths"]
+    assert "pairs" not in page + docs + api.text  # what needs no token names no model
     counted = ask("/metrics", "GET").text
     assert 'ulmfit_requests_total{path="/predict",status="200"}' in counted
     assert 'ulmfit_batch_texts_count{model="m"}' in counted

@@ -76,7 +76,7 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
     ask = {name: Batcher(served.answers, served.model.predictor.bs, limits.waiting, partial(metrics.batch, name))
            for name, served in named.items()}
     why = {name: Batcher(served.explanations, 1, limits.waiting) for name, served in named.items()}
-    app = FastAPI(title="ulmfit serve", description=f"Answers of {some(named, 20)}.", docs_url=None, redoc_url=None)
+    app = FastAPI(title="ulmfit serve", description="Answers of trained models.", docs_url=None, redoc_url=None)
     refusals: dict[int | str, dict[str, Any]] = {
         401: {"description": "no token, or a wrong one"}, 404: {"description": "no model of this name"},
         413: {"description": "too many characters"}, 422: {"description": "not a question of this form"},
