@@ -218,6 +218,8 @@ def test_a_busy_server_answers_429_and_a_slow_one_503(model):
             busy = await asyncio.gather(*(client.post("/predict", json={"text": "a"}) for _ in range(9)))
             held.set()
             after = await client.post("/predict", json={"text": "a"})
+            many = await client.post("/predict", json={"text": ["a"] * 4})
+        assert many.status_code == 422 and "at most 3" in many.text  # asking again would not help
         assert {each.json()["error"]["code"] for each in busy} == {"E511"}
         return [(each.status_code, "retry-after" in each.headers) for each in [*busy, after]]
 

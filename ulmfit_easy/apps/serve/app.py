@@ -90,9 +90,10 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
         return models[0] if name is None else named[name]
 
     def read(served: Served, given: list[Text]) -> list:
-        if len(given) > limits.texts:
+        most = min(limits.texts, limits.waiting)  # a queue never has room for more
+        if len(given) > most:
             raise Refused(422, ArgumentError("E602", received=counted(len(given), "text"),
-                                             expected=f"at most {limits.texts:,} in a request", fix="send fewer"))
+                                             expected=f"at most {most:,} in a request", fix="send fewer"))
         texts = [served.text(each) for each in given]
         if sum(len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts) > limits.chars:
             raise Refused(413, ArgumentError("E602", received="too many characters", expected=f"at most "
