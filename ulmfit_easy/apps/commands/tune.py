@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
 
 COMMAND = Command(
     "tune", "search the rates, epochs and dropouts of the classifier with Optuna", run,
-    ("tune reviews.csv --minutes 30 --out tuned.json", "train reviews.csv --preset tuned.json"),
+    ("tune reviews.csv --minutes 30 --out tuned.json",),
     {**LABELLED, **TEXTS,
      "--label": {"metavar": "COL", "help": "column with the labels (default: label)"},
      "--minutes": {"type": float, "default": 10.0, "metavar": "M", "help": "no trial begins after them (default: 10)"},

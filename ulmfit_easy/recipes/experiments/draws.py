@@ -71,7 +71,8 @@ def parts_of(folder: Path, name: str) -> dict[str, pd.DataFrame]:
     found = next((folder / each for each in DATA_SETS[name].folders if (folder / each).is_dir()), None)
     if found is None:
         raise FileError("E404", received=f"{folder} without {' or '.join(DATA_SETS[name].folders)}",
-                        expected=f"a folder with {DATA_SETS[name].title}", fix="name the folder above it")
+                        expected=f"a folder with {DATA_SETS[name].title}",
+                        fix="name the folder above it: `ulmfit experiment --folder FOLDER`")
     parts = {part: df.astype({"text": str}).drop_duplicates("text") for part, df in read_dataset(found).items()}
     test = parts.get("test", parts.get("valid", parts["train"].sample(min(MOST_TESTED, len(parts["train"]) // 5),
                                                                       random_state=0)))
