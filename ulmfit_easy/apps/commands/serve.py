@@ -37,21 +37,21 @@ def run(args: argparse.Namespace) -> None:
     if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
         raise ArgumentError("E602", received="a token of no or other characters", expected="letters and digits",
                             fix="make one with `openssl rand -hex 16`")
-    with listening(args.host, args.port) as door:  # first, for to load takes seconds
+    with listening(args.host, args.port) as sock:  # first, because loading takes seconds
         models = [Served(name, SavedModel(folder)) for name, folder in zip(names, args.models, strict=True)]
         with no_warnings():
-            for each in models:  # what a first answer loads, no request shall wait for
+            for each in models:  # so that no request waits for what the first answer imports
                 each.answers([each.text(dict.fromkeys(each.fields, "a"))])
         app = make_app(models, limits, token)
         if token is None and args.host not in HERE:
             warn_user(f"everybody who reaches {args.host} may ask: set {TOKEN}, or pass token=")
-        host, port = door.getsockname()[:2]
+        host, port = sock.getsockname()[:2]
         say(f"{some(names)} at http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl-C stops the server)",
             None if args.quiet else sys.stdout)
         settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off",
                                   limit_concurrency=1000, timeout_graceful_shutdown=int(limits.seconds) + 1)
         with no_warnings():  # of texts in rows of a batch, which nobody has seen
-            uvicorn.Server(settings).run(sockets=[door])
+            uvicorn.Server(settings).run(sockets=[sock])
 
 
 def _limits(args: argparse.Namespace) -> "Limits":

@@ -59,7 +59,7 @@ class Served:
                      for text, each in zip(texts, found, strict=True)]
         else:  # an answer for each word has a decision for each, too many to look at
             found = [self.model.predict([text])[0] for text in texts]
-        return [self._told(each) for each in found]
+        return [self._as_json(each) for each in found]
 
     def _unsure(self, found: Named) -> bool:
         """Return True if a difference of `NOISE` could show."""
@@ -69,7 +69,7 @@ class Served:
         decided = np.diff(np.sort(p)[-2:]) if self.target.one_class else abs(p - self.thresh)
         return _near_a_step(p, 10.0 ** -DIGITS, NOISE) or bool((decided < NOISE).any())
 
-    def _told(self, found: Named) -> dict[str, Any]:
+    def _as_json(self, found: Named) -> dict[str, Any]:
         answer = {name: _number(value) for name, value in found.cells().items()}
         if found.classes and found.probs.ndim == 1 and self.target.per == "text":
             probs = [round(p, DIGITS) for p in found.probs.tolist()]

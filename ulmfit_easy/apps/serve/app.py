@@ -79,7 +79,7 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
     app = FastAPI(title="ulmfit serve", description="Answers of trained models.", docs_url=None, redoc_url=None)
     refusals: dict[int | str, dict[str, Any]] = {
         401: {"description": "no token, or a wrong one"}, 404: {"description": "no model of this name"},
-        413: {"description": "too many characters"}, 422: {"description": "not a question of this form"},
+        413: {"description": "too many characters"}, 422: {"description": "a request of another form"},
         429: {"description": "too many texts wait"}, 503: {"description": "no answer in time"}}
     Name = Annotated[str | None, Query(alias="model", description="name of the model (default: the first)")]
 
@@ -111,11 +111,11 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
             raise late(limits.seconds) from None
 
     @app.post("/predict", responses=refusals)
-    async def predict(question: Texts, model: Name = None, top_k: Annotated[int | None, Query(
+    async def predict(body: Texts, model: Name = None, top_k: Annotated[int | None, Query(
             ge=1, description="the K likeliest classes (default: all)")] = None) -> Any:
         """Answer for a text, or for each text of a list."""
-        served, several = chosen(model), isinstance(question.text, list)
-        texts = read(served, question.text if isinstance(question.text, list) else [question.text])
+        served, several = chosen(model), isinstance(body.text, list)
+        texts = read(served, body.text if isinstance(body.text, list) else [body.text])
         found = await answered(ask[served.name], texts)
         if top_k is not None:
             if any("probs" not in each for each in found):
@@ -125,11 +125,11 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
         return JSONResponse(found if several else found[0])
 
     @app.post("/explain", responses=refusals)
-    async def explain(question: OneText, model: Name = None, label: Annotated[str | None, Query(
+    async def explain(body: OneText, model: Name = None, label: Annotated[str | None, Query(
             description="the class to explain (default: the likeliest)")] = None) -> Any:
         """Tell what each word adds to the answer for a text: above 0 it speaks for it."""
         served = chosen(model)
-        (text,) = read(served, [question.text])
+        (text,) = read(served, [body.text])
         (found,) = await answered(why[served.name], [(text, label)])
         return JSONResponse(found)
 
@@ -173,7 +173,7 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
             error = ArgumentError("E602", received=f"{where[1]}=, which cannot be that", expected="what /docs says",
                                   fix=f"leave out {where[1]}=")
         else:
-            error = ArgumentError("E601", received="a body that is no question", expected='JSON such as '
+            error = ArgumentError("E601", received="a body of another form", expected='JSON such as '
                                   '{"text": "The soup was superb."}, or a list of texts in its place',
                                   fix="send it with the header Content-Type: application/json")
         return await refused(_, Refused(422, error))

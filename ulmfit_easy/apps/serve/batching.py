@@ -17,14 +17,15 @@ class Batcher:
     """A queue in front of a function that answers several items at once, in a thread of its own.
 
     Args:
-        ask: from a list of items to a list of answers.
-        size: items per call at most.
-        most: items that may wait. More are refused.
-        told: gets the size of each batch.
+        answer: from a list of items to a list of answers.
+        max_batch: items per call.
+        max_waiting: items that may wait. More are refused.
+        on_batch: gets the size of each batch.
     """
 
-    def __init__(self, ask: Callable[[list], list], size: int, most: int, told: Callable[[int], object] | None = None):
-        self.ask, self.size, self.most, self.told = ask, size, most, told
+    def __init__(self, answer: Callable[[list], list], max_batch: int, max_waiting: int,
+                 on_batch: Callable[[int], object] | None = None):
+        self.answer, self.max_batch, self.max_waiting, self.on_batch = answer, max_batch, max_waiting, on_batch
         self.waiting: deque[tuple[Any, asyncio.Future]] = deque()
         self.thread = ThreadPoolExecutor(1)
         self.running: asyncio.Task | None = None
@@ -34,7 +35,7 @@ class Batcher:
 
         Raises: Full without waiting. TimeoutError after that time, and items that were not begun are forgotten.
         """
-        if len(self.waiting) + len(items) > self.most:
+        if len(self.waiting) + len(items) > self.max_waiting:
             raise Full
         futures = [asyncio.get_running_loop().create_future() for _ in items]
         self.waiting.extend(zip(items, futures, strict=True))
@@ -51,21 +52,22 @@ class Batcher:
 
     async def _run(self) -> None:
         while self.waiting:
-            if len(self.waiting) < self.size:
+            if len(self.waiting) < self.max_batch:
                 await asyncio.sleep(JOIN)
-            batch = [self.waiting.popleft() for _ in range(min(self.size, len(self.waiting)))]
+            batch = [self.waiting.popleft() for _ in range(min(self.max_batch, len(self.waiting)))]
             if not batch:
                 continue
-            if self.told:
-                self.told(len(batch))
-            found = await asyncio.get_running_loop().run_in_executor(self.thread, self._answers, [x for x, _ in batch])
+            if self.on_batch:
+                self.on_batch(len(batch))
+            items, loop = [item for item, _ in batch], asyncio.get_running_loop()
+            found = await loop.run_in_executor(self.thread, self._answer_each, items)
             for (_, future), answer in zip(batch, found, strict=True):
                 if not future.done():
                     (future.set_exception if isinstance(answer, Exception) else future.set_result)(answer)
 
-    def _answers(self, items: list) -> list:
+    def _answer_each(self, items: list) -> list:
         """Return an answer or an error for each item. One that fails does not harm the others."""
         try:
-            return self.ask(items)
+            return self.answer(items)
         except Exception as e:
-            return [e] if len(items) == 1 else [self._answers([item])[0] for item in items]
+            return [e] if len(items) == 1 else [self._answer_each([item])[0] for item in items]

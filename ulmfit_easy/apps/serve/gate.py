@@ -46,15 +46,15 @@ class Gate:
     Args:
         app: gets each request that passes, its body whole.
         refuse: from a `Refused` to an ASGI app that answers with it.
-        told: gets path, status and seconds of each request.
+        on_request: gets path, status and seconds of each request.
         token: None lets everybody ask.
         max_bytes: of a body.
         seconds: that a body may take.
     """
 
-    def __init__(self, app: App, refuse: Callable[[Refused], App], told: Callable[[str, int, float], None], *,
+    def __init__(self, app: App, refuse: Callable[[Refused], App], on_request: Callable[[str, int, float], None], *,
                  token: str | None, max_bytes: int, seconds: float):
-        self.app, self.refuse, self.told, self.token = app, refuse, told, token
+        self.app, self.refuse, self.on_request, self.token = app, refuse, on_request, token
         self.max_bytes, self.seconds = max_bytes, seconds
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
@@ -84,7 +84,7 @@ class Gate:
                 await self.refuse(e)(scope, receive, sent)
         finally:
             path = scope["path"] if scope["path"] in OPEN + CLOSED else "other"
-            self.told(path, status, time.perf_counter() - start)
+            self.on_request(path, status, time.perf_counter() - start)
 
     def _check_token(self, scope: dict) -> None:
         given = dict(scope["headers"]).get(b"authorization", b"")
@@ -96,8 +96,8 @@ class Gate:
 
     async def _body(self, scope: dict, receive: Callable) -> dict:
         """Return the message with the whole body."""
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        size, body = int(told) if told.isdigit() and len(told) < 20 else 0, bytearray()
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        size, body = int(length) if length.isdigit() and len(length) < 20 else 0, bytearray()
         try:
             async with asyncio.timeout(self.seconds):
                 while size <= self.max_bytes:
