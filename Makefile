@@ -42,7 +42,7 @@ $(VENV)/.lab: $(STAMP)
 lab: $(VENV)/.lab ## Open JupyterLab on the lessons; pass it options with LAB="--no-browser --port=8899"
 	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=$(ROOT) --LabApp.default_url=/lab/tree/nbs $(LAB)
 
-notebooks: $(STAMP) $(DEMO_DATA) ## Run the lessons and store them with their outputs (about 8 minutes; LESSONS=nbs/01*.ipynb for one)
+notebooks: $(STAMP) $(DEMO_DATA) ## Run the lessons and store them with their outputs (about 20 minutes; LESSONS=nbs/01*.ipynb for one)
 	$(BIN)/python nbs/execute.py $(LESSONS)
 
 $(VENV)/.docs: $(STAMP)
