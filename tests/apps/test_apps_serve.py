@@ -190,6 +190,7 @@ def test_explain_gives_the_scores_of_the_command(ask, model):
     (413, "E602", {"json": {"text": ["a" * 2000, "a" * 1001]}}), (413, "E602", {"content": b" " * 30_000}),
     (422, "E602", {"json": {"text": ["a"] * 51}}),
     (422, "E602", {"path": "/predict?top_k=0", "json": {"text": "a"}}),
+    (422, "E604", {"path": "/predict?modle=pairs", "json": {"text": "a"}}),
     (422, "E601", {"content": b"{"}), (422, "E601", {"json": {"texts": "a"}}), (422, "E601", {"json": {"text": 1}}),
     (422, "E603", {"json": {"text": {"other": "a"}}}),
     (422, "E604", {"path": "/explain?label=x", "json": {"text": "a"}}),
@@ -266,6 +267,7 @@ def test_pages_and_counters_need_no_other_address(ask):
         "content-security-policy"]
     api = ask("/openapi.json", "GET", token="")
     assert "POST /predict" in docs and "src=" not in docs and "/predict" in api.json()["paths"]
+    assert "?model=" in docs and "?top_k=" in docs and "?label=" in docs and "options" not in docs
     assert "pairs" not in page + docs + api.text  # what needs no token names no model
     counted = ask("/metrics", "GET").text
     assert 'ulmfit_requests_total{path="/predict",status="200"}' in counted

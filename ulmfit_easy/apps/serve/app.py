@@ -7,14 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ulmfit_easy.apps.serve.answers import Served
 from ulmfit_easy.apps.serve.batching import Batcher, Full
 from ulmfit_easy.apps.serve.gate import Gate, Refused, late
 from ulmfit_easy.apps.serve.metrics import Metrics
 from ulmfit_easy.apps.serve.reference import reference
-from ulmfit_easy.errors import ArgumentError, TrainingError, UlmfitError, counted, did_you_mean, fix_for, some
+from ulmfit_easy.errors import ArgumentError, TrainingError, UlmfitError, counted, did_you_mean, fix_for, short, some
 
 PAGE = Path(__file__).with_name("page.html")
 ONLY_OURS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -58,6 +58,25 @@ class Texts(BaseModel):
     text: Text | list[Text]
 
 
+class Options(BaseModel):
+    """The options after the `?` of a path. Any other name is refused: a misspelled one would change nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str | None = Field(None, description="name of the model (default: the first)")
+
+
+class PredictOptions(Options):
+    """The options of `/predict`."""
+
+    top_k: int | None = Field(None, ge=1, description="the K likeliest classes (default: all)")
+
+
+class ExplainOptions(Options):
+    """The options of `/explain`."""
+
+    label: str | None = Field(None, description="the class to explain (default: the likeliest)")
+
+
 def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | None = None) -> Any:
     """Return the server as an ASGI app.
 
@@ -81,7 +100,6 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
         401: {"description": "no token, or a wrong one"}, 404: {"description": "no model of this name"},
         413: {"description": "too many characters"}, 422: {"description": "a request of another form"},
         429: {"description": "too many texts wait"}, 503: {"description": "no answer in time"}}
-    Name = Annotated[str | None, Query(alias="model", description="name of the model (default: the first)")]
 
     def chosen(name: str | None) -> Served:
         if name is not None and name not in named:
@@ -111,13 +129,12 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
             raise late(limits.seconds) from None
 
     @app.post("/predict", responses=refusals)
-    async def predict(body: Texts, model: Name = None, top_k: Annotated[int | None, Query(
-            ge=1, description="the K likeliest classes (default: all)")] = None) -> Any:
+    async def predict(body: Texts, options: Annotated[PredictOptions, Query()]) -> Any:
         """Answer for a text, or for each text of a list."""
-        served, several = chosen(model), isinstance(body.text, list)
+        served, several = chosen(options.model), isinstance(body.text, list)
         texts = read(served, body.text if isinstance(body.text, list) else [body.text])
         found = await answered(ask[served.name], texts)
-        if top_k is not None:
+        if (top_k := options.top_k) is not None:
             if any("probs" not in each for each in found):
                 raise ArgumentError("E603", received="top_k= for a model without classes of whole texts",
                                     expected="a classifier", fix="leave out top_k=")
@@ -125,12 +142,11 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
         return JSONResponse(found if several else found[0])
 
     @app.post("/explain", responses=refusals)
-    async def explain(body: OneText, model: Name = None, label: Annotated[str | None, Query(
-            description="the class to explain (default: the likeliest)")] = None) -> Any:
+    async def explain(body: OneText, options: Annotated[ExplainOptions, Query()]) -> Any:
         """Tell what each word adds to the answer for a text: above 0 it speaks for it."""
-        served = chosen(model)
+        served = chosen(options.model)
         (text,) = read(served, [body.text])
-        (found,) = await answered(why[served.name], [(text, label)])
+        (found,) = await answered(why[served.name], [(text, options.label)])
         return JSONResponse(found)
 
     @app.get("/models", responses={401: refusals[401]})
@@ -168,8 +184,11 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
 
     @app.exception_handler(RequestValidationError)
     async def misread(_: Any, e: RequestValidationError) -> Any:
-        where = [str(part) for part in e.errors()[0]["loc"][:2]]
-        if where[0] == "query":
+        where, what = [short(part) for part in e.errors()[0]["loc"][:2]], e.errors()[0].get("type")
+        if what == "extra_forbidden" and where[0] == "query":
+            error = ArgumentError("E604", received=f"{where[1]}=", expected="an option that /docs names",
+                                  fix=did_you_mean(where[1], ["model", "top_k", "label"], f"leave out {where[1]}="))
+        elif where[0] == "query":
             error = ArgumentError("E602", received=f"{where[1]}=, which cannot be that", expected="what /docs says",
                                   fix=f"leave out {where[1]}=")
         else:
