@@ -55,7 +55,6 @@ def test_a_strategy_trains_as_its_row_says(name):
     learn = Noted()
     assert STRATEGIES[name].fit(learn, 0.176, 7) is learn
     assert learn.fits == FITS[name]
-    assert STRATEGIES[name].pretrained == (name != "from scratch")
 
 
 def test_phases_of_one_epoch_each_end_with_all_groups():

@@ -1,4 +1,4 @@
-"""How to fine-tune, as a table: the ten rows of table 7 of Howard & Ruder 2018, and the rows of its table 6."""
+"""How to fine-tune, as a table: the ten rows of table 7 of Howard & Ruder 2018."""
 
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,16 +21,14 @@ class Strategy:
         layers: "all" at once, "last" alone, "gradual" (`gradual_unfreeze`) or "chain-thaw" (`chain_thaw`).
         discr: discriminative rates, which fall from each layer group to the one below. Otherwise all have one rate.
         schedule: of the rates: "flat", "stlr" (slanted triangular), "cos" (half a cosine) or "one_cycle".
-        pretrained: False for a model that begins with random weights.
     """
 
     layers: str = "all"
     discr: bool = False
     schedule: str = "flat"
-    pretrained: bool = True
 
     SETTINGS = {"layers": one_of(("all", "last", "gradual", "chain-thaw")), "discr": flag,
-                "schedule": one_of(SCHEDULES), "pretrained": flag}
+                "schedule": one_of(SCHEDULES)}
 
     def __post_init__(self):
         checked(self.SETTINGS, **vars(self))
@@ -59,7 +57,7 @@ class Strategy:
 
 
 STRATEGIES = {
-    "from scratch": Strategy(pretrained=False),
+    "from scratch": Strategy(),  # of a model with random weights
     "full": Strategy(),
     "full + discr": Strategy(discr=True),
     "last": Strategy("last"),
