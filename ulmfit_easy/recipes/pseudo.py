@@ -44,8 +44,8 @@ def pseudo_label(model: ULMFiT, texts: Iterable, labels: Iterable, unlabelled: I
         raise TrainingError("E506", received=f"{type(model).__name__} as a model", expected="a ULMFiT",
                             fix="pass ULMFiT() with the settings that you want")
     rows = Labelled.read(texts, labels, model.text_col, Kind()).split(model.valid_pct or 0.1, model.seed)
-    new = [*dict.fromkeys(inputs.texts_of(unlabelled, rows.text_cols))]
-    new = [text for text in inputs.without(new, inputs.empty_rows(new)) if text not in {*rows.df["text"]}]
+    new, labelled = [*dict.fromkeys(inputs.texts_of(unlabelled, rows.text_cols))], {*rows.df["text"]}
+    new = [text for text in inputs.without(new, inputs.empty_rows(new)) if text not in labelled]
     aside = rows.df["valid"]
     known, said_of = rows.df["text"][~aside].tolist(), rows.df["label"][~aside].tolist()
     kept = {"X_val": rows.columns(rows.df["text"][aside]), "y_val": rows.df["label"][aside].tolist()}
