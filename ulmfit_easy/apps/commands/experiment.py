@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 COMMAND = Command(
     "experiment", "repeat a table or figure of the ULMFiT paper, such as table7", run,
     ("experiment table7 --data trec --folder my-data --seeds 3",
-     "experiment table7 --data trec --seeds 3 --page results/table7.md"),
+     "experiment table7 --page results/table7.md"),
     {"name": {"choices": NAMES, "metavar": "NAME", "help": f"one of {', '.join(NAMES)}"},
      "--data": {"choices": DATA, "nargs": "+", "metavar": "NAME", "default": ["trec"],
                 "help": f"data sets: {', '.join(DATA)} (default: trec)"},
@@ -53,7 +53,7 @@ COMMAND = Command(
                  "random numbers (default: 3)"},
      "--out": {"type": Path, "default": Path("experiments"), "metavar": "DIR", "help": "where the cells go, and the "
                "page with its plot and CSV file"},
-     "--page": {"type": Path, "metavar": "FILE", "help": "write the page there from the cells that have run, and run "
-                "nothing"}},
+     "--page": {"type": Path, "metavar": "FILE", "help": "write the page there from the cells in --out that have run, "
+                "and run nothing"}},
     more="Each cell is a way to train, a data set and a seed. A cell that has run is not run again, so the same "
     "command continues a run that was stopped.", also=("experiments", "reproduce", "paper"), order=92)

@@ -29,10 +29,11 @@ labelled rows and everything random. At most 1,000 test rows are read, once for 
 other part, and nothing is chosen by test rows. One standard error of an error of 20 % is 1.8 points for the 500 test
 rows of TREC-6, and 1.3 for 1,000.
 
-What is pretrained is the language model that comes with the library, a small AWD-LSTM, and not the paper's. Stage 2
-takes {lm_epochs} epoch at a rate of {lm_rate:g}, and stage 3 about {steps} batches of {batch} rows, in {least} to
-{most} epochs. Its rate is tuned for each row with the first seed, among {rates}. A tenth of the training part, at most
-300 rows that teach nothing, decides. With a flat schedule the best epoch on these rows is kept, as in the paper.
+What is pretrained is the language model that comes with the library, a small AWD-LSTM, and not the paper's. Unless
+said above, stage 2 takes {lm_epochs} epoch at a rate of {lm_rate:g}, and stage 3 about {steps} batches of {batch} rows,
+in {least} to {most} epochs. The rate of stage 3 is tuned for each row with the first seed, among {rates}.
+A tenth of the training part, at most 300 rows that teach nothing, decides. With a flat schedule the best epoch on these
+rows is kept, as in the paper.
 
 {missing}![{title}]({stem}.png)
 

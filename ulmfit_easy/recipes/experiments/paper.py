@@ -46,8 +46,8 @@ EXPERIMENTS = {
         {"without dropout": (5.98, 7.41, 5.76), "AWD-LSTM": (5.00, 5.69, 5.38)}),
     "table6": Experiment(
         "Impact of fine-tuning the language model (table 6)",
-        "The rate of stage 2 is tuned, and stage 3 is the same for all. Without stage 2 the vocabulary still has the "
-        "words of the texts, guessed from word vectors.",
+        "The rate of stage 2 is tuned, and stage 3 has a rate of 0.008 for all. Without stage 2 the vocabulary still "
+        "has the words of the texts, guessed from word vectors.",
         {"none": Way(lm=None, lr=8e-3), "full": Way(lm=STRATEGIES["full"], tunes="lm"),
          "full + discr": Way(lm=STRATEGIES["full + discr"], tunes="lm"),
          "full + discr + stlr": Way(lm=Strategy(discr=True, schedule="stlr"), tunes="lm")},
@@ -69,8 +69,8 @@ EXPERIMENTS = {
         kind="labels"),
     "behaviour": Experiment(
         "How a classifier behaves while it learns (figure 4)",
-        "The validation error after each epoch of full fine-tuning and of the recipe, at each of three rates. Nothing "
-        "is chosen.",
+        "The validation error after each of 20 epochs of full fine-tuning and of the recipe, at each of three rates. "
+        "No rate is chosen.",
         {f"{name}, rate {lr}": Way(clas=strategy, lr=lr, epochs=20) for name, strategy in CURVES for lr in RATES},
         kind="epochs"),
     "bidirectional": Experiment(
