@@ -122,7 +122,7 @@ def test_tokens_to_ids_and_back_is_the_identity(tokens):
     ("a xxrep 4 b c d", "a bbbb c d"), ("xxwrep 3 no a", "no no no a"), ("xxwrep 3 xxup no a", "NO NO NO a"),
     ("xxbos xxmaj it xxup was xxeos xxpad xxfake", "It WAS"), ("a xxunk b", "a xxunk b"), ("a▁b", "a b"), ("", ""),
     ("xxrep xxmaj b", "B"), ("xxrep", ""), ("xxrep 4", ""), ("xxrep x y", "x y"), ("xxmaj xxmaj a b", "A b"),
-    ("i do n't , ( it 's ) .", "i don't, (it's)."), ("no :-( , yes :-) .", "no :-(, yes :-)."),
+    ("i do n't , ( it 's ) .", "i don't, (it's)."), ("no :-( , yes :) ! ?! : ok", "no :-(, yes :)!?!: ok"),
     ("xxfld 1 a xxfld 2 b", "xxfld 1 a xxfld 2 b"), ("3 xxrep 3 3 3", "3 333 3")])
 def test_detokenize_undoes_the_control_tokens(tokens, text):
     assert detokenize(tokens.split()) == text

@@ -219,8 +219,8 @@ class Numericalize:
 
 _DROPPED = {BOS, EOS, PAD, FAKE}
 _CASES = {TK_UP: str.upper, TK_MAJ: lambda token: token[:1].upper() + token[1:].lower()}
-# As English is printed. A face such as `:-(` keeps its blanks.
-_TIGHT = re.compile(r" (?=[.,!?;:)\]%]+(?!\S)|n't\b|'(?:s|m|d|re|ve|ll)\b)|(?<!\S[(\[])(?<=[(\[]) ")
+# As English is printed. A face such as `:-(` or `;)` keeps its blanks.
+_TIGHT = re.compile(r" (?=(?:[.,!?)\]%]+|[;:])(?!\S)|n't\b|'(?:s|m|d|re|ve|ll)\b)|(?<!\S[(\[])(?<=[(\[]) ")
 
 
 def detokenize(tokens: Iterable[str], tighten: bool = True) -> str:
