@@ -1,12 +1,14 @@
 """Unlabelled texts in files: an estimator reads them in pieces, and never those that are kept aside."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from recipes_tiny import LABELS, TEXTS, TINY
 
 from ulmfit_easy.data import tables
 from ulmfit_easy.data.tables import TableOnDisk
-from ulmfit_easy.errors import TextError
+from ulmfit_easy.errors import TextError, UlmfitError
 from ulmfit_easy.recipes import training
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.on_disk import FileCorpus, tables_of
@@ -42,7 +44,17 @@ def test_a_corpus_has_the_texts_of_all_its_tables_piece_by_piece(file):
 
 def test_paths_and_tables_are_files_and_anything_else_is_texts(file):
     assert [table.path for table in tables_of([file, TableOnDisk(file)])] == [file, file]
-    assert tables_of(file)[0].chunksize > 1000 and tables_of(()) == tables_of(["a"]) == tables_of("a") == []
+    assert tables_of(file)[0].chunksize > 1000 and tables_of(()) == tables_of(["a"]) == []
+
+
+@pytest.mark.parametrize(("name", "as_path", "error"), [
+    ("more.csv", False, r"E101.*'more.csv', one str.*Path\(name\)"),
+    ("more.jsonl", True, "E407.*CSV or Parquet. Fix: write it as CSV or Parquet.$")])
+def test_a_file_that_cannot_be_read_in_pieces_is_told_with_what_to_pass(name, as_path, error, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text('{"text": "a new film"}')
+    with pytest.raises(UlmfitError, match=error):
+        ULMFiT(preset=TINY, pretrained=False, verbose=False).fit(TEXTS[:24], LABELS[:24], Path(name) if as_path else name)
 
 
 def test_a_file_without_the_column_is_told_before_any_training(file):

@@ -85,7 +85,7 @@ def read_pieces(path: str | Path, chunksize: int, *, encoding: str = "utf-8",
             return
         if kind != "csv":
             raise FileError("E407", received=f"{path}, to be read in pieces", expected="CSV or Parquet",
-                            fix="leave out chunksize=")
+                            fix="write it as CSV or Parquet; leave out chunksize=")
         decoded(bytes(4), path, encoding)  # E602 for one that Python does not know
         options, n, first, names = dict[str, Any](), 0, 1 if header is None or header == "infer" else header + 1, None
 

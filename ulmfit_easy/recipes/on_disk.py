@@ -8,6 +8,7 @@ import pandas as pd
 
 from ulmfit_easy.data.sources import is_missing
 from ulmfit_easy.data.tables import TableOnDisk
+from ulmfit_easy.errors import TextError, short
 from ulmfit_easy.text.given import several_texts
 
 
@@ -51,7 +52,13 @@ class FileCorpus:
 
 
 def tables_of(given: Any) -> list[TableOnDisk]:
-    """Return the tables that a `Path`, a `TableOnDisk`, or a list of them means. An empty list for anything else."""
+    """Return the tables that a `Path`, a `TableOnDisk`, or a list of them means. An empty list for anything else.
+
+    Raises: TextError E101 for one string, which may be a text or the name of a file.
+    """
+    if isinstance(given, str):
+        raise TextError("E101", received=f"unlabelled={short(given)!r}, one str", expected="a list of texts, or a Path",
+                        fix="pass [text]; for a file pass Path(name)")
     several = given if isinstance(given, list | tuple) else [given]
     if not all(isinstance(each, Path | TableOnDisk) for each in several):
         return []
