@@ -1,5 +1,7 @@
 """`--chunksize`: unlabelled texts that `ulmfit lm` and `ulmfit train` read in pieces."""
 
+import re
+
 import pytest
 
 from ulmfit_easy.apps import sources
@@ -28,6 +30,18 @@ def test_lm_reads_its_texts_in_pieces(tiny, files, capsys, monkeypatch):
     assert "training texts: 40" in (card := (out / "README.md").read_text()) and "validation texts: 40" in card
     assert run("lm", files / "more.csv", "--chunksize", 0, "--out", files / "n") == 2
     assert "--chunksize 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("args", "error"), [
+    (("train", "r.csv", "--chunksize", 9), "E603.*--chunksize alone"),
+    (("train", "r.csv", "--chunksize", 0, "--unlabelled", "more.csv"), "E602.*--chunksize 0"),
+    (("train", "r.csv", "--chunksize", 9, "--unlabelled", "plain.txt"), "E407.*plain.txt.*no table"),
+    (("lm", "plain.txt", "--chunksize", 9), "E407.*plain.txt.*no table")], ids=["alone", "0", "train", "lm"])
+def test_what_cannot_be_read_in_pieces_is_refused_before_any_training(args, error, files, monkeypatch, capsys):
+    monkeypatch.chdir(files)
+    (files / "plain.txt").write_text("One line.\nAnother.\n")
+    assert run(*args) == 2
+    assert re.search(error, capsys.readouterr().err)
 
 
 @pytest.mark.slow

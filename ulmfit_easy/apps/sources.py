@@ -8,6 +8,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -154,15 +155,22 @@ def _table(path: Path, args: argparse.Namespace, kind: str | None) -> "pd.DataFr
         raise _plain_text(e, path, "text") from e
 
 
-def on_disk(files: Sequence[Path], args: argparse.Namespace) -> list["TableOnDisk"]:
-    """Return tables that are read in pieces of `--chunksize` rows. Raises: E602 for a number below 1. E404."""
+def on_disk(files: Sequence[Path], columns: Sequence[str], args: argparse.Namespace) -> list["TableOnDisk"]:
+    """Return tables with these columns of texts, to be read in pieces of `--chunksize` rows.
+
+    Raises: E602 for a number below 1. E404. E102 for other columns. What `TableOnDisk.pieces` raises.
+    """
     from ulmfit_easy.data.tables import TableOnDisk
     from ulmfit_easy.files import existing
     from ulmfit_easy.schema import checked, whole
 
     checked({"chunksize": whole()}, chunksize=args.chunksize)
-    return [TableOnDisk(existing(file), args.chunksize, encoding=args.encoding, quoting=args.quoting,
-                        delimiter=args.delimiter) for file in files]
+    tables = [TableOnDisk(existing(file), args.chunksize, encoding=args.encoding, quoting=args.quoting,
+                          delimiter=args.delimiter) for file in files]
+    for table in tables:
+        for piece in islice(table.pieces(), 1):
+            check_columns(piece, columns, len(columns), table.path)
+    return tables
 
 
 def check_columns(df: "pd.DataFrame", columns: Sequence[str], n_texts: int, path: Path) -> None:

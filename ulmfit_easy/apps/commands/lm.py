@@ -69,7 +69,7 @@ def _train(args: argparse.Namespace, folder: Path) -> None:
                             expected="one or more", fix="look at the table, or name another column with --text")
         kept = [*aside, *without(texts, empty)]
     else:
-        kept, said = FileCorpus(aside, on_disk([args.file], args), columns), f"Reads {args.file} in pieces."
+        kept, said = FileCorpus(aside, on_disk([args.file], columns, args), columns), f"Reads {args.file} in pieces."
     start = shipped_lm(args.lang, args.backwards) if pretrained is None else (
         read_lm(pretrained, args.backwards) if pretrained else None)
     p = preset_for(args.preset, start).tuned("lm" if start else "pretrain", **changes)

@@ -32,13 +32,16 @@ def run(args: argparse.Namespace) -> None:
     model_place(args.out, args.overwrite, foreign)
     if args.task:
         kind_of(args.task)
+    if args.chunksize is not None and not args.unlabelled:
+        raise ArgumentError("E603", received="--chunksize alone", expected="--unlabelled with it: labelled texts are "
+                            "read at once", fix="leave it out, or name a file with --unlabelled")
     pretrained = _pretrained(args)
     given = read_labelled(args.file, args)
     columns = [*given.text, given.label]
     given = given._replace(df=taught(given.df, columns))
     valid = None if args.valid is None else taught(
         read_any(args.valid, columns, args, len(given.text), given.kind), columns)
-    more = on_disk(args.unlabelled, args) if args.chunksize else [
+    more = on_disk(args.unlabelled, given.text, args) if args.chunksize is not None else [
         text for file in args.unlabelled
         for text in texts_in(read_any(file, given.text, args, len(given.text)), *given.text)]
     estimator = _estimators().get(given.kind)
