@@ -37,6 +37,7 @@ def test_query_writes_the_rows_that_python_chooses_with_all_their_columns(traine
                "--out", next_ones, "--quiet") == 0
     rows = [json.loads(line) for line in next_ones.read_text().splitlines()]
     assert len({row["id"] for row in rows}) == 3 and capsys.readouterr() == ("", "")
+    assert run("query", trained, next_ones) == 2 and "a column 'score'" in capsys.readouterr().err
 
 
 def test_drift_ends_with_1_for_texts_of_other_words_only(trained, pool, capsys):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy.apps.command import Command
 from ulmfit_easy.apps.options import MODEL, OF_TRAINING, READING
-from ulmfit_easy.apps.tables import FORMS, each_cell, form_of, writing
+from ulmfit_easy.apps.tables import FORMS, check_new, each_cell, form_of, writing
 from ulmfit_easy.errors import ArgumentError, FileError, counted, in_rows
 from ulmfit_easy.terminal import say
 
@@ -79,9 +79,7 @@ def _with_answers(df: "pd.DataFrame", answers: list[dict], sep: str | None, name
     import pandas as pd
 
     new = pd.DataFrame(answers, df.index, columns=None if answers else ["prediction"], dtype=object)
-    if taken := [column for column in new.columns if column in df.columns]:
-        raise FileError("E407", received=f"{name} with a column {min(taken)!r}", expected="no such column yet",
-                        fix="rename it, so that it is not overwritten")
+    check_new(df, new.columns, name)
     flat = each_cell(df, lambda cell: _flat(cell, " ")) if sep else df
     return pd.concat([flat, new.infer_objects()], axis=1)
 
