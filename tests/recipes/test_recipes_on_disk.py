@@ -54,7 +54,8 @@ def test_a_file_that_cannot_be_read_in_pieces_is_told_with_what_to_pass(name, as
     monkeypatch.chdir(tmp_path)
     Path(name).write_text('{"text": "a new film"}')
     with pytest.raises(UlmfitError, match=error):
-        ULMFiT(preset=TINY, pretrained=False, verbose=False).fit(TEXTS[:24], LABELS[:24], Path(name) if as_path else name)
+        ULMFiT(preset=TINY, pretrained=False, verbose=False).fit(
+            TEXTS[:24], LABELS[:24], Path(name) if as_path else name)
 
 
 def test_a_file_without_the_column_is_told_before_any_training(file):
