@@ -39,7 +39,9 @@ def steep(lrs: Sequence[float], losses: Sequence[float]) -> float:
 
 def slide(lrs: Sequence[float], losses: Sequence[float], lr_diff: int = 15, thresh: float = 0.005,
           adjust_value: float = 1.0) -> float:
-    """Return the rate at the left end of a window that slides down from the highest rates until the loss is calm in it.
+    """Suggest a rate for `lr_find`: a window slides down from the highest rates until the loss in it is calm.
+
+    Its left end is the rate.
 
     Args:
         lr_diff: points that the window spans. All of them if there are fewer.

@@ -20,9 +20,9 @@ NA = "#na#"  # the class of texts without a known label, as in fastai
 
 
 class CategoryMap(list):
-    """The classes of some labels, as `dls.vocab[1]`: a list that also takes a mask or a list of numbers.
+    """The names of the classes, a list, as in `dls.vocab[1]`. A mask or a list of numbers chooses several.
 
-    `classes[probs > 0.5]` are the names where the mask is true, `classes.o2i["pos"]` is the number of a name.
+    `classes[probs > 0.5]` returns the names at which the mask is true. `classes.o2i["pos"]` is the number of a name.
 
     Args:
         col: labels, in which a class may be more than once. A categorical Series gives its categories.
