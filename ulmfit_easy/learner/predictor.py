@@ -14,6 +14,7 @@ from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import TrainingError, in_rows
 from ulmfit_easy.learner.features import features
 from ulmfit_easy.learner.onnx import to_onnx
+from ulmfit_easy.models.precision import in_bf16
 from ulmfit_easy.reprs import described
 from ulmfit_easy.text.vocab import MemoryIds, Vocab, padded
 from ulmfit_easy.user_code import UNCHANGED, tell_interrupt, warn_user
@@ -207,8 +208,8 @@ class Predictor:
     def _outputs(self, docs: list[np.ndarray]) -> Tensor | list[Tensor]:
         """Return a model's outputs for one batch, (B, C). Those for each token are B tensors (T, C)."""
         ids, lengths = padded(docs, self.vocab.pad_id, self.prepare.backwards)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            output = self.model(*(torch.from_numpy(each).to(self.device) for each in (ids, lengths)))
+        inputs = [torch.from_numpy(each).to(self.device) for each in (ids, lengths)]
+        output = in_bf16(self.device.type, self.model, *inputs) if self.precision == "bf16" else self.model(*inputs)
         logits = getattr(output, "logits", output).float().cpu()
         if logits.ndim < 3:
             return logits

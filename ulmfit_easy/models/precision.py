@@ -1,10 +1,13 @@
 """Choose the number type that a model computes in, and cast what torch's autocast leaves out."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ulmfit_easy.cleanup import surely
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.schema import one_of, takes
 
@@ -19,6 +22,19 @@ def autocast(*tensors: Tensor) -> list[Tensor]:
         return list(tensors)
     dtype = torch.get_autocast_dtype(kind)
     return [t.to(dtype) for t in tensors]
+
+
+def in_bf16(device_type: str, function: Callable, *args: object) -> Any:
+    """Return `function(*args)`, computed in bfloat16. Unlike `torch.autocast`, Ctrl-C cannot leave it switched on."""
+    before = torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
+
+    def body() -> Any:
+        torch.set_autocast_dtype(device_type, torch.bfloat16)
+        torch.set_autocast_enabled(device_type, True)
+        return function(*args)
+
+    return surely(body, lambda: [(torch.clear_autocast_cache,), (torch.set_autocast_dtype, device_type, before[1]),
+                                 (torch.set_autocast_enabled, device_type, before[0])])
 
 
 def at_least_float32(x: Tensor) -> torch.dtype:
