@@ -111,6 +111,7 @@ def test_the_door_has_every_name_that_a_lesson_uses(path):
     made |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     made |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     made |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    made |= {n.name for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler)}
     used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
     assert used - made - set(dir(__builtins__ if inspect.ismodule(__builtins__) else sys.modules["builtins"])) \
         <= set(door.__all__)

@@ -1,14 +1,11 @@
 """What the tests of commands share: a tiny preset, and a model that `ulmfit train` wrote with it."""
 
 import pytest
+from preset_toys import TINY
 
 from ulmfit_easy.apps.cli import main
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.recipes import presets
-
-TINY = presets.Preset("laptop", "these tests", config={"emb_sz": 16, "n_hid": 16, "n_layers": 1},
-                      pretrain=(presets.Phase(1, 2e-2),), lm=(presets.Phase(1, 2e-2),),
-                      clas=(presets.Phase(1, 2e-2),), min_freq=1, seq_len=16, lm_bs=8, clas_bs=16)
 
 
 @pytest.fixture

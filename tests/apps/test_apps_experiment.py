@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 import pytest
-from conftest import TINY
+from preset_toys import TINY
 
 from ulmfit_easy.apps.cli import main
 from ulmfit_easy.apps.commands import experiment as command

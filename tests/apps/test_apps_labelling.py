@@ -6,7 +6,7 @@ import sys
 
 import pandas as pd
 import pytest
-from conftest import TINY
+from preset_toys import TINY
 
 from ulmfit_easy.apps.cli import main
 from ulmfit_easy.apps.presets import preset_given

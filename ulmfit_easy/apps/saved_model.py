@@ -57,7 +57,7 @@ class SavedModel:
         """
         if not len(texts):
             return []
-        predictors = [replace(each, first_row=first_row) for each in self.predictors]
+        predictors = [replace(each, first_row=first_row) for each in self.predictors] if first_row else self.predictors
         if len(predictors) == 1 and self.blend is None:
             return predictors[0].predict(list(texts))
         import torch

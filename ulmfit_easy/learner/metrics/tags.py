@@ -16,7 +16,8 @@ __all__ = ["EntityF1"]
 class EntityF1(Metric):
     """F1 score of the spans that tags of IOB2 name, by the package seqeval: the measure of CoNLL-2003.
 
-    A span is right if its first word, its last word and its type are. A word that the tokenizer leaves out does not count.
+    A span is right if its first word, its last word and its type are. A word that the tokenizer leaves out does not
+    count.
 
     Raises: E507 without seqeval. E603 for tags without B- and I-, such as parts of speech.
 

@@ -32,7 +32,7 @@ class Way:
         lm: stage 2. None leaves it out. The words of the texts are in the vocabulary all the same.
         own_texts: stage 2 reads the labelled texts only.
         clas: stage 3.
-        tunes: the stage whose rate is tuned, "lm" or "clas".
+        tunes: whose rate is tuned, "stage 2" or "stage 3".
         lr: that rate, if it is not tuned.
         epochs: of stage 3. None is as many as `STEPS` batches take.
         dropout: False takes all dropouts of both models away, but that of the last layer of the head.
@@ -43,7 +43,7 @@ class Way:
     lm: Strategy | None = Strategy(discr=True, schedule="stlr")
     own_texts: bool = False
     clas: Strategy = STRATEGIES["freez + discr + stlr"]
-    tunes: str = "clas"
+    tunes: str = "stage 3"
     lr: float | None = None
     epochs: int | None = None
     dropout: bool = True
@@ -94,14 +94,14 @@ class Bench:
         dls = lm_data(texts, p, found, backwards=way.backwards, seed=draw.seed, cache_dir=False)
         learn = new_lm(dls, p, found if way.pretrained else None, verbose=False)
         if way.lm is not None:
-            lr = way.lr if way.tunes == "lm" and way.lr is not None else LM_RATE
+            lr = way.lr if way.tunes == "stage 2" and way.lr is not None else LM_RATE
             way.lm.fit(learn, lr, LM_EPOCHS, **_fit(p.lm_wd, p.lm_clip))
         return learn
 
     def _classifier(self, draw: Draw, way: Way) -> Fitted:
         """Return the classifier of all stages. The way names its rate."""
         p, _ = self._preset(draw, way)
-        of_lm = way if way.tunes == "lm" else replace(way, lr=None)  # one stage 2 for all that differ in stage 3 only
+        of_lm = way if way.tunes == "stage 2" else replace(way, lr=None)  # one stage 2 for all of one
         lm = self.language_model(draw, replace(of_lm, clas=Way.clas, epochs=None))
         set_seed(draw.seed)
         dls = classifier_data(draw.rows(), p, lm, valid_col="is_valid", backwards=way.backwards, seed=draw.seed,
@@ -110,7 +110,7 @@ class Bench:
         curve, least, most = Curve(), *EPOCHS
         epochs = way.epochs or min(most, max(least, round(STEPS / len(dls.train))))
         best = [BestEpoch("accuracy", patience=epochs)] if way.clas.schedule == "flat" else []
-        lr = RATE if way.tunes == "lm" or way.lr is None else way.lr
+        lr = RATE if way.tunes == "stage 2" or way.lr is None else way.lr
         way.clas.fit(learn, lr, epochs, **_fit(p.clas_wd, p.clas_clip, curve, *best))
         return Fitted(learn, _error(learn.validate()[1]), curve.errors)
 
