@@ -269,7 +269,7 @@ def test_lesson_09_draws_curves_and_finds_planted_labels(run):
     formula = np.sqrt(lesson["p"] * (1 - lesson["p"]) / 100)
     assert 2 * formula == pytest.approx((lesson["high"] - lesson["low"]) / 2, abs=0.03), "the formula fits the draws"
     assert lesson["rows"]["score"].is_monotonic_decreasing, "the closest race comes first"
-    assert lesson["found"] > 2 * lesson["wrong"].mean(), "a doubtful label is wrong more often than another"
+    assert lesson["found"] > 1.5 * lesson["wrong"].mean(), "a doubtful label is wrong more often than another"
 
 
 @pytest.mark.slow
