@@ -1,4 +1,4 @@
-"""How to fine-tune, as a table: the ten rows of table 7 of Howard & Ruder 2018."""
+"""The ten ways to fine-tune of table 7 (Howard & Ruder 2018), as a table."""
 
 from dataclasses import dataclass
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""Documents a second, in CPU time, from text to tokens and into a store: `python bench/tokenize.py reviews.csv`.
+"""Documents a second, in CPU time, from text to tokens and into a store: `python bench/tokenizing.py reviews.csv`.
 
 Another tree of the library may be named to compare with: `--tree OLD`. Both then take turns, each in processes of
 their own. CPU time tells more than the clock where others use the machine too.
