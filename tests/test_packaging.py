@@ -63,3 +63,8 @@ def test_an_editable_install_is_a_folder_on_the_path_which_type_checkers_can_see
     with zipfile.ZipFile(file) as built:
         paths = [name for name in built.namelist() if name.endswith(".pth")]
         assert [built.read(name).decode().strip() for name in paths] == [str(copy)]
+
+
+def test_no_script_hides_a_module_of_python():
+    scripts = {path.stem for folder in ("bench", "runs", "nbs", "packages") for path in (ROOT / folder).glob("*.py")}
+    assert scripts and not scripts & sys.stdlib_module_names
