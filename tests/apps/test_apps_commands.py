@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ulmfit_easy.apps.answers import in_one_cell
 from ulmfit_easy.apps.cli import main
-from ulmfit_easy.apps.commands.predict import _flat
 from ulmfit_easy.apps.saved_model import SavedModel
 from ulmfit_easy.apps.word_by_word import word_by_word
 from ulmfit_easy.data.toy import toy_reviews
@@ -179,7 +179,7 @@ def test_a_labelled_table_may_come_from_standard_input(model, new, capsys, monke
     (["a", "b"], "a;b"), (np.array(["a", "b"]), "a;b"), ([{"a": 1}], '[{"a": 1}]'), ({"a": 1}, '{"a": 1}'), (2, 2)],
     ids=["list", "array", "list of dicts", "dict", "number"])
 def test_a_list_is_one_cell_of_a_table(value, cell):
-    assert _flat(value, ";") == cell
+    assert in_one_cell(value, ";") == cell
 
 
 @pytest.mark.slow

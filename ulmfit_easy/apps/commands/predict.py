@@ -1,26 +1,24 @@
 """`ulmfit predict`: the answers of a model for texts, next to the columns of their table."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ulmfit_easy.apps.command import Command
 from ulmfit_easy.apps.options import MODEL, OF_TRAINING, READING
-from ulmfit_easy.apps.tables import FORMS, check_new, each_cell, form_of, writing
-from ulmfit_easy.errors import ArgumentError, FileError, counted, in_rows
+from ulmfit_easy.apps.tables import FORMS, form_of, writing
+from ulmfit_easy.errors import FileError, counted, in_rows
 from ulmfit_easy.terminal import say
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ulmfit_easy.learner.predictor import Named
-
 
 def run(args: argparse.Namespace) -> None:
+    from ulmfit_easy.apps.answers import Answers
     from ulmfit_easy.apps.saved_model import SavedModel, text_columns
     from ulmfit_easy.apps.sources import texts_in, typed_texts
     from ulmfit_easy.recipes.inputs import empty_rows
@@ -34,10 +32,11 @@ def run(args: argparse.Namespace) -> None:
     target = model.predictor.prepare.target
     sep = None if form.startswith((".jsonl", ".parquet")) else (
         " " if target.per == "token" else model.predictor.prepare.label_delim or ";")
+    answers = Answers(columns, args.top_k, args.proba, sep)
     typed = typed_texts(args.texts, columns)
     if typed and out is None:
         for found in model.predict(typed):
-            answer = _cells(found, args.top_k, args.proba, sep)
+            answer = answers.cells(found)
             say("  ".join(f"{value}" if name.startswith("pred") or len(answer) == 2 else f"{name} {value}"
                           for name, value in answer.items()), sys.stdout)
         return
@@ -45,10 +44,8 @@ def run(args: argparse.Namespace) -> None:
     table, n, empty = next(tables), 0, list[int]()  # an input that cannot be read touches no output
     with writing(out, form, args.safe_cells) as put:
         for df in chain([table], tables):
-            texts = texts_in(df, *columns)
-            answers = [_cells(each, args.top_k, args.proba, sep) for each in model.predict(texts, n)]
-            put(_with_answers(df, answers, sep, args.texts[0]))
-            empty += [n + i for i in empty_rows(texts)] if len(columns) == 1 else []
+            put(answers.added(df, model, args.texts[0], n))
+            empty += [n + i for i in empty_rows(texts_in(df, *columns))] if len(columns) == 1 else []
             n += len(df)
     if not args.quiet:
         none = f", {len(empty):,} without text ({in_rows(empty)}, counted from 0)" if empty else ""
@@ -72,43 +69,6 @@ def _tables(typed: list | None, args: argparse.Namespace, columns: list[str], ki
         raise FileError("E404", received=f"{name}, where no file is", expected="a file, a folder or a text",
                         fix=f"check the spelling; for a text of one word, echo {name} | ulmfit predict "
                         f"{args.model} -") from e
-
-
-def _with_answers(df: "pd.DataFrame", answers: list[dict], sep: str | None, name: str) -> "pd.DataFrame":
-    """Return a table with the answers in new columns, and lists as one cell each if a separator is given."""
-    import pandas as pd
-
-    new = pd.DataFrame(answers, df.index, columns=None if answers else ["prediction"], dtype=object)
-    check_new(df, new.columns, name)
-    flat = each_cell(df, lambda cell: _flat(cell, " ")) if sep else df
-    return pd.concat([flat, new.infer_objects()], axis=1)
-
-
-def _cells(found: "Named", k: int | None, proba: bool, sep: str | None) -> dict[str, Any]:
-    """Return the columns of an answer: with the k likeliest classes, or with the probability of every class."""
-    cells = found.cells()
-    if k or proba:
-        if not found.classes or "entities" in cells or len(found.probs) != len(found.classes):
-            raise ArgumentError("E603", received="--top-k or --proba for a model without classes of whole texts",
-                                expected="a classifier", fix="leave it out")
-        probs = dict(zip(map(str, found.classes), found.probs.tolist(), strict=True))
-        if k:
-            ranked = sorted(probs.items(), key=lambda pair: -pair[1])[:k]
-            cells = {name if i == 0 else f"{name}_{i + 1}": value for i, pair in enumerate(ranked)
-                     for name, value in zip(("prediction", "probability"), (pair[0], round(pair[1], 4)), strict=True)}
-        if proba:
-            cells |= {f"probability_{name}": round(p, 4) for name, p in probs.items()}
-    return {name: _flat(value, sep) for name, value in cells.items()} if sep else cells
-
-
-def _flat(value: Any, sep: str) -> Any:
-    """Return a list as one cell: of names with `sep` between them, of anything else as JSON."""
-    if getattr(value, "ndim", 0):  # of Parquet
-        value = value.tolist()
-    if not isinstance(value, list | tuple | dict):
-        return value
-    simple = not isinstance(value, dict) and all(isinstance(each, str) for each in value)
-    return sep.join(value) if simple else json.dumps(value, ensure_ascii=False, default=str)
 
 
 COMMAND = Command(

@@ -1,0 +1,76 @@
+"""The answers of a model as new columns of the table that has the texts."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ulmfit_easy.apps.sources import texts_in
+from ulmfit_easy.apps.tables import check_new, each_cell
+from ulmfit_easy.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ulmfit_easy.apps.saved_model import SavedModel
+    from ulmfit_easy.learner.predictor import Named
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How answers are written, and which columns of a table have the texts.
+
+    Attributes:
+        columns: of the texts, one or several.
+        top_k: write so many of the likeliest classes. None writes what the task shows.
+        proba: add a column with the probability of each class.
+        sep: put it between the names in a list, for one cell. None keeps lists.
+    """
+
+    columns: Sequence[str] = ("text",)
+    top_k: int | None = None
+    proba: bool = False
+    sep: str | None = None
+
+    def added(self, df: "pd.DataFrame", model: "SavedModel", source: str, first_row: int = 0) -> "pd.DataFrame":
+        """Return a table with the answers of a model in new columns, and with lists as one cell each if `sep` is given.
+
+        Args:
+            source: the name of the table, for messages.
+            first_row: the number of its first row, for warnings.
+
+        Raises: E407 for a table that has one of the new columns. E603 as `cells`.
+        """
+        import pandas as pd
+
+        answers = [self.cells(each) for each in model.predict(texts_in(df, *self.columns), first_row)]
+        new = pd.DataFrame(answers, df.index, columns=None if answers else ["prediction"], dtype=object)
+        check_new(df, new.columns, source)
+        flat = each_cell(df, lambda cell: in_one_cell(cell, " ")) if self.sep else df
+        return pd.concat([flat, new.infer_objects()], axis=1)
+
+    def cells(self, found: "Named") -> dict[str, Any]:
+        """Return the columns of one answer. E603 for classes that are wanted of a model without classes."""
+        cells = found.cells()
+        if self.top_k or self.proba:
+            if not found.classes or "entities" in cells or len(found.probs) != len(found.classes):
+                raise ArgumentError("E603", received="--top-k or --proba for a model without classes of whole texts",
+                                    expected="a classifier", fix="leave it out")
+            probs = dict(zip(map(str, found.classes), found.probs.tolist(), strict=True))
+            if self.top_k:
+                ranked = sorted(probs.items(), key=lambda pair: -pair[1])[:self.top_k]
+                cells = {name if i == 0 else f"{name}_{i + 1}": value for i, (label, p) in enumerate(ranked)
+                         for name, value in (("prediction", label), ("probability", round(p, 4)))}
+            if self.proba:
+                cells |= {f"probability_{name}": round(p, 4) for name, p in probs.items()}
+        return {name: in_one_cell(value, self.sep) for name, value in cells.items()} if self.sep else cells
+
+
+def in_one_cell(value: Any, sep: str) -> Any:
+    """Return a list as one cell: of names with `sep` between them, of anything else as JSON."""
+    if getattr(value, "ndim", 0):  # of Parquet
+        value = value.tolist()
+    if not isinstance(value, list | tuple | dict):
+        return value
+    simple = not isinstance(value, dict) and all(isinstance(each, str) for each in value)
+    return sep.join(value) if simple else json.dumps(value, ensure_ascii=False, default=str)
