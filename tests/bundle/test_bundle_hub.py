@@ -11,7 +11,9 @@ import torch
 
 pytest.importorskip("huggingface_hub", reason="needs the package huggingface_hub: pip install -e '.[hub]'")
 
+import httpx
 from hub_server import Hub
+from huggingface_hub.errors import HFValidationError
 
 from ulmfit_easy.apps.cli import main
 from ulmfit_easy.bundle import hub as ours
@@ -110,6 +112,21 @@ def test_what_the_hub_does_not_have_is_told_with_the_way_out(hub, ask, code, tol
         ask()
     assert e.value.code == code
     assert not any("resolve" in path and "safetensors" in path for path in hub.asked)
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("no route"), ConnectionResetError(), TimeoutError("late"),
+                                   HFValidationError("name")], ids=lambda e: type(e).__name__)
+def test_what_the_network_raises_is_e410(error):
+    with pytest.raises(FileError, match=f"E410.*{type(error).__name__}"), ours.asking("me/m"):
+        raise error
+
+
+@pytest.mark.parametrize("error", [OSError(28, "full"), PermissionError(13, "no"), ZeroDivisionError()],
+                         ids=lambda e: type(e).__name__)
+def test_what_has_nothing_to_do_with_the_network_stays_what_it_is(error):
+    with pytest.raises(type(error)) as raised, ours.asking("me/m"):
+        raise error
+    assert raised.value is error
 
 
 def test_a_folder_without_a_model_is_not_sent_and_nothing_is_without_a_network(hub, tmp_path, monkeypatch, capsys):

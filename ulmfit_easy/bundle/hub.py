@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ulmfit_easy.bundle.artefact import FILES
 from ulmfit_easy.bundle.record import CARD, JSON, is_record, write_record
-from ulmfit_easy.errors import ArgumentError, FileError, UlmfitError, short, some
+from ulmfit_easy.errors import ArgumentError, FileError, short, some
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import existing, read_json, write_json
 
@@ -24,6 +24,7 @@ SETTINGS = (ESTIMATOR[0], FILES[2])
 NAMES = frozenset([*ESTIMATOR, *(f"{way}{name}" for way in ("", *(f"{each}/" for each in WAYS))
                                  for name in (*FILES, CARD, JSON))])
 REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+OF_NETWORK = {"huggingface_hub", "httpx", "hf_xet"}  # packages with errors of their own
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -120,9 +121,10 @@ def asking(repo: str) -> Iterator[None]:
                         fix="unset it, or copy the model's folder to this machine in another way")
     try:
         yield
-    except UlmfitError:
-        raise
-    except Exception as e:  # of several libraries, by version
+    except Exception as e:
+        if not (isinstance(e, ConnectionError | TimeoutError) or OF_NETWORK & {
+                cls.__module__.partition(".")[0] for cls in type(e).__mro__}):
+            raise  # a full disk, or a fault of this library
         why = " ".join(str(e).split())
         raise FileError("E410", received=f"{repo}, which the hub did not answer for: {type(e).__name__}, "
                         f"{short(why, 200)}", expected="a repository that exists and that you may use",
