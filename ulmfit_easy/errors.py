@@ -161,6 +161,13 @@ def refuse_stranger(what: str, value: object, known: Iterable) -> None:
                             fix=did_you_mean(value, known, "choose one of these"))
 
 
+def check_new(names: Iterable, columns: Iterable, table: object) -> None:
+    """Raise E603 if a table has a column of one of the names that an answer adds to it."""
+    if taken := {*names} & {*columns}:
+        raise ArgumentError("E603", received=f"{table} with a column {min(taken)!r}", expected="no such column yet",
+                            fix="rename it, so that it is not overwritten")
+
+
 def did_you_mean(name: object, known: Iterable, otherwise: str, cutoff: float = 0.5) -> str:
     """Return a fix for an unknown name: the known name that is most like it, or `otherwise` if none is."""
     near = nearest(name, map(short, known), cutoff)

@@ -296,7 +296,7 @@ def test_predictions_never_overwrite_a_column(reviews, model, tmp_path, capsys):
     import pandas as pd
 
     pd.DataFrame({"text": ["a"], "prediction": ["mine"]}).to_csv(tmp_path / "again.csv", index=False)
-    complains(capsys, "E407.*prediction", "predict", model, tmp_path / "again.csv")
+    complains(capsys, "E603.*prediction", "predict", model, tmp_path / "again.csv")
 
 
 def test_the_demo_without_its_texts_says_how_to_get_them(tmp_path, capsys):

@@ -38,6 +38,9 @@ def test_query_writes_the_rows_that_python_chooses_with_all_their_columns(traine
     rows = [json.loads(line) for line in next_ones.read_text().splitlines()]
     assert len({row["id"] for row in rows}) == 3 and capsys.readouterr() == ("", "")
     assert run("query", trained, next_ones) == 2 and "a column 'score'" in capsys.readouterr().err
+    assert run("query", trained, pool, "--labelled", pool) == 2
+    assert "--labelled FILE with --strategy margin" in (said := capsys.readouterr().err)
+    assert "Fix: pass --strategy kcenter" in said
 
 
 def test_drift_ends_with_1_for_texts_of_other_words_only(trained, pool, capsys):

@@ -81,6 +81,13 @@ def test_rows_that_were_rejected_are_not_judged(monkeypatch):
     assert found.index.tolist() == [*range(3, 20)]
 
 
+@pytest.mark.parametrize("column", ["quality", "suggested"])
+def test_a_column_that_the_answer_has_is_never_overwritten(column, monkeypatch):
+    monkeypatch.setattr(sys.modules[out_of_sample.__module__], "optional_package", lambda name: None)
+    with pytest.raises(ArgumentError, match=f"E603.*'{column}'"):
+        label_issues(words(), DF[:20].assign(**{column: 1}))
+
+
 def test_no_row_is_judged_by_a_model_that_has_read_it():
     texts = pd.Series([*TEXTS[:30], *TEXTS[:10]])
     _, probs = out_of_sample(Remembers(), texts, LABELS[:30] + LABELS[:10])

@@ -105,7 +105,9 @@ def test_a_learner_of_several_labels_and_one_of_none(learn):
 @pytest.mark.parametrize(("pool", "kwargs", "error", "message"), [
     (["", " "], {}, TextError, "E104"), ([], {}, TextError, "E104"), ("sure", {}, TextError, "E101"),
     (["sure"], dict(k=0), ArgumentError, "E602.*k=0"), (["sure"], dict(strategy="best"), ArgumentError, "E602.*margin"),
-    (pd.DataFrame({"a": ["x"], "b": ["y"]}), {}, TextError, "E102")])
+    (pd.DataFrame({"a": ["x"], "b": ["y"]}), {}, TextError, "E102"),
+    (pd.DataFrame({"text": ["sure"], "score": [5]}), {}, ArgumentError, "E603.*'score'"),
+    (["sure"], dict(labelled=["torn"]), ArgumentError, "E603.*strategy=margin.*pass strategy=kcenter")])
 def test_what_cannot_work_is_refused(pool, kwargs, error, message):
     with pytest.raises(error, match=message):
         query(Stub(), pool, **kwargs)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy.apps.sources import texts_in
-from ulmfit_easy.apps.tables import check_new, each_cell
-from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.apps.tables import each_cell
+from ulmfit_easy.errors import ArgumentError, check_new
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ class Answers:
 
         answers = [self.cells(each) for each in model.predict(texts_in(df, *self.columns), first_row)]
         new = pd.DataFrame(answers, df.index, columns=None if answers else ["prediction"], dtype=object)
-        check_new(df, new.columns, source)
+        check_new(new.columns, df.columns, source)
         flat = each_cell(df, lambda cell: in_one_cell(cell, " ")) if self.sep else df
         return pd.concat([flat, new.infer_objects()], axis=1)
 

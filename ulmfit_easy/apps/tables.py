@@ -4,7 +4,7 @@ import csv
 import gzip
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -38,13 +38,6 @@ def form_of(out: Path, example: str = "predictions.csv") -> str:
     if form == ".parquet":
         optional_package("pyarrow")
     return form
-
-
-def check_new(df: "pd.DataFrame", names: Iterable[str], source: str | Path) -> None:
-    """Raise E407 if a table that was read has one of these columns, which a command adds to it."""
-    if taken := [name for name in names if name in df.columns]:
-        raise FileError("E407", received=f"{source} with a column {min(taken)!r}", expected="no such column yet",
-                        fix="rename it, so that it is not overwritten")
 
 
 def write(df: "pd.DataFrame", out: Path | None, form: str = ".csv", safe_cells: bool = False) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.data.sources import find_columns, taught
-from ulmfit_easy.errors import LabelError, TrainingError
+from ulmfit_easy.errors import LabelError, TrainingError, check_new
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.recipes import inputs
 from ulmfit_easy.schema import random_seed, takes, whole
@@ -34,7 +34,8 @@ def label_issues(model: Any, df: pd.DataFrame, *, text_col: str | int | Sequence
     Returns: rows of `df` with the columns `suggested`, the likeliest class, and `quality`, the probability of the label
         that the row has. No row at all is a good sign.
 
-    Raises: TrainingError E507 without the package cleanlab. What `out_of_sample` raises.
+    Raises: TrainingError E507 without the package cleanlab. ArgumentError E603 for a table that has one of
+        these columns. What `out_of_sample` raises.
 
     Source: Northcutt, Jiang & Chuang 2021, "Confident Learning" (arXiv 1911.00068), in the package cleanlab.
 
@@ -42,6 +43,7 @@ def label_issues(model: Any, df: pd.DataFrame, *, text_col: str | int | Sequence
         >>> label_issues(ULMFiT(seed=0), df)  # doctest: +SKIP
     """
     found = optional_package("cleanlab.filter")
+    check_new(["suggested", "quality"], df.columns, "a table")
     names = [*(text_col if isinstance(text_col, list | tuple) else [text_col]), label_col]
     columns = find_columns(df := taught(df, names), names)
     texts = columns[0] if len(columns) == 2 else pd.concat(columns[:-1], axis=1)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.data.sources import is_missing
-from ulmfit_easy.errors import TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, TextError, TrainingError, check_new
 from ulmfit_easy.recipes.ensemble import ensemble
 from ulmfit_easy.schema import one_of, takes, whole
 from ulmfit_easy.text.given import several_texts
@@ -36,7 +36,8 @@ def query(model: Any, pool: Iterable, k: int = 20, strategy: str = "margin", *,
         distance. For texts with several labels "entropy" is the mean over the labels, and "margin" the highest.
 
     Raises: TextError E101, E102 for what are no texts. E104 for a pool without any. TrainingError E506 for a model that
-        gives no probabilities of classes, or no features.
+        gives no probabilities of classes, or no features. ArgumentError E603 for a table with a column `score`, and for
+        `labelled` with another strategy.
 
     Source: Settles 2009, section 3.1 (entropy, margin). Sener & Savarese 2018 (arXiv 1708.00489), algorithm 1
         (k-center greedy).
@@ -45,7 +46,11 @@ def query(model: Any, pool: Iterable, k: int = 20, strategy: str = "margin", *,
         >>> rows = query(model, pool, 20)  # doctest: +SKIP
         >>> pool = pool.drop(rows.index)  # doctest: +SKIP
     """
+    if labelled is not None and strategy != "kcenter":
+        raise ArgumentError("E603", received=f"labelled= with strategy={strategy}", expected="the strategy kcenter, "
+                            "which alone looks at them", fix="pass strategy=kcenter; leave out labelled=")
     df = pool if isinstance(pool, pd.DataFrame) else pool.to_frame("text") if isinstance(pool, pd.Series) else None
+    check_new(["score"], [] if df is None else df.columns, "a pool")
     cols = _text_cols(model)
     texts = list(several_texts(pool if df is None else df, cols))
     df = pd.DataFrame({"text": texts}) if df is None else df

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ulmfit_easy.apps.command import Command
 from ulmfit_easy.apps.options import FILE, MODEL, OF_TRAINING, READING
-from ulmfit_easy.apps.tables import FORMS, check_new, form_of, write
-from ulmfit_easy.errors import counted
+from ulmfit_easy.apps.tables import FORMS, form_of, write
+from ulmfit_easy.errors import check_new, counted
 from ulmfit_easy.terminal import say
 
 
@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     form = ".csv" if args.out is None else form_of(args.out, "next.csv")
     model = load_model(args.model, classes=True)
     df, columns = read_pool(args.file, model, args)
-    check_new(df, ["score"], args.file)
+    check_new(["score"], df.columns, args.file)  # before the pool is read
     known = None
     if args.labelled is not None:
         known = texts_in(read_pool(args.labelled, model, args)[0], *columns)
