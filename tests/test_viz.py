@@ -135,11 +135,14 @@ def test_names_in_letters_that_the_usual_font_lacks_get_an_installed_font_that_h
 
     usual = font_manager.findfont("DejaVu Sans")
     symbols = f"{get_data_path()}/fonts/ttf/STIXGeneral.ttf"  # comes with matplotlib
-    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [usual, "/no/such/font.ttf", symbols])
+    installed = [usual, "/no/such/font.ttf"]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: installed)
     letter = next(chr(c) for c in font_manager.get_font(symbols).get_charmap()
                   if chr(c).isprintable() and not font_manager.get_font(usual).get_char_index(c))
-    viz._font_with.cache_clear()
     assert viz.fonts_with(["neg", "pos"]) == ["sans-serif"]
+    with pytest.warns(UserWarning, match="no installed font has all the letters"):
+        assert viz.fonts_with(["neg", letter]) == ["sans-serif"]
+    installed.append(symbols)  # in the same process
     assert viz.fonts_with(["neg", letter]) == ["sans-serif", "STIXGeneral"]
     import numpy as np
 

@@ -129,17 +129,19 @@ def fonts_with(texts: Sequence[str]) -> list[str]:
 
     usual = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
     missing = sorted({c for text in texts for c in text if not c.isspace() and not usual.get_char_index(ord(c))})
-    found = [_font_with("".join(missing))] if missing else []
+    found = []
+    if missing:  # matplotlib's own list lacks fonts that are new
+        found = [_font_with("".join(missing), tuple(sorted(font_manager.findSystemFonts())))]
     return [*rcParams["font.family"], *filter(None, found)]
 
 
 @cache
-def _font_with(letters: str) -> str | None:
-    """Return the installed font that has most of some letters, made known to matplotlib. None if no font has any."""
+def _font_with(letters: str, fonts: tuple[str, ...]) -> str | None:
+    """Return the font that has most of some letters, made known to matplotlib. None if no font has any."""
     from matplotlib import font_manager
 
     best, most = None, 0
-    for path in sorted(font_manager.findSystemFonts()):  # matplotlib's own list lacks fonts that are new
+    for path in fonts:
         try:
             font = font_manager.get_font(path)
             has = sum(bool(font.get_char_index(ord(c))) for c in letters)

@@ -15,6 +15,7 @@ from ulmfit_easy.apps.cli import main
 from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
+from ulmfit_easy.recipes import blend
 from ulmfit_easy.recipes.blend import KINDS, PRIOR, Blend, Member, mixing_weights
 from ulmfit_easy.recipes.estimate import blend_seconds
 from ulmfit_easy.recipes.estimator import ULMFiT
@@ -24,6 +25,7 @@ from ulmfit_easy.text.vectors import WordVectors
 
 TABLE = toy_reviews(60)
 TEXTS, LABELS = TABLE["text"].tolist(), (TABLE["label"] == "pos").to_numpy().astype(int)
+VECTORS_OF = blend.vectors_of  # before a fixture takes its place
 ASIDE = np.arange(60) % 5 == 0
 OWN = np.full((12, 2), 0.5)  # of a model that knows nothing
 
@@ -174,6 +176,13 @@ def test_a_mixture_needs_the_word_vectors_it_learned_from(learned, tmp_path, mon
     monkeypatch.setattr("ulmfit_easy.recipes.blend.vectors_of", lambda lang: found)
     with pytest.raises(FileError, match="E404.*word vectors of the language 'en'"):
         Blend.load(path, 2, sha256)
+
+
+def test_word_vectors_that_are_installed_later_are_found(monkeypatch):
+    found = iter([None, WordVectors({"film": 0}, np.zeros((1, 2), np.float32))])
+    monkeypatch.setattr(blend, "VECTORS", {})
+    monkeypatch.setattr(blend, "shipped_vectors", lambda lang: next(found))
+    assert [VECTORS_OF("en") is None for _ in range(3)] == [True, False, False]
 
 
 def test_rare_columns_are_left_out_of_many_texts(monkeypatch):

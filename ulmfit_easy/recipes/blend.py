@@ -6,7 +6,6 @@ holds no word of a user's texts.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ PRIOR = 5.0  # texts that the prior of the weights counts for (docs/LOG.md, 25)
 LEAST = 1e-3  # probability: one text on which a member is sure and wrong does not rule it out
 N_STEPS = 200
 N_FOLDS = 5
+VECTORS = dict[str, WordVectors]()  # of languages, read before
 
 
 class Member:
@@ -215,10 +215,11 @@ class Blend:
         return cls(members, weights, n_classes)
 
 
-@lru_cache(1)  # a second call takes 50 ms, far more than one text does
 def vectors_of(lang: str) -> WordVectors | None:
-    """Return the installed word vectors of a language, or None. They stay in memory."""
-    return shipped_vectors(lang)
+    """Return the installed word vectors of a language, or None. They stay in memory: to read them takes 50 ms."""
+    if lang not in VECTORS and (found := shipped_vectors(lang)) is not None:  # a wheel may come later
+        VECTORS[lang] = found
+    return VECTORS.get(lang)
 
 
 def _mean_vectors(texts: Sequence[str], lang: str) -> np.ndarray:
