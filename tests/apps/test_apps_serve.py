@@ -229,6 +229,26 @@ def test_a_busy_server_answers_429_and_a_slow_one_503(model):
     assert {*busy} == {(429, True), (503, True)} and after == (200, False)
 
 
+def test_a_fault_of_the_server_is_json_without_internals_and_is_logged(model):
+    pytest.importorskip("fastapi", reason="needs the packages of a server: pip install -e '.[serve]'")
+    httpx = pytest.importorskip("httpx")
+    from ulmfit_easy.apps.serve.app import make_app
+
+    class Broken(Noisy):
+        def predict(self, texts):
+            raise KeyError("a secret")
+
+    async def ask(**kwargs):
+        transport = httpx.ASGITransport(make_app([Served("m", Broken(model))]), **kwargs)
+        async with httpx.AsyncClient(transport=transport, base_url="http://s") as client:
+            return await client.post("/predict", json={"text": "a"})
+
+    answer = asyncio.run(ask(raise_app_exceptions=False))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "E512") and "secret" not in answer.text
+    with pytest.raises(KeyError, match="a secret"):  # which uvicorn logs
+        asyncio.run(ask())
+
+
 @pytest.mark.parametrize(("messages", "status"), [
     ([{"body": b"12345", "more_body": True}, {"body": b"67890"}], 200),
     ([{"body": b"12345", "more_body": True}, {"body": b"678901"}], 413),

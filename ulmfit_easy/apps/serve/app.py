@@ -99,7 +99,8 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
     refusals: dict[int | str, dict[str, Any]] = {
         401: {"description": "no token, or a wrong one"}, 404: {"description": "no model of this name"},
         413: {"description": "too many characters"}, 422: {"description": "a request of another form"},
-        429: {"description": "too many texts wait"}, 503: {"description": "no answer in time"}}
+        429: {"description": "too many texts wait"}, 500: {"description": "a fault of the server"},
+        503: {"description": "no answer in time"}}
 
     def chosen(name: str | None) -> Served:
         if name is not None and name not in named:
@@ -204,6 +205,12 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
         error = ArgumentError("E604", received=f"{request.method} {request.url.path}", expected="a path of /docs",
                               fix="ask POST /predict")
         return await refused(request, Refused(e.status_code, error))
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, _: Exception) -> Any:  # the server then logs it with its traceback
+        return await refused(request, Refused(500, TrainingError(
+            "E512", received="a request on which the server failed", expected="an answer", fix="look into the log of "
+            "the server, and report its traceback")))
 
     return Gate(app, lambda e: JSONResponse(e.body, e.status, e.headers), metrics.request, token=token,
                 max_bytes=limits.bytes, seconds=limits.seconds)
