@@ -1,8 +1,12 @@
-"""`ulmfit predict` answers a CSV file piece by piece: the same table, in memory that does not grow with it."""
+"""`ulmfit predict` answers a file piece by piece: the same table, in memory that does not grow with it."""
 
 import gzip
+import json
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ulmfit_easy.apps import sources
@@ -47,3 +51,75 @@ def test_an_error_in_a_later_piece_leaves_the_older_table(trained, table, tmp_pa
     told = capsys.readouterr().err
     assert "(row 15)" in told and "E407" in told and out.read_text() == "before"
     assert [path.name for path in Path(tmp_path).iterdir() if path.name.startswith("out")] == ["out.csv"]
+
+
+def rows_of(path):
+    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_json(path, lines=True, dtype=False)
+
+
+@pytest.mark.parametrize(("given", "form"), [("jsonl", "csv"), ("parquet", "csv"), ("jsonl", "parquet"),
+                                             ("parquet", "jsonl")])
+def test_pieces_of_json_lines_and_parquet_keep_the_columns_of_every_row(given, form, trained, tmp_path, monkeypatch):
+    """A column may begin in a later piece, and whole numbers stay whole if another piece has none."""
+    df = toy_reviews(23, seed=5)[["text"]].assign(n=pd.array([1] * 12 + [None] * 11, "Int64"))
+    df.loc[15, "text"] = ""
+    name = tmp_path / f"new.{given}"
+    if given == "jsonl":
+        rows = [{k: v for k, v in row.items() if not pd.isna(v)} for row in df.to_dict("records")]
+        name.write_text("\ufeff" + "\n\n".join(map(json.dumps, [*rows[:-1], rows[-1] | {"late": ["a", "b"]}])))
+    else:
+        df.to_parquet(name)
+    found = []
+    for piece in (sources.PIECE, 10):
+        monkeypatch.setattr(sources, "PIECE", piece)
+        assert main(["predict", str(trained), str(name), "--out", str(out := tmp_path / f"{piece}.{form}")]) == 0
+        found.append(out)
+    if form == "csv":
+        assert found[0].read_bytes() == found[1].read_bytes() and b".0," not in found[0].read_bytes()
+        return
+    whole, pieces = map(rows_of, found)
+    pd.testing.assert_frame_equal(whole, pieces)
+    assert pieces.text.tolist() == df.text.tolist() and {"n", "prediction", "probability"} < {*pieces.columns}
+    assert given == "parquet" or list(pieces.late.iloc[-1]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("given", ["jsonl", "parquet"])
+def test_a_file_without_rows_gives_a_table_without_rows(given, trained, tmp_path):
+    name, out = tmp_path / f"new.{given}", tmp_path / "out.csv"
+    if given == "jsonl":
+        name.write_text("")
+    else:
+        pd.DataFrame({"text": pd.Series([], dtype=str)}).to_parquet(name)
+    assert main(["predict", str(trained), str(name), "--out", str(out)]) == (2 if given == "jsonl" else 0)
+    assert given == "jsonl" or out.read_text() == '"text","prediction"\n'
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_memory_does_not_grow_with_the_file(form, trained, tmp_path):
+    """The answers are made up, since reading and writing is what could hold the table."""
+    code = """
+import re, sys
+from ulmfit_easy.apps import saved_model
+from ulmfit_easy.apps.cli import main
+predict, answer = saved_model.SavedModel.predict, []
+def one(self, texts, first_row=0):
+    answer[:] = answer or predict(self, [texts[0]])
+    return answer * len(texts)
+saved_model.SavedModel.predict = one
+assert main(["predict", *sys.argv[1:]]) == 0
+print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])  # getrusage may tell of the parent
+"""
+    peaks = []
+    for n in (2_000, 60_000):
+        df = pd.DataFrame({"text": [f"good film {i} " * 100 for i in range(n)]})
+        name, out = tmp_path / f"{n}.{form}", tmp_path / f"out.{form}"
+        if form == "jsonl":
+            df.to_json(name, orient="records", lines=True)
+        else:
+            getattr(df, f"to_{form}")(name)
+        run = subprocess.run([sys.executable, "-c", code, str(trained), str(name), "--out", str(out)],
+                             capture_output=True, text=True, check=True)
+        peaks.append(int(run.stdout.splitlines()[-1]) / 1024)
+    assert peaks[1] - peaks[0] < 100  # MB, of a file with 90 MB of text

@@ -117,7 +117,7 @@ def test_pieces_that_cannot_be_read_are_named(tmp_path):
     fails("E407", b"")
     fails("E407.*'a'", b"a,a\n1,2\n")
     fails("E602", b"a,b\n", encoding="nonsense")
-    (tmp_path / "t.jsonl").write_text("{}")
+    (tmp_path / "t.jsonl").write_text("[{}]")
     with pytest.raises(FileError, match="E407.*chunksize"):
         list(read_pieces(tmp_path / "t.jsonl", 2))
     with pytest.raises(FileError, match="E404"):

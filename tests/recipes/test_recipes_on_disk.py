@@ -49,10 +49,10 @@ def test_paths_and_tables_are_files_and_anything_else_is_texts(file):
 
 @pytest.mark.parametrize(("name", "as_path", "error"), [
     ("more.csv", False, r"E101.*'more.csv', one str.*Path\(name\)"),
-    ("more.jsonl", True, "E407.*CSV or Parquet. Fix: write it as CSV or Parquet.$")])
+    ("more.json", True, "E407.*CSV, JSON lines or Parquet. Fix: write it as CSV or Parquet.$")])
 def test_a_file_that_cannot_be_read_in_pieces_is_told_with_what_to_pass(name, as_path, error, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path(name).write_text('{"text": "a new film"}')
+    Path(name).write_text('[{"text": "a new film"}]')
     with pytest.raises(UlmfitError, match=error):
         ULMFiT(preset=TINY, pretrained=False, verbose=False).fit(
             TEXTS[:24], LABELS[:24], Path(name) if as_path else name)

@@ -40,8 +40,8 @@ CHANGES: Options = {
     "--bs": {"type": int, "metavar": "N", "help": "rows of a batch (default: the preset's)"},
     "--min-freq": {"type": int, "metavar": "N", "help": "how often a word must be there to be known (default: the "
                    "preset's)"}}
-CHUNKSIZE: Options = {"--chunksize": {"type": int, "metavar": "N", "help": "read a CSV or Parquet file of unlabelled "
-                                      "texts N rows at a time: it may be larger than memory (default: all at once)"}}
+CHUNKSIZE: Options = {"--chunksize": {"type": int, "metavar": "N", "help": "read a table of unlabelled texts "
+                                      "N rows at a time: it may be larger than memory (default: all at once)"}}
 SUBWORD: Options = {"--subword": {"type": int, "metavar": "N", "help": "N pieces of words instead of words, by "
                                   "SentencePiece: for languages with rich endings or no blanks"}}
 TRAINING: Options = {

@@ -118,16 +118,15 @@ def read_any(path: Path, columns: Sequence[str], args: argparse.Namespace, n_tex
 
 def read_in_pieces(path: Path, columns: Sequence[str], args: argparse.Namespace, n_texts: int = 1,
                    kind: str | None = None) -> "Iterator[pd.DataFrame]":
-    """Yield what `read_any` reads. A CSV file comes in tables of `PIECE` rows, so that it may be larger than memory."""
-    from ulmfit_easy.data.containers import opened
-    from ulmfit_easy.data.tables import kind_of, read_pieces
+    """Yield what `read_any` reads. CSV, JSON lines and Parquet come in tables of `PIECE` rows with the same columns.
+
+    So the file may be larger than memory.
+    """
+    from ulmfit_easy.data.tables import comes_in_pieces, read_pieces
     from ulmfit_easy.files import existing
 
-    is_csv = False
-    if str(path) != STDIN and existing(path).is_file() and not _is_conll(path, kind):
-        with opened(path) as (name, _):
-            is_csv = kind_of(name) == "csv"
-    if not is_csv:
+    if (str(path) == STDIN or not existing(path).is_file() or _is_conll(path, kind)
+            or not comes_in_pieces(path, args.encoding)):
         yield read_any(path, columns, args, n_texts, kind)
         return
     try:

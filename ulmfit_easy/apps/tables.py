@@ -4,10 +4,11 @@ import csv
 import gzip
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.terminal import printable
@@ -49,21 +50,23 @@ def write(df: "pd.DataFrame", out: Path | None, form: str = ".csv", safe_cells: 
 @contextmanager
 def writing(out: Path | None, form: str = ".csv",
             safe_cells: bool = False) -> Iterator[Callable[["pd.DataFrame"], None]]:
-    """Give a function that adds a table below those before it. Parquet is held in memory, and other forms are not."""
+    """Give a function that adds a table below those before it. Only one table is in memory at a time."""
     from ulmfit_easy.files import atomic_path
     from ulmfit_easy.viz import no_formula
 
     options: dict[str, Any] = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}  # a text with a lone \r stays one row
-    given = list["pd.DataFrame"]()  # of Parquet all tables, else the first one
+    is_first = True
 
     def put(df: "pd.DataFrame") -> None:
-        df, is_first = each_cell(df, no_formula) if safe_cells else df, not given
-        if is_first or form == ".parquet":
-            given.append(df)
-        if form.startswith(".jsonl"):
+        nonlocal is_first
+        df = each_cell(df, no_formula) if safe_cells else df
+        if form == ".parquet":
+            parquet.put(df)
+        elif form.startswith(".jsonl"):
             _to_json_lines(df, file)
-        elif form != ".parquet":
+        else:
             df.to_csv(file, header=is_first, sep="\t" if form.startswith(".tsv") else ",", **options)
+        is_first = False
 
     if out is None:
         file = sys.stdout
@@ -74,8 +77,10 @@ def writing(out: Path | None, form: str = ".csv",
         return
     with atomic_path(out) as tmp:
         if form == ".parquet":
-            yield put
-            _to_parquet(given, tmp)
+            with tempfile.TemporaryFile(dir=tmp.parent) as kept:
+                parquet = _Parquet(kept)
+                yield put
+                parquet.write(tmp)
             return
         # JSON may hold halves of characters, which no UTF-8 can
         text: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "newline": ""}
@@ -90,12 +95,39 @@ def each_cell(df: "pd.DataFrame", change: Callable) -> "pd.DataFrame":
     return pd.DataFrame({change(c): pd.Series([change(v) for v in df[c]], df.index, object) for c in df}, df.index)
 
 
-def _to_parquet(tables: "list[pd.DataFrame]", path: Path) -> None:
-    import pandas as pd
+class _Parquet:
+    """Keeps tables in a file until all are there, since a later one may change the type of a column."""
+
+    def __init__(self, file: IO[bytes]):
+        self.file, self.schemas = file, list[Any]()
+
+    def put(self, df: "pd.DataFrame") -> None:
+        import pyarrow
+
+        with _of_one_type():
+            table = pyarrow.Table.from_pandas(df, preserve_index=False)
+        self.schemas.append(table.schema)
+        with pyarrow.ipc.new_stream(self.file, table.schema) as stream:
+            stream.write_table(table)
+
+    def write(self, path: Path) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        with _of_one_type():
+            schema = pyarrow.unify_schemas(self.schemas, promote_options="permissive")
+            self.file.seek(0)
+            with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+                for _ in self.schemas:
+                    writer.write_table(pyarrow.ipc.open_stream(self.file).read_all().cast(schema))
+
+
+@contextmanager
+def _of_one_type() -> Iterator[None]:
     import pyarrow
 
     try:
-        pd.concat(tables, ignore_index=True).to_parquet(path, index=False)
+        yield
     except (pyarrow.ArrowException, ValueError, TypeError) as e:
         raise FileError("E407", received=f"a column that Parquet cannot hold ({e})",
                         expected="values of one type in each column", fix="try --out with a name in .jsonl") from e

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +15,14 @@ import pandas as pd
 
 from ulmfit_easy.data.containers import opened
 from ulmfit_easy.data.csv_form import HEAD, csv_options, is_misquoted, warn_of_quotes
-from ulmfit_easy.data.formats import table_of
+from ulmfit_easy.data.json_form import json_pieces, json_table, keys_of_lines, without_mark
 from ulmfit_easy.decoding import decoded
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.text.look import Look
 from ulmfit_easy.user_code import warn_user
+
+BUFFER = 1 << 20  # bytes of a column of Parquet that are read at once, whatever the size of a row group
 
 
 def read_table(path: str | Path, *, encoding: str = "utf-8", header: int | Literal["infer"] | None = "infer",
@@ -57,7 +58,7 @@ def read_table(path: str | Path, *, encoding: str = "utf-8", header: int | Liter
             return df if header is None else _named(path, df, header)
         text = decoded(file.read(), path, encoding)
     if kind == "json":
-        return _json_table(path, text)
+        return json_table(path, text)
     options = csv_options(text[:HEAD], name, delimiter, quoting, header)
     try:  # with header=None no field is ever taken for an index, and names are never made up
         df = pd.read_csv(io.StringIO(text), header=None, **options)
@@ -71,11 +72,11 @@ def read_table(path: str | Path, *, encoding: str = "utf-8", header: int | Liter
 def read_pieces(path: str | Path, chunksize: int, *, encoding: str = "utf-8",
                 header: int | Literal["infer"] | None = "infer", delimiter: str | None = None,
                 quoting: int = csv.QUOTE_MINIMAL) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a CSV, TSV or Parquet file as tables of `chunksize` rows each, one in memory at a time.
+    """Yield the rows of a CSV, TSV, JSON-lines or Parquet file as tables of `chunksize` rows, one in memory at a time.
 
-    The pieces are larger where the row `header` would not be in the first one.
+    All tables have the same columns. They are larger if the row `header` would not be in the first one.
 
-    Raises: as `read_table`. E407 also for JSON and workbooks.
+    Raises: as `read_table`. E407 also for workbooks, for other JSON, and for what annotation tools write.
     """
     path = Path(path)
     with opened(path) as (name, file):
@@ -83,10 +84,14 @@ def read_pieces(path: str | Path, chunksize: int, *, encoding: str = "utf-8",
         if kind == "parquet":
             yield from _parquet(path, file, chunksize)
             return
-        if kind != "csv":
-            raise FileError("E407", received=f"{path}, to be read in pieces", expected="CSV or Parquet",
-                            fix="write it as CSV or Parquet; leave out chunksize=")
         decoded(bytes(4), path, encoding)  # E602 for one that Python does not know
+        if kind != "csv":
+            if kind == "workbook" or (keys := _keys(path, encoding, _state(path))) is None:
+                raise FileError("E407", received=f"{path}, to be read in pieces", expected="CSV, JSON lines or Parquet",
+                                fix="write it as CSV or Parquet; leave out chunksize=")
+            with io.TextIOWrapper(file, encoding, newline="\n") as text:
+                yield from json_pieces(path, without_mark(text), keys, chunksize)
+            return
         options, n, first, names = dict[str, Any](), 0, 1 if header is None or header == "infer" else header + 1, None
 
         def misquoted() -> bool:
@@ -112,10 +117,27 @@ def read_pieces(path: str | Path, chunksize: int, *, encoding: str = "utf-8",
                     n += len(piece)
                     yield piece.reset_index(drop=True)
         except UnicodeError as e:
-            raise FileError("E403", received=f"{path}, which is not {encoding}", expected=f"{encoding} text",
-                            fix="save it as UTF-8; pass the encoding= that it is in") from e
+            raise _not_in(encoding, path) from e
         except (ValueError, pd.errors.ParserError) as e:
             raise _no_table(path, e, (options or {"sep": delimiter or ","})["sep"]) from e
+
+
+def comes_in_pieces(path: str | Path, encoding: str) -> bool:
+    """Return True if `read_pieces` can read a file. Raise what it raises."""
+    with opened(path) as (name, _):
+        kind = kind_of(name)
+    return kind in ("csv", "parquet") or kind == "json" and _keys(Path(path), encoding, _state(Path(path))) is not None
+
+
+@lru_cache(maxsize=8)
+def _keys(path: Path, encoding: str, state: tuple) -> list[str] | None:
+    """`keys_of_lines` for a file, which is read for it once as long as it is the same."""
+    decoded(bytes(4), path, encoding)
+    try:
+        with _characters(path, encoding, "\n") as text:
+            return keys_of_lines(path, without_mark(text))
+    except UnicodeError as e:
+        raise _not_in(encoding, path) from e
 
 
 @lru_cache(maxsize=8)
@@ -135,9 +157,14 @@ def _state(path: Path) -> tuple:
 
 
 @contextmanager
-def _characters(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
-    with opened(path) as (_, file), io.TextIOWrapper(file, encoding, newline="") as text:
+def _characters(path: Path, encoding: str, newline: str = "") -> Iterator[io.TextIOWrapper]:
+    with opened(path) as (_, file), io.TextIOWrapper(file, encoding, newline=newline) as text:
         yield text
+
+
+def _not_in(encoding: str, path: Path) -> FileError:
+    return FileError("E403", received=f"{path}, which is not {encoding}", expected=f"{encoding} text",
+                     fix="save it as UTF-8; pass the encoding= that it is in")
 
 
 def kind_of(name: Path) -> str:
@@ -173,44 +200,6 @@ def _named(path: Path, df: pd.DataFrame, header: int | Literal["infer"]) -> pd.D
     return df
 
 
-def _json_table(path: Path, text: str) -> pd.DataFrame:
-    """Return one row for each line, or each object of one list. Values stay what JSON says they are."""
-    def refuse(where: str, why: str) -> FileError:
-        return FileError("E407", received=f"{path}, {where} of which is {why}", expected="a JSON object, {...}, for "
-                         "each row", fix="write one object per line, or one list of objects")
-    rows = list[tuple[int, Any]]()
-    if text.lstrip().startswith("["):
-        try:
-            rows = list(enumerate(json.loads(text), 1))
-        except (ValueError, RecursionError) as e:
-            raise refuse("all", f"no JSON ({e})") from e
-        what = "entry"
-    elif whole := _one_object(text):
-        rows, what = [(1, whole)], "line"
-    else:
-        what = "line"
-        for number, line in enumerate(text.split("\n"), 1):  # nothing else ends a line
-            try:
-                rows += [(number, json.loads(line))] if line.strip() else []
-            except (ValueError, RecursionError) as e:
-                raise refuse(f"line {number}", f"no JSON ({e})") from e
-    for number, row in rows:
-        if not isinstance(row, dict):
-            raise refuse(f"{what} {number}", f"a {type(row).__name__}")
-    found = [row for _, row in rows]
-    table = table_of(found, path)
-    return pd.DataFrame(found, dtype=object) if table is None else table
-
-
-def _one_object(text: str) -> dict | None:
-    """Return the one object of JSON that a text is, on as many lines as it may have. None for anything else."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):  # at the second line of JSON lines
-        return None
-    return found if isinstance(found, dict) else None
-
-
 def _first_sheet(path: Path, file: IO[bytes]) -> pd.DataFrame:
     """Return the first sheet of a workbook, as strings. E407 without openpyxl."""
     if find_spec("openpyxl") is None:
@@ -232,12 +221,13 @@ def _parquet(path: Path, source: IO[bytes], chunksize: int | None) -> Iterator[p
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(source) as file:
-            if chunksize is None:
-                yield file.read().to_pandas()
-                return
-            for batch in file.iter_batches(chunksize):
-                yield batch.to_pandas()
+        with pyarrow.parquet.ParquetFile(source, buffer_size=BUFFER) as file:
+            pieces = [file.read()] if chunksize is None else file.iter_batches(chunksize)
+            if not file.metadata.num_rows:
+                pieces = [file.schema_arrow.empty_table()]
+            for piece in pieces:
+                # whole numbers stay whole if some are missing, in one piece or in another
+                yield piece.to_pandas(integer_object_nulls=True).reset_index(drop=True)
     except (pyarrow.ArrowException, OSError) as e:
         raise FileError("E407", received=f"{path}, which pyarrow cannot read ({e})", expected="a Parquet file",
                         fix="write it again") from e

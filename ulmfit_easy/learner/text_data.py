@@ -200,8 +200,8 @@ class TextDataLoaders(DataLoaders):
         (`.parquet`) are read too, and keep their types. See `read_table`. `from_jsonl` and `from_parquet` are this.
 
         Args:
-            chunksize: read the texts in pieces of that many rows, and hold the other columns only. For a CSV or Parquet
-                file that is larger than memory. The file is read twice: once with its labels, and to tokenize.
+            chunksize: read the texts in pieces of that many rows, and hold the other columns only. For CSV, JSON lines
+                or Parquet that is larger than memory. The file is read twice: once with its labels, and to tokenize.
                 `SentencePieceTokenizer` reads it once more to learn its pieces.
 
         Raises: E403, E404 and E407 for the file. E602 for an unknown `encoding`. E507 for Parquet without pyarrow. What

@@ -98,8 +98,8 @@ class TextEstimator(SklearnText, OnHub):
         After Ctrl-C the estimator is as it was before. `keep_stopped` makes it answer by what the fit has learned.
 
         Args:
-            unlabelled: texts like those of `texts`. Or a `Path` of a CSV or Parquet file, or a list of these, which
-                may be larger than memory: it is read in pieces, and its copies are read too.
+            unlabelled: texts like those of `texts`. Or a `Path` of CSV, JSON lines or Parquet, or a list of these.
+                A file may be larger than memory: it is read in pieces, and its copies are read too.
             sample_weight: (N,) how much each text counts: a text of weight 2 is read twice as often as one of weight 1.
             X_val, y_val: your own texts to measure with, and their labels. No stage and no linear model learns from
                 them. They decide the weights of the mixture and, with `patience`, the epoch.

@@ -19,7 +19,7 @@ class FileCorpus:
 
     Args:
         texts: come first.
-        tables: CSV or Parquet files.
+        tables: CSV, JSON-lines or Parquet files.
         cols: the columns of the texts. Each field is a text.
         without: texts that are left out of the tables, such as those kept aside.
 

@@ -1,0 +1,93 @@
+"""Read JSON lines, and JSON of other shapes, as tables."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from ulmfit_easy.data.formats import table_of
+from ulmfit_easy.errors import FileError
+
+SEEN = 2_000  # lines that decide if a file is of JSON lines
+
+
+def json_table(path: Path, text: str) -> pd.DataFrame:
+    """Return one row for each line, or each object of one list. Values stay what JSON says they are."""
+    if text.lstrip().startswith("["):
+        try:
+            rows = json.loads(text)
+        except (ValueError, RecursionError) as e:
+            raise _refused(path, "all", f"no JSON ({e})") from e
+        for number, row in enumerate(rows, 1):
+            _check(row, path, f"entry {number}")
+    elif whole := _one_object(text):
+        rows = [whole]
+    else:
+        rows = list(_objects(path, text.split("\n")))  # nothing else ends a line
+    table = table_of(rows, path)
+    return pd.DataFrame(rows, dtype=object) if table is None else table
+
+
+def keys_of_lines(path: Path, lines: Iterable[str]) -> list[str] | None:
+    """Return all keys of JSON lines. None for other JSON, and for what annotation tools write: it is read whole.
+
+    Raises: E407 for a later line that is no object.
+    """
+    lines = iter(lines)
+    try:
+        head = list(_objects(path, islice(lines, SEEN)))
+    except FileError:
+        return None
+    if table_of(head, path) is not None:
+        return None
+    return list(dict.fromkeys(key for row in chain(head, _objects(path, lines, SEEN)) for key in row))
+
+
+def json_pieces(path: Path, lines: Iterable[str], keys: list[str], chunksize: int) -> Iterator[pd.DataFrame]:
+    """Yield the rows of JSON lines as tables of `chunksize` rows with these columns, at least one table."""
+    rows = _objects(path, lines)
+    piece = list(islice(rows, chunksize))
+    while True:
+        yield pd.DataFrame(piece, columns=keys, dtype=object)
+        if not (piece := list(islice(rows, chunksize))):
+            return
+
+
+def without_mark(file: IO[str]) -> Iterator[str]:
+    """Yield the lines of a file without its byte-order mark."""
+    yield file.readline().removeprefix("\ufeff")
+    yield from file
+
+
+def _objects(path: Path, lines: Iterable[str], before: int = 0) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, before + 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as e:
+            raise _refused(path, f"line {number}", f"no JSON ({e})") from e
+        _check(row, path, f"line {number}")
+        yield row
+
+
+def _check(row: object, path: Path, where: str) -> None:
+    if not isinstance(row, dict):
+        raise _refused(path, where, f"a {type(row).__name__}")
+
+
+def _refused(path: Path, where: str, why: str) -> FileError:
+    return FileError("E407", received=f"{path}, {where} of which is {why}", expected="a JSON object, {...}, for "
+                     "each row", fix="write one object per line, or one list of objects")
+
+
+def _one_object(text: str) -> dict | None:
+    """Return the one object of JSON that a text is, on as many lines as it may have. None for anything else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # at the second line of JSON lines
+        return None
+    return found if isinstance(found, dict) else None
