@@ -23,6 +23,7 @@ from ulmfit_easy.all import (
     toy_reviews,
 )
 from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner import onnx
 from ulmfit_easy.learner.onnx import FILES, Graph
 from ulmfit_easy.recipes.ensemble import first_to_onnx
 from ulmfit_easy.text.vocab import padded
@@ -151,6 +152,19 @@ def test_weights_in_8_bits_are_smaller_and_answer_nearly_the_same(tmp_path):
         found.append(answers(folder, docs, learn.predictor)[0])
     assert sizes[1] < 0.4 * sizes[0]
     assert not np.array_equal(*found) and np.allclose(*found, atol=0.02)
+    told = json.loads((folder / FILES[2]).read_text())["int8"]
+    assert told["texts"] == len(dls.valid.rows) and told["labels_changed"] >= 0 and told["largest_difference"] < 0.02
+
+
+def test_labels_that_8_bits_change_are_warned_of(learn, tmp_path, monkeypatch):
+    wrong = Graph(replace(learn.predictor, temperature=-1.0))
+    monkeypatch.setattr(onnx, "_quantize", lambda file: onnx._write(wrong, file))
+    with pytest.warns(UserWarning, match="in 12 validation texts, and change 12 labels: measure"):
+        learn.to_onnx(tmp_path / "m", quantize=True)
+    monkeypatch.setattr(onnx, "FAR", 0.0)
+    with pytest.warns(UserWarning, match="in 64 texts of random words: measure"):
+        learn.predictor.to_onnx(tmp_path / "m", quantize=True)
+    assert json.loads((tmp_path / "m" / FILES[2]).read_text())["int8"]["labels_changed"] is None
 
 
 def test_what_no_graph_describes_is_refused(learn, tmp_path, monkeypatch):

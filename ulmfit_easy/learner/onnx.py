@@ -1,6 +1,6 @@
 """A model as an ONNX graph, next to its tokenizer and its classes, for programs without torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ulmfit_easy.bundle.record import versions
 from ulmfit_easy.cleanup import no_warnings
-from ulmfit_easy.errors import FileError, TrainingError
+from ulmfit_easy.errors import FileError, TrainingError, counted
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import atomic_folder, read_json, write_json
 from ulmfit_easy.models.encoder import Encoded, Encoder
@@ -20,6 +20,8 @@ from ulmfit_easy.models.evaluated import without_gradients
 from ulmfit_easy.models.readers import TextClassifier, Whole
 from ulmfit_easy.places import members
 from ulmfit_easy.schema import flag, path, takes
+from ulmfit_easy.text.vocab import Vocab, padded
+from ulmfit_easy.user_code import warn_user
 
 if TYPE_CHECKING:
     from ulmfit_easy.learner.predictor import Asked, Predictor
@@ -28,6 +30,8 @@ FILES = ("model.onnx", "vocab.json", "config.json")
 FORMAT = 1
 LONG = 1024  # tokens of the longest text that the numbers are compared with
 CLOSE = 1e-3  # how far a number of the graph may be from torch's
+FAR = 0.1  # how far a probability in 8 bits may be from it without a warning
+COMPARED = 100  # texts in 8 bits
 
 
 @takes({"path": path, "quantize": flag})
@@ -44,7 +48,8 @@ def to_onnx(learn: "Asked", path: str | Path = "onnx", *, quantize: bool = False
         learn: a learner, a `Predictor`, or what `calibrate` returned, whose temperature is in the graph.
         path: the folder. An older one of this kind is replaced.
         quantize: keep the weights in 8 bits (dynamic quantisation of onnxruntime). The file has about a quarter of the
-            size, and answers differ a little.
+            size, and answers differ a little. "int8" in `config.json` tells how much, for the first validation texts of
+            a learner, or for random words. A warning tells if a label changes.
 
     Raises:
         TrainingError: E506 for a language model, and for a model that no graph describes. E507 without the packages
@@ -61,12 +66,24 @@ def to_onnx(learn: "Asked", path: str | Path = "onnx", *, quantize: bool = False
         graph = Graph(predictor)
         _write(graph, tmp / FILES[0])
         _compare(graph, predictor, tmp / FILES[0])
+        config = {"onnx": FORMAT, **predictor.prepare.config(), "max_tokens": graph.max_tokens, "made_with": versions()}
         if quantize:
             _quantize(tmp / FILES[0])
+            config["int8"] = changes = _changes(graph, predictor, tmp / FILES[0], _own_docs(learn))
         write_json(tmp / FILES[1], predictor.vocab.config())
-        write_json(tmp / FILES[2], {"onnx": FORMAT, **predictor.prepare.config(), "max_tokens": graph.max_tokens,
-                                    "made_with": versions()})
+        write_json(tmp / FILES[2], config)
+    if quantize and (changes["labels_changed"] or changes["largest_difference"] > FAR):
+        warn_user(f"8-bit weights {told(changes)}: measure the graph's accuracy before you use it")
     return Path(path)
+
+
+def told(changes: dict) -> str:
+    """Return a few words on what 8-bit weights change, see `to_onnx`."""
+    n, labels, words = changes["texts"], changes["labels_changed"], "validation texts"
+    if labels is None:
+        words = "texts of random words"
+    return (f"move a probability by up to {changes['largest_difference']:.3f} in {n} {words}"
+            + (f", and change {counted(labels, 'label')}" if labels is not None else ""))
 
 
 class Graph(nn.Module):
@@ -126,28 +143,59 @@ def _write(graph: Graph, file: Path) -> None:
         raise _no_graph(graph, f"torch.onnx says {e!s:.200}") from e
 
 
-def _compare(graph: Graph, predictor: "Predictor", file: Path) -> None:
-    """Raise E506 if the graph differs from torch for some texts, which are noise."""
+Answers = tuple[np.ndarray, np.ndarray]  # probabilities and decisions, for each row or for each real token
+
+
+def _answers(graph: Graph, predictor: "Predictor", file: Path,
+             batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Answers, Answers]]:
+    """Yield the answers of the graph in a file, and torch's, for batches of ids and lengths."""
     session = optional_package("onnxruntime").InferenceSession(file)
-    special = {*predictor.vocab.specials.values()}
-    words = torch.tensor([i for i, token in enumerate(predictor.vocab) if token not in special])
-    for ids, lengths in _noise(graph, words):
+    for ids, lengths in batches:
         logits = predictor.model(ids.to(predictor.device), lengths.to(predictor.device)).logits / predictor.temperature
-        wanted = predictor.activation(logits).cpu().numpy()
+        wanted = [f(logits).cpu().numpy() for f in (predictor.activation, predictor.decodes)]
         try:
-            [found, _] = session.run(None, {"ids": ids.numpy(), "lengths": lengths.numpy()})
+            found = session.run(None, {"ids": ids.numpy(), "lengths": lengths.numpy()})
         except Exception as e:  # those of onnxruntime have no common base
             raise _no_graph(graph, f"onnxruntime says {e!s:.200}") from e
-        real = np.arange(ids.shape[1]) < lengths.numpy()[:, None] if wanted.ndim > 2 else np.full(len(ids), True)
-        if found.shape != wanted.shape or not np.allclose(found[real], wanted[real], CLOSE, CLOSE):
-            raise _no_graph(graph, f"the graph gives other numbers for {len(ids)} texts of {ids.shape[1]} tokens")
+        if found[0].shape != wanted[0].shape:
+            raise _no_graph(graph, f"the graph gives {found[0].shape} for {wanted[0].shape}")
+        real = np.arange(ids.shape[1]) < lengths.numpy()[:, None] if wanted[0].ndim > 2 else np.full(len(ids), True)
+        yield cast(Answers, tuple(each[real] for each in found)), cast(Answers, tuple(each[real] for each in wanted))
 
 
-def _noise(graph: Graph, words: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches of ids and lengths of several sizes, some with more tokens than a transformer has positions."""
-    generator, most = torch.Generator().manual_seed(0), graph.max_tokens or LONG
+def _compare(graph: Graph, predictor: "Predictor", file: Path) -> None:
+    """Raise E506 if the graph differs from torch for some texts, which are noise."""
     longest = getattr(graph.model.encoder, "span", 95) + 5
-    for n_rows, n_tokens in ((1, 1), (3, 11), (2, longest)):
+    sizes = [(1, 1), (3, 11), (2, longest)]  # some have more tokens than a transformer has positions
+    for (found, _), (wanted, _) in _answers(graph, predictor, file, _noise(graph, predictor.vocab, sizes)):
+        if not np.allclose(found, wanted, CLOSE, CLOSE):
+            raise _no_graph(graph, f"the graph gives other numbers, by {np.abs(found - wanted).max():.1g}")
+
+
+def _changes(graph: Graph, predictor: "Predictor", file: Path, docs: list[np.ndarray]) -> dict:
+    """Return how far the answers of an 8-bit graph are from torch's, for texts or for noise."""
+    batches = ([tuple(map(torch.from_numpy, padded([doc[:graph.max_tokens]], predictor.vocab.pad_id,
+                                                   predictor.prepare.backwards))) for doc in docs]
+               or _noise(graph, predictor.vocab, [(4, n) for n in range(5, 85, 5)]))
+    both = list(_answers(graph, predictor, file, cast(Any, batches)))
+    labels = None if not docs or predictor.classes is None else sum(
+        bool((found[1] != wanted[1]).any()) for found, wanted in both)  # one text a batch
+    return {"texts": sum(len(found[0]) for found, _ in both) if not docs else len(docs), "labels_changed": labels,
+            "largest_difference": float(max(np.abs(found[0] - wanted[0]).max() for found, wanted in both))}
+
+
+def _own_docs(learn: "Asked") -> list[np.ndarray]:
+    """Return the ids of a learner's first validation texts, none for a predictor."""
+    valid: Any = getattr(getattr(learn, "dls", None), "valid", None)
+    return [valid.ids[row] for row in valid.rows[:COMPARED]] if hasattr(valid, "ids") else []
+
+
+def _noise(graph: Graph, vocab: Vocab, sizes: Iterable[tuple[int, int]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches of random words: ids and lengths, with (B, T) of each of the sizes."""
+    generator, most = torch.Generator().manual_seed(0), graph.max_tokens or LONG
+    special = {*vocab.specials.values()}
+    words = torch.tensor([i for i, token in enumerate(vocab) if token not in special])
+    for n_rows, n_tokens in sizes:
         size = n_rows, min(n_tokens, most)
         yield (words[torch.randint(len(words), size, generator=generator)],
                torch.tensor([size[1], *[max(1, size[1] // 2)] * (n_rows - 1)]))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.errors import ArgumentError, ArgumentTypeError, TrainingError, some
+from ulmfit_easy.learner.onnx import to_onnx
 from ulmfit_easy.learner.predictor import Asked, Predictor
 from ulmfit_easy.recipes.blend import Blend
 from ulmfit_easy.recipes.inputs import one_string
@@ -75,4 +76,4 @@ def first_to_onnx(models: Sequence[Asked], blend: Blend | None, path: str | Path
     rest = ["the model of the other direction"] * (len(models) > 1) + ["the linear models"] * (blend is not None)
     if rest:
         warn_user(f"the graph is one model. Without {' and '.join(rest)}, it answers a little differently")
-    return models[0].predictor.to_onnx(path, quantize=quantize)
+    return to_onnx(models[0], path, quantize=quantize)

@@ -9,12 +9,16 @@ from ulmfit_easy.terminal import say
 
 def run(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.saved_model import SavedModel
+    from ulmfit_easy.files import read_json
+    from ulmfit_easy.learner.onnx import told
     from ulmfit_easy.recipes.ensemble import first_to_onnx
 
     model = SavedModel(args.model)
     out = first_to_onnx(model.predictors, model.blend, args.out, args.quantize)
     size = (out / "model.onnx").stat().st_size
-    say(f"{size / 1e6:,.1f} MB, its numbers compared with torch's. Saved to {out}.")
+    changes = read_json(out / "config.json").get("int8")
+    compared = f". 8-bit weights {told(changes)}" if changes else ", its numbers compared with torch's"
+    say(f"{size / 1e6:,.1f} MB{compared}. Saved to {out}.")
 
 
 COMMAND = Command(
