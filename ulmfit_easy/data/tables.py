@@ -89,8 +89,8 @@ def read_pieces(path: str | Path, chunksize: int, *, encoding: str = "utf-8",
             if kind == "workbook" or (keys := _keys(path, encoding, _state(path))) is None:
                 raise FileError("E407", received=f"{path}, to be read in pieces", expected="CSV, JSON lines or Parquet",
                                 fix="write it as CSV or Parquet; leave out chunksize=")
-            with io.TextIOWrapper(file, encoding, newline="\n") as text:
-                yield from json_pieces(path, without_mark(text), keys, chunksize)
+            with io.TextIOWrapper(file, encoding, newline="\n") as lines:
+                yield from json_pieces(path, without_mark(lines), keys, chunksize)
             return
         options, n, first, names = dict[str, Any](), 0, 1 if header is None or header == "infer" else header + 1, None
 
