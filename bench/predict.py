@@ -14,16 +14,16 @@ fastai lives in an environment of its own, named by --fastai-python; without one
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 from tempfile import TemporaryDirectory
 
+from contenders import FASTAI, middle, rounds, run, table
+
 SIZES = {"full": (400, 1152, 3), "small": (256, 640, 3), "tiny": (32, 48, 2)}  # E, H, L
-FASTAI = "fastai 2.8.12"
 OURS = ("fp32", "bf16", "ONNX", "ONNX, int8")
 N_THREADS = 16
 SENTENCE = "A film to see twice, if only for the last ten minutes and the music in them."
@@ -139,42 +139,27 @@ def work(args):
     print(json.dumps(result))
 
 
-def measure(args, name) -> dict:
-    """Return the figures of one contender, from a process of its own."""
-    python = args.fastai_python if name == FASTAI else sys.executable
-    options = [f"--{key}={getattr(args, key)}" for key in ("size", "docs", "calls", "bs", "threads")]
-    env = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(args.threads))
-    done = subprocess.run([python, __file__, args.csv, "--worker", name, *options, *["--cpu"] * args.cpu],
-                          capture_output=True, text=True, env=env)
-    if done.returncode:
-        sys.exit(f"{name} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def report(args, results):
     """Print the tables, with ratios to fastai if it ran."""
     emb_sz, n_hid, n_layers = SIZES[args.size]
     clock = "CPU " if args.cpu else ""
 
-    def mid(name, key, at=None):
-        return median(got[key] if at is None else got[key][at] for got in results[name])
-
     def ratio(name, key, at=None):
         if FASTAI not in results:
             return ""
-        ours, theirs = mid(name, key, at), mid(FASTAI, key, at)
+        ours, theirs = (middle(results, each, key, at) for each in (name, FASTAI))
         return f"{ours / theirs if at is None else theirs / ours:.2f}"
 
     for key, what in (("sentence", "a sentence of 17 words"), ("review", "one review at a time")):
-        print(f"\n| {what}, {emb_sz}/{n_hid}/{n_layers} | p50, {clock}ms | p99 | x fastai |\n| --- | --- | --- | --- |")
-        for name in results:
-            print(f"| {name} | {mid(name, key, 0):,.1f} | {mid(name, key, 1):,.1f} | {ratio(name, key, 0)} |")
-    print(f"\n| {args.docs:,} reviews, {emb_sz}/{n_hid}/{n_layers} | docs/s, a list | x fastai | one by one | "
-          "16 threads | answers equal |\n| --- | --- | --- | --- | --- | --- |")
-    for name, runs in results.items():
-        threads = "| | |" if name == FASTAI else (f"{mid(name, '1 thread'):,.1f} | {mid(name, '16 threads'):,.1f} | "
-                                                  f"{'yes' if all(got['equal'] for got in runs) else 'NO'}")
-        print(f"| {name} | {mid(name, 'list'):,.1f} | {ratio(name, 'list')} | {threads} |")
+        print(table([f"{what}, {emb_sz}/{n_hid}/{n_layers}", f"p50, {clock}ms", "p99", "x fastai"],
+                    [[name, *(f"{middle(results, name, key, at):,.1f}" for at in (0, 1)), ratio(name, key, 0)]
+                     for name in results]))
+    rows = [[name, f"{middle(results, name, 'list'):,.1f}", ratio(name, "list"), *([""] * 3 if name == FASTAI else [
+        *(f"{middle(results, name, key):,.1f}" for key in ("1 thread", "16 threads")),
+        "yes" if all(got["equal"] for got in runs) else "NO"]), f"{middle(results, name, 'mb'):,.0f}"]
+            for name, runs in results.items()]
+    print(table([f"{args.docs:,} reviews, {emb_sz}/{n_hid}/{n_layers}", "docs/s, a list", "x fastai", "one by one",
+                 "16 threads", "answers equal", "peak MB"], rows))
 
 
 def main():
@@ -195,11 +180,13 @@ def main():
         return work(args)
     names = [name for name in ([FASTAI] if args.fastai_python else []) + list(OURS)
              if name == FASTAI or any(part in name for part in args.only.split(";"))]
-    results = {name: [] for name in names}
-    for number in range(args.rounds):
-        for name in names if number % 2 == 0 else reversed(names):
-            results[name].append(got := measure(args, name))
-            print(f"  round {number + 1}  {name:14} {json.dumps(got)}", flush=True)
+    options = [f"--{key}={getattr(args, key)}" for key in ("size", "docs", "calls", "bs", "threads")]
+
+    def measure(name):
+        python = args.fastai_python if name == FASTAI else sys.executable
+        return run(python, [__file__, args.csv, "--worker", name, *options, *["--cpu"] * args.cpu], args.threads, name)
+
+    results = rounds(names, args.rounds, measure)
     report(args, results)
 
 
