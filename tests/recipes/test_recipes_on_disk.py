@@ -42,6 +42,12 @@ def test_a_corpus_has_the_texts_of_all_its_tables_piece_by_piece(file):
     assert corpus.n_on_disk == 4
 
 
+def test_a_file_without_names_has_them_from_the_call(file):
+    file.write_text("a first line\na second one\n")
+    pieces = FileCorpus([], [TableOnDisk(file, header=None)]).pieces()
+    assert [text for piece in pieces for text in piece["text"]] == ["a first line", "a second one"]
+
+
 def test_paths_and_tables_are_files_and_anything_else_is_texts(file):
     assert [table.path for table in tables_of([file, TableOnDisk(file)])] == [file, file]
     assert tables_of(file)[0].chunksize > 1000 and tables_of(()) == tables_of(["a"]) == []
@@ -58,7 +64,9 @@ def test_a_file_that_cannot_be_read_in_pieces_is_told_with_what_to_pass(name, as
             TEXTS[:24], LABELS[:24], Path(name) if as_path else name)
 
 
-def test_a_file_without_the_column_is_told_before_any_training(file):
-    pd.DataFrame({"id": [1], "review": ["a"]}).to_csv(file, index=False)
+@pytest.mark.parametrize("table", [{"id": [1], "review": ["a"]}, {"A first line of plain text": ["a second one"]}],
+                         ids=["other columns", "plain text"])
+def test_a_file_without_the_column_is_told_before_any_training(table, file):
+    pd.DataFrame(table).to_csv(file, index=False)
     with pytest.raises(TextError, match="E102.*'text'"):
         ULMFiT(preset=TINY, pretrained=False, verbose=False).fit(TEXTS[:24], LABELS[:24], file)

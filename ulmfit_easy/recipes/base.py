@@ -99,7 +99,8 @@ class TextEstimator(SklearnText, OnHub):
 
         Args:
             unlabelled: texts like those of `texts`. Or a `Path` of CSV, JSON lines or Parquet, or a list of these.
-                A file may be larger than memory: it is read in pieces, and its copies are read too.
+                A file may be larger than memory: it is read in pieces, and its copies are read too. Its
+                columns have the names that those of `texts` have, or the name `text`.
             sample_weight: (N,) how much each text counts: a text of weight 2 is read twice as often as one of weight 1.
             X_val, y_val: your own texts to measure with, and their labels. No stage and no linear model learns from
                 them. They decide the weights of the mixture and, with `patience`, the epoch.

@@ -43,12 +43,22 @@ class FileCorpus:
             yield pd.DataFrame({"text": [*self.texts]}, dtype=object)
         for table in self.tables:
             for piece in table.pieces():
+                _check_named(piece, self.cols, table.path)
                 rows = several_texts(piece, self.cols)
                 fields = (field for row in rows for field in (row if isinstance(row, tuple) else [row]))
                 found = [text for text in fields if not is_missing(text) and str(text).strip()
                          and text not in self.without]
                 self.n_on_disk += len(found)
                 yield pd.DataFrame({"text": found}, dtype=object)
+
+
+def _check_named(piece: pd.DataFrame, cols: Sequence, path: Path) -> None:
+    """Raise E102 for one column of another name: of a file of plain text it would be the first line."""
+    (name, *others) = piece.columns
+    if not others and isinstance(name, str) and name not in (*cols, "text"):
+        raise TextError("E102", received=f"{path}, whose first line names the column {short(name)!r}",
+                        expected=f"a table with the column {cols[0]!r}, for the texts",
+                        fix=f"write {cols[0]} as the first line, and texts with commas between quotes")
 
 
 def tables_of(given: Any) -> list[TableOnDisk]:
