@@ -96,7 +96,7 @@ def test_the_demo_goes_on_with_the_librarys_model_prints_its_figures_and_draws_i
     told = capsys.readouterr().out
     assert "different words in your texts" in told
     assert re.search(r"It suggests 0[.]\d+ to be careful and [\d.]+ to be quick. The highest rate here is 0", told)
-    assert "The demo takes less than a minute on this machine." in told
+    assert "The demo takes less than a minute on this machine, " in told
     assert told.count(" (95% interval 0.") == 3
     assert re.search(r"beside TF-IDF\. (The two are|.*\(McNemar's exact test, p = )", told)
     assert "Next, with your own table: ulmfit train FILE." in told

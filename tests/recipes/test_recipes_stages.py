@@ -18,7 +18,7 @@ from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.corpus import monitor
-from ulmfit_easy.recipes.estimate import estimated_seconds
+from ulmfit_easy.recipes.estimate import estimated_seconds, time_told
 from ulmfit_easy.recipes.presets import Phase
 from ulmfit_easy.recipes.stages import (
     classifier_data,
@@ -176,7 +176,7 @@ def test_estimated_seconds_is_positive_and_leaves_everything_bit_identical(dls_l
         return weights, opt, needs, rng, copy.deepcopy(dls_lm.train.state_dict()), lm.model.training
 
     before = picture()
-    assert estimated_seconds(lm, TINY.pretrain, dls, TINY) > 0
+    assert min(estimated_seconds(lm, TINY.pretrain, dls, TINY)) > 0
     torch.testing.assert_close(picture(), before, rtol=0, atol=0)
 
 
@@ -201,10 +201,18 @@ def test_the_estimate_is_near_the_real_time(n, words, monkeypatch):
     df = pd.DataFrame({"text": texts, "label": ["a", "b"] * (n // 2)})
     lm = new_lm(lm_data(texts, TINY, seed=0, device="cpu"), TINY, verbose=False)
     data = classifier_data(df, TINY, lm, seed=0, device="cpu")
-    told = estimated_seconds(lm, TINY.pretrain, data, TINY)
+    told, times = estimated_seconds(lm, TINY.pretrain, data, TINY)
     start = now[0]
     finetune_classifier(new_classifier(data, TINY, pretrain_lm(lm, TINY), verbose=False), TINY)
-    assert 0.7 < told / (now[0] - start) < 1.4
+    assert 0.7 < told / (now[0] - start) < 1.4 and times == pytest.approx(8)
+
+
+@pytest.mark.parametrize(("seconds", "times", "told"), [
+    (300, 1.1, "about 5 minutes on this machine, longer if other programs run"),
+    (300, 2, "about 5 minutes on this machine, or about 10 minutes if other programs stay as busy as now"),
+    (10, 2, "less than a minute on this machine, longer if other programs run")])
+def test_the_time_is_told_for_a_machine_that_stays_as_busy_as_it_is(seconds, times, told):
+    assert time_told(seconds, times) == told
 
 
 def test_a_loss_that_is_no_number_stops_a_recipe(dls_lm):

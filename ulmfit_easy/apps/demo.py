@@ -21,7 +21,7 @@ from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.places import file_place, writable
 from ulmfit_easy.recipes import stages
 from ulmfit_easy.recipes.compare import compare, verdict, wilson
-from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
+from ulmfit_easy.recipes.estimate import estimated_seconds, time_told
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.terminal import say
 
@@ -76,8 +76,8 @@ def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Pr
     lm = stages.new_lm(stages.lm_data(texts.movies, p, general, **common), p, general)
     dls = stages.classifier_data(texts.train, p, lm, valid_pct=0.1, **common)  # kept aside to watch the training
     at_once = tuple(replace(phase, freeze_to=0, factor=1.0) for phase in p.clas)
-    seconds = estimated_seconds(lm, (*p.lm, p.lm[-1]), dls, replace(p, clas=(*p.clas, *at_once)))
-    say(f"The demo takes {minutes(seconds)} on this machine.")  # with the steps of lr_find, about an epoch
+    told = time_told(*estimated_seconds(lm, (*p.lm, p.lm[-1]), dls, replace(p, clas=(*p.clas, *at_once))))
+    say(f"The demo takes {told}.")  # with the steps of lr_find, about an epoch
     _write(lm)
     before = lm.validate()[-1]
 

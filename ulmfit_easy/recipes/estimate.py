@@ -1,5 +1,6 @@
 """Estimate how long stages 2 and 3, and linear models, take on this machine, if no other program needs it."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -20,12 +21,15 @@ from ulmfit_easy.recipes.presets import Phase, Preset
 from ulmfit_easy.recipes.stages import Start, new_classifier, preset_for
 
 STEPS, SECONDS = 4, 2.0  # that are timed, at most
+BUSY = 1.3  # times as long: from here on other programs take a part that is worth telling
 SAMPLE = 200  # texts that linear models are timed with
 
 
 def estimated_seconds(lm: Start, lm_phases: tuple[Phase, ...], dls: DataLoaders,
-                      preset: str | Preset | None = None, **kwargs: Any) -> float:
+                      preset: str | Preset | None = None, **kwargs: Any) -> tuple[float, float]:
     """Estimate the training time of both stages from a few real steps of each. Nothing changes.
+
+    Return the seconds if no other program runs, and how many times as long it takes if others stay as busy as now.
 
     Batches of a classifier differ in size. So those that are timed have about the mean size, padding included.
 
@@ -40,12 +44,14 @@ def estimated_seconds(lm: Start, lm_phases: tuple[Phase, ...], dls: DataLoaders,
     assert isinstance(dls.train, ClassifierDataLoader)
     typical = DataLoaders(dls.train.typical(STEPS), [], device=dls.device, prepare=dls.prepare)
 
-    def measure() -> float:
-        clas = new_classifier(typical, p, lm, verbose=False, **kwargs)
-        if not isinstance(lm, TextLearner):
-            return _seconds(clas, p.clas, dls)
-        lm.verbose = False
-        return _seconds(lm, lm_phases, lm.dls) + _seconds(clas, p.clas, dls)
+    def measure() -> tuple[float, float]:
+        clock = clock_of(dls.device.type)
+        own, wall = clock(), time.perf_counter()
+        seconds = _seconds(new_classifier(typical, p, lm, verbose=False, **kwargs), p.clas, dls)
+        if isinstance(lm, TextLearner):
+            lm.verbose = False
+            seconds += _seconds(lm, lm_phases, lm.dls)
+        return seconds, (time.perf_counter() - wall) / (clock() - own or math.inf)
 
     if isinstance(lm, TextLearner):
         return on_trial(lm, measure)
@@ -72,6 +78,13 @@ def clock_of(device: str) -> Callable[[], float]:
     A load of the moment says nothing of the next hour. Windows counts the time of a thread too coarsely for that.
     """
     return time.thread_time if device == "cpu" and os.name != "nt" else time.perf_counter
+
+
+def time_told(seconds: float, times: float) -> str:
+    """Return a time in words, and how long it takes on a machine that stays so busy that it is `times` as long."""
+    quiet, busy = minutes(seconds), minutes(seconds * times)
+    return f"{quiet} on this machine, " + (f"or {busy} if other programs stay as busy as now"
+                                           if times > BUSY and busy != quiet else "longer if other programs run")
 
 
 def minutes(seconds: float) -> str:

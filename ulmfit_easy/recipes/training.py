@@ -18,7 +18,7 @@ from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.recipes import stages
 from ulmfit_easy.recipes.best_epoch import BestEpoch
-from ulmfit_easy.recipes.estimate import estimated_seconds, minutes
+from ulmfit_easy.recipes.estimate import estimated_seconds, time_told
 from ulmfit_easy.recipes.labelled import Labelled
 from ulmfit_easy.recipes.on_disk import FileCorpus
 from ulmfit_easy.recipes.presets import Preset
@@ -91,12 +91,11 @@ class Training:
         if isinstance(corpus, FileCorpus):
             n_unlabelled = corpus.n_on_disk
         learner = {**rows.kind.learner(rows.df["label"].tolist()), **self.learner}
-        seconds = self.after + left * estimated_seconds(lm or pretrained, p.lm if pretrained else p.pretrain, dls, p,
-                                                        **learner)
+        seconds, times = estimated_seconds(lm or pretrained, p.lm if pretrained else p.pretrain, dls, p, **learner)
         aside = f"{dls.valid.n_rows:,} kept aside to measure the classifier" if dls.valid.n_rows else "none kept aside"
         self.say(f"{len(rows.df):,} labelled texts: {dls.train.n_rows:,} to train on, {aside}. "
                  f"{_of_the_lm(lm.dls, dls, n_unlabelled, len(rows.text_cols)) if lm else 'Stage 2 is left out.'} "
-                 f"Training takes {minutes(seconds)} on this machine, longer if other programs run.")
+                 f"Training takes {time_told(self.after + left * seconds, times)}.")
         if lm:
             self.say(f"Language model: {'fine-tuned on' if pretrained else 'learned from'} your texts"
                      + " alone" * (not pretrained))
