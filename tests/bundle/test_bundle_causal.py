@@ -118,9 +118,13 @@ def test_texts_of_other_lengths_go_on_together(name):
 
 
 @pytest.mark.parametrize(("body", "config", "message"), [
-    (dict(LLAMA, model_type="bert"), {}, "E602.*'bert'.*Transformer"),
+    (dict(LLAMA, model_type="bert"), {}, "E602.*'bert', which sees tokens on both sides.*Transformer"),
+    (dict(GPT2, model_type="openai-gpt"), {}, "E602.*'openai-gpt', which takes no keys and values.*such as gpt2"),
+    (dict(model_type="bloom", hidden_size=8), {}, "E602.*a bloom.*no positions.*gpt2"),
+    (dict(model_type="mpt", d_model=8), {}, "E602.*a mpt.*no positions.*gpt2"),
     (dict(LLAMA, layer_types=["full_attention", "linear_attention"]), {}, "E602"),
-    (LLAMA, {"span": 17}, "E602.*span=17.*up to 16")], ids=["bert", "layers", "span"])
+    (LLAMA, {"span": 17}, "E602.*span=17.*up to 16")], ids=[
+        "bert", "gpt", "bloom", "mpt", "layers", "span"])
 def test_what_does_not_stream_is_e602(body, config, message):
     with pytest.raises(ArgumentError, match=message):
         CausalTransformer(50, body, **config)

@@ -95,9 +95,11 @@ def of_text(own: Any) -> Any:
     """
     kinds = optional_package("transformers.models.auto.modeling_auto")
     known = kinds.MODEL_FOR_MASKED_LM_MAPPING_NAMES.keys() | kinds.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    has_positions = hasattr(own, "max_position_embeddings")  # none with ALiBi
     if own.model_type not in known - UNFIT or own.sub_configs or own.is_encoder_decoder or not (
-            hasattr(own, "hidden_size") and hasattr(own, "max_position_embeddings")):
-        raise ValueError(f"a {own.model_type} is no encoder of text that the library can use")
+            hasattr(own, "hidden_size") and has_positions):
+        why = "" if has_positions else ": its tokens have no positions, as those of gpt2 or llama have"
+        raise ValueError(f"a {own.model_type} is no encoder of text that the library can use{why}")
     if not 1 <= own.num_hidden_layers <= MOST:
         raise ValueError(f"{own.num_hidden_layers} layers")
     own._attn_implementation = own._experts_implementation = own.dtype = None

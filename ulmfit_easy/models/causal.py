@@ -42,8 +42,10 @@ class CausalTransformer(Body):
         super().__init__(vocab_sz, body, n_layers, layer_p, pad_token)
         own, takes = self.body.config, signature(self.body.forward).parameters.keys()
         self.cache = next((name for name in ("cache", "past_key_values") if name in takes), "")  # renamed in 5.24
-        if not (is_causal(own) and self.cache and "position_ids" in takes):
-            raise ArgumentError("E602", received=f"body with the model_type {own.model_type!r}",
+        lacks = {"keys and values of the tokens before": self.cache, "positions of its tokens": "position_ids" in takes}
+        if why := "sees tokens on both sides, or has other layers than attention" if not is_causal(own) else next(
+                (f"takes no {what}" for what, has in lacks.items() if not has), ""):
+            raise ArgumentError("E602", received=f"body with the model_type {own.model_type!r}, which {why}",
                                 expected="a causal model that keeps keys and values, such as gpt2 or llama",
                                 fix="take another model; pass Transformer as the architecture for one like BERT")
         most = min(own.max_position_embeddings, getattr(own, "sliding_window", None) or own.max_position_embeddings)
