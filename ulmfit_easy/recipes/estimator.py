@@ -46,8 +46,9 @@ class ULMFiT(TextEstimator):
         lr: their highest rate. The rates of the phases before change by the same factor. None is the preset's.
         bs: rows per batch of the classifier, and the most rows per batch of the language model. None is the preset's.
         min_freq: how often a word must be there to get into the vocabulary. None is the preset's.
-        patience: end stage 3 if the validation loss has not improved for this number of epochs, and keep the best
-            epoch. The scores are then a little too good, since these texts have chosen the epoch. None runs all epochs.
+        patience: end a phase of stage 3 if the validation loss has not improved for this number of epochs. Each phase
+            keeps its best epoch, from which the next one goes on. The scores are then a little too good, since these
+            texts have chosen the epoch. None runs all epochs.
         text_col: the columns of a table with texts, one or several. None is the column `text`, or else all columns.
         subword: read pieces of words, which SentencePiece learns from your texts. This is for languages whose words
             have many forms. A number is the size of the vocabulary. The model then starts from random weights.

@@ -37,7 +37,7 @@ class Training:
         preset, changes: which preset, and what is to be changed in it, as for `Preset.tuned`.
         common: arguments of all loaders.
         learner: arguments of the classifier's learner.
-        patience: epochs without a better validation loss after which stage 3 ends. None never ends it.
+        patience: epochs without a better validation loss after which a phase of stage 3 ends. None never ends it.
         say: prints a line.
         subword: learn pieces of words from the texts. A number is the size of the vocabulary.
         after: seconds that linear models will take after all stages.

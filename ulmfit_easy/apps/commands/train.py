@@ -152,8 +152,8 @@ COMMAND = Command(
                    "a folder that transformers saved; a .gguf file (default: that of --pretrained)"},
      "--bidir": {"action": "store_true", "help": "a forward and a backward model; twice the time"},
      "--class-weight": {"choices": ["balanced"], "help": "let rare classes count as much as common ones"},
-     "--patience": {"type": int, "metavar": "N", "help": "end when the validation loss has not improved for N epochs, "
-                    "and keep the best epoch (default: run all epochs)"},
+     "--patience": {"type": int, "metavar": "N", "help": "end a phase when the validation loss has not improved for N "
+                    "epochs; each phase keeps its best one (default: run all epochs)"},
      **CHANGES, **SUBWORD, **TRAINING, **READING},
     one_of={"--pretrained": {"type": Path, "metavar": "DIR", "action": "append",
                              "help": "an exported language model to start from; with --bidir twice, forwards and "
