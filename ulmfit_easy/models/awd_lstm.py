@@ -3,8 +3,9 @@
 Source: Merity et al. 2017 (arXiv 1708.02182). Sizes and dropouts of Howard & Ruder 2018 as fastai ships them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice, pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -68,21 +69,27 @@ class AWDEncoder(Encoder):
         """The embedding. `encoder` is its published name."""
         return self.encoder
 
-    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None,
-                layers: bool = False) -> Encoded:
-        """See `Encoder.forward`. `lengths` has no use, since padding on the right reaches no real token."""
-        return self.states(self.encoder_dp(ids), memory, layers)
+    def drawn(self) -> dict:
+        """See `Encoder.drawn`: the weights of the recurrent layers, one mask for all windows (Merity et al. 2017)."""
+        return {"weights": [cast(Recurrent, rnn).drawn() for rnn in self.rnns]}
 
-    def states(self, embedded: Tensor, memory: Memory | None = None, layers: bool = False) -> Encoded:
+    def forward(self, ids: Tensor, lengths: Tensor | None = None, memory: Memory | None = None,
+                layers: bool = False, weights: Sequence[list[Tensor] | None] | None = None) -> Encoded:
+        """See `Encoder.forward`. `lengths` has no use, since padding on the right reaches no real token."""
+        return self.states(self.encoder_dp(ids), memory, layers, weights)
+
+    def states(self, embedded: Tensor, memory: Memory | None = None, layers: bool = False,
+               weights: Sequence[list[Tensor] | None] | None = None) -> Encoded:
         """Return the states for tokens that are embedded already, (B, T, E)."""
         before = iter(self.init_memory(embedded.shape[0]) if memory is None else memory)  # tensors (B, H)
         x = self.input_dp(embedded)
         outputs, after = [embedded], list[Tensor]()
-        for layer, (rnn, sizes) in enumerate(zip(self.rnns, self.state_sizes, strict=True)):
+        weights = [None] * len(self.rnns) if weights is None else weights
+        for layer, (rnn, sizes, own) in enumerate(zip(self.rnns, self.state_sizes, weights, strict=True)):
             if layer > 0:
                 x = self.hidden_dps[layer - 1](x)
             state = tuple(s.unsqueeze(0) for s in islice(before, len(sizes)))  # (1, B, H) each
-            x, state = rnn(x, state)  # (B, T, H), (1, B, H) each
+            x, state = rnn(x, state, own)  # (B, T, H), (1, B, H) each
             if layers:
                 outputs.append(x)
             after += [s.squeeze(0) for s in state]

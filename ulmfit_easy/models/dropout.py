@@ -82,12 +82,16 @@ class Recurrent(nn.Module):
 
     state_sizes: tuple[int, ...]
 
+    def drawn(self) -> list[Tensor] | None:
+        """Return weights that several forwards share, as a third argument. None if each forward draws its own."""
+        return None
+
 
 class WeightDropout(Recurrent):
     r"""A one-layer LSTM that drops other recurrent weights in each training forward.
 
     $h_t = \mathrm{LSTM}(x_t, h_{t-1}; W_{hh} \odot m)$ with one mask $m$ for all time steps and rows
-    (DropConnect). The dropped weight lives only inside `forward`: the module can be copied at any time.
+    (DropConnect). The module keeps no dropped weight, so that it can be copied at any time.
 
     Args:
         module: the LSTM to take over, batch-first.
@@ -107,16 +111,20 @@ class WeightDropout(Recurrent):
         kept = ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")  # (4H, E), (4H,), (4H,)
         self.module = nn.ParameterDict([(name, getattr(module, name)) for name in kept])
 
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def drawn(self) -> list[Tensor]:
+        """Return the weights of a forward, dropped in training, in the type that it computes in."""
         weight_hh = dropped(self.weight_hh_l0_raw, self.weight_p, self.training)
         rest = self.module
-        weights = [rest["weight_ih_l0"], weight_hh, rest["bias_ih_l0"], rest["bias_hh_l0"]]
-        h, c = state
-        if torch.is_autocast_enabled(x.device.type):  # torch's own has no rule for an LSTM on a CPU
-            x, h, c, *weights = autocast(x, h, c, *weights)
+        return autocast(rest["weight_ih_l0"], weight_hh, rest["bias_ih_l0"], rest["bias_hh_l0"])
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor],
+                weights: list[Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        weights = self.drawn() if weights is None else weights
+        x, h, c = autocast(x, *state)  # torch's own has no rule for an LSTM on a CPU
         # "train" only keeps what a backward pass needs, so that gradients in eval mode work on every device.
-        x, h, c = torch.lstm(x, (h, c), weights, has_biases=True, num_layers=1, dropout=0.0,
-                             train=torch.is_grad_enabled(), bidirectional=False, batch_first=True)
+        learns = torch.is_grad_enabled() and any(t.requires_grad for t in (x, h, c, *weights))
+        x, h, c = torch.lstm(x, (h, c), weights, has_biases=True, num_layers=1, dropout=0.0, train=learns,
+                             bidirectional=False, batch_first=True)
         return x, (h, c)  # (B, T, H), (1, B, H) twice
 
     def extra_repr(self) -> str:

@@ -157,6 +157,10 @@ class Encoder(Part):
         """
         raise NotImplementedError
 
+    def drawn(self) -> dict:
+        """Return arguments of `forward` that all windows of a batch share, such as dropped weights. None by default."""
+        return {}
+
     def groups(self) -> Groups:
         """Return the layer groups, input side first. The first group is the embedding."""
         raise NotImplementedError

@@ -4,7 +4,7 @@ Source: Bradbury et al. 2016 (arXiv 1611.01576), with "fo-pooling", in the form 
 the forget gate weighs the new value and not the old one.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -33,9 +33,12 @@ class DroppedLinear(nn.Module):
         self.weight_raw, self.weight_p = linear.weight, weight_p  # (n_out, n_in)
         self.module = nn.ParameterDict({"bias": linear.bias})  # the published name is "module.bias"
 
-    def forward(self, x: Tensor) -> Tensor:
-        weight = dropped(self.weight_raw, self.weight_p, self.training)
-        return F.linear(x, weight, self.module["bias"])
+    def drawn(self) -> Tensor:
+        """Return the weight of a forward, dropped in training."""
+        return dropped(self.weight_raw, self.weight_p, self.training)
+
+    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        return F.linear(x, self.drawn() if weight is None else weight, self.module["bias"])
 
     def extra_repr(self) -> str:
         n_out, n_in = self.weight_raw.shape
@@ -65,12 +68,21 @@ class QRNN(Recurrent):
         linear = DroppedLinear(window * input_size, 3 * hidden_size, weight_p)
         self.layers = nn.ModuleList([nn.ModuleDict({"linear": linear})])  # published names: "layers.0.linear..."
 
-    def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    @property
+    def _linear(self) -> DroppedLinear:
+        return cast(Any, self.layers[0])["linear"]
+
+    def drawn(self) -> list[Tensor]:
+        """Return the weight of a forward, dropped in training."""
+        return [self._linear.drawn()]
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...],
+                weights: list[Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         seen = x  # (B, T, E)
         if self.window == 2:
             before = torch.cat([state[1].transpose(0, 1).to(x.dtype), x[:, :-1]], 1)  # (B, T, E), one step late
             seen = torch.cat([x, before], 2)  # (B, T, 2E)
-        gates = self.layers[0]["linear"](seen)  # type: ignore[index]  # (B, T, 3H); the list has one ModuleDict
+        gates = self._linear(seen, *(weights or ()))  # (B, T, 3H)
         out, c = fo_pool(gates, state[0][0])
         after = (c,) if self.window == 1 else (c, x[:, -1].clone())  # a copy, or the state would keep all of x alive
         return out, tuple(s.unsqueeze(0) for s in after)  # (B, T, H), (1, B, H) and perhaps (1, B, E)

@@ -102,7 +102,7 @@ class Windows(Whole):
     """Reads texts of any length in windows of `seq_len` tokens (BPT3C), with an encoder that streams.
 
     Windows start at each text's own beginning. The memory is carried from window to window without its gradient. A
-    row that has ended leaves the batch. So the states of a text are those of reading it alone: they depend on no
+    row that has ended leaves the batch. All windows of a batch share one mask of dropped weights. So the states of a text are those of reading it alone: they depend on no
     padding, no neighbour and no order. The arguments are those of `Whole`.
 
     Source: Howard & Ruder 2018, section 3.3, "BPTT for Text Classification".
@@ -110,7 +110,7 @@ class Windows(Whole):
 
     def forward(self, ids: Tensor, lengths: Tensor, layers: bool = False) -> Read:
         """Return the kept states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens."""
-        asked = self._asked(layers)
+        asked = {**self._asked(layers), **self.module.drawn()}
         order = lengths.argsort(descending=True, stable=True)  # (B,), longest first: the last rows end first
         sizes = lengths[order].clamp_min(1).tolist()  # an empty row reads one padding token, kept masked
         max_len = None if sizes[0] <= (self.max_len or 0) else self.max_len  # short texts keep all
