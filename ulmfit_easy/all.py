@@ -49,6 +49,7 @@ from ulmfit_easy.fastai.tokenized import *
 from ulmfit_easy.fastai.untar import *
 from ulmfit_easy.learner.callbacks.auxiliary import *
 from ulmfit_easy.learner.callbacks.averaging import NTASGD
+from ulmfit_easy.learner.callbacks.cache_features import CacheFeatures
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.lora import LoRA

@@ -494,3 +494,16 @@ def test_a_stopped_fit_resumes_to_the_bit(arch, kind, tmp_path):
     stopped = fit(CheckpointCallback("run", every=1), Stop())
     assert not all(map(torch.equal, stopped, unbroken))
     assert all(map(torch.equal, fit(CheckpointCallback("run", resume=True)), unbroken))
+
+
+# --- features that are kept ---------------------------------------------------------------------------------------
+
+
+@every
+def test_a_head_answers_from_features_as_from_texts_and_they_are_kept_unless_the_encoder_trains(arch):
+    model, batch = classifier(arch), texts(9, 23, 1)
+    with torch.no_grad():
+        close(model(*batch, model.features(*batch)).logits, model(*batch).logits)
+    learn = text_learner(arch, cache_features=True).freeze()
+    assert learn.cache_features._is_current() == (not arch.new_on_top)
+    assert not learn.freeze_to(-2).cache_features._is_current()

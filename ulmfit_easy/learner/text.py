@@ -10,6 +10,7 @@ from ulmfit_easy.data.checks import warn_of_far_targets
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import ArgumentError, refuse_unknown
 from ulmfit_easy.learner.both_ways import find_both
+from ulmfit_easy.learner.callbacks.cache_features import CacheFeatures
 from ulmfit_easy.learner.find import Arch, find_arch, find_lm
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.load import load_parts
@@ -103,7 +104,7 @@ def _found(pretrained: Start, fnames: Sequence[str] | None, arch: type[Encoder],
     return find_pair(fnames, folder, arch, dls), ""
 
 
-@takes({**SETTINGS, **classifier.SETTINGS, "n_out": optional(whole())})
+@takes({**SETTINGS, **classifier.SETTINGS, "n_out": optional(whole()), "cache_features": flag})
 def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = None, config: dict | None = None,
                             backwards: bool = False, pretrained: Start = True,
                             drop_mult: float = 0.5, n_out: int | None = None, lin_ftrs: Sequence[int] | None = None,
@@ -112,7 +113,8 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
                             class_weight: str | dict | Sequence[float] | None = None,
                             pretrained_fnames: Sequence[str] | None = None, pool_words: bool = False,
                             precision: str = "auto", head: type[Head] | str | None = None,
-                            head_config: dict | None = None, **kwargs: Any) -> TextLearner:
+                            head_config: dict | None = None, cache_features: bool = False,
+                            **kwargs: Any) -> TextLearner:
     """Return a learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
     Args:
@@ -140,6 +142,8 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
             "SimilarityHead" or "ChoiceHead", over texts of several columns. By default the head of the data's task,
             which pools the states of all tokens.
         head_config: settings of the head by name, such as those of a head of your own.
+        cache_features: read each text once while the encoder is frozen, and keep what the head reads of it. Later
+            epochs are then 50 times as fast or more. The dropouts of the frozen encoder are off. See `CacheFeatures`.
         config, drop_mult, backwards, pretrained, pretrained_fnames, kwargs: as for `language_model_learner`, but
             the warning waits for the first fit, since `load_encoder` usually comes before it. `ELMo` also
             starts from the forward and the backward model of a language ("en"), or from two: `(forwards, backwards)`.
@@ -148,6 +152,8 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
     _check_data(dls, backwards, is_lm=False)
     task, train_in = TASKS[dls.task], chosen(precision, dls.device, bf16_if_fast=False)
     head = Head.find(task.head if head is None else head)
+    if cache_features:
+        head.check_pools("cache_features=True")
     if task.target.per != "text" or task.target.whole:
         if max_len == HEAD_TAIL:
             raise ArgumentError("E603", received=f'max_len="{HEAD_TAIL}" for the task {dls.task!r}', expected="texts "
@@ -165,7 +171,7 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
                                 head_config=special_ids(dls.text_vocab, head.SETTINGS) | (head_config or {}))
     weights = loss_weights(dls, class_weight, kwargs.get("loss_func"))
     kwargs = {"loss_func": task.loss(weights), "splitter": text_split, **kwargs}
-    learn = TextLearner(dls, model, **kwargs)
+    learn = TextLearner(dls, model, **kwargs).add_cbs(CacheFeatures() if cache_features else None)
     if task.target.per == "text" and not dls.target.has_classes and y_range is None:
         warn_of_far_targets(getattr(dls.train, "targets", None))
     learn.to_precision(train_in, chosen_by_library=precision == "auto")

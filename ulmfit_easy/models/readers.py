@@ -102,8 +102,9 @@ class Windows(Whole):
     """Reads texts of any length in windows of `seq_len` tokens (BPT3C), with an encoder that streams.
 
     Windows start at each text's own beginning. The memory is carried from window to window without its gradient. A
-    row that has ended leaves the batch. All windows of a batch share one mask of dropped weights. So the states of a text are those of reading it alone: they depend on no
-    padding, no neighbour and no order. The arguments are those of `Whole`.
+    row that has ended leaves the batch. So the states of a text are those of reading it alone: they depend on no
+    padding, no neighbour and no order. In training all windows of a batch share one mask of dropped weights. The
+    arguments are those of `Whole`.
 
     Source: Howard & Ruder 2018, section 3.3, "BPTT for Text Classification".
     """
@@ -150,7 +151,7 @@ class ClassifierOutput(NamedTuple):
     """The result of a classifier."""
 
     logits: Tensor  # (B, C), or (B, K, C) for a head that answers for each token
-    raw: Tensor  # (B, K, E)
+    raw: Tensor  # (B, K, E), K = 0 if it was made of features
     mask: Tensor  # (B, K) bool
 
 
@@ -163,10 +164,23 @@ class TextClassifier(Headed):
     def config(self) -> dict:
         return {**super().config(), "reader": cast(Whole, self[0]).config()}
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> ClassifierOutput:  # type: ignore[override]  # two inputs
+    def forward(self, ids: Tensor, lengths: Tensor,  # type: ignore[override]  # two inputs
+                features: Tensor | None = None) -> ClassifierOutput:
+        """Return the answers for texts, or for what `features` gave for them, which needs no encoder."""
         head: Any = self[1]  # a Head, whose file imports this one
-        read = self[0](*(head.arranged(ids, lengths) if head.rearranges else (ids, lengths)))
+        if features is not None:
+            no_states = features.new_empty(len(ids), 0, self.encoder.width)
+            return ClassifierOutput(head.answer(features), no_states, no_states[..., 0].bool())
+        read = self._read(ids, lengths)
         return ClassifierOutput(head(read), read.raw, read.mask)
+
+    def features(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return the numbers (B, ...) that the head makes of the states of each text, before its own layers."""
+        return cast(Any, self[1]).pooled(self._read(ids, lengths))
+
+    def _read(self, ids: Tensor, lengths: Tensor) -> Read:
+        head: Any = self[1]
+        return self[0](*(head.arranged(ids, lengths) if head.rearranges else (ids, lengths)))
 
     def whole(self) -> "TextClassifier":
         """Return a classifier of the same weights and answers that reads each text in one go: gradients reach all."""

@@ -106,8 +106,8 @@ class SiameseHead(FieldsHead):
     def orders(self) -> Sequence[tuple[int, ...]]:
         return (0,), (1,)
 
-    def forward(self, read: Read) -> Tensor:
-        u, v = self.pooled(read).unbind(1)  # (B, 3 E) each
+    def answer(self, pooled: Tensor) -> Tensor:
+        u, v = pooled.unbind(1)  # (B, 3 E) each
         return self.layers(torch.cat([u, v, (u - v).abs(), u * v], 1))
 
 
@@ -120,8 +120,8 @@ class SimilarityHead(FieldsHead):
     def orders(self) -> Sequence[tuple[int, ...]]:
         return (0, 1), (1, 0)
 
-    def forward(self, read: Read) -> Tensor:
-        return self.layers(self.pooled(read).sum(1))
+    def answer(self, pooled: Tensor) -> Tensor:
+        return self.layers(pooled.sum(1))
 
 
 class ChoiceHead(FieldsHead):
@@ -139,6 +139,5 @@ class ChoiceHead(FieldsHead):
     def orders(self) -> Sequence[tuple[int, ...]]:
         return [(0, i) for i in range(1, self.n_fields)]
 
-    def forward(self, read: Read) -> Tensor:
-        pooled = self.pooled(read)  # (B, C, 3 E)
-        return self.layers(pooled.flatten(0, 1)).view(pooled.shape[:2])
+    def answer(self, pooled: Tensor) -> Tensor:
+        return self.layers(pooled.flatten(0, 1)).view(pooled.shape[:2])  # of (B, C, 3 E)

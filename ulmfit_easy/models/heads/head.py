@@ -69,6 +69,24 @@ class Head(Part):
         """Return what the encoder reads for ids (B, T) and lengths (B,): these, unless a head rearranges fields."""
         return ids, lengths
 
+    def pooled(self, read: Read) -> Tensor:
+        """Return the numbers (B, ...) of each text that `answer` reads, without weights of the head.
+
+        A head with these two, in place of `forward`, can learn from features that were kept: see `CacheFeatures`.
+        """
+        raise NotImplementedError
+
+    def answer(self, pooled: Tensor) -> Tensor:
+        """Return the logits (B, C) for what `pooled` returned."""
+        raise NotImplementedError
+
     def forward(self, read: Read) -> Tensor:
         """Return the logits, (B, C) for a text or (B, K, C) for each of its tokens."""
-        raise NotImplementedError
+        return self.answer(self.pooled(read))
+
+    @classmethod
+    def check_pools(cls, what: str) -> None:
+        """Raise E603 for `what` with a head that does not make the same numbers of a text each time."""
+        if cls.pooled is Head.pooled:
+            raise ArgumentError("E603", received=f"{what} with {cls.__name__}", expected="a head that pools the states "
+                                "of a text, with methods pooled() and answer()", fix=f"leave out {what}")

@@ -94,5 +94,8 @@ class PoolingLinearClassifier(Head):
         ps = [0.1] * len(lin_ftrs) if ps is None else ps
         return cls([width, *lin_ftrs, n_out], [output_p, *ps], y_range, pool_words)
 
-    def forward(self, read: Read) -> Tensor:
-        return self.layers(masked_concat_pool(read.raw, read.mask, read.embedded if self.pool_words else None))
+    def pooled(self, read: Read) -> Tensor:
+        return masked_concat_pool(read.raw, read.mask, read.embedded if self.pool_words else None)
+
+    def answer(self, pooled: Tensor) -> Tensor:
+        return self.layers(pooled)

@@ -39,9 +39,12 @@ class LastTokenHead(Head):
         """Return the position (B,) of the token in the states, given their mask (B, K)."""
         return torch.arange(mask.shape[1], device=mask.device).masked_fill(mask, 0).amax(1)
 
-    def forward(self, read: Read) -> Tensor:
+    def pooled(self, read: Read) -> Tensor:
         state = read.raw[torch.arange(len(read.raw), device=read.raw.device), self.at(read.mask)]  # (B, E)
-        return self.layers(state.masked_fill(read.mask.all(1, keepdim=True), 0))
+        return state.masked_fill(read.mask.all(1, keepdim=True), 0)
+
+    def answer(self, pooled: Tensor) -> Tensor:
+        return self.layers(pooled)
 
 
 class CLSHead(LastTokenHead):
