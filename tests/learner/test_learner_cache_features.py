@@ -44,7 +44,7 @@ def losses(learn, n=3):
     return [row[:2] for row in learn.recorder.values]
 
 
-def test_training_equals_training_without_it_if_the_encoder_has_no_dropout(dls):
+def test_training_is_that_on_texts_if_nothing_is_dropped(dls):
     with_it, without = (losses(frozen(dls_of(dls), cache_features=cached)) for cached in (True, False))
     torch.testing.assert_close(with_it, without, rtol=1e-5, atol=1e-6)
 
@@ -56,7 +56,7 @@ def dls_of(dls):
     return dls
 
 
-def test_each_text_is_read_once_until_the_encoder_or_the_rows_change(dls):
+def test_each_text_is_read_once_until_something_changes(dls):
     learn = frozen(dls, metrics=None)
     learn.fit(3, 1e-3)
     assert learn.reads.epochs == [N, 0, 0]  # training and validation together
@@ -101,7 +101,7 @@ def test_answers_and_inputs_are_those_of_the_texts(dls):
     torch.testing.assert_close(model(ids, lengths, model.features(ids, lengths)).logits, model(ids, lengths).logits)
 
 
-def test_dropout_of_the_frozen_encoder_is_off_and_the_heads_is_on(dls):
+def test_only_the_dropout_of_the_head_is_on(dls):
     learn = frozen(dls, drop_mult=1.0)
     learn.fit(1, 1e-3)
     ids = dls.train.one_batch()[:2]
@@ -125,7 +125,7 @@ def test_a_fit_that_was_stopped_goes_on_to_the_bit(tmp_path):
     assert same(run(tmp_path / "cut"), whole)
 
 
-def test_a_head_that_does_not_pool_is_refused_at_the_door_that_was_used(dls):
+def test_a_head_that_does_not_pool_is_refused(dls):
     with pytest.raises(ArgumentError, match="E603.*cache_features=True with TokenClassifier.*leave out"):
         text_classifier_learner(dls, AWD_LSTM, head=TokenClassifier, cache_features=True, pretrained=False)
     with pytest.raises(ArgumentError, match="E603.*CacheFeatures.*leave out"):

@@ -27,7 +27,7 @@ class CacheFeatures(Callback):
     Those of the head stay on. Validation is the same as without it.
 
     Nothing is kept of an encoder that trains: `freeze_to(-2)` and `unfreeze()` free the memory. So does every change of
-    its weights, such as `load`. A text is known by its ids, so changed rows are read anew. F numbers are kept for each
+    its weights, such as `load`. A text is known by its ids, so changed rows are read again. F numbers are kept for each
     text, such as 1,200 for an AWD-LSTM of 400 numbers a token: 5 MB for 1,000 texts. A checkpoint does not hold them.
     The mix of an `ELMo` trains with the head, and its texts are read in each epoch.
 
