@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from tqdm import tqdm
 
-from ulmfit_easy.terminal import HUSHED, in_notebook
+from ulmfit_easy.terminal import in_notebook, is_hushed
 from ulmfit_easy.viz import Live, escape
 
 LINE = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
@@ -22,7 +22,7 @@ def progress_bar(iterable: Iterable | None = None, *, desc: str, show: Callable[
     """
     if in_notebook():
         return HTMLBar(iterable, desc=desc, show=show or Live().show_html, **options)
-    return tqdm(iterable, desc=desc, leave=False, disable=bool(HUSHED) or None, file=sys.stderr, **options)
+    return tqdm(iterable, desc=desc, leave=False, disable=is_hushed() or None, file=sys.stderr, **options)
 
 
 class HTMLBar(tqdm):

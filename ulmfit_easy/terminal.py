@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from ulmfit_easy.processes import is_main
+
 WIDTH = 90  # of what a notebook shows: JupyterLab breaks longer lines in the middle of words
 HUSHED = list[bool]()  # not empty in a block of `hushed`
 
@@ -48,10 +50,15 @@ def hushed() -> Iterator[None]:
         HUSHED.pop()
 
 
+def is_hushed() -> bool:
+    """Return True in a block of `hushed`, and in all but the main one of several processes."""
+    return bool(HUSHED) or not is_main()
+
+
 def say(text: object = "", file: TextIO | None = None) -> None:
     """Write lines at once to standard output or another stream, in the characters that it has. None if it is closed."""
     stream = sys.stdout if file is None else file
-    if stream is None or getattr(stream, "closed", False) or HUSHED and file is None:
+    if stream is None or getattr(stream, "closed", False) or file is None and is_hushed():
         return
     text = "\n".join(map(printable, str(text).split("\n")))
     if file is None:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import PurePath
 from types import FrameType, TracebackType
 
+from ulmfit_easy.processes import is_main
 from ulmfit_easy.terminal import printable, wrapped
 
 UNCHANGED = "Stopped. Nothing has changed."
@@ -52,7 +53,12 @@ def _in_short(state: str) -> list[str]:
 
 
 def warn_user(message: str) -> None:
-    """Show a warning at the innermost line that no library has: the one that the user can change."""
+    """Show a warning at the innermost line that no library has: the one that the user can change.
+
+    Of several processes that train together, the main one shows it.
+    """
+    if not is_main():
+        return
     frame: FrameType | None = sys._getframe(1)
     stacklevel = 2
     while frame is not None and is_library(frame.f_code.co_filename):

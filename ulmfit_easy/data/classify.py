@@ -65,13 +65,25 @@ class ClassifierDataLoader(EpochOrder):
         if self.max_tokens:
             return sum(n for _, n in self._buckets(self.max_tokens)) if self.shuffle else len(self._cut(self.order))
         n, rest = divmod(len(self.lengths), self.bs)
-        return n + (rest > 0) - (self.shuffle and n > 0 and rest == 1)
+        return n + (rest > 0) - (n > 0 and 0 < rest < self.least)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         start = self.begin()
         batches = self._shuffled(self.epoch) if self.shuffle else self._cut(self.order)
-        for positions in batches[start:]:
-            yield self._batch(positions)
+        for positions in map(self._own, batches[start:]):
+            if len(positions):
+                yield self._batch(positions)
+
+    @property
+    def least(self) -> int:
+        """The rows that the last batch has at least: one for each process, and two for batch normalisation."""
+        return max(self.world, 1 + (self.shuffle and self.bs > 1))
+
+    def _own(self, positions: np.ndarray) -> np.ndarray:
+        """Return the part of a batch that this process reads: the rows are dealt by their length."""
+        if self.world == 1:
+            return positions
+        return positions[np.argsort(-self.lengths[positions], kind="stable")][self.rank::self.world]
 
     def typical(self, n: int) -> "ClassifierDataLoader":
         """Return a loader of the rows of `n` batches, those whose size is nearest to the mean, padding included."""
@@ -83,11 +95,14 @@ class ClassifierDataLoader(EpochOrder):
 
     def _cut(self, positions: np.ndarray) -> list[np.ndarray]:
         if self.max_tokens:
-            return [positions[part] for part in cut_by_tokens(self.lengths[positions], self.max_tokens)]
-        return [positions[i:i + self.bs] for i in range(0, len(positions), self.bs)]
+            return [positions[part] for part in cut_by_tokens(self.lengths[positions], self.max_tokens, self.world)]
+        batches = [positions[i:i + self.bs] for i in range(0, len(positions), self.bs)]
+        if len(batches) > 1 and len(batches[-1]) < self.least:
+            batches[-2:] = [np.concatenate(batches[-2:])]
+        return batches
 
     def _buckets(self, max_tokens: int) -> list[tuple[slice, int]]:
-        return buckets(self.lengths[self.order], max_tokens)
+        return buckets(self.lengths[self.order], max_tokens, max(2, self.world))
 
     def _shuffled(self, epoch: int) -> list[np.ndarray]:
         rng = self.rng(epoch)
@@ -112,10 +127,7 @@ class ClassifierDataLoader(EpochOrder):
             keys[0] = np.inf
         mixed = np.concatenate([[0], 1 + rng.permutation(len(rows) - 1)])  # places in `rows`
         pools = [mixed[i:i + POOL * self.bs] for i in range(0, len(mixed), POOL * self.bs)]
-        batches = self._cut(rows[np.concatenate([p[np.argsort(-keys[p], kind="stable")] for p in pools])])
-        if len(batches) > 1 and len(batches[-1]) == 1 < self.bs:
-            batches[-2:] = [np.concatenate(batches[-2:])]
-        return batches
+        return self._cut(rows[np.concatenate([p[np.argsort(-keys[p], kind="stable")] for p in pools])])
 
     def _batch(self, positions: np.ndarray) -> tuple[Tensor, ...]:
         docs = [self.ids[row] for row in self.rows[positions]]

@@ -1,5 +1,6 @@
 """Two loaders, for training and validation, with what it takes to prepare new texts in the same way."""
 
+import copy
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -95,6 +96,22 @@ class DataLoaders(TellsAbsent):
     def cuda(self) -> "DataLoaders":
         """Return these loaders, with batches on the GPU from now on."""
         return self.to("cuda")
+
+    def shard(self, rank: int, world: int) -> "DataLoaders":
+        """Return the part of these loaders that one of several processes reads, see `EpochOrder.shard`.
+
+        Streams of a language model are whole. The rows of a classifier come in one order for all processes, and those
+        of a batch are dealt by their length. A row to validate with is in one part. A learner calls this by itself.
+
+        Raises: TrainingError E506 for plain loaders. ArgumentError E603 for fewer rows than processes.
+        """
+        if not isinstance(self.train, EpochOrder):
+            raise TrainingError("E506", received="plain loaders, for several processes", expected="loaders of texts, "
+                                "whose rows can be divided", fix="use TextDataLoaders, or start one process")
+        part = copy.copy(self)
+        part.train, part.valid = (dl.shard(rank, world) if isinstance(dl, EpochOrder) else dl
+                                  for dl in (self.train, self.valid))
+        return part
 
     def __getitem__(self, i: int) -> EpochOrder | OnDevice:
         return (self.train, self.valid)[i]

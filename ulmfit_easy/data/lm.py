@@ -79,6 +79,10 @@ class LMDataLoader(EpochOrder):
         self._bs = max(1, min(bs, (self.n_tokens - 1) // self.seq_len))
 
     @property
+    def whole(self) -> int:
+        return self.bs
+
+    @property
     def row_len(self) -> int:
         """The tokens of each row. What is left over at the end of the text is left out."""
         return (self.n_tokens - 1) // self.bs
@@ -101,6 +105,7 @@ class LMDataLoader(EpochOrder):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         start, docs = self.begin(), None
+        own = range(self.bs * self.rank // self.world, self.bs * (self.rank + 1) // self.world)  # its streams
         for n in range((self.epoch - 1) * len(self) + start, self.epoch * len(self)):
             i_pass, batch = divmod(n, self.pass_len)
             if docs is None or batch == 0:
@@ -109,7 +114,9 @@ class LMDataLoader(EpochOrder):
                 cuts = self.cuts_of(i_pass)
             at, n_read = cuts[batch], cuts[batch + 1] - cuts[batch] + 1
             rows = [self._read(docs, ends, b * self.row_len + at, n_read, way) for way in self.ways
-                    for b in range(self.bs)]
+                    for b in own]
+            if not rows:  # more processes than streams, to validate with
+                return
             tokens = torch.from_numpy(np.stack(rows)).to(self.device)  # (B, T + 1)
             yield tokens[:, :-1], tokens[:, 1:]
 

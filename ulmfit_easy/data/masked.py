@@ -96,7 +96,8 @@ class MaskedDataLoader(ClassifierDataLoader):
             i_pass, i = divmod(n, self.pass_len)
             if batches is None or i == 0:
                 batches = self._shuffled(i_pass + 1) if self.shuffle else self._cut(self.order)
-            yield self._masked(batches[i], i_pass + 1 if self.shuffle else 0)
+            if len(own := self._own(batches[i])):
+                yield self._masked(own, i_pass + 1 if self.shuffle else 0)
 
     def _masked(self, pieces: np.ndarray, i_pass: int) -> tuple[Tensor, ...]:
         """Return the batch of some pieces, as it is in a pass, counted from 1. 0 is for a fixed choice."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.absent import TellsAbsent
-from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import flag, optional, random_seed, takes, whole
@@ -95,6 +95,7 @@ class EpochOrder(TellsAbsent):
         self.ids, self.rows, self.shuffle = ids, np.asarray(rows, dtype=np.int64), shuffle
         self.seed = int(torch.randint(2**31, ())) if seed is None and shuffle else seed
         self.epoch, self.position, self.recipe, self.prepare = 0, 0, dict[str, object](), None
+        self.rank, self.world = 0, 1
         self.device = torch.device("cpu" if device is None else device)
 
     def __repr__(self) -> str:
@@ -149,6 +150,35 @@ class EpochOrder(TellsAbsent):
         fixed = copy.copy(self)
         fixed.shuffle, fixed.position = False, 0
         return fixed
+
+    def shard(self, rank: int, world: int) -> Self:
+        """Return a loader of the part of each batch that one of several processes reads.
+
+        A batch of all processes has `world` times as many rows, and each row is in one part. `bs`, `max_tokens`, the
+        number of batches and the fingerprint are those of the whole.
+
+        Args:
+            rank: the number of the process, from 0 on.
+            world: the number of processes.
+
+        Raises: ArgumentError E603 for fewer rows, or streams of text, than processes.
+        """
+        if self.world > 1:
+            raise ArgumentError("E603", received="shard() of a part of a loader", expected="a whole loader",
+                                fix="call it of the loader that was divided")
+        part = copy.copy(self)
+        part.rank, part.world, part.bs = rank, world, self.bs * world
+        if getattr(part, "max_tokens", None):
+            part.max_tokens *= world  # type: ignore[attr-defined]
+        if self.shuffle and part.whole < world:
+            raise ArgumentError("E603", received=f"text for batches of {part.whole} rows, and {world} processes",
+                                expected="a row for each of them", fix="start fewer processes, or give more text")
+        return part
+
+    @property
+    def whole(self) -> int:
+        """The rows of which a batch of all processes can have some: the most that processes can share."""
+        return self.n_rows
 
     def begin(self) -> int:
         """Return the batch at which this iteration starts: 0, in a new epoch, unless a position was set."""

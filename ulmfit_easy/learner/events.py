@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # The bands of `Callback.order`, first to last. In a band, callbacks run in the order in which they were added.
 # The numbers are near fastai's, so that a callback written for it keeps its place.
+RANKS = -20  # joins what several processes measure and learn, before all others look at it
 FIRST = -10  # the model's mode, which layers train, watches for numbers that are not finite
 MODEL = 0  # what goes into the model and what comes out of it: the default
 PENALTY = 1  # adds to `loss_grad`
@@ -101,6 +102,7 @@ class Callback:
     order = MODEL
     run = True  # False switches the callback off until the end of the fit
     run_train, run_valid = True, True  # whether the events of a batch run in training, in validation
+    main_only = False  # True for one that shows or writes: of several processes, the main one alone runs it
     in_lr_find = True  # False leaves it out of `lr_find`: it is about real fits
     STATE: tuple[str, ...] = ()  # the attributes that a checkpoint keeps
     _learner: "_Weak | Callable | None" = None

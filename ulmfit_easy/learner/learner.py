@@ -30,6 +30,7 @@ from ulmfit_easy.learner.optim.optimizer import Adam, Optimizer, Rate, momenta, 
 from ulmfit_easy.learner.summary import one_line
 from ulmfit_easy.learner.tasks import TASKS, Task
 from ulmfit_easy.learner.turns import Turn
+from ulmfit_easy.processes import is_main, world
 from ulmfit_easy.schema import flag, function, optional, path, takes, whole
 
 Moms = tuple[float, float, float]
@@ -66,6 +67,7 @@ class Learner(TellsAbsent):
     loss_grad: Tensor | Any
     recorder: Recorder  # every callback is known by its name
     smooth_loss: float | None
+    n_rows: float | None = None  # of this batch in each of several processes, their mean
     final_record: list
 
     @takes({"loss_func": optional(function), "opt_func": function, "lr": optional(rate), "splitter": function,
@@ -98,11 +100,16 @@ class Learner(TellsAbsent):
         self.turn = Turn()
         self.add_cbs([TrainEvalCallback(), Recorder(), ProgressCallback()] if default_cbs else [])
         self.add_cbs(cbs)
+        if world() > 1:
+            from ulmfit_easy.learner.callbacks.ranks import Ranks
+
+            self.add_cbs(Ranks)
         self("after_create")
 
     def __repr__(self) -> str:
         return one_line(self)
 
+    is_main = property(lambda self: is_main(), doc="True in the process that prints and writes: the first of several.")
     x = property(lambda self: self.xb[0] if len(self.xb) == 1 else self.xb, doc="The input; a tuple of several.")
     y = property(lambda self: self.yb[0] if len(self.yb) == 1 else self.yb, doc="The target; a tuple of several.")
     crit = gone("Learner", "crit")

@@ -62,16 +62,18 @@ class GradientAccumulation(Callback):
 
     order, run_valid, STATE = ACCUMULATE, False, ("count",)
 
+    count: float  # rows whose gradients wait for a step
+
     @takes({"n_acc": whole()})
     def __init__(self, n_acc: int = 32):
-        self.n_acc, self.count = n_acc, 0  # rows whose gradients wait for a step
+        self.n_acc, self.count = n_acc, 0
 
     def before_train(self):
         self.count = 0
         self.opt.zero_grad()
 
     def after_loss(self):
-        rows = len(self.yb[0])
+        rows = self.learn.n_rows or len(self.yb[0])
         self.count += rows
         self.learn.loss_grad = self.loss_grad * (rows / self.n_acc)
 

@@ -1,0 +1,100 @@
+"""Several processes that train one model come to what one process comes to, and tell if one of them ends."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ulmfit_easy import processes
+from ulmfit_easy.data import ranks
+from ulmfit_easy.errors import TrainingError
+from ulmfit_easy.learner.callbacks import ranks as of_ranks
+from ulmfit_easy.learner.callbacks.ranks import Ranks, join
+from ulmfit_easy.learner.metrics.common import accuracy
+from ulmfit_easy.learner.metrics.metric import AccumMetric, as_metric
+
+HERE = Path(__file__).parent
+
+
+def run(out, task, rows, *ways, n=2, ok=True):
+    """Train in n processes, and return what each of them saw."""
+    out.mkdir(exist_ok=True)
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(n), "--standalone"] if n > 1 else []
+    done = subprocess.run([sys.executable, *launcher, HERE / "ranks_script.py", task, str(rows), out, *ways],
+                          capture_output=True, text=True, timeout=1000, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if not ok:
+        return done
+    assert done.returncode == 0, done.stderr
+    return [json.loads((out / f"seen-{rank}.json").read_text()) for rank in range(n)], done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize("task", ["lm", "classifier"])
+def test_two_processes_take_the_steps_of_one_with_twice_the_rows(tmp_path, task):
+    (one,), _ = run(tmp_path / "one", task, 16, n=1)
+    two, said = run(tmp_path / "two", task, 8)
+    assert len(one["losses"]) >= 20
+    for each in two:
+        assert each["losses"] == pytest.approx(one["losses"], abs=1e-4)
+        assert each["values"] == [pytest.approx(row, abs=1e-4) for row in one["values"]]
+        assert each["weights"] == two[0]["weights"] and each["recorded"] == two[0]["recorded"]
+    for what in ("rows", "tokens"):
+        assert sum(each[what] for each in two) == one[what]
+    assert [each["is_main"] for each in two] == [True, False]
+    assert said.count("valid_loss") == 1  # the table is shown once
+
+
+def test_a_process_alone_asks_nobody(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert ranks.gathered(3) == [3] and ranks.from_main(lambda: 4) == 4 and ranks.any_of_them(True)
+    assert processes.is_main() and processes.world() == 1
+
+
+@pytest.fixture
+def two(monkeypatch):
+    """This process is the main one of two, and the other has what is put into the list."""
+    other = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(ranks, "gathered", lambda mine: [mine, other.pop()])
+    return other
+
+
+def test_metrics_of_all_processes_add_up(two):
+    both = [as_metric(accuracy), AccumMetric(lambda a, b: float((a == b).float().mean()), dim_argmax=-1)]
+    for metric, theirs in zip(both, [{"total": 3.0, "count": 4}, {"preds": [torch.tensor([1])],
+                                                                 "targs": [torch.tensor([0])]}], strict=True):
+        learn = type("L", (), {"task": None, "pred": torch.eye(2), "yb": (torch.tensor([0, 1]),)})
+        metric.accumulate(learn)
+        two.append({**metric.state_dict(), **theirs})
+        join(metric)
+        assert metric.value == pytest.approx((2 + 3) / 6 if "total" in theirs else 2 / 3)
+
+
+def test_an_error_of_the_main_process_is_raised_in_all(two, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(ranks, "gathered", lambda mine: [(None, TrainingError("E506", received="a", expected="b",
+                                                                             fix="c")), mine])
+    with pytest.raises(TrainingError, match="E506"):
+        ranks.from_main(lambda: 1 / 0)
+
+
+def test_processes_that_differ_are_told_before_training(two, monkeypatch):
+    monkeypatch.setattr(of_ranks, "run_id", lambda learn: {"precision": "bf16", "seq_len": 72})
+    two.append({"precision": "fp32", "seq_len": 72, "torch": torch.__version__, "ulmfit_easy": "0.1"})
+    with pytest.raises(TrainingError, match="E513.*precision bf16 and fp32; ulmfit_easy .* and 0.1"):
+        Ranks()._compare()
+
+
+def test_a_process_that_ended_is_told(two, monkeypatch):
+    def closed(t):
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(ranks.dist, "all_reduce", closed)
+    with pytest.raises(TrainingError, match="E508.*another of the 2 processes.*resume=True"):
+        ranks.summed(torch.zeros(1))

@@ -1,0 +1,18 @@
+"""Which one of several processes this is, as torchrun and `accelerate launch` tell it. It needs no torch."""
+
+import os
+
+
+def world() -> int:
+    """Return how many processes train one model together. 1 unless a launcher started several."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
+def rank() -> int:
+    """Return the number of this process, from 0 on."""
+    return int(os.environ.get("RANK") or 0) if world() > 1 else 0
+
+
+def is_main() -> bool:
+    """Return True for the process that prints and writes: the first of several, or the only one."""
+    return rank() == 0
