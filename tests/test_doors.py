@@ -139,3 +139,8 @@ def test_each_file_that_the_design_names_is_there(file):
 def test_every_module_says_what_it_is_for():
     assert [file.name for file, tree in modules().items()
             if file.name != "__init__.py" and not ast.get_docstring(tree)] == []
+
+
+def test_no_file_of_the_package_has_more_than_300_lines():
+    long = [file.name for file in modules() if file.read_text(encoding="utf-8").count("\n") > 300]
+    assert not long, "one idea a file: split these"

@@ -20,6 +20,9 @@ from typing import Any
 from ulmfit_easy.errors import FileError, nearest, some
 from ulmfit_easy.places import OLD, file_place, free_place, hidden_folder, is_device, members, writable
 
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe would wait for a writer
+FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG  # of a disk or a quota
+
 
 def cache_dir() -> Path:
     """Return the folder of the token caches: `$ULMFIT_EASY_CACHE`, else the user's cache folder."""
@@ -116,12 +119,6 @@ def _move(parts: list[tuple[Path, Path]]) -> None:
         raise
 
 
-def _is_full(error: Exception) -> bool:
-    """Return True for an error of a full disk or quota. safetensors writes files itself, and tells in words."""
-    codes = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
-    return getattr(error, "errno", None) in codes or any(f"(os error {code})" in str(error) for code in codes)
-
-
 def _no_room(path: Path, tmp: Path, error: Exception) -> FileError:
     written = sum(part.stat().st_size for part in tmp.rglob("*") if part.is_file())
     free = shutil.disk_usage(path.parent).free
@@ -139,7 +136,7 @@ def _made_for(path: Path) -> Iterator[Path]:
             yield new
             _fsync(tmp.parent)
         except Exception as e:
-            if _is_full(e):
+            if getattr(e, "errno", 0) in FULL or any(f"(os error {code})" in str(e) for code in FULL):  # of safetensors
                 raise _no_room(path, tmp, e) from e
             raise
 
@@ -249,14 +246,10 @@ def regular_file(path: str | Path) -> Iterator[BufferedReader]:
     path = existing(path)
     if not path.is_file():
         raise _not_regular(path)
-    with open(path, "rb", opener=_without_waiting) as f:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NO_WAIT)) as f:
         if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):  # it took the file's place after the question above
             raise _not_regular(path)
         yield f
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
 
 
 def _not_regular(path: Path) -> FileError:

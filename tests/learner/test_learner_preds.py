@@ -15,11 +15,7 @@ from learner_toys import At, classifier, lm, raises, regression, same, state, te
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.fastai.callbacks import ShortEpochCallback
-from ulmfit_easy.learner.callbacks.preds import (
-    GatherPredsCallback,
-    MCDropoutCallback,
-    Parts,
-)
+from ulmfit_easy.learner.callbacks.preds import GatherPredsCallback, MCDropoutCallback, Parts
 from ulmfit_easy.learner.uncertainty import UncertainPrediction, predict_with_uncertainty
 from ulmfit_easy.models import softmax
 from ulmfit_easy.models.softmax import LMOutput

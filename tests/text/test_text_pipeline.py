@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit_easy.data.toy import toy_texts
-from ulmfit_easy.text.pipeline import Tokens, spelled
+from ulmfit_easy.text.alignment import spelled
+from ulmfit_easy.text.pipeline import Tokens
 from ulmfit_easy.text.rules import lowercase
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer

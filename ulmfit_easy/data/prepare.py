@@ -14,8 +14,8 @@ from ulmfit_easy.data.sources import FileTexts, clean_texts, fields_in, find_col
 from ulmfit_easy.data.targets import TARGETS, NextToken, Target, read_labels
 from ulmfit_easy.errors import FileError, TextError, in_rows, some
 from ulmfit_easy.schema import MOST, MOST_ROWS, flag, list_of, name, only, optional, text, whole
+from ulmfit_easy.text.alignment import places_of
 from ulmfit_easy.text.given import given_texts, is_row
-from ulmfit_easy.text.pipeline import places_of
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import MemoryIds, Vocab
 from ulmfit_easy.viz import show_table

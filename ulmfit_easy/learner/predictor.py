@@ -43,7 +43,7 @@ class Named:
 
         Args:
             logits: (T, C), or what else the head gives for the text, in the order of writing.
-            places: (T,) or (T, 3), of the tokens. See `pipeline.places_of`.
+            places: (T,) or (T, 3), of the tokens. See `alignment.places_of`.
         """
         raise NotImplementedError
 

@@ -28,18 +28,7 @@ from ulmfit_easy.recipes.presets import CHANGES, Preset
 from ulmfit_easy.recipes.saving import load_estimator, save_estimator, to_onnx
 from ulmfit_easy.recipes.starts import begin, directions
 from ulmfit_easy.recipes.training import Training, seed_in
-from ulmfit_easy.schema import (
-    any_of,
-    checked,
-    flag,
-    language,
-    list_of,
-    name,
-    number,
-    optional,
-    random_seed,
-    whole,
-)
+from ulmfit_easy.schema import any_of, checked, flag, language, list_of, name, number, optional, random_seed, whole
 from ulmfit_easy.schema import path as path_of
 from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import tell_interrupt

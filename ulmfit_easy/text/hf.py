@@ -12,7 +12,7 @@ from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import read_json
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import json_object, text
-from ulmfit_easy.text.pipeline import NO_WORD
+from ulmfit_easy.text.alignment import NO_WORD
 from ulmfit_easy.text.special import FAKE
 from ulmfit_easy.text.vocab import Vocab
 

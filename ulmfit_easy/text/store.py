@@ -45,7 +45,7 @@ class TokenStore:
         hashes: (N,) int64, equal for equal texts.
         n_tokens: tokens in all.
         lexicon: list of distinct tokens.
-        places: (n_tokens,) or (n_tokens, 3) int32, the place of each token in its text, see `pipeline.places_of`. None
+        places: (n_tokens,) or (n_tokens, 3) int32, the place of each token in its text, see `alignment.places_of`. None
             unless it was asked for.
         members: bytes and SHA-256 of each file, by its name.
 
@@ -152,7 +152,7 @@ class TokenStore:
         return [self.lexicon[j] for j in self.ids[start:stop].tolist()]
 
     def places_of(self, i: int) -> np.ndarray:
-        """Return the place of each token of document `i`, (T,) or (T, 3) int32. See `pipeline.places_of`."""
+        """Return the place of each token of document `i`, (T,) or (T, 3) int32. See `alignment.places_of`."""
         start, stop = self.span(i)
         assert self.places is not None  # it was built with `where`
         return self.places[start:stop]

@@ -4,10 +4,9 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from functools import lru_cache
 from importlib.metadata import version
 from inspect import getfile
-from itertools import count, tee
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -20,30 +19,12 @@ from ulmfit_easy.schema import any_of, checked, flag, list_of, one_of, only, opt
 from ulmfit_easy.schema import text as string
 from ulmfit_easy.text import rules as rules_module
 from ulmfit_easy.text import special
+from ulmfit_easy.text.alignment import placed
 from ulmfit_easy.text.fingerprint import Undescribed, fingerprint
 from ulmfit_easy.text.given import given_texts
 from ulmfit_easy.text.hf import HFTokenizer
-from ulmfit_easy.text.pipeline import (
-    NO_WORD,
-    OF_NO_WORD,
-    Splitter,
-    Tokens,
-    chars_of,
-    checked_tokens,
-    no_splitter,
-    numbers_of_words,
-    spelled,
-    words_at,
-)
-from ulmfit_easy.text.rules import (
-    DEFAULT_POST_RULES,
-    DEFAULT_RULES,
-    fields_of,
-    join_fields,
-    neutralize,
-    unbroken,
-    without_lone_surrogates,
-)
+from ulmfit_easy.text.pipeline import Splitter, Tokens, checked_tokens, no_splitter
+from ulmfit_easy.text.rules import DEFAULT_POST_RULES, DEFAULT_RULES, fields_of, join_fields, neutralize
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.vocab import Vocab, detokenize
 from ulmfit_easy.text.words import BaseTokenizer, SpacyTokenizer
@@ -156,7 +137,7 @@ class Tokenizer(TellsAbsent):
             yield from map(self._tokens_or_error, texts, count())
             return
         if where is not None:
-            yield from self._placed(texts, where)
+            yield from placed(self, texts, where, self._prepare)
             return
         split = self.tok if self._builtin() else functools.partial(checked_tokens, self.tok)
         for tokens in split(map(self._prepare, texts, count())):
@@ -170,38 +151,6 @@ class Tokenizer(TellsAbsent):
             raise VocabError("E301", received=f"{self} without a vocabulary", expected="one, which ids count in",
                              fix="use tokenizer.with_vocab(dls.text_vocab)")
         return map(self.vocab.ids, (found.tokens for found in self.pipe(texts)))
-
-    def _placed(self, texts: Iterable, where: str) -> Iterator[Tokens]:
-        """Yield the tokens of each text with the words or characters that they come from."""
-        if self.rules or not hasattr(self.tok, "spans"):
-            spelling = lru_cache(1 << 18)(lambda word: spelled(self(word)))
-            texts, again = tee(texts)
-            for i, (row, found) in enumerate(zip(again, self.pipe(texts), strict=True)):
-                words = " ".join(fields := fields_of(row, i)).split()
-                numbers = numbers_of_words(words, found.tokens, spelling)
-                found = self._by_word(fields) if numbers is None else Tokens(found.tokens, numbers)
-                yield found if where == "words" else Tokens(found.tokens, chars_of(fields, found))
-            return
-        texts, again, prepared = tee(texts, 3)
-        prepared, read = tee(map(self._prepare, prepared, count()))
-        for found, row, text, spans in zip(self.pipe(texts), again, prepared, self.tok.spans(read), strict=True):
-            places = spans if text == row else unbroken(spans, fields_of(row, 0), fields_of(text, 0))
-            if places is not None and where == "words":
-                places = words_at(places, row)
-            yield Tokens(found.tokens, places)
-
-    def _by_word(self, fields: tuple[str, ...]) -> Tokens:
-        """Return the tokens of the words of a text, each word tokenized alone."""
-        alone, numbers = copy(self), count()
-        alone.mark_fields = False
-        ends, is_marked = alone(""), len(fields) > 1 if self.mark_fields is None else self.mark_fields
-        placed = [(token, NO_WORD) for token in ends if token == special.BOS]
-        for i, field in enumerate(fields, 1):
-            placed += [(special.FLD, NO_WORD), (str(i), NO_WORD)] if is_marked else []
-            for word, n in zip(field.split(), numbers, strict=False):
-                placed += [(token, n) for token in alone(word) if token not in OF_NO_WORD]
-        placed += [(token, NO_WORD) for token in ends if token == special.EOS]
-        return Tokens([token for token, _ in placed], [n for _, n in placed])
 
     def _tokens_or_error(self, row: str | tuple[str, ...], i: int) -> Tokens | TextError:
         try:
@@ -224,7 +173,7 @@ class Tokenizer(TellsAbsent):
         return self._ruled(join_fields(fields, self.mark_fields))
 
     def _ruled(self, text: str) -> str:
-        text = without_lone_surrogates(text)
+        text = rules_module.without_lone_surrogates(text)
         for rule in self.rules:
             text = rule(text)
         return text

@@ -21,8 +21,8 @@ import numpy as np
 
 from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.schema import optional, takes, whole
+from ulmfit_easy.text.alignment import places_of
 from ulmfit_easy.text.given import in_batches
-from ulmfit_easy.text.pipeline import places_of
 from ulmfit_easy.text.rules import fields_of
 from ulmfit_easy.text.tokenizers import Tokenizer
 

@@ -101,7 +101,7 @@ class Target:
 
         Args:
             y: N rows.
-            places: of the tokens of each text, (T,) or (T, 3), in the order of writing. See `pipeline.places_of`.
+            places: of the tokens of each text, (T,) or (T, 3), in the order of writing. See `alignment.places_of`.
             backwards: True if the model reads from the end.
 
         Returns: N rows. One number per token is (N, T) int64, in the order of writing, with -100 at the end.
