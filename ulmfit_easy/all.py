@@ -1,4 +1,4 @@
-"""The notebook's door: `from ulmfit_easy.all import *` brings these names and no others."""
+"""All public names: `from ulmfit_easy.all import *` in a notebook brings these and no others."""
 
 import typing as _typing
 from functools import partial

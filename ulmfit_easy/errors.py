@@ -1,8 +1,9 @@
 """Coded errors in three parts: what was received, what was expected, how to fix it.
 
 Codes: E1xx text, E2xx labels, E3xx vocabulary, E4xx files, E5xx training, E6xx arguments. See `docs/ERRORS.md`.
-A fix names an argument as `name=`, and has semicolons between alternatives: `door` leaves out those that need another
-function, and the command line (`apps/flags.py`) writes the rest as flags. No message below `apps` names a flag.
+A fix names an argument as `name=`, and has semicolons between alternatives. `door` leaves out alternatives that need
+another function. The command line (`apps/flags.py`) turns the others into flags, so no message below `apps` names a
+flag.
 """
 
 import difflib

@@ -20,4 +20,5 @@ def optional_package(name: str, *others: str) -> ModuleType:
                     for each in (name, *others)]
         missing = (e.name or "").split(".")[0]
         raise TrainingError("E507", received=f"no package {missing if missing in packages else packages[0]}",
-                            expected="it, for what was asked", fix=f"pip install {' '.join(packages)}") from e
+                            expected="this package, which the call needs",
+                            fix=f"pip install {' '.join(packages)}") from e

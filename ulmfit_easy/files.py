@@ -183,8 +183,8 @@ def atomic_folder(path: str | Path, foreign: Callable[[Path], list[str]] | None 
         add: keep what is there, and add what is not. E412 if a file differs from one that is there.
 
     Raises:
-        FileError: E409 if the disk is full, E411 for a place that cannot be written to, E412 for a folder with
-            something in it that may not be replaced, before the block or after it.
+        FileError: E409 if the disk is full. E411 if the place cannot be written to. E412 if the folder has something
+            in it that may not be replaced.
     """
     def free(path: str | Path) -> Path:
         return writable(path) if add and Path(path).is_dir() else free_place(path, foreign)

@@ -202,10 +202,10 @@ def plot_sched(hypers: Mapping[str, Sequence[float]]) -> "Sequence[Axes]":
 
 def plot_rates(rates: Sequence[Sequence[float]], names: Sequence[str] | None = None,
                ax: "Axes | None" = None) -> "Axes":
-    """Return the axes with the learning rate of each layer group at each batch.
+    """Plot the learning rate of each layer group at each batch. Return the axes.
 
     Args:
-        rates: (batches, groups). NaN while a group is frozen.
+        rates: (batches, groups) numbers, such as `RateRecorder.rates`. NaN while a group is frozen.
         names: one for each group, input side first.
     """
     ax = _axes(ax, "Learning rate of each layer group", "batch", "learning rate (log scale)")
@@ -281,10 +281,10 @@ def plot_reliability(curves: Mapping[str, tuple], ax: "Axes | None" = None) -> "
 
 def plot_scores(scores: Mapping[str, tuple[float, float, float]], xlabel: str = "accuracy",
                 ax: "Axes | None" = None) -> "Axes":
-    """Draw a bar per score with a line for its interval. Return the axes.
+    """Plot a bar for each score with a line for its confidence interval. Return the axes.
 
     Args:
-        scores: maps a name to (score, low, high), from top to bottom.
+        scores: a dict from names to (score, low, high), drawn from top to bottom.
     """
     names = [printable(name) for name in scores]
     ax = _axes(ax, "", xlabel, "", figsize=(7.2, 0.9 + 0.5 * len(names)))

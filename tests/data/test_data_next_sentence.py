@@ -78,7 +78,7 @@ def test_words_of_either_part_are_hidden_whole():
 
 @pytest.mark.parametrize("lengths", [(40,), (40, 1, 0), (1, 1)], ids=str)
 def test_one_document_is_e103(lengths):
-    with pytest.raises(TextError, match='E103.*two or more.*objective="mlm"'):
+    with pytest.raises(TextError, match='E103.*two documents or more.*objective="mlm"'):
         loader(documents(*lengths))
 
 

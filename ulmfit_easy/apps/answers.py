@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answers:
-    """How answers are written, and which columns of a table have the texts.
+    """The form in which answers are written, and the columns of a table that have the texts.
 
     Attributes:
-        columns: of the texts, one or several.
-        top_k: write so many of the likeliest classes. None writes what the task shows.
+        columns: the columns of the texts, one or several.
+        top_k: how many of the likeliest classes to write. None writes what the task shows.
         proba: add a column with the probability of each class.
         sep: put it between the names in a list, for one cell. None keeps lists.
     """

@@ -28,7 +28,7 @@ CERTAIN = 1e-6  # probabilities nearer to 0 or 1 have the log-odds of this one
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Attribution:
-    """The share of each token in one answer: above 0 it speaks for the answer, below 0 against it.
+    """A score for each token of one text: above 0 it speaks for the model's answer, below 0 against it.
 
     Attributes:
         tokens: as the tokenizer splits the text. The model may know some of them as `xxunk` only.

@@ -44,12 +44,13 @@ class Threshold(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """A classifier with a temperature, and how well its probabilities fit some labelled texts. See `calibrate`.
+    """A classifier whose probabilities are corrected by a temperature. `calibrate` makes it from labelled texts.
 
     Attributes:
         learn: the learner, which stays as it is.
         temperature: above 1 the model was too sure, below 1 not sure enough.
-        logits, targs: of the texts at hand, (N, C) and (N,) classes or (N, C) flags.
+        logits: (N, C) what the model gave for the texts that it was calibrated with, before softmax.
+        targs: their labels: (N,) classes, or (N, C) zeros and ones if a text may have several.
     """
 
     learn: Learner = field(repr=False)
@@ -69,7 +70,7 @@ class Calibrated:
 
     @property
     def uncalibrated(self) -> "Calibrated":
-        """The same with a temperature of 1: the learner's own probabilities."""
+        """The probabilities before calibration, (N, C)."""
         return replace(self, temperature=1.0)
 
     def predict(self, item: Iterable, with_input: bool = False) -> Any:
@@ -77,7 +78,7 @@ class Calibrated:
         return self.predictor.predict(item, with_input)
 
     def save(self, file: str | Path) -> Path:
-        """Write the temperature and the texts at hand, as logits and labels, to `path/model_dir/file.safetensors`.
+        """Write the temperature, the logits and the labels to `path/model_dir/file.safetensors`.
 
         The model is not in it: keep that with `learn.export` or `learn.save`, the latter under another name.
         """
@@ -86,12 +87,13 @@ class Calibrated:
 
     @classmethod
     def load(cls, learn: Learner, file: str | Path) -> "Calibrated":
-        """Read what `save` wrote, for a learner with the same weights, such as `load_learner` gives.
+        """Read a file of `save`, for a learner with the same weights, such as one from `load_learner`.
 
         Args:
             file: the name it was saved under, or the path of the file.
 
-        Raises: E404 where nothing is, E401 for any other kind of file, E402 for other classes or another vocabulary.
+        Raises: E404 if the file does not exist. E401 if it is another kind of file. E402 for other classes or another
+            vocabulary.
         """
         path = model_file(learn, file)
         answers, kept = load_weights(path)
@@ -111,30 +113,33 @@ class Calibrated:
         return cls(learn, kept["temperature"], answers["logits"], answers["targs"])
 
     def on(self, dl: Iterable | None = None, ds_idx: int = 1) -> "Calibrated":
-        """Return the same temperature with other texts at hand, such as a test set, which it was not chosen with."""
+        """Return the same temperature with other texts, such as a test set: measure there how well it fits."""
         logits, targs = _answers(self.learn, ds_idx, dl)
         return replace(self, logits=logits, targs=targs)
 
     def ece(self, n_bins: int = 15) -> float:
-        """Return the expected calibration error on the texts at hand. See `expected_calibration_error`."""
+        """Return the expected calibration error on these texts, 0 to 1. See `expected_calibration_error`."""
         return expected_calibration_error(self.probs, self.targs, n_bins)
 
     def plot_reliability(self, n_bins: int = 10, ax: "Axes | None" = None) -> "Axes":
-        """Return the axes with how often the model is right against how sure it is, before and after calibration."""
+        """Plot how often the model is right against how sure it is, before and after calibration. Return the axes."""
         curves = {f"before, error {self.uncalibrated.ece():.3f}": self.uncalibrated,
                   f"temperature {self.temperature:.2f}, error {self.ece():.3f}": self}
         return plot_reliability({name: reliability(c.probs, c.targs, n_bins) for name, c in curves.items()}, ax)
 
     def threshold_for(self, label: object, *, precision: float | None = None, recall: float | None = None) -> Threshold:
-        """Return the lowest probability at which to choose `label`: one figure is reached, and the other is best.
+        """Return the probability from which to choose `label`, so that a given precision or recall is reached.
 
         Args:
             label: the name of a class.
-            precision: share of the chosen texts that shall be right, 0 to 1; or
-            recall: share of the texts of this class that shall be found, 0 to 1.
+            precision: the share of the chosen texts that must be right, 0 to 1. The recall is then as high as possible.
+            recall: the share of the texts of this class that must be found, 0 to 1. The precision is then as high as
+                possible. Pass one of the two.
 
-        What is reached on N texts is reached on new ones about as well. Few texts promise little. Measure it on a test
-        set with `calibrated.on(dl)`. Raises: E604 for an unknown class, E602 for a precision that none reaches.
+        New texts will give about the same figures, less exactly if few texts were used here. Measure them on a test
+        set with `calibrated.on(dl)`.
+
+        Raises: E604 for an unknown class. E603 unless one of the two is given. E602 if no threshold reaches it.
         """
         classes = list(range(self.logits.shape[1])) if self.learn.dls.classes is None else self.learn.dls.classes
         refuse_stranger("the class ", label, classes)
@@ -144,17 +149,18 @@ class Calibrated:
 
 
 def calibrate(learn: Learner, ds_idx: int = 1, dl: Iterable | None = None) -> Calibrated:
-    """Return a learner's `predict` with probabilities that are right as often as they say, by temperature scaling.
+    """Correct a classifier's probabilities by temperature scaling: of answers with 0.8, about 80 % shall be right.
 
-    Logits are divided by one number, chosen so that the labels of these texts are the likeliest. It changes no weight
-    and, of one class for each text, no decision. Choose with texts that the model was not trained with.
+    All logits are divided by one number, the temperature. It is chosen so that the labels of the given texts are the
+    likeliest. No weight changes. If each text has one class, no predicted class changes either. Use texts that the
+    model was not trained with.
 
     Args:
-        learn: a classifier's learner. One of a `ULMFiT`'s `learners_` is a part of its mixture. The temperature is then
-            of this part alone, and changes nothing in `predict_proba`.
+        learn: a classifier's learner. If it is one of a `ULMFiT`'s `learners_`, the result corrects this learner
+            alone. `ULMFiT.predict_proba` stays as it is.
         ds_idx, dl: the texts: the validation set (1), or any labelled loader.
 
-    Raises: E506 for a regression, a language model, a loss that takes probabilities, or without labels.
+    Raises: E506 for a regression, a language model, texts without labels, or a loss that takes probabilities.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
     """
     if isinstance(learn, TextEstimator):
@@ -257,8 +263,8 @@ def threshold_for(probs: Tensor | np.ndarray, truth: Tensor | np.ndarray, *, pre
                   recall: float | None = None) -> Threshold:
     """Return the threshold on `probs` (N,) at which one figure is reached and the other is as high as it can be.
 
-    `truth` (N,) says which texts are of the class. Raises: E603 unless one figure is asked
-    for, E602 if none reaches it.
+    `truth` (N,) says which texts are of the class. Raises: E603 unless one figure is asked for, E602 if none reaches
+    it.
     """
     from sklearn.metrics import precision_recall_curve
 

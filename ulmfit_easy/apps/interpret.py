@@ -19,24 +19,25 @@ if TYPE_CHECKING:
 
 
 class Interpretation:
-    """The predictions of a learner for every text of a labelled loader, with their losses.
+    """The predictions and losses of a learner for every text of a labelled loader.
 
-    The loader is read once, here. All that follows looks at what came of it, as the model was then.
+    The model reads the loader once, when this object is made. Later training of the model changes nothing in it.
 
     Args:
         learn: a learner of a classifier or a regression.
         dl: a loader with labels. By default the validation set.
-        act: instead of the loss's own activation, from logits (N, C) to probabilities.
+        act: a function from logits (N, C) to probabilities, if those of the loss function do not fit.
 
     Attributes:
         preds: (N, C) probabilities, or for regression numbers.
-        targs: (N,) classes, (N, C) flags or (N,) numbers, below 0 for a label that is no class.
-        decoded: what the learner decides, like `targs`.
-        losses: (N,).
-        rows: (N,) which text of the data each one is, counted from 0.
+        targs: (N,) class numbers, (N, C) zeros and ones, or (N,) numbers. Below 0 stands for a label that is not a
+            class.
+        decoded: the model's decisions, in the form of `targs`.
+        losses: (N,) the loss of each text.
+        rows: (N,) the position of each text in the data, counted from 0.
 
-    Raises: E506 for a language model, or a loader without labels or without rows. E506 for a plain loader, which has no
-        texts, if these are asked for.
+    Raises: E506 for a language model, or a loader without labels or rows. Methods that show texts raise E506 for a
+        plain loader of torch, which has none.
     """
 
     def __init__(self, learn: Learner, dl: Iterable | None = None, act: Callable | None = None):
@@ -70,7 +71,7 @@ class Interpretation:
         return (losses, idxs, [self.learn.dls.words(self._ids(i)) for i in idxs.tolist()]) if items else (losses, idxs)
 
     def plot_top_losses(self, k: int, largest: bool = True, *, trunc_at: int = 150) -> None:
-        """Show the k texts that the model is furthest off with, `trunc_at` tokens of each at most, as readable text.
+        """Show the k texts with the largest losses as readable text, at most `trunc_at` tokens of each.
 
         `row` is the row of the table that the loaders were made from, counted from 0: `df.iloc[row]`. Rows that were
         dropped do not count. Of a loader from `test_dl` it is the row of that table.
@@ -119,12 +120,12 @@ class Confused(NamedTuple):
 
 
 class ClassificationInterpretation(Interpretation):
-    """An `Interpretation` that knows which classes are taken for which. Texts whose label is no class do not count.
+    """An `Interpretation` of a classifier, with its confusion matrix. Texts without a known class are left out.
 
     Attributes:
         vocab: the names of the C classes.
 
-    Raises: E506 for a regression, and, at the first question, if no label is a class.
+    Raises: E506 for a regression. Its methods raise E506 if no text has a label that is one of the classes.
     """
 
     def __init__(self, learn: Learner, dl: Iterable | None = None, act: Callable | None = None):
@@ -149,7 +150,8 @@ class ClassificationInterpretation(Interpretation):
     def confusion_matrix(self) -> np.ndarray:
         """Count the texts of each class (rows) by predicted class (columns), (C, C) int64.
 
-        Where a text may have several labels: (C, 2, 2), for each class absent or present and predicted or not.
+        If a text may have several labels, (C, 2, 2): for each class, absent or present (rows), not predicted or
+        predicted (columns).
         """
         from sklearn.metrics import confusion_matrix
 
@@ -164,10 +166,10 @@ class ClassificationInterpretation(Interpretation):
         """Plot the confusion matrix. Return the axes, or a list with one per class if texts have several labels.
 
         Args:
-            normalize: each row as shares of its class, with `norm_dec` decimals, not as numbers of texts.
+            normalize: show shares of each row with `norm_dec` decimals, instead of numbers of texts.
             plot_txt: write the numbers into the cells.
             ax: matplotlib axes to draw on. For several labels one for each class.
-            figure: of a new figure, `figsize` (inches) and `dpi`.
+            figure: `figsize` (inches) and `dpi` of the new figure.
         """
         options = dict(cmap=cmap, normalize=normalize, norm_dec=norm_dec, plot_txt=plot_txt, **figure)
         matrix = self.confusion_matrix()

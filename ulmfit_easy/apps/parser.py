@@ -40,8 +40,8 @@ class Parser(argparse.ArgumentParser):
         if m := re.match(r"unrecognized arguments: (.*)", message):
             return self._no_option(m[1].split()[0].partition("=")[0])
         if m := re.match(r"the following arguments are required: (.*)", message):
-            return ArgumentError("E603", received=f"{self.prog} without {m[1]}", expected="it on the command line",
-                                 fix=f"type it as in `{self.example}`")
+            return ArgumentError("E603", received=f"{self.prog} without {m[1]}",
+                                 expected="this argument on the command line", fix=f"type it as in `{self.example}`")
         kind = ArgumentTypeError if " invalid " in message else ArgumentError
         code = "E601" if kind is ArgumentTypeError else "E603" if " not allowed with " in message else "E602"
         return kind(code, received=message.removeprefix("argument "), expected="an option as the help describes it",
@@ -58,7 +58,8 @@ class Parser(argparse.ArgumentParser):
 
     def _no_option(self, name: str) -> UlmfitError:
         if not name.startswith("-"):
-            return ArgumentError("E604", received=f"{name!r} more than {self.prog} takes", expected="no more of them",
+            return ArgumentError("E604", received=f"{name!r} more than {self.prog} takes",
+                                 expected="the arguments of the example only",
                                  fix=f"put a text or a name with blanks between quotes, and compare `{self.example}`")
         return ArgumentError("E604", received=f"{name} for {self.prog}", expected="an option that it has",
                              fix=self._meant(name, self._option_string_actions))

@@ -243,7 +243,7 @@ def _is_path(text: str) -> bool:
 
 
 def _standard_input(columns: Sequence[str], args: argparse.Namespace) -> "pd.DataFrame":
-    """Read a table in CSV with the columns, or JSON lines; or one text a line, if there are columns to look for."""
+    """Read a table in CSV or JSON lines. With columns to look for, a file without a table has one text a line."""
     import pandas as pd
 
     from ulmfit_easy.decoding import decoded

@@ -171,8 +171,14 @@ def save_bundle(path: str | Path, weights: dict[str, Tensor], vocab: Vocab, conf
                 record: dict | None = None) -> Path:
     """Write a bundle folder, atomically. An older one in its place is replaced only when the new one is whole.
 
-    `half` stores float32 as float16. The `record` of its making goes into a card and a file of JSON, which nothing
-    reads. Raises: E412 for a folder that holds anything else, see `atomic_folder`.
+    Args:
+        weights: the tensors by name.
+        vocab: the vocabulary of the model.
+        config: the settings that `load_bundle` checks and needs.
+        half: store float32 as float16, in half the space.
+        record: facts about the training, for `README.md` and `training.json`. Loading does not read them.
+
+    Raises: E412 if the folder holds anything that is not of a bundle.
     """
     path = Path(path)
     with atomic_folder(path, foreign_to_bundle) as tmp:
@@ -194,9 +200,9 @@ def load_bundle(path: str | Path) -> Bundle:
     """Read a bundle folder, and check that its parts belong together.
 
     Raises:
-        FileError: E404 for a missing part, E401 for a file of another kind or settings that none has, E402 where the
-            parts do not belong together, E406 for damaged weights.
-        VocabError: E303 for a list of words that is no vocabulary.
+        FileError: E404 if a part is missing. E401 if a file is of another kind, or has an unknown setting. E402 if
+            the parts do not belong together. E406 if the weights are damaged.
+        VocabError: E303 if `vocab.json` is not a vocabulary.
     """
     path = Path(path)
     if not path.exists() and (path.with_suffix("") / FILES[0]).exists():

@@ -117,7 +117,8 @@ def copy_pulled(found: Pulled, folder: Path) -> None:
 def asking(repo: str) -> Iterator[None]:
     """Make a FileError E410 of what `huggingface_hub` and the network raise in a block."""
     if os.environ.get("ULMFIT_EASY_OFFLINE", "0") not in ("", "0"):
-        raise FileError("E410", received=f"{repo} of the hub, while ULMFIT_EASY_OFFLINE is set", expected="a network",
+        raise FileError("E410", received=f"{repo} of the hub, while ULMFIT_EASY_OFFLINE is set",
+                        expected="permission to use the network",
                         fix="unset it, or copy the model's folder to this machine in another way")
     try:
         yield

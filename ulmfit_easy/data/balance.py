@@ -19,11 +19,14 @@ JITTER = 0.2, 8  # of its length, and tokens more: how far a drawn row may stray
 
 
 def class_weights(dls: "DataLoaders") -> Tensor:
-    """Return weights (C,) float32 with which each class counts alike in the loss, from the training labels.
+    """Return weights (C,) float32 that make rare classes count as much as frequent ones in the loss.
 
-    For one class each, scikit-learn's "balanced": N / (C x texts of the class), for `CrossEntropyLossFlat(weight=)`.
-    A class without a text weighs 1. For several classes each, texts without the class / texts with it, for
-    `BCEWithLogitsLossFlat(pos_weight=)`.
+    They are computed from the training labels:
+
+    * One class for each text: N / (C x texts of the class), as scikit-learn's "balanced". A class without a text
+      gets 1. Pass them as `CrossEntropyLossFlat(weight=...)`.
+    * Several classes for each text: texts without the class / texts with it. Pass them as
+      `BCEWithLogitsLossFlat(pos_weight=...)`.
 
     Raises: TrainingError E506 for a language model, for numbers, and for loaders without training data.
     Source: King & Zeng 2001. `sklearn.utils.class_weight.compute_class_weight`.

@@ -18,23 +18,26 @@ POOL = 50  # batches whose rows are sorted together: alike in length, yet new co
 
 
 class ClassifierDataLoader(EpochOrder):
-    """Batches `(ids (B, T) int64, lengths (B,) int64, y)`, or without y if there are no targets.
+    """A loader of batches `(ids (B, T) int64, lengths (B,) int64, y)`, or without y if there are no targets.
 
-    Not shuffled, the longest rows come first, and `order` says which of `rows` each yielded row is.
-    Shuffled, the batch with the longest row comes first, so that a lack of memory shows at once. Rows are
-    sorted by length in pools of 50 batches, and the other batches come in random order. No shuffled batch
-    has one row alone, unless `bs` is 1 or there is no other row (batch normalisation needs two).
+    Texts of similar length share a batch, so that there is little padding.
 
-    With `max_tokens` a batch has as many rows as fit. Shuffled, the batch with the most tokens comes first, rows of
-    like length are grouped again each epoch, and the number of batches stays.
+    Without `shuffle` the longest texts come first. `order` then says which of `rows` each row of a batch is.
+    With `shuffle` texts are sorted by length within pools of 50 batches, and batches come in random order. The batch
+    with the longest text still comes first, so that a lack of memory shows at once. No batch has a single row,
+    because batch normalisation needs two (unless `bs` is 1, or there is only one row).
+
+    With `max_tokens` a batch has as many rows as fit into that many tokens. The batch with the most tokens comes
+    first. Each epoch groups the rows again, into the same number of batches.
 
     Args:
         ids: an `IdStore`, or anything with its `lengths`, `pad_id` and `ids[i]`.
         rows: the documents, (N,).
-        targets: N rows, in the order of `rows`. Whole numbers (N, T) are one for each token, filled up with -100.
+        targets: N rows, in the order of `rows`. Whole numbers (N, T) are one target for each token, with -100 for no
+            target.
         backwards: read each text from its end. Padding stays on the right.
-        max_tokens: of a batch, padding included, instead of `bs` rows.
-        weights: (N,) each epoch draws N rows, each as often as its share of the weights. Needs `shuffle`.
+        max_tokens: the most tokens of a batch, padding included. It replaces `bs`.
+        weights: (N,) how often each row is drawn, relative to the others. Each epoch draws N rows. Needs `shuffle`.
 
     Raises: E602 for invalid weights, E603 for weights with `max_tokens` or without `shuffle`.
     """

@@ -23,17 +23,17 @@ MARKER = "*"  # stands before a predicate: a word that all vocabularies have
 def read_conll(path: str | Path, columns: Sequence[int] | None = None, *, encoding: str = "utf-8") -> pd.DataFrame:
     """Return one row for each sentence, with lists of `words` and of `tags`.
 
-    Each line has a word and its tags, with tabs or spaces between them. A blank line ends a sentence. Lines
-    with `-DOCSTART-` are left out. Of Universal Dependencies (CoNLL-U), comments are left out too, and so are ranges
-    such as `1-2` and empty nodes such as `1.1`. The file may be compressed. `TextDataLoaders.from_df(df,
-    text_col="words", label_col="tags", y_block="tags")` takes the table.
+    Each line of the file has a word and its tags, with tabs or spaces between them. A blank line ends a sentence.
+    Lines with `-DOCSTART-` are left out. In a CoNLL-U file, comments, ranges such as `1-2` and empty nodes such as
+    `1.1` are left out too. The file may be compressed. `TextDataLoaders.from_df(df, text_col="words",
+    label_col="tags", y_block="tags")` takes the table.
 
     Args:
-        columns: where the word and its tag stand, counted from 0, or from the end with -1. By default the first and
-            the last. By default of CoNLL-U the form (1) and the universal part of speech (3).
+        columns: the positions of the word and its tag in a line, from 0, or -1 for the last. By default the first and
+            the last column. For CoNLL-U the form (1) and the universal part of speech (3).
 
-    Raises: FileError E404 without such a file. E403 if it is not in `encoding`. E407 for a line without these columns,
-        or without any sentence.
+    Raises: FileError E404 if the file does not exist. E403 if it is not in `encoding`. E407 if a line does not have
+        these columns, or if there is no sentence.
 
     Source: Tjong Kim Sang & De Meulder 2003, and universaldependencies.org/format.
     """
@@ -49,16 +49,17 @@ def read_conll(path: str | Path, columns: Sequence[int] | None = None, *, encodi
 @takes({"columns": COLUMNS, "marker": text})
 def read_srl(path: str | Path, columns: Sequence[int] = (0, 1), *, encoding: str = "utf-8",
              marker: str = MARKER) -> pd.DataFrame:
-    """Return one row for each predicate of each sentence: `words`, where its `marker` stands before it, and `tags`.
+    """Read a file for semantic role labelling: one row for each predicate of each sentence, with `words` and `tags`.
 
-    Semantic role labelling is tagging then: who does what to whom, given the verb. The tags are IOB2: `B-A0`, `B-V`.
+    In `words`, the `marker` stands before the predicate. So the task is tagging: given the verb, who does what to whom?
+    The tags are IOB2, such as `B-A0` and `B-V`.
 
     Args:
         path: a file as of CoNLL-2005. Each line has a word, its lemma if it is a predicate, else `-`, and one column
             for each predicate of the sentence with its arguments in brackets: `(A0*`, `*`, `*)`, `(V*)`.
-        columns: where the word and the lemma stand. The columns of arguments are those after the lemma.
+        columns: the positions of the word and the lemma. All columns after the lemma have arguments.
 
-    Raises: as `read_conll`. E407 also for other numbers of predicates and columns of arguments.
+    Raises: what `read_conll` raises. E407 also if a sentence has more or fewer predicates than columns of arguments.
 
     Source: Carreras & Màrquez 2005. With a marker: Shi & Lin 2019 (arXiv 1904.05255) name the predicate after the text.
     """
@@ -77,7 +78,7 @@ def read_srl(path: str | Path, columns: Sequence[int] = (0, 1), *, encoding: str
 
 
 def mark_predicate(words: Sequence[str], at: int, marker: str = MARKER) -> list[str]:
-    """Return the words with a marker before the predicate `words[at]`, as `read_srl` gives them."""
+    """Return the words with a marker before `words[at]`, the predicate. `read_srl` marks predicates in this way."""
     return [*words[:at], marker, *words[at:]]
 
 

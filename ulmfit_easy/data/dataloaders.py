@@ -36,13 +36,13 @@ def _prepared(method: Callable) -> Callable:
 
 
 class DataLoaders(TellsAbsent):
-    """`.train` and `.valid`: two loaders of batches on one device.
+    """The training loader (`.train`) and the validation loader (`.valid`) of a learner, on one device.
 
     Args:
         train, valid: any two iterables of batches, such as those of `torch.utils.data`.
         path: the folder for what a learner saves.
         device: by default CUDA if there is one, else the CPU.
-        prepare: how texts and labels became batches. `TextDataLoaders` gives it, plain loaders do without.
+        prepare: how texts and labels became batches. `TextDataLoaders` sets it. Plain loaders of torch have none.
     """
 
     train: EpochOrder | OnDevice
@@ -121,7 +121,7 @@ class DataLoaders(TellsAbsent):
 
     @property
     def train_ds(self) -> TextDataset | Any:
-        """The training texts one by one, as ids (T,) or pairs of ids and target. Else the dataset of torch."""
+        """The training texts, each as ids (T,) or as ids and target. For loaders of torch, their dataset."""
         return self._dataset("train")
 
     @property
@@ -162,7 +162,7 @@ class DataLoaders(TellsAbsent):
 
     @property
     def c(self) -> int | Any:
-        """The number of outputs: of words for a language model, else of classes or numbers."""
+        """The number of outputs of a model: words for a language model, classes for a classifier, else numbers."""
         return None if self.target is None else self.target.c if self.target.labelled else len(self.text_vocab)
 
     def one_batch(self) -> Any:
@@ -175,9 +175,9 @@ class DataLoaders(TellsAbsent):
         """Return a loader of new texts, prepared as in training and never shuffled.
 
         Args:
-            items: texts or files in a list, tuple, array, Series or Index. One text. A table or row with the text
-                columns of training, or a table of one column.
-            with_labels: read the label column of the table too. Unseen labels count as wrong.
+            items: one text. Or texts or files in a list, tuple, array, Series or Index. Or a table or a row of one
+                with the same text columns as in training, or with one column.
+            with_labels: read the label column of the table too. A label that training did not have counts as wrong.
             bs: texts per batch. As in training by default.
             num_workers, drop_last, pin_memory: Ignored; kept for fastai compatibility.
 
@@ -197,13 +197,13 @@ class DataLoaders(TellsAbsent):
     def show_batch(self, max_n: int = 9, trunc_at: int = 150, unique: bool = False) -> None:
         """Show some rows of a training batch as the tokens that a model reads, `trunc_at` of each at most.
 
-        `unique` shows the first of them only. (In fastai, `max_n` times: its images differ each time.)
+        `unique` shows the first row only. (fastai shows it `max_n` times, because its images change.)
         """
         prepare = self.needs_text("show_batch()")
         prepare.show(self.one_batch(), 1 if unique else max_n, trunc_at)
 
     def doctor(self) -> Checkup:
-        """Check the texts and labels for what may spoil a training."""
+        """Check the texts and labels for common mistakes. See `doctor`."""
         self.needs_text("doctor()")
         return doctor_of(self)
 

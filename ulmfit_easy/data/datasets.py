@@ -29,10 +29,11 @@ def read_dataset(folder: str | Path) -> dict[str, pd.DataFrame]:
       have any form that `read_table` reads.
 
     Returns:
-        A table with the columns text and label for each part: "train", and if there are such files "valid", "test",
-        and "unsup", which has no labels.
+        Tables by name: "train", and "valid", "test" and "unsup" if their files exist. Each has the columns `text` and
+        `label`, "unsup" only `text`.
 
-    Raises: E403, E404 and E407 for files. E407 also for a line that is not as in the official files.
+    Raises: E404 if a file is missing. E403 if one is not UTF-8. E407 if a line has another format than the official
+        files.
     """
     folder = existing(folder)
     if (folder / TREC["train"]).exists():
@@ -101,13 +102,14 @@ VADER_FILES = {"tweets": "tweets", "movies": "movieReviewSnippets", "products": 
 
 
 def read_vader_reviews(archive: str | Path, *, sha256: str = VADER_SHA256) -> dict[str, pd.DataFrame]:
-    """Four tables `tweets`, `movies`, `products`, `news` with the columns id, score (-4 to 4) and text.
+    """Return four tables by name: `tweets`, `movies`, `products` and `news`, with the columns id, score and text.
 
     Args:
         archive: the source distribution `vaderSentiment-2.5.tar.gz` (MIT licence).
 
-    Raises: E404 no such file. E405 unsafe archive. E406 another file. E407 a line that is not three fields.
-    Source: Hutto & Gilbert 2014. `score` is the mean of 20 human ratings.
+    Raises: E404 if the file does not exist. E405 for an unsafe archive. E406 if its checksum differs. E407 if a line
+        does not have three fields.
+    Source: Hutto & Gilbert 2014. `score`, from -4 (negative) to 4, is the mean of 20 human ratings.
     """
     check_sha256(archive, sha256)
     with tempfile.TemporaryDirectory() as tmp:

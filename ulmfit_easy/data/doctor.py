@@ -58,20 +58,26 @@ class Checkup:
 
 def doctor(df: pd.DataFrame, text_col: int | str | Sequence = "", label_col: int | str | Sequence | None = "", *,
            valid_col: int | str | None = None, label_delim: str | None = None) -> Checkup:
-    """Check a table of texts and labels for what may spoil a training. Return a `Checkup`, and change nothing.
+    """Check a table of texts and labels for common mistakes. Return a `Checkup`, and change nothing.
 
-    Looks for missing, empty, damaged, repeated, very short and very long texts. Looks for training texts in the
-    validation set, and for equal texts with different labels. Looks for missing, rare, single, unequal and look-alike
-    labels. Guesses the languages by script and common words. Tells how many words are too rare for a vocabulary. Rows
-    count from 0.
+    It looks for
+
+    * missing, empty, damaged, repeated, very short and very long texts,
+    * training texts that are in the validation set too, and equal texts with different labels,
+    * missing and rare labels, a single class, classes of unequal size, and labels that look alike,
+    * several languages, guessed by script and common words,
+    * words that are too rare for a vocabulary.
+
+    Rows count from 0.
 
     Args:
         text_col: name or position of the texts, or several. By default the column `text`, else the one with the
             longest cells.
         label_col: the same for the labels. By default the column `label`, else the one with the fewest different
-            values. None for texts without labels. The first figure tells which columns were chosen by their cells.
-        valid_col: true for the rows to validate with, read as `TextDataLoaders.from_df` reads it. Without it nothing
-            can have leaked yet.
+            values. None for texts without labels. The first line of the `Checkup` tells which columns were chosen in
+            this way.
+        valid_col: a column that is true for the validation rows, as for `TextDataLoaders.from_df`. Without it, leaks
+            between the two sets are not looked for.
         label_delim: what stands between the labels of a text that may have several.
 
     Raises: E102 for a column that is not there. E206 for a `valid_col` that is neither true nor false.

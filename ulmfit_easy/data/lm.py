@@ -16,29 +16,31 @@ SHORT, SHORTEST = 0.05, 5  # the share of batches of half the length; tokens of 
 
 
 class LMDataLoader(EpochOrder):
-    """Batches `(xb (B, T), yb (B, T))` int64, where yb is xb one token later in the stream.
+    """A loader of batches `(xb (B, T), yb (B, T))` int64, in which yb is xb shifted by one token.
 
     The documents follow each other in one stream, which is cut into `bs` equal parts, one for each row.
     Row b of batch n+1 continues row b of batch n, so that a hidden state can be carried along. Only the last
     batch is shorter than `seq_len`. A batch reads bs * (seq_len + 1) tokens, whatever the size of the corpus.
 
-    With `n_batches` an epoch is that many batches of whole passes, and the next epoch reads on where it ended. So one
-    schedule can span a budget that is no whole number of passes, and a long pass can be validated several times.
+    With `n_batches` an epoch has that many batches, and the next epoch continues where it ended. So a training can
+    stop in the middle of a pass, or validate several times in one.
 
-    With `bptt_jitter` texts are not cut at the same places in each epoch. A length is drawn from N(seq_len,
-    bptt_jitter), and once in 20 times from N(seq_len / 2, bptt_jitter). All lengths of a pass are scaled so that their
-    number stays. Multiply the rate by T / seq_len then, because a short batch has fewer tokens to learn from.
+    With `bptt_jitter` each epoch cuts the stream at other places. The length of a batch is drawn from the normal
+    distribution N(seq_len, bptt_jitter), and once in 20 times from N(seq_len / 2, bptt_jitter). The number of batches
+    stays the same. Use `RateBySeqLen` then: a short batch has fewer tokens, and needs a smaller rate.
 
     Args:
         ids: an `IdStore`, or anything with its `lengths` and `read(doc, start, stop)`.
         rows: the documents.
-        bs: rows of a batch. Fewer if there is too little text for `seq_len` in each.
+        bs: rows of a batch. There are fewer if the text is too short for `seq_len` tokens in each.
         shuffle: put the documents in a new order each epoch.
         backwards: read each document from its end.
-        both_ways: instead, read the documents twice, with B rows forwards and after them B rows backwards: (2 B, T).
-        n_batches: batches of an epoch. None for the whole corpus.
-        bptt_jitter: tokens of standard deviation. 0 for batches of `seq_len`, as fastai has them. The paper has 5.
-        end: the id of a token to read after each document. None for documents that bring a mark of their own.
+        both_ways: give batches of (2 B, T): B rows that read forwards, then B rows that read the same documents
+            backwards.
+        n_batches: batches of an epoch. By default (None) an epoch reads the whole corpus.
+        bptt_jitter: the standard deviation of a batch's length, in tokens. 0, as in fastai, keeps it at `seq_len`. The
+            paper has 5.
+        end: the id of a token to add after each document. None if the documents have their own mark, such as `xxbos`.
 
     Raises: E103 for fewer than two tokens.
     Source: Merity et al. 2017 (arXiv 1708.02182), sections 4 and 5 (variable length).
@@ -63,7 +65,7 @@ class LMDataLoader(EpochOrder):
         self.n_tokens = int((ids.lengths[self.rows] + self.n_ends).sum())
         if self.n_tokens < 2:
             raise TextError("E103", received=f"{len(self.rows):,} documents with {self.n_tokens} tokens in all",
-                            expected="two or more, one to read and one to predict", fix="give more text")
+                            expected="two tokens or more, one to read and one to predict", fix="give more text")
         self.bs = bs
         if self.bs < bs and shuffle:
             warn_user(f"few texts ({self.n_tokens:,} tokens): training with smaller batches (bs={self.bs})")

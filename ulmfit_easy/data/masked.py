@@ -19,22 +19,24 @@ MASKED, RANDOM = 0.8, 0.1  # shares of the chosen tokens that become the mask, a
 
 
 class MaskedDataLoader(ClassifierDataLoader):
-    """Batches `(ids (B, T), lengths (B,), at (n,), y (1, n))`: ids with hidden tokens, where they are, and the tokens.
+    """A loader of batches `(ids (B, T), lengths (B,), at (n,), y (1, n))` for masked language modelling.
 
-    `at` counts positions in the flattened ids. A document with more than `seq_len` tokens is cut into pieces of like
-    length. Each piece has the special tokens of a whole document around it. Of the tokens of a piece 15 % are chosen,
-    one at least. Of these, 80 % become the mask, 10 % another token, and 10 % stay. No special token is chosen.
+    In `ids` some tokens are hidden. `at` has their positions in the flattened ids, and `y` the tokens that were there.
+    A document with more than `seq_len` tokens is cut into pieces of similar length. Each piece begins and ends with
+    the special tokens of a whole document. In each piece 15 % of the tokens are chosen, at least one, and no special
+    token. Of these, 80 % become the mask, 10 % another token, and 10 % stay as they are.
 
     The choice depends on the seed, the epoch and the piece alone. Without `shuffle`, as for validation, it is the same
-    in each epoch. With `n_batches` an epoch is that many batches of whole passes, as for `LMDataLoader`.
+    in each epoch. With `n_batches` an epoch has that many batches, as for `LMDataLoader`.
 
     Args:
         ids: an `IdStore`, or anything with its `lengths`, `pad_id`, `read` and `ids[i]`.
         rows: the documents, (N,).
         vocab: their vocabulary, with a mask among its special tokens.
-        seq_len: tokens of a piece at most, special ones included.
-        share: of the tokens that are chosen.
-        whole_words: choose all tokens of a word or none, if the tokens know their words. A word has no white space.
+        seq_len: the most tokens of a piece, special tokens included.
+        share: the share of tokens to choose, 0 to 1.
+        whole_words: choose all tokens of a word, or none of them. This needs a tokenizer that knows which word a token
+            is from.
         bs, shuffle, backwards, seed, device, max_tokens: as for `ClassifierDataLoader`. Rows are pieces.
 
     Raises: E103 if no document has a token that is not special. E303 for a vocabulary without a mask.
@@ -68,7 +70,7 @@ class MaskedDataLoader(ClassifierDataLoader):
         n_pieces = -(-n_tokens // max(1, self.seq_len - n_ends))  # (N,)
         if not n_pieces.sum():
             raise TextError("E103", received=f"{len(self.rows):,} documents without a token that can be hidden",
-                            expected="one or more", fix="give more text")
+                            expected="one token or more that is not special", fix="give more text")
         size, k = (np.repeat(each, n_pieces) for each in (n_tokens, n_pieces))  # (P,)
         n_th = np.arange(len(k)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)  # (P,) of its document
         self.doc = np.repeat(self.rows, n_pieces)

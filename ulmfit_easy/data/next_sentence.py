@@ -42,7 +42,7 @@ class NextSentenceDataLoader(MaskedDataLoader):
         docs, first, which, count = np.unique(self.doc, return_index=True, return_inverse=True, return_counts=True)
         if len(docs) < 2:
             raise TextError("E103", received=f"{len(docs)} documents of two tokens or more to train on or to validate "
-                            "with", expected="two or more: half of the second parts are another document's",
+                            "with", expected="two documents or more: half of the second parts are another document's",
                             fix='give more documents, or pass objective="mlm"')
         self.first, self.count = first[which], count[which]  # (P,) of the pieces of its document, which are neighbours
         self.lengths = self.stop - self.start + len(self.head) + 2

@@ -29,8 +29,8 @@ def find_column(df: pd.DataFrame, col: int | str) -> pd.Series:
     if isinstance(col, Hashable) and col in df.columns:
         found = df[col]
         if isinstance(found, pd.DataFrame):
-            raise TextError("E102", received=f"{found.shape[1]} columns named {col!r}", expected="one",
-                            fix="rename the columns, or ask for one by its position")
+            raise TextError("E102", received=f"{found.shape[1]} columns named {col!r}",
+                            expected="one column of that name", fix="rename the columns, or pass the position of one")
         return found
     if isinstance(col, int) and not isinstance(col, bool) and -df.shape[1] <= col < df.shape[1]:
         return df.iloc[:, col]
@@ -49,7 +49,7 @@ def find_columns(df: pd.DataFrame, cols: Sequence) -> list[pd.Series]:
                 missing.append(col)
         if len(missing) > 1:
             raise TextError("E102", received=f"the columns {some(map(repr, missing))}, which are not there",
-                            expected=f"some of: {some(df.columns, 20)}", fix="name columns of the table")
+                            expected=f"columns among: {some(df.columns, 20)}", fix="name columns of the table")
     return [find_column(df, col) for col in cols]
 
 
@@ -128,7 +128,7 @@ def read_texts(table: pd.DataFrame | TableOnDisk, cols: Sequence, on_missing: st
 
     Returns: texts of M rows. (M,) int64 positions of these rows. How many rows there were. The table of the M rows, in
         which the texts of a `TableOnDisk` are empty. The columns of the texts.
-    Raises: E102 without columns, E104 for a table without texts, E407 for what is no table; and as `find_column`,
+    Raises: E102 without columns. E104 for a table without texts. E407 if it is not a table. The same as `find_column`,
         `clean_texts` and `TableOnDisk.pieces`.
     """
     if not len(cols):

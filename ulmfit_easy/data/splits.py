@@ -23,7 +23,10 @@ STRATIFY_BELOW = 1000  # rows; a random fifth of fewer rows than this often miss
 
 @takes({"valid_pct": share, "seed": random_seed})
 def RandomSplitter(valid_pct: float = 0.2, seed: int | None = None) -> Callable[[Sequence], Split]:
-    """Return a splitter that draws a fraction of the rows to validate with. With a seed, those that fastai draws."""
+    """Return a splitter that draws a share of the rows at random for validation.
+
+    A seed draws the same rows as in fastai.
+    """
     def split(items: Sequence) -> Split:
         rows = shuffled_rows(len(items), seed)
         cut = n_valid(len(items), valid_pct)

@@ -14,13 +14,13 @@ __all__ = ["read_squad"]
 
 
 def read_squad(path: str | Path) -> pd.DataFrame:
-    """Return one row for each question: `id`, `title`, `question`, `context` and `answers`.
+    """Read a file of SQuAD. Return one row for each question: `id`, `title`, `question`, `context` and `answers`.
 
     `answers` is a list of `{"text": ..., "answer_start": ...}`, which is empty for a question that the context does
     not answer (`is_impossible` of v2). The file may be compressed. `TextDataLoaders.from_df(df,
     text_col=["question", "context"], label_col="answers", y_block="span")` takes the table.
 
-    Raises: FileError E404 without such a file. E403 if it is not UTF-8. E407 if it has another format.
+    Raises: FileError E404 if the file does not exist. E403 if it is not UTF-8. E407 if it has another format.
 
     Source: Rajpurkar et al. 2016 (arXiv 1606.05250) and 2018 (arXiv 1806.03822).
     """

@@ -33,10 +33,10 @@ def read_table(path: str | Path, *, encoding: str = "utf-8", header: int | Liter
     and `007` stay what they are. JSON lines (`.jsonl`, `.ndjson`, or `.json`, which may also be one list of objects)
     and Parquet keep their types. Parquet needs the extra `parquet`, a workbook (`.xlsx`) the package openpyxl.
 
-    JSON of Prodigy, doccano, Label Studio and SQuAD is read as what it is, see `data.formats`. The column `label` has
-    the label of each text. `words` and `tags` have spans as tags of words (IOB2).
+    JSON files of Prodigy, doccano, Label Studio and SQuAD are recognised. The labels of texts are then in the column
+    `label`. Marked spans become the columns `words` and `tags` (IOB2).
 
-    A blank line is a row if the table has one column. A column without a name is called as pandas does, `Unnamed: 2`.
+    In a table with one column, a blank line is a row. A column without a name is called `Unnamed: 2`, as in pandas.
 
     Args:
         header: the row with the names, counted from 0. None for a file without names.
@@ -45,8 +45,8 @@ def read_table(path: str | Path, *, encoding: str = "utf-8", header: int | Liter
         quoting: as in the module `csv`. Pass `csv.QUOTE_NONE` if `"` is an ordinary character. A warning tells if a
             lone `"` has joined lines.
 
-    Raises: E403 not in `encoding`. E404 no such file. E407 not a table, or two columns of one name. E602 for
-        an unknown encoding. E507 for Parquet without pyarrow.
+    Raises: E404 if the file does not exist. E403 if it is not in `encoding`. E407 if it is not a table, or two columns
+        have one name. E602 for an unknown encoding. E507 for Parquet without pyarrow.
     """
     path = Path(path)
     with opened(path) as (name, file):

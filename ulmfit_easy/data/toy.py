@@ -72,7 +72,10 @@ def _review(rng: random.Random, topic: str, label: str) -> str:
 
 
 def toy_reviews(n: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Return n made-up reviews with the columns text, label ("neg", "pos") and topic. The same for the same seed."""
+    """Return a table of n made-up reviews: text, label ("neg" or "pos") and topic.
+
+    A seed gives the same reviews again.
+    """
     rng = random.Random(seed)
     rows = []
     for _ in range(n):
@@ -82,5 +85,5 @@ def toy_reviews(n: int = 1000, seed: int = 0) -> pd.DataFrame:
 
 
 def toy_texts(n: int = 1000, seed: int = 0) -> list[str]:
-    """Return n made-up reviews without labels. The same for the same seed."""
+    """Return a list of n made-up reviews without labels. A seed gives the same reviews again."""
     return toy_reviews(n, seed)["text"].tolist()

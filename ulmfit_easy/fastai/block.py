@@ -27,13 +27,14 @@ __all__ = ["DataBlock", "TextBlock"]
 
 
 class TextBlock:
-    """Marks the text of an item, and says how it becomes ids. `from_df` names its columns in a table.
+    """Describe the text of an item and how it becomes ids. Use `TextBlock.from_df` for a table.
 
     Args:
-        tok_tfm: a `Tokenizer`, or what splits a text into words.
-        vocab: a `Vocab` or list, such as that of the language model. By default made from training rows.
+        tok_tfm: a `Tokenizer`, or a splitter of texts into words such as `WordTokenizer`.
+        vocab: a `Vocab` or a list of tokens, such as that of the language model. By default it is made from the
+            training rows.
         is_lm: for a language model, which needs no other block.
-        seq_len: tokens that are read before the gradient is cut.
+        seq_len: tokens that the model reads at once. Gradients stop at the end of each such window.
         backwards: read each text from its end.
         text_cols, tok_text_col: as for `from_df`.
         encoding: of text files.
@@ -64,9 +65,11 @@ class TextBlock:
     def from_df(cls, text_cols: int | str | Sequence, vocab: Sequence | None = None, is_lm: bool = False,
                 seq_len: int = 72, backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *,
                 tok: Tokenizer | Callable | None = None, **kwargs: Any) -> "TextBlock":
-        """Return the block of the texts in one or more columns of a table, which are marked fields of one text.
+        """Return the block for one or more text columns of a table.
 
-        `get_x=ColReader(tok_text_col)` stands for these texts too, whatever their columns are called.
+        Several columns become one text, with a mark before each.
+
+        `get_x=ColReader(tok_text_col)` then reads these texts, whatever their columns are called.
         """
         return cls(tok, vocab, is_lm, seq_len, backwards, min_freq, max_vocab, text_cols=text_cols, **kwargs)
 
@@ -75,7 +78,11 @@ class TextBlock:
     def from_folder(cls, path: str | Path, vocab: Sequence | None = None, is_lm: bool = False, seq_len: int = 72,
                     backwards: bool = False, min_freq: int = 3, max_vocab: int = 60000, *,
                     tok: Tokenizer | Callable | None = None, **kwargs: Any) -> "TextBlock":
-        """Return the block of text files, which `get_items` finds. `path` is ignored; kept for fastai compatibility."""
+        """Return the block for text files, which `get_items` finds.
+
+        Args:
+            path: Ignored; kept for fastai compatibility.
+        """
         return cls(tok, vocab, is_lm, seq_len, backwards, min_freq, max_vocab, **kwargs)
 
     def is_read_by(self, getter: Callable | None) -> bool:
@@ -92,18 +99,22 @@ class Datasets(NamedTuple):
 
 
 class DataBlock:
-    """Describes the way from a source (a table, a folder, a list) to loaders of texts and their labels.
+    """Describe how a source (a table, a folder, a list) becomes loaders of texts and labels, as fastai's `DataBlock`.
 
     Args:
         blocks: a `TextBlock` and, unless it is for a language model, a `CategoryBlock`, `MultiCategoryBlock` or
             `RegressionBlock`.
-        getters: one for each block, instead of `get_x` and `get_y`.
-        get_items: from the source to its items. The source itself by default.
-        get_x, get_y: from an item (a row, a file) to its text or text file, and to its label.
-        splitter: from items to the rows to train on and to validate with. `DefaultSplitter` by default.
-        dl_type, n_inp, item_tfms, batch_tfms: taken for fastai's signature. Texts have no use for other values.
+        getters: functions of an item, one for each block. They replace `get_x` and `get_y`.
+        get_items: a function from the source to a list of items, such as `get_text_files`. By default the source is
+            the list.
+        get_x: a function from an item (a row, a file) to its text or its text file.
+        get_y: a function from an item to its label.
+        splitter: a function from items to two lists of positions, for training and validation. By default 20 % of the
+            rows, drawn at random, are for validation.
+        dl_type, n_inp, item_tfms, batch_tfms: kept for fastai's signature. Only values without an effect are allowed.
 
-    Raises: E602 for blocks that are not a text and its target, and for what texts have no use for.
+    Raises: E602 if the blocks are not a text and its target, or if one of the last four arguments would have an
+        effect.
     """
 
     def __init__(self, blocks: Any = None, dl_type: object = None, getters: Sequence[Callable] | None = None,
@@ -144,10 +155,10 @@ class DataBlock:
 
         Args:
             path: the folder for what a learner saves.
-            verbose: tell each step on the way.
-            seed: for the split, where no splitter is given, and for the order of the batches.
-            labels: every class, in order, where training rows do not show them all. The rest is as for
-                `TextDataLoaders.from_df`, and takes the place of what `TextBlock` says.
+            verbose: print each step.
+            seed: for the order of the batches, and for the split if no splitter is given.
+            labels: all classes in order, if the training rows do not have them all. All other arguments are those of
+                `TextDataLoaders.from_df`, and override those of `TextBlock`.
 
         Raises: what `TextDataLoaders.from_df` raises. E207 for a target without `get_y`.
         """
@@ -169,7 +180,10 @@ class DataBlock:
         return Datasets(dls.train_ds, dls.valid_ds, dls.vocab)
 
     def summary(self, source: Any, bs: int = 4, show_batch: bool = False, **kwargs: Any) -> None:
-        """Print what each step makes of the first texts, up to a batch: where a step fails, it is the next one."""
+        """Print what each step makes of the first texts, up to a batch.
+
+        If a step fails, the error follows the last one printed.
+        """
         dls = self.dataloaders(source, verbose=True, bs=bs, **kwargs)
         show_rows(dls)
         if show_batch:
@@ -210,7 +224,8 @@ class DataBlock:
             if self.text.is_read_by(getter):
                 columns = [find_column(items, col) for col in self.text.text_cols]
             elif getter is None:
-                raise TextError("E102", received="a table whose text column nobody names", expected="its name",
+                raise TextError("E102", received="a table without the name of its text column",
+                                expected="the name of the column with the texts",
                                 fix='pass TextBlock.from_df("text") or get_x=ColReader("text")')
             elif isinstance(getter, ColReader):
                 columns = getter.columns(items)

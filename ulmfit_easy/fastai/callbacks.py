@@ -16,9 +16,13 @@ __all__ = ["BnFreeze", "CollectDataCallback", "FetchPredsCallback", "ShortEpochC
 
 
 class ShortEpochCallback(Callback):
-    """Ends training, and validation with `short_valid`, after the first `pct` of the batches, one at least.
+    """End each epoch after the first `pct` of its batches, to see quickly that everything runs.
 
-    A quick look at whether everything runs. The schedule continues as if the epochs were whole.
+    The schedule continues as if the epochs were whole.
+
+    Args:
+        pct: the share of the batches to run, 0 to 1. At least one is run.
+        short_valid: shorten the validation in the same way.
     """
 
     order, in_lr_find = STOP, False
@@ -37,7 +41,10 @@ class ShortEpochCallback(Callback):
 
 
 class SkipToEpoch(Callback):
-    """Starts a fit at an epoch, counted from 0, where its schedule would be by then. As `fit(start_epoch=...)`."""
+    """Start a fit at `epoch`, counted from 0, with the rates that its schedule has there.
+
+    Same as `fit(start_epoch=...)`.
+    """
 
     order, in_lr_find = SCHEDULE, False
 
@@ -50,9 +57,10 @@ class SkipToEpoch(Callback):
 
 
 class BnFreeze(Callback):
-    """Leaves the running statistics of frozen batch norms as they are: those whose weights do not train.
+    """Keep the running mean and variance of frozen batch norms as they are.
 
-    By default norms train in frozen layer groups too. Build the learner with `train_bn=False` to freeze them.
+    By default the learner trains batch norms even in frozen layer groups. Then this callback changes nothing. Build
+    the learner with `train_bn=False` to freeze them.
     """
 
     def before_train(self):
@@ -62,7 +70,7 @@ class BnFreeze(Callback):
 
 
 class FetchPredsCallback(Callback):
-    """Keeps, as `preds`, what `learn.get_preds` gives after each validation. The arguments are its own."""
+    """Call `learn.get_preds` after each validation, and keep its result in `preds`. Takes the same arguments."""
 
     remove_on_fetch, in_lr_find = True, False
 
@@ -79,9 +87,9 @@ class FetchPredsCallback(Callback):
 
 
 class CollectDataCallback(Callback):
-    """Collects `(xb, yb, pred, loss)` of each batch of a fit in `data`, on the CPU and without gradients.
+    """Collect `(xb, yb, pred, loss)` of each batch of a fit in the list `data`, on the CPU and without gradients.
 
-    The prediction of a language model is left out (None): it is no tensor.
+    For a language model `pred` is None, because its output is not a tensor.
     """
 
     in_lr_find = False
@@ -100,7 +108,7 @@ def _plain(value: object) -> Tensor | tuple | None:
 
 
 class ShowGraphCallback(Callback):
-    """Draws the losses of training and validation after each epoch. In a notebook into one plot that grows.
+    """Draw the losses of training and validation after each epoch. A notebook shows one plot that grows.
 
     Attributes:
         ax: the axes of the last plot.

@@ -33,23 +33,24 @@ BUSY = {408, 425, 429, 500, 502, 503, 504}  # answers of a server that may do be
 
 @takes({"sha256": such(text, partial(re.fullmatch, "[0-9a-fA-F]{64}"), "64 hexadecimal digits, as of sha256sum")})
 def download(url: str, dest: str | Path, sha256: str, *, max_bytes: int = 4 << 30, timeout: float = 30.0) -> Path:
-    """Fetch the file at a web address as `dest` if it has this SHA-256. Fetch nothing if it is there already.
+    """Download a file to `dest`, and check its SHA-256. A file that is already there is not downloaded again.
 
-    What has come is kept in a hidden file next to `dest`, `.<name>.<hash>.part`. After a broken connection, and after a
-    call that failed, the next one continues where it ended. Nothing gets the name `dest` before all of it has the right
-    hash. Two processes that want one file take turns.
+    After a broken connection the next call continues where the last one ended: the part is kept next to `dest` in the
+    hidden file `.<name>.<hash>.part`. `dest` appears only when the whole file has the right checksum. Two processes
+    that download one file take turns.
 
     Args:
-        url: https, or http from this machine (`localhost`, `127.0.0.1`) only. The same goes for where it leads on to.
-        dest: the file. Its folder is made.
-        sha256: of the whole file, 64 hexadecimal digits.
-        max_bytes: more are refused. By default 4 GiB, which no known corpus has.
-        timeout: seconds without a byte after which a connection counts as broken.
+        url: an address with https. http is allowed from this machine only (`localhost`, `127.0.0.1`). Both hold for
+            redirects too.
+        dest: the path of the file. Its folder is created.
+        sha256: the checksum of the whole file, 64 hexadecimal digits.
+        max_bytes: the largest size that is accepted, by default 4 GiB.
+        timeout: a connection is broken after that many seconds without data.
 
     Raises:
-        FileError: E406 where the file that is there, or the one that came, is another. E410 for an address that is not
-            allowed, a server that has no such file or does not answer, and where `ULMFIT_EASY_OFFLINE` is set. E411 for
-            a folder, and a place that cannot be written to.
+        FileError: E406 if the file has another SHA-256. E410 if the address is not allowed, if the server does not
+            answer or has no such file, or if `ULMFIT_EASY_OFFLINE` is set. E411 if `dest` is a folder or cannot be
+            written to.
     """
     from filelock import FileLock
 

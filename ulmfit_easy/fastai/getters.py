@@ -16,12 +16,13 @@ __all__ = ["AttrGetter", "ColReader", "ItemGetter", "RegexLabeller"]
 
 
 class ColReader:
-    """The value of a column, or a tuple of those of several columns, of a row.
+    """Get the value of a column of a row. For several columns, a tuple of their values.
 
     Args:
         cols: names, or positions from 0.
-        pref, suff: put before and after each value. A `Path` is a folder that the value is in.
-        label_delim: splits the value into a list of labels. An empty value has none.
+        pref: a string to put before each value. A `Path` is the folder of the file that the value names.
+        suff: a string to put after each value.
+        label_delim: the string that separates several labels in one value. An empty value has no label.
     """
 
     def __init__(self, cols: int | str | Sequence, pref: str | Path = "", suff: str = "",
@@ -55,7 +56,7 @@ def _cell(row: Any, col: int | str) -> Any:
 
 
 class ItemGetter:
-    """One part of an item: `ItemGetter(1)(("text", "label"))` is "label"."""
+    """Get one part of an item: `ItemGetter(1)(("text", "label"))` is "label"."""
 
     def __init__(self, i: int):
         self.i = i
@@ -65,7 +66,7 @@ class ItemGetter:
 
 
 class AttrGetter:
-    """An attribute of an item, or `default` where it has none."""
+    """Get an attribute of an item, or `default` if the item has no such attribute."""
 
     def __init__(self, nm: str, default: object = None):
         self.nm, self.default = nm, default
@@ -75,9 +76,13 @@ class AttrGetter:
 
 
 class RegexLabeller:
-    """The first group of a pattern in the path of a file, with `/` between folders. E202 where it is not found.
+    """Get a label from the path of a file: the first group of a regular expression.
 
-    `match` looks at the beginning of the path only.
+    Args:
+        pat: the pattern. Folders of a path are separated by `/` on every system.
+        match: look for the pattern at the beginning of the path only.
+
+    Raises: E202 if a path does not have the pattern.
     """
 
     def __init__(self, pat: str, match: bool = False):

@@ -11,14 +11,16 @@ __all__ = ["Hook", "Hooks", "has_params", "hook_output", "hook_outputs", "total_
 
 
 class Hook:
-    """Keeps in `.stored` what a function of a module's pass returns, until `remove()` or the end of a `with` block.
+    """Call a function after each pass through a module, and keep its result in `.stored`.
+
+    It ends with `remove()` or with the `with` block.
 
     Args:
         m: the module.
-        hook_func: a function of the module, its inputs and its output. With `is_forward=False`, of the gradients by
-            them.
-        is_forward: look at the forward pass, else at the backward pass.
-        detach, cpu: give the function detached tensors, and copies of them on the CPU.
+        hook_func: a function of (module, inputs, output). With `is_forward=False` inputs and output are gradients.
+        is_forward: True for the forward pass, False for the backward pass.
+        detach: give the function tensors without gradients.
+        cpu: give the function copies on the CPU.
     """
 
     def __init__(self, m: nn.Module, hook_func: Callable, is_forward: bool = True, detach: bool = True,
@@ -45,7 +47,7 @@ class Hook:
 
 
 class Hooks(list):
-    """A `Hook` for each of several modules. `.stored` is the list of what they keep."""
+    """A `Hook` for each of several modules. `.stored` is the list of their results."""
 
     def __init__(self, ms: Sequence[nn.Module], hook_func: Callable, *args: Any, **kwargs: Any):
         super().__init__(Hook(m, hook_func, *args, **kwargs) for m in ms)
@@ -53,7 +55,7 @@ class Hooks(list):
     stored = property(lambda self: [hook.stored for hook in self])
 
     def remove(self):  # type: ignore[override]  # all of them, not one item
-        """Look no longer."""
+        """Remove all hooks. `.stored` stays."""
         for hook in self:
             hook.remove()
 
@@ -61,12 +63,15 @@ class Hooks(list):
 
 
 def hook_output(module: nn.Module, detach: bool = True, cpu: bool = False, grad: bool = False) -> Hook:
-    """Keep a module's output. With `grad` the gradients by it."""
+    """Return a `Hook` that keeps a module's output in `.stored`.
+
+    With `grad`, the gradient of the loss by that output.
+    """
     return Hook(module, _output, not grad, detach, cpu)
 
 
 def hook_outputs(modules: Sequence[nn.Module], detach: bool = True, cpu: bool = False, grad: bool = False) -> Hooks:
-    """Keep the outputs of several modules. With `grad` the gradients by them."""
+    """Return `Hooks` that keep the outputs of several modules in `.stored`. With `grad`, the gradients by them."""
     return Hooks(modules, _output, not grad, detach, cpu)
 
 

@@ -20,11 +20,13 @@ __all__ = ["CSVLogger", "MLflowCallback", "TensorBoardCallback", "WandbCallback"
 
 
 class CSVLogger(Callback):
-    """Writes each row of the table to `path/fname` as it comes. A fit that never starts leaves an older log alone.
+    """Write each epoch's row of the table to the CSV file `learn.path/fname`.
 
-    The file is written again each time, atomically: no full disk and no crash leaves half of it.
+    A fit that does not start changes no file.
 
-    Raises: Before training, E411 for a folder, and E412 for a file that is no such log.
+    The file is replaced as a whole after each epoch, so a crash or a full disk leaves no half of it.
+
+    Raises: E411 if `fname` is a folder, and E412 if it is a file that is not such a log. Both come before training.
     """
 
     order, in_lr_find, STATE = REPORT, False, ("text",)
@@ -77,9 +79,9 @@ class CSVLogger(Callback):
 class RunLogger(Callback):
     """Base of callbacks for other people's dashboards.
 
-    It sends losses and rates after each training batch, and the table's row after each epoch.
-    Steps are training batches, counted on from fit to fit. A subclass has three methods. `open` begins a run with the
-    settings of a fit, `log` writes numbers by name at a step, and `close` ends the run.
+    It sends losses and rates after each training batch, and the table's row after each epoch. Steps are training
+    batches, counted on from fit to fit. A subclass has three methods. `open` begins a run with the settings of a fit,
+    `log` writes numbers by name at a step, and `close` ends the run.
     """
 
     order, run_valid, in_lr_find, STATE = REPORT, False, False, ("step",)
@@ -120,10 +122,10 @@ class RunLogger(Callback):
 
 
 class TensorBoardCallback(RunLogger):
-    """Writes event files for TensorBoard. Needs the extra `tensorboard`.
+    """Write losses, metrics and rates to event files for TensorBoard. Needs the extra `tensorboard`.
 
     Args:
-        log_dir: their folder. By default a new one under `runs`, as TensorBoard names it.
+        log_dir: the folder for these files. By default a new one under `runs`, as TensorBoard names it.
     """
 
     def __init__(self, log_dir: str | Path | None = None):
@@ -143,13 +145,13 @@ class TensorBoardCallback(RunLogger):
 
 
 class WandbCallback(RunLogger):
-    """Logs to the Weights & Biases run that is there, or to one of its own. Needs the extra `wandb`.
+    """Log losses, metrics and rates to Weights & Biases. Needs the extra `wandb`.
 
-    Its own run continues from fit to fit, under one id.
+    It uses the active run. If none is active it starts one, which continues from fit to fit under one id.
 
     Args:
-        mode: of a run of its own. "offline", the default, keeps everything on this machine, from where
-            `wandb sync` can send it. "online" sends it while training.
+        mode: of a run that it starts. "offline", the default, keeps everything on this machine. `wandb sync` can send
+            it later. "online" sends it while training.
         init: more arguments of `wandb.init`, such as `project` and `name`.
     """
 
@@ -174,9 +176,10 @@ class WandbCallback(RunLogger):
 
 
 class MLflowCallback(RunLogger):
-    """Logs to the MLflow run that is active, or to one of its own. Needs the extra `mlflow`.
+    """Log losses, metrics and rates to MLflow. Needs the extra `mlflow`.
 
-    Its own run continues from fit to fit. Without `mlflow.set_tracking_uri`, MLflow writes to this machine.
+    It uses the active run. If none is active it starts one, which continues from fit to fit. Without
+    `mlflow.set_tracking_uri`, MLflow writes to this machine.
 
     Args:
         start_run: arguments of `mlflow.start_run`, such as `run_name`.

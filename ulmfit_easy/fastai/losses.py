@@ -11,9 +11,10 @@ __all__ = ["FocalLoss", "FocalLossFlat", "L1LossFlat", "LabelSmoothingCrossEntro
 
 
 class LabelSmoothingCrossEntropyFlat(CrossEntropyLossFlat):
-    """Cross-entropy against targets of which `eps` is spread over all classes (Szegedy et al. 2015, section 7).
+    """Cross-entropy with smoothed targets: `eps` of each is spread over all classes (Szegedy et al. 2015, section 7).
 
-    A model then says 99 % where it would have said 99.9 %: often better calibrated, seldom less right.
+    The model becomes less sure, for example 99 % instead of 99.9 %. It is often better calibrated, and seldom less
+    accurate.
     """
 
     def __init__(self, eps: float = 0.1, weight: Tensor | None = None, reduction: str = "mean", axis: int = -1):
@@ -21,17 +22,17 @@ class LabelSmoothingCrossEntropyFlat(CrossEntropyLossFlat):
 
 
 class LabelSmoothingCrossEntropy(LabelSmoothingCrossEntropyFlat):
-    """The same with classes in the second place, as torch has them: (B, C) or (B, C, ...)."""
+    """`LabelSmoothingCrossEntropyFlat` with the classes in the second dimension, as in torch: (B, C) or (B, C, ...)."""
 
     def __init__(self, eps: float = 0.1, weight: Tensor | None = None, reduction: str = "mean"):
         super().__init__(eps, weight, reduction, axis=1)
 
 
 class FocalLossFlat(CrossEntropyLossFlat):
-    r"""Cross-entropy that leaves the easy rows alone: $(1 - p)^\gamma \cdot -\log p$ for the target's probability p.
+    r"""Cross-entropy in which easy rows count little: $(1 - p)^\gamma \cdot -\log p$ for the target's probability p.
 
-    For few rows of a class among many of another. A mean is over rows, with class weights too.
-    Unseen labels count nowhere.
+    Use it if one class is much rarer than another. "mean" divides by the number of rows, with class weights too.
+    Rows with an unknown label are left out.
     Source: Lin et al. 2017, arXiv 1708.02002, where gamma is 2.
     """
 
@@ -52,13 +53,13 @@ class FocalLossFlat(CrossEntropyLossFlat):
 
 
 class FocalLoss(FocalLossFlat):
-    """The same with classes in the second place, as torch has them: (B, C) or (B, C, ...)."""
+    """`FocalLossFlat` with the classes in the second dimension, as in torch: (B, C) or (B, C, ...)."""
 
     def __init__(self, gamma: float = 2.0, weight: Tensor | None = None, reduction: str = "mean"):
         super().__init__(gamma, weight, reduction, axis=1)
 
 
 class L1LossFlat(MSELossFlat):
-    """Mean absolute error, (B,) or (B, n) against the same: for a regression that outliers should not lead."""
+    """Mean absolute error of numbers (B,) or (B, n). Outliers have less influence than on the squared error."""
 
     function = staticmethod(F.l1_loss)

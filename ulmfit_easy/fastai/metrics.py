@@ -157,7 +157,10 @@ def SpearmanCorrCoef(dim_argmax: int | None = None, axis: int | None = 0, nan_po
 
 
 class LossMetric(AvgMetric):
-    """The average of a number that the loss function leaves in its attribute `attr`: one of several parts of a loss."""
+    """The average of one part of a loss, which the loss function keeps in its attribute `attr`.
+
+    `nm` names the column.
+    """
 
     def __init__(self, attr: str, nm: str | None = None):
         self.attr, self._name = attr, nm or attr
@@ -175,7 +178,7 @@ def LossMetrics(attrs: str | list, nms: str | list | None = None) -> list[LossMe
 
 
 class ValueMetric(Metric):
-    """The value of `func()` after a validation, for something that a callback has worked out."""
+    """A column of the table with the value of `func()` after each validation, such as a figure of a callback."""
 
     def __init__(self, func: Callable[[], float], metric_name: str | None = None):
         self.func, self._name = func, metric_name or name_of(func)
@@ -186,13 +189,13 @@ class ValueMetric(Metric):
 
 
 class CorpusBLEUMetric(Metric):
-    """The BLEU score, 0-1, of the likeliest word at each place against the word that is there.
+    """The BLEU score, 0 to 1, of the likeliest word at each position against the target's word.
 
-    Runs of 1 to 4 words are counted over the whole validation set. Of a text that shares none of a length, 1/2, then
-    1/4, ... counts instead (Papineni et al. 2002, smoothed as in NIST's mteval). Padding counts as words do.
+    Sequences of 1 to 4 words are counted over the whole validation set (Papineni et al. 2002). If no sequence of some
+    length matches, 1/2 is counted, then 1/4, and so on, as in NIST's mteval. Padding counts as words do.
 
     Args:
-        vocab_sz: not needed, as fastai's: any vocabulary fits.
+        vocab_sz: Ignored; kept for fastai compatibility.
         axis: where the classes of a prediction (B, T, V) are.
     """
 
@@ -232,15 +235,16 @@ class CorpusBLEUMetric(Metric):
 
 def optim_metric(f: Callable, argname: str, bounds: tuple[float, float], tol: float = 0.01, do_neg: bool = True,
                  get_x: bool = False) -> Callable:
-    """Return the function `f(pred, target, argname=...)` with that argument chosen so that the result is best.
+    """Return the metric `f` with its argument `argname`, such as a threshold, chosen so that the value is best.
 
-    For an `AccumMetric`: the best threshold is one for all rows. The value is the best that was found, so it is higher
-    than what new data will give.
+    Pass the result to `AccumMetric`, so that one threshold is chosen for all rows. The value is too good: new data
+    will give a lower one, because the threshold was chosen with these rows.
 
     Args:
-        bounds, tol: the lowest and highest value of the argument that is looked at, and how exactly it is found.
+        bounds: the lowest and the highest value to try.
+        tol: how exactly the best value is found.
         do_neg: whether higher is better.
-        get_x: give (value, argument) instead of the value alone.
+        get_x: return (value, argument) instead of the value alone.
     """
 
     @wraps(f)

@@ -17,23 +17,23 @@ pytorch_hp_map = {"momentum": "mom", "weight_decay": "wd", "alpha": "sqr_mom", "
 
 
 class OptimWrapper(Optimizer):
-    """A torch optimizer over layer groups, its hyper-parameters under fastai's names.
+    """Use any torch optimizer in a learner: `opt_func=partial(OptimWrapper, opt=torch.optim.NAdam)`.
 
-    As an `opt_func`: `partial(OptimWrapper, opt=torch.optim.NAdam)`. One that is made without momentum has none,
-    whatever a schedule says, as our own `SGD`.
+    Its hyper-parameters have fastai's names, such as `lr`, `mom` and `wd`. An optimizer that is made without momentum
+    keeps none, even if a schedule sets it. `SGD` does the same.
 
     Args:
         params: layer groups, or parameters, or dicts as torch takes them, `{"params": ..., "lr": 1e-3}`, each of which
             is a layer group.
         opt: a class such as `torch.optim.NAdam`, or a function that makes a torch optimizer of torch's groups. Without
             `params`, an optimizer itself, whose groups are then the layer groups.
-        hp_map: from torch's names to ours, by default `pytorch_hp_map`.
+        hp_map: a dict from torch's names of hyper-parameters to fastai's, by default `pytorch_hp_map`.
         lr: the rate, as for `set_hyper`. None for the optimizer's own.
         no_decay, always_train: as for `Optimizer`.
         kwargs: passed on to `opt`, under torch's names.
 
     Raises:
-        ArgumentError: E603 for both `params` and an optimizer that is there, or neither.
+        ArgumentError: E603 if `opt` is an optimizer and `params` is given too, or if neither says what to train.
     """
 
     def __init__(self, params: Tensor | Iterable | None = None, opt: Callable | torch.optim.Optimizer | None = None,

@@ -1,8 +1,8 @@
 """Optimizers that torch lacks, or has with other numbers: RMSProp, RAdam, QHAdam, Larc, Lamb, Lookahead, ranger.
 
-Each of the first five is a `Rule`, a torch optimizer that moves one parameter at a time, and a function of layer groups
-under fastai's name, with its arguments and defaults. All take `wd`, by default decoupled: a step takes `lr * wd` of the
-weights away. With `decouple_wd=False` it is an L2 penalty, added to the gradient.
+Each of the first five is a `Rule`, a torch optimizer that moves one parameter at a time. Each also has a function of
+layer groups, with fastai's name, arguments and defaults. All take `wd`, by default decoupled: a step takes `lr * wd`
+of the weights away. With `decouple_wd=False` it is an L2 penalty, added to the gradient.
 """
 
 import math
@@ -134,7 +134,7 @@ def RMSProp(params: Tensor | Iterable, lr: Rate, mom: float = 0.0, sqr_mom: floa
             wd: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
     """RMSProp: steps divided by the root of the mean squared gradient (Tieleman & Hinton 2012, lecture 6.5).
 
-    With `mom`, the undamped momentum of the gradients is what is divided. 0 is none, as for `SGD`.
+    With `mom` above 0, a sum of the last gradients (momentum) is divided instead of the gradient.
     """
     return optimizer(RMSPropRule, params, kwargs, {"decouple_wd": decouple_wd},
                      lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
@@ -142,9 +142,9 @@ def RMSProp(params: Tensor | Iterable, lr: Rate, mom: float = 0.0, sqr_mom: floa
 
 def RAdam(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5,
           wd: float = 0.0, beta: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
-    """Rectified Adam: no division by the squares until there are enough of them (Liu et al. 2019, arXiv 1908.03265).
+    """Rectified Adam: the first steps do not divide by the mean square, which few gradients estimate badly.
 
-    `beta` above 0 smooths the divisor with a softplus of that sharpness.
+    `beta` above 0 smooths the divisor by a softplus of that sharpness. Source: Liu et al. 2019, arXiv 1908.03265.
     """
     return optimizer(RAdamRule, params, kwargs, {"decouple_wd": decouple_wd},
                      lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd, beta=beta)
@@ -152,7 +152,7 @@ def RAdam(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, sqr_mom: float 
 
 def QHAdam(params: Tensor | Iterable, lr: Rate, mom: float = 0.999, sqr_mom: float = 0.999, nu_1: float = 0.7,
            nu_2: float = 1.0, eps: float = 1e-8, wd: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
-    """Quasi-hyperbolic Adam: steps made of `nu_1` of the mean gradient and, for the rest, of the last one.
+    """Quasi-hyperbolic Adam: each step mixes the mean gradient (a share of `nu_1`) with the latest gradient.
 
     `nu_2` does the same for the squares. Source: Ma & Yarats 2018, arXiv 1810.06801.
     """
@@ -162,9 +162,9 @@ def QHAdam(params: Tensor | Iterable, lr: Rate, mom: float = 0.999, sqr_mom: flo
 
 def Larc(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, clip: bool = True, trust_coeff: float = 0.02,
          eps: float = 1e-8, wd: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
-    """SGD with a rate for each tensor, in proportion to its norm over its gradient's.
+    """SGD with a rate for each tensor, in proportion to the norm of the tensor divided by the norm of its gradient.
 
-    With `clip`, that rate is `lr` at most. Without, it is LARS. A tensor that is all zeros moves at `lr`.
+    With `clip` that rate is at most `lr`. Without it, this is LARS. A tensor of zeros gets the rate `lr`.
     Source: You et al. 2017, arXiv 1708.03888.
     """
     return optimizer(LarcRule, params, kwargs, {"decouple_wd": decouple_wd, "clip": clip},
@@ -173,7 +173,7 @@ def Larc(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, clip: bool = Tru
 
 def Lamb(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5,
          wd: float = 0.0, decouple_wd: bool = True, **kwargs: Any) -> Optimizer:
-    """Adam with a rate for each tensor, in proportion to its norm over its step's.
+    """Adam with a rate for each tensor: `lr` times the norm of the tensor, divided by the norm of its step.
 
     Source: You et al. 2019, arXiv 1904.00962. As in fastai, weights decay before the step and apart from it.
     """
@@ -182,14 +182,13 @@ def Lamb(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, sqr_mom: float =
 
 
 class Lookahead(Optimizer):
-    """An optimizer whose weights, every `k` steps, go back to `alpha` of the way that it made with them.
+    """Let an optimizer make `k` steps, then move the weights back to the share `alpha` of the way it went.
 
-    Each round of k steps starts from the weights as they are, loaded ones too.
-    Source: Zhang et al. 2019, arXiv 1907.08610.
+    Repeat. Source: Zhang et al. 2019, arXiv 1907.08610.
 
     Args:
-        opt: an `Optimizer`, or layer groups, so that `Lookahead`, or a partial of it, is an `opt_func` itself.
-        k: steps between two returns.
+        opt: an `Optimizer`. Or layer groups, so that you can pass `Lookahead` as the `opt_func` of a learner.
+        k: steps before the weights move back.
         alpha: share of the way that is kept, 0-1.
         opt_func, kwargs: what makes an optimizer of layer groups, e.g. `partial(Lookahead, opt_func=SGD)`.
     """

@@ -39,13 +39,13 @@ def steep(lrs: Sequence[float], losses: Sequence[float]) -> float:
 
 def slide(lrs: Sequence[float], losses: Sequence[float], lr_diff: int = 15, thresh: float = 0.005,
           adjust_value: float = 1.0) -> float:
-    """Suggest a rate for `lr_find`: a window slides down from the highest rates until the loss in it is calm.
+    """Suggest a rate for `lr_find`: slide a window down from the highest rate until the loss in it is steady.
 
-    Its left end is the rate.
+    The rate at its left end is the suggestion.
 
     Args:
-        lr_diff: points that the window spans. All of them if there are fewer.
-        thresh: how much the slopes at the two ends of a calm window differ at most.
+        lr_diff: the width of the window in points. If there are fewer points, it spans all.
+        thresh: the loss is steady if the slopes at the two ends of the window differ by less.
         adjust_value: a factor on the rate.
     """
     slope = np.gradient(np.asarray(losses, dtype=float))  # (n,), per point

@@ -32,7 +32,10 @@ def FuncSplitter(func: Callable) -> Callable[[Sequence], Split]:
 
 
 def FileSplitter(fname: str | Path) -> Callable[[Sequence], Split]:
-    """Return a splitter that validates with the files that the lines of `fname` name. E403, E404 for that file."""
+    """Return a splitter that validates with the files named in the text file `fname`, one a line.
+
+    Raises: E404 if that file does not exist. E403 if it is not UTF-8.
+    """
     def split(files: Sequence) -> Split:
         names = set(read_text(fname).splitlines())
         return by_mask([Path(file).name in names for file in files])
@@ -41,7 +44,7 @@ def FileSplitter(fname: str | Path) -> Callable[[Sequence], Split]:
 
 @takes({"valid_pct": share})
 def EndSplitter(valid_pct: float = 0.2, valid_last: bool = True) -> Callable[[Sequence], Split]:
-    """Return a splitter that validates with the last rows, or the first ones: for rows in the order of time."""
+    """Return a splitter that validates with the last rows, or the first ones. Use it for rows in time order."""
     def split(items: Sequence) -> Split:
         n = len(items)
         cut = n_valid(n, valid_pct)
@@ -51,9 +54,11 @@ def EndSplitter(valid_pct: float = 0.2, valid_last: bool = True) -> Callable[[Se
 
 @takes({"train_sz": fraction, "valid_sz": fraction, "seed": random_seed})
 def RandomSubsetSplitter(train_sz: float, valid_sz: float, seed: int | None = None) -> Callable[[Sequence], Split]:
-    """Return a splitter that draws two fractions of the rows, with a seed those of fastai, and no others.
+    """Return a splitter that draws two shares of the rows, for training and validation. All other rows are left out.
 
-    Raises: E603 for fractions that are above 1 together.
+    A seed draws the same rows as in fastai.
+
+    Raises: E603 if the two shares add up to more than 1.
     """
     if train_sz + valid_sz > 1:
         raise ArgumentError("E603", received=f"train_sz={train_sz}, valid_sz={valid_sz}",
@@ -69,9 +74,9 @@ def RandomSubsetSplitter(train_sz: float, valid_sz: float, seed: int | None = No
 
 def GrandparentSplitter(train_name: str | Sequence[str] = "train",
                         valid_name: str | Sequence[str] = "valid") -> Callable[[Sequence], Split]:
-    """Return a splitter of files by the name of the folder two levels up: `train/pos/1.txt`. A list for several names.
+    """Return a splitter of files by the folder two levels up: `train/pos/1.txt` is for training.
 
-    The rows are in the order of these names.
+    Each argument may be a list of folders. The files are then in the order of that list.
     """
     def split(files: Sequence) -> Split:
         names = np.array([Path(file).parent.parent.name for file in files])  # (N,)
@@ -84,7 +89,7 @@ def GrandparentSplitter(train_name: str | Sequence[str] = "train",
 def TrainTestSplitter(test_size: float = 0.2, random_state: int | None = None,
                       stratify: Sequence | None = None, train_size: float | None = None,
                       shuffle: bool = True) -> Callable[[Sequence], Split]:
-    """Return a splitter that does what scikit-learn's `train_test_split` does."""
+    """Return a splitter that calls scikit-learn's `train_test_split`, with its arguments."""
     def split(items: Sequence) -> Split:
         from sklearn.model_selection import train_test_split
 

@@ -28,12 +28,15 @@ COUNTER, LENGTHS, MADE_OF = "counter.json", "lengths.json", "tokenized.json"
 
 def parallel_tokenize(items: Iterable[str], tok: Callable | None = None, rules: Sequence[Callable] | None = None,
                       n_workers: int | None = None, progress: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Return the number and the tokens of each text, in order, from several processes, one piece in memory at a time.
+    """Yield `(number, tokens)` of each text in order.
+
+    Several processes tokenize, with one piece of the texts in memory.
 
     Args:
-        tok: a `Tokenizer`, or what splits a text into words. SpaCy's English rules by default. A subword tokenizer
-            without a model learns one from a list or a Series of texts.
-        n_workers: processes. By default this one for little text, one for each processor for much.
+        tok: a `Tokenizer`, or a splitter of texts into words. By default spaCy's English rules. A subword tokenizer
+            without a model first learns one from the texts, which must be a list or a Series.
+        n_workers: the number of processes, 0 for this one alone. By default 0 for short texts, else one for each
+            processor.
         progress: show a bar in a terminal or a notebook.
 
     Raises: E101 for a text that is not a string. E603 and E508 for workers, as `text.workers.encode`.
@@ -55,11 +58,11 @@ def tokenize_texts(texts: Iterable[str], n_workers: int | None = None, rules: Se
 def tokenize_df(df: pd.DataFrame, text_cols: int | str | Sequence, n_workers: int | None = None,
                 rules: Sequence[Callable] | None = None, mark_fields: bool | None = None, tok: Callable | None = None,
                 tok_text_col: str = "text") -> tuple[pd.DataFrame, Counter]:
-    """Return the table with tokens in the place of its text columns, and how often each token occurs.
+    """Return a table with tokens instead of its text columns, and a `Counter` of all tokens.
 
     Args:
         mark_fields: as for `Tokenizer`: by default if there are several columns.
-        tok_text_col: the column of the tokens. `<tok_text_col>_length` has their number.
+        tok_text_col: the new column for the tokens. `<tok_text_col>_length` has their number.
 
     Raises: E101 and E102 for the texts, and what `parallel_tokenize` raises.
     """
@@ -89,18 +92,19 @@ def tokenize_files(files: Sequence, path: str | Path, output_dir: str | Path, ou
                    encoding: str = "utf-8") -> Path:
     """Write the tokens of each file to a new folder `output_dir`, and return it.
 
-    A file has the tokens of one text with spaces between them, in UTF-8. `counter.json` has how often each token
-    occurs, `lengths.json` the number of tokens of each text, `tokenized.json` hashes of what all this was made of.
-    The folder is there when it is whole. Until then an older one stays. One piece of the texts is in memory at a time.
+    Each new file has the tokens of one text in UTF-8, with spaces between them. `counter.json` counts each token,
+    `lengths.json` has the number of tokens of each text, and `tokenized.json` the hashes of texts, rules and
+    tokenizer. The folder appears when it is complete. Until then an older one stays. One piece of the texts is in
+    memory at a time.
 
     Args:
         path: a folder that all `files` are in.
-        output_names: where in `output_dir` the tokens of each file go. By default as they are in `path`.
+        output_names: the file in `output_dir` for each of `files`. By default they keep their places under `path`.
         n_workers, rules, tok: as for `parallel_tokenize`. A subword tokenizer without a model learns one.
         encoding: of the texts.
 
-    Raises: E403 for a file in another encoding. E404 for one that is not there. E412 if `output_dir` has something
-        else in it, or a file has no place of its own. E508 for workers.
+    Raises: E403 for a file in another encoding. E404 for a missing file. E412 if `output_dir` has other files, or if
+        two files have one output name. E508 if a worker dies.
     """
     files, path = [_absolute(existing(file)) for file in files], _absolute(path)
     output_dir = free_place(_absolute(output_dir), _foreign)
@@ -117,11 +121,11 @@ def tokenize_folder(path: str | Path, extensions: Sequence[str] | None = None, f
     """Return a folder with the tokens of each text file under `path`, in files of the same names: see `tokenize_files`.
 
     Args:
-        extensions: of the files that are texts, `.txt` by default.
+        extensions: the endings of text files, by default `.txt`.
         folders: only these folders directly under `path`.
         output_dir: by default `<path>_tok`.
-        skip_if_exists: keep a folder whose texts, rules and tokenizer were the same. Any other is made again. So is
-            each with rules that cannot be compared, see `Tokenizer.fingerprint`.
+        skip_if_exists: keep an existing folder if its texts, rules and tokenizer were the same. Otherwise, or if the
+            rules cannot be compared (see `Tokenizer.fingerprint`), make it again.
 
     Raises: E104 if there is no such file. What `tokenize_files` raises.
     """
@@ -141,14 +145,15 @@ def tokenize_csv(fname: str | Path, text_cols: int | str | Sequence, outname: st
                  tok: Callable | None = None, header: int | str | None = "infer", chunksize: int = 50_000) -> Path:
     """Write a CSV file with `text` (the tokens) and `text_length` instead of the text columns. Return its path.
 
-    Beside it, `<its name>_counter.json` has how often each token occurs. All other fields stay as they were written.
+    A second file, `<name>_counter.json`, has the number of times that each token occurs. All other columns stay as
+    they are.
 
     Args:
         fname: a file that `read_table` takes, but for JSON, in UTF-8.
         text_cols: names, or positions from 0.
         outname: by default `<fname>_tok.csv`.
         mark_fields: as for `Tokenizer`: by default if there are several columns.
-        header: the row with the names. None for a file without names, and then there are none in the new one.
+        header: the row with the names. None if the file has no names. The new file has none then.
         chunksize: rows in memory at a time.
 
     Raises: E101 and E102 for the texts. What `read_table` raises for the file. E603 and E508 for workers.

@@ -31,22 +31,25 @@ class URLs:
 
 def untar_data(url: str | Path, archive: str | Path | None = None, data: str | Path | None = None, *,
                base: str | Path | None = None, sha256: str | None = None, force_extract: bool = False) -> Path:
-    """Return the folder with the content of an archive, extracted once. Fetched only where its SHA-256 is given.
+    """Extract an archive, if that was not done before, and return the folder.
+
+    It is downloaded only if you give `sha256`.
 
     Args:
-        url: an archive (tar or zip) or a folder that you have, or a web address such as one of `URLs`. The file of an
-            address is looked for in `base/archive` and in fastai's own folder, `~/.fastai/archive`. What fastai has
-            extracted there is taken as it is.
-        archive: the archive, wherever it is.
+        url: an archive (tar or zip) or a folder on this machine, or a web address such as one of `URLs`. For an
+            address, the file of that name in `base/archive` or in fastai's folder `~/.fastai/archive` is used, or a
+            folder that fastai has extracted.
+        archive: the path of the archive, if it is somewhere else.
         data: the folder to extract into. By default `base/data/<name of the archive>`.
         base: by default the user's cache folder.
-        sha256: of the archive, checked before anything is extracted. With it, a file that is in none of these places
-            is fetched into `base/archive`, see `download`.
-        force_extract: extract it again, to add what is missing. Nothing that is there is replaced.
+        sha256: the checksum of the archive, which is checked before anything is extracted. With it, an archive that is
+            in none of these places is downloaded into `base/archive` (see `download`).
+        force_extract: extract again, to add missing files. No existing file is replaced.
 
     Returns: the one folder that is in the archive, or else the folder that it was extracted into.
-    Raises: E404, with the place to put the file, where it is not. E405 for an unsafe archive. E406 for another file.
-        E412 for a file in the folder that is not as it is in the archive. E410 for one that cannot be fetched.
+    Raises: E404 if the archive is not found: the message says where to put it. E405 if it is unsafe. E406 if its
+        checksum differs. E410 if it cannot be downloaded. E412 if the folder has a file that differs from the one in
+        the archive.
     """
     name = PurePosixPath(str(url)).name
     stem = re.sub(r"(\.tar)?(\.(gz|bz2|xz))?$|\.(tgz|zip)$", "", name)

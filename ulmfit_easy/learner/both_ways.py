@@ -13,11 +13,12 @@ from ulmfit_easy.models.encoder import Encoder
 
 def find_both(pretrained: Any, arch: type[Encoder], config: dict | None,
               dls: DataLoaders) -> tuple[PretrainedLM | None, str]:
-    """As `find_lm`, for an encoder that a forward and a backward model of its `one_way` make together.
+    """Find the pretrained models of an encoder that is made of a forward and a backward model, such as `ELMo`.
 
     Args:
-        pretrained: a model of `arch`, or the language or the wheel of two models of `arch.one_way`, or a list of these
-            two, the forward one first. True for what the data were made with, or else installed models that fit.
+        pretrained: a model of `arch`. Or two models of `arch.one_way`: the language or the wheel that has both, or a
+            list with the forward one first. True takes what the data were made with, or else installed models that
+            fit.
 
     Raises: ArgumentError E603 for data that reads backwards, and for a language model to be made of two. E603 for a
         config that shares one embedding between them. FileError E402 for one model of two, for two of other encoders or

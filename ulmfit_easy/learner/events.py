@@ -86,17 +86,17 @@ CANCEL = {
 
 
 class Callback:
-    """Something that acts at named moments of training: write a method named as the event.
+    """Base class of callbacks, which act at named moments (events) of training, such as `before_epoch`.
 
-    Reading an attribute falls through to the learner (`self.loss` is `self.learn.loss`). To change one, write
-    `self.learn.loss = ...`. Callbacks run by `order`, one of the bands of this module such as `RECORD`, then in the
-    order in which they were added.
+    In a subclass, write a method with the name of each event. `self.loss` reads the attribute of the learner. To change
+    it, write `self.learn.loss = ...`. Callbacks run in the order of their `order`, a constant of this module such as
+    `RECORD`. Those with one `order` run as they were added.
 
     Args:
-        events: functions of the callback by the names of events, for one that is not worth a class:
-            `Callback(before_epoch=lambda self: print(self.epoch))`.
+        events: functions by the names of events, for a callback without a class: `Callback(before_epoch=lambda self:
+            print(self.epoch))`.
 
-    Raises: ArgumentError E604 for a name that is no event.
+    Raises: ArgumentError E604 if a name is not that of an event.
     """
 
     order = MODEL

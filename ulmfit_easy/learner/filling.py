@@ -47,13 +47,14 @@ def predict(learn: "MaskedLearner", item: Iterable, k: int = 5) -> Filled | list
     >>> learn.predict("a [MASK] film").tokens  # doctest: +SKIP
     [['good', 'great', 'funny', 'new', 'bad']]
 
-    Each mask is filled as if it were the only one: the others stay hidden.
+    Each mask is predicted on its own, while all others stay hidden.
 
     Args:
         item: a text with one or more masks, as the vocabulary names them, or a list of such texts.
         k: tokens for each mask.
 
-    Raises: TextError E101 or E104 for what are no texts. ArgumentError E602 for a text without a mask.
+    Raises: TextError E101 if a text is missing or not a string, E104 if there are none. ArgumentError E602 for a text
+        without a mask.
     """
     dls, vocab, model = learn.dls, learn.dls.text_vocab, evaluated(learn.model)
     mask = mask_of(vocab)

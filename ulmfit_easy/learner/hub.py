@@ -13,13 +13,14 @@ L = TypeVar("L", bound="TextLearner")
 
 
 def push_to_hub(learn: "TextLearner", repo: str, *, private: bool = True) -> str:
-    """Send what `export` writes to a repository of the Hugging Face hub. Return the commit, to pin it with.
+    """Upload the exported model to a repository of the Hugging Face hub. Return its commit.
 
-    It needs `pip install huggingface_hub`, and `hf auth login`. `load_learner(repo, revision=commit)` fetches it.
+    First run `pip install huggingface_hub` and `hf auth login`. `load_learner(repo, revision=commit)` downloads exactly
+    this model.
 
     Args:
-        repo: `owner/name`. It is made if it is missing, and its older model is replaced.
-        private: of a new repository.
+        repo: `owner/name`. If it does not exist, it is created. An older model in it is replaced.
+        private: make a new repository private.
 
     Raises: E410 if the hub refuses, E507 without huggingface_hub, E602 for another form of name.
     """

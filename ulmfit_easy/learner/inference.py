@@ -43,7 +43,7 @@ def loader_of(learn: "Learner", ds_idx: int, dl: Iterable | None) -> Any:
 def validate(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, cbs: Cbs = None) -> list[float]:
     """Return the loss, then each metric, on the validation set or another loader.
 
-    A fit that is under way keeps its own recorder and metrics.
+    You can call it during a fit: the recorder and the metrics of the fit do not change.
 
     Args:
         ds_idx: 1 for the validation set (default), 0 for the training set.
@@ -79,14 +79,14 @@ def get_preds(learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None, wit
             see `GatherPredsCallback`.
 
     Returns:
-        `(preds, targets)`: (N, C) after the loss's activation (or `act`), and (N, ...), None without labels. With the
-        inputs first, the decisions and the losses (N,) last where asked for. Rows are in the order of the data.
-        `reorder=False` leaves them sorted by length, as they were computed.
+        `(preds, targets)`. `preds` (N, C) are probabilities, or what `act` returns. `targets` (N, ...) are None without
+            labels. If asked for, the inputs come first, and the decisions and the losses (N,) last. Rows are in the
+            order of the data, or with `reorder=False` in the order in which they were computed.
 
-        For a language model (B, T), the T tokens of each of the loader's B streams: the log-probability of each token
-        that came, and the token. The likeliest token as the decision. Its probabilities of all words are never held.
+            For a language model both are (B, T), for T tokens of each of the B streams of the loader. `targets` are the
+            tokens of the text, `preds` their log-probabilities, and a decision is the likeliest token.
 
-    Raises: TrainingError E505 for an `act` that would keep the numbers of all words in memory.
+    Raises: TrainingError E505 if `act` keeps a number for each word of the vocabulary, for each token.
     """
     one_answer_a_text(learn, "get_preds")
     found = GatherPredsCallback(with_input, with_loss, save_preds, save_targs, with_preds, with_targs, concat_dim,
@@ -118,7 +118,8 @@ def predict(learn: "Learner", item: Iterable, with_input: bool = False) -> Any:
         item: one text. A list, tuple, array, Series or Index of texts. A table or row with the text columns.
         with_input: put each text before its prediction: `(text, label, index, probs)`.
 
-    Raises: TextError E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
+    Raises: TextError E101 if a text is missing or not a string. E102 if a column is missing. E104 if there are no
+        texts.
     """
     return predictor(learn).predict(item, with_input)
 

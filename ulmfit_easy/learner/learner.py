@@ -37,24 +37,24 @@ Moms = tuple[float, float, float]
 
 
 class Learner(TellsAbsent):
-    """A model, its data and an optimizer, and the loop that brings them together.
+    """Train a model on data with an optimizer: the training loop, with fastai's names.
 
     Args:
         dls: `DataLoaders`.
         model: any `nn.Module` that takes the inputs of a batch.
-        loss_func: from (prediction, targets) to a scalar. By default what fits the labels. Its `activation` and
-            `decodes` turn predictions into probabilities and classes.
-        opt_func: from (layer groups, lr=...) to an `Optimizer`.
-        lr, wd: the rate and weight decay of a `fit` that names none. None is the optimizer's own: for `lr` what a
-            `partial` of it names, else 1e-3.
-        splitter: from the model to its layer groups, input side first.
-        cbs: callbacks that stay.
+        loss_func: a function of (prediction, targets) that returns a scalar. By default one that fits the labels. If
+            it has `activation` and `decodes`, these turn predictions into probabilities and classes.
+        opt_func: a function of (layer groups, lr=...) that returns an `Optimizer`.
+        lr, wd: the rate and weight decay of a `fit` to which you give none. None is the optimizer's own default. For
+            `lr` this is 1e-3, unless `opt_func` is a `partial` with another.
+        splitter: a function of the model that returns its layer groups, input side first.
+        cbs: callbacks for all fits.
         metrics: functions of (prediction, targets), or `Metric`s.
         path, model_dir: where `save` writes, relative to the working folder.
-        wd_bn_bias, train_bn: True to let norms and biases decay too, and True to train batch norms even in frozen
-            groups.
-        moms: highest, lowest, highest momentum of `fit_one_cycle`.
-        default_cbs: whether to add the switch of train and eval mode, the recorder and the progress bar.
+        wd_bn_bias: apply weight decay to norms and biases too.
+        train_bn: train batch norms even in frozen layer groups.
+        moms: the momentum at the start, the middle and the end of `fit_one_cycle`.
+        default_cbs: add `TrainEvalCallback`, `Recorder` and `ProgressCallback`.
         verbose: False prints nothing: no table, no bar.
     """
 

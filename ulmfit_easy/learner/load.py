@@ -38,15 +38,17 @@ def load_predictor(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer 
                    precision: str = "fp32") -> Predictor:
     """Return a `Predictor` of the classifier (or regression) that `export` wrote: for answers alone.
 
-    It starts faster than a learner, and imports no optimizer. The arguments are those of `load_learner`, and:
+    It starts faster than a learner, because it imports nothing for training. It takes the arguments of `load_learner`,
+    and:
 
     Args:
-        precision: "bf16" computes in 16 bits, and "auto" does so on a CPU that is faster with it. By default answers
-            are those of any machine, in "fp32". For 8 bits see `to_onnx`.
+        precision: "fp32", the default, gives the same answers on each machine. "bf16" computes in 16 bits, and "auto"
+            does so on a CPU that is faster with it. For 8 bits see `to_onnx`.
 
     Raises:
         ArgumentError: E602 for another precision.
-        FileError: E401, E402, E404 for anything that is not a whole bundle. No code in it is ever run.
+        FileError: E404 if the folder or a file of it is missing. E401 or E402 if it is not a bundle. No code in it is
+            run.
         TrainingError: E506 for a language model.
     """
     _, prepare, model, loss_func, device = load_parts(fname, cpu, tokenizer)

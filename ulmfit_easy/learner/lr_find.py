@@ -29,8 +29,8 @@ T = TypeVar("T")
 def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """Return the rate half-way down the longest fall of the losses: the default suggestion.
 
-    The longest fall is the longest strictly decreasing subsequence, found in O(n^2). The rate stands a third and a
-    sixth of its length after its start.
+    The longest fall is the longest strictly decreasing subsequence of the losses. The rate is the one at the middle of
+    it.
     """
     loss = np.asarray(losses, dtype=float)  # (n,)
     n = len(loss)

@@ -23,7 +23,7 @@ class PairLoss(CrossEntropyLossFlat):
 
 
 class NextSentenceAccuracy(AvgMetric):
-    """Share of the pairs of which the model tells rightly if the second part follows the first. Chance is 1/2."""
+    """The accuracy of next-sentence prediction: does the second part follow the first? Guessing gives 1/2."""
 
     def __init__(self):
         self._name = "next_sentence_accuracy"

@@ -37,12 +37,12 @@ COMPARED = 100  # texts in 8 bits
 @takes({"path": path, "quantize": flag})
 @without_gradients
 def to_onnx(learn: "Asked", path: str | Path = "onnx", *, quantize: bool = False) -> Path:
-    """Write a folder for answers without torch: `model.onnx`, `vocab.json` and `config.json`. Return it.
+    """Export a model to ONNX, to predict without torch: `model.onnx`, `vocab.json`, `config.json`. Return the folder.
 
-    The graph takes `ids` (B, T) and `lengths` (B,), int64, of any B and T, padded on the right. It gives `probs` and
-    `index`, the probabilities and the decision of `learn.predict`: (B, C) and (B,) for one class per text. The answer
-    for a text depends on no padding and no other row. A text is read whole. A transformer reads one with more tokens
-    than it has positions in windows, as in torch. The numbers are compared with torch's before the folder is written.
+    The graph takes `ids` (B, T) and `lengths` (B,), int64, of any B and T, padded on the right. It returns `probs` (B,
+    C) and `index` (B,), the probabilities and the decision of `learn.predict`, for one class per text. Padding and
+    other rows do not change the answer for a text. A transformer reads a text that is longer than its positions in
+    windows, as in torch. Before the folder is written, the numbers of the graph are compared with torch's.
 
     Args:
         learn: a learner, a `Predictor`, or what `calibrate` returned, whose temperature is in the graph.
@@ -52,9 +52,9 @@ def to_onnx(learn: "Asked", path: str | Path = "onnx", *, quantize: bool = False
             a learner, or for random words. A warning tells if a label changes.
 
     Raises:
-        TrainingError: E506 for a language model, and for a model that no graph describes. E507 without the packages
-            onnx and onnxruntime.
-        FileError: E412 for a folder with anything else in it.
+        TrainingError: E506 for a language model, and for a model that cannot be exported. E507 if the packages onnx
+            and onnxruntime are not installed.
+        FileError: E412 if the folder has any other files in it.
     """
     for package in ("onnx", "onnxruntime.quantization"):
         optional_package(package)

@@ -83,29 +83,29 @@ class Prediction(Named, _Fields):
 
     Attributes:
         label: the class's name. A list of names for several labels, a number (or list) for regression.
-        index: the class's position in `learn.dls.classes`. A boolean for each class for several labels.
+        index: the position of the class in `learn.dls.classes`. For several labels, a boolean for each class.
         probs: (C,) the probability of each class. For regression the number again.
     """
 
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A trained classifier (or regression) that answers for texts. `load_predictor` and `learn.predictor` make one.
+    """A trained model that predicts for texts. `load_predictor` and `learn.predictor` make one.
 
-    Any number of threads may ask it at once: it changes nothing in itself. Texts of like length are read together, and
-    no answer depends on the texts next to it. `dataclasses.replace` gives another one, such as one with a temperature.
+    It never changes, so any number of threads may share it. Texts of similar length are read in one batch. No
+    prediction depends on other texts. `dataclasses.replace(predictor, temperature=2)` makes a changed copy.
 
     Attributes:
         prepare: tokenizer, vocabulary and target.
-        model: from `(ids (B, T), lengths (B,))` to logits, in evaluation mode.
-        activation, decodes: from logits to probabilities, and to decisions.
-        prediction: the class of what it returns for a text, see `Task`.
-        temperature: divides the logits, see `calibrate`.
+        model: the network in evaluation mode. It takes `(ids (B, T), lengths (B,))` and returns logits.
+        activation, decodes: functions from logits to probabilities, and to classes.
+        prediction: the class of the result for a text, such as `Prediction`.
+        temperature: a divisor of the logits, see `calibrate`.
         bs: texts per batch.
-        max_tokens: of a batch, padding included, instead of `bs` rows.
+        max_tokens: the most tokens of a batch, padding included. It replaces `bs`.
         precision: "fp32", or "bf16" to compute in 16 bits. That halves the time on a processor that is fast at it,
             and moves a probability by about a thousandth.
-        first_row: the number of the first text in warnings, if a long table is asked in pieces.
+        first_row: the number of the first text in warnings, if you predict a long table in pieces.
 
     Raises: TrainingError E506 for a language model.
     """
@@ -154,7 +154,8 @@ class Predictor:
             item: one text. A list, tuple, array, Series or Index of texts. A table or row with the text columns.
             with_input: put each text before its prediction: `(text, label, index, probs)`.
 
-        Raises: TextError E101, E102 or E104 for what are no texts, the wrong columns, or no texts at all.
+        Raises: TextError E101 if a text is missing or not a string. E102 if a column is missing. E104 if there are no
+            texts.
         """
         try:
             texts, ids, alone = self.read(item)
@@ -190,7 +191,7 @@ class Predictor:
         return given, self.prepare.ids_of(list(texts)), alone
 
     def logits(self, docs: Sequence[np.ndarray]) -> Tensor | list[Tensor]:
-        """Return the model's outputs for texts, given as ids, over the temperature, on the CPU.
+        """Return the logits of texts, given as ids, divided by the temperature, on the CPU.
 
         Outputs for a text are (N, C). Outputs for each token are a list of N tensors (T, C).
         """
@@ -219,7 +220,7 @@ class Predictor:
     features, to_onnx = features, to_onnx
 
     def warn_of_no_words(self, docs: Sequence[np.ndarray]) -> None:
-        """Warn of the texts, given as ids, without a word that the model knows: empty ones too."""
+        """Warn of texts (as ids) in which the model knows no word. Empty texts are among them."""
         itos, special, first = self.vocab.itos, {*self.vocab.specials.values()}, self.first_row
         if rows := [i for i, ids in enumerate(docs, first) if not any(_is_word(itos[j], special) for j in ids)]:
             texts = "a text" if len(rows) == 1 else f"{len(rows):,} texts"

@@ -89,14 +89,14 @@ def read_model(source: "str | Path | PretrainedLM | TextLearner", backwards: boo
 
 
 def read_lm(source: "str | Path | PretrainedLM | TextLearner", backwards: bool | None = None) -> PretrainedLM:
-    """Return the language model of a place, as `load_any` reads it. One that was read already is returned as it is.
+    """Read a language model from a file, a folder or an installed package.
 
     Args:
-        source: a path, or the language ("ko") or the name of an installed model, see `shipped_folder`. Or its learner.
-        backwards: the direction that it must have, if its files tell one. None for any, or forwards for a language.
+        source: a path. Or the language ("ko") or the name of an installed model. Or a learner of a language model.
+        backwards: the direction that the model must have. By default any, and forwards if `source` is a language.
 
-    Raises: ArgumentError E601 for what is no place. FileError E402 for a model of another kind or direction. What
-        `load_any` raises.
+    Raises: ArgumentError E601 if `source` is of another type. FileError E404 if there is no such file or model. E401
+        if a file has an unknown format. E402 for a model of another kind or direction.
     """
     found = read_model(source, backwards)
     if TARGETS[found.config["task"]].labelled:
@@ -124,9 +124,9 @@ def _read(source: "str | Path | TextLearner", backwards: bool) -> PretrainedLM:
 
 
 def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:
-    """Return the installed model for a language and direction, with its tokenizer, or None.
+    """Return the language model that is installed for a language and direction, or None if there is none.
 
-    It comes with the library or with a wheel of weights.
+    Models come with the library (English) and with Python packages of weights.
     """
     folder = shipped_folder(lang, bool(backwards))
     return None if folder is None else read_lm(folder)

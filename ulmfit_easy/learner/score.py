@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TextScore(NamedTuple):
-    """The likelihood of one text, its beginning given and its end not counted."""
+    """The log-likelihood of one text under a language model, and how many of its tokens are unknown."""
 
     logprob: float  # sum over the tokens, in nats
     n_tokens: int

@@ -19,9 +19,10 @@ __all__ = ["SpanExactMatch", "SpanF1", "SpanLoss", "SpanPrediction"]
 
 
 class SpanLoss:
-    """The mean of two cross-entropies over the tokens of a text: of an answer's first and of its last token.
+    """The loss of answers in a text: the mean cross-entropy of their first and of their last token.
 
-    A text of several windows has one softmax over all of them (Clark & Gardner 2018, arXiv 1710.10723, section 3.2).
+    If a text is read in several windows, one softmax spans them all (Clark & Gardner 2018, arXiv 1710.10723, section
+    3.2).
 
     Source: Devlin et al. 2019, section 4.2.
     """
@@ -44,9 +45,9 @@ class SpanPrediction(Named, _Fields):
     """The answer for one text, which unpacks as `answer, start, end, score`.
 
     Attributes:
-        answer: cut out of the last text column as it was given. Empty for no answer.
-        start, end: its first character, and the one after its last. Both are 0 for no answer.
-        score: the probability of its first token times that of its last, 0-1.
+        answer: a piece of the last text column, such as the context. Empty if the text has no answer.
+        start, end: the position of its first character, and of the one after its last. Both are 0 for no answer.
+        score: the probability of its first token times that of its last, 0 to 1.
     """
 
     @classmethod
@@ -69,7 +70,7 @@ class SpanPrediction(Named, _Fields):
 
 
 class SpanExactMatch(Metric):
-    """The share of texts whose predicted span is that of the label, token by token.
+    """The share of texts whose predicted answer has exactly the tokens of the label's.
 
     `squad_score` measures the answers as words, by the official definition.
     """
@@ -95,7 +96,7 @@ class SpanExactMatch(Metric):
 
 
 class SpanF1(SpanExactMatch):
-    """The mean F1 of the tokens of the predicted span, with those of the label as the right ones.
+    """The mean F1 between the tokens of the predicted answer and the tokens of the label's, 0 to 1.
 
     `squad_score` measures the answers as words, by the official definition.
     """

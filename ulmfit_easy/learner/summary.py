@@ -38,7 +38,7 @@ def one_line(learn: "Learner") -> str:
 
 
 def show_training_loop(learn: "Learner") -> None:
-    """Print which callback acts at which event."""
+    """Print each event of training and the callbacks that act at it."""
     for event in EVENTS:
         names = [repr(cb) for cb in learn._sorted_cbs() if callable(vars(cb).get(event) or getattr(type(cb), event, 0))]
         say(f"{event:<24}{', '.join(names)}".rstrip())

@@ -18,7 +18,7 @@ __all__ = ["Entity", "TagPrediction", "entities"]
 
 
 class Entity(NamedTuple):
-    """Some words with a name in common, such as those of a person: `words[start:stop]`."""
+    """A named entity in a text, such as a person: `words[start:stop]`, with its type and its text."""
 
     type: str
     start: int
@@ -27,10 +27,10 @@ class Entity(NamedTuple):
 
 
 def entities(tags: Sequence[str], words: Sequence[str] | None = None) -> list[Entity]:
-    """Return the spans of words that tags of IOB2 name. Those of IOB1 and IOBES are read too.
+    """Return the entities that the tags of a text mark: "B-PER I-PER O" is a person of two words.
 
-    An I- that follows O, or another type, begins a span, as in the script of CoNLL-2000. So any tags that a model
-    says have a meaning. Tags without B- or I-, such as parts of speech, name none.
+    The schemes IOB2, IOB1 and IOBES are read. An I- tag after O, or after another type, begins an entity, as in the
+    script of CoNLL-2000. Tags without B- or I-, such as parts of speech, mark none.
 
     Args:
         tags: one for each word.
@@ -58,10 +58,10 @@ class TagPrediction(Named, _Fields):
 
     Attributes:
         label: the tag of each of the W words.
-        index: (W,) their numbers in `learn.dls.classes`.
+        index: (W,) the number of each tag in `learn.dls.classes`.
         probs: (W, C) the probability of each tag.
-        words: the words.
-        entities: the spans that the tags name, see `entities`.
+        words: the W words.
+        entities: the entities that the tags mark, a list of `Entity`. Tags such as parts of speech mark none.
     """
 
     label: list[str]

@@ -40,7 +40,8 @@ def _check_data(dls: DataLoaders, backwards: bool, is_lm: bool) -> None:
                             expected="text alone, for a language model" if is_lm else "texts with labels",
                             fix="pass loaders made with is_lm=True" if is_lm else "pass loaders made with label_col=")
     if backwards and not dls.backwards:
-        raise ArgumentError("E603", received="backwards=True with data that reads forwards", expected="one direction",
+        raise ArgumentError("E603", received="backwards=True with data that reads forwards",
+                            expected="one direction for data and model",
                             fix="build the data with backwards=True; the learner then follows it")
 
 
@@ -63,19 +64,19 @@ def language_model_learner(dls: DataLoaders, arch: Arch, config: dict | None = N
             `pretrained` says something else, the weights.
         config: changes to the architecture's config, e.g. `dict(emb_sz=200, n_hid=600)`. A pretrained model brings
             its own sizes.
-        drop_mult: factor on every dropout. Less text wants more.
-        backwards: need not be said: the learner follows its data.
+        drop_mult: a factor on every dropout of the config. 0 is no dropout. With less text, use more.
+        backwards: the direction of reading. By default that of the data.
         pretrained: True for the model that brought the data's tokenizer, or else the first installed one that fits this
             architecture and tokenizer. If none fits, a warning tells, and weights are random. Or the folder of an
             exported language model, another library's checkpoint (docs/CHECKPOINTS.md), or what `read_lm` made of one.
             Or its learner. A classifier also takes the learner or the folder of one for another task, whose encoder
             goes under a new head. False starts from scratch.
         pretrained_fnames: instead, the names of a weights file and a word list under `path/models`. See `find_pair`.
-        softmax: "full", or "sampled": faster for large vocabularies, with a training loss that is an estimate.
-            Validation is exact with both.
+        softmax: "full", or "sampled" to train faster with a large vocabulary. The training loss is then an estimate.
+            The validation loss is exact with both.
         precision: "fp32", "bf16" or "fp16" to train in. "auto" is bf16 on a CPU that trains faster with it, else fp32,
             unless the environment variable `ULMFIT_EASY_PRECISION` says "fp32" or "bf16".
-        kwargs: of `Learner`, and `alpha`, `beta`.
+        kwargs: more arguments of `TextLearner` and `Learner`, such as `metrics` and `cbs`.
 
     Returns:
         The learner. With pretrained weights only its last layer group (embedding and decoder) trains at first.
@@ -118,26 +119,26 @@ def text_classifier_learner(dls: DataLoaders, arch: Arch, seq_len: int | None = 
     """Return a learner for a classifier of texts (or a regression, if the data has numbers for labels).
 
     Args:
-        dls: labelled data, made with `pretrained=` the language model's learner if its encoder is to be loaded.
+        dls: labelled data. To load the encoder of a language model, make it with `pretrained=` that learner.
         arch: a class of encoders, its name, or a pretrained model, as for `language_model_learner`. "minilm", or the
             folder of a model that transformers saved, are models too, if `dls` was made with `pretrained=` the same.
         seq_len: tokens per window. Gradients do not cross its border (section 3.3 of the paper). None is the
             encoder's own: 72 as in fastai, 512 for a `CausalTransformer`.
-        n_out: number of outputs, which must be what the labels need. Kept for fastai's signature.
-        lin_ftrs, ps: widths and dropouts of the head's hidden layers. [50] and [.1].
+        n_out: the number of outputs. It must fit the labels, so you need not give it.
+        lin_ftrs, ps: the widths and dropouts of the head's hidden layers. By default [50] and [.1].
         max_len: a text is judged by about its last `max_len` tokens. None for all of them, as always for a target or
-            a head with `whole`, and for a target that is one per token. A transformer that sees a whole text, such as
-            BERT, reads what is longer than its positions in windows, and the head pools the states of all. With
-            "head+tail" it reads the beginning and the end instead, in training and in prediction. This is faster, and
-            better on IMDb (Sun et al. 2019, section 5.3.1).
-        y_range: (low, high) of a regression target. Outputs begin near 0, so that numbers far from it need one.
-        pool_words: the head also reads the mean of the words' own rows, besides what the paper's reads of the last
-            layer. With a few hundred labels it is worth much where the rows know what words mean (docs/LOG.md, 13).
-        class_weight: "balanced" lets each class count alike in the loss, however rare it is. Or a number for each
-            class: in a dict by its name, 1 for the others, or in the order of `dls.classes`. Batches stay as they are
-            (for those see `balanced=` of the data).
-        precision: as for `language_model_learner`, but "auto" never takes bf16 by itself: how much a classifier gains
-            by it has not been measured.
+            a head with `whole`, and for a target that is one per token. A transformer such as BERT reads a text that
+            is longer than its positions in windows. The head pools the states of all. With "head+tail" it reads the
+            beginning and the end instead, in training and in prediction. This is faster, and better on IMDb (Sun et
+            al. 2019, section 5.3.1).
+        y_range: (low, high), the range of a regression target. Give it if the numbers are far from 0, because outputs
+            start near 0.
+        pool_words: the head also reads the mean of the rows of the embedding. The paper's head reads the last layer
+            only. With a few hundred labels this helps much if the embedding is a good one (docs/LOG.md, 13).
+        class_weight: "balanced" gives each class the same weight in the loss, however rare it is. Or give weights: a
+            dict by class names, with 1 for all others, or a list in the order of `dls.classes`. To change how often a
+            row is drawn, use `balanced=` of the data instead.
+        precision: as for `language_model_learner`, but "auto" takes bf16 only if `ULMFIT_EASY_PRECISION` says so.
         head: the class of a head, or its name: "CLSHead" or "LastTokenHead", over one token. "SiameseHead",
             "SimilarityHead" or "ChoiceHead", over texts of several columns. By default the head of the data's task,
             which pools the states of all tokens.
@@ -183,15 +184,15 @@ def load_learner(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | 
                  revision: str | None = None) -> TextLearner:
     """Return the learner that `export` wrote, on the CPU or (`cpu=False`) on a GPU if there is one.
 
-    It has no data. Give it some to train it further. For answers alone see `load_predictor`.
+    It has no data: set `learn.dls` to train it further. If you only predict, use `load_predictor`.
 
     Args:
-        tokenizer: the data's `Tokenizer`, if it had rules or a word splitter of your own: no file holds code.
+        tokenizer: the `Tokenizer` of the training data, if it has rules or a splitter of your own. No file holds code.
         revision: a commit, branch or tag of the Hugging Face hub. `fname` is then a repository, `owner/name`, which is
             fetched once. None reads a folder, and fetches nothing.
 
-    Raises: FileError E401, E402, E404 for anything that is not a whole bundle. No code in it is ever run. E410 if the
-        hub does not give it.
+    Raises: FileError E404 if the folder or a file of it is missing. E401 or E402 if it is not a bundle. E410 if the
+        hub does not send it. No code in it is run.
     """
     if revision is not None:
         found = pull_folder(str(fname), revision)

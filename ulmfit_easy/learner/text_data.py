@@ -111,46 +111,50 @@ class TextDataLoaders(DataLoaders):
                 splitter: Callable | None = None, labels: Sequence | None = None, **kwargs: Any) -> "TextDataLoaders":
         """Make loaders from a table with a text column and, unless `is_lm`, one or more label columns.
 
-        Of a table of Prodigy's only the rows whose `answer` is "accept" teach their label.
+        If the table is from Prodigy, only rows whose `answer` is "accept" keep their label.
 
         Args:
-            text_col, label_col: names or positions. Several text columns become marked fields of one text.
-                Several label columns are zeros and ones, one column for each class.
-            valid_pct: fraction of the rows to validate with. Few rows are split class by class, and copies of a text
-                stay on one side.
-            valid_col, splitter: instead, a column that is true for validation, or a function from rows to two lists
-                of positions.
+            text_col: the name or position of the column with texts. Several columns become one text, with a mark
+                before each.
+            label_col: the same for the labels. Several columns must have zeros and ones, one column for each class.
+            valid_pct: the share of the rows for validation, drawn at random. In a small table each class has this
+                share. Copies of a text are all in one set.
+            valid_col: instead, a column that is true for the validation rows.
+                    splitter: instead, a function from rows to two lists of positions, for training and validation.
             y_block: "category", "multi", "regression", "span" or "tags". By default one class for each text, or several
                 if `label_delim` or more than one label column is given. Labels keep their Python type. For "tags" a
                 text is a list of words, or a string with spaces between them, and so are its tags. See `read_conll`. A
                 language model takes such lists too.
-            pretrained: the language model to start from, which brings its tokenizer and its vocabulary. Its learner, a
-                folder, or the language or name of an installed model, as for `read_lm`. A classifier takes its
-                vocabulary as it is. A language model has the words of the training rows too. True: the installed model
-                for `lang` brings its tokenizer, and its vocabulary if that is of pieces of words. False: none.
-            text_vocab: instead, a `Vocab` or list of words. By default they are made from the training rows.
+            pretrained: the language model that you will start from: its learner, its folder, or the language or name
+                of an installed model, as for `read_lm`. The data gets its tokenizer and its vocabulary. Data for a
+                language model adds the words of the training rows. True, the default, takes the tokenizer of the
+                installed model for `lang`, and its vocabulary if it reads pieces of words. False takes neither.
+            text_vocab: instead, a `Vocab` or a list of words. By default it is made from the training rows.
             tok_tfm: instead, a `Tokenizer`, or a function that splits texts into words. A `SentencePieceTokenizer`
-                learns its pieces from the training rows and brings the vocabulary. (`tok_text_col` is not used.)
-            seq_len: tokens that are read before the gradient is cut.
+                learns its pieces and its vocabulary from the training rows.
+                    tok_text_col: Ignored; kept for fastai compatibility.
+            seq_len: tokens that the model reads at once. Gradients stop at the end of each such window.
             seed: for the split and for the order of the batches.
-            labels: every class, in order, where training rows do not show them all.
-            on_missing: "raise", "drop" or "empty", for rows without text. Messages count the rows of `df`, a
-                `splitter` and `valid_col` those that are left.
-            objective: what a language model learns: "lm", the next token, "mlm", hidden tokens, or "bilm", both ways.
-                `MaskedToken(whole_words=True)` is "mlm" with a setting. By default what the `pretrained` model has
-                learned, which is "mlm" for BERT, else "lm".
-            min_freq, max_vocab: how often a word must be there, and how many words a vocabulary has at most.
-            rules, lang, mark_fields: for the tokenizer, unless a model brings it or `tok_tfm` is one.
-            cache_dir, n_workers: where tokens are kept for the next time, and how many processes make them. By default
-                one for little text, else one for each processor. See `TokenStore`.
-            balanced: draw each class equally often in training. Rows of rare classes come again and again.
-            weights: draw each row as often as its number tells: one for each row of `df`, also of those that
-                `on_missing` drops.
-            max_tokens: tokens of a classifier's batch, padding included, instead of `bs` rows.
+            labels: all classes in order, if the training rows do not have them all.
+            on_missing: what to do with rows without text: "raise" an error, "drop" them, or read them as an "empty"
+                text. Messages number the rows as in `df`. A `splitter` sees only the rows that are left.
+            objective: what a language model learns to guess: "lm" the next token, "mlm" hidden tokens, "bilm" the next
+                token in both directions. `MaskedToken(whole_words=True)` is "mlm" with whole words hidden. By default
+                as the `pretrained` model: "mlm" for BERT, else "lm".
+            min_freq: how often a word must occur to be in the vocabulary.
+                    max_vocab: the most words of the vocabulary. The most frequent ones are kept.
+            rules, lang, mark_fields: settings of the tokenizer, as for `Tokenizer`. Not used if the tokenizer is that
+                of a model, or is given as `tok_tfm`.
+            cache_dir: the folder that keeps tokens, so that the same texts are tokenized only once.
+                    n_workers: how many processes tokenize. By default one for short texts, else one for each
+                        processor.
+            balanced: draw each class equally often in training, so that rows of rare classes are repeated.
+            weights: how often each row is drawn in training, relative to the others: one number for each row of `df`.
+            max_tokens: the most tokens of a classifier's batch, padding included. It replaces `bs`.
             bptt_jitter: how much the batches of a language model differ in length. See `LMDataLoader`.
             num_workers, drop_last, pin_memory: Ignored; kept for fastai compatibility.
 
-        Raises: E101, E102, E103 for texts. E201 to E207 for labels and splits. E301 for an empty vocabulary.
+        Raises: E101 to E104 for the texts. E201 to E207 for the labels and the split. E301 for an empty vocabulary.
             E6xx for arguments.
         """
         refuse_unknown(kwargs, TextDataLoaders.from_df)
@@ -200,8 +204,8 @@ class TextDataLoaders(DataLoaders):
         (`.parquet`) are read too, and keep their types. See `read_table`. `from_jsonl` and `from_parquet` are this.
 
         Args:
-            chunksize: read the texts in pieces of that many rows, and hold the other columns only. For CSV, JSON lines
-                or Parquet that is larger than memory. The file is read twice: once with its labels, and to tokenize.
+            chunksize: read the file in pieces of that many rows. Use it for CSV, JSON lines or Parquet that is larger
+                than memory. Only the labels stay in memory. The file is read twice: for the labels, and to tokenize.
                 `SentencePieceTokenizer` reads it once more to learn its pieces.
 
         Raises: E403, E404 and E407 for the file. E602 for an unknown `encoding`. E507 for Parquet without pyarrow. What
@@ -226,7 +230,7 @@ class TextDataLoaders(DataLoaders):
                     backwards: bool = False, bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
                     device: torch.device | str | None = None, *, extensions: Sequence[str] = (".txt",),
                     encoding: str = "utf-8", **kwargs: Any) -> "TextDataLoaders":
-        """Make loaders from text files, `path/train/pos/1.txt`. The first folder under `train` or `valid` is the class.
+        """Make loaders from text files such as `path/train/pos/1.txt`, of which `pos` is the class.
 
         Texts may lie deeper in that folder. A warning counts the files that are left out: those in no folder of a
         class, and those of other extensions.
@@ -235,7 +239,7 @@ class TextDataLoaders(DataLoaders):
             valid_pct: draw this fraction of all files under `path` instead of using the two folders. A class is then
                 the first folder under `path`, or under its folders `train`, `valid` and `test`, if it has these.
             vocab: every class, in order.
-            extensions: which files are texts. The rest is as in `from_df`.
+            extensions: the endings of text files. All other arguments are those of `from_df`.
 
         Raises: E207 if no file is in the folder of a class. E403 for a file in another encoding. E404 for a missing
             folder. What `from_df` raises.

@@ -35,12 +35,12 @@ from ulmfit_easy.text.vocab import Vocab
 
 
 class TextLearner(Learner):
-    """A learner whose model is an encoder under a decoder or a head.
+    """A learner of texts: an encoder with a decoder (language model) or a head (classifier) on top.
 
     Args:
-        alpha, beta: weights of activation and temporal activation regularisation (Merity et al. 2017). By default
-            the `penalties` of the encoder.
-        moms: of `fit_one_cycle`. .8, .7, .8 as in fastai, near the paper's beta1 of .7.
+        alpha, beta: the weights of activation regularisation (AR) and temporal AR (Merity et al. 2017). By default
+            those of the encoder: 2 and 1 for an AWD-LSTM.
+        moms: the momentum at the start, the middle and the end of `fit_one_cycle`. By default .8, .7, .8 as in fastai.
         kwargs: passed on to `Learner`.
     """
 
@@ -105,7 +105,7 @@ class TextLearner(Learner):
 
     @takes({"file": path})
     def load_encoder(self, file: str | Path, device: torch.device | str | None = None) -> Self:
-        """Read an encoder from `save_encoder`, freeze all but the last layer group, return the learner.
+        """Load an encoder that `save_encoder` wrote. Freeze all but the last layer group. Return the learner.
 
         Raises:
             VocabError: E302 if it was trained with another vocabulary.
@@ -116,7 +116,7 @@ class TextLearner(Learner):
         return self._set_encoder(weights, metadata.get("vocab_sha256"), metadata.get("backwards"), place)
 
     def take_encoder(self, other: "TextLearner") -> Self:
-        """As `load_encoder`, straight from another learner in memory."""
+        """Take the encoder of another learner, as `load_encoder` takes it from a file."""
         weights = {k: v.clone() for k, v in other.encoder.state_dict().items()}
         self._set_encoder(weights, other.dls.text_vocab.sha256, other.dls.backwards, "the encoder")
         self.started_from, self.encoder_record = other.started_from, record_of(other)
@@ -142,12 +142,11 @@ class TextLearner(Learner):
 
     def load_pretrained(self, weights: Mapping[str, Tensor] | str | Path, vocab: Vocab | str | Path,
                         source: str = "pretrained weights") -> Self:
-        """Take over the weights of a language model with another vocabulary. Returns the learner, frozen.
+        """Load the weights of a language model with another vocabulary. Return the learner, frozen.
 
-        Words of both vocabularies keep their rows. New ones start from rows guessed from word vectors, if the library
-        has some for their language. Otherwise they start from the mean row and the mean bias. Names that this model
-        lacks are left out: a classifier takes the encoder only. See `learner.pretrained`. Both may also be names of
-        files, as those of `pretrained_fnames`.
+        Words of both vocabularies keep their rows of the embedding. A new word starts from a row that is guessed from
+        word vectors, if the library has some for its language. Otherwise it starts from the mean row. A classifier
+        takes the weights of the encoder only. Weights and vocabulary may also be names of files under `path/models`.
         """
         if isinstance(weights, str | Path) or isinstance(vocab, str | Path):
             names = str(weights), str(vocab)
@@ -159,9 +158,11 @@ class TextLearner(Learner):
     def export(self, fname: str | Path = "export", *, half: bool = False) -> Path:
         """Write a bundle folder, `path/fname`, from which `load_learner` builds this learner for inference.
 
-        Of the loss, only what its kind decides (probabilities or numbers) and its `thresh` are kept. `half` stores
-        weights in 16 bits: half the size, and probabilities that differ by about a thousandth of themselves.
-        An older bundle is replaced. E412 for a folder with anything else in it.
+        `half` stores weights in 16 bits: half the size, and probabilities that differ by about a thousandth of
+        themselves. An older bundle in the folder is replaced. Of the loss function only the activation and the
+        threshold are kept.
+
+        Raises: FileError E412 if the folder has any other files in it.
         """
         weights = self.model.state_dict()
         return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half,
@@ -195,7 +196,7 @@ def learner_for(target: Target) -> type[TextLearner]:
 
 
 class LMLearner(TextLearner):
-    """A learner whose model guesses each next word."""
+    """A learner of a language model, which predicts the next token. `language_model_learner` makes it."""
 
     learns = NextToken
 
@@ -237,7 +238,7 @@ class BothWaysLearner(TextLearner):
 
 
 class MaskedLearner(TextLearner):
-    """A learner whose model guesses hidden words."""
+    """A learner of a masked language model such as BERT, which predicts hidden tokens."""
 
     learns, predict = MaskedToken, filling.predict  # it fills masks
     logprob = score.logprob  # which refuses it: a score is of texts read from their beginning

@@ -40,8 +40,8 @@ class Turn:
             if holder[0] != me[0]:
                 self.held.clear()
             elif self.held.get("training"):
-                raise TrainingError("E506", received="a question to a learner that another thread trains",
-                                    expected="learn.predict, which works beside a fit, or a question after it",
+                raise TrainingError("E506", received="a call to a learner that another thread trains",
+                                    expected="learn.predict, which works during a fit, or a call after the fit",
                                     fix="call it in the thread that trains, or when its fit is over")
             else:
                 time.sleep(0.002)

@@ -40,12 +40,10 @@ def predict_with_uncertainty(learn: "Learner", item: Iterable, n: int = 10, *,
 
     Args:
         item: as for `learn.predict`.
-        n: number of passes, each with another dropout. 2 or more, default 10. The time grows with `n`. The error of
-            `std` falls with its square root.
-        seed: an integer gives the same result each time, and leaves all other random numbers as they are. Default
-            None.
+        n: the number of passes, 2 or more, each with another dropout. More take longer and make `std` more exact.
+        seed: with a whole number, the result is the same each time.
 
-    Raises: TrainingError E506 for a task with an answer per token.
+    Raises: TrainingError E506 for a model that answers for each token, such as a tagger.
 
     Source: Gal & Ghahramani 2016 (arXiv 1506.02142), section 4.
     """

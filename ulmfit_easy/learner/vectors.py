@@ -18,25 +18,26 @@ L = TypeVar("L", bound="TextLearner")
 
 
 def load_vectors(learn: L, vectors: WordVectors | str | Path) -> L:
-    """Put word vectors into the rows of the embedding, and return the learner. A tied decoder has them too.
+    """Start the embedding from word vectors, such as GloVe. Return the learner. A tied decoder gets them too.
 
-    A word without a vector starts from a guess by the vectors of the library, if these know its language. Otherwise
-    it starts from the mean of the vectors. See `match_embeds`.
+    A word without a vector starts from a row that is guessed by the library's own vectors, if it has some for the
+    language. Otherwise it starts from the mean of the vectors.
 
     Args:
-        vectors: what `read_vectors` returned, or the name of a file for it.
+        vectors: the name of a file that `read_vectors` reads, or what it returned.
 
-    The vocabulary of the data has the words of the training rows. To know the other words of the vectors too, pass
-    `text_vocab=[*SPECIAL_TOKENS, *vectors.stoi]` to `TextDataLoaders.from_df`. With few rows that is worth some points.
+    By default the vocabulary has only the words of the training rows. With few rows, use all words of the vectors
+    instead: pass `text_vocab=[*SPECIAL_TOKENS, *vectors.stoi]` to `TextDataLoaders.from_df`.
 
-    The embedding is the first layer group of a classifier. So the rows are a start, frozen, or slow:
+    The embedding is the first layer group of a classifier. You can train it, freeze it, or give it a lower rate:
 
         >>> learn = text_classifier_learner(dls, AWD_LSTM, config={"emb_sz": 50}, pretrained=False)  # doctest: +SKIP
         >>> learn.load_vectors("glove.6B.50d.txt").fit_one_cycle(5, 1e-2)  # a start  # doctest: +SKIP
         >>> learn.freeze_to(1).fit_one_cycle(5, 1e-2)  # frozen  # doctest: +SKIP
         >>> learn.unfreeze().fit_one_cycle(5, slice(1e-4, 1e-2))  # slow  # doctest: +SKIP
 
-    Raises: ArgumentError E603 for vectors of another size than the embedding. What `read_vectors` raises.
+    Raises: ArgumentError E603 if the vectors have another size than the embedding. For a file, what `read_vectors`
+        raises.
     """
     vocab, embedding = learn.dls.text_vocab, learn.encoder.embedding.weight  # (V, E)
     if not isinstance(vectors, WordVectors):

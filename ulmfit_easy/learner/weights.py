@@ -63,13 +63,13 @@ def _meaning(dls: "DataLoaders") -> dict:
 @takes({"file": place})
 def load(learn: L, file: str | Path, device: torch.device | str | None = None, with_opt: bool = True,
          strict: bool = True, *, sha256: str | None = None) -> L:
-    """Read what `save` wrote, by name. Return the learner.
+    """Load weights that `save` wrote under that name. Return the learner.
 
-    Without a saved optimizer, or with `with_opt=False`, the learner's own stays as it is.
+    The optimizer stays as it is if the file has none, or with `with_opt=False`.
 
     Raises:
-        VocabError: E302 for weights of another vocabulary, direction or other classes, unless `strict` is False.
-        FileError: E402 for a file whose content has another hash than `sha256`.
+        VocabError: E302 if the weights are for another vocabulary, direction or classes, unless `strict` is False.
+        FileError: E402 if you pass `sha256` and the file has another checksum.
     """
     path = model_file(learn, file)
     tensors, metadata = load_weights(path, device or learn.dls.device)

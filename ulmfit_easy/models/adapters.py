@@ -1,4 +1,4 @@
-"""The weights of an ordinary model, of and for one that trains LoRA's matrices beside its layers."""
+"""Weights of an ordinary model, read from and loaded into a model that trains the matrices of LoRA."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ def _adapted(model: nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def has_adapters(model: nn.Module) -> bool:
-    """Tell if matrices train beside the layers of a model."""
+    """Return True if the matrices of LoRA are being trained in a model."""
     return next(_adapted(model), None) is not None
 
 

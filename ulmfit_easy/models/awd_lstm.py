@@ -117,7 +117,7 @@ class AWDEncoder(Encoder):
 
 
 class AWD_LSTM(AWDEncoder):
-    """The encoder made of LSTMs whose recurrent weights are dropped."""
+    """The AWD-LSTM, ULMFiT's encoder: LSTM layers with dropout on words, activations and recurrent weights."""
 
     lm_config, clas_config = awd_lstm_lm_config, awd_lstm_clas_config
     gates = "weight_hh_l0_raw", 4

@@ -11,7 +11,7 @@ awd_qrnn_clas_config = awd_lstm_clas_config | {"n_hid": 1552, "n_layers": 4}
 
 
 class AWD_QRNN(AWDEncoder):
-    """The encoder made of QRNNs, all of whose weights are dropped. The first layer looks at pairs of tokens."""
+    """An AWD-LSTM with QRNN layers in place of LSTMs. The first layer reads pairs of tokens."""
 
     lm_config, clas_config = awd_qrnn_lm_config, awd_qrnn_clas_config
     gates = "layers.0.linear.weight_raw", 3

@@ -9,10 +9,10 @@ __all__ = ["BagOfVectors"]
 
 
 class BagOfVectors(Encoder):
-    """An embedding without layers above it: the state of a token is its row. The head pools them.
+    """An encoder of word vectors alone: the state of a token is its row of the embedding. Word order does not count.
 
-    Under the pooling head it is a deep averaging network (Iyyer et al. 2015, "Deep unordered composition rivals
-    syntactic methods"), whose word dropout is `embed_p`. `learn.load_vectors` gives it word vectors.
+    With the pooling head on top it is a deep averaging network, whose word dropout is `embed_p`. Source: Iyyer et al.
+    2015, "Deep unordered composition rivals syntactic methods". `learn.load_vectors` gives it word vectors.
 
     Args:
         vocab_sz, emb_sz: V and E.

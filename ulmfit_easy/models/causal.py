@@ -17,19 +17,19 @@ SPAN = 1024  # tokens, as GPT-2 has positions: the memory of 64 rows of SmolLM2 
 
 
 class CausalTransformer(Body):
-    """A transformer of the library `transformers` whose tokens see only those before them: GPT-2, Llama and others.
+    """GPT-2, Llama and other causal models of the library `transformers`: a token sees only the tokens before it.
 
-    It generates, scores and trains on streams. Its memory holds the keys and values of all blocks. A text is read in
-    blocks of `span` tokens: after each, the memory starts empty and positions start at 0. So reading in windows of any
-    size equals reading at once.
+    It can generate and score texts, and trains on streams. Its memory holds the keys and values of all layers. A text
+    is read in blocks of `span` tokens. After each block the memory is empty and positions start at 0. So reading in
+    windows of any size gives the same states as reading at once.
 
     Args:
-        span: tokens per block, from 1 to the number of positions of the model. 0, the default, is that number or
-            1,024, whichever is less: the memory of training grows with it.
+        span: tokens per block, from 1 to the number of positions of the model. 0, the default, takes all positions, up
+            to 1,024. A longer block needs more memory in training.
 
     The other arguments are those of `Body`.
 
-    Raises: ArgumentError E602 for a body that is not causal, and for a `span` that the model has no positions for.
+    Raises: ArgumentError E602 if the body is not causal, or if `span` is larger than the number of positions.
     """
 
     lm_config = Encoder.lm_config | BODY | dict(span=0)
@@ -71,8 +71,8 @@ class CausalTransformer(Body):
     def _window(self, ids: Tensor, memory: Memory | None, layers: bool) -> tuple[tuple[Tensor, ...], Memory]:
         """Return the states (B, t, E) of at most `span` tokens (B, t), those of each layer, and the memory after them.
 
-        The memory is the keys and the values (B, heads, S, size) of each block, then (B,) the tokens n of each row in
-        its block. They are the last n of the S columns. Other columns are never seen.
+        The memory has the keys and the values (B, heads, S, size) of each layer. Its last entry is n (B,), the number
+        of tokens of each row in its block. They are the last n of the S columns. Other columns are never seen.
         """
         *before, n = memory or [ids.new_zeros(ids.shape[:1])]
         n_kept, n_read = before[0].shape[2] if before else 0, ids.shape[1]

@@ -19,24 +19,25 @@ def get_text_classifier(arch: type[Encoder] | str, vocab_sz: int, n_class: int, 
                         y_range: tuple[float, float] | None = None, *, pool_words: bool = False,
                         head: type[Head] | str = PoolingLinearClassifier,
                         head_config: dict | None = None) -> TextClassifier:
-    """Return a fresh classifier with the encoder `arch`.
+    """Return an untrained classifier, an `nn.Module`, with the encoder `arch`.
 
     Args:
-        vocab_sz, n_class: V and C, the number of outputs.
-        seq_len, max_len: tokens per window, None for the encoder's own, and tokens kept, see `Whole`. An encoder
-            without memory reads texts whole, whatever `seq_len` is.
-        config: changes to the architecture's own config (`awd_lstm_clas_config`), by the same names.
-        drop_mult: factor on every dropout of the config. `ps` are taken as they stand.
+        vocab_sz: V, the number of words.
+        n_class: C, the number of outputs.
+        seq_len: tokens per window. None is the default of the encoder. An encoder without memory reads texts whole.
+        max_len: tokens of a text that the head sees, counted from its end. See `text_classifier_learner`.
+        config: settings that replace those of the architecture's default config, such as `awd_lstm_clas_config`.
+        drop_mult: a factor on every dropout of the config. `ps` are not changed by it.
         lin_ftrs: widths of the head's hidden layers. [50] as in the paper.
         ps: dropout after each hidden layer, 0.1 each. The one before the first is the config's `output_p`.
-        pad_idx: id of the padding token. `config["pad_token"]` goes before it.
+        pad_idx: the id of the padding token. `config["pad_token"]` overrides it.
         y_range: (low, high) of a regression target, or None.
-        pool_words: the head also reads the mean of the words' own rows, which the paper's does not: see
-            `text_classifier_learner`.
+        pool_words: the head also reads the mean of the rows of the embedding, see `text_classifier_learner`. The
+            paper's head does not.
         head: the class of the head, or its name. `lin_ftrs`, `ps`, `y_range` and `pool_words` are for heads that
             have them.
-        head_config: settings of the head by name, those above too. They go before these.
-    Raises: E6xx for an unknown architecture, config key or impossible value.
+        head_config: settings of the head by name. They override the arguments above.
+    Raises: E602 for an impossible value, E604 for an unknown architecture or a key that its config does not have.
     """
     known = get_arch(arch)
     config = resolve_config(known.clas_config, config, drop_mult, pad_idx)

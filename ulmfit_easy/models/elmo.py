@@ -24,7 +24,7 @@ OWN = dict(shared=True, reads="mix")  # what the config of an AWD_LSTM lacks
 
 
 class ScalarMix(nn.Module):
-    r"""Return one vector per token, a weighted sum of L + 1 layers.
+    r"""Return one vector per token: a weighted sum of L + 1 layers, whose weights are learned.
 
     $$ ELMo_k = \gamma \sum_{j=0}^{L} s_j h_{k,j}, \qquad s = \mathrm{softmax}(w) $$
 
@@ -54,18 +54,19 @@ class ScalarMix(nn.Module):
 
 
 class ELMo(Encoder):
-    """Two language models of AWD_LSTM's layers, one forwards and one backwards, and the mix of their layers.
+    """ELMo: a forward and a backward language model with AWD-LSTM layers, and a weighted sum (mix) of all their layers.
 
-    With $x_k$ the row of token k, $h_{k,0} = [x_k ; x_k]$ and $h_{k,j}$ is layer j forwards next to layer j backwards.
-    A head reads the mix of all of them. The mix trains with the head, so that `freeze` keeps both models as they are.
+    Let $x_k$ be the row of token k in the embedding. Then $h_{k,0} = [x_k ; x_k]$, and $h_{k,j}$ joins layer j of the
+    forward and of the backward model. A head reads the mix of all layers. After `freeze`, only the mix and the head
+    train.
 
     Args:
         vocab_sz, emb_sz, n_hid, n_layers, pad_token, hidden_p, input_p, embed_p, weight_p: of each of the two, as for
             `AWD_LSTM`.
-        shared: both read the same rows, as in the paper. False for two models that were trained apart: a row is then
-            $h_{k,0}$, that of the forward model next to that of the backward model.
-        reads: "mix" for the mix. "words" for $h_{k,0}$ alone, which no other token changes. "both" for $[h_{k,0} ;
-            mix]$, as at the input of the paper's task models (section 3.3).
+        shared: both models have the same embedding, as in the paper. False for two models that were trained apart:
+            $h_{k,0}$ then joins the rows of both.
+        reads: what the head gets. "mix" is the mix, and "words" is $h_{k,0}$ alone, which no other token changes.
+            "both" joins the two, as the paper does at the input of a task model (section 3.3).
     Raises: E602 for another `reads`, and for `bidir=True`.
 
     Example:

@@ -97,10 +97,10 @@ class Part(nn.Module):
 class Encoder(Part):
     """Turn ids into states, as a pure function: no row depends on padding or on another row.
 
-    A subclass has configs of its own, a constructor that takes `vocab_sz` and the sizes and dropouts of its configs,
-    an `embedding`, a `width`, `forward` and `groups`. Names of dropouts end in `_p`. The number of layers, if it is
-    a setting, is `n_layers`. A default in a config is a bool, int, float, str, list or dict, and decides the kind of
-    the setting.
+    A subclass has its own configs, and a constructor that takes `vocab_sz` and the sizes and dropouts of these. It has
+    an `embedding`, a `width`, and the methods `forward` and `groups`. Names of dropouts end in `_p`. The number of
+    layers, if it is a setting, is `n_layers`. A default in a config is a bool, int, float, str, list or dict, and
+    decides the kind of the setting.
 
     Attributes:
         lm_config, clas_config: default settings for a language model and for a classifier. Add yours to these, with
@@ -109,12 +109,12 @@ class Encoder(Part):
         streams: True for a causal encoder with a memory: reading in windows equals reading at once. A language model
             generates, scores and trains on streams with such an encoder only.
         penalties: the weights of activation and temporal activation regularisation, which is for recurrent layers.
-        factor: `discriminative` rates are divided by it from each layer group to the one below. 2.6 as in Howard &
-            Ruder 2018, section 3.2, which is for a few layers.
+        factor: `discriminative` rates are divided by it from each layer group to the one below. By default 2.6, as in
+            Howard & Ruder 2018, section 3.2. An encoder with many layers needs a smaller one.
         preset: the name of the preset that the recipes take for it, in `PRESETS`.
         objective: the name of the target that `ulmfit pretrain` teaches it. "" is the next token if it streams, else
             hidden tokens.
-        pretrain_lr: the highest rate of that.
+        pretrain_lr: the highest rate of `ulmfit pretrain`.
         new_on_top: True if the last of the layer groups belongs to a task, such as the weights of a mix of layers. It
             trains with the head.
         one_way: the encoder of one direction, if a forward and a backward model of it, `joined`, make one of these.
@@ -205,12 +205,12 @@ class Headed(nn.Sequential):
 
 
 def text_split(model: Headed) -> Groups:
-    """Return the layer groups of an encoder under a decoder or a head, input side first, each parameter once.
+    """Return the layer groups of a language model or a classifier, input side first, each parameter once.
 
-    A decoder and the embedding are one group, which trains first. For a classifier the groups are those of the
-    encoder, and the head.
+    A classifier has the groups of its encoder, and the head as the last one. In a language model the decoder and the
+    embedding share their weights. They are the last group, which trains first.
 
-    Raises: E603 if the encoder's groups leave out a parameter, which would never train.
+    Raises: E603 if a parameter is in none of the encoder's groups, because it would never train.
     """
     words, *layers = model.encoder.groups() or [[]]
     head = [*(layers.pop() if model.encoder.new_on_top and layers else ()), *model.head.parameters()]

@@ -12,10 +12,9 @@ SETTINGS = {"drop_mult": number(), "softmax": LMDecoder.SETTINGS["softmax"]}  # 
 
 
 class LanguageModel(Headed):
-    """An encoder (child `0`) and a decoder (child `1`) that guess tokens.
+    """A language model: an encoder (child `0`) and a decoder (child `1`) that predict tokens.
 
-    `model(ids)` gives an `LMOutput` for ids (B, T). Further inputs are those of the decoder's `read`. With an
-    `LMDecoder` pass `memory` of an output to continue from there.
+    `model(ids)` returns an `LMOutput` for ids (B, T). To continue a text, pass its `memory` to the next call.
     """
 
     def forward(self, *inputs: Any, **named: Any) -> LMOutput:
@@ -25,14 +24,14 @@ class LanguageModel(Headed):
 def get_language_model(arch: type[Encoder] | str, vocab_sz: int, config: dict | None = None,
                        drop_mult: float = 1.0, *, softmax: str = "full", pad_idx: int = 1,
                        head: type[Head] = LMDecoder) -> LanguageModel:
-    """Return a fresh language model with the encoder `arch`.
+    """Return an untrained language model, an `nn.Module`, with the encoder `arch`.
 
     Args:
         vocab_sz: number of words V.
-        config: changes to the architecture's own config (`awd_lstm_lm_config`), by the same names.
-        drop_mult: factor on every dropout. Less text wants more. 1 is the config as it stands, 0 no dropout.
-        softmax: how it is trained, "full" or "sampled", see `LMDecoder`.
-        pad_idx: id of the padding token. `config["pad_token"]` goes before it.
+        config: settings that replace those of the architecture's default config, such as `awd_lstm_lm_config`.
+        drop_mult: a factor on every dropout of the config. 0 is no dropout. With less text, use more.
+        softmax: "full", or "sampled" to train faster with a large vocabulary.
+        pad_idx: the id of the padding token. `config["pad_token"]` overrides it.
         head: the class of the decoder.
     Raises: E6xx for an unknown architecture, config key or softmax, an encoder that the decoder cannot read, or an
         impossible dropout.

@@ -1,7 +1,7 @@
 """A quasi-recurrent layer: one matrix product for all time steps, then a gated average that runs along them.
 
-Source: Bradbury et al. 2016 (arXiv 1611.01576), with "fo-pooling", in the form of MultiFiT (arXiv 1909.04761), where
-the forget gate weighs the new value and not the old one.
+Source: Bradbury et al. 2016 (arXiv 1611.01576), with "fo-pooling". As in MultiFiT (arXiv 1909.04761), the forget gate
+    weighs the new value and not the old one.
 """
 
 from typing import Any, cast
@@ -56,8 +56,8 @@ class QRNN(Recurrent):
         weight_p: probability 0-1 that a weight is dropped. One mask for all time steps and rows.
         window: 2 looks at a token and the one before it, 1 at the token alone.
 
-    Returns: output (B, T, H) and state, for x (B, T, E) and such a state: c (1, B, H) and, for a window of 2, the
-        last x (1, B, E), so that reading in pieces equals reading at once.
+    Returns: output (B, T, H) and a state, for x (B, T, E) and a state. A state is c (1, B, H), and for a window of 2
+        also the last x (1, B, E). So reading in pieces equals reading at once.
     """
 
     def __init__(self, input_size: int, hidden_size: int, weight_p: float, window: int = 1):

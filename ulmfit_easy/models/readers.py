@@ -99,12 +99,11 @@ class Whole(nn.Module):
 
 
 class Windows(Whole):
-    """Reads texts of any length in windows of `seq_len` tokens (BPT3C), with an encoder that streams.
+    """Read texts of any length in windows of `seq_len` tokens (BPT3C), with an encoder that has a memory.
 
-    Windows start at each text's own beginning. The memory is carried from window to window without its gradient. A
-    row that has ended leaves the batch. So the states of a text are those of reading it alone: they depend on no
-    padding, no neighbour and no order. In training all windows of a batch share one mask of dropped weights. The
-    arguments are those of `Whole`.
+    The first window starts where the text starts. The memory is carried from window to window, without gradients. A row
+    leaves the batch when its text ends. So the states of a text do not depend on padding or on other texts. In
+    training, all windows of a batch have the same mask of dropped weights.
 
     Source: Howard & Ruder 2018, section 3.3, "BPTT for Text Classification".
     """

@@ -22,16 +22,17 @@ class Matched(NamedTuple):
 
 def match_embeds(old_weight: Tensor, old_bias: Tensor | None, old_vocab: Sequence[str],
                  new_vocab: Sequence[str], vectors: WordVectors | None = None) -> Matched:
-    """Return rows for `new_vocab`: a known word keeps its old row, a new one gets a guess, or the mean of all old rows.
+    """Return the rows of an embedding for a new vocabulary, made from an old embedding.
 
-    Words are matched by string, never by position. Where one is there more often, as `xxfake` may be, its
-    first row goes to the first, and so on: the same vocabulary gives the same rows.
+    A word of both vocabularies keeps its row. A new word gets a row that is guessed from word vectors, or else the mean
+    of all old rows. Words are matched by string, not by position. If a word is there several times, as `xxfake` may
+    be, the first one gets the first row, and so on.
 
     Args:
         old_weight: (V0, E) embedding, in the order of `old_vocab`.
         old_bias: (V0,) decoder bias, or None.
         old_vocab, new_vocab: the V0 and V words.
-        vectors: of words, to guess the rows of new ones (`rows_from_vectors`). None guesses none.
+        vectors: word vectors to guess the rows of new words. None, the default, guesses none.
     """
     old = {word: i for i, word in enumerate(_numbered(old_vocab))}
     at = torch.tensor([old.get(word, -1) for word in _numbered(new_vocab)],

@@ -16,22 +16,22 @@ WINDOWS: dict = dict(sep_token=-1, window=0, stride=-1)  # what the config of a 
 
 
 class Transformer(Body):
-    """A transformer of the library `transformers` whose tokens see each other: BERT, RoBERTa, ELECTRA and others.
+    """BERT, RoBERTa, ELECTRA and other models of the library `transformers` in which each token sees all others.
 
-    It reads each text whole. A text with more tokens than the model has positions is read in windows of that many
-    tokens, each by itself. The head reads the states of all of them. If the text is a pair, such as a question and a
-    long context, each window begins with the first field, see `windows`. For GPT-2 or Llama see `CausalTransformer`.
+    A text is read whole. If it has more tokens than the model has positions, it is read in windows. The head then gets
+    the states of all windows. If the text is a pair, such as a question and a long context, each window begins with
+    the first field. For GPT-2 or Llama use `CausalTransformer`.
 
     The arguments are those of `Body`, and:
 
     Args:
-        sep_token: id of the separator, -1 for none. If the model has token types, the separators before a token count
-            its segment (Devlin et al. 2019, section 3).
-        window: tokens that are read at once. 0, the default, is all that the model has positions for, such as 512. A
-            token then sees the most. BERT's code for SQuAD has 384, which needs less memory.
-        stride: tokens that a window shares with the one before it, as in the tokenizers of transformers, below half of
-            `window`. A longer answer may be cut in two. -1, the default, is a quarter of the window for a pair, such as
-            128 of 512, and none for other texts, whose states are pooled.
+        sep_token: the id of the separator, -1 for none. In a model with token types, the type of a token is the number
+            of separators before it (Devlin et al. 2019, section 3).
+        window: tokens that are read at once. 0, the default, is the number of positions of the model, such as 512.
+            Fewer need less memory: BERT's code for SQuAD has 384.
+        stride: tokens that a window shares with the one before it, below half of `window`. An answer with more tokens
+            may be cut in two. The default, -1, takes a quarter of the window for a pair, such as 128 of 512. For other
+            texts it takes 0.
 
     Raises: ArgumentError E602 for a `window` or a `stride` that is too large.
     """

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 
 def baseline(texts: Iterable, labels: Any, sample_weight: Sequence | np.ndarray | None = None) -> "Pipeline":
-    """TF-IDF over words and pairs of words with logistic regression, fitted: a scikit-learn pipeline.
+    """Fit TF-IDF of words and word pairs with logistic regression. Return the scikit-learn pipeline.
 
-    On long reviews it is hard to beat with few labels, and it takes a second. Every table of this library shows it.
+    It takes a second, and with few labels it is hard to beat on long reviews. Compare every model with it:
+    `baseline(texts, labels).score(new_texts, new_labels)`.
 
     Args:
         texts: N strings, as for `ULMFiT.fit`.
-        labels: N class labels. Or an array (N, C) of zeros and ones, for any number of classes per text.
-        sample_weight: (N,) how much each text counts. None lets each count alike.
+        labels: N class labels. Or an array (N, C) of zeros and ones if a text may have several classes.
+        sample_weight: (N,) the weight of each text. By default all have the same.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier

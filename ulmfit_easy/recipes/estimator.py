@@ -17,37 +17,40 @@ from ulmfit_easy.schema import one_of, optional
 
 
 class ULMFiT(TextEstimator):
-    """A text classifier that first learns the language of your texts. It is a scikit-learn estimator.
+    """A text classifier with the interface of scikit-learn, which first learns the language of your texts.
 
-    Labels are one class for each text. If a text may have several, give a list or a set of classes for each. An array
-    or table of zeros and ones, with a column for each class, will do too. Answers have the form of the labels.
+    `fit` takes texts and labels, one class for each text. If a text may have several classes, give a list or a set of
+    classes for each text. Or give an array or table of zeros and ones with a column for each class. `predict` answers
+    in the same form.
 
     Args:
-        preset: "laptop", "fastai", "paper", "code_2018", "transformer", "decoder", or a `Preset`. None takes the
-            encoder's own: "transformer" for BERT and its kin, "decoder" for GPT and its kin, else "laptop".
+        preset: a set of rates and epochs: "laptop", "fastai", "paper", "code_2018", "transformer", "decoder", or a
+            `Preset`. None takes that of the encoder: "transformer" for models like BERT, "decoder" for models like
+            GPT, else "laptop".
         pretrained: True starts from the bundled language model, if there is one for `lang`. A folder is an exported
             one. With `bidir` give two of them, (forwards, backwards). False learns the language from your texts alone.
         backwards: read texts from their end.
         bidir: train a forward and a backward model and average their probabilities. This takes twice the time.
         lang: spaCy's code of the language, for its tokenizer.
-        class_weight: "balanced" lets each class count alike in training, however rare it is. A dict gives classes their
-            weights. None lets each text count alike.
-        valid_pct: fraction of the labelled texts that is kept aside, to measure the model and the baseline. It does
-            not matter if you give `X_val`. 0 keeps none aside, and nothing is measured.
-        seed: same seed, same data, same machine: same model.
-        encoder: the encoder under the classifier. A pretrained one is "minilm" or "smollm2", if its package is
-            installed, a folder that `transformers` saved, or a `.gguf` file. Stage 2 then runs only if you give
-            unlabelled texts and it has a language model. A class, or its name, is for other encoders than an AWD-LSTM.
-            `ELMo` starts from the two models that come with the library, and has no stage 2 then.
-        blend: "auto" mixes a model of one class per text with linear ones on word counts, letter counts and word
-            vectors, see `Blend`. With few labels this is worth some points of accuracy (docs/LOG.md, 25). Once the
-            scores are taken, the linear ones learn from the texts kept aside too. None answers by the model alone.
+        class_weight: "balanced" gives each class the same weight in training, however rare it is. A dict gives the
+            weight of each class. None, the default, gives each text the same weight.
+        valid_pct: the share of the labelled texts to keep aside, to measure the model and the baseline. It is not used
+            if you give `X_val` to `fit`. With 0 all texts are for training, and nothing is measured.
+        seed: a whole number. The same seed, data and machine give the same model.
+        encoder: another model in place of the AWD-LSTM: "minilm" or "smollm2" if its package is installed, a folder
+            that `transformers` saved, or a `.gguf` file. Stage 2 then runs only if you give unlabelled texts, and if
+            the file has a language model. Or a class such as `ELMo` or `AWD_QRNN`, or its name. `ELMo` starts from the
+            two models that come with the library, without stage 2.
+        blend: "auto" mixes the probabilities with those of linear models on word counts, letter counts and word
+            vectors, if each text has one class. With few labels this gives some points of accuracy (docs/LOG.md, 25).
+            None uses the model alone.
         epochs: passes over the data in which all layers of the classifier train. None is the preset's.
-        lr: their highest rate. The rates of the phases before change by the same factor. None is the preset's.
-        bs: rows per batch of the classifier, and the most rows per batch of the language model. None is the preset's.
-        min_freq: how often a word must be there to get into the vocabulary. None is the preset's.
-        patience: end a phase of stage 3 if the validation loss has not improved for this number of epochs. Each phase
-            keeps its best epoch, from which the next one goes on. The scores are then a little too good, since these
+        lr: the highest rate of these passes. The rates of earlier phases change by the same factor. None is the
+            preset's.
+        bs: texts per batch of the classifier, and the most rows per batch of the language model. None is the preset's.
+        min_freq: how often a word must occur to be in the vocabulary. None is the preset's.
+        patience: stop early: end a phase of stage 3 when the validation loss has not improved for this number of
+            epochs. The next phase starts from its best epoch. The scores are then a little too good, because the same
             texts have chosen the epoch. None runs all epochs.
         text_col: the columns of a table with texts, one or several. None is the column `text`, or else all columns.
         subword: read pieces of words, which SentencePiece learns from your texts. This is for languages whose words
@@ -55,18 +58,20 @@ class ULMFiT(TextEstimator):
         verbose: print the stages, the time they will take, the result, and warnings about the data.
 
     Attributes:
-        classes_: the class names, sorted. Of columns of zeros and ones, their names.
-        accuracy_: on the texts kept aside. Of texts with several classes each, all must be right.
+        classes_: the class names, sorted. For columns of zeros and ones, the names of the columns.
+        accuracy_: the accuracy on the texts kept aside. If a text may have several classes, all must be right.
         macro_f1_: the mean of the F1 scores of the classes, on the same texts.
         accuracy_interval_: the 95 % Wilson interval of the accuracy, (low, high).
-        baseline_accuracy_, baseline_macro_f1_: of TF-IDF with logistic regression on the same texts. None if no text
-            has a word to count.
-        baseline_cv_accuracy_: its accuracy in cross-validation on all labelled texts. None for 1,000 or more.
-        p_value_: of McNemar's exact test of the two accuracies. 0.05 or more is within noise.
+        baseline_accuracy_, baseline_macro_f1_: the scores of TF-IDF with logistic regression on the same texts. None
+            if no text has a word to count.
+        baseline_cv_accuracy_: the accuracy of TF-IDF in cross-validation on all labelled texts. None for 1,000 texts or
+            more.
+        p_value_: the p-value of McNemar's exact test of the two accuracies. If it is 0.05 or more, they differ by
+            noise only.
         scores_: all of these as one named tuple. They are None if no texts were kept aside.
-        n_texts_, n_aside_: how many labelled texts it has learned from, and how many were kept aside.
-        learners_: the classifier's learner, or two of them. Each answers alone, without the mixture.
-        blend_: the mixture of them and of linear models, whose `shares` are the weights. None without one.
+        n_texts_, n_aside_: the number of labelled texts for training, and the number kept aside.
+        learners_: a list with the classifier's learner, or two of them with `bidir`.
+        blend_: the mixture with linear models. Its `shares` are their weights. None without a mixture.
 
     Example:
         >>> model = ULMFiT(seed=0).fit(texts, labels, unlabelled=more_texts)  # doctest: +SKIP
@@ -119,16 +124,16 @@ class ULMFiT(TextEstimator):
 
 
 class ULMFiTRegressor(TextEstimator):
-    """A regression of texts that first learns their language. It is a scikit-learn estimator.
+    """A regression of texts with the interface of scikit-learn, which first learns the language of your texts.
 
-    Labels are one number for each text, or several in the columns of an array or a table. Answers lie in the range of
-    the labels, and a twentieth beyond it.
+    `fit` takes texts and one number for each, or several numbers in the columns of an array or a table. Predictions are
+    limited to the range of the labels, plus 5 % of that range on each side.
 
     Args: those of `ULMFiT`, without `class_weight` and `blend`.
 
     Attributes:
-        r2_, mae_: coefficient of determination and mean absolute error on the texts kept aside.
-        baseline_r2_, baseline_mae_: of TF-IDF with ridge regression on the same texts.
+        r2_, mae_: R squared and the mean absolute error on the texts kept aside.
+        baseline_r2_, baseline_mae_: those of TF-IDF with ridge regression on the same texts.
         scores_, n_texts_, n_aside_, learners_: as of `ULMFiT`.
 
     Example:

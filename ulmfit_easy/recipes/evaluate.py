@@ -17,7 +17,7 @@ PADDED = 1 << 17  # tokens of a batch, padding included, unless one document has
 
 
 class LMScore(NamedTuple):
-    """The figures of `evaluate_lm`. Printed, it is the last line of `ulmfit evaluate-lm`."""
+    """The result of `evaluate_lm`: perplexity, bits per character, share of unknown tokens, number of tokens."""
 
     perplexity: float
     bits_per_char: float
@@ -61,22 +61,23 @@ def valid_score(learn: TextLearner) -> ValidScore:
 
 
 def evaluate_lm(learn: LMLearner, texts: Iterable[str], bs: int = 64) -> LMScore:
-    r"""Perplexity and bits per character of documents, each read from its beginning with an empty state.
+    r"""Return the perplexity and the bits per character of documents, each read from its beginning.
 
     $$ perplexity = \exp(-\tfrac{1}{N} \sum \ln p), \qquad
        bits\ per\ character = (-\sum \log_2 p + \log_2 A \cdot U) / C $$
 
-    N counts every token but the first of each document (`xxbos`, which is given), control tokens such as `xxmaj`
-    too. The end of a document is not predicted. An unknown token counts as `xxunk`. U is the number of characters
-    of all unknown tokens, as the tokenizer gave them, and A the number of distinct characters of the raw texts: what
-    it would cost to spell these tokens out. C is the number of characters (Unicode code points, white space
-    included) of the raw texts as they come in, before any rule. `Corpus` joins the lines of a document by line feeds
-    and leaves out what lies between documents, and headings unless asked to keep them. So word and subword models
-    compare, and a vocabulary cannot win by hiding words.
+    N is the number of tokens, control tokens such as `xxmaj` included, without the first one of each document
+    (`xxbos`). The end of a document is not predicted. p is the probability of a token, or of `xxunk` for an unknown
+    one.
+
+    C is the number of characters (Unicode code points, white space included) of the raw texts. U is the number of
+    characters of all unknown tokens, and A the number of distinct characters of the texts. So an unknown token costs
+    what it takes to spell it, and a model cannot improve by a small vocabulary. Compare models of words and of pieces
+    by bits per character. Perplexities compare only if the tokens are the same.
 
     Args:
-        texts: any iterable, also one that exceeds the memory. A document may have any length.
-        bs: documents side by side. Figures do not depend on it.
+        texts: any iterable of documents. It may be larger than memory, and a document may have any length.
+        bs: documents per batch. It does not change the result.
 
     Raises: TextError E103 if no token is predicted.
     """

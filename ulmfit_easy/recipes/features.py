@@ -22,7 +22,7 @@ __all__ = ["TextFeatures"]
 
 
 class TextFeatures(Params):
-    """From texts to the numbers of `learn.features`, for a scikit-learn `Pipeline`. Nothing is trained.
+    """A scikit-learn transformer from texts to numbers (N, d): the states of a pretrained model. Nothing is trained.
 
     Args:
         model: a learner, a `Predictor`, or the folder of an exported one. Or what `read_lm` reads: the folder of a
@@ -31,7 +31,7 @@ class TextFeatures(Params):
 
     Attributes:
         model_: the learner or the predictor that reads texts, after `fit`.
-        n_features_out_: d, the numbers of a text.
+        n_features_out_: d, how many numbers a text has.
 
     Example:
         >>> model = make_pipeline(TextFeatures("en", layers=[1, 2]), LogisticRegression())  # doctest: +SKIP
@@ -46,7 +46,7 @@ class TextFeatures(Params):
         self.model, self.layers, self.pool = model, layers, pool
 
     def fit(self, texts: Iterable = (), labels: Iterable | None = None) -> Self:
-        """Read the model. Texts and labels are not looked at.
+        """Read the model. Texts and labels are not used.
 
         Raises: what `read_lm` and `features` raise.
         """
@@ -56,7 +56,7 @@ class TextFeatures(Params):
         return self
 
     def transform(self, texts: Iterable) -> np.ndarray:
-        """Return the features (N, d) of N texts. It calls `fit` if nobody has."""
+        """Return the features (N, d) of N texts. Calling `fit` first is not needed."""
         if not self.__sklearn_is_fitted__():
             self.fit()
         return self.model_.features(texts, self.layers, self.pool)

@@ -32,10 +32,10 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
              seeds: Sequence[int] = (0, 1, 2), words: Mapping | None = None, template: str = "{text} It was",
              label_col: str = "label", test: pd.DataFrame | None = None,
              fit: Callable[[TextLearner], Any] | None = None, **kwargs: Any) -> pd.DataFrame:
-    """Return the accuracy of a language model on a task, given `n` labelled texts per class.
+    """Measure the accuracy of a language model on a task after training on only `n` labelled texts per class.
 
-    Without labelled texts the model answers by `zero_shot`, and no seed matters. With some it is fine-tuned on them,
-    once for each seed, and a seed draws other texts.
+    With `n` = 0 the model answers by `zero_shot`, and seeds do not matter. With more it is fine-tuned once for each
+    seed, on other texts each time.
 
     Args:
         model: a learner for a language model, or what `read_lm` takes.
@@ -44,17 +44,17 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
         words, template: for `zero_shot`. By default the words of a label are its name. The columns in the template's
             braces are the text columns.
         test: labelled texts to measure on. By default the rows of `df` that were not drawn.
-        fit: how to train a classifier of these few texts, a function of its learner. By default `fit_one_cycle` of the
-            head, over a frozen encoder, at 5e-3 for 60 batches or more. The learner has nothing to validate with: all
-            rows that were drawn train, and the others are for the result.
+        fit: a function of a learner that trains the classifier. By default it trains the head over a frozen encoder,
+            by `fit_one_cycle` at 5e-3 for 60 batches or more. The learner has no validation set, because all drawn
+            rows are for training.
         kwargs: for `text_classifier_learner`, such as `config={"n_layers": 21}`.
 
     Returns:
-        A row for each `n`. It has the mean accuracy over the seeds, and its standard deviation (`spread`). The share
-        of the most frequent label, the number of texts to measure on, and seconds follow.
+        A table with a row for each `n`: the mean accuracy over the seeds and its standard deviation (`spread`). Then
+        the share of the most frequent label, the number of test texts, and seconds.
 
-    Raises: TextError E102 for a column that is not there. ArgumentError E603 for a class with fewer than `n` rows, for
-        no rows to measure on, and for words that are not those of the labels. What `zero_shot` raises.
+    Raises: TextError E102 if a column is missing. ArgumentError E603 if a class has fewer than `n` rows, if no test
+        rows are left, or if `words` are not for these labels. What `zero_shot` raises.
     """
     start, fields = time.perf_counter(), fields_of(template)
     for table in (df, df if test is None else test):
@@ -69,10 +69,11 @@ def few_shot(model: LMLearner | PretrainedLM | str | Path, df: pd.DataFrame, n: 
     for each in [n] if isinstance(n, int) else n:
         if (least := df[label_col].value_counts().min()) < each:
             raise ArgumentError("E603", received=f"n={each} with a class of {least:,} rows",
-                                expected="as many rows in each class", fix="lower n, or give more labelled rows")
+                                expected="n rows or more in each class", fix="lower n, or give more labelled rows")
         if test is None and each * len(labels) >= len(df):
             raise ArgumentError("E603", received=f"n={each}, which draws all {len(df):,} rows",
-                                expected="other rows to measure on", fix="lower n, or pass other rows as test=")
+                                expected="rows that were not drawn, to measure on",
+                                fix="lower n, or pass other rows as test=")
         if each == 0:
             learn = lm if isinstance(lm, LMLearner) else new_lm(
                 lm_data(df[fields[0]], pretrained=lm), pretrained=lm, verbose=False)

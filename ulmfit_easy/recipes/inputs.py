@@ -88,8 +88,8 @@ def _rows(given: Any) -> Any:
     """
     if hasattr(given, "toarray") or isinstance(given, np.ndarray) and (given.ndim > 2 or given.dtype.kind in "biufc"):
         raise TextError("E101", received=f"an array of shape {given.shape}" + " without text" * (given.ndim < 3),
-                        expected="texts", fix="pass the texts themselves, not features such as TF-IDF: the estimator "
-                        "makes its own")
+                        expected="a string for each row",
+                        fix="pass the texts themselves, not features such as TF-IDF: the estimator makes its own")
     if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] > 1:
         return [tuple(row) for row in given.tolist()]
     return given
@@ -223,5 +223,6 @@ def corpus_of(df: pd.DataFrame, unlabelled: Iterable) -> list[str]:
     corpus = [text for text in texts if text not in aside and text.strip()]
     if len(corpus) < 2:
         raise LabelError("E206", received=f"{df['text'].nunique():,} different texts in {len(df):,} rows",
-                         expected="two or more that are not among those kept aside", fix="give more texts that differ")
+                         expected="two different texts or more that are not kept aside",
+                         fix="give more texts that differ")
     return corpus

@@ -18,24 +18,24 @@ __all__ = ["label_issues", "out_of_sample"]
 @takes({"folds": whole(2), "seed": random_seed})
 def label_issues(model: Any, df: pd.DataFrame, *, text_col: str | int | Sequence = "text",
                  label_col: str | int = "label", folds: int = 5, seed: int | None = 0) -> pd.DataFrame:
-    """Return the rows whose label is probably wrong, the most doubtful one first. Look at each: the model errs too.
+    """Return the rows whose label is probably wrong, the most doubtful first. Check each: the model makes errors too.
 
-    Each row is judged by a model that has not read it, see `out_of_sample`. So this trains `folds` models. Logistic
-    regression on `TextFeatures` takes seconds for what takes a `ULMFiT` minutes.
+    Each row is judged by a model that was not trained on it, so this trains `folds` models. That takes minutes with a
+    `ULMFiT`, and seconds with logistic regression on `TextFeatures`.
 
     Args:
         model: a `ULMFiT`, or a scikit-learn classifier that takes texts. Only its parameters count: copies of it are
             trained.
-        df: texts with one label each. Of a table of Prodigy only accepted rows count.
+        df: texts with one label each. From a table of Prodigy only accepted rows are used.
         text_col, label_col: names or positions. Several text columns go to the model as a table.
-        folds: number of models, fewer if a class has fewer different texts.
-        seed: of the folds.
+        folds: the number of models. There are fewer if a class has fewer different texts.
+        seed: for the draw of the folds.
 
     Returns: rows of `df` with the columns `suggested`, the likeliest class, and `quality`, the probability of the label
         that the row has. No row at all is a good sign.
 
-    Raises: TrainingError E507 without the package cleanlab. ArgumentError E603 for a table that has one of
-        these columns. What `out_of_sample` raises.
+    Raises: TrainingError E507 if cleanlab is not installed. ArgumentError E603 if the table has one of these two
+        columns. TextError and LabelError for texts and labels that cannot be used.
 
     Source: Northcutt, Jiang & Chuang 2021, "Confident Learning" (arXiv 1911.00068), in the package cleanlab.
 

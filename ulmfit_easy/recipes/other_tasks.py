@@ -47,8 +47,8 @@ def train_task(df: pd.DataFrame, text_cols: Sequence[str], label_col: str, y_blo
     """Return a learner that has run the stages on a table, and tell its scores on the rows kept aside.
 
     Args:
-        df: a row for each text, with lists of words and of tags, with questions, contexts and answers, or what else the
-            kind of labels asks for.
+        df: a table with a row for each text: for tags, lists of words and of tags. For answers, questions, contexts
+            and answers.
         y_block: the kind of labels, such as "tags" or "span".
         valid: rows to measure with. None keeps one in ten of `df` aside.
         changes: in the preset, as for `Preset.tuned`.

@@ -24,17 +24,17 @@ from ulmfit_easy.schema import (
 
 @dataclass(frozen=True)
 class Phase:
-    """One fit: how long, how fast, which layer groups.
+    """The settings of one fit in a `Preset`: epochs, rates, and which layer groups train.
 
     Attributes:
         epochs: passes over the data.
         lr: the highest rate of the last layer group.
-        freeze_to: layer groups from here on train. 0 is all of them, -1 the last.
-        factor: each group below has the rate of the one above divided by this. None is the encoder's own: 2.6 for an
-            LSTM.
-        divisors: instead, what `lr` is divided by for each group, input side first.
+        freeze_to: the first layer group that trains. 0 trains all groups, -1 only the last.
+        factor: the rate of each group is that of the group above, divided by this factor. None is the factor of the
+            encoder: 2.6 for an LSTM.
+        divisors: instead of `factor`, one divisor of `lr` for each group, input side first.
         schedule: "stlr" (slanted triangular) or "one_cycle".
-        cut_frac, ratio: of "stlr".
+        cut_frac, ratio: settings of "stlr", see `slanted_triangular`.
     """
 
     epochs: int
@@ -60,23 +60,24 @@ def _phase(value: object) -> Phase:
 
 @dataclass(frozen=True)
 class Preset:
-    """Everything that the three recipes need to know.
+    """The settings of the three stages: sizes, dropouts, batch sizes, rates and epochs. `PRESETS` has them by name.
 
     Attributes:
         source: where the numbers are from.
         arch: name of the encoder, if nothing pretrained brings one.
         adapts: run stage 2 even if there are no other texts than the labelled ones.
-        config: sizes of the model, where nothing pretrained fixes them.
+        config: sizes of the model, if it does not start from a pretrained one.
         lm_config, clas_config: dropouts of the two models, before `*_drop_mult`.
-        pool_words: whether the head also reads the mean of the words' own rows.
+        pool_words: the head also reads the mean of the rows of the embedding.
         seq_len: tokens per row of a batch of stage 2, and per window of a classifier. None is 72 and the encoder's own.
-        max_len: a text is judged by about its last `max_len` tokens. None for all of them. "head+tail" for BERT: see
+        max_len: the classifier reads about the last `max_len` tokens of a text. None for all. "head+tail" for BERT: see
             `text_classifier_learner`.
-        max_vocab, min_freq: of the vocabulary.
-        lm_bs, clas_bs: rows of a batch.
-        mom: Adam's beta1, for schedules that do not cycle it.
+        max_vocab, min_freq: the most words of a vocabulary, and how often a word must occur.
+        lm_bs, clas_bs: rows of a batch of the language model and of the classifier.
+        mom: Adam's beta1, for schedules that keep it constant.
         moms: its cycle, for "one_cycle".
-        lm_wd, clas_wd, lm_clip, clas_clip: weight decay and gradient norm. None leaves the gradient alone.
+        lm_wd, clas_wd: weight decay of the two models.
+        lm_clip, clas_clip: the largest norm of the gradient, above which it is scaled down. None never scales it.
         pretrain, lm, clas: the phases of stages 1, 2 and 3.
     """
 
@@ -130,14 +131,14 @@ class Preset:
 
     def tuned(self, stage: str = "clas", *, epochs: int | None = None, lr: float | None = None, bs: int | None = None,
               min_freq: int | None = None) -> "Preset":
-        """Return the preset with other values of what is tuned most. None leaves a value as it is.
+        """Return the preset with a few other values. None keeps a value as it is.
 
         Args:
             stage: "pretrain", "lm" or "clas", the stage whose phases change.
-            epochs: of its last phase, in which all layers train.
+            epochs: the epochs of its last phase, in which all layers train.
             lr: the highest rate of that phase. The rates of the phases before it change by the same factor.
-            bs: rows per batch of that stage. That of the classifier is also the most rows of the language model.
-            min_freq: how often a word must be there to get into the vocabulary.
+            bs: rows per batch of that stage. With "clas" it is the most rows for the language model too.
+            min_freq: how often a word must occur to be in the vocabulary.
         """
         refuse_stranger("stage=", stage, ("pretrain", "lm", "clas"))
         phases: tuple[Phase, ...] = getattr(self, stage)

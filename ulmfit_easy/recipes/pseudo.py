@@ -19,21 +19,22 @@ __all__ = ["pseudo_label"]
 @takes({"threshold": share})
 def pseudo_label(model: ULMFiT, texts: Iterable, labels: Iterable, unlabelled: Iterable, *,
                  threshold: float = 0.95) -> ULMFiT:
-    """Fit a model, label the unlabelled texts of which it is sure, and fit again with these. Return the second model.
+    """Fit a model, let it label the texts that it is sure of, and fit again with these labels. Return the second model.
 
-    Both fits keep the same labelled texts aside, and a line tells both accuracies. It may get worse: what the first
-    model has wrong, the second learns. All pseudo-labelled texts together count as much as the labelled ones, at most.
+    The second model may be worse, because it learns the errors of the first. So both accuracies are printed, measured
+    on the same labelled texts kept aside. All pseudo-labelled texts together weigh at most as much as the labelled
+    ones.
 
     Args:
         model: a `ULMFiT`. Only its parameters count: copies of it are fitted.
         texts, labels, unlabelled: as for `ULMFiT.fit`, with one class for each text.
         threshold: the least probability of a pseudo-label. 0.95 is what FixMatch takes (Sohn et al. 2020).
 
-    Returns: the second estimator, whose `n_pseudo_` is the number of pseudo-labelled texts. The first one, with 0, if
-        it is not sure of any text.
+    Returns: the second estimator. Its `n_pseudo_` is the number of pseudo-labelled texts. If the first one is not sure
+        of any text, it is returned with `n_pseudo_` = 0.
 
-    Raises: TrainingError E506 for another model. LabelError E207 for labels that are not one class for each text. What
-        `ULMFiT.fit` raises.
+    Raises: TrainingError E506 if `model` is not a `ULMFiT`. LabelError E207 if a text has several labels or a number.
+        What `ULMFiT.fit` raises.
 
     Source: Lee 2013, "Pseudo-Label".
 

@@ -18,26 +18,27 @@ __all__ = ["query"]
 @takes({"k": whole(), "strategy": one_of(["entropy", "margin", "kcenter"])})
 def query(model: Any, pool: Iterable, k: int = 20, strategy: str = "margin", *,
           labelled: Iterable | None = None) -> pd.DataFrame:
-    """Return the k texts of a pool that are worth a label most, the first one first.
+    """Choose which unlabelled texts to label next: return the `k` most useful ones, the best first (active learning).
 
-    No random number is drawn. Of equal texts only the first counts, and empty ones are left out. So fewer than `k` rows
-    come back from a small pool.
+    Equal texts are returned once, and empty ones never. So a small pool may give fewer than `k` rows. The result is the
+    same each time.
 
     Args:
         model: a fitted `ULMFiT`, a learner or predictor of a classifier, or a scikit-learn pipeline that takes texts.
-        pool: texts without labels. Of a table, the text columns of the model.
+        pool: texts without labels. A table needs the text columns of the model.
         strategy: "entropy" takes the texts with the highest entropy of the class probabilities. "margin" takes those
-            whose two likeliest classes are closest. "kcenter" takes texts that differ: each is the one that is
-            farthest, in `learn.features`, from all that were taken before.
+            whose two likeliest classes are closest. "kcenter" takes texts that differ from each other: each is the
+            farthest, by its `learn.features`, from those before it.
         labelled: for "kcenter", the texts that have labels already. New ones must differ from them too.
 
-    Returns: the rows of the table, or a table with the column `text`, with the column `score` and their index. A high
-        score is an early row. "entropy" is a share of the highest entropy. "margin" is 1 - (p1 - p2). "kcenter" is a
-        distance. For texts with several labels "entropy" is the mean over the labels, and "margin" the highest.
+    Returns: rows of the table, or a table with the column `text`, with their old index and a column `score`. The
+        highest score is first. "entropy" is from 0 to 1, the highest possible entropy. "margin" is 1 - (p1 - p2).
+        "kcenter" is a distance. If texts have several labels, "entropy" is the mean over the labels, and "margin" the
+        highest.
 
-    Raises: TextError E101, E102 for what are no texts. E104 for a pool without any. TrainingError E506 for a model that
-        gives no probabilities of classes, or no features. ArgumentError E603 for a table with a column `score`, and for
-        `labelled` with another strategy.
+    Raises: TextError E101 or E102 for the texts, E104 if the pool is empty. TrainingError E506 if the model has no
+        probabilities of classes, or for "kcenter" no features. ArgumentError E603 if a table has a column `score`, or
+        if `labelled` is given with another strategy.
 
     Source: Settles 2009, section 3.1 (entropy, margin). Sener & Savarese 2018 (arXiv 1708.00489), algorithm 1
         (k-center greedy).

@@ -21,7 +21,7 @@ OF_ESTIMATOR = ("accuracy", "macro_f1", "baseline_accuracy", "r2", "mae", "basel
 def repeat(train: Callable[[int], Any], n: int = 5, *, seeds: Sequence[int] | None = None) -> pd.DataFrame:
     """Train `n` times with the seeds 0 to n - 1. Print each score, then their mean and standard deviation.
 
-    A difference between two models that is smaller than the spread means nothing.
+    Use it to compare two models: a difference below the standard deviation may be chance.
 
     Args:
         train: a function of a seed. It returns a fitted `ULMFiT`, a learner, a number, or a dict of numbers. All random
@@ -32,7 +32,7 @@ def repeat(train: Callable[[int], Any], n: int = 5, *, seeds: Sequence[int] | No
         `ULMFiT` are its accuracy, macro-F1 and the accuracy of the baseline on the texts kept aside, which the seed
         draws. Those of a learner are the losses and metrics of its last epoch.
 
-    Raises: ArgumentError E602 for an answer of `train` that is none of these.
+    Raises: ArgumentError E602 if `train` returns anything else.
 
     Example:
         >>> repeat(lambda seed: ULMFiT(seed=seed).fit(texts, labels), n=5)  # doctest: +SKIP

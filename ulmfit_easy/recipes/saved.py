@@ -110,7 +110,8 @@ def read_settings(path: Path, known: Collection[str] | None, forms: Collection[s
                         expected=f"what ULMFiT.save of {versions()} or of an older version writes",
                         fix="if a newer version wrote it, load it with that version")
     if settings.keys() - FIRST and settings.pop("sha256", None) != _sha256(settings):
-        raise FileError("E406", received=f"{path}, which was changed since it was written", expected="its own SHA-256",
+        raise FileError("E406", received=f"{path}, which was changed since it was written",
+                        expected="the SHA-256 that it was saved with",
                         fix="copy the folder again, or save the model again")
     if wrong := [f"no {name}" for name in OLD_SCORES if name not in settings] + misfits(settings, SETTINGS):
         raise _wrong(path, f"with {some(wrong)}")

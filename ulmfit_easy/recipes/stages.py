@@ -52,15 +52,14 @@ def preset_for(preset: str | Preset | None, start: Start | type[Encoder]) -> Pre
 
 def lm_data(texts: Iterable, preset: str | Preset | None = None, pretrained: str | Path | PretrainedLM | None = None,
             **kwargs: Any) -> TextDataLoaders:
-    """Language-model data with the sizes of a preset, one text in ten to validate with.
+    """Return loaders of texts for stages 1 and 2, with the batch sizes of a preset. One text in ten is for validation.
 
     Args:
-        texts: any iterable of strings, or a table with the column `text` or only one. What has `pieces`, as
-            `TableOnDisk`, is never all in memory.
+        texts: any iterable of strings, or a table with the column `text`, or with a single column.
         preset: a name or a `Preset`. None is the encoder's own.
-        pretrained: the language model that `new_lm` will start from. Its tokenizer is taken, and its words are added
-            to those of the texts, because later texts may use them. What `read_lm` takes or, to read it only once,
-            what `read_lm` or `shipped_lm` gave.
+        pretrained: the language model that `new_lm` will start from. The loaders get its tokenizer, and its words in
+            addition to those of the texts, because later texts may use them. Pass what `read_lm` takes, or what
+            `read_lm` or `shipped_lm` returned.
         kwargs: passed on to `TextDataLoaders.from_df`.
     """
     pretrained = read_lm(pretrained, kwargs.get("backwards")) if pretrained else None
@@ -93,7 +92,8 @@ def new_lm(dls: DataLoaders, preset: str | Preset | None = None, pretrained: str
 def pretrain_lm(learn: LMLearner, preset: str | Preset | None = None, cbs: Cbs = None) -> LMLearner:
     """Stage 1: train a language model from random weights on general text (section 3.1 of the paper).
 
-    Runs the preset's `pretrain` phases, all layers at once, with these callbacks in each. Returns the learner.
+    The phases of the preset's `pretrain` run one after the other, on all layers, each with the callbacks `cbs`. Return
+    the learner.
     """
     p = preset_for(preset, learn)
     return run_phases(learn, p.pretrain, mom=p.mom, moms=p.moms, wd=p.lm_wd, clip=p.lm_clip, cbs=cbs)
@@ -103,10 +103,10 @@ def pretrain_lm(learn: LMLearner, preset: str | Preset | None = None, cbs: Cbs =
 
 
 def finetune_lm(learn: LMLearner, preset: str | Preset | None = None, cbs: Cbs = None) -> LMLearner:
-    """Stage 2: continue with a pretrained language model on the target text (section 3.2 of the paper).
+    """Stage 2: train a pretrained language model further on your texts (section 3.2 of the paper). Return the learner.
 
-    The learner is one made with `pretrained=`, over the target text and its own vocabulary. Runs the preset's `lm`
-    phases, with discriminative rates where the preset has them, and with these callbacks in each. Returns the learner.
+    Make the learner with `pretrained=`, as `new_lm` does. The phases of the preset's `lm` run one after the other, each
+    with the callbacks `cbs`.
     """
     p = preset_for(preset, learn)
     return run_phases(learn, p.lm, mom=p.mom, moms=p.moms, wd=p.lm_wd, clip=p.lm_clip, cbs=cbs)
@@ -117,7 +117,7 @@ def finetune_lm(learn: LMLearner, preset: str | Preset | None = None, cbs: Cbs =
 
 def classifier_data(df: pd.DataFrame, preset: str | Preset | None = None, lm: Start = None,
                     **kwargs: Any) -> TextDataLoaders:
-    """Labelled data with the sizes of a preset, with the tokenizer and vocabulary of `lm` (None: its own).
+    """Return loaders of labelled texts for stage 3, with the batch sizes of a preset and the vocabulary of `lm`.
 
     Args:
         df: a table with the columns `text` and `label`.
@@ -137,10 +137,9 @@ def new_classifier(dls: DataLoaders, preset: str | Preset | None = None, lm: Sta
     Args:
         dls: labelled data, made with `pretrained=lm`.
         preset: a name or a `Preset`. None is the encoder's own.
-        lm: the language model of stage 2 (or 1) whose encoder is taken over, with its architecture and sizes, or what
-            `read_lm` gave, if no stage 2 was run. None starts from scratch.
-        kwargs: passed on to `text_classifier_learner`. They go before the preset, whose settings of a head are for
-            heads that have them.
+        lm: the learner of stage 2 or 1, or what `read_lm` returned. The classifier gets its encoder and sizes. None
+            starts from scratch.
+        kwargs: more arguments of `text_classifier_learner`. They override the settings of the preset.
     """
     p, task = preset_for(preset, lm), TASKS[dls.task]
     if isinstance(lm, TextLearner):
@@ -158,14 +157,14 @@ def new_classifier(dls: DataLoaders, preset: str | Preset | None = None, lm: Sta
 
 def finetune_classifier(learn: TextLearner, preset: str | Preset | None = None, gradual: bool = True,
                         cbs: Cbs = None) -> TextLearner:
-    """Stage 3: train a classifier from the top layer down, as the preset says (section 3.3). Returns the learner.
+    """Stage 3: train a classifier from the top layer down, as the preset says (section 3.3). Return the learner.
 
     Args:
         learn: a classifier over a trained encoder.
         preset: a name or a `Preset`, None for the encoder's own. Its `clas` phases run.
-        gradual: False trains all layers at one rate in every phase. This suits an encoder that has learned nothing yet,
-            because frozen random layers teach nothing.
-        cbs: callbacks that are there in each phase.
+        gradual: unfreeze layer groups one after the other. False trains all layers at one rate in every phase, which
+            suits an encoder with random weights.
+        cbs: callbacks for each phase.
     """
     p = preset_for(preset, learn)
     phases = p.clas if gradual else tuple(replace(f, freeze_to=0, factor=1.0) for f in p.clas)

@@ -18,9 +18,9 @@ class Strategy:
     """A way to fine-tune: which layer groups train when, at which rates, and on which schedule.
 
     Attributes:
-        layers: "all" at once, "last" alone, "gradual" (`gradual_unfreeze`) or "chain-thaw" (`chain_thaw`).
-        discr: discriminative rates, which fall from each layer group to the one below. Otherwise all have one rate.
-        schedule: of the rates: "flat", "stlr" (slanted triangular), "cos" (half a cosine) or "one_cycle".
+        layers: which layer groups train: "all", "last", "gradual" (`gradual_unfreeze`) or "chain-thaw" (`chain_thaw`).
+        discr: use discriminative rates, which fall from each layer group to the one below. Otherwise all have one rate.
+        schedule: how the rates change: "flat", "stlr" (slanted triangular), "cos" (half a cosine) or "one_cycle".
     """
 
     layers: str = "all"
@@ -38,11 +38,10 @@ class Strategy:
         """Train a learner for `epochs` in all. Return the learner.
 
         Args:
-            lr: the highest rate of the last layer group. Of chain-thaw that of the last group alone, and a tenth of it
-                is the rate of all others.
-            epochs: "gradual" and "chain-thaw" take one of them for each layer group. What is left is for all groups
-                together, and is one epoch at least.
-            fit: for each fit: `cbs`, `wd`, ....
+            lr: the highest rate of the last layer group. In chain-thaw all other groups have a tenth of it.
+            epochs: the number of epochs in all. "gradual" and "chain-thaw" take one for each layer group, and train all
+                groups together for the rest, at least for one epoch.
+            fit: more arguments for each fit, such as `cbs` and `wd`.
         """
         n = len(learn.freeze().opt.param_groups)
         rate: Rate = discriminative(lr) if self.discr else lr

@@ -40,23 +40,23 @@ def tune(df: pd.DataFrame, minutes: float = 10, *, text_col: str | int | Sequenc
          label_col: str | int = "label", unlabelled: Iterable = (),
          pretrained: str | Path | PretrainedLM | LMLearner = "en", preset: str | Preset | None = None,
          n_trials: int | None = None, valid_pct: float = 0.2, seed: int = 0) -> Tuned:
-    """Try other rates, epochs, dropouts and weight decays of stage 3 for some minutes. Return the best as a preset.
+    """Search rates, epochs, dropouts and weight decays of stage 3 for some minutes. Return the best ones as a preset.
 
-    Stage 2 runs once, before the minutes are counted. Each trial trains a classifier with one seed, and is measured on
-    rows kept aside, always the same. Test rows are yours: pass none of them. The best of many trials looks better than
-    it is, so measure it on rows that nobody has read. The first trial is the preset as it is.
+    Stage 2 runs once, before the minutes are counted. Each trial trains a classifier with the same seed, and is
+    measured on the same rows kept aside. The first trial is the preset without changes. The score of the best trial is
+    too good, so measure the model on test rows that are not in `df`.
 
     Args:
         df: texts with one label each. Of a table of Prodigy's only accepted rows count.
         text_col, label_col: names or positions. Several text columns are the fields of one text.
-        minutes: no trial begins after them. The first one always ends.
+        minutes: no trial begins after that time. The first one always runs to its end.
         unlabelled: more texts for stage 2.
-        pretrained: the model to start from, as for `read_lm`, or the learner of a language model. A learner has read
-            what it should: it skips stage 2.
-        preset: where to begin, a name or a `Preset`. None is the encoder's own.
-        n_trials: stop after that many trials, too. With it a run can be repeated.
-        valid_pct: fraction of the rows that is kept aside.
-        seed: of the split, of all fits and of the search.
+        pretrained: the model to start from, as for `read_lm`. Or a learner that has done stage 2, which is then
+            skipped.
+        preset: where to begin, a name or a `Preset`. None is that of the encoder.
+        n_trials: the most trials. With it and a seed, the result is the same each time if the minutes suffice.
+        valid_pct: the share of the rows to keep aside.
+        seed: for the split, all fits and the search.
 
     Raises: TrainingError E507 without the package optuna. E1xx and E2xx for texts and labels that cannot be used.
 

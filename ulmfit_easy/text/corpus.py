@@ -94,7 +94,8 @@ def hold_out(lengths: np.ndarray, total: int = HELD_OUT) -> np.ndarray:
     Raises: TextError E103 for one document alone.
     """
     if len(lengths) < 2:
-        raise TextError("E103", received="one document", expected="some to learn from and some to validate with",
+        raise TextError("E103", received="one document",
+                        expected="documents to learn from and documents to validate with",
                         fix="put blank lines between documents, or name files to validate with")
     total = min(total, int(lengths.sum()) // 10)
     k = min(len(lengths), round(lengths.sum() / max(1, total)))

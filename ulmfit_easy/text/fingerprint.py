@@ -1,7 +1,7 @@
 """A complete description of functions and what they use, so that a cache misses when a rule has changed.
 
-Only what can be described completely is: plain values, functions of Python code over describable things, plain classes
-and their objects, `partial` and bound methods of these, and named functions of Python's pure modules and of installed
+These can be described: plain values, and Python functions that use only describable things. Also plain classes and
+their objects, `partial` and bound methods of these. Also named functions of Python's pure modules and of installed
 packages. Anything else, such as a table, a logger, a cache or a module of your own, is `Undescribed`.
 """
 

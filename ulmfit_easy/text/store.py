@@ -35,8 +35,8 @@ class TokenStore:
 
     Tokens are kept as ids of a *lexicon* of all distinct tokens in first-seen order, so that the corpus does not depend
     on a vocabulary. It may exceed the memory. The folder holds `tokens.bin` (uint32, little-endian, all documents end
-    to end), `offsets.npy`, `hashes.npy`, `lexicon.json`, `places.bin` (int32) if it was asked for, and `meta.json` with
-    the SHA-256 of the others. A pickle holds the tokens and needs no folder.
+    to end), `offsets.npy`, `hashes.npy` and `lexicon.json`. It may hold `places.bin` (int32). `meta.json` has the
+    SHA-256 of the others. A pickle holds the tokens and needs no folder.
 
     Attributes:
         path: the folder. None for a store out of a pickle.

@@ -31,25 +31,26 @@ _CONTROL = re.compile(rf"(?<!\S)({'|'.join(SPECIAL_TOKENS)})(?!\S)")
 
 
 class SentencePieceTokenizer:
-    """SentencePiece with pieces that it learned, or is given: `Iterable[str] -> Iterator[list[str]]`, order kept.
+    """Split texts into pieces of words with SentencePiece. The pieces are learned from your texts, or given.
 
-    Also known as `SubwordTokenizer`. A piece that begins a word begins with `▁`. Control tokens stay whole and
-    outside of SentencePiece, so that no piece of user text is ever one. A character that no piece has is a token
-    of its own, which a vocabulary of the pieces reads as `xxunk`.
+    It is called with an iterable of texts, and yields the list of pieces of each. fastai's name is `SubwordTokenizer`.
+    The first piece of a word begins with `▁`. Special tokens such as `xxbos` are never split. A character that is in no
+    piece becomes a token by itself, which the vocabulary reads as `xxunk`.
 
     Args:
-        lang: decides `char_coverage`.
-        special_toks: taken for fastai's signature. The nine control tokens are always whole.
-        sp_model: a model file of SentencePiece. Without one, `setup` learns it.
-        vocab_sz: tokens of the vocabulary, the nine control tokens included. By default a quarter of the distinct
-            words, `max_vocab_sz` at most, but no fewer than there are characters.
+        lang: spaCy's code of the language, by which the default of `char_coverage` is chosen.
+        special_toks: Ignored; kept for fastai compatibility.
+        sp_model: a model file of SentencePiece. Without one, `setup` learns the pieces.
+        vocab_sz: the number of tokens, the nine special ones included. By default a quarter of the number of different
+            words, at most `max_vocab_sz`, and at least the number of different characters.
         model_type: "unigram" or "bpe".
-        char_coverage: share of the characters that pieces must cover. .99999 for 24 languages of Europe, else .9998.
-        cache_dir: taken for fastai's signature. Nothing is written.
-        base64: instead of `sp_model`, the content of such a file, as `params()` gives it.
+        char_coverage: the share of characters that pieces must cover, 0 to 1. By default .99999 for 24 European
+            languages, else .9998.
+        cache_dir: Ignored; kept for fastai compatibility.
+        base64: the content of a model file as text, instead of `sp_model`. `params()` returns it.
 
-    Raises: FileError E404, E401 for `sp_model`. ArgumentError E602 for a `vocab_sz` or `model_type` that cannot
-        work, E506 at the first text before `setup`, E507 without the package sentencepiece.
+    Raises: FileError E404 or E401 for the file `sp_model`. ArgumentError E602 for an impossible `vocab_sz` or
+        `model_type`. TrainingError E506 if it is called before `setup`, E507 if sentencepiece is not installed.
     Source: Kudo 2018 (arXiv 1804.10959). Eisenschlos et al. 2019 (arXiv 1909.04761) use it for ULMFiT.
     """
 
@@ -78,7 +79,9 @@ class SentencePieceTokenizer:
 
     def setup(self, items: Iterable[str | tuple[str, ...]],
               rules: Sequence[Callable] | None = None) -> "SentencePieceTokenizer":
-        """Learn pieces from some texts, if there are none yet. The same for the same texts. Return this tokenizer.
+        """Learn the pieces from texts, if there are none yet.
+
+        Return this tokenizer. The same texts give the same pieces.
 
         Learns from a random sample of 32 million characters at most, so that memory does not grow with the corpus.
 
@@ -110,7 +113,7 @@ class SentencePieceTokenizer:
                 max_sentence_length=1 << 30, num_threads=THREADS, minloglevel=2)
         except (RuntimeError, ValueError, OSError) as e:
             raise ArgumentError("E602", received=f"vocab_sz={self.vocab_sz}, model_type={self.model_type!r} "
-                                f"(SentencePiece: {e})", expected="what these texts allow",
+                                f"(SentencePiece: {e})", expected="a size and a type that fit these texts",
                                 fix="choose another vocab_sz, or leave it out") from e
         return model.getvalue()
 

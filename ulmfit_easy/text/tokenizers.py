@@ -67,20 +67,20 @@ def _check_rules(value: object) -> list:
 
 
 class Tokenizer(TellsAbsent):
-    """Text to tokens: `Tokenizer()("Oh, no!")` is `['xxbos', 'xxmaj', 'oh', ',', 'no', '!']`.
+    """Turn texts into tokens: `Tokenizer()("Oh, no!")` is `['xxbos', 'xxmaj', 'oh', ',', 'no', '!']`.
 
-    The way is: control tokens in the text broken, `rules`, `tok`, `post_rules`.
-    A text may also be a tuple of fields. A splitter with `joins_fields` gets the tuple, such as a pair of sentences.
-    Others get one text with marks (`join_fields`). Control tokens that a user typed are broken
-    before any rule runs, so that those in the result come from the rules alone. Lone surrogates, which no file can
-    hold, become U+FFFD. A rule of your own may write control tokens.
+    It works in three steps: `rules` clean the text, `tok` splits it, and `post_rules` change single tokens. Tokens such
+    as `xxmaj`, which say how a word was written, come from the rules. If a user has typed `xxmaj`, it is changed
+    before, so it cannot be mistaken for one. A text may be a tuple of fields, such as a pair of sentences. They are
+    joined to one text with marks (`join_fields`), unless the splitter joins them by itself (`joins_fields`).
 
     Args:
-        tok: callable `Iterable[str] -> Iterator[list[str]]` that keeps order. By default `SpacyTokenizer(lang)`.
-        rules: functions `str -> str` on the text. The classic ones by default.
-        post_rules: functions `str -> str` on every token. `replace_space` by default.
-        mark_fields: as for `join_fields`. Remembered, so that prediction sees what training saw. True or False also
-            make one text of fields for a splitter that joins them by itself.
+        tok: the splitter: called with an iterable of texts, it yields the list of tokens of each, in order. By default
+            `SpacyTokenizer(lang)`.
+        rules: functions `str -> str` on each text, by default `DEFAULT_RULES`.
+        post_rules: functions `str -> str` on each token, by default `DEFAULT_POST_RULES`.
+        mark_fields: put a mark before each field of a text. By default if there are several fields. Prediction does
+            the same as training.
 
     Raises: TextError E101 for a text that is not a string, with its row. ArgumentError E602 for a `tok` that is not
         such a callable, at the first text if it shows only there.
@@ -116,9 +116,9 @@ class Tokenizer(TellsAbsent):
         """Yield the `Tokens` of each text, in order, one text in memory at a time.
 
         Args:
-            errors: with "collect" a text that cannot be tokenized does not stop the others. A TextError comes in its
-                place: E101 for what is no text, E110 if a rule or the tokenizer fails. E110 also for a text of more
-                than two million characters, which would keep the others waiting.
+            errors: with "collect" a text that cannot be tokenized does not stop the others. A TextError takes its
+                place: E101 if it is not a string, E110 if a rule or the splitter fails, or if it has more than two
+                million characters.
             where: "words" for the number of the word of each token. Words stand between white space, and -1 is for
                 tokens of none, such as `xxbos`. Words are counted through all fields. If the rules join words, as in `a
                 <br /> b`, each is tokenized alone. "chars" for the span of characters of each token, `(start, stop)`:
@@ -148,7 +148,8 @@ class Tokenizer(TellsAbsent):
     def ids(self, texts: Iterable[str | tuple[str, ...]]) -> Iterator[np.ndarray]:
         """Yield the ids of each text in the vocabulary, (T,) int32. Raises: VocabError E301 without a vocabulary."""
         if self.vocab is None:
-            raise VocabError("E301", received=f"{self} without a vocabulary", expected="one, which ids count in",
+            raise VocabError("E301", received=f"{self} without a vocabulary",
+                             expected="a vocabulary, which gives each token its id",
                              fix="use tokenizer.with_vocab(dls.text_vocab)")
         return map(self.vocab.ids, (found.tokens for found in self.pipe(texts)))
 
@@ -179,14 +180,14 @@ class Tokenizer(TellsAbsent):
         return text
 
     def setup(self, texts: Iterable[str | tuple[str, ...]]) -> "Tokenizer":
-        """Return this tokenizer, its subword model learned from some texts where it has none yet. See there."""
+        """Learn the pieces of a subword tokenizer from texts, if it has none yet. Return this tokenizer."""
         if hasattr(self.tok, "setup"):
             self.tok.setup(map(fields_of, given_texts(texts)[0], count()), rules=[self._of_fields])
         return self
 
     @property
     def vocab(self) -> Vocab | Any:
-        """The vocabulary that a model brings with its tokenizer, else the splitter's. None until texts decide."""
+        """The vocabulary of the model that the tokenizer is from, or of its pieces. None for a tokenizer of words."""
         return self._vocab or getattr(self.tok, "vocab", None)
 
     @property
@@ -201,15 +202,14 @@ class Tokenizer(TellsAbsent):
         return new
 
     def detokenize(self, tokens: Iterable[str]) -> str:
-        """Return the text that tokens of this tokenizer stand for, in its own spacing. See `vocab.detokenize`."""
+        """Return the text of some tokens of this tokenizer, as a person would write it. See `detokenize`."""
         return getattr(self.tok, "detokenize", detokenize)(tokens)
 
     @property
     def fingerprint(self) -> str | None:
         """SHA-256 (hex) that changes with the tokenizer, its parameters, spaCy, or a rule and all that it uses.
 
-        Meant for caches: it may change where the tokens do not. None if a part of your own cannot be described
-        completely. `describe()` then tells why.
+        Caches use it. None if a rule or splitter of your own cannot be compared. `describe()` then says why.
         """
         try:
             return self.describe()

@@ -20,7 +20,7 @@ LONGEST = 1 << 10  # bytes of a word, and of the first line, in a binary file
 
 
 class WordVectors(NamedTuple):
-    """Words and their vectors."""
+    """Words and their vectors: `vectors[stoi["film"]]` is the vector of "film"."""
 
     stoi: dict[str, int]
     vectors: np.ndarray  # (N, D) float32
@@ -37,19 +37,18 @@ def read_vectors(file: str | Path, words: Iterable[str] | None = None, limit: in
     """Return word vectors from a file. Only those of `words` are kept, so that a file of any size fits into memory.
 
     Args:
-        file: a word and its D numbers on each line, parted by single blanks, as GloVe, word2vec and fastText (`.vec`)
-            write it. A first line with two numbers is passed over. UTF-8, also as `.gz` or `.zst`. It is read once,
-            line by line. Or word2vec's binary form, in a `.bin` file. Or an array (N, D) in a `.npy` file, with
-            `index`. No file is unpickled.
-        words: as they stand in the file, such as `dls.text_vocab`. None keeps all that the file has.
-        limit: read no more than that many vectors. Files have the most frequent words first.
+        file: a text file of GloVe, word2vec or fastText (`.vec`), which may be compressed (`.gz`, `.zst`). Each line
+            has a word and its D numbers with single blanks between them. A first line with two numbers is skipped. Or
+            a binary file of word2vec (`.bin`). Or an array (N, D) in a `.npy` file, with `index`.
+        words: the words to keep, spelt as in the file, such as `dls.text_vocab`. None keeps all words of the file.
+        limit: read at most that many vectors. Most files begin with the most frequent words.
         index: the N words of a `.npy` file, or the name of a text file with one on each line.
 
     If a word occurs twice, its first vector counts.
 
-    Raises: FileError E404 if nothing is there, E403 for other encodings. E401 for a line with fewer numbers than the
-        first, for numbers that are not finite, for a `.npy` file that does not fit its words, for a `.bin` file that is
-        not as long as its first line says, and if none of the words is there.
+    Raises: FileError E404 if the file does not exist. E403 if it is not UTF-8. E401 if a line has fewer numbers than
+        the first, if a number is NaN or infinite, or if the file has none of `words`. E401 if a `.npy` file does not
+        fit its words, or a `.bin` file is shorter than its first line says.
     """
     source, wanted = existing(file), None if words is None else {*words}
     if source.name.endswith((".bin.gz", ".bin.zst")):

@@ -19,15 +19,15 @@ MAX_REPEAT = 1000  # so that `xxrep 100000000 a` cannot fill the memory
 
 def make_vocab(count: Counter, min_freq: int = 3, max_vocab: int = 60000,
                special_toks: Sequence[str] | None = None) -> list[str]:
-    """Return the tokens of a vocabulary: the special ones, then the most common, first seen first among equals.
+    """Return the list of tokens for a vocabulary: the special ones, then the most frequent ones.
 
     Args:
-        min_freq: how often a token must occur (at least).
-        max_vocab: how many there may be, special tokens included. Then `xxfake` fills up to a multiple of 8,
-            which matrix units like.
-        special_toks: the nine control tokens by default.
+        min_freq: the least number of times that a token must occur.
+        max_vocab: the most tokens, special ones included. `xxfake` then fills the list up to a multiple of 8, with
+            which GPUs are faster.
+        special_toks: the special tokens, by default the nine of fastai.
 
-    Raises: VocabError E301 if no token but special ones is left.
+    Raises: VocabError E301 if no token is frequent enough.
     """
     special = list(SPECIAL_TOKENS if special_toks is None else special_toks)
     not_words = {*special, FAKE}
@@ -50,14 +50,14 @@ def add_words(itos: Sequence[str], words: Iterable[str]) -> list[str]:
 
 
 class Vocab(TellsAbsent, Sequence[str]):
-    """The tokens of a model in the order of their ids: frozen, hashable, and otherwise like a list.
+    """The vocabulary of a model: its tokens in the order of their ids. Use it like a list that cannot be changed.
 
-    `vocab[5]`, `vocab.stoi["the"]`, `"the" in vocab`, `len(vocab)`, `vocab == other`. `stoi` knows no
-    `xxfake`, so that no text gets its id.
+    `vocab[5]` is a token, `vocab.stoi["the"]` an id, and `"the" in vocab` is True or False. `xxfake`, which fills up
+    the list, has no entry in `stoi`.
 
     Args:
-        specials: the special tokens by their roles. "unk" and "pad" are required, "bos", "sep", "mask" and others
-            are not. By default the nine classic ones, which then have the ids 0..8.
+        specials: a dict from roles to special tokens. "unk" and "pad" are required. "bos", "sep", "mask" and others
+            are not. By default the nine of fastai, which then have the ids 0 to 8.
 
     Attributes:
         pad_id, unk_id: the ids of padding and of unknown tokens.
@@ -182,7 +182,7 @@ class MemoryIds:
 
 
 class Numericalize:
-    """Tokens to ids (int32) and back. A token outside the vocabulary gets its `unk_id`.
+    """Turn tokens into ids (int32) and back. A token outside the vocabulary gets the id of `xxunk`.
 
     Args:
         vocab: a `Vocab` or a list of tokens.
@@ -212,7 +212,7 @@ class Numericalize:
 
     def _known(self) -> Vocab:
         if self.vocab is None:
-            raise VocabError("E301", received="Numericalize without a vocabulary", expected="one",
+            raise VocabError("E301", received="Numericalize without a vocabulary", expected="a vocabulary",
                              fix="call .setup(count) first, or pass vocab=")
         return self.vocab
 
@@ -224,11 +224,11 @@ _TIGHT = re.compile(r" (?=(?:[.,!?)\]%]+|[;:])(?!\S)|n't\b|'(?:s|m|d|re|ve|ll)\b
 
 
 def detokenize(tokens: Iterable[str], tighten: bool = True) -> str:
-    """Return the text that words stand for, with capitals, repetitions (1,000 at most) and spaces put back.
+    """Return the text of some tokens: capitals and repetitions are put back, and words joined by spaces.
 
-    `xxbos`, `xxeos`, `xxpad` and `xxfake` go. `xxunk` and `xxfld` stay. So goes a control token that has
-    nothing to act on. `tighten` takes out the blanks around punctuation that a word tokenizer split off. For
-    the pieces of a subword tokenizer use `Tokenizer.detokenize`.
+    `xxbos`, `xxeos`, `xxpad` and `xxfake` are left out, `xxunk` and `xxfld` stay. A mark such as `xxmaj` without a word
+    after it is left out too. A repetition has 1,000 characters at most. `tighten` removes the spaces around
+    punctuation. For the pieces of a subword tokenizer use `Tokenizer.detokenize`.
 
     >>> detokenize("xxbos xxmaj it was xxrep 3 a bad , xxup not good !".split())
     'It was aaa bad, NOT good!'

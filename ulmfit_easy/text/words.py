@@ -30,7 +30,7 @@ ENDS = 100  # characters at the end of a chunk in which a suffix is looked for
 
 
 class BaseTokenizer:
-    """Splits on a character."""
+    """Split texts on a character, by default on spaces."""
 
     SETTINGS = {"split_char": optional(string)}  # of `params()`
 
@@ -49,16 +49,15 @@ class BaseTokenizer:
 class SpacyTokenizer:
     """spaCy's rule tokenizer of a language: `Iterable[str] -> Iterator[list[str]]`, streaming, order kept.
 
-    It gives exactly the tokens of `spacy.blank(lang).tokenizer`, several times faster, because each chunk between white
-    space is tokenized once. A text may have any length: time and memory grow with it. A chunk of more than 2,500
-    characters is no word, and comes in parts of as many.
-    Japanese, Korean, Thai, Vietnamese and Chinese get spaCy's plain rule tokenizer. In Japanese, Thai and Chinese,
-    which put no blanks between words, each character of their scripts is a token. `SentencePieceTokenizer` learns
-    longer pieces, and suits them better.
+    It gives exactly the tokens of `spacy.blank(lang).tokenizer`, several times faster, because each chunk between
+    white space is tokenized once. A text may have any length: time and memory grow with it. A chunk of more than 2,500
+    characters is no word, and comes in parts of as many. Japanese, Korean, Thai, Vietnamese and Chinese get spaCy's
+    plain rule tokenizer. In Japanese, Thai and Chinese, which put no blanks between words, each character of their
+    scripts is a token. `SentencePieceTokenizer` learns longer pieces, and suits them better.
 
     Args:
         special_toks: tokens that are never split. The nine control tokens by default.
-        buf_sz: taken for fastai's signature. Texts are streamed one by one.
+        buf_sz: Ignored; kept for fastai compatibility.
         chars: make a token of each Chinese, Japanese and Thai character. By default in these languages. Models that
             were saved before this was possible have False.
 

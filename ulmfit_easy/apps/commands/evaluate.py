@@ -58,7 +58,7 @@ def _check_classes(labels: list, target: "Target") -> None:
     known, given = {str(name) for name in target.classes or []}, {str(label) for label in labels}
     if given and not given & known:
         raise LabelError("E203", received=f"labels that are not classes of this model: {some(sorted(given))}",
-                         expected=f"some of {some(sorted(known), 20)}", fix="name their column with --label")
+                         expected=f"labels among {some(sorted(known), 20)}", fix="name their column with --label")
     if new := sorted(given - known):
         warn_user(f"labels {some(map(repr, new))} are none of the classes, and count as wrong")
 

@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> None:
                             "each folder", fix="rename a folder")
     token = os.environ.get(TOKEN) if args.token is None else args.token
     if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
-        raise ArgumentError("E602", received="a token of no or other characters", expected="letters and digits",
-                            fix="make one with `openssl rand -hex 16`")
+        raise ArgumentError("E602", received="a token that is empty or has other characters",
+                            expected="letters and digits", fix="make one with `openssl rand -hex 16`")
     with listening(args.host, args.port) as sock:  # first, because loading takes seconds
         models = [Served(name, SavedModel(folder)) for name, folder in zip(names, args.models, strict=True)]
         with no_warnings():

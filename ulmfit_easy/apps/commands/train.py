@@ -67,7 +67,7 @@ def _pretrained(args: argparse.Namespace) -> Any:
 
 
 def _estimators() -> dict:
-    """Return the estimator of each kind of labels that one has; None is the kind that nobody has named."""
+    """Return the estimator for each kind of labels. None stands for labels without a named kind."""
     from ulmfit_easy.recipes.estimator import ULMFiT, ULMFiTRegressor
     from ulmfit_easy.recipes.kinds import KINDS
 

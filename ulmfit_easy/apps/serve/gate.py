@@ -36,7 +36,7 @@ class Refused(Exception):
 def late(seconds: float) -> Refused:
     """Return the refusal of a request that took too long."""
     return Refused(503, TrainingError("E511", received=f"a request that was not answered within {seconds:g} seconds",
-                                      expected="less text, or a server with less to do",
+                                      expected="an answer within that time: less text, or a server with less to do",
                                       fix="ask again later, or with fewer and shorter texts"))
 
 
@@ -91,7 +91,9 @@ class Gate:
         if self.token is None or scope["path"] in OPEN:
             return
         if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
-            raise Refused(401, ArgumentError("E602", received="no token, or another one", expected="that of the server",
+            raise Refused(401, ArgumentError("E602",
+                                             received="a request without the token of the server, or with another "
+                                                      "token", expected="the token that the server was started with",
                                              fix="send the header Authorization: Bearer TOKEN"))
 
     async def _body(self, scope: dict, receive: Callable) -> dict:
@@ -112,6 +114,6 @@ class Gate:
             raise late(self.seconds) from None
         if size > self.max_bytes:
             raise Refused(413, ArgumentError("E602", received=f"a body of more than {self.max_bytes:,} bytes",
-                                             expected="a shorter one",
+                                             expected="a body of at most that size",
                                              fix="send shorter texts, or fewer in one request"))
         return {"type": "http.request", "body": bytes(body), "more_body": False}

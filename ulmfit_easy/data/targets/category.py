@@ -20,14 +20,14 @@ NA = "#na#"  # the class of texts without a known label, as in fastai
 
 
 class CategoryMap(list):
-    """The names of the classes, a list, as in `dls.vocab[1]`. A mask or a list of numbers chooses several.
+    """The list of class names, as in `dls.vocab[1]`. A mask or a list of numbers chooses several at once.
 
     `classes[probs > 0.5]` returns the names at which the mask is true. `classes.o2i["pos"]` is the number of a name.
 
     Args:
-        col: labels, in which a class may be more than once. A categorical Series gives its categories.
-        sort: put the classes in sorted order, else in the order in which they come first.
-        add_na: put a class `#na#` first, whose number, 0, is that of every unknown name too.
+        col: labels, with repetitions. The categories are taken from a categorical Series.
+        sort: put the classes in sorted order. With False they stay in the order in which `col` first has them.
+        add_na: put a class `#na#` first. Every unknown name gets its number, 0.
         strict: leave out categories that no label has.
     """
 
@@ -73,12 +73,12 @@ def in_order(labels: Iterable) -> list:
 
 
 class CategoryBlock:
-    """Marks a target of one class for each text.
+    """Describe a target: one class for each text.
 
     Args:
         vocab: the classes, in their order. By default those of the training labels.
-        sort: put those of the training labels in sorted order, else in the order in which they come first.
-        add_na: have a class `#na#`, first of all, for labels that are missing or that training never saw.
+        sort: put the classes in sorted order. With False they stay in the order in which the labels first have them.
+        add_na: put a class `#na#` first. Missing labels, and labels that training did not have, get it.
     """
 
     kind = "category"
@@ -108,7 +108,8 @@ class CategoryTarget(Target):
              rows: Collection | None) -> list:
         cls.check_given(values, rows)
         if len(values) > 1:
-            raise LabelError("E207", received=f"{len(values)} label columns for one class each", expected="one",
+            raise LabelError("E207", received=f"{len(values)} label columns for one class each",
+                             expected="one label column",
                              fix='name one column; TextDataLoaders also takes y_block="multi"')
         labels = unpacked(values[0])
         if any(isinstance(v, SEVERAL) for v in labels):

@@ -15,10 +15,10 @@ from ulmfit_easy.text.vocab import Vocab, add_words
 
 
 class MaskedToken(Target):
-    """The hidden tokens of a text, which a masked language model learns without labels, from both sides.
+    """Describe a target without labels: a masked language model guesses hidden tokens from both sides.
 
     Args:
-        share: of the tokens that are hidden.
+        share: the share of tokens to hide, 0 to 1.
         whole_words: hide all tokens of a word or none.
 
     Source: BERT (Devlin et al. 2019, section 3.1).

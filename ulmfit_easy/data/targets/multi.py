@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 
 class MultiCategoryBlock(CategoryBlock):
-    """Marks a target of any number of classes for each text.
+    """Describe a target: any number of classes for each text.
 
-    `encoded`: what a getter gives are zeros and ones, in the order of `vocab`. (Several label columns always are.)
+    Args:
+        encoded: the labels are zeros and ones already, in the order of `vocab`. Several label columns always are.
+        vocab: the classes, in their order. By default those of the training labels.
+        add_na: put a class `#na#` first. Labels that training did not have get it.
     """
 
     kind = "multi"

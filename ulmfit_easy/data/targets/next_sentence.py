@@ -14,10 +14,10 @@ SEP = "[SEP]"  # stands after each part of a text; in a vocabulary only if such 
 
 
 class NextSentence(MaskedToken):
-    """The hidden tokens of two parts of text, and whether the second part follows the first.
+    """Describe BERT's target without labels: hidden tokens, and whether one part of a text follows the other.
 
-    RoBERTa (Liu et al. 2019, section 4.2) and ALBERT found no help in the second question: models without it were as
-    good or better. So `MaskedToken` is the default. This one is for lessons and for comparisons.
+    RoBERTa (Liu et al. 2019, section 4.2) and ALBERT found that models without next-sentence prediction are as good or
+    better. So `MaskedToken` is the default. Use this one for lessons and comparisons.
 
     Args:
         share, whole_words: as for `MaskedToken`.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RegressionBlock(CategoryBlock):
-    """Marks a target of one or more numbers for each text. `n_out` is how many there must be, if it is given."""
+    """Describe a target: one or more numbers for each text. With `n_out`, exactly that many."""
 
     kind = "regression"
 

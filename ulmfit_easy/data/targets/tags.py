@@ -20,7 +20,7 @@ SPAN_TAG = re.compile(r"[BIESLU]-(?=.)")  # how a tag of a scheme such as IOB2 b
 
 
 class TagBlock(CategoryBlock):
-    """Marks a target of one tag for each word."""
+    """Describe a target: one tag for each word, such as `B-PER` for named entities."""
 
     kind = "tags"
 
@@ -40,8 +40,8 @@ class TagTarget(CategoryTarget):
     def read(cls, columns: Sequence, values: list[list], delim: str | None, y_block: str | Block | None,
              rows: Collection | None) -> list:
         if len(values) > 1:
-            raise LabelError("E207", received=f"{len(values)} label columns for one tag each", expected="one",
-                             fix="name one column, with a list of tags in each row")
+            raise LabelError("E207", received=f"{len(values)} label columns for one tag each",
+                             expected="one label column", fix="name one column, with a list of tags in each row")
         labels: list = [cell.split(delim) if isinstance(cell, str) else cell for cell in values[0]]
         cls.check_given([[None if isinstance(cell, SEVERAL) and not cell else cell for cell in labels]], rows)
         if wrong := [i for i, cell in enumerate(labels) if not isinstance(cell, SEVERAL)]:
@@ -95,8 +95,9 @@ class TagTarget(CategoryTarget):
             at = carriers(words, len(numbers), backwards)
             row[at[at >= 0]] = numbers[at >= 0]
         if not (aligned >= 0).any():
-            raise LabelError("E207", received="tags for words of which no token comes", expected="a tokenizer that "
-                             "knows which word a token comes from", fix="pass another tokenizer as tok_tfm=")
+            raise LabelError("E207", received="tags for words that the tokenizer leaves out",
+                             expected="a tokenizer that knows which word a token comes from",
+                             fix="pass another tokenizer as tok_tfm=")
         return aligned
 
     def decode(self, decision: "Tensor") -> list:

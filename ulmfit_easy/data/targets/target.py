@@ -72,8 +72,8 @@ class Target:
         Raises: LabelError E202 for missing labels, E207 for labels of another kind.
         """
         if len(values) > 1:
-            raise LabelError("E207", received=f"{len(values)} label columns for one target each", expected="one",
-                             fix="name one column")
+            raise LabelError("E207", received=f"{len(values)} label columns for one target each",
+                             expected="one label column", fix="name one column")
         cls.check_given(values, rows)
         return values[0]
 

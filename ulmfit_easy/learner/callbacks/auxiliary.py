@@ -13,13 +13,13 @@ __all__ = ["AuxiliaryLM"]
 
 
 class AuxiliaryLM(Callback):
-    r"""Adds to a classifier's `loss_grad` the loss of guessing each next token of its texts.
+    r"""Train a classifier to guess each next token of its texts too: a second loss is added to `loss_grad`.
 
     $$ L = L_{task} + w \, L_{lm} $$
 
-    $L_{lm}$ is the mean over the tokens that the head sees, in nats. The decoder is the embedding, without a bias, so
-    that nothing is left of it in a saved model. It learns if the encoder, or the embedding, is not frozen. Logged
-    losses are those of the task. `lm_loss` has the one of the last batch.
+    $L_{lm}$ is the mean over the tokens that the head sees, in nats. The embedding decodes, without a bias, so a saved
+    model has no more weights than without this callback. Logged losses are those of the task. `lm_loss` has $L_{lm}$ of
+    the last batch.
 
     Args:
         weight: w. 0.5, the default, is that of GPT-1.

@@ -9,12 +9,11 @@ from ulmfit_easy.schema import takes, whole
 
 
 class NTASGD(Callback):
-    """Averages the weights of all steps from the moment on when the validation loss has stopped falling.
+    """Average the weights over all steps, beginning when the validation loss has stopped falling.
 
-    "Non-monotonically triggered": averaging begins after an epoch whose loss is above the lowest of all epochs but
-    the last `n`. From then on, training goes its way with its own weights, while validation, `SaveModelCallback` and
-    the end of the fit have the averages. With `opt_func=SGD` this is NT-ASGD. The paper trains for hundreds of
-    epochs at a constant rate:
+    Averaging begins after an epoch whose loss is above the lowest loss of all epochs before the last `n`. Training then
+    continues with its own weights. Validation, `SaveModelCallback` and the end of the fit use the averages. With
+    `opt_func=SGD` this is NT-ASGD. The paper trains for hundreds of epochs at a constant rate:
 
         cbs = [NTASGD(), GradientClip(0.25)]
         learn = language_model_learner(dls, AWD_LSTM, pretrained=False, opt_func=SGD, cbs=cbs)
@@ -23,8 +22,8 @@ class NTASGD(Callback):
     Source: Merity et al. 2017 (arXiv 1708.02182), section 5, algorithm 1, with one check an epoch.
 
     Args:
-        n: epochs without a new low that are waited for. 5 in the paper.
-        monitor: the column of the table that should fall.
+        n: how many epochs to wait for a new lowest loss. 5 in the paper.
+        monitor: the column of the table to watch. Lower must be better.
     """
 
     order, in_lr_find, STATE = AVERAGE, False, ("losses", "averages", "count")

@@ -47,7 +47,7 @@ HYPERS = {"lr", "wd"}  # what a fit sets before it begins
 
 
 class CheckpointCallback(Callback):
-    """Saves all that a fit needs to continue after a crash. With `resume=True` the same fit resumes from there.
+    """Save all that a fit needs to continue after a crash. With `resume=True` the same fit resumes from there.
 
     A script that always passes `resume=True` can be run again until it is through. Each fit resumes at the batch after
     its last checkpoint, in the middle of an epoch too. It ends with the weights and recorded losses of a fit that was
@@ -55,35 +55,34 @@ class CheckpointCallback(Callback):
     Data, model, optimizer and callbacks have to be built in the same way, with a seed for the split. Weights, random
     state and the order of the batches come from the checkpoint.
 
-    The file is `path/checkpoint-1.safetensors`. Several fits of a learner into one folder, such as those of
-    `fine_tune`, have a number each, by their order. A file holds the newest state of its fit and takes the place of
-    the one before only when it is whole. The last one stays: a fit that is over, asked to resume, gives back its
-    end at once. Without `resume` a fit starts again, and its first checkpoint replaces those of older runs, its own
-    and those of the fits that followed. A fit has the folder for itself: a second one, of another process too, is
-    refused while it runs.
+    The file is `path/checkpoint-1.safetensors`. If a learner fits several times, as in `fine_tune`, each fit has the
+    next number. A new checkpoint replaces the one before only when it is complete. The last one stays after the fit.
+    If a finished fit is resumed, its final state is loaded at once. Without `resume` a fit starts from the beginning,
+    and its first checkpoint replaces the checkpoints of older runs. Only one fit can use a folder at a time.
 
     If the library chose the learner's precision for this machine, the fit resumes in the checkpoint's precision and
-    says so. What you change on purpose (rate, weight decay, schedule, callbacks) is used from there on, and is named in
-    one line.
+    prints so. You may change the rate, weight decay, schedule and callbacks: the resumed fit uses the new ones, and
+    prints a line that names them.
 
-    Another fit's checkpoint is refused, by texts, labels, classes, model and loss among others. Of plain loaders of
-    torch, rows and labels are compared if the dataset holds them in tensors, arrays, tables, lists or dicts. For a
-    dataset that loads them later, a line says that they are not: do not change them between two runs.
+    The checkpoint of another fit is refused (E408): texts, labels, classes, model and loss are compared, among others.
+    For plain loaders of torch, rows and labels are compared if the dataset holds them in tensors, arrays, tables,
+    lists or dicts. If it loads them later, they cannot be compared, and a line says so. Do not change them between two
+    runs.
 
-    Ctrl-C and SIGTERM in training first let the batch end and save a checkpoint. A second one does not wait.
+    After Ctrl-C or SIGTERM, training finishes its batch, saves a checkpoint and stops. A second Ctrl-C stops at once.
     Callbacks of your own are saved too if they name the attributes to keep in `STATE`, or have a `state_dict()` and a
     `load_state_dict()`.
 
     Args:
         path: the folder, relative to `learn.path`.
-        minutes: time between two checkpoints, each about three times the size of the model.
+        minutes: time between two checkpoints. Each is about three times the size of the model.
         every: training batches between two checkpoints, instead of `minutes`.
         resume: continue from the checkpoint in `path`. If there is none, start from the beginning.
 
     Raises:
-        TrainingError: E506 for a loader that cannot continue in mid-epoch.
-        FileError: before training, E408 if the checkpoint belongs to another run, or another fit is using the folder,
-            E401 if it cannot be read, and what `weights_place` raises.
+        TrainingError: E506 if a loader cannot continue in the middle of an epoch.
+        FileError: E408 if the checkpoint belongs to another run, or another fit is using the folder. E401 if it cannot
+            be read. E411 if the folder cannot be written to. All come before training.
     """
 
     order, run_valid = SAVE, False  # it also restores what the others reset

@@ -23,15 +23,15 @@ SAFE = 1.0  # rate x gradient norm, of at least 1: below it no optimizer leaps, 
 
 
 class TerminateOnNaNCallback(Callback):
-    """Stops with E501 at the first batch whose loss or gradient is not finite, or whose step is a leap.
+    """Stop with E501 at the first batch whose loss or gradient is NaN or infinite, or whose step destroys the weights.
 
-    The message names batch, rate, norm of the gradient, and the first module that went wrong. Weights and optimizer are
-    those before that batch. A step that makes weights a million times as large, or no numbers at all, is undone. So is
-    what the batch put into running averages (batch norm). Nothing bad is ever saved. If the cause is an earlier
-    gradient that is still in the momentum, the optimizer forgets its moments.
+    A step destroys weights if it makes them NaN, infinite, or a million times as large. The message names the batch,
+    the rate, the norm of the gradient, and the first module that went wrong. Weights, running averages (batch norm) and
+    optimizer are then those before that batch. If the cause is an earlier gradient that is still in the momentum, the
+    moments of the optimizer are cleared.
 
-    A copy of the weights is made in the first step, and later if rate and gradients are so large that a step may leap.
-    In float16 the scaler is left to skip steps whose gradients overflowed, as it should.
+    The weights are copied before the first step, and before later steps whose rate and gradients are large. In
+    float16 the gradient scaler skips steps whose gradients overflow, as usual.
     """
 
     order, run_valid, in_lr_find = FIRST, False, False

@@ -11,18 +11,19 @@ __all__ = ["LoRA"]
 
 
 class LoRA(Callback):
-    """Trains the head and, in the encoder, two matrices of rank `r` next to each linear layer, for one fit.
+    """Fine-tune a transformer with LoRA: train the head, and two small matrices for each linear layer of the encoder.
 
-    After the fit their product is added to the weights, so the model is an ordinary one that saves, exports and trains
-    on. So are the weights that `learn.save` and `SaveModelCallback` write meanwhile, without the optimizer. If such are
-    loaded before the end, the matrices begin again. Layer groups and their rates are those of before, without the
-    embedding, and `freeze_to` freezes them.
+    The other weights of the encoder do not train. At the end of the fit the product of the two matrices is added to
+    the weights of their layer. The model is then an ordinary one, which you save, export and train as usual. Weights
+    that `learn.save` and `SaveModelCallback` write during the fit have the product too, without the optimizer. If such
+    weights are loaded before the end, the matrices start again from zero. Layer groups, rates and `freeze_to` work as
+    without LoRA, but the embedding does not train.
 
     Args:
         r: the rank. 8 as in the paper. A fit then trains about one weight of a hundred, and needs less memory.
-        alpha: factor on the product, over `r`.
-        dropout: of what the matrices read.
-    Raises: TrainingError E507 without peft. ArgumentError E603 for an encoder that is none of transformers.
+        alpha: the product is multiplied by `alpha / r`.
+        dropout: the dropout on the input of the matrices, 0 to 1.
+    Raises: TrainingError E507 if peft is not installed. ArgumentError E603 if the encoder is not a transformer.
     Source: Hu et al. 2021 (arXiv 2106.09685).
     """
 

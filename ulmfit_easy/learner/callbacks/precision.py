@@ -19,14 +19,15 @@ L = TypeVar("L", bound="Learner")
 
 
 class MixedPrecision(Callback):
-    """Run the model in bfloat16 or float16 where that is safe. Weights and optimizer stay in float32.
+    """Train in bfloat16 or float16 (mixed precision). Weights and optimizer stay in float32.
 
-    On a CPU it acts in training only: validation and predictions stay exact there. If a learner has several of these
+    On a CPU only training uses it: validation and predictions stay in float32 there. If a learner has several of these
     callbacks, the one that was added last acts.
 
     Args:
-        dtype: "bf16", "fp16", or "fp32" to change nothing. None is bf16 on a CPU and on a GPU that has it, else fp16.
-            Without a GPU, "fp16" warns and changes nothing: it would be slower and less exact.
+        dtype: "bf16", "fp16", or "fp32" to change nothing. None, the default, is bf16 on a CPU and on a GPU that
+            supports it, else fp16. Without a GPU, "fp16" warns and changes nothing, because it would be slower and
+            less exact.
     """
 
     order = PRECISION
@@ -111,7 +112,7 @@ def to_precision(learn: L, precision: str, chosen_by_library: bool = False) -> L
     """Compute in "fp32", "bf16" or "fp16" from now on. Return the learner.
 
     Args:
-        chosen_by_library: True lets a checkpoint of the other precision overrule it, see `CheckpointCallback`.
+        chosen_by_library: if True, a resumed checkpoint may change the precision again. See `CheckpointCallback`.
     """
     learn.precision_was_chosen = chosen_by_library
     theirs = [cb for cb in learn.cbs if isinstance(cb, MixedPrecision)]

@@ -75,23 +75,25 @@ class Parts:
 
 
 class GatherPredsCallback(Callback):
-    """Gathers what a validation predicts, batch by batch, on the CPU. `learn.get_preds` is made of it.
+    """Collect the predictions of a validation, batch by batch, on the CPU. `learn.get_preds` uses it.
 
     Args:
-        with_input, with_loss, with_decoded, with_preds, with_targs: what to gather.
-        save_preds, save_targs: a `.npy` file for the predictions, and one for the targets. They are written as they
-            come and read from there, so that memory does not hold them.
-        concat_dim: the dimension along which batches follow each other. For a language model always 1, time.
-        act: from the model's output for a batch to what is kept of it, in place of the loss's activation. For a
-            language model from the logits (n, V) of some tokens to (n, ...), e.g. `lambda x: x.topk(5).indices`.
-        reorder: whether rows come in the order of the data, or as they were computed.
+        with_input, with_loss, with_decoded, with_preds, with_targs: what to collect.
+        save_preds, save_targs: `.npy` files for the predictions and the targets. They are then on disk and not in
+            memory.
+        concat_dim: the dimension along which batches are joined. For a language model always 1, time.
+        act: a function from the model's output for a batch to what is kept of it. By default the activation of the
+            loss, such as softmax. For a language model it gets the logits (n, V) of some tokens, and returns (n, ...),
+            such as `lambda x: x.topk(5).indices`.
+        reorder: True for rows in the order of the data, False for the order in which they were computed.
 
     Raises: TrainingError E505 for an `act` that keeps tokens x vocabulary numbers in memory.
 
     Attributes:
-        preds, targets, losses, decoded, inputs: after the validation: (N, ...), or None if not asked for. Inputs
-            are a list with the tensors of each row. Of a language model, (B, T) or (B, T, ...) with the T tokens of
-            each of the loader's B streams. Its `preds` without `act` are the log-probability of the token that came.
+        preds, targets, losses, decoded: (N, ...) after the validation, or None if they were not to be collected. For a
+            language model (B, T) or (B, T, ...): the T tokens of each of the B streams of the loader. Its `preds` are
+            the log-probabilities of the tokens of the text, unless there is an `act`.
+        inputs: a list with the tensors of each row.
     """
 
     order, run_train, in_lr_find = REPORT, False, False
@@ -182,10 +184,10 @@ def row_losses(loss_func: Callable, pred: Tensor, target: Tensor) -> Tensor:
 
 
 class MCDropoutCallback(Callback):
-    """Leaves every dropout on in validation, weights' and words' too. Batch norm stays as in validation.
+    """Leave every dropout on in validation (Monte Carlo dropout). Batch norm stays as in validation.
 
-    `learn.get_preds(cbs=MCDropoutCallback())` gives other predictions each time. Their spread tells how sure the model
-    is, see `predict_with_uncertainty`. Source: Gal & Ghahramani 2016 (arXiv 1506.02142).
+    `learn.get_preds(cbs=MCDropoutCallback())` then gives other predictions each time. Their spread shows how sure the
+    model is. `predict_with_uncertainty` computes it. Source: Gal & Ghahramani 2016 (arXiv 1506.02142).
     """
 
     def before_validate(self):

@@ -47,7 +47,7 @@ class MetricsTable:
 
 
 class ProgressCallback(Callback):
-    """Shows a bar over the batches (not in a log file, where it would only be noise) and the table of the epochs."""
+    """Show a progress bar over the batches and a table of the epochs. A log file gets the table only."""
 
     order, in_lr_find = REPORT, False
 

@@ -28,24 +28,27 @@ def format_time(seconds: float) -> str:
 
 
 class Recorder(Callback):
-    """Records every batch and every epoch of the last fit.
+    """Record losses, rates and metrics of every batch and every epoch of the last fit.
 
     Attributes:
-        losses, lrs: smoothed loss and rate (of the last layer group) of each training batch.
-        iters, values: batches seen at the end of each epoch, and the numbers of the table there, one for each measure.
+        losses: the smoothed loss of each training batch.
+        lrs: the rate of the last layer group in each training batch.
+        iters: the number of batches until the end of each epoch.
+        values: the numbers of the table for each epoch, one for each of `measures`.
         measures: the columns with numbers: train_loss, valid_loss, the metrics.
         metric_names: all columns of the table: epoch, the measures, time.
         valid_values: the loss and the metrics of the last validation.
         log: the last row of the table.
-        in_training: with `train_metrics`, the metrics that measure this epoch's training batches.
-        hps: what a schedule set in each batch, e.g. `hps["lr"]`.
+        in_training: the metrics over this epoch's training batches, with `train_metrics`.
+        hps: the values that a schedule set in each batch, such as `hps["lr"]`.
 
     Args:
         add_time: whether the table has the time of each epoch.
-        train_metrics: measure the training batches too, before their step and with dropout. The columns are then
-            train_loss, train_<metric>, valid_loss, valid_<metric>. Metrics of a language model cost a second decoding.
+        train_metrics: compute the metrics of training batches too, before their step and with dropout. The columns are
+            then train_loss, train_<metric>, valid_loss, valid_<metric>. This takes more time for a language model,
+            which decodes twice.
         valid_metrics: whether the table has loss and metrics of the validation set.
-        beta: how slowly the smoothed loss follows, 0-1.
+        beta: how strongly the loss is smoothed, from 0 (not at all) to 1.
     """
 
     order = RECORD
@@ -147,14 +150,14 @@ class Recorder(Callback):
             m.load_state_dict(measured)
 
     def value_of(self, name: str) -> float | None:
-        """Return the last value of a column of the table, e.g. `valid_loss`. Of several with one name, of the first."""
+        """Return the last value of a column of the table, e.g. `valid_loss`. If two have that name, of the first."""
         return self.log[self.metric_names.index(name)]
 
     def plot_loss(self, skip_start: int = 5, with_valid: bool = True, log: bool = False, show_epochs: bool = False,
                   ax: "Axes | None" = None) -> "Axes":
         """Plot the training loss of each batch and the validation loss of each epoch. Returns the axes.
 
-        `log` draws the losses on a logarithmic scale, `show_epochs` a line where each epoch ended.
+        `log` draws the losses on a logarithmic scale. `show_epochs` draws a line at the end of each epoch.
         """
         with_valid = with_valid and self.valid_metrics
         valid = [v[len(v) // 2 if self.train_metrics else 1] for v in self.values] if with_valid else []
@@ -168,7 +171,7 @@ class Recorder(Callback):
 
     def plot_sched(self, keys: Collection[str] | None = None,
                    figsize: tuple[float, float] | None = None) -> "Sequence[Axes]":
-        """Plot what the schedule did to rate and momentum. Returns the axes. `figsize` is (width, height) in inches."""
+        """Plot rate and momentum of each batch. Return the axes. `figsize` is (width, height) in inches."""
         hps = self.hps or {"lr": self.lrs}
         axes = viz.plot_sched({k: v for k, v in hps.items() if keys is None or k in keys})
         if figsize is not None:

@@ -10,12 +10,12 @@ from ulmfit_easy.schema import number, takes
 
 
 class HiddenState(Callback):
-    """Carries the memory of a language model from batch to batch. Also known as `ModelResetter`.
+    """Carry the hidden state of a language model from batch to batch. fastai's name is `ModelResetter`.
 
-    Row b of a batch continues row b of the one before, so the memory is kept. It is detached: gradients stop at the
-    border of a batch. It starts again before training, before validation, and where the batch size changes. A
-    validation that a callback asks for in the middle of training leaves the memory of training as it was. A model of
-    your own that has a `reset()` is reset at these moments too.
+    Row b of a batch continues row b of the batch before, so the state is kept. Gradients stop at the border of a batch.
+    The state starts from zero before training, before validation, and when the batch size changes. A validation in the
+    middle of an epoch does not change the state of the training. If a model of your own has a `reset()`, it is called
+    at these moments.
     """
 
     STATE = ("memory",)
@@ -54,10 +54,14 @@ ModelResetter = HiddenState
 
 
 class RNNCallback(Callback):
-    """Keeps the last layer's states `raw_out`, `out` (B, T, E), and the padding `mask` (B, T) or None.
+    """Keep the states of the last layer of a recurrent model for other callbacks, such as `RNNRegularizer`.
 
-    A classifier's output becomes its logits, so that losses and metrics see a tensor. A model of fastai returns a tuple
-    `(prediction, raw, dropped)`, where `raw` and `dropped` may be lists of all layers' states.
+    Losses and metrics then see only the prediction. A model of your own may return `(prediction, raw, dropped)` as
+    fastai's do, with one tensor or a list of all layers for `raw` and `dropped`.
+
+    Attributes:
+        raw_out, out: (B, T, E) the last layer before and after dropout.
+        mask: (B, T) True on padding, or None.
     """
 
     def after_pred(self):
@@ -79,9 +83,10 @@ class RNNCallback(Callback):
 
 
 class RateBySeqLen(Callback):
-    """In the steps of shorter batches the rates are lower in proportion.
+    """Lower the rates for shorter batches in proportion to their length.
 
-    For language-model loaders made with `bptt_jitter`, whose batches differ in length. It changes no others.
+    Use it with a language-model loader that has `bptt_jitter`: its batches differ in length. With others it changes
+    nothing.
     Source: AWD-LSTM (Merity et al. 2017, section 4.1).
     """
 
@@ -97,7 +102,7 @@ class RateBySeqLen(Callback):
 
 
 class RNNRegularizer(Callback):
-    r"""Adds activation and temporal activation regularisation to `loss_grad`, over real tokens only.
+    r"""Add activation regularisation (AR) and temporal AR (TAR) to `loss_grad`, over all tokens but padding.
 
     $$ AR = \alpha \, mean(\tilde h_t^2), \qquad TAR = \beta \, mean((h_{t+1} - h_t)^2) $$
 

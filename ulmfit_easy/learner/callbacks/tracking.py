@@ -24,10 +24,11 @@ class TrackerCallback(Callback):
     """Base of callbacks that follow one column of the table: `self.new_best` tells whether this epoch was the best.
 
     Args:
-        monitor: a column of the table, e.g. `valid_loss`, `accuracy`. Of two with one name, the first.
-        comp: `operator.lt` or `operator.gt`. None takes "lower is better" for losses, errors and perplexity.
-        min_delta: how much better counts as better.
-        reset_on_fit: whether each fit has a best of its own.
+        monitor: a column of the table, such as `valid_loss` or `accuracy`. If two have that name, the first.
+        comp: `operator.lt` if lower is better, `operator.gt` if higher is. By default lower is better for losses,
+            errors and perplexity, and higher for all else.
+        min_delta: the least change that counts as an improvement.
+        reset_on_fit: forget the best value of earlier fits.
     """
 
     order, in_lr_find = TRACK, False
@@ -60,14 +61,14 @@ class TrackerCallback(Callback):
 
 
 class SaveModelCallback(TrackerCallback):
-    """Saves the weights of the best epoch and loads them again after training.
+    """Save the weights of the best epoch, and load them again after training.
 
-    Only a file written by this fit is loaded. If no epoch was a best one (a loss that is NaN), older files and the
-    weights stay as they are.
+    Only a file that this fit has written is loaded. If no epoch has a best value, because each loss is NaN, nothing is
+    saved or loaded.
 
     Args:
         fname: the name for `learn.save`. The other arguments are those of `TrackerCallback`.
-        every_epoch: save each epoch as `fname_<epoch>` instead. A number k for every k-th.
+        every_epoch: save each epoch as `fname_<epoch>` instead. A number k saves every k-th.
         at_end: save the last weights instead, after training.
         with_opt: save the optimizer's state too.
     """
@@ -129,7 +130,7 @@ class PatientCallback(TrackerCallback):
 
 
 class EarlyStoppingCallback(PatientCallback):
-    """Stops the fit when the monitored value has not improved for `patience` epochs."""
+    """Stop the fit early: when the monitored value has not improved for `patience` epochs."""
 
     order = STOP
 
@@ -142,13 +143,13 @@ class EarlyStoppingCallback(PatientCallback):
 
 
 class ReduceLROnPlateau(PatientCallback):
-    """Divides the rates by `factor` when the monitored value has not improved for `patience` epochs.
+    """Divide the rates by `factor` when the monitored value has not improved for `patience` epochs.
 
-    It is for `fit`, whose rate is constant: a schedule would set its own rate again in the next batch.
+    Use it with `fit`, whose rate is constant. A schedule such as one-cycle sets its own rate in each batch.
 
     Args:
-        patience: epochs without a new best. Then it counts from 0 again.
-        factor: what every layer group's rate is divided by.
+        patience: how many epochs to wait for a new best value. After each division the count starts again.
+        factor: the divisor of the rate of each layer group.
         min_lr: no rate goes below it.
     """
 

@@ -11,7 +11,7 @@ __all__ = ["GradientAccumulation", "GradientClip", "TrainEvalCallback"]
 
 
 class TrainEvalCallback(Callback):
-    """Switches the model between training and evaluation, and keeps count of progress."""
+    """Switch the model between training and evaluation mode, and count batches and epochs."""
 
     order = FIRST
 
@@ -41,7 +41,7 @@ class TrainEvalCallback(Callback):
 
 
 class GradientClip(Callback):
-    """Scales all gradients down together where their norm is above `max_norm`."""
+    """Scale all gradients down together if their norm is above `max_norm`. `norm_type` 2 is the Euclidean norm."""
 
     order, run_valid = CLIP, False
 
@@ -54,10 +54,10 @@ class GradientClip(Callback):
 
 
 class GradientAccumulation(Callback):
-    """Makes a step only after `n_acc` rows: a large batch in the memory of a small one.
+    """Make a step only after `n_acc` rows. A large batch then fits into the memory of a small one.
 
-    The last rows of an epoch make a step even if they are fewer, so that none is lost. If an epoch is cancelled, the
-    rows that still wait for a step are dropped.
+    The last rows of an epoch make a step too, even if they are fewer than `n_acc`. If an epoch is cancelled, the
+    gradients of rows since the last step are dropped.
     """
 
     order, run_valid, STATE = ACCUMULATE, False, ("count",)

@@ -19,14 +19,15 @@ SCHEDULES: dict[str, tuple[str, dict]] = {  # the method of a learner, and argum
 
 
 class GradualUnfreezing(Callback):
-    """Trains the last layer group for the first `epochs` of a fit, then one group more for each `epochs` after it.
+    """Unfreeze layer groups during a fit: train the last one first, and add one after every `epochs` epochs.
 
-    All phases share the schedule of the fit. `gradual_unfreeze` gives each one its own, as in the paper. Give the fit
-    `discriminative` rates, so that lower groups move less.
+    The whole fit has one schedule. `gradual_unfreeze` instead gives each phase its own schedule, as in the paper. Give
+    the fit `discriminative` rates, so that lower groups change less.
 
     Args:
         epochs: how long each phase is.
-        groups: how many layer groups more each phase trains. A few for an encoder of many blocks.
+        groups: how many layer groups to add each time. 1 suits an AWD-LSTM. Take a few, such as 3, for a transformer
+            of many blocks.
     """
 
     order, in_lr_find = FIRST, False
@@ -48,18 +49,20 @@ class GradualUnfreezing(Callback):
         "schedule": one_of(SCHEDULES)})
 def gradual_unfreeze(learn: L, lr: float = 1e-2, *, epochs: int = 1, last_epochs: int = 2, groups: int = 1,
                      factor: float | None = None, schedule: str = "stlr", **fit: Any) -> L:
-    """Train one layer group more at a time, from the last one down, each phase with a schedule. Return the learner.
+    """Unfreeze layer groups one by one, from the last one down.
+
+    Each phase is a fit with its own schedule. Return the learner.
 
     Args:
-        lr: the highest rate of the last group, .01 as in the paper. A transformer wants about 2e-4.
-        epochs: of each phase but the last, in which all groups train for `last_epochs`. 1 as in the paper.
-        groups: how many layer groups more each phase trains, after the first with the last group alone. A few for an
-            encoder of many blocks.
+        lr: the highest rate of the last group, .01 as in the paper. For a transformer use about 2e-4.
+        epochs: the epochs of each phase, 1 as in the paper. The last phase, with all groups, has `last_epochs`.
+        groups: how many layer groups to add in each phase. The first one trains the last group alone. Take a few, such
+            as 3, for a transformer of many blocks.
         factor: what rates are divided by from one group to the one below (section 3.2 of the paper). None is the
             encoder's own: 2.6, for transformers 1 / 0.95.
         schedule: "stlr", as in the paper, "one_cycle", "flat" or "cos", half a cosine from the rate down to 0.
-        fit: for each fit: `cbs`, `wd`, .... With a `CheckpointCallback(resume=True)` among the `cbs` a run that was
-            stopped continues in its phase.
+        fit: more arguments for each fit, such as `cbs` and `wd`. With a `CheckpointCallback(resume=True)` in `cbs`, a
+            stopped run resumes in its phase.
     """
     learn.freeze()
     n_groups = len(learn.opt.param_groups)
@@ -72,13 +75,13 @@ def gradual_unfreeze(learn: L, lr: float = 1e-2, *, epochs: int = 1, last_epochs
 @takes({"lr": positive, "epochs": whole(), "last_epochs": whole(), "div": positive, "schedule": one_of(SCHEDULES)})
 def chain_thaw(learn: L, lr: float = 1e-3, *, epochs: int = 1, last_epochs: int = 2, div: float = 10,
                schedule: str = "flat", **fit: Any) -> L:
-    """Train the last layer group, then each other one alone from the first on, then all. Return the learner.
+    """Train the last layer group, then each other group alone, from the first one on, then all. Return the learner.
 
     Args:
         lr: the rate of the last group while it trains alone, .001 as in table 7 of the ULMFiT paper.
-        epochs: of each group alone. All groups together then train for `last_epochs`.
-        div: the rate of all that comes after the last group is `lr / div`, .0001 as in the paper.
-        schedule, fit: as for `gradual_unfreeze`, of each fit.
+        epochs: how long each group trains alone. All groups together then train for `last_epochs`.
+        div: after the last group, the rate is `lr / div`, by default .0001 as in the paper.
+        schedule, fit: the schedule and more arguments of each fit, as for `gradual_unfreeze`.
 
     Source: Felbo et al. 2017, section 3.3 (arXiv 1708.00524). Howard & Ruder 2018 compare with it in table 7.
     """

@@ -18,7 +18,10 @@ __all__ = ["Perplexity", "accuracy", "accuracy_multi", "error_rate", "mae", "mse
 
 
 class Perplexity(AvgLoss):
-    """exp of the mean negative log-likelihood per token, unknown words counted as `xxunk`. Lower is better."""
+    """Perplexity: exp of the mean negative log-likelihood per token.
+
+    Lower is better. Unknown words count as `xxunk`.
+    """
 
     def __init__(self):
         super().__init__()

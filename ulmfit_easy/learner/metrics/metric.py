@@ -47,7 +47,10 @@ def name_of(func: object) -> str:
 
 
 class Metric:
-    """Something measured over a validation set: `reset`, `accumulate(learn)` after each batch, then `value`."""
+    """Base class of metrics.
+
+    The learner calls `reset`, then `accumulate(learn)` after each batch, then reads `value`.
+    """
 
     shared = False  # True for one that a module offers ready made: each learner gets a copy
 
@@ -71,7 +74,7 @@ class Metric:
         return described(self, self.name)
 
     def state_dict(self) -> dict:
-        """Return what was measured so far: the numbers, tensors and lists among its attributes."""
+        """Return what was measured so far: all attributes that are numbers, tensors or lists."""
         return {name: value for name, value in vars(self).items() if isinstance(value, int | float | list | Tensor)}
 
     def load_state_dict(self, state: dict) -> None:
@@ -80,7 +83,7 @@ class Metric:
 
 
 class AvgMetric(Metric):
-    """The average of a function of (pred, targets), each batch weighing as many as its rows or tokens."""
+    """Make a metric of a function of (pred, targets): its average over batches, weighted by their rows or tokens."""
 
     def __init__(self, func: Callable[..., float | Tensor]):
         self.func, self._name = func, name_of(func)
@@ -156,27 +159,29 @@ ACTIVATIONS = {
 
 
 class AccumMetric(Metric):
-    """A function of all predictions and all targets of a validation set, which are kept until its end.
+    """Make a metric of a function that needs all predictions at once, such as an F1 score.
 
-    So it is not for language models. `metric(preds, targs)` gives the value for two tensors.
+    Predictions and targets of the whole validation set are kept until its end, so it is not for language models.
+    `metric(preds, targs)` gives the value for two tensors.
 
-    A row whose label training never saw counts as wrong where `func` gets decisions: no decision equals its target.
-    It is left out where `func` gets numbers, which cannot be wrong about a class that they do not have. The padding
-    of targets per token is left out too.
+    A row with a label that training did not have counts as wrong if `func` gets decisions. It is left out if `func`
+    gets probabilities or other numbers. Padding is left out too.
 
     Args:
-        func: from (predictions, targets) to a number.
-        dim_argmax: the dimension of the classes: with `activation="no"` the likeliest one is taken, or for None none.
-            An activation gives its own numbers, as in fastai, and no decision is made of them.
-        activation: what is done to predictions: "no", "sigmoid", "softmax", "binarysoftmax" (the last class's
-            probability). "probs" and "decoded" leave it to the loss, its probabilities or its decisions.
-        thresh: predictions from this number on are True, or None.
-        to_np, invert_arg: True if `func` takes numpy arrays, and True if it takes the targets first.
-        flatten: whether both become one row of numbers.
+        func: a function of (predictions, targets) that returns a number.
+        dim_argmax: the dimension of the classes. With `activation="no"`, `func` gets the likeliest class along it.
+            With None, or with another activation, `func` gets the numbers themselves.
+        activation: what is applied to predictions first: "no", "sigmoid", "softmax", or "binarysoftmax" (the
+            probability of the last class). "probs" and "decoded" take the probabilities or the decisions of the loss
+            function.
+        thresh: turn predictions into booleans: True from this number on. None leaves them as they are.
+        to_np: pass numpy arrays to `func`.
+        invert_arg: pass the targets first.
+        flatten: flatten both to one dimension.
         name: the column of the table, by default the function's name.
         kwargs: passed on to `func`.
 
-    Raises: ArgumentError E603 for a language model, or if numbers do not pair up.
+    Raises: ArgumentError E603 for a language model, or if predictions and targets differ in number.
     """
 
     @takes({"activation": one_of(ACTIVATIONS)})
@@ -194,7 +199,7 @@ class AccumMetric(Metric):
     def accumulate(self, learn: "Learner") -> None:
         if isinstance(learn.pred, LMOutput):
             raise ArgumentError("E603", received=f"the metric {self.name} for a language model",
-                                expected="one that adds up over tokens", fix="use accuracy and Perplexity()")
+                                expected="a metric that can be summed over tokens", fix="use accuracy and Perplexity()")
         dim = -1 if self.dim_argmax is None else self.dim_argmax
         preds = ACTIVATIONS[self.activation](learn, dim)
         if self.dim_argmax is not None and self.activation == "no":

@@ -28,14 +28,15 @@ NO_PREDICTION_IS_0 = ("f1_score", "fbeta_score", "precision_score", "recall_scor
 
 def sklearn_metric(func: Callable, is_class: bool = True, thresh: float | None = None, axis: int = -1,
                    activation: str | None = None, **kwargs: Any) -> AccumMetric:
-    """Return a metric from a function of scikit-learn's form, (targets, predictions) to a number. Also `skm_to_fastai`.
+    """Make a metric of a function of scikit-learn, which takes (targets, predictions). Also called `skm_to_fastai`.
 
     Args:
-        is_class: True if the function takes decisions. Otherwise it gets what `activation` makes of the predictions.
-        thresh: for several labels a text, the probability from which a class is said to be there.
-        axis: where the classes of a prediction are.
-        activation: see `AccumMetric`. By default what `is_class` and `thresh` need.
-        kwargs: those of `AccumMetric`, and what the function takes besides its two arrays.
+        is_class: True if the function takes predicted classes. If False, it gets probabilities, or what `activation`
+            says.
+        thresh: if a text may have several labels, the probability from which a class is predicted.
+        axis: the dimension of the classes in a prediction.
+        activation: as for `AccumMetric`. By default chosen by `is_class` and `thresh`.
+        kwargs: other arguments of `AccumMetric`, and of the function, such as `average="macro"`.
     """
     alone = is_class and thresh is None and activation is None
     if activation is None:

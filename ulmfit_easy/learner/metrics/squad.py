@@ -18,7 +18,7 @@ _QUOTES = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))  # blan
 
 
 class SquadScore(NamedTuple):
-    """The mean over questions, 0-1 each. The official scripts print them times 100."""
+    """The mean exact match and the mean F1 over questions, 0 to 1 each. The official scripts print them times 100."""
 
     exact_match: float
     f1: float
@@ -26,17 +26,17 @@ class SquadScore(NamedTuple):
 
 @takes({"chars": flag})
 def squad_score(predictions: Sequence, answers: Iterable, *, chars: bool = False) -> SquadScore:
-    """Return exact match and F1 of predicted answers.
+    """Return the exact match and the F1 of predicted answers, as SQuAD measures them.
 
-    Case, punctuation, articles and white space do not count. Of several right answers the best one counts. If there is
-    no answer, only an empty prediction is right.
+    Case, punctuation, articles and white space are ignored. If there are several right answers, the most similar one is
+    used. If there is no answer, only an empty prediction is right.
 
     Args:
         predictions: N texts, or what `learn.predict` returned.
         answers: N cells of a column `answers`, or N lists of texts.
         chars: measure F1 over characters and keep articles, as KorQuAD 1 does.
 
-    Raises: LabelError E205 if there are more of one than of the other.
+    Raises: LabelError E205 if predictions and answers differ in number.
 
     Source: evaluate-v2.0.py of SQuAD, whose figures for v1.1 are the same, and evaluate-v1.0.py of KorQuAD.
     """

@@ -14,12 +14,13 @@ __all__ = ["EntityF1"]
 
 
 class EntityF1(Metric):
-    """F1 score of the spans that tags of IOB2 name, by the package seqeval: the measure of CoNLL-2003.
+    """The F1 score of entities, 0 to 1, as CoNLL-2003 measures it. Needs the package seqeval.
 
-    A span is right if its first word, its last word and its type are. A word that the tokenizer leaves out does not
-    count.
+    An entity is right if its first word, its last word and its type are right. Words that the tokenizer leaves out do
+    not count.
 
-    Raises: E507 without seqeval. E603 for tags without B- and I-, such as parts of speech.
+    Raises: E507 if seqeval is not installed. E603 for tags without B- and I-, such as parts of speech: they name no
+        entity.
 
     Source: Tjong Kim Sang & De Meulder 2003.
     """

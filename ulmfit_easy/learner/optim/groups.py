@@ -17,7 +17,7 @@ L = TypeVar("L", bound="Learner")
 
 
 def trainable_params(model: nn.Module) -> list:
-    """Return all parameters as one layer group: the splitter of a model without groups of its own."""
+    """Return all parameters of a model as one layer group. A learner splits by it if it knows no better."""
     return [[p for p in model.parameters() if p.requires_grad]]
 
 

@@ -23,9 +23,10 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 @dataclass(frozen=True)
 class discriminative:
-    """The rates of discriminative fine-tuning: `lr` for the last group, divided by `factor` for each one below.
+    """Rates for discriminative fine-tuning: `lr` for the last group, divided by `factor` for each group below it.
 
-    Without a factor it is the encoder's own, `Encoder.factor`: 2.6, for transformers 1 / 0.95.
+    By default the factor is that of the encoder: 2.6 for an AWD-LSTM, 1 / 0.95 for a transformer. Pass it wherever a
+    rate is taken, as in `learn.fit_one_cycle(1, discriminative(1e-2))`.
 
     Source: Howard & Ruder 2018, section 3.2, where 2.6 was found by experiment.
     """
@@ -90,19 +91,19 @@ def _rates_error(received: object, expected: str) -> TrainingError:
 
 
 class Optimizer(TellsAbsent):
-    """A torch optimizer over layer groups, with the hyper-parameters of each group under fastai's names.
+    """A torch optimizer in which each layer group has its own rate and other hyper-parameters, with fastai's names.
 
     Args:
         groups: lists of parameters, input side first. Parameters alone are one group.
         make: builds the torch optimizer from torch's own parameter groups.
-        names: maps our names (lr, mom, sqr_mom, eps, wd) to torch's (`betas.0` is the first of a tuple). None for
-            one that a schedule may set and this optimizer does not use.
-        no_decay: parameters without weight decay (biases and norms, unless asked otherwise).
+        names: a dict from fastai's names (lr, mom, sqr_mom, eps, wd) to torch's. `betas.0` is the first of a tuple.
+            None stands for a name that a schedule may set and this optimizer does not use.
+        no_decay: parameters without weight decay. A learner gives biases and norms, unless it has `wd_bn_bias`.
         always_train: parameters that `freeze_to` leaves trainable (norms).
         hypers: the first value of each hyper-parameter.
 
     Attributes:
-        factor: between the rates of layer groups, for `discriminative` rates that name none.
+        factor: the factor between the rates of two layer groups, if `discriminative` rates do not give one.
     """
 
     factor = Encoder.factor
@@ -176,7 +177,7 @@ class Optimizer(TellsAbsent):
         self.opt.state.clear()
 
     def weights_changed(self):
-        """Hear that the weights are no longer those of the last step: they were loaded, or averaged."""
+        """Tell the optimizer that the weights were changed between two steps: loaded or averaged."""
 
     def step(self):
         """Move every parameter that has a gradient."""
@@ -217,13 +218,13 @@ def Adam(params: Tensor | Iterable, lr: Rate, mom: float = 0.9, sqr_mom: float =
 
 def SGD(params: Tensor | Iterable, lr: Rate, mom: float = 0.0, wd: float = 0.0, decouple_wd: bool = True,
         **kwargs: Any) -> Optimizer:
-    """Stochastic gradient descent.
+    """Stochastic gradient descent (torch's SGD), with momentum if you ask for it.
 
     Args:
-        mom: momentum, undamped: a step is up to 1 / (1 - mom) times as long. 0 is none, and then a schedule's momentum
-            changes nothing: `partial(SGD, mom=0.9)` is the optimizer whose momentum `fit_one_cycle` moves.
-        wd: share of the weights that a step at rate 1 takes away. With `decouple_wd=False` an L2 penalty, whose
-            gradient goes through the momentum.
+        mom: the momentum. Steps become up to 1 / (1 - mom) times as long. With 0, the default, a schedule cannot
+            change it. Pass `opt_func=partial(SGD, mom=0.9)` if `fit_one_cycle` is to move the momentum.
+        wd: weight decay: each step takes away the share lr * wd of the weights. With `decouple_wd=False` it is an L2
+            penalty instead, whose gradient goes through the momentum.
     """
     names = {"lr": "lr", "mom": "momentum" if mom else None, "wd": "decay" if decouple_wd else "weight_decay"}
     make = partial(SGDW if decouple_wd else torch.optim.SGD, lr=1.0)

@@ -31,12 +31,12 @@ def cos_between(start: Value, end: Value, pos: float) -> Value:
 
 
 def SchedCos(start: Value, end: Value) -> Sched:
-    """Half a cosine from start to end: slow, fast, slow."""
+    """Return half a cosine from start to end: slow, then fast, then slow."""
     return partial(cos_between, start, end)
 
 
 def SchedExp(start: Value, end: Value) -> Sched:
-    """Return an exponential curve from start to end, neither of them 0: a straight line on a log scale."""
+    """Return an exponential curve from start to end, a straight line on a log scale. Neither may be 0."""
     return partial(_exponential, start, end)
 
 
@@ -45,13 +45,13 @@ def _exponential(start: Value, end: Value, pos: float) -> Value:
 
 
 def combine_scheds(pcts: Sequence[float], scheds: Sequence[Sched]) -> Sched:
-    """Return one curve after the other, each for its share of the whole, and each seeing progress in [0, 1].
+    """Join curves to one schedule, such as a rise and a fall: `combine_scheds([0.3, 0.7], [rise, fall])`.
 
     Args:
-        pcts: the shares, which add up to 1.
-        scheds: as many curves.
+        pcts: the share of the training for each curve. They add up to 1.
+        scheds: the curves: functions of the progress in their share, 0 to 1.
 
-    Raises: ArgumentError E602 for shares that do not add up to 1, or are not as many as the curves.
+    Raises: ArgumentError E602 if the shares do not add up to 1, or if there are more or fewer than curves.
     """
     if len(pcts) != len(scheds) or min(pcts, default=0) < 0 or not math.isclose(sum(pcts), 1, abs_tol=1e-6):
         raise ArgumentError("E602", received=f"shares {list(pcts)} for {len(scheds)} curves",
@@ -86,7 +86,7 @@ def slanted_triangular(t: int, T: int, lr_max: Value, cut_frac: float = 0.1, rat
 
 
 class ParamScheduler(Callback):
-    """Sets hyper-parameters before each training batch: `{"lr": f, "mom": g}`, functions of progress in [0, 1]."""
+    """Set hyper-parameters before each training batch: `{"lr": f}` with a function of the progress, 0 to 1."""
 
     order, run_valid, STATE = SCHEDULE, False, ("hps",)
 

@@ -16,16 +16,16 @@ MOST_LAYERS = 100
 
 
 def masked_concat_pool(output: Tensor, mask: Tensor, words: Tensor | None = None) -> Tensor:
-    r"""Return the last, the largest and the mean state of each row, over real tokens only.
+    r"""Return the last state, the maximum and the mean of the states of each row, without padding (concat pooling).
 
     $h_c = [h_T, \mathrm{maxpool}(H), \mathrm{meanpool}(H)]$ (Howard & Ruder 2018, section 3.3).
 
     Args:
         output: (B, T, E) states.
         mask: (B, T) bool, True on padding, wherever it stands.
-        words: (B, T, E) the words' own rows, whose mean is to stand after these three.
+        words: (B, T, E) the rows of the embedding. If given, their mean follows the three.
 
-    Returns: (B, 3E), with `words` (B, 4E). A row of nothing but padding gives zeros.
+    Returns: (B, 3 E), or with `words` (B, 4 E). A row that is all padding gives zeros.
     """
     padding, n_real = mask.unsqueeze(2), (~mask).sum(1, keepdim=True)  # (B, T, 1), (B, 1)
     position = torch.arange(mask.shape[1], device=mask.device)  # (T,)
@@ -57,15 +57,16 @@ class SigmoidRange(nn.Module):
 
 
 class PoolingLinearClassifier(Head):
-    """Concat pooling, then blocks of batch norm, dropout, linear and, but for the last, ReLU.
+    """The classifier's head: concat pooling, then blocks of batch norm, dropout, linear layer and ReLU.
 
-    A training batch of a single row is normalised by the running statistics.
+    The last block has no ReLU. A training batch with a single row is normalised by the running mean and variance.
 
     Args:
-        dims: widths, from 3 E (4 E with `pool_words`) to the number of classes, e.g. [1200, 50, 2].
+        dims: the widths of the layers, from 3 E (4 E with `pool_words`) to the number of classes, such as [1200, 50,
+            2].
         ps: dropout probability 0-1 of each block.
         y_range: (low, high) of a regression target, or None.
-        pool_words: also read the mean of the words' own rows, as they are before any layer.
+        pool_words: also read the mean of the rows of the embedding.
     Raises: E603 if there is not one dropout for each block.
     Source: Howard & Ruder 2018, section 3.3. The linear layers have no bias, as in fastai 2.
     """

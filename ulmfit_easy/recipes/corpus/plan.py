@@ -179,7 +179,8 @@ class Plan:
                 raise ValueError(f"values of the wrong kind: {some(wrong)}")
             return cls(**values)
         except (TypeError, ValueError, LookupError, AttributeError) as e:
-            raise FileError("E401", received=f"{folder / FILE}, which is no plan ({e})", expected="a plan",
+            raise FileError("E401", received=f"{folder / FILE}, which is no plan ({e})",
+                            expected="the plan of a run, as it was written",
                             fix=f"delete {folder} and start anew") from e
 
     def check_same(self, given: dict, where: Path) -> None:

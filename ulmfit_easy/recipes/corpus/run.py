@@ -50,23 +50,23 @@ def run_folder(out: str | Path) -> Path:
 
 def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit-lm", *, resume: bool = False,
                     minutes: float = 5.0, **settings: Any) -> LMScore | ValidScore:
-    """Stage 1: train a language model on text files, write it as a bundle with a model card, tell its figures.
+    """Stage 1: train a language model on text files. Write it as a bundle with a model card, and return its scores.
 
-    One cycle of rates spans the whole budget. The corpus is tokenized once, into the user's cache, and read from
-    there. It may exceed the memory. The folder `<out>.run` has the plan of the run and, every few minutes, all that
-    training needs to resume bit-exactly. It is deleted when the bundle is whole.
+    The corpus may be larger than memory. It is tokenized once, into the user's cache, and read from there. One cycle of
+    rates spans the whole training. The folder `<out>.run` keeps the settings of the run and, every few minutes, all
+    that training needs to resume bit-exactly. It is deleted when the bundle is complete.
 
     Args:
         corpus: files of documents, see `Corpus`.
         out: the folder of the bundle.
-        resume: continue with an interrupted run. Its plan holds, so nothing but `out` need be given. With a `corpus` a
-            run that was stopped before it had a plan, while it tokenized, starts again.
-        minutes: between two checkpoints.
-        settings: of the run, see `Plan`.
+        resume: continue an interrupted run with its own settings. Only `out` is needed. Pass `corpus` too if it was
+            stopped while it tokenized: it then starts again.
+        minutes: the time between two checkpoints.
+        settings: the settings of the run, such as `hours=6` or `lang="ko"`. See `Plan`.
 
-    Raises: FileError E404 if there is nothing to resume, E412 if an unfinished run or anything else has the name `out`.
-        E408 if another process works on that run or its files have changed. ArgumentError E603 for settings that differ
-        from its plan. What `Plan`, `Corpus`, `start_of` and training raise.
+    Raises: FileError E404 if there is nothing to resume. E412 if `out` is an unfinished run or anything else. E408 if
+        another process works on that run, or its files have changed. ArgumentError E603 if settings differ from those
+        of the run. What `Corpus` and training raise.
     """
     CheckpointCallback(".", minutes)  # E602 before anything slow
     out, run = Path(out).absolute(), run_folder(out)
@@ -94,7 +94,7 @@ def _locked(run: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as e:
-        raise FileError("E408", received=f"{run}, on which another process works", expected="one at a time",
+        raise FileError("E408", received=f"{run}, on which another process works", expected="one process at a time",
                         fix="wait for it, or stop it") from e
     clear_left(run, ".*")
     try:
