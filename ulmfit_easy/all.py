@@ -12,6 +12,7 @@ from ulmfit_easy import absent as _absent
 from ulmfit_easy.apps.attribute import Attribution, explain
 from ulmfit_easy.apps.calibration import Calibrated, calibrate, expected_calibration_error
 from ulmfit_easy.learner.export import inference_module
+from ulmfit_easy.apps.frames import *
 from ulmfit_easy.apps.interpret import ClassificationInterpretation, Interpretation
 from ulmfit_easy.bundle.artefact import load_bundle, save_bundle
 from ulmfit_easy.bundle.shipped import shipped_vectors

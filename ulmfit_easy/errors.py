@@ -59,6 +59,7 @@ CODES = {
     "E511": "a server has no room or no time for a request",
     "E512": "a server has failed on a request",
     "E513": "processes that train together differ",
+    "E514": "a cluster is not there, or its workers cannot do the work",
     "E601": "an argument has the wrong type",
     "E602": "an argument has a value that is not allowed",
     "E603": "an argument does not go with another one, the data or the model",

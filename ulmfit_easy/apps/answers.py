@@ -1,12 +1,14 @@
 """The answers of a model as new columns of the table that has the texts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy.apps.sources import texts_in
-from ulmfit_easy.apps.tables import each_cell
+from ulmfit_easy.apps.tables import each_cell, writing
 from ulmfit_easy.errors import ArgumentError, check_new
 
 if TYPE_CHECKING:
@@ -31,6 +33,23 @@ class Answers:
     top_k: int | None = None
     proba: bool = False
     sep: str | None = None
+
+    def write(self, tables: "Iterable[pd.DataFrame]", model: "SavedModel", source: str, out: Path | None, form: str,
+              safe_cells: bool = False) -> tuple[int, list[int]]:
+        """Write tables with the answers for them, piece by piece. Return how many rows, and which have no text.
+
+        The arguments are those of `added` and `writing`. An input that cannot be read touches no output.
+        """
+        from ulmfit_easy.recipes.inputs import empty_rows
+
+        pieces = iter(tables)
+        first, n, empty = next(pieces), 0, list[int]()
+        with writing(out, form, safe_cells) as put:
+            for df in chain([first], pieces):
+                put(self.added(df, model, source, n))
+                empty += [n + i for i in empty_rows(texts_in(df, *self.columns))] if len(self.columns) == 1 else []
+                n += len(df)
+        return n, empty
 
     def added(self, df: "pd.DataFrame", model: "SavedModel", source: str, first_row: int = 0) -> "pd.DataFrame":
         """Return a table with the answers of a model in new columns, and with lists as one cell each if `sep` is given.
@@ -64,6 +83,14 @@ class Answers:
             if self.proba:
                 cells |= {f"probability_{name}": round(p, 4) for name, p in probs.items()}
         return {name: in_one_cell(value, self.sep) for name, value in cells.items()} if self.sep else cells
+
+
+def separator(model: "SavedModel", form: str) -> str | None:
+    """Return what stands between the names of a list in one cell. None for a form that has lists."""
+    prepare = model.predictor.prepare
+    if form.startswith((".jsonl", ".parquet")):
+        return None
+    return " " if prepare.target.per == "token" else prepare.label_delim or ";"
 
 
 def in_one_cell(value: Any, sep: str) -> Any:

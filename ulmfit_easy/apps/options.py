@@ -61,3 +61,8 @@ READING: Options = {
     "--no-quotes": {"dest": "quoting", "action": "store_const", "const": csv.QUOTE_NONE, "default": csv.QUOTE_MINIMAL,
                     "help": 'take " in a table for an ordinary character'},
 }
+CLUSTER: Options = {
+    "--scheduler": {"metavar": "ADDRESS", "help": "do the work on a Dask cluster: its address, such as "
+                    "tcp://10.0.0.1:8786, or local for processes on this machine (default: this process alone)"},
+    "--workers": {"type": int, "metavar": "N", "help": "processes of --scheduler local (default: one per processor)"},
+}

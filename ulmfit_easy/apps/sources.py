@@ -8,6 +8,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Hashable, Iterator, Sequence
+from glob import glob
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -226,6 +227,14 @@ def typed_texts(given: Sequence[str], columns: Sequence[str]) -> list | None:
         return list(given)
     raise ArgumentError("E603", received=f"{len(given)} of the fields of a text", expected=f"{some(columns)}",
                         fix="type each of them between quotes, in this order")
+
+
+def are_several(given: Sequence[str]) -> bool:
+    """Return True if several files are named, or a pattern such as `in/*.parquet` that a file has."""
+    there = [_exists(each) for each in given]
+    return len(given) > 1 and all(there) or any(
+        set(each) & set("*?[") and glob(each, recursive=True) for each, exists in zip(given, there, strict=True)
+        if not exists)
 
 
 def _exists(text: str) -> bool:

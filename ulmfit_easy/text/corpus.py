@@ -1,13 +1,14 @@
-"""Documents of text files that may be larger than the memory: plain, `.gz` or `.zst`, read one after the other."""
+"""Documents of files that may be larger than the memory, read one after the other: plain, `.gz`, `.zst` or Parquet."""
 
 import codecs
 import gzip
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from ulmfit_easy.files import existing, regular_file
 
 BLOCK = 1 << 16  # bytes that are read at once
 LONGEST = 1 << 20  # characters of a document; what is longer comes in several
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+TABLES = (".csv", ".tsv", ".json", ".jsonl")
+PARQUET, ROWS = ".parquet", 1000  # rows that are read at once
 HELD_OUT = 500_000  # characters, about 100,000 English tokens
 _HEADING = re.compile(r"\s*(=+) .+ \1\s*")  # as Wikipedia writes them
 
@@ -30,21 +32,26 @@ class Corpus:
     time. One of more than `LONGEST` characters (a million) comes as several, cut at the ends of lines. So a file
     without blank lines, or even without line ends, is read in bounded memory too.
 
+    Each row of a Parquet file is a document. Missing, empty and blank ones are left out.
+
     Args:
-        files: UTF-8 text, compressed where the name ends in `.gz` or `.zst` (which needs the package zstandard).
+        files: UTF-8 text, compressed where the name ends in `.gz` or `.zst` (which needs the package zstandard), or
+            Parquet (which needs pyarrow).
         headings: keep lines such as `= Title =` and `== Section ==`. They are dropped by default: no text that a
             model will meet later marks its headings like this. Published WikiText perplexities count them.
+        text_col: the column of Parquet files with the texts.
 
     Raises:
         FileError: E404 for a missing file, E407 for one with the name of a table. While reading, E403 for a byte that
             is not UTF-8, E401 for damaged data and for a pipe or a device.
-        TextError: E104, at the end of the last file, if there was no document.
-        TrainingError: E507 without the package zstandard.
+        TextError: E102 for a Parquet file without that column, E101 for one with other values than texts in it. E104,
+            at the end of the last file, if there was no document.
+        TrainingError: E507 without the package that a file needs.
     """
 
-    def __init__(self, files: Iterable[str | Path] | str | Path, headings: bool = False):
+    def __init__(self, files: Iterable[str | Path] | str | Path, headings: bool = False, text_col: str = "text"):
         self.files = [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
-        self.headings = headings
+        self.headings, self.text_col = headings, text_col
         for file in self.files:
             if existing(file).is_dir():
                 raise FileError("E404", received=f"the folder {file}", expected="text files", fix=f"try {file}/*.txt")
@@ -52,9 +59,11 @@ class Corpus:
             if plain.suffix.lower() in TABLES:
                 raise FileError("E407", received=f"{file}, a table",
                                 expected="plain text, documents between blank lines",
-                                fix="write its texts to a .txt file (`ulmfit lm` reads CSV and TSV)")
+                                fix="write its texts to a .txt or Parquet file (`ulmfit lm` reads CSV and TSV)")
             if file.suffix == ".zst":
                 optional_package("zstandard")
+            if file.suffix == PARQUET:
+                _check_column(file, text_col)
 
     def __iter__(self) -> Iterator[str]:
         empty = True
@@ -67,6 +76,9 @@ class Corpus:
                             expected="one or more", fix="check them; a heading alone is none")
 
     def _documents(self, file: Path) -> Iterator[str]:
+        if file.suffix == PARQUET:
+            yield from (part for cell in _cells(file, self.text_col) for part in _parts(cell))
+            return
         lines, size = list[str](), 0
         for line in chain(lines_of(file), [""]):
             blank = not line or line.isspace()
@@ -82,10 +94,14 @@ class Rows:
     """Some of the documents of a corpus, in its order, or all but these."""
 
     def __init__(self, corpus: Iterable[str], rows: Iterable[int], without: bool = False):
-        self.corpus, self.rows, self.without = corpus, {int(i) for i in rows}, without
+        rows = np.asarray(rows, np.int64)
+        self.corpus, self.without = corpus, without
+        self.marked = np.zeros(rows.max(initial=-1) + 1, bool)  # a bit of memory for each document, not a set of rows
+        self.marked[rows] = True
 
     def __iter__(self) -> Iterator[str]:
-        return (document for i, document in enumerate(self.corpus) if (i in self.rows) != self.without)
+        n = len(self.marked)
+        return (document for i, document in enumerate(self.corpus) if (i < n and self.marked[i]) != self.without)
 
 
 def hold_out(lengths: np.ndarray, total: int = HELD_OUT) -> np.ndarray:
@@ -101,6 +117,39 @@ def hold_out(lengths: np.ndarray, total: int = HELD_OUT) -> np.ndarray:
     k = min(len(lengths), round(lengths.sum() / max(1, total)))
     rows = np.arange(k - 1, len(lengths), k)
     return rows[np.cumsum(lengths[rows]) <= max(total, lengths[rows[0]])]
+
+
+def _check_column(file: Path, column: str) -> None:
+    """Raise E102 for a Parquet file without a column, and E101 for one that has no texts."""
+    with _parquet(file) as table:
+        schema = table.schema_arrow
+    if column not in schema.names:
+        raise TextError("E102", received=f"{file} with the columns {some(schema.names)}", expected=f"{column!r}, with "
+                        "the texts", fix="name the column of the texts with text_col=")
+    if not re.match("(large_)?string|dictionary<values=string", str(schema.field(column).type)):
+        raise TextError("E101", received=f"{file}, whose column {column!r} has {schema.field(column).type}",
+                        expected="texts", fix="name the column of the texts with text_col=")
+
+
+def _cells(file: Path, column: str) -> Iterator[str]:
+    """Yield the texts of a column of a Parquet file, without missing, empty and blank ones."""
+    with _parquet(file) as table:
+        for batch in table.iter_batches(ROWS, columns=[column]):
+            yield from (cell for cell in batch.column(0).to_pylist() if cell and not cell.isspace())
+
+
+@contextmanager
+def _parquet(file: Path) -> Iterator[Any]:
+    """Open a Parquet file. E507 without pyarrow, E401 for damaged data."""
+    pyarrow, parquet = optional_package("pyarrow"), optional_package("pyarrow.parquet")
+    try:
+        with regular_file(file) as source, parquet.ParquetFile(source) as table:
+            yield table
+    except (pyarrow.ArrowException, OSError) as e:
+        if isinstance(e, FileError):
+            raise
+        raise FileError("E401", received=f"{file}, which is damaged or no Parquet file ({e})",
+                        expected="whole Parquet data", fix="fetch or write it again") from e
 
 
 def lines_of(file: Path) -> Iterator[str]:

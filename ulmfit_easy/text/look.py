@@ -18,15 +18,23 @@ class Look:
 
     Attributes:
         first: these texts.
-        is_over: True once `finish` was called. Only then are there `hashes` and `sha256`.
-        hashes: (N,) int64, equal for equal texts.
+        is_over: True once `finish` was called. Only then are there `digests`, `hashes` and `sha256`.
+        digests: (N, 32) uint8, the SHA-256 of each text.
+        hashes: (N,) int64, equal for equal texts: the first bytes of these.
         sha256: the hash of all texts, as hex. `TokenStore.build` keeps their tokens under it.
     """
 
     def __init__(self, texts: Iterable, n_first: int = 0):
         self.first, self.is_over = list[str | tuple](), False
         self._texts, self._n_first, self._room = enumerate(texts), n_first, MOST
-        self._all, self._hashes = hashlib.sha256(), bytearray()
+        self._digests = bytearray()
+
+    @classmethod
+    def of(cls, digests: np.ndarray, first: list | None = None) -> "Look":
+        """Return what a look at texts with these digests, (N, 32), would be, and with these first texts."""
+        look = cls(())
+        look.first, look._digests = first or [], bytearray(digests.tobytes())
+        return look.finish()
 
     def __iter__(self) -> Iterator:
         return self
@@ -34,9 +42,7 @@ class Look:
     def __next__(self) -> str | tuple[str, ...]:
         i, text = next(self._texts)
         fields = fields_of(text, i)
-        digest = _digest(fields)
-        self._all.update(digest)
-        self._hashes += digest[:8]
+        self._digests += _digest(fields)
         if len(self.first) < self._n_first and self._room > 0:
             self.first.append(text)
             self._room -= sum(map(len, fields))
@@ -46,8 +52,9 @@ class Look:
         """Read the rest of the texts, and return this object."""
         for _ in self:
             pass
-        self.is_over, self.sha256 = True, self._all.hexdigest()
-        self.hashes = np.frombuffer(bytes(self._hashes), dtype="<i8")
+        self.is_over, self.sha256 = True, hashlib.sha256(self._digests).hexdigest()
+        self.digests = np.frombuffer(bytes(self._digests), np.uint8).reshape(-1, 32)
+        self.hashes = self.digests[:, :8].copy().view("<i8").ravel()
         return self
 
 

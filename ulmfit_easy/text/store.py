@@ -2,11 +2,12 @@
 
 import json
 import re
+import shutil
 import tempfile
 import weakref
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
@@ -22,7 +23,7 @@ from ulmfit_easy.text.given import in_batches
 from ulmfit_easy.text.look import Look
 from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer
 from ulmfit_easy.text.vocab import Vocab
-from ulmfit_easy.text.workers import encode
+from ulmfit_easy.text.workers import Encoded, encode
 from ulmfit_easy.user_code import warn_user
 
 BLOCK = 1 << 20  # tokens that are handled at once
@@ -72,7 +73,8 @@ class TokenStore:
     @classmethod
     def build(cls, texts: Iterable, tokenizer: Tokenizer, cache_dir: str | Path | bool | None = None,
               progress: bool = False, n_workers: int | None = None, *, look: Look | None = None,
-              where: str | None = None) -> "TokenStore":
+              where: str | None = None, tokens: Callable[[Tokenizer, Path], Generator[Encoded]] | None = None
+              ) -> "TokenStore":
         """Return the store of some texts: opened if it was built before, else built in one pass.
 
         Args:
@@ -87,6 +89,8 @@ class TokenStore:
                 this one for little text, one for each processor for much. See `workers.encode`.
             look: what was collected of the texts, if they were read before.
             where: keep the place of each token too, "words" or "chars" as in `Tokenizer.pipe`. It takes longer.
+            tokens: makes the tokens of these texts, such as on a cluster, in place of `n_workers`. It needs a `look`,
+                and may write to the folder that it gets, which is deleted once the store is whole.
 
         Raises: TextError E101 for a text that is not a string, with its row. E104 if there are none. FileError E406
             for texts that change while they are read, E411 for a `cache_dir` that cannot be written to. TrainingError
@@ -118,7 +122,10 @@ class TokenStore:
         with FileLock(folder.with_suffix(".lock")):  # two processes: one builds, the other waits and opens
             clear_left(folder.parent, re.escape(name))  # of a build that was killed
             if not (folder.exists() and _intact(folder)):
-                _write(folder, texts, tokenizer, progress, n_workers, look, where)
+                parts = folder.with_suffix(".parts")
+                _write(folder, texts, tokenizer, progress, n_workers, look, where,
+                       tokens and tokens(tokenizer, parts))
+                shutil.rmtree(parts, ignore_errors=True)
             return cls(folder)
 
     @classmethod
@@ -218,24 +225,27 @@ class IdStore:
 
 
 def _write(folder: Path, texts: Iterable, tokenizer: Tokenizer, progress: bool, n_workers: int | None,
-           look: Look | None, where: str | None) -> None:
+           look: Look | None, where: str | None, tokens: Generator[Encoded] | None = None) -> None:
     """Tokenize the texts into a new folder that is there whole or not at all.
 
     Args:
         look: what was collected of the texts before, if they were read. Files may have changed since: E406 if they did.
+        tokens: of these texts, if they are made elsewhere.
     """
     again, in_memory = None, isinstance(texts, list | tuple)
-    if progress:
-        texts = progress_bar(texts, desc="tokenizing", unit=" texts")
-    if not (look and in_memory):
-        again = texts = Look(texts)
+    if tokens is None:
+        if progress:
+            texts = progress_bar(texts, desc="tokenizing", unit=" texts")
+        if not (look and in_memory):
+            again = texts = Look(texts)
+        tokens = encode(tokenizer, texts, n_workers, where)
     ids_of = defaultdict[str, int](count().__next__)  # a new token gets the next id
     lengths = array("q", [0])
     with files.atomic_folder(folder, _foreign) as tmp:
         with ExitStack() as stack:
             out = stack.enter_context(open(tmp / "tokens.bin", "wb"))
             of_places = stack.enter_context(open(tmp / PLACES, "wb")) if where else None
-            pieces = stack.enter_context(closing(encode(tokenizer, texts, n_workers, where)))
+            pieces = stack.enter_context(closing(tokens))
             for lexicon, ids, n_tokens, places in pieces:
                 lut = np.fromiter(map(ids_of.__getitem__, lexicon), "<u4", len(lexicon))
                 out.write(lut[ids].tobytes())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ulmfit_easy.apps.command import Command, Options
 from ulmfit_easy.apps.flags import next_line
+from ulmfit_easy.apps.options import CLUSTER
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.recipes.corpus.plan import DEFAULT, Plan
 from ulmfit_easy.terminal import say
@@ -16,7 +17,8 @@ def run(args: argparse.Namespace) -> None:
     from ulmfit_easy.recipes.corpus.plan import FILE
     from ulmfit_easy.recipes.corpus.run import pretrain_corpus, run_folder
 
-    options = {option[2:].replace("-", "_") for group in COMMAND.groups.values() for option in group}
+    options = {how.get("dest", option[2:].replace("-", "_")) for group in COMMAND.groups.values()
+               for option, how in group.items()}
     given = {name: value for name, value in vars(args).items() if name in options}
     out = Path(given.pop("out", "ulmfit-lm"))
     if "corpus" not in given and "resume" not in given:
@@ -35,7 +37,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 WHERE: Options = {
-    "--corpus": {"nargs": "+", "metavar": "FILE", "help": "text, also as .gz or .zst"},
+    "--corpus": {"nargs": "+", "metavar": "FILE", "help": "text, also as .gz or .zst, or Parquet; a pattern such as "
+                 "'corpus/*.parquet' stands for several"},
+    "--text": {"dest": "text_col", "metavar": "COL",
+               "help": f"column of Parquet files with the texts (default: {Plan.text_col})"},
     "--valid": {"nargs": "+", "metavar": "FILE",
                 "help": "documents to validate with (default: every k-th of the corpus, about 100,000 tokens)"},
     "--headings": {"action": "store_true", "help": "keep lines such as `= Title =`"},
@@ -73,10 +78,11 @@ TRAINING: Options = {
 COMMAND = Command(
     "pretrain", "learn a language from text files of any size", run,
     ("pretrain --corpus wiki.txt.zst --out wiki-lm --hours 6", "pretrain --out wiki-lm --resume"),
-    groups={"where": WHERE, "how long (default: one pass over the corpus)": HOW_LONG, "words": WORDS, "model": MODEL,
-            "training": TRAINING},
-    more="Train a language model on UTF-8 text files, in which blank lines are between documents. What is not named "
-    "here has a default that suits most corpora. An interrupted run goes on with --resume; once training has begun, "
+    groups={"where": WHERE | CLUSTER, "how long (default: one pass over the corpus)": HOW_LONG, "words": WORDS,
+            "model": MODEL, "training": TRAINING},
+    more="Train a language model on UTF-8 text files, in which blank lines are between documents, or on the rows of "
+    "Parquet files. Copies of a document are left out. What is not named here has a default that suits most corpora. "
+    "An interrupted run goes on with --resume; once training has begun, "
     "only --out need be given then. Until the end its state is in the folder DIR.run. The perplexity that is shown in "
     "training is that of the stream of validation documents, each read on from the one before; the figures at the end "
     "are those of `ulmfit evaluate-lm`.", only_given=True, order=6)

@@ -1,10 +1,10 @@
 """The texts of a pretraining run, as batches."""
 
 import time
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,15 +14,18 @@ from ulmfit_easy.data.targets import TARGETS
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.pretrained import PretrainedLM
 from ulmfit_easy.learner.text_data import TextDataLoaders
+from ulmfit_easy.recipes.corpus.parts import look_at, tokens_on
 from ulmfit_easy.recipes.corpus.plan import Plan
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.corpus import Corpus, Rows, hold_out
-from ulmfit_easy.text.look import SAMPLE, Look
 from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.subword import SentencePieceTokenizer
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vocab import make_vocab
 from ulmfit_easy.user_code import warn_user
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 class CorpusData(NamedTuple):
@@ -34,31 +37,35 @@ class CorpusData(NamedTuple):
     names: tuple[str, ...]  # of the token stores: they change with the texts
 
 
-def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
+def corpus_data(plan: Plan, start: PretrainedLM | None = None, client: "Client | None" = None) -> CorpusData:
     """Language-model data for a plan: read once to find mistakes early, then tokenized into the cache.
 
     Args:
         start: the model to continue with, whose words and tokenizer are taken.
+        client: of a cluster that reads and tokenizes the corpus, see `connected`. None for this process.
     """
-    texts = Corpus(plan.corpus, plan.headings)
-    per_file = [array("q") for _ in texts.files]  # characters of each document
-    look = Look(_walked(texts, per_file), SAMPLE).finish()
-    n_chars = np.concatenate(per_file)  # (N,)
-    rows = np.arange(len(n_chars))
+    corpus = Corpus(plan.corpus, plan.headings, plan.text_col)
+    every = look_at(corpus, client)
+    unique = every.unique()
+    n_copies = len(every.n_chars) - len(unique)
+    texts, seen = (Rows(corpus, unique), every.only(unique)) if n_copies else (corpus, every)
+    n_chars, rows = seen.n_chars, np.arange(len(seen.n_chars))
     held_out: Corpus | Rows
     if plan.valid:
-        train, held_out = rows, Corpus(plan.valid, plan.headings)
+        train, held_out = rows, Corpus(plan.valid, plan.headings, plan.text_col)
     else:
         valid = hold_out(n_chars)
         train, held_out = np.setdiff1d(rows, valid), Rows(texts, valid)
     say(f"{len(rows):,} documents with {n_chars.sum():,} characters, "
+        + (f"{n_copies:,} copies of them left out, " if n_copies else "")
         + (f"validated with {names(plan.valid)}" if plan.valid else f"{len(valid):,} of them kept aside")
         + ". Tokenizing, once for these texts ...")
     started = time.perf_counter()
     target = TARGETS[start.config["task"] if start else plan.task].from_config({})
     tokenizer = _tokenizer(plan, start, texts if plan.valid else Rows(texts, train))
-    warn_of_language(look.first, tokenizer)
-    store = TokenStore.build(texts, tokenizer, progress=True, look=look)
+    warn_of_language(seen.look.first, tokenizer)
+    elsewhere = partial(tokens_on, client, corpus, every.ends, unique, seen.look) if client else None
+    store = TokenStore.build(texts, tokenizer, progress=True, look=seen.look, tokens=elsewhere)
     valid_store = TokenStore.build(held_out, tokenizer) if plan.valid else store
     if tokenizer.vocab is None:
         tokenizer = tokenizer.with_vocab(make_vocab(store.count(train), plan.min_freq, plan.max_vocab))
@@ -75,20 +82,11 @@ def corpus_data(plan: Plan, start: PretrainedLM | None = None) -> CorpusData:
     prepare = Preparation(tokenizer, target, **sizes)
     dls = TextDataLoaders(target.loader(ids, train, vocab=vocab, shuffle=True, seed=plan.seed, **sizes),
                           target.loader(valid_ids, valid, vocab=vocab, **sizes), prepare=prepare)
-    ends = np.cumsum([0, *map(len, per_file)])
     files = [(file.name, int(b - a), int(store.lengths[a:b].sum()))
-             for file, a, b in zip(texts.files, ends, ends[1:], strict=False)]
+             for file, a, b in zip(corpus.files, seen.ends, seen.ends[1:], strict=False)]
     if plan.subword and len(vocab) < plan.subword:
         warn_user(f"these texts gave {len(vocab):,} pieces, not {plan.subword:,}")
     return CorpusData(dls, held_out, files, tuple({s.path.name: None for s in (store, valid_store)}))
-
-
-def _walked(texts: Corpus, per_file: list[array]) -> Iterator[str]:
-    """Yield the documents of a corpus, and note the characters of each."""
-    for file, n_chars in zip(texts.files, per_file, strict=True):
-        for document in Corpus(file, texts.headings):
-            n_chars.append(len(document))
-            yield document
 
 
 def _tokenizer(plan: Plan, start: PretrainedLM | None, texts: Iterable[str]) -> Tokenizer:

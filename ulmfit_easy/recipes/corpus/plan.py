@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulmfit_easy.errors import ArgumentError, FileError, some
-from ulmfit_easy.files import is_device, read_json, write_json
+from ulmfit_easy.files import is_device, matching, read_json, write_json
 from ulmfit_easy.schema import (
     MOST_ROWS,
     checked,
@@ -34,10 +34,10 @@ def files(value: object) -> object:
     return [path(value)] if isinstance(value, str | Path) else list_of(path)(value)
 
 
-def _absolute(path: str | list[str] | None) -> str | tuple | None:
+def _absolute(path: str | Path | list | None) -> str | tuple | None:
     if path is None:
         return None
-    return str(Path(path).absolute()) if isinstance(path, str) else tuple(map(_absolute, path))
+    return str(Path(path).absolute()) if isinstance(path, str | Path) else tuple(map(_absolute, path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,10 @@ class Plan:
     """Everything that decides what a run will give, and nothing else.
 
     Attributes:
-        corpus, valid: files to learn from and to validate with, as `Corpus` reads them. Without `valid` every k-th
+        corpus, valid: files to learn from and to validate with, as `Corpus` reads them, or patterns such as
+            `corpus/*.parquet`. Copies of an earlier document of the corpus are left out. Without `valid` every k-th
             document of the corpus is kept aside, half a million characters in all.
+        text_col: the column of the texts in Parquet files.
         headings: keep lines such as `= Title =`.
         lang: of the tokenizer.
         max_vocab, min_freq: of a vocabulary of words.
@@ -74,6 +76,7 @@ class Plan:
 
     corpus: tuple[str, ...]
     valid: tuple[str, ...] = ()
+    text_col: str = "text"
     headings: bool = False
     lang: str = "en"
     max_vocab: int = 60000
@@ -102,8 +105,8 @@ class Plan:
     data: tuple[str, ...] = ()
 
     SETTINGS = {
-        "corpus": files, "valid": files, "headings": flag, "lang": text, "max_vocab": whole(), "min_freq": whole(),
-        "subword": optional(whole()), "objective": optional(text), "arch": optional(text),
+        "corpus": files, "valid": files, "text_col": text, "headings": flag, "lang": text, "max_vocab": whole(),
+        "min_freq": whole(), "subword": optional(whole()), "objective": optional(text), "arch": optional(text),
         "emb": optional(whole()), "hid": optional(whole()),
         "layers": optional(whole()), "drop_mult": number(0), "softmax": text, "precision": text, "backwards": flag,
         "pretrained": optional(path), "vectors": optional(path), "bs": whole(1, MOST_ROWS), "seq_len": whole(),
@@ -121,6 +124,8 @@ class Plan:
         later = {"objective": optional(one_of(learned)), "softmax": one_of(SOFTMAX),
                  "precision": one_of(("auto", *PRECISIONS))}
         values = checked({**self.SETTINGS, **later}, **vars(self))
+        for name in ("corpus", "valid"):
+            values[name] = matching(*values[name])
         for name in ("corpus", "valid", "pretrained", "vectors"):  # so that a run can be resumed from another folder
             values[name] = _absolute(values[name])
         vars(self).update(values | {"data": tuple(values["data"])})  # a frozen class has no other way

@@ -3,17 +3,18 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
 
 from ulmfit_easy.bundle.artefact import FILES
 from ulmfit_easy.bundle.record import write_record
+from ulmfit_easy.cluster import connected
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import ArgumentError, FileError, some
 from ulmfit_easy.files import atomic_folder, read_json, sha256_file, write_json
@@ -37,6 +38,9 @@ from ulmfit_easy.recipes.corpus.start import put_vectors, start_of
 from ulmfit_easy.recipes.evaluate import LMScore, ValidScore, evaluate_lm, valid_score
 from ulmfit_easy.terminal import say
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 WRITTEN = "written.json"  # in the folder of a run: the hashes of the bundle that it wrote
 WD, CLIP = 0.01, 0.12  # as MultiFiT (Eisenschlos et al. 2019) pretrained
 EPS = 1e-8  # Adam's usual 1e-5 hides the small gradients of recurrent layers that know nothing yet (docs/LOG.md, 8)
@@ -49,7 +53,8 @@ def run_folder(out: str | Path) -> Path:
 
 
 def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit-lm", *, resume: bool = False,
-                    minutes: float = 5.0, **settings: Any) -> LMScore | ValidScore:
+                    minutes: float = 5.0, scheduler: str | None = None, workers: int | None = None,
+                    **settings: Any) -> LMScore | ValidScore:
     """Stage 1: train a language model on text files. Write it as a bundle with a model card, and return its scores.
 
     The corpus may be larger than memory. It is tokenized once, into the user's cache, and read from there. One cycle of
@@ -62,6 +67,9 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
         resume: continue an interrupted run with its own settings. Only `out` is needed. Pass `corpus` too if it was
             stopped while it tokenized: it then starts again.
         minutes: the time between two checkpoints.
+        scheduler: the address of a Dask cluster, or "local". It reads and tokenizes the corpus, one file in a task. The
+            tokens are the same, byte for byte. By default this machine alone does it.
+        workers: the number of processes of the scheduler "local". By default one for each processor.
         settings: the settings of the run, such as `hours=6` or `lang="ko"`. See `Plan`.
 
     Raises: FileError E404 if there is nothing to resume. E412 if `out` is an unfinished run or anything else. E408 if
@@ -79,7 +87,7 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
             free_place(out)
         plan = Plan.load(run) if resume else Plan(**given)
         plan.check_same(given, run)
-        score = _run(plan, out, run, resume, minutes)
+        score = _run(plan, out, run, resume, minutes, connected(scheduler, workers, paths=[plan.corpus[0]]))
         (run / FILE).unlink()  # first: without it nothing can be resumed
         for part in [run / WRITTEN, run / "checkpoint-1.safetensors"]:
             part.unlink(missing_ok=True)
@@ -106,11 +114,13 @@ def _locked(run: Path) -> Iterator[None]:
             run.rmdir()
 
 
-def _run(plan: Plan, out: Path, run: Path, resume: bool, minutes: float) -> LMScore | ValidScore:
+def _run(plan: Plan, out: Path, run: Path, resume: bool, minutes: float,
+         cluster: AbstractContextManager["Client | None"]) -> LMScore | ValidScore:
     started = time.perf_counter()
     set_seed(plan.seed)
     start = start_of(plan)
-    data = corpus_data(plan, start)
+    with cluster as client:
+        data = corpus_data(plan, start, client)
     origin = (*data.names, start.sha256) if start else data.names
     if resume and origin != plan.data:
         raise FileError("E408", received=f"files that have changed since the run was planned in {run}",
