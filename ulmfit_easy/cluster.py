@@ -52,8 +52,8 @@ def connected(scheduler: str | None, workers: int | None = None, *, paths: Itera
             stack.callback(nanny.setLevel, nanny.level)
             nanny.setLevel(logging.CRITICAL)
             address: Any = stack.enter_context(distributed.LocalCluster(
-                n_workers=workers or _processors(), threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
-                silence_logs=logging.CRITICAL))  # errors are raised here
+                n_workers=workers or _processors(), threads_per_worker=1, host="127.0.0.1",
+                dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL))  # errors are raised here
         else:
             address = scheduler
         try:
