@@ -115,7 +115,7 @@ def test_nothing_at_an_address_is_told(trained, given, tmp_path, monkeypatch, ca
     monkeypatch.setattr(cluster, "WAIT", 0.3)
     for address in ("tcp://127.0.0.1:1", "nowhere at all"):
         assert run("predict", trained, f"{given}/*", "--out", tmp_path / "out", "--scheduler", address) == 2
-        assert "E512" in (told := capsys.readouterr().err) and "--scheduler local" in told
+        assert "E514" in (told := capsys.readouterr().err) and "--scheduler local" in told
 
 
 def killed(item):
