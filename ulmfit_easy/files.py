@@ -12,7 +12,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from glob import glob
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
@@ -64,18 +63,6 @@ def existing(path: str | Path) -> Path:
                         fix=f"did you mean '{path.with_name(near)}'?" if near else
                         f"check the spelling; paths are relative to {Path.cwd()}")
     return path
-
-
-def matching(*names: str | Path) -> list[Path]:
-    """Return the files of some names and patterns, such as `in/*.parquet`. Those of a pattern are sorted.
-
-    Raises: E404 if a name or a pattern stands for nothing.
-    """
-    found = list[Path]()
-    for name in names:
-        several = [] if os.path.lexists(name) else sorted(glob(os.fspath(name), recursive=True))
-        found += map(Path, several) if several else [existing(name)]
-    return found
 
 
 def _fsync(path: Path) -> None:

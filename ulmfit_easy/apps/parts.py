@@ -11,15 +11,18 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
+from glob import glob
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ulmfit_easy.apps.answers import Answers, separator
+from ulmfit_easy.apps.sources import is_there
 from ulmfit_easy.apps.tables import FORMS
 from ulmfit_easy.errors import FileError, counted, some
-from ulmfit_easy.files import matching, read_json, sha256_bytes, sha256_file, write_json
+from ulmfit_easy.files import read_json, sha256_bytes, sha256_file, write_json
 from ulmfit_easy.places import writable
+from ulmfit_easy.text.corpus import matching
 from ulmfit_easy.user_code import warn_user
 
 if TYPE_CHECKING:
@@ -100,6 +103,14 @@ def parts_of(names: Sequence[str]) -> list[Part]:
         raise FileError("E412", received=f"several inputs for the output {some(twice)}", expected="names that differ",
                         fix="rename one of these files")
     return parts
+
+
+def are_several(given: Sequence[str]) -> bool:
+    """Return True if several files are named, or a pattern such as `in/*.parquet` that a file has."""
+    there = [is_there(each) for each in given]
+    return len(given) > 1 and all(there) or any(
+        not exists and {*each} & {*"*?["} and glob(each, recursive=True)
+        for each, exists in zip(given, there, strict=True))
 
 
 def sha256_of_model(folder: Path) -> str:

@@ -8,7 +8,6 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Hashable, Iterator, Sequence
-from glob import glob
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -215,7 +214,7 @@ def typed_texts(given: Sequence[str], columns: Sequence[str]) -> list | None:
     if not any(given):
         raise TextError("E104", received="an empty text", expected="a file, a folder or a text between quotes",
                         fix="name one: a variable of the shell may be empty")
-    if 1 < len(columns) == len(given) and not any(_exists(each) for each in given):
+    if 1 < len(columns) == len(given) and not any(is_there(each) for each in given):
         return [tuple(given)]
     files = [each for each in given if each == STDIN or _is_path(each)]
     if files and len(given) == 1:
@@ -229,15 +228,7 @@ def typed_texts(given: Sequence[str], columns: Sequence[str]) -> list | None:
                         fix="type each of them between quotes, in this order")
 
 
-def are_several(given: Sequence[str]) -> bool:
-    """Return True if several files are named, or a pattern such as `in/*.parquet` that a file has."""
-    there = [_exists(each) for each in given]
-    return len(given) > 1 and all(there) or any(
-        set(each) & set("*?[") and glob(each, recursive=True) for each, exists in zip(given, there, strict=True)
-        if not exists)
-
-
-def _exists(text: str) -> bool:
+def is_there(text: str) -> bool:
     try:
         return Path(text).exists()
     except (OSError, ValueError):  # far too long for a name
@@ -248,7 +239,7 @@ def _is_path(text: str) -> bool:
     from ulmfit_easy.apps.tables import FORMS
 
     endings = *FORMS, ".json", ".txt", ".xlsx", ".conll"
-    return _exists(text) or not any(c.isspace() for c in text) or text.lower().endswith(endings)
+    return is_there(text) or not any(c.isspace() for c in text) or text.lower().endswith(endings)
 
 
 def _standard_input(columns: Sequence[str], args: argparse.Namespace) -> "pd.DataFrame":

@@ -2,10 +2,12 @@
 
 import codecs
 import gzip
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from glob import glob
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,18 @@ class Corpus:
             if not blank and (self.headings or not _HEADING.fullmatch(line)):
                 lines.append(line)
                 size += len(line) + 1
+
+
+def matching(*names: str | Path) -> list[Path]:
+    """Return the files of some names and patterns, such as `in/*.parquet`. Those of a pattern are sorted.
+
+    Raises: E404 if a name or a pattern stands for nothing.
+    """
+    found = list[Path]()
+    for name in names:
+        several = [] if os.path.lexists(name) else sorted(glob(os.fspath(name), recursive=True))
+        found += map(Path, several) if several else [existing(name)]
+    return found
 
 
 class Rows:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from ulmfit_easy.errors import FileError
 from ulmfit_easy.text.rules import fields_of
 
 SAMPLE, MOST = 1000, 10_000_000  # texts that loaders look at, and the most characters of them
@@ -56,6 +57,13 @@ class Look:
         self.digests = np.frombuffer(bytes(self._digests), np.uint8).reshape(-1, 32)
         self.hashes = self.digests[:, :8].copy().view("<i8").ravel()
         return self
+
+
+def changed() -> FileError:
+    """Return the error for texts that differ from what a look at them has found."""
+    return FileError("E406", received="texts that have changed while they were read",
+                     expected="the same texts from first to last",
+                     fix="wait until nothing writes to their files, then call this again")
 
 
 def _digest(fields: Iterable[str]) -> bytes:

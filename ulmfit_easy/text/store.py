@@ -20,12 +20,13 @@ from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.places import clear_left, hidden_folder, members, writable
 from ulmfit_easy.text.fingerprint import Undescribed
 from ulmfit_easy.text.given import in_batches
-from ulmfit_easy.text.look import Look
+from ulmfit_easy.text.look import Look, changed
 from ulmfit_easy.text.tokenizers import SCHEMA, Tokenizer
 from ulmfit_easy.text.vocab import Vocab
 from ulmfit_easy.text.workers import Encoded, encode
 from ulmfit_easy.user_code import warn_user
 
+Tokens = Callable[[Tokenizer, Path], Generator[Encoded]]
 BLOCK = 1 << 20  # tokens that are handled at once
 MEMBERS = ("tokens.bin", "offsets.npy", "hashes.npy", "lexicon.json")
 PLACES = "places.bin"  # is there if it was asked for
@@ -73,8 +74,7 @@ class TokenStore:
     @classmethod
     def build(cls, texts: Iterable, tokenizer: Tokenizer, cache_dir: str | Path | bool | None = None,
               progress: bool = False, n_workers: int | None = None, *, look: Look | None = None,
-              where: str | None = None, tokens: Callable[[Tokenizer, Path], Generator[Encoded]] | None = None
-              ) -> "TokenStore":
+              where: str | None = None, tokens: Tokens | None = None) -> "TokenStore":
         """Return the store of some texts: opened if it was built before, else built in one pass.
 
         Args:
@@ -89,8 +89,7 @@ class TokenStore:
                 this one for little text, one for each processor for much. See `workers.encode`.
             look: what was collected of the texts, if they were read before.
             where: keep the place of each token too, "words" or "chars" as in `Tokenizer.pipe`. It takes longer.
-            tokens: makes the tokens of these texts, such as on a cluster, in place of `n_workers`. It needs a `look`,
-                and may write to the folder that it gets, which is deleted once the store is whole.
+            tokens: makes the tokens of these texts elsewhere, with a folder until the store is whole. Needs a `look`.
 
         Raises: TextError E101 for a text that is not a string, with its row. E104 if there are none. FileError E406
             for texts that change while they are read, E411 for a `cache_dir` that cannot be written to. TrainingError
@@ -123,8 +122,7 @@ class TokenStore:
             clear_left(folder.parent, re.escape(name))  # of a build that was killed
             if not (folder.exists() and _intact(folder)):
                 parts = folder.with_suffix(".parts")
-                _write(folder, texts, tokenizer, progress, n_workers, look, where,
-                       tokens and tokens(tokenizer, parts))
+                _write(folder, texts, tokenizer, progress, n_workers, look, where, tokens and tokens(tokenizer, parts))
                 shutil.rmtree(parts, ignore_errors=True)
             return cls(folder)
 
@@ -230,7 +228,6 @@ def _write(folder: Path, texts: Iterable, tokenizer: Tokenizer, progress: bool, 
 
     Args:
         look: what was collected of the texts before, if they were read. Files may have changed since: E406 if they did.
-        tokens: of these texts, if they are made elsewhere.
     """
     again, in_memory = None, isinstance(texts, list | tuple)
     if tokens is None:
@@ -253,16 +250,11 @@ def _write(folder: Path, texts: Iterable, tokenizer: Tokenizer, progress: bool, 
                     of_places.write(places.astype("<i4").tobytes())
                 lengths.extend(n_tokens)
         if again and look and again.finish().sha256 != look.sha256:
-            raise FileError("E406", received="texts that have changed while they were read",
-                            expected="the same texts from first to last",
-                            fix="wait until nothing writes to their files, then call this again")
+            raise changed()
         if len(lengths) == 1:
-            raise TextError("E104", received="no texts at all", expected="at least one",
-                            fix="check where they come from")
+            raise TextError("E104", received="no texts at all", expected="at least one", fix="check where they come from")
         np.save(tmp / "offsets.npy", np.cumsum(lengths, dtype=np.int64))
-        first = look or again
-        assert first  # look, or a Look at the texts just now
-        np.save(tmp / "hashes.npy", first.finish().hashes)
+        np.save(tmp / "hashes.npy", (look or again).finish().hashes)  # type: ignore[union-attr]  # one of both is there
         (tmp / "lexicon.json").write_text(json.dumps(list(ids_of)))
         members = {name: {"bytes": (tmp / name).stat().st_size, "sha256": files.sha256_file(tmp / name)}
                    for name in (*MEMBERS, *[PLACES] * (where is not None))}

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.answers import Answers, separator
+    from ulmfit_easy.apps.parts import are_several
     from ulmfit_easy.apps.saved_model import SavedModel, text_columns
-    from ulmfit_easy.apps.sources import are_several, typed_texts
+    from ulmfit_easy.apps.sources import typed_texts
     from ulmfit_easy.schema import checked, optional, whole
 
     checked({"top_k": optional(whole())}, top_k=args.top_k)

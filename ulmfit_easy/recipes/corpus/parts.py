@@ -9,9 +9,8 @@ import numpy as np
 
 from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.cluster import in_any_order
-from ulmfit_easy.errors import FileError
 from ulmfit_easy.text.corpus import Corpus, Rows
-from ulmfit_easy.text.look import SAMPLE, Look
+from ulmfit_easy.text.look import SAMPLE, Look, changed
 from ulmfit_easy.text.store import BLOCK, TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.workers import Encoded
@@ -101,8 +100,7 @@ def _store_of(texts: Rows, tokenizer: Tokenizer, folder: Path) -> Path:
 
 def _pieces(store: TokenStore, hashes: np.ndarray) -> Generator[Encoded]:
     if not np.array_equal(store.hashes, hashes):
-        raise FileError("E406", received="texts that have changed while they were read", expected="the same texts from "
-                        "first to last", fix="wait until nothing writes to their files, then call this again")
+        raise changed()
     lengths = store.lengths.tolist()
     for start in range(0, max(1, store.n_tokens), BLOCK):
         yield store.lexicon, store.ids[start:start + BLOCK], [] if start else lengths, np.empty(0, np.int32)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulmfit_easy.errors import ArgumentError, FileError, some
-from ulmfit_easy.files import is_device, matching, read_json, write_json
+from ulmfit_easy.files import is_device, read_json, write_json
 from ulmfit_easy.schema import (
     MOST_ROWS,
     checked,
@@ -119,6 +119,7 @@ class Plan:
         from ulmfit_easy.models.archs import resolve_config
         from ulmfit_easy.models.precision import PRECISIONS
         from ulmfit_easy.models.softmax import SOFTMAX
+        from ulmfit_easy.text.corpus import matching
 
         learned = [name for name, task in TASKS.items() if not task.target.labelled]
         later = {"objective": optional(one_of(learned)), "softmax": one_of(SOFTMAX),
