@@ -28,8 +28,7 @@ from ulmfit_easy.user_code import warn_user
 
 Tokens = Callable[[Tokenizer, Path], Generator[Encoded]]
 BLOCK = 1 << 20  # tokens that are handled at once
-MEMBERS = ("tokens.bin", "offsets.npy", "hashes.npy", "lexicon.json")
-PLACES = "places.bin"  # is there if it was asked for
+MEMBERS, PLACES = ("tokens.bin", "offsets.npy", "hashes.npy", "lexicon.json"), "places.bin"  # the last if asked for
 
 
 class TokenStore:
@@ -252,7 +251,7 @@ def _write(folder: Path, texts: Iterable, tokenizer: Tokenizer, progress: bool, 
         if again and look and again.finish().sha256 != look.sha256:
             raise changed()
         if len(lengths) == 1:
-            raise TextError("E104", received="no texts at all", expected="at least one", fix="check where they come from")
+            raise TextError("E104", received="no texts at all", expected="at least one", fix="check their source")
         np.save(tmp / "offsets.npy", np.cumsum(lengths, dtype=np.int64))
         np.save(tmp / "hashes.npy", (look or again).finish().hashes)  # type: ignore[union-attr]  # one of both is there
         (tmp / "lexicon.json").write_text(json.dumps(list(ids_of)))
