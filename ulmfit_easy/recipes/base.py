@@ -14,6 +14,7 @@ from ulmfit_easy.errors import ArgumentError, TextError, TrainingError
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.learner.turns import turn_to_fit
+from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.recipes import inputs, stages
 from ulmfit_easy.recipes.blend import Blend
 from ulmfit_easy.recipes.drift import reference_of
@@ -35,24 +36,8 @@ from ulmfit_easy.user_code import tell_interrupt
 
 
 class TextEstimator(SklearnText, OnHub):
-    """The base of `ULMFiT` and `ULMFiTRegressor`. A subclass has a constructor, whose arguments `SETTINGS` checks."""
+    """The base of `ULMFiT` and `ULMFiTRegressor`. `SETTINGS` checks the arguments of its constructor."""
 
-    preset: str | Preset | None
-    pretrained: Any
-    backwards: bool
-    bidir: bool
-    lang: str
-    valid_pct: float
-    seed: int | None
-    verbose: bool
-    encoder: Any
-    epochs: int | None
-    lr: float | None
-    bs: int | None
-    min_freq: int | None
-    patience: int | None
-    text_col: Any
-    subword: bool | int
     class_weight: Any = None
     blend: str | None = None
     classes_: np.ndarray
@@ -64,6 +49,17 @@ class TextEstimator(SklearnText, OnHub):
     FORMS: ClassVar[tuple[str, ...]]  # of answers, which it may give: names in `KINDS`
     stopped_: tuple  # a fit that was stopped, and its rows
     kind_: Kind  # how the fit has read the labels
+
+    def __init__(self, *, preset: str | Preset | None = None, pretrained: bool | str | Path | Sequence | None = True,
+                 backwards: bool = False, bidir: bool = False, lang: str = "en", valid_pct: float = 0.1,
+                 seed: int | None = None, verbose: bool = True, encoder: type[Encoder] | str | Path | None = None,
+                 epochs: int | None = None, lr: float | None = None, bs: int | None = None,
+                 min_freq: int | None = None, patience: int | None = None,
+                 text_col: str | int | Sequence | None = None, subword: bool | int = False):
+        self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
+        self.lang, self.valid_pct, self.seed, self.verbose, self.encoder = lang, valid_pct, seed, verbose, encoder
+        self.epochs, self.lr, self.bs, self.min_freq = epochs, lr, bs, min_freq
+        self.patience, self.text_col, self.subword = patience, text_col, subword
 
     # scikit-learn wants arguments to be checked by `fit`, and kept as they are given
     SETTINGS: ClassVar[dict] = {

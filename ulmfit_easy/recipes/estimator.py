@@ -89,11 +89,11 @@ class ULMFiT(TextEstimator):
                  epochs: int | None = None, lr: float | None = None, bs: int | None = None,
                  min_freq: int | None = None, patience: int | None = None,
                  text_col: str | int | Sequence | None = None, subword: bool | int = False):
-        self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
-        self.lang, self.class_weight, self.valid_pct, self.seed = lang, class_weight, valid_pct, seed
-        self.verbose, self.encoder, self.blend = verbose, encoder, blend
-        self.epochs, self.lr, self.bs, self.min_freq = epochs, lr, bs, min_freq
-        self.patience, self.text_col, self.subword = patience, text_col, subword
+        super().__init__(
+            preset=preset, pretrained=pretrained, backwards=backwards, bidir=bidir, lang=lang, valid_pct=valid_pct,
+            seed=seed, verbose=verbose, encoder=encoder, epochs=epochs, lr=lr, bs=bs, min_freq=min_freq,
+            patience=patience, text_col=text_col, subword=subword)
+        self.class_weight, self.blend = class_weight, blend
 
     FORMS = ("labels", "lists", "indicator")
     SETTINGS = {**TextEstimator.SETTINGS, "blend": optional(one_of(["auto"]))}
@@ -147,17 +147,6 @@ class ULMFiTRegressor(TextEstimator):
     mae_: float | None
     baseline_r2_: float | None
     baseline_mae_: float | None
-
-    def __init__(self, *, preset: str | Preset | None = None, pretrained: bool | str | Path | Sequence | None = True,
-                 backwards: bool = False, bidir: bool = False, lang: str = "en", valid_pct: float = 0.1,
-                 seed: int | None = None, verbose: bool = True, encoder: type[Encoder] | str | Path | None = None,
-                 epochs: int | None = None, lr: float | None = None, bs: int | None = None,
-                 min_freq: int | None = None, patience: int | None = None,
-                 text_col: str | int | Sequence | None = None, subword: bool | int = False):
-        self.preset, self.pretrained, self.backwards, self.bidir = preset, pretrained, backwards, bidir
-        self.lang, self.valid_pct, self.seed, self.verbose, self.encoder = lang, valid_pct, seed, verbose, encoder
-        self.epochs, self.lr, self.bs, self.min_freq = epochs, lr, bs, min_freq
-        self.patience, self.text_col, self.subword = patience, text_col, subword
 
     def _kind_of(self, labels: Any) -> Kind | None:
         return Numbers()
