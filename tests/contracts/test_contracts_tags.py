@@ -68,7 +68,7 @@ def test_each_word_of_a_text_of_any_length_has_a_tag(arch, tmp_path):
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
 def test_a_tagger_learns(backwards):
     learn = tagger(AWD_LSTM, bs=4, backwards=backwards)
-    learn.fit_one_cycle(5, 0.1)
+    learn.fit_one_cycle(8, 0.05)
     assert learn.validate()[1:] == [1, 1]
     assert learn.predict("Anna Smith lives Oslo").entities == [("PER", 0, 2, "Anna Smith"), ("LOC", 3, 4, "Oslo")]
 
@@ -121,8 +121,8 @@ def test_roles_are_tags_of_a_sentence_with_a_marked_predicate(roles):
 
 
 def test_the_same_sentence_has_other_roles_for_another_predicate(roles):
-    learn = tagger(AWD_LSTM, pd.concat([roles] * 8, ignore_index=True), bs=4)
-    learn.fit_one_cycle(24, 0.03)
+    learn = tagger(AWD_LSTM, pd.concat([roles] * 8, ignore_index=True), dict(emb_sz=24, n_hid=48, n_layers=1), bs=4)
+    learn.fit_one_cycle(30, 0.01)
     words = "Anna sees Bert who eats soup".split()
     first, second = learn.predict([mark_predicate(words, 1), mark_predicate(words, 4)])
     assert [[each.type for each in found.entities] for found in (first, second)] == [["A0", "V", "A1"]] * 2

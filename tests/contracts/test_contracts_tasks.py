@@ -48,7 +48,7 @@ def learn(request, tmp_path_factory):
                                         path=tmp_path_factory.mktemp("task"))
         learn.said = label
         learn.before = learn.validate(dl=learn.dls.train)[0]
-        learn.fit_one_cycle(6, 0.05)
+        learn.fit_one_cycle(12, 0.05)
         yield learn
 
 
