@@ -50,7 +50,7 @@ CODES = {
     "E501": "the loss or a gradient is NaN or infinite",
     "E503": "rates do not fit the layer groups",
     "E504": "the learning-rate finder had too few points",
-    "E505": "this question would need more memory than any machine has",
+    "E505": "this call would need more memory than any machine has",
     "E506": "the learner lacks something this call needs",
     "E507": "an optional package is not installed",
     "E508": "a worker process has died",

@@ -117,7 +117,9 @@ def in_folder(folder: str, pages: list[str]) -> list:
                     key=lambda page: (not page.endswith("index.md"), page.lower()))
     if folder == "howto/":
         index = (ROOT / "docs" / folder / "index.md").read_text(encoding="utf-8")
-        return [f"{folder}index.md", *(folder + page for page in re.findall(r"\((\S+\.md)\)", index))]
+        parts = re.findall(r"^## (.+)\n((?:(?!## ).*\n?)*)", index, re.MULTILINE)
+        sections = {title: [folder + page for page in re.findall(r"\(([\w-]+\.md)\)", part)] for title, part in parts}
+        return [f"{folder}index.md", *({title: those} for title, those in sections.items())]
     if folder == "lessons/":
         return [page for page in inside if "/ko/" not in page]
     if folder != "reference/":
