@@ -131,7 +131,8 @@ def in_folder(folder: str, pages: list[str]) -> list:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links between files into links between pages, or into text. Let how-to guides be found first."""
     here = PurePosixPath(page.file.src_uri).parent
-    page.meta["search"] = {"boost": 0.05 if page.file.src_uri in RECORDS else 2 if str(here) == "howto" else 1}
+    boosts = {"howto": 20, "reference": 0.5}  # a guide first, then lessons and errors, then names
+    page.meta["search"] = {"boost": 0.05 if page.file.src_uri in RECORDS else boosts.get(str(here).split("/")[0], 1)}
     origin = {v: PurePosixPath() for v in REPOSITORY.values()}.get(page.file.src_uri, PurePosixPath("docs") / here)
     if page.file.src_uri.startswith("lessons/"):
         origin = PurePosixPath("nbs")

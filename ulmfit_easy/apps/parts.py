@@ -35,13 +35,13 @@ _loading = Lock()
 
 @dataclass(frozen=True)
 class Job:
-    """What is the same for all parts.
+    """The settings that all parts of a prediction share.
 
     Attributes:
-        model, out: folders, which every worker must see.
-        model_sha256: of all files of the model.
-        answers: which columns are read and written.
-        kind: of the model's labels.
+        model, out: folders on a disk that every worker can read and write.
+        model_sha256: the hash of all files of the model.
+        answers: the columns to read and to write.
+        kind: the kind of the model's labels.
         reading: encoding, quoting and delimiter of tables.
     """
 
@@ -75,7 +75,7 @@ class Part(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What a part came to: its rows, those without text, what was warned of, and True if it was done before."""
+    """The result of a part: its rows, rows without text, warnings, and True if an earlier run did it."""
 
     n: int
     n_empty: int
@@ -175,7 +175,7 @@ def predict_part(part: Part, job: Job, threads: int | None = None) -> Done:
 
 
 def model_of(folder: str, sha256: str, threads: int | None = None) -> "SavedModel":
-    """Return a model, which a process loads once. It computes in so many threads."""
+    """Return a model, which a process loads once. It computes in that many threads."""
     with _loading:
         return _loaded(folder, sha256, threads)
 

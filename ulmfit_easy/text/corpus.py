@@ -28,7 +28,7 @@ _HEADING = re.compile(r"\s*(=+) .+ \1\s*")  # as Wikipedia writes them
 
 
 class Corpus:
-    """The documents of some text files: strings in the order of the files, read again each time it is iterated.
+    """The documents of text files, as an iterable of strings. Each loop over it reads the files again.
 
     Documents are separated by blank lines. The lines of one are joined by line feeds. One document is in memory at a
     time. One of more than `LONGEST` characters (a million) comes as several, cut at the ends of lines. So a file

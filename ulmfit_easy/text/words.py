@@ -47,7 +47,7 @@ class BaseTokenizer:
 
 
 class SpacyTokenizer:
-    """spaCy's rule tokenizer of a language: `Iterable[str] -> Iterator[list[str]]`, streaming, order kept.
+    """Split texts into words by spaCy's rules for a language. Called with texts, it yields the words of each in order.
 
     It gives exactly the tokens of `spacy.blank(lang).tokenizer`, several times faster, because each chunk between
     white space is tokenized once. A text may have any length: time and memory grow with it. A chunk of more than 2,500
