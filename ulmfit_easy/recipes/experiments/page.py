@@ -146,10 +146,13 @@ def _points(ax: "Axes", cells: dict[str, pd.DataFrame]) -> None:
 
 def _over_labels(ax: "Axes", cells: dict[str, pd.DataFrame]) -> None:
     for row, of in cells.items():
-        errors = of.groupby("n_train")["test_error"]
-        ax.errorbar(errors.mean().index, errors.mean(), yerr=errors.std().fillna(0), marker="o", markersize=3,
-                    capsize=2, label=row, linestyle="--" if row == BASELINE else "-")
+        by_size = of.groupby("labels_per_class")  # a seed may leave out equal texts, so rows differ by a few
+        labels, errors = by_size["n_train"].max(), by_size["test_error"]
+        ax.errorbar(labels, errors.mean(), yerr=errors.std().fillna(0), marker="o", markersize=3, capsize=2, label=row,
+                    linestyle="--" if row == BASELINE else "-")
     ax.set(xscale="log", xlabel="labelled texts", ylabel="test error (%)")
+    ax.set_xticks(labels, labels)
+    ax.minorticks_off()
     ax.legend(fontsize="small")
 
 
@@ -160,4 +163,5 @@ def _over_epochs(ax: "Axes", cells: dict[str, pd.DataFrame]) -> None:
         ax.plot(mean.index + 1, mean, label=row, color=f"C{i % len(RATES)}",
                 linestyle="-" if row.startswith("ULMFiT") else "--")
     ax.set(xlabel="epoch", ylabel="validation error (%)")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(fontsize="small")
