@@ -292,42 +292,6 @@ def complains(capsys, code, *args):
     assert re.search(code, told.err), told.err
 
 
-def test_predictions_never_overwrite_a_column(reviews, model, tmp_path, capsys):
-    import pandas as pd
-
-    pd.DataFrame({"text": ["a"], "prediction": ["mine"]}).to_csv(tmp_path / "again.csv", index=False)
-    complains(capsys, "E603.*prediction", "predict", model, tmp_path / "again.csv")
-
-
-def test_the_demo_without_its_texts_says_how_to_get_them(tmp_path, capsys):
-    complains(capsys, "E404.*make demo", "demo", "--data", tmp_path / "none.tar.gz")
-
-
-def test_other_mistakes_are_one_coded_line_too(reviews, model, tmp_path, capsys):
-    complains(capsys, "E404", "train", tmp_path / "no.csv", "--out", tmp_path / "m")
-    complains(capsys, "E404", "predict", tmp_path / "no", reviews)
-    complains(capsys, "E404", "predict", tmp_path, reviews)
-    complains(capsys, "E404", "demo", "--data", tmp_path / "no.tar.gz", "--out", tmp_path / "demo")
-    complains(capsys, "E604.*nonsense", "train", reviews, "--preset", "nonsense", "--out", tmp_path / "m")
-    complains(capsys, "E603.*two language models", "train", reviews, "--bidir", "--pretrained", model / "forwards",
-              "--out", tmp_path / "m")
-    complains(capsys, "E603.*--pretrained twice.*--bidir", "train", reviews, *["--pretrained", model] * 2,
-              "--out", tmp_path / "m")
-    complains(capsys, "E603.*--bidir and --backwards", "train", reviews, "--bidir", "--backwards",
-              "--out", tmp_path / "m")
-    complains(capsys, "E602.*--seed -1.*Fix: leave out --seed", "train", reviews, "--seed", -1, "--out", tmp_path / "m")
-    complains(capsys, "E402.*classifier", "train", reviews, "--pretrained", model / "forwards", "--out", tmp_path / "m")
-    complains(capsys, "E102.*e.g. --text text", "predict", model, reviews, "--text", "txt")
-    complains(capsys, "E404.*did you mean '.*/reviews.csv'", "train", reviews.with_name("review.csv"), "--out",
-              tmp_path / "m")
-    complains(capsys, "E404.*relative to", "train", reviews.with_name("films.csv"), "--out", tmp_path / "m")
-    complains(capsys, "E602.*Fix: try --out predictions.csv", "predict", model, reviews, "--out", model)
-    complains(capsys, "E602.*Fix: try --out reviews.csv", "toy", "--out", model)
-    complains(capsys, "E102", "lm", reviews, "--text", "txt", "--out", tmp_path / "m")
-    (tmp_path / "empty").mkdir()
-    complains(capsys, "E104", "train", tmp_path / "empty", "--out", tmp_path / "m")
-
-
 @pytest.mark.parametrize("command", ["train", "lm", "predict"])
 def test_out_never_replaces_a_folder_of_something_else(command, reviews, model, tmp_path, capsys):
     (tmp_path / "photo.jpg").write_text("precious")
@@ -487,12 +451,6 @@ def test_the_ending_of_out_decides_what_is_written(model, tmp_path, end, capsys)
     assert set(found["prediction"]) <= {"neg", "pos"} and found.columns.tolist()[-1] == "probability"
 
 
-@pytest.mark.parametrize("out", ["p.xlsx", "p", "p.csv.zip", "p.json"])
-def test_another_ending_is_refused_before_anything_is_read(tmp_path, capsys, out):
-    complains(capsys, rf"E602.*--out .*{re.escape(out)}.*\.csv, .*Fix: try --out .*\.csv\.", "predict", tmp_path / "no",
-              tmp_path / "none.csv", "--out", tmp_path / out)
-
-
 def test_predictions_are_names_of_classes_and_safe_cells_are_an_option(reviews, tmp_path, capsys):
     signed = DF.assign(label=DF["label"].map({"pos": "+ve", "neg": "-ve"}))
     signed.to_csv(tmp_path / "r.csv", index=False)
@@ -515,28 +473,6 @@ def test_the_line_for_what_comes_next_can_be_typed_and_the_column_is_remembered(
         assert json.loads((folder / "training.json").read_text())["data"]["label column"] == "stars"
     assert run(*shlex.split(line.replace("FILE", str(source)))) == 0
     assert capsys.readouterr().err == "120 rows written\n"
-
-
-def test_plain_text_is_sent_to_the_command_that_reads_it(reviews, tmp_path, capsys):
-    (corpus := tmp_path / "corpus.txt").write_text("a nice text is here .\n\nand another one , too .\n")
-    for args in (["lm", corpus], ["train", reviews, "--unlabelled", corpus]):
-        complains(capsys, "E407.*tabs between.*ulmfit pretrain --corpus", *args, "--out", tmp_path / "m")
-
-
-def test_a_part_of_a_model_is_no_model(model, reviews, capsys):
-    complains(capsys, "E404.*ulmfit train", "predict", model / "forwards", reviews)
-
-
-@pytest.mark.parametrize("encoding", ["punycode", "undefined", "nonsense"])
-def test_an_encoding_that_cannot_be_used_is_named_with_its_flag(tmp_path, capsys, encoding):
-    source = table(tmp_path, "text,label\ngood,a\n")
-    complains(capsys, f"E602.*--encoding {encoding}.*Fix: leave out --encoding", "train", source,
-              "--encoding", encoding, "--out", tmp_path / "m")
-
-
-def test_labels_that_are_numbers_of_rows_are_no_classes(tmp_path, capsys):
-    DF.assign(id=range(120)).to_csv(tmp_path / "r.csv", index=False)
-    complains(capsys, "E207.*'0'.*--label", "train", tmp_path / "r.csv", "--label", "id", "--out", tmp_path / "m")
 
 
 def test_files_of_a_folder_that_are_no_texts_are_counted(model, tmp_path, capsys):
