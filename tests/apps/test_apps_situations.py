@@ -85,7 +85,7 @@ SITUATIONS = {
     "a folder as the output": ("predict model good.csv --out flat", "a folder"),
     "no classes wanted": ("predict model good.csv --top-k 0", "--top-k 0", "1 or more"),
     "a word that is no file": ("predict model great", "echo great"),
-    "two files": ("predict model good.csv named.csv", "one file at a time"),
+    "two files": ("predict model good.csv named.csv", "without --out", "name a new one with --out"),
     "the column of another thing as labels": ("evaluate model good.csv --label topic", "not classes of this model",
                                               "--label"),
     "labels that are not there": ("evaluate model named.csv --text review", "--label stars"),
