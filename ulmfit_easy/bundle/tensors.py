@@ -6,7 +6,7 @@ minutes later. A shorter one would end the process. Here each byte is read once,
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -71,8 +71,5 @@ def unlike(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str
 def not_finite(weights: Mapping[str, Tensor]) -> list[str]:
     """Return the names of the weights in which a number is NaN or infinite."""
     floats = ((name, t) for name, t in weights.items() if t.is_floating_point() and t.numel())
-    return [name for name, t in floats if not _all_finite(t.aminmax())]  # NaN is both; no copy, unlike isfinite
-
-
-def _all_finite(values: Iterable[Tensor]) -> bool:
-    return all(math.isfinite(value.item()) for value in values)
+    return [name for name, t in floats  # NaN is both; no copy, unlike isfinite
+            if not all(math.isfinite(value.item()) for value in t.aminmax())]

@@ -65,7 +65,8 @@ class Served:
         """Return True if a difference of `NOISE` could show."""
         p = found.probs.double().numpy().ravel()  # (C,)
         if not self.target.has_classes:
-            return _near_a_step(p, _steps(p), NOISE * np.maximum(abs(p), 1))
+            of_five_digits = 10.0 ** (np.floor(np.log10(np.maximum(abs(p), 1e-300))) - 4)
+            return _near_a_step(p, of_five_digits, NOISE * np.maximum(abs(p), 1))
         decided = np.diff(np.sort(p)[-2:]) if self.target.one_class else abs(p - self.thresh)
         return _near_a_step(p, 10.0 ** -DIGITS, NOISE) or bool((decided < NOISE).any())
 
@@ -98,11 +99,6 @@ def _number(value: Any) -> Any:
     if isinstance(value, list):
         return [_number(each) for each in value]
     return float(f"{value:.5g}") if isinstance(value, float) else value
-
-
-def _steps(numbers: np.ndarray) -> np.ndarray:
-    """Return the distance between numbers of five digits, at each of these."""
-    return 10.0 ** (np.floor(np.log10(np.maximum(abs(numbers), 1e-300))) - 4)
 
 
 def _near_a_step(values: np.ndarray, step: float | np.ndarray, noise: float | np.ndarray) -> bool:

@@ -42,7 +42,8 @@ class Prodigy(Format):
             if not several:
                 answers = ["ignore" if answer == "accept" and not each else answer
                            for answer, each in zip(answers, chosen, strict=True)]
-        elif "reject" in answers and _one_name([row.get("label") for row in rows]):
+        elif "reject" in answers and all(isinstance(row.get("label"), str) and row["label"] == rows[0]["label"]
+                                         for row in rows):  # all ask for one label
             df["label"] = [f"not {row['label']}" if answer == "reject" else row["label"]
                            for row, answer in zip(rows, answers, strict=True)]
             answers = ["accept" if answer == "reject" else answer for answer in answers]
@@ -60,8 +61,3 @@ class Prodigy(Format):
 def _judges_one_span(row: dict[str, Any]) -> bool:
     """Return True if someone accepted or rejected one span of a row, and did not look for others."""
     return bool(row.get("spans")) and "label" not in row and (row.get("_is_binary") or row.get("_view_id") == "ner")
-
-
-def _one_name(labels: list) -> bool:
-    """Return True if all rows ask for one label, the same one."""
-    return all(isinstance(label, str) and label == labels[0] for label in labels)
