@@ -163,5 +163,5 @@ def _over_epochs(ax: "Axes", cells: dict[str, pd.DataFrame]) -> None:
         ax.plot(mean.index + 1, mean, label=row, color=f"C{i % len(RATES)}",
                 linestyle="-" if row.startswith("ULMFiT") else "--")
     ax.set(xlabel="epoch", ylabel="validation error (%)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     ax.legend(fontsize="small")
