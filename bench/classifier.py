@@ -1,4 +1,4 @@
-"""Training of a classifier beside fastai's: docs/s and peak memory, by which layer groups train. `make bench-peers` runs it.
+"""Training of a classifier beside fastai's: docs a second and peak memory. `make bench-peers` runs it.
 
     python bench/classifier.py reviews.csv --fastai-python .venv-fastai/bin/python
 

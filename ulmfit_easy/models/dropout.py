@@ -5,11 +5,13 @@ Source: Merity et al. 2017 (arXiv 1708.02182), sections 2 and 4. Gal & Ghahraman
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.models.lstm16 import LSTM16
 from ulmfit_easy.models.precision import autocast
 
 
@@ -123,6 +125,9 @@ class WeightDropout(Recurrent):
         x, h, c = autocast(x, *state)  # torch's own has no rule for an LSTM on a CPU
         # "train" only keeps what a backward pass needs, so that gradients in eval mode work on every device.
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in (x, h, c, *weights))
+        if learns and x.device.type == "cpu" and x.dtype == torch.bfloat16:
+            x, h, c = cast(tuple[Tensor, ...], LSTM16.apply(x, h[0], c[0], *weights))
+            return x, (h.unsqueeze(0), c.unsqueeze(0))
         x, h, c = torch.lstm(x, (h, c), weights, has_biases=True, num_layers=1, dropout=0.0, train=learns,
                              bidirectional=False, batch_first=True)
         return x, (h, c)  # (B, T, H), (1, B, H) twice

@@ -1,0 +1,48 @@
+"""The LSTM layer whose backward pass is matrix products: it gives what torch's gives."""
+
+import torch
+from torch import nn
+
+from ulmfit_easy.models.awd_lstm import AWD_LSTM
+from ulmfit_easy.models.classifier import get_text_classifier
+from ulmfit_easy.models.dropout import WeightDropout
+from ulmfit_easy.models.lstm16 import LSTM16
+from ulmfit_easy.models.precision import in_bf16
+
+B, T, E, H = 3, 7, 5, 6
+
+
+def parts():
+    """Return the input, the state and the weights of a layer."""
+    torch.manual_seed(0)
+    sizes = (B, T, E), (B, H), (B, H), (4 * H, E), (4 * H, H), (4 * H,), (4 * H,)
+    return [(0.3 * torch.randn(size)).requires_grad_() for size in sizes]
+
+
+def test_output_and_gradients_are_those_of_torch():
+    x, h, c, *weights = given = parts()
+    found = LSTM16.apply(*given)
+    out, h, c = torch.lstm(x, (h[None], c[None]), weights, True, 1, 0.0, True, False, True)
+    wanted, factors = (out, h[0], c[0]), [torch.randn_like(t) for t in found]
+    gradients = [torch.autograd.grad([*results], given, factors) for results in (found, wanted)]
+    torch.testing.assert_close([*found, *gradients[0]], [*wanted, *gradients[1]], rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_learns_in_16_bits_as_in_32():
+    layer = WeightDropout(nn.LSTM(E, H, batch_first=True), 0.0)
+    x, h, c = parts()[:3]
+
+    def gradients():
+        out, (h_n, c_n) = layer(x, (h[None], c[None]))
+        loss = out.float().pow(2).mean() + h_n.float().sum() + c_n.float().sum()
+        return torch.autograd.grad(loss, [x, h, c, *layer.parameters()])
+
+    torch.testing.assert_close(in_bf16("cpu", gradients), gradients(), rtol=0.1, atol=0.02)
+
+
+def test_all_windows_of_a_batch_share_one_mask(monkeypatch):
+    n_drawn, drawn = [], WeightDropout.drawn
+    monkeypatch.setattr(WeightDropout, "drawn", lambda self: n_drawn.append(1) or drawn(self))
+    model = get_text_classifier(AWD_LSTM, 20, 2, 5, dict(emb_sz=E, n_hid=H, n_layers=2))
+    model(torch.randint(9, 20, (B, 23)), torch.tensor([23, 9, 4]))
+    assert len(n_drawn) == 2  # of two layers
