@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ PARSER.add_argument("--predicted", type=int, default=100, help="reviews that are
 PARSER.add_argument("--disk", type=float, default=500, help="MB/s of the disk that all machines share: assumed")
 PARSER.add_argument("--page", type=Path)
 GB = 1e9
+JOINED = 20  # stores of files that are joined
 SIZES, WORKERS = {"1 GB": GB, "100 GB": 100 * GB, "10 TB": 10_000 * GB}, (1, 8, 64)
 MARKS = re.compile(r"(?<=<!-- measured -->\n).*(?=<!-- end -->)", re.DOTALL)
 
@@ -37,17 +37,17 @@ def cpu(function) -> tuple[float, object]:
 
 
 def peak_of(code: str) -> float:
-    """Megabytes that a process of its own takes at most."""
-    code += "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    """Megabytes that a process of its own takes at most. `ru_maxrss` would begin with those of this process."""
+    code += "; print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True,
-                                timeout=600).stdout.split()[-1])
+                                timeout=600).stdout.split()[-1]) / 1024
 
 
 def measure(args) -> dict:
     import torch
 
     from ulmfit_easy.apps.saved_model import SavedModel
-    from ulmfit_easy.recipes.corpus.parts import look_at, tokens_on
+    from ulmfit_easy.recipes.corpus.parts import _pieces, look_at
     from ulmfit_easy.text.corpus import Corpus
     from ulmfit_easy.text.store import TokenStore
     from ulmfit_easy.text.tokenizers import Tokenizer
@@ -64,11 +64,9 @@ def measure(args) -> dict:
         reading, seen = cpu(lambda: look_at(corpus))
         tokenizing, store = cpu(lambda: TokenStore.build(corpus, tokenizer, Path(tmp, "one"), n_workers=0,
                                                          look=seen.look))
-        rows = np.arange(len(seen.n_chars))
-        tokens = partial(tokens_on, None, corpus, seen.ends, rows, seen.look)
-        list(tokens(tokenizer, Path(tmp, "parts")))  # makes the stores of files, so that they are only joined below
-        joining, _ = cpu(lambda: [np.asarray(ids).tobytes() for _, ids, *_ in tokens(tokenizer, Path(tmp, "parts"))]
-                         + [TokenStore.build(corpus, tokenizer, Path(tmp, "two"), look=seen.look, tokens=tokens)])
+        parts = (piece for _ in range(JOINED) for piece in _pieces(TokenStore(store.path), store.hashes))
+        joining, joined = cpu(lambda: TokenStore.build(corpus, tokenizer, Path(tmp, "joined"), look=seen.look,
+                                                       tokens=lambda *_: parts))
         on_disk = sum(path.stat().st_size for path in store.path.iterdir())
         model = SavedModel(Path(args.model))
         some = texts["text"].tolist()[:args.predicted]
@@ -85,7 +83,7 @@ def measure(args) -> dict:
                   f"TokenStore.build(Corpus({str(file)!r}), Tokenizer(), cache_dir=False, n_workers=0)")
         return {
             "reading": n_bytes / reading, "tokenizing": store.n_tokens / tokenizing,
-            "joining": store.n_tokens / joining, "predicting": n_predicted / predicting,
+            "joining": joined.n_tokens / joining, "predicting": n_predicted / predicting,
             "bytes a token": n_bytes / store.n_tokens, "bytes a document": n_bytes / len(store),
             "disk a token": on_disk / store.n_tokens, "memory of tokenizing": peak_of(stage1),
             "memory of predicting": peak_of(load),

@@ -20,7 +20,7 @@ from ulmfit_easy.apps.answers import Answers, separator
 from ulmfit_easy.apps.sources import is_there
 from ulmfit_easy.apps.tables import FORMS
 from ulmfit_easy.errors import FileError, counted, some
-from ulmfit_easy.files import read_json, sha256_bytes, sha256_file, write_json
+from ulmfit_easy.files import existing, read_json, sha256_bytes, sha256_file, write_json
 from ulmfit_easy.places import writable
 from ulmfit_easy.text.corpus import matching
 from ulmfit_easy.user_code import warn_user
@@ -88,7 +88,7 @@ def parts_of(names: Sequence[str]) -> list[Part]:
 
     Raises: E404 if nothing is there. E412 for two files whose outputs would have one name.
     """
-    files = [Path(os.path.abspath(file)) for file in matching(*names)]
+    files = [Path(os.path.abspath(existing(file))) for file in matching(*names)]
     if folders := [file for file in files if file.is_dir()]:
         raise FileError("E404", received=f"the folder {folders[0]}", expected="files of tables",
                         fix=f"try '{folders[0]}/*.parquet'")

@@ -93,14 +93,15 @@ class Corpus:
 
 
 def matching(*names: str | Path) -> list[Path]:
-    """Return the files of some names and patterns, such as `in/*.parquet`. Those of a pattern are sorted.
+    """Return the files that patterns such as `in/*.parquet` stand for, sorted. Other names stay as they are.
 
-    Raises: E404 if a name or a pattern stands for nothing.
+    Raises: E404 for a pattern without files.
     """
     found = list[Path]()
     for name in names:
-        several = [] if os.path.lexists(name) else sorted(glob(os.fspath(name), recursive=True))
-        found += map(Path, several) if several else [existing(name)]
+        is_pattern = {*os.fspath(name)} & {*"*?["} and not os.path.lexists(name)
+        several = sorted(glob(os.fspath(name), recursive=True)) if is_pattern else [name]
+        found += map(Path, several or [existing(name)])
     return found
 
 
