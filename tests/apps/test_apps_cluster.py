@@ -108,7 +108,7 @@ def test_an_error_of_a_worker_names_its_file(in_two, trained, given, tmp_path, c
     pd.DataFrame({"text": ["a"], "prediction": ["b"]}).to_parquet(tmp_path / "x.parquet")
     assert run("predict", trained, given / "01.parquet", tmp_path / "x.parquet", "--out", tmp_path / "out",
                "--scheduler", "local") == 2
-    assert "E407" in (told := capsys.readouterr().err) and "x.parquet" in told
+    assert "E603" in (told := capsys.readouterr().err) and "x.parquet" in told
 
 
 def test_nothing_at_an_address_is_told(trained, given, tmp_path, monkeypatch, capsys):
