@@ -32,15 +32,15 @@ WEIGHTED = {"reduction": one_of(("mean", "sum", "none")), "weight": _weights}
 
 
 class CrossEntropyLossFlat:
-    """Cross-entropy of class logits (..., C) against classes (...). For a language model, of its output in chunks.
+    """Cross-entropy of class logits (..., C) and classes (...). The default loss of classifiers and language models.
 
-    A language model's is always the plain mean: it takes none of the arguments.
+    For a language model it is computed in chunks, and is always the plain mean: the arguments have no effect.
 
     Args:
         weight: (C,) weights of the classes, or None. A mean is then divided by the weights of its rows.
-        ignore_index: a class that counts nowhere.
-        axis: where the classes of a prediction are.
-        label_smoothing: share of the target spread over all classes, in [0, 1).
+        ignore_index: rows with this class are left out.
+        axis: the dimension of the classes in a prediction.
+        label_smoothing: the share of the target that is spread over all classes, from 0 to below 1.
     """
 
     __repr__ = with_settings

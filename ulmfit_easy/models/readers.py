@@ -61,7 +61,7 @@ class Whole(nn.Module):
         if self.head_tail and (module.streams or not hasattr(module, "span")):
             raise ArgumentError("E603", received=f'max_len="{HEAD_TAIL}" for {type(module).__name__}, which reads '
                                 "texts of any length",
-                                expected="it for a transformer that sees a whole text, such as BERT",
+                                expected="a transformer that sees a whole text, such as BERT",
                                 fix="pass a number of tokens, or None for all")
         max_len = max_len if isinstance(max_len, int) else None
         if max_len is not None and max_len < seq_len:

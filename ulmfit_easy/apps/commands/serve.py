@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
 
     limits, names = _limits(args), [folder.resolve().name for folder in args.models]
     if len({*names}) < len(names):
-        raise ArgumentError("E602", received=f"models of the names {some(names)}", expected="a name of its own for "
+        raise ArgumentError("E602", received=f"several models named {some(names)}", expected="a name of its own for "
                             "each folder", fix="rename a folder")
     token = os.environ.get(TOKEN) if args.token is None else args.token
     if token is not None and not (token.isascii() and token.isprintable() and token.strip()):

@@ -38,6 +38,7 @@ class NextSentence(MaskedToken):
     def loader(self, ids: Ids, rows: np.ndarray, y: np.ndarray | None = None, *, vocab: Vocab, seq_len: int,
                backwards: bool = False, **kwargs: Any) -> NextSentenceDataLoader:
         if backwards:
-            raise ArgumentError("E603", received=f'backwards=True with objective="{self.task}"', expected="data that "
-                                "reads forwards: the first token of a text answers", fix="leave out backwards=")
+            raise ArgumentError("E603", received=f'backwards=True with objective="{self.task}"',
+                                expected="data that " "reads forwards, because the state of the first token decides",
+                                fix="leave out backwards=")
         return NextSentenceDataLoader(ids, rows, vocab, seq_len=seq_len, **self.config(), **kwargs)
