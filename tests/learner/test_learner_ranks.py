@@ -2,6 +2,9 @@
 
 import json
 import os
+import random
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +54,7 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_rows(tmp_path, task)
 
 def test_a_process_alone_asks_nobody(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert ranks.gathered(3) == [3] and ranks.from_main(lambda: 4) == 4 and ranks.any_of_them(True)
+    assert ranks.gathered(3) == [3] and ranks.from_main(lambda: 4) == 4 and ranks.largest(1, 0) == [1, 0]
     assert processes.is_main() and processes.world() == 1
 
 
@@ -98,3 +101,70 @@ def test_a_process_that_ended_is_told(two, monkeypatch):
     monkeypatch.setattr(ranks.dist, "all_reduce", closed)
     with pytest.raises(TrainingError, match="E508.*another of the 2 processes.*resume=True"):
         ranks.summed(torch.zeros(1))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+def test_a_killed_fit_of_two_resumes_to_the_same_numbers_and_not_as_one(tmp_path):
+    whole, _ = run(tmp_path / "whole", "lm", 8, "drop", "checkpoint")
+    killed = run(tmp_path / "killed", "lm", 8, "drop", "checkpoint", "kill", ok=False)
+    assert killed.returncode != 0
+    resumed, said = run(tmp_path / "killed", "lm", 8, "drop", "checkpoint")
+    assert "going on in epoch 0 after batch 15" in said
+    for a, b in zip(whole, resumed, strict=True):
+        for what in ("losses", "recorded", "values", "weights", "valid"):
+            assert a[what] == b[what], what
+    for n in (1, 4):
+        refused = run(tmp_path / "killed", "lm", 8, "drop", "checkpoint", n=n, ok=False)
+        assert re.search(rf"E408.* 2 processes, for {n}: .*torchrun --nproc-per-node 2", refused.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+def test_unseeded_processes_agree_on_split_rates_the_end_and_the_best_weights(tmp_path):
+    both, said = run(tmp_path, "classifier", 8, "unseeded", "drop", "stop", "find")
+    assert len(both[0]["values"]) == 2 and said.count("stopping after epoch 1") == 1
+    for what in ("values", "recorded", "found", "weights", "valid"):
+        assert both[0][what] == both[1][what], what
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {"best.safetensors", "last.safetensors"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+def test_gradual_unfreezing_with_dropout_keeps_the_weights_equal(tmp_path):
+    both, _ = run(tmp_path, "classifier", 8, "drop", "unfreeze")
+    assert both[0]["weights"] == both[1]["weights"] and both[0]["values"] == both[1]["values"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+def test_a_process_that_dies_ends_the_others_which_say_so(tmp_path):
+    """Without torchrun, which would end them by itself."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    both = [subprocess.Popen([sys.executable, HERE / "ranks_script.py", "lm", "8", tmp_path, "dies"], text=True,
+                             stderr=subprocess.PIPE, env={
+        **os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
+        "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in (0, 1)]
+    said = [each.communicate(timeout=900)[1] for each in both]
+    assert [each.returncode for each in both] == [1, 7]
+    assert re.search(r"E508.*another of the 2 processes.*resume=True", said[0])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+def test_a_command_starts_its_processes_and_resumes(tmp_path):
+    rng = random.Random(0)
+    texts = [" ".join(rng.choices([f"w{i}" for i in range(40)], k=20)) for _ in range(200)]
+    (tmp_path / "texts.txt").write_text("\n\n".join(texts))
+    command = [sys.executable, "-m", "ulmfit_easy", "pretrain", "--processes", "2", "--out", tmp_path / "lm"]
+    asked = ["--corpus", tmp_path / "texts.txt", "--emb", "16", "--hid", "24", "--layers", "2", "--bs", "4",
+             "--seq-len", "10", "--epochs", "1", "--min-freq", "1"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "ULMFIT_EASY_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([*command, *asked], capture_output=True, text=True, timeout=900, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Saved to") == 1 and "x 10 tokens" in done.stdout
+    assert (tmp_path / "lm" / "model.safetensors").exists() and not (tmp_path / "lm.run").exists()
+    again = subprocess.run([*command, *asked], capture_output=True, text=True, timeout=900, env=env)
+    assert again.returncode == 2 and again.stderr.count("E412") == 1

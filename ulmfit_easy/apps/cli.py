@@ -6,15 +6,20 @@ import re
 import shlex
 import signal
 import sys
+import time
 import warnings
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import nullcontext
 
 from ulmfit_easy.apps.flags import at_command_line
+from ulmfit_easy.apps.launch import in_processes
 from ulmfit_easy.apps.parser import parser
 from ulmfit_easy.errors import UlmfitError
+from ulmfit_easy.processes import is_main, world
 from ulmfit_easy.terminal import hushed, say
+
+OWN = 3  # seconds in which the main process would have told the same error, and this one been ended
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,12 +57,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = show
             if command.command.torch:
                 _import_torch()
-            status = command.command.run(args)
+            if world() == 1 and getattr(args, "processes", 1) != 1:
+                status = in_processes(args.processes, sys.argv[1:] if argv is None else argv)
+            else:
+                status = command.command.run(args)
             sys.stdout.flush()
     except BrokenPipeError:  # of `| head`, which has seen enough; the rest of the output must go nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (UlmfitError, OSError) as e:  # the second: a full disk, a forbidden folder
+        if not is_main():
+            if getattr(e, "told", False):
+                return 2
+            time.sleep(OWN)
         complain(e, command)
         return 2
     except KeyboardInterrupt:

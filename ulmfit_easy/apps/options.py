@@ -44,7 +44,10 @@ CHUNKSIZE: Options = {"--chunksize": {"type": int, "metavar": "N", "help": "read
                                       "N rows at a time: it may be larger than memory (default: all at once)"}}
 SUBWORD: Options = {"--subword": {"type": int, "metavar": "N", "help": "N pieces of words instead of words, by "
                                   "SentencePiece: for languages with rich endings or no blanks"}}
+PROCESSES: Options = {"--processes": {"type": int, "default": 1, "metavar": "N", "help": "train in N processes, as "
+                                      "one for each GPU; a batch has N times as many rows (default: 1)"}}
 TRAINING: Options = {
+    **PROCESSES,
     "--preset": {"metavar": "NAME", "help": "laptop, fastai, paper, code_2018 or transformer: how to train; or a file "
                  "of `ulmfit tune` (default: laptop; transformer for encoders of the library transformers)"},
     "--backwards": {"action": "store_true", "help": "read texts from their end"},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ulmfit_easy.apps.command import Options
 from ulmfit_easy.errors import FileError, some
+from ulmfit_easy.processes import is_main
 from ulmfit_easy.terminal import say
 
 RESUME: Options = {"--resume": {"action": "store_true", "help": "go on with a training that was interrupted, from its "
@@ -21,29 +22,36 @@ def run_folder(args: argparse.Namespace) -> Iterator[Path]:
     Raises: FileError E404 if there is nothing to resume. E412 for an older run that nobody resumes or overwrites, or
         for a folder of something else. E408 for another seed than that of the run.
     """
+    from ulmfit_easy.data import ranks
     from ulmfit_easy.recipes.training import SEED, seed_in
 
     run = Path(f"{args.out.absolute()}.run")
-    there = [part.name for part in run.iterdir()] if run.is_dir() else [run.name] if run.exists() else []
-    if args.resume and SEED not in there:
-        raise FileError("E404", received=f"no interrupted training for {args.out}", expected=f"its state in {run}",
-                        fix="leave out --resume")
-    if there and not args.resume:
-        if SEED not in there or not args.overwrite:
-            raise FileError("E412", received=f"{run} with {some(there)}, of a training that is not over",
-                            expected="no such folder", fix="add --resume to go on, or --overwrite to begin anew; if it "
-                            "is something else, choose another --out")
-        _clear(run, SEED)
+    ranks.from_main(lambda: _check(run, args, SEED))
     try:
         args.seed = seed_in(run, args.seed)
         yield run
     except BaseException as e:
-        if not any(run.rglob("checkpoint-*")):  # a mistake in the arguments leaves nothing to go on with
+        if is_main() and not any(run.rglob("checkpoint-*")):  # a mistake in the arguments leaves nothing to go on with
             _clear(run, SEED)
         elif isinstance(e, KeyboardInterrupt):
             say(f"To go on: {args.typed}{'' if args.resume else ' --resume'}", sys.stderr)
         raise
-    _clear(run, SEED)
+    if is_main():
+        _clear(run, SEED)
+
+
+def _check(run: Path, args: argparse.Namespace, seed: str) -> None:
+    """Raise what `run_folder` does. Delete an older run that is to be overwritten."""
+    there = [part.name for part in run.iterdir()] if run.is_dir() else [run.name] if run.exists() else []
+    if args.resume and seed not in there:
+        raise FileError("E404", received=f"no interrupted training for {args.out}", expected=f"its state in {run}",
+                        fix="leave out --resume")
+    if there and not args.resume:
+        if seed not in there or not args.overwrite:
+            raise FileError("E412", received=f"{run} with {some(there)}, of a training that is not over",
+                            expected="no such folder", fix="add --resume to go on, or --overwrite to begin anew; if it "
+                            "is something else, choose another --out")
+        _clear(run, seed)
 
 
 def _clear(run: Path, seed: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.absent import TellsAbsent
+from ulmfit_easy.data import ranks
 from ulmfit_easy.data.doctor import Checkup, doctor_of
 from ulmfit_easy.data.on_device import OnDevice, size_of
 from ulmfit_easy.data.order import EpochOrder, TextDataset, first_batch
@@ -59,6 +60,7 @@ class DataLoaders(TellsAbsent):
         for dl in (self.train, self.valid):
             if isinstance(dl, EpochOrder):
                 dl.prepare = prepare
+        ranks.start()  # gives this process its GPU
         self.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ulmfit_easy.data import checks
+from ulmfit_easy.data import checks, ranks
 from ulmfit_easy.data.balance import balanced_rows, checked_weights
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.prepare import Preparation
@@ -72,6 +72,7 @@ def assemble(cls: type[D], source: Source, splitter: Callable, tokenizer: Tokeni
     """
     _check_batching(source.target, {"balanced": balanced, "weights": weights is not None, "max_tokens": max_tokens,
                                     "bptt_jitter": bptt_jitter})
+    ranks.same_random()  # several processes draw the same split, and as many words
     train, valid = checked_split(splitter, source.items)
     rows = np.arange(len(source.texts)) if source.rows is None else source.rows  # (N,), for messages
     y_train = y_valid = None

@@ -72,13 +72,22 @@ def from_main(make: Callable[[], T]) -> T:
             error = e
     value, error = gathered((value, error))[0]
     if error is not None:
+        vars(error)["told"] = not is_main()  # the main process tells it
         raise error
     return value
 
 
-def any_of_them(flag: bool) -> bool:
-    """Return True in all processes if it is True in one of them."""
-    return flag if world() == 1 else any(gathered(bool(flag)))
+def largest(*numbers: int) -> list[int]:
+    """Return the largest of all processes for each number."""
+    if world() == 1:
+        return [*numbers]
+    return [max(each) for each in zip(*gathered(numbers), strict=True)]
+
+
+def wait() -> None:
+    """Wait until all processes are here. One process alone, or with no group yet, does not wait."""
+    if world() > 1 and dist.is_initialized():
+        gathered(None)
 
 
 def summed(t: Tensor) -> Tensor:

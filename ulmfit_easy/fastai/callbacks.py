@@ -114,7 +114,7 @@ class ShowGraphCallback(Callback):
         ax: the axes of the last plot.
     """
 
-    order, in_lr_find = REPORT, False
+    order, in_lr_find, main_only = REPORT, False, True
 
     def before_fit(self):
         self.ax, self.output = None, Live()

@@ -29,7 +29,7 @@ class CSVLogger(Callback):
     Raises: E411 if `fname` is a folder, and E412 if it is a file that is not such a log. Both come before training.
     """
 
-    order, in_lr_find, STATE = REPORT, False, ("text",)
+    order, in_lr_find, main_only, STATE = REPORT, False, True, ("text",)
 
     text: str | Any  # None before the first epoch
     target: Path | Any
@@ -84,7 +84,7 @@ class RunLogger(Callback):
     `log` writes numbers by name at a step, and `close` ends the run.
     """
 
-    order, run_valid, in_lr_find, STATE = REPORT, False, False, ("step",)
+    order, run_valid, in_lr_find, main_only, STATE = REPORT, False, False, True, ("step",)
 
     def open(self, settings: dict) -> None:
         raise NotImplementedError

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights, save_bundle, save_weights
 from ulmfit_easy.bundle.parts import check_config, check_parts
+from ulmfit_easy.data import ranks
 from ulmfit_easy.data.checks import shown_share
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.targets import MaskedToken, NextToken, Target
@@ -28,6 +29,7 @@ from ulmfit_easy.learner.vectors import load_vectors
 from ulmfit_easy.learner.weights import model_file
 from ulmfit_easy.models.encoder import Encoder, Headed, needs_memory
 from ulmfit_easy.models.tried import try_parts
+from ulmfit_easy.processes import is_main
 from ulmfit_easy.schema import flag, path, plain, takes
 from ulmfit_easy.terminal import say
 from ulmfit_easy.text.store import IdStore
@@ -99,8 +101,9 @@ class TextLearner(Learner):
     @takes({"file": path})
     def save_encoder(self, file: str | Path) -> Self:
         """Write the encoder's weights and its vocabulary's hash to `path/model_dir/file.safetensors`."""
-        save_weights(model_file(self, file), self.encoder.state_dict(), arch=type(self.encoder).__name__,
-                     vocab_sha256=self.dls.text_vocab.sha256, backwards=self.dls.backwards)
+        if is_main():
+            save_weights(model_file(self, file), self.encoder.state_dict(), arch=type(self.encoder).__name__,
+                         vocab_sha256=self.dls.text_vocab.sha256, backwards=self.dls.backwards)
         return self
 
     @takes({"file": path})
@@ -112,6 +115,7 @@ class TextLearner(Learner):
             FileError: E402 if its sizes or direction differ.
         """
         place = model_file(self, file)
+        ranks.wait()  # for the main process, which may still be writing it
         weights, metadata = load_weights(place, device or self.dls.device)
         return self._set_encoder(weights, metadata.get("vocab_sha256"), metadata.get("backwards"), place)
 
@@ -165,6 +169,8 @@ class TextLearner(Learner):
         Raises: FileError E412 if the folder has any other files in it.
         """
         weights = self.model.state_dict()
+        if not is_main():
+            return self.path / fname
         return save_bundle(self.path / fname, weights, self.dls.text_vocab, self._check_exportable(weights), half=half,
                            record=record_of(self))
 

@@ -11,8 +11,10 @@ from torch import nn
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights, weights_place, write_weights
 from ulmfit_easy.bundle.tensors import raw_bytes
+from ulmfit_easy.data import ranks
 from ulmfit_easy.errors import FileError, VocabError, some
 from ulmfit_easy.models.adapters import apart, has_adapters, merged
+from ulmfit_easy.processes import is_main
 from ulmfit_easy.schema import path as place
 from ulmfit_easy.schema import takes
 
@@ -40,7 +42,9 @@ def save(learn: "Learner", file: str | Path, with_opt: bool = True) -> Path:
 
 
 def written(learn: "Learner", file: str | Path, with_opt: bool) -> tuple[Path, str]:
-    """Do what `save` does. Return the file and the SHA-256 of its content."""
+    """Do what `save` does. Return the file and the SHA-256 of its content. Of several processes the main one writes."""
+    if not is_main():
+        return model_file(learn, file), ""
     tensors = {f"model.{k}": v for k, v in merged(learn.model).items()}
     opt = None
     if with_opt and learn.opt is not None and not has_adapters(learn.model):  # whose optimizer ends with them
@@ -72,6 +76,7 @@ def load(learn: L, file: str | Path, device: torch.device | str | None = None, w
         FileError: E402 if you pass `sha256` and the file has another checksum.
     """
     path = model_file(learn, file)
+    ranks.wait()  # for the main process, which may still be writing it
     tensors, metadata = load_weights(path, device or learn.dls.device)
     if sha256 is not None and metadata.get("sha256") != sha256:
         raise FileError("E402", received=f"{path}, which was written again since", expected="the weights of this fit",

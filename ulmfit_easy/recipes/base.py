@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit_easy.cleanup import no_warnings
+from ulmfit_easy.data import ranks
 from ulmfit_easy.errors import ArgumentError, TextError, TrainingError
 from ulmfit_easy.learner.seeds import no_random
 from ulmfit_easy.learner.text_learner import TextLearner
@@ -113,6 +114,7 @@ class TextEstimator(SklearnText, OnHub):
         seed = self.seed if folder is None else seed_in(folder, self.seed)
         training = self._training(rows, seed, folder)
         vars(self).pop("stopped_", None)
+        ranks.same_random()
         fitted = copy.copy(self)  # an estimator is fitted in one step, or not
         try:
             with (turn_to_fit() if seed is None else no_random(seed, reproducible=False),

@@ -11,6 +11,7 @@ from ulmfit_easy.files import atomic_folder, write_json
 from ulmfit_easy.learner.record import record_of
 from ulmfit_easy.learner.text import load_learner
 from ulmfit_easy.learner.weights import weights_sha256
+from ulmfit_easy.processes import is_main
 from ulmfit_easy.recipes.blend import BLEND
 from ulmfit_easy.recipes.ensemble import first_to_onnx
 from ulmfit_easy.recipes.inputs import as_array
@@ -27,6 +28,8 @@ E = TypeVar("E", bound="TextEstimator")
 
 def save_estimator(model: "TextEstimator", path: str | Path) -> Path:
     """Write a fitted estimator, see `ULMFiT.save`."""
+    if not is_main():  # of several processes
+        return Path(path)
     params, scores = model.get_params(), model.scores_
     params["preset"] = model.preset.to_json() if isinstance(model.preset, Preset) else model.preset
     if isinstance(model.encoder, type):

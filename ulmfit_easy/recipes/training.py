@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit_easy.bundle.record import way
+from ulmfit_easy.data import ranks
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.targets import TARGETS
 from ulmfit_easy.errors import FileError, counted
@@ -127,6 +128,10 @@ def seed_in(folder: Path, seed: int | None) -> int:
 
     Raises: FileError E408 for the checkpoints of another seed.
     """
+    return ranks.from_main(lambda: _seed_in(folder, seed))
+
+
+def _seed_in(folder: Path, seed: int | None) -> int:
     file = folder / SEED
     if folder.exists() and not folder.is_dir():
         raise FileError("E411", received=f"{folder}, a file", expected="a folder for checkpoints",

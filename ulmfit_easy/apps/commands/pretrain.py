@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ulmfit_easy.apps.command import Command, Options
 from ulmfit_easy.apps.flags import next_line
-from ulmfit_easy.apps.options import CLUSTER
+from ulmfit_easy.apps.options import CLUSTER, PROCESSES
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.recipes.corpus.plan import DEFAULT, Plan
 from ulmfit_easy.terminal import say
@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> None:
         raise ArgumentError("E603", received="neither --corpus nor --resume", expected="text files to learn from",
                             fix="name them with --corpus")
     try:
+        given.pop("processes", None)
         score = pretrain_corpus(out=out, **given)
     except (KeyboardInterrupt, BrokenPipeError):  # the second: of `| head`, which has seen enough
         if (run_folder(out) / FILE).exists():
@@ -70,6 +71,7 @@ MODEL: Options = {
     "--softmax": {"metavar": "NAME", "help": f"full or sampled (default: {Plan.softmax}: fast for many words)"},
     "--precision": {"metavar": "NAME", "help": "fp32, bf16 or fp16 (default: the fastest that is safe here)"}}
 TRAINING: Options = {
+    **PROCESSES,
     "--lr": {"type": float, "metavar": "X", "help": "highest rate of the one cycle (default: the encoder's)"},
     "--drop-mult": {"type": float, "metavar": "X", "help": f"factor on every dropout (default: {Plan.drop_mult})"},
     "--bs": {"type": int, "metavar": "N", "help": f"rows of a batch (default: {Plan.bs})"},

@@ -1,27 +1,22 @@
 """Checkpoints of a fit, from which it resumes after a crash as if nothing had happened."""
 
-import json
 import math
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from inspect import isroutine, signature
 from itertools import count
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from ulmfit_easy.bundle.artefact import is_weights, weights_place
+from ulmfit_easy.data import ranks
 from ulmfit_easy.errors import FileError, TrainingError
-from ulmfit_easy.files import sha256_bytes
 from ulmfit_easy.learner.callbacks.precision import MixedPrecision
+from ulmfit_easy.learner.callbacks.run_id import HYPERS, asked, change, fingerprints, run_id
 from ulmfit_easy.learner.callbacks.training_state import (
     check_training_state,
     load_training_state,
@@ -30,20 +25,15 @@ from ulmfit_easy.learner.callbacks.training_state import (
     write_state,
 )
 from ulmfit_easy.learner.events import SAVE, Callback
-from ulmfit_easy.learner.metrics.metric import name_of
-from ulmfit_easy.learner.optim.schedule import ParamScheduler
-from ulmfit_easy.models.encoder import Headed
 from ulmfit_easy.models.precision import PRECISIONS
 from ulmfit_easy.places import Hold, clear_left, file_place
+from ulmfit_easy.processes import is_main, world
 from ulmfit_easy.schema import number, optional, takes, whole
 from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import warn_user
 
 if TYPE_CHECKING:
-    from ulmfit_easy.data.dataloaders import DataLoaders
-    from ulmfit_easy.learner.learner import Learner
-
-HYPERS = {"lr", "wd"}  # what a fit sets before it begins
+    pass
 
 
 class CheckpointCallback(Callback):
@@ -70,6 +60,10 @@ class CheckpointCallback(Callback):
     runs.
 
     After Ctrl-C or SIGTERM, training finishes its batch, saves a checkpoint and stops. A second Ctrl-C stops at once.
+
+    With several processes, the main one writes the file, with the state of each. The fit resumes with as many
+    processes. On several machines, `path` is a folder that all of them read.
+
     Callbacks of your own are saved too if they name the attributes to keep in `STATE`, or have a `state_dict()` and a
     `load_state_dict()`.
 
@@ -105,7 +99,7 @@ class CheckpointCallback(Callback):
         self.folder = self.learn.path / self.place
         self.number = self.learn.checkpointed[self.folder] + 1
         self.run_id, self.asked, self.changed = run_id(self.learn), asked(self.learn), {}
-        self._hold()
+        ranks.from_main(self._hold)
         self.state = self._read() if self.resume and self._file().exists() else None
         if self.state is None:
             weights_place(self._file())
@@ -129,10 +123,12 @@ class CheckpointCallback(Callback):
 
     def after_batch(self):
         if self.every is None:
-            due = time.perf_counter() - self.saved_at >= 60 * self.minutes
+            due = int(time.perf_counter() - self.saved_at >= 60 * self.minutes)
         else:
-            due = self.learn.train_iter % self.every == 0
-        if due or self.stop:
+            due = int(self.learn.train_iter % self.every == 0)
+        due, stop = ranks.largest(due, self.stop or 0)  # all processes save, and stop, after the same batch
+        self.stop = stop or None
+        if due or stop:
             self._save(self.iter + 1)
         self._pass_on()
 
@@ -157,13 +153,15 @@ class CheckpointCallback(Callback):
         return self.folder / f"checkpoint-{number or self.number}.safetensors"
 
     def _save(self, position: int, done: bool = False) -> None:
+        self.saved_at = time.perf_counter()
+        state = {"done": done, **training_state(self.learn, position)}
+        if not is_main():
+            return
         for n in count(self.number + 1):  # an older run's: they go on from an end that this fit will not have
             if not self._file(n).is_file() or not is_weights(self._file(n)):
                 break
             self._file(n).unlink()
-        write_state(self._file(), {"done": done, **training_state(self.learn, position)}, run=self.run_id,
-                    asked=self.asked, torch=torch.__version__)
-        self.saved_at = time.perf_counter()
+        write_state(self._file(), state, run=self.run_id, asked=self.asked, torch=torch.__version__)
 
     def _hold(self):
         self.folder_is_new = not self.folder.exists()
@@ -178,7 +176,13 @@ class CheckpointCallback(Callback):
 
     def _read(self) -> dict:
         state, metadata = read_state(self._file())
-        there = metadata["run"]
+        there = {"processes": 1, **metadata["run"]}
+        if there["processes"] != world():
+            raise FileError("E408", received=f"{self._file()}, a checkpoint of {there['processes']} processes, for "
+                            f"{world()}: each continues its own streams of text, and a batch would have another size",
+                            expected="as many processes as before",
+                            fix=f"pass processes={there['processes']} (torchrun --nproc-per-node "
+                            f"{there['processes']}); choose another folder to start anew")
         self._keep_precision(there)
         differ = [f"{name} {there.get(name)} (here {here})" for name, here in self.run_id.items()
                   if there.get(name) != here]
@@ -187,13 +191,13 @@ class CheckpointCallback(Callback):
                             expected="one of this fit: the same data, model, precision, optimizer and number of epochs",
                             fix="build them as they were, with seed= for the split, or choose another folder")
         check_training_state(self.learn, state, self._file())
-        if None in _fingerprints(self.learn.dls):
+        if None in fingerprints(self.learn.dls):
             self._tell("not compared with the rows and labels of this checkpoint, since these loaders hold none")
         before = metadata.get("asked", self.asked)
         self.changed = {name: value for name, value in self.asked.items() if before.get(name) != value}
         if self.changed:
             self._tell("changed for the rest of this fit: " + "; ".join(
-                _change(name, before.get(name), value) for name, value in self.changed.items()))
+                change(name, before.get(name), value) for name, value in self.changed.items()))
         if metadata["torch"] != torch.__version__:
             warn_user(f"{self._file()} was written with torch {metadata['torch']}, and this is torch "
                       f"{torch.__version__}: the fit goes on, but may not end the same to the bit")
@@ -237,60 +241,3 @@ class CheckpointCallback(Callback):
         if self.stop is not None:
             number, self.stop = self.stop, None
             signal.raise_signal(number)
-
-
-def asked(learn: "Learner") -> dict:
-    """Return what a user may change before resuming a fit: JSON values by name."""
-    schedules = [cb.scheds for cb in learn.cbs if isinstance(cb, ParamScheduler)]
-    return {
-        **{name: [float(hypers[name]) for hypers in learn.opt.hypers] for name in sorted(HYPERS)},
-        "schedules": [{name: [np.asarray(f(p)).tolist() for p in (0.0, 0.25, 0.5, 0.75, 1.0)]
-                       for name, f in scheds.items()} for scheds in schedules],
-        "callbacks": sorted(type(cb).__name__ for cb in learn.cbs),
-    }
-
-
-def _change(name: str, before: Any, now: Any) -> str:
-    if name == "callbacks":
-        more, less = Counter(now) - Counter(before), Counter(before) - Counter(now)
-        return ", ".join([f"with {cb}" for cb in sorted(more)] + [f"without {cb}" for cb in sorted(less)])
-    if name == "schedules":
-        return "another schedule"
-    before, now = (values[0] if len(set(values)) == 1 else values for values in (before, now))
-    return f"{name} {now} (was {before})"
-
-
-def run_id(learn: "Learner") -> dict:
-    """Return what a fit must share with a checkpoint to resume from it: JSON values by name."""
-    dls, opt = learn.dls, learn.opt
-    settings = learn.model.config() if isinstance(learn.model, Headed) else None  # dropouts, which weights do not tell
-    weights = [[name, list(t.shape), str(t.dtype)] for name, t in learn.model.state_dict().items()]
-    return {
-        "epochs": learn.n_epoch, "batches an epoch": len(dls.train), "rows a batch": dls.bs, "seq_len": dls.seq_len,
-        "backwards": dls.backwards, "rows and labels": _short_hash(_fingerprints(dls)),
-        "classes": _short_hash([repr(c) for c in dls.classes or ()]), "loss": _short_hash(_described(learn.loss_func)),
-        "vocabulary": _short_hash(getattr(dls.text_vocab, "sha256", None)), "weights": _short_hash(weights),
-        "settings": _short_hash(settings), "precision": learn.precision,
-        "optimizer": f"{type(opt).__name__} of {type(opt.opt).__name__}",
-        "layer groups": [len(g) for g in opt.param_groups],
-        "frozen groups": opt.frozen_idx,
-    }  # fmt: skip
-
-
-def _fingerprints(dls: "DataLoaders") -> list[str | None]:
-    return [dl.fingerprint() if hasattr(dl, "fingerprint") else None for dl in (dls.train, dls.valid)]
-
-
-def _described(loss: Callable) -> list:
-    """Return the name of a loss and what it was made with: JSON values."""
-    loss, given = (loss.func, loss.keywords) if isinstance(loss, partial) else (loss, {})
-    if not isinstance(loss, type) and not isroutine(loss):
-        made_with = {name for cls in type(loss).__mro__[:-1] if "__init__" in vars(cls)
-                     for name in signature(vars(cls)["__init__"]).parameters}
-        given = {name: getattr(loss, name) for name in made_with if hasattr(loss, name)}
-    values = {name: v.tolist() if isinstance(v, torch.Tensor) else v for name, v in given.items()}
-    return [name_of(loss), sorted((name, repr(v)) for name, v in values.items())]
-
-
-def _short_hash(value: object) -> str:
-    return sha256_bytes(json.dumps(value, default=str).encode())[:12]

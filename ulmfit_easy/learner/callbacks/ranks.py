@@ -12,7 +12,7 @@ import ulmfit_easy
 from ulmfit_easy.data import ranks
 from ulmfit_easy.data.order import EpochOrder
 from ulmfit_easy.errors import TrainingError
-from ulmfit_easy.learner.callbacks.checkpoint import run_id
+from ulmfit_easy.learner.callbacks.run_id import run_id
 from ulmfit_easy.learner.events import RANKS, Callback
 from ulmfit_easy.learner.metrics.metric import Metric, n_items
 from ulmfit_easy.models.precision import at_least_float32

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ulmfit_easy.bundle.artefact import weights_place
+from ulmfit_easy.data import ranks
 from ulmfit_easy.errors import ArgumentError, FileError, refuse_stranger
 from ulmfit_easy.learner import weights
 from ulmfit_easy.learner.events import STOP, TRACK, Callback, CancelFitException
@@ -94,7 +95,8 @@ class SaveModelCallback(TrackerCallback):
         if self.every_epoch and self.epoch % self.every_epoch == 0:
             self.learn.save(f"{self.fname}_{self.epoch}", with_opt=self.with_opt)
         elif self.new_best and not (self.every_epoch or self.at_end):
-            _, self.last_saved = weights.written(self.learn, self.fname, self.with_opt)
+            _, saved = weights.written(self.learn, self.fname, self.with_opt)
+            self.last_saved = ranks.from_main(lambda: saved)
 
     def after_fit(self):
         if self.at_end:

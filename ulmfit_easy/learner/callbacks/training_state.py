@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.bundle.artefact import load_state, load_weights, save_weights
+from ulmfit_easy.data import ranks
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.weights import check_opt_state
+from ulmfit_easy.processes import is_main, rank, world
 
 if TYPE_CHECKING:
     from ulmfit_easy.learner.learner import Learner
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 def training_state(learn: "Learner", position: int) -> dict:
     """Return all that decides how a fit continues after `position` batches of its epoch. Tensors are not copied.
 
-    Callbacks are asked for theirs.
+    Callbacks are asked for theirs. Of several processes each has streams of text and random numbers of its own.
     """
     opt = learn.opt.state_dict()
+    callbacks = {key: state for key, cb in _numbered(learn) if (state := cb.state_dict())}
+    own = ranks.gathered({"callbacks": callbacks, "random": random_state()})
     return {
         "epoch": learn.epoch,
         "train_iter": learn.train_iter,
@@ -33,8 +37,8 @@ def training_state(learn: "Learner", position: int) -> dict:
         "grads": {name: p.grad for name, p in learn.model.named_parameters() if p.grad is not None},  # accumulated
         "scaler": learn.opt.scaler and learn.opt.scaler.state_dict(),
         "loader": {**learn.dls.train.state_dict(), "position": position},
-        "callbacks": {key: state for key, cb in _numbered(learn) if (state := cb.state_dict())},
-        "random": random_state(),
+        **own[0],
+        "others": {str(i): state for i, state in enumerate(own) if i},  # of several processes
     }
 
 
@@ -50,7 +54,8 @@ def check_training_state(learn: "Learner", state: dict, source: Path) -> None:
                     and state["epoch"] < learn.n_epoch + state["done"] and loader["position"] <= len(learn.dls.train)
                     and python["words"].shape == (625,) and numpy["key"].shape == (624,)
                     and state["random"]["torch"].shape == torch.get_rng_state().shape
-                    and all(isinstance(state[name], dict) for name in ("model", "opt", "grads", "callbacks")))
+                    and all(isinstance(state[name], dict) for name in ("model", "opt", "grads", "callbacks"))
+                    and len(state.get("others", ())) == world() - 1)
     except (LookupError, TypeError, AttributeError):
         possible = False
     if not possible:
@@ -62,6 +67,7 @@ def check_training_state(learn: "Learner", state: dict, source: Path) -> None:
 
 def load_training_state(learn: "Learner", state: dict, source: Path) -> None:
     """Put a learner into a state from `training_state`. E402 naming `source` if its weights do not fit."""
+    state = state if is_main() else {**state, **state["others"][str(rank())]}
     load_state(learn.model, state["model"], source)
     moments = {int(i): m for i, m in state["opt"]["state"].items()}
     learn.opt.load_state_dict({**state["opt"], "state": moments})

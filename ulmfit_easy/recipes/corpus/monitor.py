@@ -8,11 +8,13 @@ from statistics import median
 
 from tqdm import tqdm
 
+from ulmfit_easy.data import ranks
 from ulmfit_easy.learner.callbacks.recorder import format_time
 from ulmfit_easy.learner.events import REPORT, STOP, Callback, CancelFitException, CancelValidException
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import CrossEntropyLossFlat
 from ulmfit_easy.learner.lr_find import on_trial
+from ulmfit_easy.processes import is_main, world
 from ulmfit_easy.terminal import say
 
 EVERY = 300  # seconds between two lines of a log file, validations aside
@@ -32,7 +34,7 @@ class Stopwatch(Callback):
 
     def after_batch(self):
         self.times.append(self.clock())
-        if len(self.times) > self.n_steps or time.perf_counter() - self.start > self.seconds:
+        if max(ranks.largest(len(self.times) > self.n_steps, time.perf_counter() - self.start > self.seconds)):
             raise CancelFitException
 
     def before_validate(self):
@@ -82,7 +84,7 @@ class RunProgress(Callback):
     def after_batch(self):
         if not self.training:
             return
-        self.tokens += self.xb[0].numel()
+        self.tokens += self.xb[0].numel() * world()
         bar = self.bar or self._opened(self.train_iter - 1)  # only now is it known where an interrupted run goes on
         if not bar.disable:
             bar.set_postfix_str(", ".join(self._words()), refresh=False)
@@ -94,7 +96,8 @@ class RunProgress(Callback):
         self.first, self.total = first, self.n_epoch * len(self.dls.train)
         if first:
             say(f"going on after step {first:,} of {self.total:,}")
-        self.bar = tqdm(total=self.total, initial=self.first, unit="step", disable=None, file=sys.stderr)
+        self.bar = tqdm(total=self.total, initial=self.first, unit="step", disable=None if is_main() else True,
+                        file=sys.stderr)
         return self.bar
 
     def after_epoch(self):

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from ulmfit_easy.bundle.artefact import FILES
 from ulmfit_easy.bundle.record import write_record
 from ulmfit_easy.cluster import connected
+from ulmfit_easy.data import ranks
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import ArgumentError, FileError, some
 from ulmfit_easy.files import atomic_folder, read_json, sha256_file, write_json
@@ -31,6 +32,7 @@ from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models.precision import chosen
 from ulmfit_easy.places import clear_left, free_place, members
+from ulmfit_easy.processes import is_main
 from ulmfit_easy.recipes.corpus.data import CorpusData, corpus_data, names
 from ulmfit_easy.recipes.corpus.monitor import RunProgress, step_seconds
 from ulmfit_easy.recipes.corpus.plan import FILE, Plan
@@ -79,18 +81,24 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
     CheckpointCallback(".", minutes)  # E602 before anything slow
     out, run = Path(out).absolute(), run_folder(out)
     given = {**settings, "corpus": corpus} if corpus else settings
-    with _locked(run):
-        resume = resume and _has_begun(run, out, corpus)
-        if not resume:
+
+    def begin() -> tuple[bool, Plan]:
+        resumes = resume and _has_begun(run, out, corpus)
+        if not resumes:
             _check_free(run, out)
         elif not _is_written(run, out):  # a kill at the very end leaves our bundle and our plan
             free_place(out)
-        plan = Plan.load(run) if resume else Plan(**given)
+        plan = Plan.load(run) if resumes else Plan(**given)
         plan.check_same(given, run)
+        return resumes, plan
+
+    with _locked(run) if is_main() else nullcontext():
+        resume, plan = ranks.from_main(begin)
         score = _run(plan, out, run, resume, minutes, connected(scheduler, workers, paths=[plan.corpus[0]]))
-        (run / FILE).unlink()  # first: without it nothing can be resumed
-        for part in [run / WRITTEN, run / "checkpoint-1.safetensors"]:
-            part.unlink(missing_ok=True)
+        if is_main():
+            (run / FILE).unlink()  # first: without it nothing can be resumed
+            for part in [run / WRITTEN, run / "checkpoint-1.safetensors"]:
+                part.unlink(missing_ok=True)
     return score
 
 
@@ -133,20 +141,21 @@ def _run(plan: Plan, out: Path, run: Path, resume: bool, minutes: float,
         if plan.vectors:
             n_known = put_vectors(learn, plan.vectors)
             say(f"{n_known:,} of {len(data.dls.vocab):,} words begin with the vectors of {Path(plan.vectors).name}")
-        step = step_seconds(learn, cbs)
-        n_epoch, n_batches = schedule(plan, data.dls, step, time.perf_counter() - started)
+        step, spent = ranks.gathered((step_seconds(learn, cbs), time.perf_counter() - started))[0]
+        n_epoch, n_batches = schedule(plan, learn.dls, step, spent)
         plan = replace(plan, n_epoch=n_epoch, n_batches=n_batches, data=origin, tokenizer=data.dls.tokenizer.config())
-        plan.save(run)
-        say(f"{_model_facts(learn, plan)['size']}. {n_epoch * n_batches:,} steps of {data.dls.bs} x {plan.seq_len} "
+        if is_main():
+            plan.save(run)
+        say(f"{_model_facts(learn, plan)['size']}. {n_epoch * n_batches:,} steps of {learn.dls.bs} x {plan.seq_len} "
             f"tokens, validated {n_epoch} times: about {format_time(n_epoch * n_batches * step)} "
-            f"at {data.dls.bs * plan.seq_len / step:,.0f} tokens/s")
-    train: Any = data.dls.train
+            f"at {learn.dls.bs * plan.seq_len / step:,.0f} tokens/s")
+    train: Any = learn.dls.train
     train.n_batches = plan.n_batches  # no epoch has begun yet: `step_seconds` put everything back
     progress = RunProgress()
     lr = plan.lr or learn.encoder.pretrain_lr
     learn.fit_one_cycle(plan.n_epoch, lr, cbs=[*cbs, CheckpointCallback(".", minutes, resume=resume), progress])
     seconds, score = progress.seconds, _score(learn, data)
-    if _is_written(run, out):
+    if not is_main() or _is_written(run, out):
         return score
     with atomic_folder(out) as tmp:
         learn.export(tmp)
