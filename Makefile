@@ -11,7 +11,7 @@ LESSONS ?= $(wildcard nbs/*.ipynb)
 
 unexport PYTHONDONTWRITEBYTECODE  # each process of the tests would compile all that it imports
 
-.PHONY: help setup lab notebooks demo docs test test-slow faults lint bench bench-lm clean
+.PHONY: help setup lab notebooks demo docs test test-slow faults lint bench bench-lm bench-peers clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -82,6 +82,10 @@ $(FASTAI)/.installed: bench/fastai-requirements.txt
 
 bench-lm: $(STAMP) $(DEMO_DATA) $(FASTAI)/.installed ## Print language-model training speeds beside fastai's (about 20 minutes)
 	$(BIN)/python bench/lm.py --data $(DEMO_DATA) --fastai-python $(FASTAI)/bin/python $(BENCH_LM)
+
+bench-peers: $(STAMP) $(FASTAI)/.installed ## Print all speeds beside fastai's: REVIEWS=imdb.csv, BENCH=small for minutes in place of hours
+	@test -n "$(REVIEWS)" || { echo "Name a table with columns text and label: make bench-peers REVIEWS=imdb.csv"; exit 1; }
+	$(BIN)/python bench/peers.py $(REVIEWS) --fastai-python $(FASTAI)/bin/python --size $(or $(BENCH),full) $(BENCH_PEERS)
 
 clean: ## Remove everything that make created
 	rm -rf $(VENV) $(FASTAI) demo-data demo-output site
