@@ -18,7 +18,7 @@ STEPS = {  # script: what it is given, by size
     "tokenizing": {"full": "{csv} --docs 8000 --rounds 3", "small": "{csv} --docs 200 --rounds 1"},
     "lm": {"full": "--words {words} --seconds 20",
            "small": "--words {words} --size small --only sampled --rounds 1 --seconds 1 --min-steps 1 --warmup 1"},
-    "classifier": {"full": "{csv}", "small": "{csv} --size small"},
+    "classifier": {"full": "{csv}", "small": "{csv} --size tiny --docs 64 --epochs 2 --rounds 1"},
     "predict": {"full": "{csv}", "small": "{csv} --size tiny --docs 32 --calls 10 --rounds 1"},
 }
 

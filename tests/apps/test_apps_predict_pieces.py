@@ -59,7 +59,7 @@ def rows_of(path):
 
 @pytest.mark.parametrize(("given", "form"), [("jsonl", "csv"), ("parquet", "csv"), ("jsonl", "parquet"),
                                              ("parquet", "jsonl")])
-def test_pieces_of_json_lines_and_parquet_keep_the_columns_of_every_row(given, form, trained, tmp_path, monkeypatch):
+def test_pieces_of_json_lines_and_parquet_keep_each_column(given, form, trained, tmp_path, monkeypatch):
     """A column may begin in a later piece, and whole numbers stay whole if another piece has none."""
     df = toy_reviews(23, seed=5)[["text"]].assign(n=pd.array([1] * 12 + [None] * 11, "Int64"))
     df.loc[15, "text"] = ""
