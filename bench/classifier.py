@@ -22,7 +22,7 @@ from contenders import FASTAI, middle, rounds, run, table
 from predict import SIZES, config_of, train_table
 
 WAYS = {"frozen": -1, "cached": -1, "-2": -2, "all": 0}  # the first layer group that trains
-OURS = ("fp32", "auto")  # the precisions
+OURS = ("fp32", "bf16")  # the precisions
 
 
 def fastai_learner(args, table_of_texts):
