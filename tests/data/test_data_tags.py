@@ -95,7 +95,7 @@ def test_two_columns_of_tags_are_refused():
 
 
 def test_a_tokenizer_that_loses_every_word_is_refused():
-    with pytest.raises(LabelError, match="E207.*of which no token comes.*tok_tfm="):
+    with pytest.raises(LabelError, match="E207.*that the tokenizer leaves out.*tok_tfm="):
         loaders(tok_tfm=lambda texts: (["xxbos"] for _ in texts), text_vocab=loaders().text_vocab)
 
 
