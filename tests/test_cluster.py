@@ -41,7 +41,7 @@ def test_a_cluster_that_can_do_the_work_is_taken():
     ({"other": {"torch:__version__": "1.0"}}, TrainingError, rf"E514.*torch 1\.0 on tcp://10\.0\.0\.2.*{torch.__version__[:3]}"),
     ({"other": {"ulmfit_easy:__version__": ImportError()}}, TrainingError, rf"E514.*no ulmfit_easy.*{__version__}"),
     ({"blind": True}, TrainingError, r"E514.*do not see .*/in: tcp://10\.0\.0\.2"),
-    ({"limit": 1 << 30}, ArgumentError, r"E603.*needs 4\.3 GB.*1\.1 GB.*--memory-limit 4\.3GB")],
+    ({"limit": 1 << 30}, ArgumentError, r"E603.*needs 4\.3 GB.*1\.1 GB.*limit of 4\.3 GB")],
     ids=["no workers", "another torch", "no library", "another disk", "too little memory"])
 def test_a_cluster_that_cannot_is_refused(client, error, text):
     with pytest.raises(error, match=text):

@@ -78,15 +78,14 @@ def _check(client: "Client", scheduler: str, paths: Iterable[str | Path], memory
         client.wait_for_workers(1, timeout=WAIT)
     except TimeoutError as e:
         raise TrainingError("E514", received=f"scheduler={scheduler}, which has no workers", expected="one or more",
-                            fix=f"start some with `dask worker {scheduler} --nthreads 1`") from e
+                            fix=f"start some with `dask worker {scheduler}`") from e
     for name in SAME:
         here, package = pkgutil.resolve_name(name), name.partition(":")[0]
         there = client.run(pkgutil.resolve_name, name, on_error="return")
         if other := {f"{package} {found} on {worker}" if isinstance(found, str) else f"no {package} on {worker}"
                      for worker, found in there.items() if found != here}:
             raise TrainingError("E514", received=some(sorted(other)), expected=f"{package} {here} on every worker, as "
-                                "here", fix=f"install it there, and start the workers anew: pip install "
-                                f"{package}=={here}")
+                                "here", fix="install that version there, and start the workers again")
     for path in map(os.path.abspath, paths):
         if blind := [worker for worker, there in client.run(os.path.exists, path).items() if not there]:
             raise TrainingError("E514", received=f"workers that do not see {path}: {some(blind)}",
@@ -96,7 +95,7 @@ def _check(client: "Client", scheduler: str, paths: Iterable[str | Path], memory
     if small := {name: limit for name, limit in limits.items() if 0 < limit < memory}:
         raise ArgumentError("E603", received=f"a model that needs {memory / 1e9:.1f} GB, for workers with "
                             f"{min(small.values()) / 1e9:.1f} GB ({some(small)})", expected="workers with more memory",
-                            fix=f"start them with `--memory-limit {memory / 1e9:.1f}GB` or more; pass a lower workers=")
+                            fix=f"give each a memory limit of {memory / 1e9:.1f} GB or more; pass a lower workers=")
 
 
 def in_any_order(function: Callable, items: list, *args: object,
