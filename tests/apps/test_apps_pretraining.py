@@ -137,7 +137,7 @@ def test_ctrl_c_tells_how_to_go_on(files, tmp_path, capsys, monkeypatch, place, 
 def test_every_setting_of_a_plan_has_a_flag_of_its_name():
     (commands,) = (a for a in cli.parser()._actions if a.choices)
     flags = {a.dest for a in commands.choices["pretrain"]._actions} - {
-        "help", "out", "resume", "minutes", "quiet", "scheduler", "workers"}
+        "help", "out", "resume", "minutes", "quiet", "scheduler", "workers", "processes"}
     assert flags == {f.name for f in fields(Plan)} - {"n_epoch", "n_batches", "tokenizer", "data"}
 
 
