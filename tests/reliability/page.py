@@ -126,9 +126,9 @@ def page(found: dict) -> str:
            f"Written by `make faults` on {date.today()}: Python {platform.python_version()}, torch "
            f"{version('torch').partition('+')[0]}, {platform.system()}. Each row is printed by a test, which fails "
            "if its number under `lost` is not 0.", "",
-           "The words beside a number say what it counts. A control takes the safeguard away, to prove that its test can "
-           "see a loss; `blind` counts controls that saw none. The six ways to fit differ in schedule, optimizer and "
-           "callbacks.", "",
+           "The words beside a number say what it counts. A control takes the safeguard away, to prove that its test "
+           "sees a loss; `blind` counts controls that saw none. The six ways to fit are `fit`, `fit_one_cycle`, "
+           "`fine_tune` and others.", "",
            f"In all: {total(tallies, 'tried'):,} cases, {total(tallies, 'lost'):,} lost; of them "
            f"{total(faults, 'tried'):,} faults injected into writing, {total(faults, 'lost'):,} lost.", ""]
     for section, promises in SECTIONS.items():
