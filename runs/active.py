@@ -153,7 +153,7 @@ def curve(model, pool, test, strategy, seed):
         yield np.mean(said == test["label"].to_numpy()), f1_score(test["label"], said, average="macro")
         if n < LABELS[-1]:
             rows = pool[:EACH] if strategy == "random" else query(
-                fitted, pool, EACH, strategy, labelled=labelled["text"])
+                fitted, pool, EACH, strategy, labelled=labelled["text"] if strategy == "kcenter" else None)
             labelled, pool = pd.concat([labelled, pool.loc[rows.index]]), pool.drop(rows.index)
 
 

@@ -427,7 +427,7 @@ def test_flags_are_named_as_the_estimators_parameters():
     (commands,) = (a for a in cli.parser()._actions if a.choices)
     flags = {a.dest for a in commands.choices["train"]._actions}
     own = {"help", "file", "text", "label", "unlabelled", "out", "quiet", "encoding", "quoting", "delimiter",
-           "overwrite", "valid", "task", "label_delim", "resume", "chunksize"}
+           "overwrite", "valid", "task", "label_delim", "resume", "chunksize", "processes"}
     assert flags - own <= set(ULMFiT().get_params())
 
 

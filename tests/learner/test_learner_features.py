@@ -87,8 +87,8 @@ def test_what_is_no_text_is_refused(texts, code):
 class OneLayer(AWD_LSTM):
     """An encoder that cannot be asked for its layers."""
 
-    def forward(self, ids, lengths=None, memory=None):
-        return Encoded(*super().forward(ids, lengths, memory)[:3])
+    def forward(self, ids, lengths=None, memory=None, *, weights=None):
+        return Encoded(*super().forward(ids, lengths, memory, weights=weights)[:3])
 
 
 def test_an_encoder_that_gives_its_last_states_only_has_no_other_layer():

@@ -143,7 +143,7 @@ def test_no_batch_changes_an_answer_or_the_order(predictor, limits):
 
 
 @pytest.mark.parametrize("text", ["A film to see twice!", "It was GREAT and not boring. " * 20], ids=["short", "long"])
-def test_one_text_passes_ten_files_of_the_package(text):
+def test_one_text_passes_twelve_files_of_the_package(text):
     learn = classifier(text_dls(n=12, tok_tfm=None))
     predictor, files, package = learn.predictor, set(), str(Path(ulmfit_easy.__file__).parent)
     predictor.predict(text)
@@ -157,7 +157,7 @@ def test_one_text_passes_ten_files_of_the_package(text):
     finally:
         sys.setprofile(None)
     passed = sorted(file.removeprefix(package) for file in files if file.startswith(package))
-    assert len(passed) <= 10, passed
+    assert len(passed) <= 12, passed
 
 
 def test_answers_are_tensors_that_gradients_can_use(predictor):

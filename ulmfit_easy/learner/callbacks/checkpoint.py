@@ -181,8 +181,8 @@ class CheckpointCallback(Callback):
             raise FileError("E408", received=f"{self._file()}, a checkpoint of {there['processes']} processes, for "
                             f"{world()}: each continues its own streams of text, and a batch would have another size",
                             expected="as many processes as before",
-                            fix=f"pass processes={there['processes']} (torchrun --nproc-per-node "
-                            f"{there['processes']}); choose another folder to start anew")
+                            fix=f"pass processes={there['processes']}, to torchrun too; choose another folder to start "
+                            "anew")
         self._keep_precision(there)
         differ = [f"{name} {there.get(name)} (here {here})" for name, here in self.run_id.items()
                   if there.get(name) != here]
