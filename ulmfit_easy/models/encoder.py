@@ -158,7 +158,7 @@ class Encoder(Part):
         raise NotImplementedError
 
     def drawn(self) -> dict:
-        """Return arguments of `forward` that all windows of a batch share, such as dropped weights. None by default."""
+        """Return arguments that all windows of a batch share, such as dropped weights, if `forward` takes them."""
         return {}
 
     def groups(self) -> Groups:

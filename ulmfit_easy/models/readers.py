@@ -110,7 +110,9 @@ class Windows(Whole):
 
     def forward(self, ids: Tensor, lengths: Tensor, layers: bool = False) -> Read:
         """Return the kept states of `ids` (B, T) int64, padded on the right, with `lengths` (B,) real tokens."""
-        asked = {**self._asked(layers), **self.module.drawn()}
+        takes = signature(self.module.forward).parameters  # a subclass may have a forward of its own
+        shared = {name: value for name, value in self.module.drawn().items() if name in takes}
+        asked = {**self._asked(layers), **shared}
         order = lengths.argsort(descending=True, stable=True)  # (B,), longest first: the last rows end first
         sizes = lengths[order].clamp_min(1).tolist()  # an empty row reads one padding token, kept masked
         max_len = None if sizes[0] <= (self.max_len or 0) else self.max_len  # short texts keep all
