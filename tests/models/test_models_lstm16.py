@@ -1,5 +1,6 @@
 """The LSTM layer whose backward pass is matrix products: it gives what torch's gives."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -19,12 +20,13 @@ def parts():
     return [(0.3 * torch.randn(size)).requires_grad_() for size in sizes]
 
 
-def test_output_and_gradients_are_those_of_torch():
-    x, h, c, *weights = given = parts()
+@pytest.mark.parametrize("learning", [range(7), [0, 1, 2], [3], [4, 6]], ids=["all", "inputs", "w_ih", "w_hh and b_hh"])
+def test_output_and_gradients_are_those_of_torch(learning):
+    x, h, c, *weights = given = [t.requires_grad_(i in learning) for i, t in enumerate(parts())]
     found = LSTM16.apply(*given)
     out, h, c = torch.lstm(x, (h[None], c[None]), weights, True, 1, 0.0, True, False, True)
     wanted, factors = (out, h[0], c[0]), [torch.randn_like(t) for t in found]
-    gradients = [torch.autograd.grad([*results], given, factors) for results in (found, wanted)]
+    gradients = [torch.autograd.grad([*results], [given[i] for i in learning], factors) for results in (found, wanted)]
     torch.testing.assert_close([*found, *gradients[0]], [*wanted, *gradients[1]], rtol=1e-4, atol=1e-5)
 
 
@@ -44,5 +46,6 @@ def test_all_windows_of_a_batch_share_one_mask(monkeypatch):
     n_drawn, drawn = [], WeightDropout.drawn
     monkeypatch.setattr(WeightDropout, "drawn", lambda self: n_drawn.append(1) or drawn(self))
     model = get_text_classifier(AWD_LSTM, 20, 2, 5, dict(emb_sz=E, n_hid=H, n_layers=2))
-    model(torch.randint(9, 20, (B, 23)), torch.tensor([23, 9, 4]))
-    assert len(n_drawn) == 2  # of two layers
+    for batch in (1, 2):
+        model(torch.randint(9, 20, (B, 23)), torch.tensor([23, 9, 4]))
+        assert len(n_drawn) == 2 * batch  # of two layers

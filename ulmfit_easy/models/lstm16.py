@@ -24,7 +24,7 @@ class LSTM16(torch.autograd.Function):
         n, bs, size = x.shape[1], len(x), w_hh.shape[1]
         x = x.transpose(0, 1).contiguous()  # (T, B, E)
         gates, h_all = F.linear(x, w_ih, b_ih + b_hh), x.new_empty(n + 1, bs, size)  # (T, B, 4H), (T + 1, B, H)
-        cells = torch.empty(n + 1, bs, size)  # float32
+        cells = x.new_empty(n + 1, bs, size, dtype=torch.float32)
         h_all[0], cells[0] = h, c
         for t in range(n):
             act = gates[t].addmm_(h_all[t], w_hh.t()).float()  # (B, 4H)
@@ -48,8 +48,9 @@ class LSTM16(torch.autograd.Function):
             dgates[t] = torch.cat([dc * g * i * (1 - i), dc * cells[t] * f * (1 - f), dc * i * (1 - g * g),
                                    dh * tanh_c * o * (1 - o)], 1)
             dh, dc = (dgates[t] @ w_hh).float(), dc * f
-        flat = dgates.flatten(0, 1)  # (T B, 4H)
-        dx = (dgates @ w_ih).transpose(0, 1) if ctx.needs_input_grad[0] else None
+        flat, (needs_x, _, _, needs_ih, needs_hh, *_) = dgates.flatten(0, 1), ctx.needs_input_grad  # (T B, 4H)
+        dx = (dgates @ w_ih).transpose(0, 1) if needs_x else None
+        dw_ih = flat.t() @ x.flatten(0, 1) if needs_ih else None  # not of a layer that is frozen
+        dw_hh = flat.t() @ h_all[:-1].flatten(0, 1) if needs_hh else None
         db = flat.sum(0, dtype=torch.float32).to(flat.dtype)
-        return (dx, dh.to(x.dtype), dc.to(x.dtype), flat.t() @ x.flatten(0, 1), flat.t() @ h_all[:-1].flatten(0, 1),
-                db, db)
+        return dx, dh.to(x.dtype), dc.to(x.dtype), dw_ih, dw_hh, db, db
