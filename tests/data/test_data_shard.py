@@ -90,6 +90,13 @@ def test_fewer_rows_than_processes(shuffle):
         assert [len(list(dl.shard(rank, 3))) for rank in range(3)] == [1, 1, 0]
 
 
+def test_a_part_is_asked_for_all_rows_out_of_training():
+    dl = ClassifierDataLoader(Ids([3, 2, 4]), np.arange(3), np.arange(3), bs=1, shuffle=True, seed=0)
+    assert sum(len(ids) for ids, *_ in dl.shard(0, 2).unshuffled()) == 3
+    lm = LMDataLoader(Ids([9, 9]), np.arange(2), bs=1, seq_len=5, shuffle=True, seed=0)
+    assert next(iter(lm.shard(0, 2).unshuffled()))[0].shape == (2, 5)
+
+
 def test_what_cannot_be_divided():
     dl = ClassifierDataLoader(Ids([3, 2]), np.arange(2), bs=4, shuffle=True, seed=0)
     with pytest.raises(ArgumentError, match="E603.*whole loader"):

@@ -146,9 +146,10 @@ class EpochOrder(TellsAbsent):
         return other
 
     def unshuffled(self) -> Self:
-        """Return this loader with its rows in a fixed order, from the first one on."""
+        """Return this loader with its rows in a fixed order, from the first one on. A part gives the whole."""
         fixed = copy.copy(self)
         fixed.shuffle, fixed.position = False, 0
+        fixed.rank, fixed.world = 0, 1
         return fixed
 
     def shard(self, rank: int, world: int) -> Self:
