@@ -100,7 +100,7 @@ class CheckpointCallback(Callback):
         self.number = self.learn.checkpointed[self.folder] + 1
         self.run_id, self.asked, self.changed = run_id(self.learn), asked(self.learn), {}
         ranks.from_main(self._hold)
-        self.state = self._read() if self.resume and self._file().exists() else None
+        self.state = self._read() if self.resume and ranks.from_main(self._file().exists) else None
         if self.state is None:
             weights_place(self._file())
         self.done = self.state is not None and self.state["done"]
