@@ -6,7 +6,9 @@ from learner_toys import At, classifier, raises, regression, same, state, text_d
 
 from ulmfit_easy.all import AWD_LSTM, CacheFeatures, Callback, CheckpointCallback, text_classifier_learner
 from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.models.heads.pooling import PoolingLinearClassifier
 from ulmfit_easy.models.heads.tags import TokenClassifier
+from ulmfit_easy.models.heads.token import CLSHead
 
 N = 40  # texts
 
@@ -80,6 +82,27 @@ def test_each_text_is_read_once_until_something_changes(dls):
     assert 0 < learn.reads.epochs[0] < N + 20  # the new texts
 
 
+def test_texts_that_change_in_each_batch_are_read_batch_by_batch(dls, monkeypatch):
+    asked, keys = [], CacheFeatures._keys
+    monkeypatch.setattr(CacheFeatures, "_keys", lambda self, *xb: asked.append(len(xb[0])) or keys(self, *xb))
+
+    def change():
+        ids, lengths = learn.xb
+        learn.xb = ids.index_fill(1, torch.tensor([0]), len(asked)), lengths
+
+    learn = frozen(dls)
+    learn.fit(1, 1e-3, cbs=At("before_batch", change))
+    assert sum(asked) <= 3 * N  # each loader once, each batch twice
+
+
+def test_another_head_is_given_what_it_reads(dls):
+    learn = frozen(dls)
+    learn.fit(1, 1e-3)
+    learn.model[1] = frozen(dls, head=CLSHead).model[1]
+    learn.fit(1, 1e-3)
+    assert learn.reads.epochs == [N] and {len(v) for v in learn.cache_features.kept.values()} == {8}
+
+
 def test_loaded_weights_are_read_with_anew(dls, tmp_path):
     learn = frozen(dls, path=tmp_path)
     learn.fit(1, 1e-3)
@@ -125,8 +148,19 @@ def test_a_fit_that_was_stopped_goes_on_to_the_bit(tmp_path):
     assert same(run(tmp_path / "cut"), whole)
 
 
-def test_a_head_that_does_not_pool_is_refused(dls):
-    with pytest.raises(ArgumentError, match="E603.*cache_features=True with TokenClassifier.*leave out"):
-        text_classifier_learner(dls, AWD_LSTM, head=TokenClassifier, cache_features=True, pretrained=False)
+class OwnForward(PoolingLinearClassifier):
+    """A head whose answers are not those of `answer`."""
+
+    def forward(self, read):
+        return 2 * super().forward(read)
+
+
+@pytest.mark.parametrize("head", [TokenClassifier, OwnForward])
+def test_a_head_that_does_not_pool_is_refused(dls, head):
+    with pytest.raises(ArgumentError, match=f"E603.*cache_features=True with {head.__name__}.*leave out"):
+        text_classifier_learner(dls, AWD_LSTM, head=head, cache_features=True, pretrained=False)
+
+
+def test_a_model_without_a_head_is_refused():
     with pytest.raises(ArgumentError, match="E603.*CacheFeatures.*leave out"):
         regression().fit(1, cbs=CacheFeatures())

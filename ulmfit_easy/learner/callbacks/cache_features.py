@@ -42,6 +42,7 @@ class CacheFeatures(Callback):
         self.kept: dict[Key, Tensor] = {}
         self.seen: list[Tensor] = []  # the weights that they were made with, and
         self.state: list = []  # what tells that these have changed
+        self.read: object = None  # the last loader that was read as a whole
 
     def before_fit(self):
         head = getattr(self.model, "head", None)
@@ -56,8 +57,10 @@ class CacheFeatures(Callback):
             return
         keys = self._keys(*self.xb)
         if any(key not in self.kept for key in keys):
-            self._read(self.dl.unshuffled() if hasattr(self.dl, "unshuffled") else [self.xb])
-            self._read([self.xb])  # a loader of the user may change its texts
+            if self.dl is not self.read and hasattr(self.dl, "unshuffled"):
+                self.read = self.dl  # first, so that the numbers are the same if a fit resumes in the middle
+                self._read(self.dl.unshuffled())
+            self._read([self.xb])  # a loader or a callback of the user may change its texts
         self.learn.xb = (*self.xb, torch.stack([self.kept[key] for key in keys]))
 
     def after_pred(self):
@@ -69,11 +72,11 @@ class CacheFeatures(Callback):
     def _is_current(self) -> bool:
         """Return True if the encoder is frozen. Forget what was read with other weights or another reader."""
         weights = [*self.model[0].parameters(), *self.model[0].buffers()]
-        state = [self.model[0].config(), [(t.data_ptr(), t._version) for t in weights]]
+        state = [self.model.config(), [(t.data_ptr(), t._version) for t in weights]]
         frozen = not any(t.requires_grad for t in weights)
         same = len(weights) == len(self.seen) and all(a is b for a, b in zip(weights, self.seen, strict=True))
         if not (frozen and same and state == self.state):
-            self.kept, self.seen, self.state = {}, weights if frozen else [], state
+            self.kept, self.seen, self.state, self.read = {}, weights if frozen else [], state, None
         return frozen
 
     @without_gradients

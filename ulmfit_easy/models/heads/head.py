@@ -87,6 +87,7 @@ class Head(Part):
     @classmethod
     def check_pools(cls, what: str) -> None:
         """Raise E603 for `what` with a head that does not make the same numbers of a text each time."""
-        if cls.pooled is Head.pooled:
+        if cls.pooled is Head.pooled or cls.forward is not Head.forward:
             raise ArgumentError("E603", received=f"{what} with {cls.__name__}", expected="a head that pools the states "
-                                "of a text, with methods pooled() and answer()", fix=f"leave out {what}")
+                                "of a text, with methods pooled() and answer() in place of forward()",
+                                fix=f"leave out {what}")
