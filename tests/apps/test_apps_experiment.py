@@ -4,6 +4,7 @@ import re
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from preset_toys import TINY
 
 from ulmfit_easy.apps.cli import main
@@ -99,6 +100,13 @@ def test_curves_have_pages_too(name, more, shown, tmp_path):
     lines = [line_of(row, seed, 20.0 + 2 * seed, **each) for seed, each in enumerate(more)]
     page.write_page(name, paper.EXPERIMENTS[name], lines, tmp_path / "p.md")
     assert shown in (tmp_path / "p.md").read_text() and (tmp_path / "p.png").exists()
+
+
+def test_a_curve_over_labels_has_a_tick_for_each_number_that_a_row_has():
+    cells = page.frame([line_of("full", 0, 30.0, "trec@5", n_train=30), line_of("full", 0, 20.0)])
+    ax = Figure().subplots()
+    page._over_labels(ax, {"full": cells, "begun": cells[:1], "not run": cells[:0]})
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["30", "600"]
 
 
 def test_cells_that_failed_are_told_and_run_again(small, capsys, monkeypatch):

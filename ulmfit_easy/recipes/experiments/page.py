@@ -145,11 +145,11 @@ def _points(ax: "Axes", cells: dict[str, pd.DataFrame]) -> None:
 
 
 def _over_labels(ax: "Axes", cells: dict[str, pd.DataFrame]) -> None:
+    labels = pd.concat(cells.values()).groupby("labels_per_class")["n_train"].max()  # seeds differ by a few texts
     for row, of in cells.items():
-        by_size = of.groupby("labels_per_class")  # a seed may leave out equal texts, so rows differ by a few
-        labels, errors = by_size["n_train"].max(), by_size["test_error"]
-        ax.errorbar(labels, errors.mean(), yerr=errors.std().fillna(0), marker="o", markersize=3, capsize=2, label=row,
-                    linestyle="--" if row == BASELINE else "-")
+        errors = of.groupby("labels_per_class")["test_error"]
+        ax.errorbar(labels[[*errors.groups]], errors.mean(), yerr=errors.std().fillna(0), marker="o", markersize=3,
+                    capsize=2, label=row, linestyle="--" if row == BASELINE else "-")
     ax.set(xscale="log", xlabel="labelled texts", ylabel="test error (%)")
     ax.set_xticks(labels, labels)
     ax.minorticks_off()
