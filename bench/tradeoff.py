@@ -142,7 +142,7 @@ def page(lines: list[dict], folder: Path) -> None:
     known = {line["row"]: line for line in lines if "error" not in line}
     n_train, n_test = ({line[key] for line in known.values()} for key in ("n_train", "n_test"))
     table = "\n".join("| " + " | ".join(map(str, row.values())) + " |" for row in rows)
-    (folder / "tradeoff.md").write_text(f"""# Speed and accuracy of seven ways to classify reviews
+    (folder / "tradeoff.md").write_text(f"""# Speed and accuracy of {len(rows)} ways to classify reviews
 
 ```
 OMP_NUM_THREADS=1 python bench/tradeoff.py train.csv test.csv --out runs/output/tradeoff.jsonl

@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     form = ".csv" if args.out is None else form_of(args.out, "next.csv")
     model = load_model(args.model, classes=True)
     df, columns = read_pool(args.file, model, args)
-    check_new(["score"], df.columns, args.file)  # before the pool is read
+    check_new(["score"], df.columns, args.file)  # before the model reads the pool
     known = None
     if args.labelled is not None:
         known = texts_in(read_pool(args.labelled, model, args)[0], *columns)
