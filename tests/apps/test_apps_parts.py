@@ -1,6 +1,7 @@
 """`ulmfit predict` over many files: an output for each, every row once, and nothing done twice after a crash."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,13 +16,15 @@ from ulmfit_easy.apps.parts import Job, parts_of, predict_parts
 from ulmfit_easy.errors import FileError, TextError
 from ulmfit_easy.learner.predictor import Prediction
 
+OUT = Path("out")
+
 
 class Shortest:
     """A model that says whether a text is short."""
 
     text_cols = ["text"]
     predictor = SimpleNamespace(prepare=SimpleNamespace(target=SimpleNamespace(per="text", kind=None),
-                                                        label_delim=None))
+                                                        label_delim=None), vocab=["word"])
     asked = 0
 
     def predict(self, texts, first_row=0):
@@ -60,18 +63,18 @@ def read(folder):
 
 
 def test_an_output_has_the_path_of_its_input_below_the_folder_of_all(given):
-    assert [part.name for part in parts_of([f"{given}/*/*"])] == ["a/0.parquet", "a/1.csv", "b/0.parquet"]
-    assert [(part.name, part.form) for part in parts_of([f"{given}/a/1.csv"])] == [("1.csv", ".csv")]
+    assert [part.name for part in parts_of([f"{given}/*/*"], OUT)] == ["a/0.parquet", "a/1.csv", "b/0.parquet"]
+    assert [(part.name, part.form) for part in parts_of([f"{given}/a/1.csv"], OUT)] == [("1.csv", ".csv")]
     (given / "a/1.jsonl.gz").touch()
     (given / "a/2.xlsx").touch()
-    assert [(part.name, part.form) for part in parts_of([f"{given}/a/[12].*"])] == [
+    assert [(part.name, part.form) for part in parts_of([f"{given}/a/[12].*"], OUT)] == [
         ("1.csv", ".csv"), ("1.jsonl.gz", ".jsonl.gz"), ("2.csv", ".csv")]
     (given / "a/1.xlsx").touch()
     with pytest.raises(FileError, match=r"E412.*the output 1\.csv"):
-        parts_of([f"{given}/a/*"])
+        parts_of([f"{given}/a/*"], OUT)
     for name in (f"{given}/a", f"{given}/*.parquet"):
         with pytest.raises(FileError, match="E404"):
-            parts_of([name])
+            parts_of([name], OUT)
 
 
 def test_every_row_is_answered_once_in_its_order_and_keeps_its_columns(given, model):
@@ -100,6 +103,51 @@ def test_what_is_finished_is_not_done_again(given, model):
     assert model.asked == 15 + 1 + 5 + 5 and len(read(out)) == 11
 
 
+def test_a_crash_between_answers_and_manifest_is_gone_on_from(given, model, monkeypatch):
+    write = parts.write_json
+
+    def stopped(path, facts):
+        if "rows" in facts:
+            raise KeyboardInterrupt
+        write(path, facts)
+
+    monkeypatch.setattr(parts, "write_json", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        predict_parts([f"{given}/*/*"], job(given))
+    assert (given.parent / "out/a/0.parquet").exists()
+    monkeypatch.setattr(parts, "write_json", write)
+    predict_parts([f"{given}/*/*"], job(given))
+    assert read(given.parent / "out")["id"].tolist() == [*range(15)]
+
+
+def test_a_pattern_that_finds_its_own_answers_too_is_gone_on_with(given, model):
+    all_in = replace(job(given), out=str(given / "out"))
+    for told in ("15 rows in 3 parts", "3 of them before"):
+        assert told in predict_parts([f"{given}/**/*.*"], all_in)
+    with pytest.raises(FileError, match="E404.*nothing but answers"):
+        predict_parts([f"{given}/out/**/*.csv"], all_in)
+
+
+def test_parts_without_rows_and_without_values_have_the_columns_of_all(given, model):
+    df = pd.read_parquet(given / "a/0.parquet").astype({"text": "string"})
+    for name, part in (("0", df[:0]), ("1", df), ("2", df.assign(text=None).astype({"text": "string"}))):
+        part.to_parquet(given / "b" / f"{name}.parquet")
+    predict_parts([f"{given}/b/*"], job(given))
+    found = pd.read_parquet(given.parent / "out")
+    assert len(found) == 10 and found["probability"].eq(0.75).all() and found["text"].notna().sum() == 5
+
+
+def test_a_model_that_was_replaced_answers_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("ulmfit_easy.apps.saved_model.SavedModel", lambda folder: folder)
+    (tmp_path / "weights").write_text("one")
+    sha256 = parts.sha256_of_model(tmp_path)
+    assert parts.model_of(str(tmp_path), sha256) == tmp_path
+    (tmp_path / "weights").write_text("two")
+    parts._loaded.cache_clear()  # as in another worker
+    with pytest.raises(FileError, match="E406.*has changed since the work began"):
+        parts.model_of(str(tmp_path), sha256)
+
+
 def test_answers_of_something_else_are_not_overwritten_or_mixed(given, model):
     predict_parts([f"{given}/a/*"], job(given))
     for options, text in (({"proba": True}, "other options"), ({"top_k": 1}, "other options")):
@@ -122,6 +170,7 @@ def test_several_files_need_a_folder_and_workers_a_scheduler(given, model, monke
     files = [str(path) for path in sorted(given.glob("*/*"))]
     assert main(["predict", str(folder), *files]) == 2
     assert "E603" in (told := capsys.readouterr().err) and "--out" in told
+    assert main(["predict", str(folder), *files, "--out", "-"]) == 2
     assert main(["predict", str(folder), *files, "--out", str(given.parent / "out"), "--workers", "2"]) == 2
     assert "--scheduler local" in capsys.readouterr().err
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)

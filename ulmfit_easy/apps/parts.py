@@ -1,8 +1,9 @@
 """Answers for many files: one output file for each, in this process or in those of a Dask cluster.
 
-An output file has the name of its input. Beside them the folder `_manifest` has a small JSON file for each, which is
-written last. It tells of which input, model and options the answers are. So a crash costs no more than the parts that
-were under way. Readers of folders, such as pandas and Dask, pass over names that begin with `_`.
+An output file has the name of its input. Beside them the folder `_manifest` has a small JSON file for each. It tells of
+which input, model and options the answers are. It is written before them, and again after them with their size. So a
+crash costs no more than the parts that were under way. Readers of folders, such as pandas and Dask, pass over names
+that begin with `_`.
 """
 
 import os
@@ -83,12 +84,18 @@ class Done(NamedTuple):
     before: bool
 
 
-def parts_of(names: Sequence[str]) -> list[Part]:
+def parts_of(names: Sequence[str], out: Path) -> list[Part]:
     """Return the parts of some files and patterns. An output has the path of its input below the folder of all.
+
+    Answers of an earlier run, which a pattern such as `**/*.csv` finds too, are left out.
 
     Raises: E404 if nothing is there. E412 for two files whose outputs would have one name.
     """
     files = [Path(os.path.abspath(existing(file))) for file in matching(*names)]
+    files = [file for file in files if not _is_answer(file, out)]
+    if not files:
+        raise FileError("E404", received=f"nothing but answers in {out}", expected="files of tables",
+                        fix="name the files that these are from")
     if folders := [file for file in files if file.is_dir()]:
         raise FileError("E404", received=f"the folder {folders[0]}", expected="files of tables",
                         fix=f"try '{folders[0]}/*.parquet'")
@@ -103,6 +110,12 @@ def parts_of(names: Sequence[str]) -> list[Part]:
         raise FileError("E412", received=f"several inputs for the output {some(twice)}", expected="names that differ",
                         fix="rename one of these files")
     return parts
+
+
+def _is_answer(file: Path, out: Path) -> bool:
+    """Return True for a file that was written to the folder `out` by an earlier run."""
+    name = os.path.relpath(file, out)
+    return name.startswith(MANIFEST + os.sep) or Path(out, MANIFEST, f"{name}.json").exists()
 
 
 def are_several(given: Sequence[str]) -> bool:
@@ -158,8 +171,9 @@ def predict_part(part: Part, job: Job, threads: int | None = None) -> Done:
     out, manifest = Path(job.out, part.name), part.manifest(job.out)
     facts: dict[str, Any] = {"job": job.sha256, "input": sha256_file(part.source)}
     found = _read(manifest)
-    if facts.items() <= found.items() and out.is_file() and out.stat().st_size == found["bytes"]:
+    if facts.items() <= found.items() and out.is_file() and out.stat().st_size == found.get("bytes"):
         return Done(found["rows"], found["without_text"], [], True)
+    write_json(manifest, facts)  # a crash after the answers leaves something to know them by
     model = model_of(job.model, job.model_sha256, threads)
     from ulmfit_easy.apps.sources import read_in_pieces
 
@@ -175,7 +189,7 @@ def predict_part(part: Part, job: Job, threads: int | None = None) -> Done:
 
 
 def model_of(folder: str, sha256: str, threads: int | None = None) -> "SavedModel":
-    """Return a model, which a process loads once. It computes in that many threads."""
+    """Return a model, which a process loads once. It computes in that many threads. E406 if it was replaced."""
     with _loading:
         return _loaded(folder, sha256, threads)
 
@@ -188,7 +202,11 @@ def _loaded(folder: str, sha256: str, threads: int | None) -> "SavedModel":
 
     if threads:
         torch.set_num_threads(threads)
-    return SavedModel(Path(folder))
+    model = SavedModel(Path(folder))
+    if sha256_of_model(Path(folder)) != sha256:  # a worker may load it hours later
+        raise FileError("E406", received=f"{folder}, which has changed since the work began", expected="one model for "
+                        "all answers", fix="put the model back; or begin anew with another folder for the answers")
+    return model
 
 
 def predict_parts(names: Sequence[str], job: Job, scheduler: str | None = None, workers: int | None = None) -> str:
@@ -203,7 +221,7 @@ def predict_parts(names: Sequence[str], job: Job, scheduler: str | None = None, 
     from ulmfit_easy.bars import progress_bar
     from ulmfit_easy.cluster import connected, in_any_order
 
-    parts = parts_of(names)
+    parts = parts_of(names, Path(job.out))
     check_parts(parts, job)
     folders = {job.model, job.out, *(part.source for part in parts[:1])}
     check_out(Path(job.out), job, parts)

@@ -189,7 +189,8 @@ def check_columns(df: "pd.DataFrame", columns: Sequence[str], n_texts: int, path
         if len(df.columns) == 1 and (found := [c for c in BETWEEN if c in str(df.columns[0])]):
             between = shlex.quote("tab" if found[0] == "\t" else found[0])
             fix = f"try --delimiter {between}, which seems to be between the fields of this file"
-        e = TextError(e.code, received=e.received, expected=e.expected, fix=fix)
+        received = e.received.replace("not there", f"not in {path.name}")  # of many files, which one
+        e = TextError(e.code, received=received, expected=e.expected, fix=fix)
         raise _plain_text(e, path, columns[0]) from e
 
 

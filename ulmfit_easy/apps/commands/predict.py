@@ -53,7 +53,7 @@ def _run_parts(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.saved_model import text_columns
     from ulmfit_easy.files import existing
 
-    if args.out is None:
+    if args.out in (None, Path("-"), Path("/dev/stdout")):
         raise ArgumentError("E603", received="several files, or --scheduler, without --out", expected="a folder for "
                             "the answers", fix="name a new one with --out")
     model, sha256 = args.model.absolute(), sha256_of_model(existing(args.model))
