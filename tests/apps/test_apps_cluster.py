@@ -138,6 +138,9 @@ def test_a_dask_table_gets_the_same_answers(two, trained, given):
     assert found["id"].tolist() == whole["id"].tolist() and [*lazy.columns] == [*found.columns]
     assert found["prediction"].tolist() == [p.label for p in SavedModel(trained).predict(whole["text"].tolist())]
     assert (found["probability_neg"] + found["probability_pos"]).round(3).eq(1).all()
+    some = ddf[ddf["id"] < 30].set_index("id", sorted=True)  # most partitions have no rows
+    assert (found := (lazy := predict_frame(trained, some, top_k=2)).compute(scheduler="sync")).index.name == "id"
+    assert len(found) == 30 and (found.dtypes == lazy.dtypes).all() and "probability_2" in found
     with pytest.raises(TextError, match="E102"):
         predict_frame(trained, ddf[["id", "label"]])
 

@@ -84,14 +84,32 @@ def test_pieces_of_json_lines_and_parquet_keep_each_column(given, form, trained,
 
 
 @pytest.mark.parametrize("given", ["jsonl", "parquet"])
-def test_a_file_without_rows_gives_a_table_without_rows(given, trained, tmp_path):
+def test_a_file_without_rows_gives_a_table_without_rows(given, trained, tmp_path, capsys):
     name, out = tmp_path / f"new.{given}", tmp_path / "out.csv"
     if given == "jsonl":
         name.write_text("")
     else:
         pd.DataFrame({"text": pd.Series([], dtype=str)}).to_parquet(name)
     assert main(["predict", str(trained), str(name), "--out", str(out)]) == (2 if given == "jsonl" else 0)
-    assert given == "jsonl" or out.read_text() == '"text","prediction"\n'
+    if given == "jsonl":
+        assert "E407" in (told := capsys.readouterr().err) and "new.jsonl, which is empty" in told
+    else:
+        assert out.read_text() == '"text","prediction","probability"\n'
+
+
+def test_parquet_keeps_the_types_of_its_columns_and_an_index_with_a_name(trained, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    of = {"text": pa.string(), "on": pa.date32(), "n": pa.int16(), "pairs": pa.map_(pa.string(), pa.int64()),
+          "of": pa.struct({"a": pa.int32()})}
+    pq.write_table(pa.table([["fine", "good"], *[[None] * 2] * 4], schema=pa.schema(of)), tmp_path / "in.parquet")
+    assert main(["predict", str(trained), str(tmp_path / "in.parquet"), "--out", str(tmp_path / "out.parquet")]) == 0
+    found = pq.read_schema(tmp_path / "out.parquet")
+    assert dict(zip(found.names, found.types, strict=True)).items() >= of.items()
+    pd.DataFrame({"text": ["fine", "good"]}, pd.Index(["k2", "k1"], name="key")).to_parquet(tmp_path / "in.parquet")
+    assert main(["predict", str(trained), str(tmp_path / "in.parquet"), "--out", str(tmp_path / "out.jsonl")]) == 0
+    assert pd.read_json(tmp_path / "out.jsonl", lines=True)["key"].tolist() == ["k2", "k1"]
 
 
 @pytest.mark.slow

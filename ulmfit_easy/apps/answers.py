@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit_easy.apps.sources import texts_in
-from ulmfit_easy.apps.tables import each_cell, writing
+from ulmfit_easy.apps.tables import each_cell, parquet_schema, plain, writing
 from ulmfit_easy.errors import ArgumentError, check_new
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class Answers:
 
         pieces = iter(tables)
         first, n, empty = next(pieces), 0, list[int]()
-        with writing(out, form, safe_cells) as put:
+        types = parquet_schema(Path(source)) if form == ".parquet" and source.lower().endswith(form) else None
+        with writing(out, form, safe_cells, types) as put:
             for df in chain([first], pieces):
                 put(self.added(df, model, source, n))
                 empty += [n + i for i in empty_rows(texts_in(df, *self.columns))] if len(self.columns) == 1 else []
@@ -58,15 +59,18 @@ class Answers:
             source: the name of the table, for messages.
             first_row: the number of its first row, for warnings.
 
-        Raises: E407 for a table that has one of the new columns. E603 as `cells`.
+        Raises: E603 for a table that has one of the new columns, and as `cells`.
         """
         import pandas as pd
 
-        answers = [self.cells(each) for each in model.predict(texts_in(df, *self.columns), first_row)]
-        new = pd.DataFrame(answers, df.index, columns=None if answers else ["prediction"], dtype=object)
+        if not (texts := texts_in(df, *self.columns)):  # an answer for any word tells which columns there are
+            word = next((word for word in model.predictor.vocab if word.isalpha() and not word.startswith("xx")), "a")
+            texts = [word if len(self.columns) == 1 else (word,) * len(self.columns)]
+        found = model.predict(texts, first_row)
+        new = pd.DataFrame([self.cells(each) for each in found], dtype=object).infer_objects()[:len(df)]
         check_new(new.columns, df.columns, source)
         flat = each_cell(df, lambda cell: in_one_cell(cell, " ")) if self.sep else df
-        return pd.concat([flat, new.infer_objects()], axis=1)
+        return pd.concat([flat, new.set_index(df.index)], axis=1)
 
     def cells(self, found: "Named") -> dict[str, Any]:
         """Return the columns of one answer. E603 for classes that are wanted of a model without classes."""
@@ -100,4 +104,4 @@ def in_one_cell(value: Any, sep: str) -> Any:
     if not isinstance(value, list | tuple | dict):
         return value
     simple = not isinstance(value, dict) and all(isinstance(each, str) for each in value)
-    return sep.join(value) if simple else json.dumps(value, ensure_ascii=False, default=str)
+    return sep.join(value) if simple else json.dumps(value, ensure_ascii=False, default=plain)

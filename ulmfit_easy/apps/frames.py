@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ulmfit_easy.apps.answers import Answers
 from ulmfit_easy.apps.parts import model_of, sha256_of_model
@@ -32,27 +32,20 @@ def predict_frame(model: str | Path, ddf: "DataFrame", *, text_col: str | list[s
         top_k: the k likeliest classes, with probabilities. By default the likeliest one.
         proba: add a column with the probability of each class.
 
-    Raises: E102 for a table without the columns, E407 if it has one of the new columns. E603 as `ulmfit predict`. What
-        `load_predictor` raises.
+    Raises: E102 for a table without the columns. E603 if it has one of the new columns, and for `top_k` or `proba` of a
+        model without classes. What `load_predictor` raises.
     """
+    from ulmfit_easy.data.sources import find_columns
+
     folder = existing(model).absolute()
     sha256 = sha256_of_model(folder)
     saved = model_of(str(folder), sha256)
     answers = Answers(text_columns(text_col, saved.text_cols), top_k, proba)
-    two = ddf._meta_nonempty.astype(dict.fromkeys(_checked(ddf, answers), object))
-    meta = answers.added(two, saved, "the table").iloc[:0]
-    return ddf.map_partitions(partial(_answered, folder=str(folder), sha256=sha256, answers=answers, empty=meta),
-                              meta=meta)
-
-
-def _checked(ddf: Any, answers: Answers) -> list[str]:
-    """Return the columns of texts. E102 for a table without them."""
-    from ulmfit_easy.data.sources import find_columns
-
     find_columns(ddf._meta, answers.columns)
-    return [*answers.columns]
+    return ddf.map_partitions(partial(_answered, folder=str(folder), sha256=sha256, answers=answers),
+                              meta=answers.added(ddf._meta, saved, "the table"))
 
 
-def _answered(df: "pd.DataFrame", folder: str, sha256: str, answers: Answers, empty: "pd.DataFrame") -> "pd.DataFrame":
+def _answered(df: "pd.DataFrame", folder: str, sha256: str, answers: Answers) -> "pd.DataFrame":
     """Return the answers for a partition."""
-    return answers.added(df, model_of(folder, sha256), "the table") if len(df) else empty
+    return answers.added(df, model_of(folder, sha256), "the table")

@@ -48,9 +48,13 @@ def write(df: "pd.DataFrame", out: Path | None, form: str = ".csv", safe_cells: 
 
 
 @contextmanager
-def writing(out: Path | None, form: str = ".csv",
-            safe_cells: bool = False) -> Iterator[Callable[["pd.DataFrame"], None]]:
-    """Give a function that adds a table below those before it. Only one table is in memory at a time."""
+def writing(out: Path | None, form: str = ".csv", safe_cells: bool = False,
+            types: Any = None) -> Iterator[Callable[["pd.DataFrame"], None]]:
+    """Give a function that adds a table below those before it. Only one table is in memory at a time.
+
+    Args:
+        types: `parquet_schema` of where the tables are from. Columns of these names keep its types in Parquet.
+    """
     from ulmfit_easy.files import atomic_path
     from ulmfit_easy.viz import no_formula
 
@@ -78,7 +82,7 @@ def writing(out: Path | None, form: str = ".csv",
     with atomic_path(out) as tmp:
         if form == ".parquet":
             with tempfile.TemporaryFile(dir=tmp.parent) as kept:
-                parquet = _Parquet(kept)
+                parquet = _Parquet(kept, types)
                 yield put
                 parquet.write(tmp)
             return
@@ -95,20 +99,33 @@ def each_cell(df: "pd.DataFrame", change: Callable) -> "pd.DataFrame":
     return pd.DataFrame({change(c): pd.Series([change(v) for v in df[c]], df.index, object) for c in df}, df.index)
 
 
+def parquet_schema(file: Path) -> dict[str, Any]:
+    """Return the field of each column of a Parquet file: its name and type."""
+    from ulmfit_easy.extras import optional_package
+
+    return {field.name: field for field in optional_package("pyarrow.parquet").read_schema(file)}
+
+
 class _Parquet:
     """Keeps tables in a file until all are there, since a later one may change the type of a column."""
 
-    def __init__(self, file: IO[bytes]):
-        self.file, self.schemas = file, list[Any]()
+    def __init__(self, file: IO[bytes], types: Any = None):
+        self.file, self.types, self.schemas = file, types or {}, list[Any]()
 
     def put(self, df: "pd.DataFrame") -> None:
         import pyarrow
 
         with _of_one_type():
-            table = pyarrow.Table.from_pandas(df, preserve_index=False)
+            table = pyarrow.Table.from_pandas(df, self._schema(df) if self.types else None, preserve_index=False)
         self.schemas.append(table.schema)
         with pyarrow.ipc.new_stream(self.file, table.schema) as stream:
             stream.write_table(table)
+
+    def _schema(self, df: "pd.DataFrame") -> Any:
+        import pyarrow
+
+        new = pyarrow.Schema.from_pandas(df[[name for name in df if name not in self.types]], preserve_index=False)
+        return pyarrow.schema([self.types.get(name) or new.field(name) for name in df])
 
     def write(self, path: Path) -> None:
         import pyarrow
@@ -133,11 +150,13 @@ def _of_one_type() -> Iterator[None]:
                         expected="values of one type in each column", fix="try --out with a name in .jsonl") from e
 
 
+def plain(value: object) -> object:
+    """Return what JSON can hold in place of a value that it cannot."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
 def _to_json_lines(df: "pd.DataFrame", file: TextIO) -> None:
     from ulmfit_easy.data.sources import is_missing
-
-    def plain(value: object) -> object:
-        return value.tolist() if hasattr(value, "tolist") else str(value)
 
     for row in df.to_dict("records"):
         row = {name: None if is_missing(value) else value for name, value in row.items()}

@@ -58,7 +58,10 @@ def read_table(path: str | Path, *, encoding: str = "utf-8", header: int | Liter
             return df if header is None else _named(path, df, header)
         text = decoded(file.read(), path, encoding)
     if kind == "json":
-        return json_table(path, text)
+        df = json_table(path, text)
+        if not len(df.columns):
+            raise _no_table(path, pd.errors.EmptyDataError(), "")
+        return df
     options = csv_options(text[:HEAD], name, delimiter, quoting, header)
     try:  # with header=None no field is ever taken for an index, and names are never made up
         df = pd.read_csv(io.StringIO(text), header=None, **options)
@@ -135,7 +138,9 @@ def _keys(path: Path, encoding: str, state: tuple) -> list[str] | None:
     decoded(bytes(4), path, encoding)
     try:
         with _characters(path, encoding, "\n") as text:
-            return keys_of_lines(path, without_mark(text))
+            if (keys := keys_of_lines(path, without_mark(text))) == []:
+                raise _no_table(path, pd.errors.EmptyDataError(), "")
+            return keys
     except UnicodeError as e:
         raise _not_in(encoding, path) from e
 
@@ -227,10 +232,16 @@ def _parquet(path: Path, source: IO[bytes], chunksize: int | None) -> Iterator[p
                 pieces = [file.schema_arrow.empty_table()]
             for piece in pieces:
                 # whole numbers stay whole if some are missing, in one piece or in another
-                yield piece.to_pandas(integer_object_nulls=True).reset_index(drop=True)
+                df = piece.to_pandas(integer_object_nulls=True)
+                yield df.reset_index(drop=not all(_is_column(name, piece.schema) for name in df.index.names))
     except (pyarrow.ArrowException, OSError) as e:
         raise FileError("E407", received=f"{path}, which pyarrow cannot read ({e})", expected="a Parquet file",
                         fix="write it again") from e
+
+
+def _is_column(name: object, schema: Any) -> bool:
+    """Return True for an index of pandas that somebody has named. Dask names one that has no name."""
+    return name in schema.names and name != "__null_dask_index__"
 
 
 class TableOnDisk:
