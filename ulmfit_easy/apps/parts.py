@@ -205,7 +205,7 @@ def _loaded(folder: str, sha256: str, threads: int | None) -> "SavedModel":
     model = SavedModel(Path(folder))
     if sha256_of_model(Path(folder)) != sha256:  # a worker may load it hours later
         raise FileError("E406", received=f"{folder}, which has changed since the work began", expected="one model for "
-                        "all answers", fix="put the model back; or begin anew with another folder for the answers")
+                        "all answers", fix="put the model back; or start again with another folder for the answers")
     return model
 
 
