@@ -27,6 +27,8 @@ def json_table(path: Path, text: str) -> pd.DataFrame:
         rows = [whole]
     else:
         rows = list(_objects(path, text.split("\n")))  # nothing else ends a line
+    if not any(rows):
+        raise empty(path)
     table = table_of(rows, path)
     return pd.DataFrame(rows, dtype=object) if table is None else table
 
@@ -34,7 +36,7 @@ def json_table(path: Path, text: str) -> pd.DataFrame:
 def keys_of_lines(path: Path, lines: Iterable[str]) -> list[str] | None:
     """Return all keys of JSON lines. None for other JSON, and for what annotation tools write: it is read whole.
 
-    Raises: E407 for a later line that is no object.
+    Raises: E407 for a later line that is no object, and for an empty file.
     """
     lines = iter(lines)
     try:
@@ -43,7 +45,9 @@ def keys_of_lines(path: Path, lines: Iterable[str]) -> list[str] | None:
         return None
     if table_of(head, path) is not None:
         return None
-    return list(dict.fromkeys(key for row in chain(head, _objects(path, lines, SEEN)) for key in row))
+    if not (keys := list(dict.fromkeys(key for row in chain(head, _objects(path, lines, SEEN)) for key in row))):
+        raise empty(path)
+    return keys
 
 
 def json_pieces(path: Path, lines: Iterable[str], keys: list[str], chunksize: int) -> Iterator[pd.DataFrame]:
@@ -77,6 +81,10 @@ def _objects(path: Path, lines: Iterable[str], before: int = 0) -> Iterator[dict
 def _check(row: object, path: Path, where: str) -> None:
     if not isinstance(row, dict):
         raise _refused(path, where, f"a {type(row).__name__}")
+
+
+def empty(path: Path) -> FileError:
+    return FileError("E407", received=f"{path}, which is empty", expected="a table", fix="check how it was written")
 
 
 def _refused(path: Path, where: str, why: str) -> FileError:

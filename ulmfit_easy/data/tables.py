@@ -15,7 +15,7 @@ import pandas as pd
 
 from ulmfit_easy.data.containers import opened
 from ulmfit_easy.data.csv_form import HEAD, csv_options, is_misquoted, warn_of_quotes
-from ulmfit_easy.data.json_form import json_pieces, json_table, keys_of_lines, without_mark
+from ulmfit_easy.data.json_form import empty, json_pieces, json_table, keys_of_lines, without_mark
 from ulmfit_easy.decoding import decoded
 from ulmfit_easy.errors import FileError, some
 from ulmfit_easy.extras import optional_package
@@ -58,10 +58,7 @@ def read_table(path: str | Path, *, encoding: str = "utf-8", header: int | Liter
             return df if header is None else _named(path, df, header)
         text = decoded(file.read(), path, encoding)
     if kind == "json":
-        df = json_table(path, text)
-        if not len(df.columns):
-            raise _no_table(path, pd.errors.EmptyDataError(), "")
-        return df
+        return json_table(path, text)
     options = csv_options(text[:HEAD], name, delimiter, quoting, header)
     try:  # with header=None no field is ever taken for an index, and names are never made up
         df = pd.read_csv(io.StringIO(text), header=None, **options)
@@ -138,9 +135,7 @@ def _keys(path: Path, encoding: str, state: tuple) -> list[str] | None:
     decoded(bytes(4), path, encoding)
     try:
         with _characters(path, encoding, "\n") as text:
-            if (keys := keys_of_lines(path, without_mark(text))) == []:
-                raise _no_table(path, pd.errors.EmptyDataError(), "")
-            return keys
+            return keys_of_lines(path, without_mark(text))
     except UnicodeError as e:
         raise _not_in(encoding, path) from e
 
@@ -181,7 +176,7 @@ def kind_of(name: Path) -> str:
 
 def _no_table(path: Path, e: Exception, delimiter: str) -> FileError:
     if isinstance(e, pd.errors.EmptyDataError):
-        return FileError("E407", received=f"{path}, which is empty", expected="a table", fix="check how it was written")
+        return empty(path)
     return FileError("E407", received=f"{path}, which cannot be read ({e})",
                      expected=f"a table with {delimiter!r} between fields",
                      fix="put texts with quotes or line breaks between quotes; pass the delimiter= that it "
