@@ -17,21 +17,23 @@ Key = tuple[str, bool]  # the hash of a text's ids, and whether it was read in 1
 
 
 class CacheFeatures(Callback):
-    """Reads each text once while only the head trains, and keeps the pooled states (F,) that the head reads.
+    """Read each text once while only the head trains, and keep the pooled states (F,) that the head reads.
 
-    The first frozen epoch reads all texts of a loader, those of like length together. Later ones run the head alone.
-    It works for every encoder, and for every head with `pooled` and `answer`. `text_classifier_learner(...,
-    cache_features=True)` adds it.
+    The first frozen epoch reads all texts of a loader, sorted by length. Later epochs run the head alone. It works with
+    every encoder, and with every head that has `pooled` and `answer` in place of `forward`.
+    `text_classifier_learner(..., cache_features=True)` adds it.
 
-    What it changes: the dropouts of the frozen encoder are off, so that the head sees the same numbers in each epoch.
-    Those of the head stay on. Validation is the same as without it.
+    The dropouts of the frozen encoder are off, so that the head sees the same numbers in each epoch. Those of the head
+    stay on. Validation is the same as without it.
 
-    Nothing is kept of an encoder that trains: `freeze_to(-2)` and `unfreeze()` free the memory. So does every change of
-    its weights, such as `load`. A text is known by its ids, so changed rows are read again. F numbers are kept for each
-    text, such as 1,200 for an AWD-LSTM of 400 numbers a token: 5 MB for 1,000 texts. A checkpoint does not hold them.
-    The mix of an `ELMo` trains with the head, and its texts are read in each epoch.
+    Nothing is kept if the encoder trains: the next fit after `freeze_to(-2)` or `unfreeze()` frees the memory. The same
+    happens if weights change, as in `load`. A text is known by its ids, so changed rows are read again. F numbers are
+    kept for each text, such as 1,200 for an AWD-LSTM with states of 400: 5 MB for 1,000 texts. A checkpoint does not
+    hold them. Each of several processes reads and keeps all texts. The mix of an `ELMo` trains with the head, so its
+    texts are read in each epoch.
 
-    Raises: ArgumentError E603 for a head that answers for each token, or has no `pooled`, and for a language model.
+    Raises: ArgumentError E603 for a head that answers for each token or has its own `forward`, and for a language
+        model.
     """
 
     order = CLIP  # within the precision of the model, which `MixedPrecision` begins

@@ -8,7 +8,6 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -31,9 +30,6 @@ from ulmfit_easy.processes import is_main, world
 from ulmfit_easy.schema import number, optional, takes, whole
 from ulmfit_easy.terminal import say
 from ulmfit_easy.user_code import warn_user
-
-if TYPE_CHECKING:
-    pass
 
 
 class CheckpointCallback(Callback):

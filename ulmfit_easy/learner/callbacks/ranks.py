@@ -20,17 +20,17 @@ from ulmfit_easy.processes import is_main, rank, world
 
 
 class Ranks(Callback):
-    """Lets several processes train one model. A learner has it if a launcher started more than one.
+    """Let several processes train one model. A learner has this callback if a launcher started more than one.
 
     Each process reads its part of each batch, see `DataLoaders.shard`. A step is that of the whole batch. A loss
     weighs as much as its rows or tokens, gradients are averaged, and batch norm sees all rows. So the weights are equal
-    in all processes, and all read the same losses and metrics. In a fit each row to validate with is read once. Outside
-    a fit (`validate`, `get_preds`, `predict`) each process that asks reads all rows by itself, and need not wait.
+    in all processes, and so are losses and metrics. In a fit each row to validate with is read once. Outside a fit
+    (`validate`, `get_preds`, `predict`) a process reads all rows by itself and waits for no other.
 
-    Gradients are averaged after the backward pass, in place of torch's DistributedDataParallel. Nothing wraps the model
-    then. Names of weights, layer groups, frozen groups and weight drop stay as they are, and no parameter has to be
-    used in each step. DistributedDataParallel would add sums that
-    run during the backward pass, but the largest gradient, the embedding's, comes last anyway.
+    Gradients are averaged after the backward pass, without torch's DistributedDataParallel. So nothing wraps the model.
+    Names of weights, layer groups, frozen groups and weight drop stay as they are, and a step may leave out parameters.
+    DistributedDataParallel would also send gradients during the backward pass. That would save little, because the
+    largest one, of the embedding, comes last.
 
     Raises: E513 before training if data, model or versions differ. E508 if another process has ended.
     """
