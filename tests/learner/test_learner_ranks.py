@@ -4,15 +4,19 @@ import json
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing.api import SignalException
 
 from ulmfit_easy import processes
+from ulmfit_easy.apps.launch import in_processes
 from ulmfit_easy.data import ranks
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.callbacks import ranks as of_ranks
@@ -152,19 +156,49 @@ def test_a_process_that_dies_ends_the_others_which_say_so(tmp_path):
     assert re.search(r"E508.*another of the 2 processes.*resume=True", said[0])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1000)
-def test_a_command_starts_its_processes_and_resumes(tmp_path):
+@pytest.fixture
+def command(tmp_path):
+    """Return the words of a command that trains in two processes, and its environment."""
     rng = random.Random(0)
     texts = [" ".join(rng.choices([f"w{i}" for i in range(40)], k=20)) for _ in range(200)]
     (tmp_path / "texts.txt").write_text("\n\n".join(texts))
-    command = [sys.executable, "-m", "ulmfit_easy", "pretrain", "--processes", "2", "--out", tmp_path / "lm"]
-    asked = ["--corpus", tmp_path / "texts.txt", "--emb", "16", "--hid", "24", "--layers", "2", "--bs", "4",
-             "--seq-len", "10", "--epochs", "1", "--min-freq", "1"]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "ULMFIT_EASY_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run([*command, *asked], capture_output=True, text=True, timeout=900, env=env)
+    words = [sys.executable, "-m", "ulmfit_easy", "pretrain", "--processes", "2", "--out", tmp_path / "lm", "--corpus",
+             tmp_path / "texts.txt", "--emb", "16", "--hid", "24", "--layers", "2", "--bs", "4", "--seq-len", "10",
+             "--min-freq", "1"]
+    return words, {**os.environ, "OMP_NUM_THREADS": "1", "ULMFIT_EASY_CACHE": str(tmp_path / "cache")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+def test_a_command_starts_its_processes_and_resumes(tmp_path, command):
+    words, env = command
+    words += ["--epochs", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=900, env=env)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Saved to") == 1 and "x 10 tokens" in done.stdout
     assert (tmp_path / "lm" / "model.safetensors").exists() and not (tmp_path / "lm.run").exists()
-    again = subprocess.run([*command, *asked], capture_output=True, text=True, timeout=900, env=env)
+    again = subprocess.run(words, capture_output=True, text=True, timeout=900, env=env)
     assert again.returncode == 2 and again.stderr.count("E412") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+def test_ctrl_c_stops_all_processes_and_is_told_once(tmp_path, command):
+    words, env = command
+    running = subprocess.Popen([*words, "--epochs", "500", "--minutes", "0.01"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, env=env)
+    while not (tmp_path / "lm.run").is_dir() or not [*(tmp_path / "lm.run").rglob("checkpoint-*.safetensors")]:
+        assert running.poll() is None
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=900)
+    assert running.returncode == 130 and said.count("stopped") == said.count("To go on") == 1
+    assert said.endswith(f"To go on: ulmfit pretrain --resume --out {tmp_path / 'lm'} --processes 2\nulmfit: stopped\n")
+
+
+def test_a_signal_to_the_launcher_is_its_exit_status(monkeypatch):
+    def interrupted(*_):
+        raise SignalException("", signal.SIGINT)
+
+    monkeypatch.setattr("torch.distributed.launcher.api.elastic_launch", lambda *_: interrupted)
+    assert in_processes(2, ["train"]) == 130

@@ -73,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(e, command)
         return 2
     except KeyboardInterrupt:
-        complain("stopped")
+        if is_main():
+            complain("stopped")
         return 130
     return status or 0
 

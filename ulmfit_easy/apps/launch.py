@@ -18,20 +18,25 @@ def in_processes(processes: int, argv: Sequence[str]) -> int:
     """
     checked({"processes": whole()}, processes=processes)
     optional_package("accelerate")
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # what it would log, the lines below tell
+    logging.disable()  # what torch would log, the lines below tell
     config = LaunchConfig(1, 1, processes, run_id="ulmfit", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
                           max_restarts=0, monitor_interval=0.1)
     try:
         elastic_launch(config, sys.executable)("-m", "ulmfit_easy", *argv)
+    except SignalException as e:  # torch has passed it on, and the processes have told of it
+        return 128 + e.sigval
     except ChildFailedError as e:
         number, failure = e.get_first_failure()
         if failure.exitcode > 0:  # it has told its error
             return failure.exitcode
         raise TrainingError("E508", received=f"process {number} of {processes} that was ended by "
                             f"{failure.signal_name()}", expected="all of them until the end",
-                            fix="type the same command again with resume=; with fewer processes= if memory was short"
-                            ) from e
+                            fix="type the same command again with resume=; if memory was short, begin anew with fewer "
+                            "processes=") from e
+    finally:
+        logging.disable(logging.NOTSET)
     return 0

@@ -31,7 +31,9 @@ def run_folder(args: argparse.Namespace) -> Iterator[Path]:
         args.seed = seed_in(run, args.seed)
         yield run
     except BaseException as e:
-        if is_main() and not any(run.rglob("checkpoint-*")):  # a mistake in the arguments leaves nothing to go on with
+        if not is_main():
+            raise
+        if not any(run.rglob("checkpoint-*")):  # a mistake in the arguments leaves nothing to go on with
             _clear(run, SEED)
         elif isinstance(e, KeyboardInterrupt):
             say(f"To go on: {args.typed}{'' if args.resume else ' --resume'}", sys.stderr)

@@ -8,6 +8,7 @@ from ulmfit_easy.apps.command import Command, Options
 from ulmfit_easy.apps.flags import next_line
 from ulmfit_easy.apps.options import CLUSTER, PROCESSES
 from ulmfit_easy.errors import ArgumentError
+from ulmfit_easy.processes import is_main, world
 from ulmfit_easy.recipes.corpus.plan import DEFAULT, Plan
 from ulmfit_easy.terminal import say
 
@@ -28,10 +29,10 @@ def run(args: argparse.Namespace) -> None:
         given.pop("processes", None)
         score = pretrain_corpus(out=out, **given)
     except (KeyboardInterrupt, BrokenPipeError):  # the second: of `| head`, which has seen enough
-        if (run_folder(out) / FILE).exists():
-            say("To go on: " + next_line("pretrain", "--resume", "--out", out), sys.stderr)
-        else:
-            say("Training has not begun, so nothing can be resumed. Run the same command again.", sys.stderr)
+        begun, more = (run_folder(out) / FILE).exists(), ("--processes", world()) if world() > 1 else ()
+        if is_main():
+            say("To go on: " + next_line("pretrain", "--resume", "--out", out, *more) if begun else
+                "Training has not begun, so nothing can be resumed. Run the same command again.", sys.stderr)
         raise
     backwards = ["--backwards"] if read_json(out / "config.json")["text"]["backwards"] else []
     say(f"{score}\nSaved to {out}. Next: " + next_line("train", "FILE", "--pretrained", out, *backwards))
