@@ -149,7 +149,7 @@ def test_the_best_weights_of_lora_are_saved_as_an_ordinary_model_has_them(folder
     probs, text = [], "the soup was good"
     watch = Callback(after_epoch=lambda self: probs.append(learn.predict(text).probs))
     save = SaveModelCallback(min_delta=100, with_opt=True)  # the first epoch is the best
-    learn.fit(2, discriminative(5e-3), cbs=[LoRA(r=2), save, watch])
+    learn.fit(2, discriminative(5e-2), cbs=[LoRA(r=2), save, watch])
     assert not torch.allclose(*probs, atol=1e-3)
     other = text_classifier_learner(loaders(folder, tmp_path), folder, verbose=False)
     for each in (learn, other.load("model"), learn.load("model")):
