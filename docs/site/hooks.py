@@ -13,6 +13,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 from nbconvert import MarkdownExporter
+from traitlets.config import Config
 
 sys.path.insert(0, str(Path(__file__).parent))
 from public import AREAS, EXAMPLES, addresses, examples, fenced, is_described, public_names
@@ -90,9 +91,12 @@ def lessons() -> dict[str, str | bytes]:
 
 def rendered(lesson: nbformat.NotebookNode, where: str) -> dict[str, str | bytes]:
     """Return a lesson as Markdown, and its pictures."""
-    body, resources = MarkdownExporter().from_notebook_node(lesson)
+    joined = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # lines printed one by one are one output
+    body, resources = MarkdownExporter(config=joined).from_notebook_node(lesson)
     for name in resources["outputs"]:
         body = body.replace(f"({name})", f"({PurePosixPath(where).name}_{name})")
+    body = re.sub(r"\n(?: *\n){2,}(?=    )", "\n\n", body)  # one empty line between outputs
+    body = re.sub(r"<table [^>]*>", "<table>", body)  # the theme draws lines only in tables without a class
     return {f"{where}.md": body, **{f"{where}_{name}": picture for name, picture in resources["outputs"].items()}}
 
 
@@ -131,8 +135,9 @@ def in_folder(folder: str, pages: list[str]) -> list:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links between files into links between pages, or into text. Let how-to guides be found first."""
     here = PurePosixPath(page.file.src_uri).parent
-    boosts = {"howto": 20, "reference": 0.5}  # a guide first, then lessons and errors, then names
-    page.meta["search"] = {"boost": 0.05 if page.file.src_uri in RECORDS else boosts.get(str(here).split("/")[0], 1)}
+    boosts = {"howto": 20, "SERVE.md": 20, "reference": 0.5}  # a guide first, then lessons and errors, then names
+    boost = 0.05 if page.file.src_uri in RECORDS else boosts.get(page.file.src_uri.split("/")[0], 1)
+    page.meta["search"] = {"boost": boost}
     origin = {v: PurePosixPath() for v in REPOSITORY.values()}.get(page.file.src_uri, PurePosixPath("docs") / here)
     if page.file.src_uri.startswith("lessons/"):
         origin = PurePosixPath("nbs")
