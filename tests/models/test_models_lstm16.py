@@ -30,6 +30,12 @@ def test_output_and_gradients_are_those_of_torch(learning):
     torch.testing.assert_close([*found, *gradients[0]], [*wanted, *gradients[1]], rtol=1e-4, atol=1e-5)
 
 
+def test_a_second_derivative_is_refused():
+    given = parts()
+    with pytest.raises(NotImplementedError, match="to_fp32"):
+        torch.autograd.grad(LSTM16.apply(*given)[0].sum(), given, create_graph=True)
+
+
 def test_a_layer_learns_in_16_bits_as_in_32():
     layer = WeightDropout(nn.LSTM(E, H, batch_first=True), 0.0)
     x, h, c = parts()[:3]

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 class LSTM16(torch.autograd.Function):
@@ -37,8 +36,9 @@ class LSTM16(torch.autograd.Function):
         return h_all[1:].transpose(0, 1), h_all[-1].clone(), cells[-1].to(x.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dout: Tensor, dh: Tensor, dc: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True. torch's `once_differentiable` may leave it out without a word
+            raise NotImplementedError("an LSTM in bfloat16 has no second derivative: use float32 (learn.to_fp32())")
         x, gates, h_all, cells, w_ih, w_hh = ctx.saved_tensors
         dgates, dh, dc = torch.empty_like(gates), dh.float(), dc.float()
         for t in range(len(x) - 1, -1, -1):
