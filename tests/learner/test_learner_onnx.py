@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,6 +166,18 @@ def test_labels_that_8_bits_change_are_warned_of(learn, tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="in 64 texts of random words: measure"):
         learn.predictor.to_onnx(tmp_path / "m", quantize=True)
     assert json.loads((tmp_path / "m" / FILES[2]).read_text())["int8"]["labels_changed"] is None
+
+
+@pytest.mark.slow
+def test_numbers_that_8_bits_move_are_no_probabilities(tmp_path):
+    df = DF.assign(stars=np.linspace(0, 1000, 60))
+    dls = TextDataLoaders.from_df(df, text_col="text", label_col="stars", y_block="regression", bs=8, seed=0)
+    learn = text_classifier_learner(dls, AWD_LSTM, config=TINY, pretrained=False, verbose=False, y_range=(0, 1000))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        folder = learn.to_onnx(tmp_path / "m", quantize=True)
+    changes = json.loads((folder / FILES[2]).read_text())["int8"]
+    assert re.fullmatch(r"move a number by up to [\d.]+ in 12 validation texts", onnx.told(changes))
 
 
 def test_what_no_graph_describes_is_refused(learn, tmp_path, monkeypatch):

@@ -72,17 +72,15 @@ def to_onnx(learn: "Asked", path: str | Path = "onnx", *, quantize: bool = False
             config["int8"] = changes = _changes(graph, predictor, tmp / FILES[0], _own_docs(learn))
         write_json(tmp / FILES[1], predictor.vocab.config())
         write_json(tmp / FILES[2], config)
-    if quantize and (changes["labels_changed"] or changes["largest_difference"] > FAR):
+    if quantize and (changes["labels_changed"] or predictor.classes and changes["largest_difference"] > FAR):
         warn_user(f"8-bit weights {told(changes)}: measure the graph's accuracy before you use it")
     return Path(path)
 
 
 def told(changes: dict) -> str:
     """Return a few words on what 8-bit weights change, see `to_onnx`."""
-    n, labels, words = changes["texts"], changes["labels_changed"], "validation texts"
-    if labels is None:
-        words = "texts of random words"
-    return (f"move a probability by up to {changes['largest_difference']:.3f} in {n} {words}"
+    labels = changes["labels_changed"]
+    return (f"move {changes['of']} by up to {changes['largest_difference']:.3f} in {changes['texts']} {changes['in']}"
             + (f", and change {counted(labels, 'label')}" if labels is not None else ""))
 
 
@@ -181,6 +179,8 @@ def _changes(graph: Graph, predictor: "Predictor", file: Path, docs: list[np.nda
     labels = None if not docs or predictor.classes is None else sum(
         bool((found[1] != wanted[1]).any()) for found, wanted in both)  # one text a batch
     return {"texts": sum(len(found[0]) for found, _ in both) if not docs else len(docs), "labels_changed": labels,
+            "in": "validation texts" if docs else "texts of random words",
+            "of": "a number" if predictor.classes is None else "a probability",
             "largest_difference": float(max(np.abs(found[0] - wanted[0]).max() for found, wanted in both))}
 
 
