@@ -10,7 +10,7 @@ import pytest
 from recipes_tiny import DF, LABELS, TEXTS, TINY
 
 from ulmfit_easy.all import ULMFiT, label_issues, repeat, toy_reviews, tune
-from ulmfit_easy.errors import ArgumentError, LabelError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError
 from ulmfit_easy.recipes.compare import Scores
 from ulmfit_easy.recipes.label_issues import out_of_sample
 from ulmfit_easy.recipes.stages import lm_data, new_lm
@@ -86,6 +86,8 @@ def test_a_column_that_the_answer_has_is_never_overwritten(column, monkeypatch):
     monkeypatch.setattr(sys.modules[out_of_sample.__module__], "optional_package", lambda name: None)
     with pytest.raises(ArgumentError, match=f"E603.*'{column}'"):
         label_issues(words(), DF[:20].assign(**{column: 1}))
+    with pytest.raises(FileError, match="E407"):
+        label_issues(words(), [["a", "b"]])
 
 
 def test_no_row_is_judged_by_a_model_that_has_read_it():

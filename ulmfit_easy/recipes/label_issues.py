@@ -43,9 +43,9 @@ def label_issues(model: Any, df: pd.DataFrame, *, text_col: str | int | Sequence
         >>> label_issues(ULMFiT(seed=0), df)  # doctest: +SKIP
     """
     found = optional_package("cleanlab.filter")
-    check_new(["suggested", "quality"], df.columns, "a table")
     names = [*(text_col if isinstance(text_col, list | tuple) else [text_col]), label_col]
     columns = find_columns(df := taught(df, names), names)
+    check_new(["suggested", "quality"], df.columns, "a table")
     texts = columns[0] if len(columns) == 2 else pd.concat(columns[:-1], axis=1)
     labels = inputs.labels_of(columns[-1], len(df))
     classes, probs = out_of_sample(model, texts, labels, folds=folds, seed=seed)
