@@ -89,8 +89,8 @@ def _check(client: "Client", scheduler: str, paths: Iterable[str | Path], memory
     for path in map(os.path.abspath, paths):
         if blind := [worker for worker, there in client.run(os.path.exists, path).items() if not there]:
             raise TrainingError("E514", received=f"workers that do not see {path}: {some(blind)}",
-                                expected="a folder that all machines share", fix="put model, input and output on a "
-                                "disk that each machine has under the same name")
+                                expected="a folder that all machines share", fix="put model, input, output and "
+                                "the cache (ULMFIT_EASY_CACHE) on a disk that each machine has under the same name")
     limits = {name: worker["memory_limit"] for name, worker in client.scheduler_info(-1)["workers"].items()}
     if small := {name: limit for name, limit in limits.items() if 0 < limit < memory}:
         raise ArgumentError("E603", received=f"a model that needs {memory / 1e9:.1f} GB, for workers with "

@@ -203,6 +203,17 @@ def test_an_encoder_alone_cannot_learn_on(unbroken, corpus, tmp_path, monkeypatc
         pretrain_corpus(corpus, tmp_path / "lm", pretrained=unbroken[1])
 
 
+def test_workers_must_see_the_cache(corpus, tmp_path, monkeypatch):
+    def connected(scheduler, workers, paths):
+        raise Crash(paths)
+
+    monkeypatch.setattr(run, "connected", connected)
+    monkeypatch.setenv("ULMFIT_EASY_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(Crash, match=str(tmp_path / "cache")):
+        pretrain_corpus(corpus, tmp_path / "lm", scheduler="tcp://10.0.0.1:8786")
+    assert (tmp_path / "cache").is_dir()
+
+
 def test_only_one_process_works_on_a_run(stopped):
     with FileLock(run_folder(stopped[1]) / "lock"), pytest.raises(FileError, match="E408.*another process"):
         pretrain_corpus(out=stopped[1], resume=True)

@@ -18,7 +18,7 @@ from ulmfit_easy.cluster import connected
 from ulmfit_easy.data import ranks
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.errors import ArgumentError, FileError, some
-from ulmfit_easy.files import atomic_folder, read_json, sha256_file, write_json
+from ulmfit_easy.files import atomic_folder, cache_dir, read_json, sha256_file, write_json
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.recorder import format_time
@@ -31,7 +31,7 @@ from ulmfit_easy.learner.tasks import TASKS
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.learner.text_learner import LMLearner, TextLearner
 from ulmfit_easy.models.precision import chosen
-from ulmfit_easy.places import clear_left, free_place, members
+from ulmfit_easy.places import clear_left, free_place, members, writable
 from ulmfit_easy.processes import is_main
 from ulmfit_easy.recipes.corpus.data import CorpusData, corpus_data, names
 from ulmfit_easy.recipes.corpus.monitor import RunProgress, step_seconds
@@ -94,7 +94,8 @@ def pretrain_corpus(corpus: Sequence[str | Path] = (), out: str | Path = "ulmfit
 
     with _locked(run) if is_main() else nullcontext():
         resume, plan = ranks.from_main(begin)
-        score = _run(plan, out, run, resume, minutes, connected(scheduler, workers, paths=[plan.corpus[0]]))
+        shared: list[str | Path] = [plan.corpus[0], *([writable(cache_dir() / "tokens").parent] if scheduler else [])]
+        score = _run(plan, out, run, resume, minutes, connected(scheduler, workers, paths=shared))
         if is_main():
             (run / FILE).unlink()  # first: without it nothing can be resumed
             for part in [run / WRITTEN, run / "checkpoint-1.safetensors"]:
