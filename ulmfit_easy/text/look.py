@@ -34,7 +34,7 @@ class Look:
     def of(cls, digests: np.ndarray, first: list | None = None) -> "Look":
         """Return what a look at texts with these digests, (N, 32), would be, and with these first texts."""
         look = cls(())
-        look.first, look._digests = first or [], bytearray(digests.tobytes())
+        look.first, look._digests = first or [], bytearray(digests)
         return look.finish()
 
     def __iter__(self) -> Iterator:
@@ -54,7 +54,7 @@ class Look:
         for _ in self:
             pass
         self.is_over, self.sha256 = True, hashlib.sha256(self._digests).hexdigest()
-        self.digests = np.frombuffer(bytes(self._digests), np.uint8).reshape(-1, 32)
+        self.digests = np.frombuffer(self._digests, np.uint8).reshape(-1, 32)
         self.hashes = self.digests[:, :8].copy().view("<i8").ravel()
         return self
 
