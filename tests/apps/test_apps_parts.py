@@ -120,6 +120,15 @@ def test_a_crash_between_answers_and_manifest_is_gone_on_from(given, model, monk
     assert read(given.parent / "out")["id"].tolist() == [*range(15)]
 
 
+def test_a_run_that_answered_nothing_does_not_bind_the_next(given, model):
+    crash = pd.DataFrame({"id": [0], "text": ["crash"]})
+    crash.to_parquet(given / "a/0.parquet")
+    with pytest.raises(RuntimeError):
+        predict_parts([f"{given}/a/0.parquet"], job(given))
+    crash.assign(text="fine").to_parquet(given / "a/0.parquet")
+    assert "1 row in 1 part" in predict_parts([f"{given}/a/0.parquet"], job(given, top_k=1))
+
+
 def test_a_pattern_that_finds_its_own_answers_too_is_gone_on_with(given, model):
     all_in = replace(job(given), out=str(given / "out"))
     for told in ("15 rows in 3 parts", "3 of them before"):

@@ -147,7 +147,7 @@ def check_out(out: Path, job: Job, parts: Sequence[Part]) -> None:
     strange += [part.name for part in parts if part.name in there and not part.manifest(job.out).exists()]
     for part in parts:
         found = _read(part.manifest(job.out))
-        if found and found.get("job") != job.sha256:
+        if part.name in there and found and found.get("job") != job.sha256:
             raise FileError("E412", received=f"{out} with answers of another model, version or other options, such as "
                             f"{part.name}", expected="a new folder, or one of the same work to go on with",
                             fix="choose another folder for --out, or delete this one")
