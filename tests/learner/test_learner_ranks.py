@@ -120,7 +120,7 @@ def test_a_killed_fit_of_two_resumes_to_the_same_numbers_and_not_as_one(tmp_path
             assert a[what] == b[what], what
     for n in (1, 4):
         refused = run(tmp_path / "killed", "lm", 8, "drop", "checkpoint", n=n, ok=False)
-        assert re.search(rf"E408.* 2 processes, for {n}: .*torchrun --nproc-per-node 2", refused.stderr)
+        assert re.search(rf"E408.* 2 processes, for {n}: .*processes=2, to torchrun too", refused.stderr)
 
 
 @pytest.mark.slow
