@@ -4,6 +4,7 @@ A launcher starts the processes: torchrun, `accelerate launch`, or `ulmfit train
 a group and gives each its device. All of them have to call these functions in the same order.
 """
 
+import atexit
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,13 @@ def start() -> None:
     if world() > 1 and not dist.is_initialized():
         with _together():
             optional_package("accelerate").PartialState(timeout=TIMEOUT)
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Close the connections before Python ends: a thread of torch that still waits on one would abort the process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def gathered(value: T) -> list[T]:

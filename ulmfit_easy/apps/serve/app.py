@@ -195,7 +195,8 @@ def make_app(models: Sequence[Served], limits: Limits = Limits(), token: str | N
         else:
             error = ArgumentError("E601", received="a body of another form", expected='JSON such as '
                                   '{"text": "The soup was superb."}, or a list of texts in its place',
-                                  fix="send it with the header Content-Type: application/json")
+                                  fix='give "text" a text or a list of texts, and send the header Content-Type: '
+                                  'application/json')
         return await refused(_, Refused(422, error))
 
     @app.exception_handler(HTTPException)
