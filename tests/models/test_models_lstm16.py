@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from ulmfit_easy.models import lstm16
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.dropout import WeightDropout
@@ -36,7 +37,9 @@ def test_a_second_derivative_is_refused():
         torch.autograd.grad(LSTM16.apply(*given)[0].sum(), given, create_graph=True)
 
 
-def test_a_layer_learns_in_16_bits_as_in_32():
+@pytest.mark.parametrize("pays_from", [H, H + 1], ids=["ours", "torch's"])
+def test_a_layer_learns_in_16_bits_as_in_32(pays_from, monkeypatch):
+    monkeypatch.setattr(lstm16, "PAYS_FROM", pays_from)
     layer = WeightDropout(nn.LSTM(E, H, batch_first=True), 0.0)
     x, h, c = parts()[:3]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ulmfit_easy.errors import ArgumentError
-from ulmfit_easy.models.lstm16 import LSTM16
+from ulmfit_easy.models import lstm16
 from ulmfit_easy.models.precision import autocast
 
 
@@ -125,8 +125,8 @@ class WeightDropout(Recurrent):
         x, h, c = autocast(x, *state)  # torch's own has no rule for an LSTM on a CPU
         # "train" only keeps what a backward pass needs, so that gradients in eval mode work on every device.
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in (x, h, c, *weights))
-        if learns and x.device.type == "cpu" and x.dtype == torch.bfloat16:
-            x, h, c = cast(tuple[Tensor, ...], LSTM16.apply(x, h[0], c[0], *weights))
+        if learns and x.device.type == "cpu" and x.dtype == torch.bfloat16 and self.hidden_size >= lstm16.PAYS_FROM:
+            x, h, c = cast(tuple[Tensor, ...], lstm16.LSTM16.apply(x, h[0], c[0], *weights))
             return x, (h.unsqueeze(0), c.unsqueeze(0))
         x, h, c = torch.lstm(x, (h, c), weights, has_biases=True, num_layers=1, dropout=0.0, train=learns,
                              bidirectional=False, batch_first=True)

@@ -1,6 +1,7 @@
 """An LSTM layer in bfloat16 whose backward pass runs as matrix products, which a CPU with bfloat16 has fast.
 
-torch's own LSTM is as fast forwards. Its backward pass in bfloat16 takes up to four times as long on a CPU.
+Both passes of a layer with 1,152 states take 1.3 to 2.8 times as long in torch's own LSTM, the most with few rows. One
+with 512 states takes as long in both. A smaller one is faster in torch, which has no loop of Python over the tokens.
 """
 
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+PAYS_FROM = 640  # states
 
 
 class LSTM16(torch.autograd.Function):
