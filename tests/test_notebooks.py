@@ -207,7 +207,8 @@ def test_lesson_04_finds_what_was_planted(run):
 def test_lesson_07_shows_rates_that_are_too_small_and_too_large_and_a_rate_per_layer(run):
     lesson = run("07_rates")
     losses = {name: learn.recorder.losses for name, learn in lesson["runs"].items()}
-    assert abs(losses["1e-5"][-1] / losses["1e-5"][0] - 1) < 0.1, "too small: nothing happens"
+    first, last = np.mean(losses["1e-5"][:5]), np.mean(losses["1e-5"][-5:])  # one batch tells little
+    assert abs(last / first - 1) < 0.1, "too small: nothing happens"
     assert max(losses["0.3"]) == max(map(max, losses.values())), "too large: the loss jumps"
     hps = {how: learn.recorder.hps for how, learn in lesson["shapes"].items()}
     assert np.allclose(lesson["by_hand"], hps["fit_stlr"]["lr"]), "the formula of the paper, by hand"

@@ -34,8 +34,9 @@ def run(args: argparse.Namespace) -> None:
             say("To go on: " + next_line("pretrain", "--resume", "--out", out, *more) if begun else
                 "Training has not begun, so nothing can be resumed. Run the same command again.", sys.stderr)
         raise
-    backwards = ["--backwards"] if read_json(out / "config.json")["text"]["backwards"] else []
-    say(f"{score}\nSaved to {out}. Next: " + next_line("train", "FILE", "--pretrained", out, *backwards))
+    if is_main():  # which may still have been writing when the others were through
+        backwards = ["--backwards"] if read_json(out / "config.json")["text"]["backwards"] else []
+        say(f"{score}\nSaved to {out}. Next: " + next_line("train", "FILE", "--pretrained", out, *backwards))
 
 
 WHERE: Options = {
