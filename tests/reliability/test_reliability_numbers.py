@@ -225,6 +225,8 @@ REAL = """
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         learn.fit(1, 0.01, cbs=[ShortEpochCallback(1e-9), *cbs])
 
+    limit = resource.RLIM_INFINITY
+    fit(1)  # so that all is imported, and pools of memory are reserved
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     bs, limit = 64, used + 900 * 2**20
     while True:
