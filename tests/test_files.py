@@ -176,6 +176,7 @@ def killed_writers(path, n):
     return broken
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_40_kills_leave_40_whole_files(tmp_path):
     assert killed_writers(tmp_path / "x", 40) == 0

@@ -104,6 +104,7 @@ def test_lesson_01_ends_with_a_classifier_that_can_be_kept(run):
     assert torch.equal(lesson["again"].predict(text).probs, lesson["clas"].predict(text).probs)
 
 
+@pytest.mark.slow
 def test_lesson_02_adds_one_stage_after_the_other_and_draws_what_they_bring(run):
     lesson = run("02_three_stages")
     labelled = [text for draw in lesson["draws"] for text in draw["text"]]

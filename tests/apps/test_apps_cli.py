@@ -169,6 +169,7 @@ def ours(weights, monkeypatch):
     monkeypatch.setattr(shipped, "WEIGHTS", weights)
 
 
+@pytest.mark.slow
 def test_the_librarys_own_model_is_the_start_unless_from_scratch(ours, reviews, tmp_path, capsys):
     told = "Starts from the English model that comes with ulmfit_easy (awd_lstm-fwd). "
     for command in ("lm", "train"):
@@ -199,6 +200,7 @@ def test_texts_in_another_language_are_noticed_with_the_flag_that_helps(ours, tm
     assert "seem to be in" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_lm_then_train_on_it_in_both_directions(reviews, tmp_path, capsys):
     one, two = tmp_path / "x" / "lm", tmp_path / "back"
     assert run("lm", reviews, "--seed", 0, "--out", one) == 0

@@ -152,6 +152,7 @@ def vectors_of(words, n_dims, file):
     return file
 
 
+@pytest.mark.slow
 def test_word_vectors_are_a_start_that_is_told_and_resumed(unbroken, corpus, tmp_path, crash_at, capsys):
     words = [word for word in load_learner(unbroken[1]).dls.vocab if not word.startswith("xx")]
     settings = {**TINY, "vectors": vectors_of(words, 2, tmp_path / "two.txt")}

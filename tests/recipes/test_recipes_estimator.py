@@ -170,6 +170,7 @@ def test_a_pretrained_language_model_is_fine_tuned(read, tmp_path, capsys):
     assert again.pretrained == [str(f) for f in folders]
 
 
+@pytest.mark.slow
 def test_what_comes_with_the_library_is_the_default_for_its_language(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
     for backwards, name in ((False, "awd_lstm-fwd"), (True, "awd_lstm-bwd")):
@@ -339,6 +340,7 @@ def test_scikit_learn_takes_it_for_a_classifier(model):
         copy.set_params(sead=1)
 
 
+@pytest.mark.slow
 def test_it_works_in_cross_validation_and_in_a_pipeline():
     from sklearn.model_selection import cross_val_score
     from sklearn.pipeline import make_pipeline

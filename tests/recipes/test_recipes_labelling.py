@@ -154,6 +154,7 @@ def test_what_has_no_spread_is_refused(train, kwargs, message):
         repeat(train, **kwargs)
 
 
+@pytest.mark.slow
 def test_the_best_trial_is_a_preset_to_fit_with(lm, capsys):
     pytest.importorskip("optuna", reason="optuna is not installed")
     found = tune(DF, pretrained=lm, preset=TINY, n_trials=3)

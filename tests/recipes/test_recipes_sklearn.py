@@ -42,6 +42,7 @@ def test_it_passes_check_estimator(cls):
     assert not [r for r in results if r["status"] == "failed"]
 
 
+@pytest.mark.slow
 def test_it_is_searched_and_cross_validated_in_a_pipeline():
     from sklearn.model_selection import GridSearchCV, cross_val_score
     from sklearn.pipeline import make_pipeline
