@@ -58,7 +58,7 @@ test: $(STAMP) ## Run the tests, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(STAMP) ## Run the slow tests: property tests with many examples, whole notebooks
-	$(BIN)/python -m pytest -m slow --ignore=tests/reliability
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile --ignore=tests/reliability
 
 faults: $(STAMP) ## Inject faults, kill, resume, fuzz; write the figures to docs/RELIABILITY.md (about 20 minutes)
 	rm -f $(TALLIES)
