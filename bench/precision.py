@@ -3,8 +3,8 @@
     ulmfit train train.csv --out my-model
     OMP_NUM_THREADS=1 python bench/precision.py test.csv --model my-model --docs 2000
 
-The model answers in float32, in bfloat16, as an ONNX graph, and as one with weights in 8 bits. Each row has its
-accuracy, the labels and the largest probability that differ from float32, and CPU seconds from text to label.
+The model answers in float32, in bfloat16, in 8 bits, as an ONNX graph, and as a graph with weights in 8 bits. Each row
+has its accuracy, the labels and the largest probability that differ from float32, and CPU seconds from text to label.
 """
 
 import argparse
@@ -60,8 +60,9 @@ def main():
         return lambda given: np.stack([p.probs.numpy() for p in asked.predict(given)])
 
     with TemporaryDirectory() as folder:
-        ways = {"float32": torch_in("fp32"), "bfloat16": torch_in("bf16"), "ONNX, float32": onnx(
-            predictor, Path(folder), False), "ONNX, 8-bit weights": onnx(predictor, Path(folder), True)}
+        ways = {"float32": torch_in("fp32"), "bfloat16": torch_in("bf16"), "int8": torch_in("int8"),
+                "ONNX, float32": onnx(predictor, Path(folder), False),
+                "ONNX, 8-bit weights": onnx(predictor, Path(folder), True)}
         rows, first = [], None
         for name, probabilities in ways.items():
             probabilities(texts[:2])  # not counted

@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from contenders import FASTAI, middle, rounds, run, table
 
 SIZES = {"full": (400, 1152, 3), "small": (256, 640, 3), "tiny": (32, 48, 2)}  # E, H, L
-OURS = ("fp32", "bf16", "ONNX", "ONNX, int8")
+OURS = ("fp32", "bf16", "int8", "ONNX", "ONNX, int8")
 N_THREADS = 16
 SENTENCE = "A film to see twice, if only for the last ten minutes and the music in them."
 

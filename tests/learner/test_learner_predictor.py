@@ -2,6 +2,7 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
@@ -87,16 +88,29 @@ def test_an_exported_model_is_loaded_for_answers_alone(labels, kind, tmp_path):
     assert not any(module.training for module in loaded.model.modules())
 
 
-def test_a_predictor_in_16_bits_gives_nearly_the_same_answers(learn, predictor, tmp_path):
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_predictor_in_fewer_bits_gives_nearly_the_same_answers(precision, learn, predictor, tmp_path):
     folder = learn.export(tmp_path / "model")
-    half = load_predictor(folder, precision="bf16")
+    fewer = load_predictor(folder, precision=precision)
     assert load_predictor(folder).precision == "fp32" and load_predictor(folder, precision="auto").precision in (
         "fp32", "bf16")
-    for mine, theirs in zip(half.predict(TEXTS), predictor.predict(TEXTS), strict=True):
+    for mine, theirs in zip(fewer.predict(TEXTS), predictor.predict(TEXTS), strict=True):
         assert not torch.equal(mine.probs, theirs.probs) and torch.allclose(mine.probs, theirs.probs, atol=0.01)
         assert mine.probs.dtype == torch.float32
+    assert torch.equal(deepcopy(fewer).predict(TEXTS[0]).probs, fewer.predict(TEXTS[0]).probs)
     with pytest.raises(ArgumentError, match="E602"):
         load_predictor(folder, precision="int4")
+
+
+def test_no_batch_changes_an_answer_in_8_bits(predictor):
+    asked = replace(predictor, precision="int8")
+    for text, found in zip(TEXTS, asked.predict(TEXTS), strict=True):
+        torch.testing.assert_close(found.probs, asked.predict(text).probs)
+
+
+def test_8_bits_are_for_lstm_layers(predictor):
+    with pytest.raises(ArgumentError, match=r"E602.*bf16"):
+        replace(predictor, model=torch.nn.Linear(2, 2), precision="int8").predict(TEXTS)
 
 
 def test_a_predictor_follows_the_weights_of_its_learner_and_asks_no_callback(learn, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ulmfit_easy.models import lstm16
+from ulmfit_easy.models import lstm16, packed
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.dropout import WeightDropout
@@ -31,10 +31,31 @@ def test_output_and_gradients_are_those_of_torch(learning):
     torch.testing.assert_close([*found, *gradients[0]], [*wanted, *gradients[1]], rtol=1e-4, atol=1e-5)
 
 
+def test_8_bits_give_the_same_numbers_on_each_processor(monkeypatch):
+    x, h, c, *weights = [t.detach() for t in parts()]
+    found = []
+    for fast in (True, False):
+        monkeypatch.setattr(packed, "cpu_has_fast_int8", lambda fast=fast: fast)
+        found.append(packed.LSTMInt8(*weights)(x, (h[None], c[None]))[0])
+    assert torch.equal(*found)
+
+
 def test_a_second_derivative_is_refused():
     given = parts()
     with pytest.raises(NotImplementedError, match="to_fp32"):
         torch.autograd.grad(LSTM16.apply(*given)[0].sum(), given, create_graph=True)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 9)], ids=str)
+def test_a_layer_for_answers_gives_what_torchs_gives(precision, size):
+    layer = WeightDropout(nn.LSTM(E, H, batch_first=True), 0.0).eval()
+    x, state = torch.randn(*size, E), (0.3 * torch.randn(2, 1, size[0], H)).unbind()
+    with torch.no_grad():  # a processor without bfloat16 packs nothing
+        asked = layer if precision == "fp32" else layer.packed(precision) or layer
+        found, wanted = asked(x, state), torch.lstm(x, state, layer.drawn(), True, 1, 0.0, False, False, True)
+    tol = {"fp32": 1e-6, "bf16": 0.02, "int8": 0.03}[precision]
+    torch.testing.assert_close([found[0].float(), *(s.float() for s in found[1])], [*wanted], rtol=0, atol=tol)
 
 
 @pytest.mark.parametrize("pays_from", [H, H + 1], ids=["ours", "torch's"])

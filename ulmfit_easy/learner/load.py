@@ -33,7 +33,7 @@ def load_parts(fname: str | Path, cpu: bool = True,
     return config, prepare, model.to(device).eval(), loss_func, device
 
 
-@takes({"fname": path, "precision": one_of(("auto", "fp32", "bf16"))})
+@takes({"fname": path, "precision": one_of(("auto", "fp32", "bf16", "int8"))})
 def load_predictor(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer | None = None,
                    precision: str = "fp32") -> Predictor:
     """Return a `Predictor` of the classifier (or regression) that `export` wrote: for answers alone.
@@ -43,14 +43,15 @@ def load_predictor(fname: str | Path, cpu: bool = True, *, tokenizer: Tokenizer 
 
     Args:
         precision: "fp32", the default, gives the same answers on each machine. "bf16" computes in 16 bits, and "auto"
-            does so on a CPU that is faster with it. For 8 bits see `to_onnx`.
+            does so on a CPU that is faster with it. "int8" computes in 8 bits, see `Predictor`.
 
     Raises:
-        ArgumentError: E602 for another precision.
+        ArgumentError: E602 for another precision, and for "int8" with an encoder that has no LSTM layers.
         FileError: E404 if the folder or a file of it is missing. E401 or E402 if it is not a bundle. No code in it is
             run.
         TrainingError: E506 for a language model.
     """
     _, prepare, model, loss_func, device = load_parts(fname, cpu, tokenizer)
+    kind = precision if precision == "int8" else chosen(precision, device)
     return Predictor(prepare, model, activation_of(loss_func), decodes_of(loss_func), TASKS[prepare.task].prediction,
-                     device, bs=prepare.bs, precision=chosen(precision, device))
+                     device, bs=prepare.bs, precision=kind)

@@ -1,6 +1,6 @@
 """A model to ask while it trains, or while other threads ask it too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from types import MethodType
 from typing import TypeVar, cast
@@ -13,13 +13,13 @@ from ulmfit_easy.cleanup import surely
 M = TypeVar("M", bound=nn.Module)
 
 
-def evaluated(model: M) -> M:
+def evaluated(model: M, instead: Mapping[nn.Module, nn.Module] | None = None) -> M:
     """Return the model in evaluation mode: new modules around the weights and buffers of `model`, which stays as it is.
 
     So no question changes the mode of a model that trains in another thread, or that another thread asks. Hooks that
-    are added to the view stay in the view.
+    are added to the view stay in the view. `instead` has other modules for some of the model's.
     """
-    return cast(M, _twin(model, {}))
+    return cast(M, _twin(model, {id(old): new for old, new in (instead or {}).items()}))
 
 
 def _twin(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:

@@ -72,3 +72,9 @@ def cpu_has_fast_bf16() -> bool:
     """
     has: dict = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(has.get("amx_bf16") or (has.get("avx512_bf16") and "Intel" not in has.get("cpu_name", "")))
+
+
+def cpu_has_fast_int8() -> bool:
+    """Return True if this processor multiplies matrices of 8-bit numbers faster than float32 ones."""
+    has: dict = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(has.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
