@@ -19,6 +19,11 @@ def in_notebook() -> bool:
     return type(shell).__name__ in ("ZMQInteractiveShell", "Shell")  # Jupyter, Colab
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return True for a stream that somebody looks at. False for a log file, and for one that is closed."""
+    return stream is not None and not getattr(stream, "closed", False) and getattr(stream, "isatty", bool)()
+
+
 def line_width() -> int:
     """Return how many characters a line may have."""
     return WIDTH if in_notebook() else shutil.get_terminal_size((110, 24)).columns

@@ -8,10 +8,12 @@ from contextlib import nullcontext
 import pytest
 from learner_toys import regression
 
+from ulmfit_easy import bars
 from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.fastai.tokenized import parallel_tokenize
 from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.text.store import TokenStore
+from ulmfit_easy.terminal import hushed
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.words import BaseTokenizer
 
@@ -84,6 +86,18 @@ def test_a_question_leaves_one_empty_output(outputs, ask):
     ask(learn)
     (shown,) = outputs
     assert "<progress" in shown[0] and shown[-1] == ""
+
+
+def test_a_log_file_gets_plain_lines_of_slow_work_and_none_if_nobody_listens(capsys, monkeypatch):
+    monkeypatch.setattr(bars, "EVERY", 0)
+    for silent in (nullcontext(), hushed()):
+        with silent:
+            assert len([*bars.rows_of([[0] * 3, [0] * 4], "predicting")]) == 2
+            with progress_bar(total=4, desc="epoch 1/1 train") as bar:
+                bar.update(2)
+    err = capsys.readouterr().err.splitlines()
+    assert [line.split(" [")[0] for line in err] == ["predicting: 3 rows", "predicting: 7 rows",
+                                                     "epoch 1/1 train:  50% 2/4"]
 
 
 def test_lr_find_has_one_bar_of_its_steps(outputs):

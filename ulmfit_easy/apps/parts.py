@@ -176,13 +176,15 @@ def predict_part(part: Part, job: Job, threads: int | None = None) -> Done:
     write_json(manifest, facts)  # a crash after the answers leaves something to know them by
     model = model_of(job.model, job.model_sha256, threads)
     from ulmfit_easy.apps.sources import read_in_pieces
+    from ulmfit_easy.bars import rows_of
 
     answers = replace(job.answers, sep=separator(model, part.form))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         pieces = read_in_pieces(Path(part.source), job.answers.columns, Namespace(**job.reading),
                                 len(job.answers.columns), job.kind)
-        n, empty = answers.write(pieces, model, part.source, out, part.form, job.safe_cells)
+        shown = pieces if threads else rows_of(pieces, part.name)  # a worker of a cluster shows nothing
+        n, empty = answers.write(shown, model, part.source, out, part.form, job.safe_cells)
     write_json(manifest, {**facts, "source": part.source, "rows": n, "without_text": len(empty),
                           "bytes": out.stat().st_size})
     return Done(n, len(empty), [str(each.message) for each in told if each.category is UserWarning], False)
@@ -240,11 +242,21 @@ def predict_parts(names: Sequence[str], job: Job, scheduler: str | None = None, 
 
 
 def check_parts(parts: Sequence[Part], job: Job) -> None:
-    """Raise E102 for Parquet files without the columns of the texts: their ends tell, before anything slow."""
-    from ulmfit_easy.apps.sources import check_columns
+    """Raise E407 for a file without a byte, and E102 for CSV and Parquet without the columns, before anything slow."""
+    from ulmfit_easy.apps.sources import check_columns, is_conll
+    from ulmfit_easy.data.json_form import empty
+    from ulmfit_easy.data.tables import kind_of, read_pieces
     from ulmfit_easy.extras import optional_package
 
-    for part in parts:
-        if part.form == ".parquet":
-            table = optional_package("pyarrow.parquet").read_schema(part.source).empty_table()
-            check_columns(table.to_pandas(), job.answers.columns, len(job.answers.columns), Path(part.source))
+    for file in (Path(part.source) for part in parts):
+        kind = kind_of(file)
+        if not file.stat().st_size:
+            raise empty(file)
+        if kind == "parquet":
+            df = optional_package("pyarrow.parquet").read_schema(file).empty_table().to_pandas()
+        elif kind == "csv" and not is_conll(file, job.kind):
+            with warnings.catch_warnings(action="ignore"):  # whoever reads all of it warns
+                df = next(read_pieces(file, 1, **job.reading))
+        else:
+            continue
+        check_columns(df, job.answers.columns, len(job.answers.columns), file)

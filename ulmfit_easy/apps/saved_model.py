@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ulmfit_easy.apps.sources import PIECE
+from ulmfit_easy.bars import rows_of
 from ulmfit_easy.bundle.artefact import FILES
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, some
 from ulmfit_easy.files import existing
@@ -68,6 +70,12 @@ class SavedModel:
             return [Prediction(target.decode(at), at, p).of(classes) for p, at in mean]
         probs = torch.from_numpy(probabilities(predictors, texts, blend=self.blend))  # (N, C)
         return [Prediction(target.decode(p.argmax()), p.argmax(), p).of(classes) for p in probs]
+
+    def predict_all(self, texts: Sequence) -> list:
+        """Return what `predict` does, piece by piece, and show how many texts are done."""
+        pieces = [texts[start:start + PIECE] for start in range(0, len(texts), PIECE)]
+        return [each for i, piece in enumerate(rows_of(pieces, "predicting"))
+                for each in self.predict(piece, i * PIECE)]
 
 
 def text_columns(given: Sequence[str] | None, of_training: Sequence) -> list[str]:

@@ -125,9 +125,10 @@ def read_in_pieces(path: Path, columns: Sequence[str], args: argparse.Namespace,
     from ulmfit_easy.data.tables import comes_in_pieces, read_pieces
     from ulmfit_easy.files import existing
 
-    if (str(path) == STDIN or not existing(path).is_file() or _is_conll(path, kind)
+    if (str(path) == STDIN or not existing(path).is_file() or is_conll(path, kind)
             or not comes_in_pieces(path, args.encoding)):
-        yield read_any(path, columns, args, n_texts, kind)
+        df = read_any(path, columns, args, n_texts, kind)
+        yield from (df[start:start + PIECE] for start in range(0, len(df) or 1, PIECE))
         return
     try:
         for df in read_pieces(path, PIECE, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter):
@@ -137,7 +138,8 @@ def read_in_pieces(path: Path, columns: Sequence[str], args: argparse.Namespace,
         raise _plain_text(e, path, "text") from e
 
 
-def _is_conll(path: Path, kind: str | None) -> bool:
+def is_conll(path: Path, kind: str | None) -> bool:
+    """Return True for a file of words with tags."""
     return path.name.lower().removesuffix(".gz").endswith(ENDINGS.get(kind, WORDS_WITH_TAGS))
 
 
@@ -146,7 +148,7 @@ def _table(path: Path, args: argparse.Namespace, kind: str | None) -> "pd.DataFr
     from ulmfit_easy.data.conll import read_conll
     from ulmfit_easy.data.sources import read_table
 
-    if _is_conll(path, kind):
+    if is_conll(path, kind):
         return read_conll(path, encoding=args.encoding)
     try:
         return read_table(path, encoding=args.encoding, quoting=args.quoting, delimiter=args.delimiter)

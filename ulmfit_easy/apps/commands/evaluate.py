@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     given = [each.iloc[kept] for each in find_columns(df, labelled)]
     labels = read_labels(given, delim=args.label_delim or prepare.label_delim, y_block=prepare.target, rows=kept)[1]
     _check_classes(labels, prepare.target)
-    found = model.predict(texts := [texts[i] for i in kept])
+    found = model.predict_all(texts := [texts[i] for i in kept])
     report = TASKS[prepare.task].report(labels, found)
     lines = [f"{counted(len(df), 'row')}" + f", {len(empty):,} without text left out" * bool(empty),
              ", ".join(f"{name} {value:.3f}" for name, value in report.figures.items()),

@@ -21,9 +21,12 @@ def run(args: argparse.Namespace) -> None:
     from ulmfit_easy.apps.parts import are_several
     from ulmfit_easy.apps.saved_model import SavedModel, text_columns
     from ulmfit_easy.apps.sources import typed_texts
+    from ulmfit_easy.bars import rows_of
+    from ulmfit_easy.cluster import check_workers
     from ulmfit_easy.schema import checked, optional, whole
 
     checked({"top_k": optional(whole())}, top_k=args.top_k)
+    check_workers(args.scheduler, args.workers)
     if args.scheduler or are_several(args.texts):
         _run_parts(args)
         return
@@ -39,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
             say("  ".join(f"{value}" if name.startswith("pred") or len(answer) == 2 else f"{name} {value}"
                           for name, value in answer.items()), sys.stdout)
         return
-    tables = _tables(typed, args, columns, model.predictor.prepare.target.kind)
+    tables = rows_of(_tables(typed, args, columns, model.predictor.prepare.target.kind), "predicting")
     n, empty = answers.write(tables, model, args.texts[0], out, form, args.safe_cells)
     if not args.quiet:
         none = f", {len(empty):,} without text ({in_rows(empty)}, counted from 0)" if empty else ""

@@ -14,8 +14,8 @@ from ulmfit_easy.learner.events import REPORT, STOP, Callback, CancelFitExceptio
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.losses import CrossEntropyLossFlat
 from ulmfit_easy.learner.lr_find import on_trial
-from ulmfit_easy.processes import is_main, world
-from ulmfit_easy.terminal import say
+from ulmfit_easy.processes import world
+from ulmfit_easy.terminal import is_hushed, say
 
 EVERY = 300  # seconds between two lines of a log file, validations aside
 
@@ -96,7 +96,7 @@ class RunProgress(Callback):
         self.first, self.total = first, self.n_epoch * len(self.dls.train)
         if first:
             say(f"going on after step {first:,} of {self.total:,}")
-        self.bar = tqdm(total=self.total, initial=self.first, unit="step", disable=None if is_main() else True,
+        self.bar = tqdm(total=self.total, initial=self.first, unit="step", disable=is_hushed() or None,
                         file=sys.stderr)
         return self.bar
 
