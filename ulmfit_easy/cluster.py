@@ -39,9 +39,7 @@ def connected(scheduler: str | None, workers: int | None = None, *, paths: Itera
     Raises: E507 without Dask. E514 if no scheduler or no worker answers, for workers with other versions or without
         the paths. E603 for workers with less memory, and for `workers` of a cluster that runs already.
     """
-    if scheduler != LOCAL and workers is not None:
-        raise ArgumentError("E603", received=f"workers={workers} and scheduler={scheduler}", expected="workers= for "
-                            "scheduler=local alone", fix="leave out workers=; pass scheduler=local")
+    check_workers(scheduler, workers)
     if scheduler is None:
         yield None
         return
@@ -64,6 +62,14 @@ def connected(scheduler: str | None, workers: int | None = None, *, paths: Itera
                                 "workers with `dask worker ADDRESS`; pass scheduler=local") from e
         _check(client, scheduler, paths, memory)
         yield client
+
+
+def check_workers(scheduler: str | None, workers: int | None) -> None:
+    """Raise E603 for a number of workers that nobody would start."""
+    if scheduler != LOCAL and workers is not None:
+        other = "no scheduler=" if scheduler is None else f"scheduler={scheduler}"
+        raise ArgumentError("E603", received=f"workers={workers} and {other}", expected="workers= for "
+                            "scheduler=local alone", fix="leave out workers=; pass scheduler=local")
 
 
 def _processors() -> int:

@@ -13,7 +13,7 @@ from ulmfit_easy.apps import parts
 from ulmfit_easy.apps.answers import Answers
 from ulmfit_easy.apps.cli import main
 from ulmfit_easy.apps.parts import Job, parts_of, predict_parts
-from ulmfit_easy.errors import FileError, TextError
+from ulmfit_easy.errors import FileError, UlmfitError
 from ulmfit_easy.learner.predictor import Prediction
 
 OUT = Path("out")
@@ -141,8 +141,10 @@ def test_parts_without_rows_and_without_values_have_the_columns_of_all(given, mo
     df = pd.read_parquet(given / "a/0.parquet").astype({"text": "string"})
     for name, part in (("0", df[:0]), ("1", df), ("2", df.assign(text=None).astype({"text": "string"}))):
         part.to_parquet(given / "b" / f"{name}.parquet")
+    (given / "b/3.csv").write_text("text\n")
     predict_parts([f"{given}/b/*"], job(given))
-    found = pd.read_parquet(given.parent / "out")
+    assert not len(pd.read_csv(given.parent / "out/3.csv")[["text", "prediction"]])
+    found = pd.concat(map(pd.read_parquet, sorted((given.parent / "out").glob("*.parquet"))))
     assert len(found) == 10 and found["probability"].eq(0.75).all() and found["text"].notna().sum() == 5
 
 
@@ -167,9 +169,13 @@ def test_answers_of_something_else_are_not_overwritten_or_mixed(given, model):
         predict_parts([f"{given}/a/*"], job(given))
 
 
-def test_a_part_without_the_column_is_told_before_anything_is_written(given, model):
-    pd.DataFrame({"body": ["a"]}).to_parquet(given / "b/1.parquet")
-    with pytest.raises(TextError, match=r"E102.*--text body"):
+@pytest.mark.parametrize(("name", "data", "error"), [
+    ("1.parquet", None, r"E102.*1\.parquet.*--text body"), ("1.csv", "body;id\na;1", r"E102.*1\.csv.*--text body"),
+    ("1.csv", "", r"E407.*b/1\.csv, which is empty"), ("1.jsonl", "", r"E407.*b/1\.jsonl, which is empty")])
+def test_a_part_without_the_column_is_told_before_anything_is_written(name, data, error, given, model):
+    part = given / "b" / name
+    part.write_text(data) if data is not None else pd.DataFrame({"body": ["a"]}).to_parquet(part)
+    with pytest.raises(UlmfitError, match=error):
         predict_parts([f"{given}/*/*"], job(given))
     assert model.asked == 0
 
@@ -180,8 +186,9 @@ def test_several_files_need_a_folder_and_workers_a_scheduler(given, model, monke
     assert main(["predict", str(folder), *files]) == 2
     assert "E603" in (told := capsys.readouterr().err) and "--out" in told
     assert main(["predict", str(folder), *files, "--out", "-"]) == 2
-    assert main(["predict", str(folder), *files, "--out", str(given.parent / "out"), "--workers", "2"]) == 2
-    assert "--scheduler local" in capsys.readouterr().err
+    for names in (files, files[:1]):
+        assert main(["predict", str(folder), *names, "--out", str(given.parent / "out"), "--workers", "2"]) == 2
+        assert "--scheduler local" in capsys.readouterr().err
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     assert main(["predict", str(folder), *files, "--out", str(given.parent / "out"), "--scheduler", "local"]) == 2
     assert "E507" in (told := capsys.readouterr().err) and "pip install distributed" in told

@@ -84,7 +84,8 @@ def _check(row: object, path: Path, where: str) -> None:
 
 
 def empty(path: Path) -> FileError:
-    return FileError("E407", received=f"{path}, which is empty", expected="a table", fix="check how it was written")
+    return FileError("E407", received=f"{path}, which is empty", expected="a table", fix="check how it was written; "
+                     "a header alone is a table without rows")
 
 
 def _refused(path: Path, where: str, why: str) -> FileError:
