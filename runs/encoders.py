@@ -418,8 +418,8 @@ def page(lines: list[dict], old: str = "") -> str:
             done.setdefault((line["row"], line["column"]), {})[line["seed"]] = line
     missing = {row.title: [COLUMNS[column][0] for column in row.columns if (name, column) not in done]
                for name, row in ROWS.items()}
-    text = HEAD.format(missing="\n".join(f"Not run yet of {title}: {'; '.join(titles)}.  " for title, titles
-                                         in missing.items() if titles))
+    text = HEAD.format(missing="\n\n".join("\n".join([f"Not run yet of {title}:", "", *(f"* {t}" for t in titles)])
+                                           for title, titles in missing.items() if titles))
     text += f"| | {' | '.join(title for title, *_ in COLUMNS.values())} |\n| - |{' - |' * len(COLUMNS)}\n"
     for name, row in ROWS.items():
         text += f"| {row.title} | {' | '.join(figure(done.get((name, column))) for column in COLUMNS)} |\n"

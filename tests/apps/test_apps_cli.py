@@ -24,7 +24,7 @@ from ulmfit_easy.apps.sources import read_any
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.data.tables import read_table
 from ulmfit_easy.data.toy import toy_reviews
-from ulmfit_easy.errors import FileError
+from ulmfit_easy.errors import FileError, TrainingError
 from ulmfit_easy.files import atomic_folder
 from ulmfit_easy.recipes import presets
 from ulmfit_easy.recipes.estimator import ULMFiT
@@ -554,3 +554,17 @@ def test_the_column_of_texts_is_told_by_its_cells_unless_its_name_is_near(tmp_pa
     table = pd.DataFrame({"no": range(30), "message": ["a rather long text of words"] * 30, "team": list("abc") * 10})
     table.to_csv(tmp_path / "tickets.csv", index=False)
     complains(capsys, "E102.*--text message --label team", "train", tmp_path / "tickets.csv")
+
+
+@pytest.mark.parametrize(("told", "waited", "lines"), [(False, [], 1), (True, [], 0), (None, [cli.OWN], 1)])
+def test_an_error_of_several_processes_is_told_by_one_of_them(told, waited, lines, monkeypatch, capsys):
+    def ended(*_):
+        error = TrainingError("E508", received="no answer", expected="one", fix="start again")
+        vars(error)["told"] = told
+        raise error
+
+    slept = []
+    monkeypatch.setattr(cli.time, "sleep", slept.append)
+    monkeypatch.setattr(cli, "in_processes", ended)
+    assert cli.main(["train", "r.csv", "--processes", "2"]) == 2
+    assert slept == waited and capsys.readouterr().err.count("E508") == lines

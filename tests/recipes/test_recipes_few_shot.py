@@ -80,10 +80,12 @@ def test_a_backwards_model_is_refused():
         zero_shot(learner(FILMS["text"], backwards=True), TEXTS, SAID)
 
 
-def test_rows_to_measure_on_are_in_no_fit(learn, capsys):
+@pytest.mark.parametrize("label", ["label", "is_valid"])
+def test_rows_to_measure_on_are_in_no_fit(label, learn, capsys):
     read = Callback(before_batch=lambda self: rows.append((self.training, len(self.xb[0]))))
     rows, kept = [], []
-    few_shot(learn, FILMS, 1, words=SAID, seeds=[0], verbose=True, fit=lambda learn: kept.append(
+    films = FILMS.rename(columns={"label": label})
+    few_shot(learn, films, 1, label_col=label, words=SAID, seeds=[0], verbose=True, fit=lambda learn: kept.append(
         [learn.fit(2, 1e-2, cbs=read), learn.recorder.values[-1][1:], len(learn.dls.valid)]))
     assert rows == [(True, 2)] * 2 and kept == [[None, [None], 0]]
     assert "train_loss" in capsys.readouterr().out

@@ -78,4 +78,4 @@ def test_the_page_of_encoders_names_what_has_not_run(script):
     line = {"row": "tfidf", "column": "mr", "seed": 0, "score": 0.62, "cpu_seconds": 1, "processor": "any"}
     page = script("encoders").page([line])
     assert "| TF-IDF + logistic regression |  | 62.0 (one seed) (1 s) |" in page
-    assert "Not run yet of MiniLM, the recipe (head first): TREC, 100 a class; MR, 500;" in page
+    assert "Not run yet of MiniLM, the recipe (head first):\n\n* TREC, 100 a class\n* MR, 500\n" in page

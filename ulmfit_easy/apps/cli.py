@@ -19,7 +19,7 @@ from ulmfit_easy.errors import UlmfitError
 from ulmfit_easy.processes import is_main, world
 from ulmfit_easy.terminal import hushed, say
 
-OWN = 3  # seconds in which the main process would have told the same error, and this one been ended
+OWN = 3  # seconds in which another process would have told the error, or the cause of it, and this one been ended
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (UlmfitError, OSError) as e:  # the second: a full disk, a forbidden folder
-        if not is_main():
-            if getattr(e, "told", False):
-                return 2
+        if told := getattr(e, "told", False):
+            return 2
+        if told is None or not is_main():
             time.sleep(OWN)
         complain(e, command)
         return 2

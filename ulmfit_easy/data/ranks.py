@@ -33,10 +33,12 @@ def _together() -> Iterator[None]:
     except UlmfitError:
         raise
     except RuntimeError as e:
-        raise TrainingError("E508", received=f"no answer from another of the {world()} processes, of which this is "
-                            f"number {rank()}", expected="all of them until the end",
-                            fix="look at the error of the process that ended first, then start all of them again; a "
-                            "fit with CheckpointCallback(resume=True) goes on from its last checkpoint") from e
+        error = TrainingError("E508", received=f"no answer from another of the {world()} processes, of which this is "
+                              f"number {rank()}", expected="all of them until the end",
+                              fix="look at the error of the process that ended first, then start all of them again; a "
+                              "fit with CheckpointCallback(resume=True) goes on from its last checkpoint")
+        vars(error)["told"] = None  # the process that ended tells it, or its launcher, unless it was killed
+        raise error from e
 
 
 def start() -> None:

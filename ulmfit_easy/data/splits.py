@@ -133,6 +133,11 @@ def ColSplitter(col: int | str = "is_valid", on: object = None) -> Callable[[Seq
     return split
 
 
+def first_rows(n: int) -> Callable[[Sequence], Split]:
+    """Return a splitter: the first n rows are to train on, and all others to validate with."""
+    return lambda rows: (np.arange(n), np.arange(n, len(rows)))
+
+
 def by_mask(for_valid: Sequence | np.ndarray) -> Split:
     mask = np.array(for_valid, dtype=bool)  # (N,)
     return np.flatnonzero(~mask), np.flatnonzero(mask)

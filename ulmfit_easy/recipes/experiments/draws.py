@@ -57,8 +57,8 @@ class Draw:
     seed: int
 
     def rows(self) -> pd.DataFrame:
-        """Return the labelled rows, then those to choose by, with a column that tells them apart."""
-        return pd.concat([self.labelled.assign(is_valid=False), self.valid.assign(is_valid=True)], ignore_index=True)
+        """Return the labelled rows, then those to choose by."""
+        return pd.concat([self.labelled, self.valid], ignore_index=True)
 
 
 def parts_of(folder: Path, name: str) -> dict[str, pd.DataFrame]:
