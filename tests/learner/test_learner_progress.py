@@ -12,8 +12,8 @@ from ulmfit_easy import bars
 from ulmfit_easy.bars import progress_bar
 from ulmfit_easy.fastai.tokenized import parallel_tokenize
 from ulmfit_easy.learner.events import Callback
-from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.terminal import hushed
+from ulmfit_easy.text.store import TokenStore
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.words import BaseTokenizer
 
