@@ -66,10 +66,11 @@ def test_each_text_is_read_once_until_something_changes(dls):
     assert len(kept) == N and {len(v) for v in kept.values()} == {3 * 8}  # no more memory than that
     learn.fit(1, 1e-3)
     assert learn.reads.epochs == [0]
-    with torch.no_grad():
-        next(learn.encoder.rnns[0].parameters()).mul_(1.01)
-    learn.fit(1, 1e-3)
-    assert learn.reads.epochs == [N] and learn.cache_features.kept is not kept
+    weight = next(learn.encoder.rnns[0].parameters())
+    for written in (weight.detach(), weight.data):  # autograd counts the first, and nothing the second
+        written.mul_(1.01)
+        learn.fit(2, 1e-3)
+        assert learn.reads.epochs == [N, 0] and learn.cache_features.kept is not kept
     learn.model[0].max_len = learn.model[0].seq_len
     learn.fit(1, 1e-3)
     assert learn.reads.epochs == [N]
@@ -83,16 +84,18 @@ def test_each_text_is_read_once_until_something_changes(dls):
 
 
 def test_texts_that_change_in_each_batch_are_read_batch_by_batch(dls, monkeypatch):
-    asked, keys = [], CacheFeatures._keys
+    asked, keys, tokens = [], CacheFeatures._keys, iter(range(100))
     monkeypatch.setattr(CacheFeatures, "_keys", lambda self, *xb: asked.append(len(xb[0])) or keys(self, *xb))
 
     def change():
         ids, lengths = learn.xb
-        learn.xb = ids.index_fill(1, torch.tensor([0]), len(asked)), lengths
+        learn.xb = ids.index_fill(1, torch.tensor([0]), next(tokens)), lengths
 
-    learn = frozen(dls)
-    learn.fit(1, 1e-3, cbs=At("before_batch", change))
+    learn, held = frozen(dls), []
+    learn.fit(12, 1e-3, cbs=[At("before_batch", change), At("before_train", lambda: asked.clear()),
+                            At("after_epoch", lambda: held.append(len(learn.cache_features.kept)))])
     assert sum(asked) <= 3 * N  # each loader once, each batch twice
+    assert max(held) <= 6 * N  # not more with each epoch
 
 
 def test_another_head_is_given_what_it_reads(dls):

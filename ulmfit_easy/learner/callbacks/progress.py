@@ -47,7 +47,7 @@ class MetricsTable:
 
 
 class ProgressCallback(Callback):
-    """Show a progress bar over the batches and a table of the epochs. Log files get the table, and lines of slow epochs."""
+    """Show a progress bar over the batches and a table of the epochs. A log file gets lines of slow epochs."""
 
     order, in_lr_find = REPORT, False
 
