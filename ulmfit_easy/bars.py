@@ -48,7 +48,7 @@ class LogBar(tqdm):
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         say(self.format_meter(**{**self.format_dict, "ncols": 0}), sys.stderr)
-        self.mininterval = max(self.mininterval, self.format_dict["elapsed"] / 10)
+        self.mininterval = max(float(EVERY), self.format_dict["elapsed"] / 10)
 
 
 class HTMLBar(LogBar):

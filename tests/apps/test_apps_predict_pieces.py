@@ -97,7 +97,7 @@ def test_a_file_without_rows_gives_a_table_without_rows(given, trained, tmp_path
         assert out.read_text() == '"text","prediction","probability"\n'
 
 
-def test_parquet_keeps_the_types_of_its_columns_and_an_index_with_a_name(trained, tmp_path):
+def test_parquet_keeps_the_types_of_its_columns_and_an_index_with_a_name(trained, tmp_path, monkeypatch):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -107,9 +107,11 @@ def test_parquet_keeps_the_types_of_its_columns_and_an_index_with_a_name(trained
     assert main(["predict", str(trained), str(tmp_path / "in.parquet"), "--out", str(tmp_path / "out.parquet")]) == 0
     found = pq.read_schema(tmp_path / "out.parquet")
     assert dict(zip(found.names, found.types, strict=True)).items() >= of.items()
-    pd.DataFrame({"text": ["fine", "good"]}, pd.Index(["k2", "k1"], name="key")).to_parquet(tmp_path / "in.parquet")
-    assert main(["predict", str(trained), str(tmp_path / "in.parquet"), "--out", str(tmp_path / "out.jsonl")]) == 0
-    assert pd.read_json(tmp_path / "out.jsonl", lines=True)["key"].tolist() == ["k2", "k1"]
+    monkeypatch.setattr(sources, "PIECE", 1)
+    for index in (pd.Index(["k2", "k1"], name="key"), pd.RangeIndex(4, 8, 2, name="key")):
+        pd.DataFrame({"text": ["fine", "good"]}, index).to_parquet(tmp_path / "in.parquet")
+        assert main(["predict", str(trained), str(tmp_path / "in.parquet"), "--out", str(tmp_path / "o.jsonl")]) == 0
+        assert pd.read_json(tmp_path / "o.jsonl", lines=True)["key"].tolist() == [*index]
 
 
 @pytest.mark.slow

@@ -66,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (UlmfitError, OSError) as e:  # the second: a full disk, a forbidden folder
-        if told := getattr(e, "told", False):
+        if elsewhere := getattr(e, "told", False):
             return 2
-        if told is None or not is_main():
+        if elsewhere is None or not is_main():
             time.sleep(OWN)
         complain(e, command)
         return 2

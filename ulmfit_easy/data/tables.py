@@ -225,13 +225,24 @@ def _parquet(path: Path, source: IO[bytes], chunksize: int | None) -> Iterator[p
             pieces = [file.read()] if chunksize is None else file.iter_batches(chunksize)
             if not file.metadata.num_rows:
                 pieces = [file.schema_arrow.empty_table()]
+            counted, n = _range_of(file.schema_arrow), 0
             for piece in pieces:
                 # whole numbers stay whole if some are missing, in one piece or in another
                 df = piece.to_pandas(integer_object_nulls=True)
-                yield df.reset_index(drop=not all(_is_column(name, piece.schema) for name in df.index.names))
+                df = df.reset_index(drop=not all(_is_column(name, piece.schema) for name in df.index.names))
+                if counted:
+                    df.insert(0, counted["name"], counted["start"] + counted["step"] * np.arange(n, n + len(df)))
+                n += len(df)
+                yield df
     except (pyarrow.ArrowException, OSError) as e:
         raise FileError("E407", received=f"{path}, which pyarrow cannot read ({e})", expected="a Parquet file",
                         fix="write it again") from e
+
+
+def _range_of(schema: Any) -> dict | None:
+    """Return name, start and step of an index of pandas that has a name, and whose numbers are not in the file."""
+    return next((each for each in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(each, dict)
+                 and each.get("kind") == "range" and each["name"] not in (None, *schema.names)), None)
 
 
 def _is_column(name: object, schema: Any) -> bool:
