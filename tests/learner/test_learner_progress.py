@@ -95,9 +95,8 @@ def test_a_log_file_gets_plain_lines_of_slow_work_and_none_if_nobody_listens(cap
             assert len([*bars.rows_of([[0] * 3, [0] * 4], "predicting")]) == 2
             with progress_bar(total=4, desc="epoch 1/1 train") as bar:
                 bar.update(2)
-    err = capsys.readouterr().err.splitlines()
-    assert [line.split(" [")[0] for line in err] == ["predicting: 3 rows", "predicting: 7 rows",
-                                                     "epoch 1/1 train:  50% 2/4"]
+    told = [line.split(" [")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["predicting: 3 rows", "predicting: 7 rows", "epoch 1/1 train:  50% 2/4"]
 
 
 def test_lr_find_has_one_bar_of_its_steps(outputs):
