@@ -1,12 +1,6 @@
 """Files are whole or absent, and what is read of them is bounded and typed."""
 
-import errno
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -104,82 +98,6 @@ def test_an_error_while_writing_leaves_the_old_one_and_no_litter(tmp_path, write
         (tmp / "a" if tmp.is_dir() else tmp).write_bytes(b"half")
         raise error
     assert content(path) == before and os.listdir(tmp_path) == ["x"]
-
-
-class FailAt:
-    """Makes the k-th of the system calls that change or secure a disk fail."""
-
-    def __init__(self, k, error, patch):
-        self.k, self.error, self.calls = k, error, []
-        for name in ("replace", "fsync", "mkdir"):
-            patch.setattr(os, name, self.failing(name, getattr(os, name)))
-
-    def failing(self, name, real):
-        def call(*args, **kwargs):
-            self.calls.append(name)
-            if len(self.calls) == self.k:
-                raise self.error
-            return real(*args, **kwargs)
-        return call
-
-
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "no space"), OSError(errno.EIO, "i/o"), KeyboardInterrupt()])
-@pytest.mark.parametrize("write", [write_bytes, write_folder])
-def test_whichever_system_call_fails_the_file_is_the_old_or_the_new_one(tmp_path, write, error):
-    path, faults = tmp_path / "x", 0
-    for k in range(1, 50):
-        write(path, b"old")
-        old = content(path)
-        with pytest.MonkeyPatch.context() as patch:
-            fault = FailAt(k, error, patch)
-            try:
-                write(path, b"new data")
-            except type(error):
-                faults += 1
-        assert content(path) in (old, [b"new data"] * 2, b"new data"), (k, fault.calls)
-        assert os.listdir(tmp_path) == ["x"]
-        if len(fault.calls) < k:
-            break
-    assert faults >= 4 and content(path) != old
-
-
-def test_data_reaches_the_disk_before_the_name_and_the_name_before_the_end(tmp_path, monkeypatch):
-    calls = FailAt(0, None, monkeypatch).calls
-    write_bytes(tmp_path / "x", b"data")
-    assert [c for c in calls if c in ("replace", "fsync")] == ["fsync", "replace", "fsync"]
-
-
-CHILD = """
-import sys
-from ulmfit_easy.files import write_bytes, write_json
-print("go", flush=True)
-n = 0
-while True:
-    n += 1
-    write_bytes(sys.argv[1], bytes([n % 256]) * 300_000)
-"""
-
-
-def killed_writers(path, n):
-    """Kill a process that rewrites `path` without end, n times; how often the file was not whole after it."""
-    rng, broken = random.Random(0), 0
-    write_bytes(path, b"\0" * 300_000)
-    for _ in range(n):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, path], stdout=subprocess.PIPE)
-        assert child.stdout.readline() == b"go\n"
-        time.sleep(rng.random() * 0.02)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-        data = path.read_bytes()
-        broken += len(data) != 300_000 or len(set(data)) != 1
-    return broken
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_40_kills_leave_40_whole_files(tmp_path):
-    assert killed_writers(tmp_path / "x", 40) == 0
 
 
 # --- reading ------------------------------------------------------------------------------------------------

@@ -37,13 +37,6 @@ def streams(dl):
     return torch.cat(xs, 1), torch.cat(ys, 1)
 
 
-def test_batches_are_those_of_fastai():
-    x, y = zip(*loader([10, 23, 17], bs=3, seq_len=5), strict=True)  # compared with fastai 2.8.12
-    assert x[0].tolist() == [[0, 1, 2, 3, 4], [16, 17, 18, 19, 20], [32, 33, 34, 35, 36]]
-    assert y[2].tolist() == [[11, 12, 13, 14, 15], [27, 28, 29, 30, 31], [43, 44, 45, 46, 47]]
-    assert x[3].tolist() == [[15], [31], [47]] and y[3].tolist() == [[16], [32], [48]] and len(x) == 4
-
-
 lengths_of_documents = st.lists(st.integers(0, 40), min_size=1, max_size=30).filter(lambda x: sum(x) > 1)
 
 

@@ -11,7 +11,7 @@ import torch
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.data.toy import toy_reviews, toy_texts
-from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError, VocabError
+from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError, TrainingError
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.special import SPECIAL_TOKENS
 from ulmfit_easy.text.subword import SentencePieceTokenizer
@@ -61,13 +61,6 @@ def test_a_language_model_reads_the_same_table_without_labels(df):
     assert dls.classes is None
     x, y = dls.one_batch()
     assert x.shape == (8, 20) and torch.equal(x[:, 1:], y[:, :-1])
-
-
-def test_the_vocabulary_is_made_of_training_rows_only(df):
-    table = pd.DataFrame({"text": ["seen word here"] * 4 + ["hidden word"], "label": [*"abab", "a"],
-                          "is_valid": [False] * 4 + [True]})
-    dls = loaders(table, valid_col="is_valid")
-    assert "seen" in dls.text_vocab and "hidden" not in dls.text_vocab
 
 
 def test_a_given_vocabulary_tokenizer_and_rules_are_used(df):
@@ -123,17 +116,6 @@ def test_the_words_of_a_tokenizer_are_known_though_no_text_has_them(df):
     assert set(lm) - set(plain) == {"zebra"}
     assert lm[: plain.stoi["the"] + 1] == plain[: plain.stoi["the"] + 1]
     assert clas is knows.vocab
-
-
-def test_a_vocabulary_without_words_is_e301(df):
-    with fails(VocabError, "E301"):
-        loaders(df, min_freq=10_000)
-
-
-def test_a_vocabulary_of_another_language_is_warned_of(df):
-    foreign = loaders(pd.DataFrame({"text": ["bonjour tout le monde"] * 5}), is_lm=True).vocab
-    with pytest.warns(UserWarning, match=r"\d+% of the training tokens are not in the vocabulary"):
-        TextDataLoaders.from_df(df, text_vocab=foreign)
 
 
 def test_several_text_columns_are_marked_fields(df):

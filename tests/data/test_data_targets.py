@@ -136,12 +136,6 @@ def test_a_target_that_is_no_finite_number_is_e204_with_its_row(bad):
             RegressionTarget.learned(values).encode(values, rows=[6, 7, 8])
 
 
-def test_ten_thousand_classes_work():
-    names = [f"c{i:05d}" for i in range(10_000)]
-    target = CategoryTarget.learned(names)
-    assert target.encode(names).tolist() == list(range(10_000))
-
-
 def test_a_block_may_ask_for_the_order_in_which_classes_come_first():
     target = CategoryTarget.learned(["b", "c", "a", "b"], None, CategoryBlock(sort=False))
     assert target.classes == ["b", "c", "a"]

@@ -6,8 +6,6 @@ import torch
 from ulmfit_easy.all import (
     AWD_LSTM,
     BaseTokenizer,
-    Callback,
-    CheckpointCallback,
     ELMo,
     Perplexity,
     TextDataLoaders,
@@ -143,23 +141,6 @@ def test_both_directions_learn_together_and_pass_on_their_encoder(tmp_path):
     assert torch.equal(again.encoder.embedding.weight, clas.encoder.embedding.weight)
     further = both_ways(data(True, pretrained=tmp_path / "export"), pretrained=True)
     assert further.dls.task == "bilm" and further.validate()[0] == pytest.approx(loss, abs=1e-4)
-
-
-@pytest.mark.slow
-def test_a_stopped_fit_of_both_directions_resumes_to_the_bit(tmp_path):
-    class Stop(Callback):
-        order = 200
-
-        def after_batch(self):
-            if self.training and self.train_iter == 3:
-                raise KeyboardInterrupt
-
-    whole, stopped, resumed = (both_ways(path=tmp_path) for _ in range(3))
-    whole.fit(1, 0.01)
-    with pytest.raises(KeyboardInterrupt):
-        stopped.fit(1, 0.01, cbs=[CheckpointCallback("run", every=1), Stop()])
-    resumed.fit(1, 0.01, cbs=CheckpointCallback("run", resume=True))
-    assert all(map(torch.equal, whole.model.state_dict().values(), resumed.model.state_dict().values()))
 
 
 @pytest.mark.parametrize("ask", [lambda learn: learn.predict("a film"), lambda learn: learn.logprob("a film")],

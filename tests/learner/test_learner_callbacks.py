@@ -209,19 +209,6 @@ def test_every_epoch_and_the_end_have_files_of_their_own(tmp_path, every_epoch):
     assert names == ({"model_0", "model_1", "model"} if every_epoch else {"model"})
 
 
-def test_a_file_of_another_run_is_neither_loaded_nor_touched(tmp_path):
-    old = regression(path=tmp_path)
-    old.fit(1, 0.1)
-    file = old.save("model")
-    before = file.read_bytes()
-    learn = regression(path=tmp_path)
-    with torch.no_grad():
-        learn.model.bias.fill_(float("nan"))
-    learn.fit(2, 0.1, cbs=SaveModelCallback())
-    assert file.read_bytes() == before
-    assert all(p.isnan().all() for p in learn.model.parameters())  # what this run came to, not the old file
-
-
 def test_best_weights_that_another_fit_replaced_are_not_loaded(tmp_path):
     learn, other, kept = regression(path=tmp_path), regression(path=tmp_path), {}
     cbs = [SaveModelCallback(), At("after_train", lambda: kept.update(state(learn.model))),
@@ -350,19 +337,6 @@ def test_class_metrics_equal_scikit_learns():
         sk.roc_auc_score(targets, probs, multi_class="ovr")], abs=1e-6)
 
 
-def test_binary_metrics_equal_scikit_learns():
-    from sklearn import metrics as sk
-
-    y = torch.randint(2, (50,), generator=torch.Generator().manual_seed(1))
-    learn = three_classes(n=50, targets=y, n_out=2,
-                          metrics=[m.F1Score(), m.Precision(), m.Recall(), m.RocAucBinary()])
-    probs, targets = (t.numpy() for t in learn.get_preds())
-    said = probs.argmax(1)
-    assert learn.validate()[1:] == pytest.approx([
-        sk.f1_score(targets, said), sk.precision_score(targets, said, zero_division=0),
-        sk.recall_score(targets, said), sk.roc_auc_score(targets, probs[:, 1])], abs=1e-6)
-
-
 def test_metrics_of_several_labels_equal_scikit_learns():
     from sklearn import metrics as sk
 
@@ -409,15 +383,6 @@ def test_sklearn_metrics_take_the_likeliest_class_of_a_plain_loss_and_refuse_a_l
     assert learn.validate()[1:] == ours.validate()[1:]
     with pytest.raises(ArgumentError, match="E603.*Perplexity"):
         lm(metrics=[m.F1Score()]).validate()
-
-
-def test_roc_auc_of_two_classes_is_that_of_the_second_ones_probability():
-    from sklearn.metrics import roc_auc_score
-
-    targets = torch.randint(2, (48,), generator=torch.Generator().manual_seed(0))
-    learn = three_classes(targets=targets, n_out=2, metrics=[m.RocAuc()])
-    probs, targs = learn.get_preds()
-    assert learn.validate()[1] == pytest.approx(roc_auc_score(targs, probs[:, 1]))
 
 
 def test_two_schedulers_are_both_recorded():

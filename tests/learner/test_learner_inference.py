@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_toys import At, classifier, lm, raises, regression, text_dls, three_classes
+from learner_toys import At, classifier, lm, raises, regression, three_classes
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ulmfit_easy.data.dataloaders import DataLoaders
@@ -35,10 +35,6 @@ def logits_alone(learn, text):
     ids = torch.as_tensor([learn.dls.text_vocab.stoi.get(t, 0) for t in learn.dls.tokenizer(text)])
     with torch.no_grad():
         return learn.model.eval()(ids[None], torch.tensor([len(ids)])).logits[0]
-
-
-def shown_texts(capsys):
-    return capsys.readouterr().out
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=30), st.integers(1, 9), st.integers(0, 99))
@@ -222,14 +218,6 @@ def test_on_a_cpu_bf16_leaves_predictions_exact():
     learn = classifier()
     full, _ = learn.get_preds()
     assert torch.equal(learn.to_bf16().get_preds()[0], full)
-
-
-def test_the_same_text_in_other_batches_gets_the_same_answer():
-    learn = classifier(text_dls(bs=7))
-    text = toy_reviews(n=1, seed=3)["text"][0]
-    alone = learn.predict(text).probs
-    crowd = learn.predict([text, "short", text + " and so on" * 50])[0].probs
-    assert torch.allclose(alone, crowd, atol=1e-6)
 
 
 def test_a_text_of_several_fields_is_asked_as_a_tuple_or_a_table():

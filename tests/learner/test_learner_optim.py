@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_toys import TINY, classifier, lm, regression
+from learner_toys import classifier, lm, regression
 from torch import nn
 
 from ulmfit_easy.errors import ArgumentError, TrainingError
@@ -91,20 +91,6 @@ def test_wrong_hypers_are_refused(lr):
         opt.set_hyper("momentum", 0.9)
 
 
-def decayed(learn):
-    """The names of the parameters with weight decay."""
-    learn.create_opt()
-    ids = {id(p) for g in learn.opt.opt.param_groups if g["weight_decay"] for p in g["params"]}
-    return {name for name, p in learn.model.named_parameters() if id(p) in ids}
-
-
-def test_biases_and_norms_do_not_decay_unless_asked():
-    assert decayed(regression(model=two_layers())) == {"0.weight", "2.weight"}
-    assert decayed(regression(model=two_layers(), wd_bn_bias=True)) == {
-        name for name, _ in two_layers().named_parameters()}
-    assert not any("bias" in name for name in decayed(lm())) and decayed(lm()) >= {"0.rnns.0.weight_hh_l0_raw"}
-
-
 def test_fit_sets_the_decay_where_it_belongs():
     learn = regression(model=two_layers(), wd=0.2)
     learn.fit(1)
@@ -158,14 +144,6 @@ def test_after_each_phase_of_gradual_unfreezing_exactly_the_top_groups_changed(m
         assert all((p.grad is not None) == (i == n - 1) for p in group)
 
 
-def test_norms_train_in_frozen_groups_unless_told_not_to():
-    for train_bn in (True, False):
-        learn = regression(model=two_layers(), splitter=by_layer, train_bn=train_bn)
-        learn.freeze()
-        assert [p.requires_grad for p in learn.model[1].parameters()] == [train_bn] * 2
-        assert not learn.model[0].weight.requires_grad and learn.model[2].weight.requires_grad
-
-
 def test_freezing_every_group_is_warned_of():
     learn = regression(model=two_layers(), splitter=by_layer)
     with pytest.warns(UserWarning, match=r"freeze_to\(99\) freezes all \d layer groups"):
@@ -177,16 +155,6 @@ def test_a_new_optimizer_keeps_what_is_frozen():
     learn.freeze_to(2)
     learn.fit(1, reset_opt=True)
     assert learn.opt.frozen_idx == 2 and not learn.model[0].weight.requires_grad
-
-
-@pytest.mark.parametrize("make", [lm, classifier])
-def test_every_parameter_is_in_exactly_one_group(make):
-    learn = make()
-    learn.create_opt()
-    in_groups = [id(p) for g in learn.opt.param_groups for p in g]
-    assert len(in_groups) == len(set(in_groups))
-    assert set(in_groups) == {id(p) for p in learn.model.parameters()}
-    assert len(learn.opt.param_groups) == TINY["n_layers"] + (1 if make is lm else 2)
 
 
 def test_what_was_frozen_by_hand_stays_frozen_when_a_state_is_loaded():

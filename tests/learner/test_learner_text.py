@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import pickle
 import shutil
 from functools import cache
@@ -27,7 +26,6 @@ from ulmfit_easy.all import (
 from ulmfit_easy.bundle.artefact import load_bundle, load_weights, save_bundle, save_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError, UlmfitError, VocabError
-from ulmfit_easy.files import sha256_file
 from ulmfit_easy.learner.metrics.common import Perplexity, accuracy
 from ulmfit_easy.learner.pretrained import NO_WEIGHTS
 from ulmfit_easy.learner.text import load_learner
@@ -226,76 +224,8 @@ def test_a_tokenizer_of_the_users_own_is_passed_to_load_learner(tmp_path):
 # --- hostile files ------------------------------------------------------------------------------------------
 
 
-class Canary:
-    def __init__(self, path): self.path = str(path)
-    def __reduce__(self): return os.mkdir, (self.path,)
-
-
-def hostile_bundles(bundle, canary):
-    """Each is (what was done, a folder made from the bundle)."""
-    config = json.loads((bundle / "config.json").read_text())
-    vocab = json.loads((bundle / "vocab.json").read_text())
-    weights = (bundle / "model.safetensors").read_bytes()
-    swapped = vocab[:30] + [vocab[31], vocab[30]] + vocab[32:]
-
-    def changed(**kwargs):
-        return json.dumps({**config, **kwargs}).encode()
-
-    evil = [pickle.dumps(Canary(canary), protocol) for protocol in range(6)]
-    for i, data in enumerate(evil):
-        for name in ("model.safetensors", "vocab.json", "config.json"):
-            yield f"pickle {i} as {name}", name, data
-    for n in (0, 7, 8, 100, len(weights) // 2, len(weights) - 1):
-        yield f"weights cut at {n}", "model.safetensors", weights[:n]
-    yield "weights with more at the end", "model.safetensors", weights + b"\0"
-    yield "a header of 2**62 bytes", "model.safetensors", (2**62).to_bytes(8, "little") + weights[8:]
-    yield "two words swapped", "vocab.json", json.dumps(swapped).encode()
-    yield "a word less", "vocab.json", json.dumps(vocab[:-1]).encode()
-    yield "a vocabulary of numbers", "vocab.json", json.dumps(list(range(len(vocab)))).encode()
-    yield "a vocabulary that is none", "vocab.json", b'{"a": 1}'
-    yield "config cut", "config.json", changed()[:-5]
-    yield "config deep", "config.json", b"[" * 100_000
-    yield "config of another kind", "config.json", b"[1, 2]"
-    yield "config that is not UTF-8", "config.json", b"\xff\xfe" + changed()
-    yield "a newer format", "config.json", changed(format=99)
-    yield "a format that is a word", "config.json", changed(format="1")
-    yield "a task that is a list", "config.json", changed(task=["single"])
-    for part in ("text", "encoder", "head", "reader", "target", "loss"):
-        yield f"no {part}", "config.json", json.dumps({k: v for k, v in config.items() if k != part}).encode()
-        yield f"a list for {part}", "config.json", changed(**{part: [1]})
-    yield "texts without a tokenizer", "config.json", changed(text={**config["text"], "tokenizer": None})
-    yield "classes that are none", "config.json", changed(target={"classes": None})
-    yield "another task", "config.json", changed(task="eval")
-    for part, options in (("encoder", {"emb_sz": 9}), ("encoder", {"emb_sz": -9}), ("encoder", {"emb_sz": 2**45}),
-                          ("encoder", {"n_hid": "many"}), ("encoder", {"foo": 1}), ("head", {"foo": 1}),
-                          ("head", {"cbs": ["os.system"]}), ("head", {"n_out": 1e400}), ("head", {"ps": "print"})):
-        settings = {**config[part]["config"], **options}
-        yield f"{part} with {options}", "config.json", changed(**{part: {**config[part], "config": settings}})
-    for part in ("encoder", "head"):
-        yield f"{part} by its module", "config.json", changed(**{part: {**config[part], "name": "os.system"}})
-
-
-def test_no_hostile_bundle_is_loaded_and_no_code_in_it_runs(clas_dls, tmp_path):
-    bundle, canary = classifier(clas_dls, path=tmp_path).export("good"), tmp_path / "canary"
-    cases, loaded = list(hostile_bundles(bundle, canary)), []
-    for what, name, data in cases:
-        evil = tmp_path / "evil"
-        shutil.copytree(bundle, evil)
-        (evil / name).write_bytes(data)
-        try:
-            load_learner(evil)
-            loaded.append(what)
-        except UlmfitError as e:
-            assert e.code in ("E401", "E402", "E303"), (what, e)
-        shutil.rmtree(evil)
-    assert len(cases) >= 50 and not canary.exists()
-    assert not loaded
-    pickle.loads(pickle.dumps(Canary(canary)))
-    assert canary.exists(), "the canary does sing where pickles are opened"
-
-
 @pytest.mark.parametrize("method", ["load", "load_encoder"])
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 a zip", pickle.dumps(Canary("/nonexistent/canary"))])
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 a zip", pickle.dumps(["a"])])
 def test_other_files_are_e401(clas_dls, tmp_path, method, data):
     learn = classifier(clas_dls, path=tmp_path)
     (tmp_path / "models").mkdir()
@@ -313,39 +243,22 @@ def test_a_loaded_learner_has_no_batch_to_show_which_is_e506(tuned):
             call()
 
 
+@pytest.mark.parametrize("wrong", [None, [1]])
+@pytest.mark.parametrize("part", ["text", "encoder", "head", "reader", "target", "loss"])
+def test_a_config_without_one_of_its_parts_is_refused(clas_dls, tmp_path, part, wrong):
+    file = classifier(clas_dls, path=tmp_path).export("m") / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, part: wrong} if wrong else {k: v for k, v in config.items() if k != part}))
+    with pytest.raises(UlmfitError, match="E40[12]"):
+        load_learner(file.parent)
+
+
 @pytest.mark.parametrize("missing", ["model.safetensors", "vocab.json", "config.json"])
 def test_a_bundle_without_one_of_its_parts_is_e404(tuned, tmp_path, missing):
     bundle = shutil.copytree(tuned.export("whole"), tmp_path / "part")
     (bundle / missing).unlink()
     with pytest.raises(FileError, match="E404"):
         load_learner(bundle)
-
-
-@pytest.mark.parametrize("exchanges", [True, False])  # whether the system can exchange two folders in one step
-def test_an_export_that_fails_leaves_the_older_one(tuned, monkeypatch, exchanges):
-    if not exchanges:
-        monkeypatch.setattr("ulmfit_easy.files._swapped", lambda a, b: False)
-    bundle = tuned.export("kept")
-    before = {f.name: sha256_file(f) for f in bundle.iterdir()}
-    real, calls = os.replace, []
-
-    def fail(a, b, k):
-        calls.append(a)
-        if len(calls) == k:
-            raise OSError(28, "No space left on device")
-        real(a, b)
-
-    for k in range(1, 20):
-        calls.clear()
-        monkeypatch.setattr(os, "replace", lambda a, b, k=k: fail(a, b, k))
-        try:
-            tuned.export("kept")
-        except (OSError, FileError):
-            pass
-        assert {f.name: sha256_file(f) for f in bundle.iterdir()} == before, k
-        if len(calls) < k:
-            break
-    assert len(calls) == (5 if exchanges else 15) and not list(bundle.parent.glob(".*"))  # its files, old and new
 
 
 # --- the hidden state ---------------------------------------------------------------------------------------

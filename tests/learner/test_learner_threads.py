@@ -26,30 +26,12 @@ def often():
     sys.setswitchinterval(before)
 
 
-@pytest.fixture(scope="module")
-def clas():
-    return classifier(text_dls(n=30))
-
-
 def in_a_thread(call):
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result(timeout=20)
 
 
 TEXTS = ["a fine film", "it broke at once and nobody came", "so so", "the battery", "never again, not for free"]
-
-
-def test_questions_from_threads_have_the_answers_of_one_thread(clas):
-    want = {text: clas.predict(text).probs for text in TEXTS}
-    preds, before = clas.get_preds()[0], list(clas.cbs)
-    clas.model.train()  # as a learner is that was just loaded
-    with ThreadPoolExecutor(4) as pool:
-        answers = [(text, pool.submit(clas.predict, text)) for text in TEXTS * 4]
-        others = [pool.submit(clas.get_preds) for _ in range(8)], [pool.submit(clas.validate) for _ in range(4)]
-    assert all(torch.equal(answer.result().probs, want[text]) for text, answer in answers)
-    assert all(torch.equal(found.result()[0], preds) for found in others[0])
-    assert len({str(found.result()) for found in others[1]}) == 1
-    assert clas.cbs == before and clas.model.training
 
 
 @pytest.mark.parametrize("ask", [

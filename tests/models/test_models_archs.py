@@ -2,7 +2,7 @@ import pytest
 
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.models.archs import get_arch
-from ulmfit_easy.models.awd_lstm import AWD_LSTM, awd_lstm_clas_config, awd_lstm_lm_config
+from ulmfit_easy.models.awd_lstm import AWD_LSTM, awd_lstm_lm_config
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.language_model import get_language_model
 
@@ -17,15 +17,6 @@ def test_an_architecture_is_found_by_class_and_by_name():
 def test_an_unknown_architecture_is_refused_and_never_imported(arch):
     with pytest.raises(ArgumentError, match="E604.*AWD_LSTM"):
         get_arch(arch)
-
-
-def test_the_default_sizes_and_dropouts_are_the_published_ones():
-    assert awd_lstm_lm_config == dict(
-        emb_sz=400, n_hid=1152, n_layers=3, pad_token=1, bidir=False, output_p=0.1, hidden_p=0.15,
-        input_p=0.25, embed_p=0.02, weight_p=0.2, tie_weights=True, out_bias=True)
-    assert awd_lstm_clas_config == dict(
-        emb_sz=400, n_hid=1152, n_layers=3, pad_token=1, bidir=False, output_p=0.4, hidden_p=0.3,
-        input_p=0.4, embed_p=0.05, weight_p=0.5)
 
 
 def test_drop_mult_scales_every_dropout_of_a_language_model_and_leaves_the_defaults_alone():

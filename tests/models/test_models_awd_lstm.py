@@ -91,15 +91,6 @@ def test_classifier_groups_are_embedding_rnns_head():
     assert all(name.startswith("1.layers.") for name in names_of(model, groups[-1]))
 
 
-@pytest.mark.parametrize("build, split", [
-    (lambda: get_language_model(AWD_LSTM, V, TINY), awd_lstm_lm_split),
-    (lambda: get_text_classifier(AWD_LSTM, V, 2, config=TINY), awd_lstm_clas_split)])
-def test_every_parameter_is_in_exactly_one_group(build, split):
-    model = build()
-    grouped = [id(p) for group in split(model) for p in group]
-    assert sorted(grouped) == sorted(id(p) for p in model.parameters())
-
-
 def test_language_model_state_dict_has_exactly_the_published_names():
     expected = {"0.encoder.weight", "0.encoder_dp.emb.weight", "1.decoder.weight", "1.decoder.bias"}
     expected = expected.union(*(rnn_names("0.", i) for i in range(L)))

@@ -340,19 +340,6 @@ def test_scikit_learn_takes_it_for_a_classifier(model):
         copy.set_params(sead=1)
 
 
-@pytest.mark.slow
-def test_it_works_in_cross_validation_and_in_a_pipeline():
-    from sklearn.model_selection import cross_val_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer
-
-    scores = cross_val_score(tiny(), TEXTS[:40], LABELS[:40], cv=2)
-    assert scores.shape == (2,) and np.isfinite(scores).all()
-    lower = make_pipeline(FunctionTransformer(lambda texts: [t.lower() for t in texts]), tiny())
-    lower.fit(*FEW)
-    assert lower.predict(TEXTS[:3]).shape == (3,) and lower.classes_.tolist() == ["neg", "pos"]
-
-
 def test_repr_tells_the_parameters_and_what_it_was_fitted_on(model, tmp_path):
     shown = repr(ULMFiT(seed=3))
     assert shown == "ULMFiT(seed=3)"  # what differs from the defaults, as scikit-learn shows it
