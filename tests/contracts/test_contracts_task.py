@@ -16,8 +16,6 @@ from toy_task import TOY
 from ulmfit_easy.all import (
     AWD_LSTM,
     BaseTokenizer,
-    Callback,
-    CheckpointCallback,
     F1Score,
     RocAuc,
     TextDataLoaders,
@@ -152,19 +150,6 @@ def test_where_a_part_is_not_known_its_file_is_to_be_imported(trained, tmp_path,
     with pytest.raises(FileError, match=expected) as said:
         load(folder)
     assert "again" not in str(said.value) and str(said.value).count("Received") == 1
-
-
-def test_a_tagger_resumes_to_the_same_weights(tmp_path):
-    class Stop(Callback):
-        def after_epoch(self):
-            raise KeyboardInterrupt
-
-    whole, stopped, resumed = (tagger(path=tmp_path) for _ in range(3))
-    whole.fit(2, 0.1)
-    with pytest.raises(KeyboardInterrupt):
-        stopped.fit(2, 0.1, cbs=[CheckpointCallback(tmp_path, minutes=0), Stop])
-    resumed.fit(2, 0.1, cbs=CheckpointCallback(tmp_path, resume=True))
-    assert all(map(torch.equal, whole.model.state_dict().values(), resumed.model.state_dict().values()))
 
 
 def test_labels_that_are_not_one_per_token_are_e207_with_their_rows():

@@ -14,10 +14,9 @@ from torch import nn
 
 import ulmfit_easy.all as m
 from ulmfit_easy.bundle import artefact
-from ulmfit_easy.errors import ArgumentError, TrainingError
+from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.fastai.callbacks import ShortEpochCallback
 from ulmfit_easy.fastai.loggers import CSVLogger
-from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.precision import MixedPrecision
 from ulmfit_easy.learner.callbacks.progress import format_value
 from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback, SaveModelCallback, TrackerCallback
@@ -273,16 +272,6 @@ def test_an_epoch_without_validation_is_never_the_best():
     learn.dls.valid.dl = []
     learn.fit(2, 0.1, cbs=[tracker := EarlyStoppingCallback(patience=5)])
     assert tracker.best == math.inf
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(bad):
-    learn, weights = regression(), []
-    poison = At("before_batch", lambda: setattr(learn, "xb", (learn.xb[0] * bad,)), at=3)
-    with pytest.raises(TrainingError, match="E501.*batch 3"):
-        learn.fit(1, 0.1, cbs=[poison, At("after_batch", lambda: weights.append(state(learn.model))),
-                               TerminateOnNaNCallback()])
-    assert len(weights) == 3 and same(state(learn.model), weights[-1])
 
 
 def test_the_recorder_keeps_each_batch_and_each_epoch():

@@ -295,26 +295,6 @@ def test_lr_find_leaves_no_checkpoint(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_old_checkpoint_survives_a_failure_while_a_new_one_is_written(tmp_path, monkeypatch):
-    from ulmfit_easy.bundle import artefact
-
-    file, save = tmp_path / "run" / "checkpoint-1.safetensors", artefact.save_file
-
-    def fill_the_disk(tensors, path, metadata):
-        if not file.exists():
-            return save(tensors, path, metadata)
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(artefact, "save_file", fill_the_disk)
-        learn = fresh("plain", tmp_path)
-        with pytest.raises(OSError, match="No space"):
-            FITS["fit_one_cycle"](learn, CheckpointCallback("run", every=2))
-    assert [f.name for f in file.parent.iterdir()] == [file.name]
-    assert resumed("plain", tmp_path, []) == whole("plain", tmp_path)
-
-
 # --- where it goes on -------------------------------------------------------------------------------------------
 
 

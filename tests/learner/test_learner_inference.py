@@ -5,8 +5,6 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from learner_toys import At, classifier, lm, raises, regression, three_classes
 from sklearn.metrics import f1_score, roc_auc_score
 
@@ -20,34 +18,12 @@ from ulmfit_easy.learner.metrics.sklearn_metric import F1Score
 from ulmfit_easy.learner.predictor import Prediction
 from ulmfit_easy.learner.text_data import TextDataLoaders
 
-WORDS = "the film was good bad and very boring lovely".split()
-
 
 @pytest.fixture(scope="module")
 def clas():
     learn = classifier(metrics=accuracy)
     learn.fit_one_cycle(2, 2e-2)
     return learn
-
-
-def logits_alone(learn, text):
-    """The plain way: one text, one batch."""
-    ids = torch.as_tensor([learn.dls.text_vocab.stoi.get(t, 0) for t in learn.dls.tokenizer(text)])
-    with torch.no_grad():
-        return learn.model.eval()(ids[None], torch.tensor([len(ids)])).logits[0]
-
-
-@given(st.lists(st.integers(0, 60), min_size=1, max_size=30), st.integers(1, 9), st.integers(0, 99))
-@settings(deadline=None, max_examples=25)
-def test_predictions_keep_input_order(clas, lengths, bs, seed):
-    rng = np.random.default_rng(seed)
-    texts = [" ".join(rng.choice(WORDS, n)) for n in lengths]
-    dl = clas.dls.test_dl(texts, bs=bs)
-    probs, targets = clas.get_preds(dl=dl)
-    expected = torch.stack([logits_alone(clas, text) for text in texts]).softmax(1)
-    assert targets is None and torch.allclose(probs, expected, atol=1e-5)
-    in_batches, _ = clas.get_preds(dl=dl, reorder=False)
-    assert torch.equal(in_batches, probs[torch.as_tensor(dl.order)])
 
 
 def test_targets_losses_decisions_and_inputs_stay_with_their_rows(clas):

@@ -31,23 +31,10 @@ def test_discriminative_rates_fall_by_26_from_the_last_group_down(lr, n):
     assert rates == [lr / 2.6**k for k in range(n - 1, -1, -1)]
 
 
-@given(RATES, RATES, st.integers(2, 9))
-@settings(deadline=None)
-def test_a_slice_is_geometric_from_first_to_last_group(a, b, n):
-    rates = expand_lr(slice(a, b), n)
-    assert rates[0] == pytest.approx(a) and rates[-1] == pytest.approx(b)
-    ratios = [y / x for x, y in zip(rates, rates[1:], strict=False)]
-    assert ratios == pytest.approx([ratios[0]] * (n - 1))
-
-
 def test_the_classifiers_rates_are_those_of_the_paper():
     rates = expand_lr(slice(1e-2 / 2.6**4, 1e-2), 5)
     assert rates == pytest.approx([2.19e-4, 5.69e-4, 1.48e-3, 3.85e-3, 1e-2], rel=2e-3)
     assert rates == pytest.approx(expand_lr(discriminative(1e-2), 5), rel=1e-12)
-
-
-def test_a_slice_of_one_rate_gives_a_tenth_to_all_but_the_last():
-    assert expand_lr(slice(1e-2), 3) == [1e-3, 1e-3, 1e-2] and expand_lr(slice(1e-2), 1) == [1e-2]
 
 
 def test_a_list_gives_each_group_its_rate():

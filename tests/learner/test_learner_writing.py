@@ -55,12 +55,6 @@ def test_a_stop_that_is_no_token_is_refused(learn):
         learn.predict(TEXT, 3, stop="no such token")
 
 
-def test_a_beam_finds_a_text_that_the_model_likes_at_least_as_well_as_the_greedy_one(learn):
-    greedy, beam = (learn.predict(TEXT, 6, **options) for options in (dict(top_k=1), dict(beam=8)))
-    assert learn.logprob(beam).logprob >= learn.logprob(greedy).logprob - 1e-3
-    assert learn.predict(TEXT, 6, beam=8, num_samples=2)[0] == beam
-
-
 def test_a_backwards_model_writes_in_front_of_each_text():
     learn = lm(text_dls(is_lm=True, backwards=True))
     for text in learn.predict([TEXT, "of it"], 4, seed=0):

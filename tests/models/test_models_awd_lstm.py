@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from ulmfit_easy.models.awd_lstm import AWD_LSTM, awd_lstm_clas_split, awd_lstm_lm_split
+from ulmfit_easy.models.awd_lstm import AWD_LSTM, awd_lstm_lm_split
 from ulmfit_easy.models.classifier import get_text_classifier
 from ulmfit_easy.models.language_model import get_language_model
 
@@ -72,23 +72,6 @@ def test_an_untied_decoder_has_its_own_weight_and_may_have_no_bias():
     assert model[1].decoder.bias is None
     groups = awd_lstm_lm_split(model)
     assert names_of(model, groups[-1]) == {"0.encoder_dp.emb.weight", "1.decoder.weight"}
-
-
-def test_language_model_groups_are_the_rnns_then_embedding_with_decoder():
-    model = get_language_model(AWD_LSTM, V, TINY)
-    groups = awd_lstm_lm_split(model)
-    assert [names_of(model, g) for g in groups[:L]] == [rnn_names("0.", i) for i in range(L)]
-    assert len(groups) == L + 1
-    assert {id(p) for p in groups[L]} == {id(model[0].encoder.weight), id(model[1].decoder.bias)}
-
-
-def test_classifier_groups_are_embedding_rnns_head():
-    model = get_text_classifier(AWD_LSTM, V, 2, config=TINY)
-    groups = awd_lstm_clas_split(model)
-    assert len(groups) == L + 2
-    assert [id(p) for p in groups[0]] == [id(model[0].module.encoder.weight)]
-    assert [names_of(model, g) for g in groups[1:-1]] == [rnn_names("0.module.", i) for i in range(L)]
-    assert all(name.startswith("1.layers.") for name in names_of(model, groups[-1]))
 
 
 def test_language_model_state_dict_has_exactly_the_published_names():

@@ -18,7 +18,7 @@ from recipes_tiny import DF, LABELS, TEXTS, TINY
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError, UlmfitError
 from ulmfit_easy.learner.text_data import TextDataLoaders
-from ulmfit_easy.recipes import compare, saving
+from ulmfit_easy.recipes import compare
 from ulmfit_easy.recipes.drift import drift
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.saved import sealed
@@ -408,15 +408,6 @@ def test_a_saved_model_has_a_card_with_what_was_done_and_a_card_that_a_user_chan
     with pytest.raises(FileError, match="E412.*forwards/README.md"):
         model.save(folder)
     assert (folder / "forwards" / "README.md").read_text() == "mine"
-
-
-def test_a_save_that_fails_leaves_the_older_model(model, tmp_path, monkeypatch):
-    folder = model.save(tmp_path / "m")
-    monkeypatch.setattr(saving, "write_json", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        model.save(folder)
-    assert np.array_equal(ULMFiT.load(folder).predict(TEXTS[:5]), model.predict(TEXTS[:5]))
-    assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
 def spoil(folder, how):

@@ -56,7 +56,8 @@ def loud(text):
 def test_whatever_changes_is_a_miss_and_only_that(tmp_path, monkeypatch):
     *head, last = TEXTS
     changes = [(head, {}), ([last, *head], {}), ([*head, last + " "], {}), ([*head, last.upper()], {}),
-               ([*head, (last,) * 2], {}), (TEXTS, {"rules": [*DEFAULT_RULES, loud]}), (TEXTS, {"rules": []}),
+               ([*head, (last,) * 2], {}), ([*head, (last, "")], {}), ([*head[:-1], head[-1] + last[0], last[1:]], {}),
+               (TEXTS, {"rules": [*DEFAULT_RULES, loud]}), (TEXTS, {"rules": []}),
                (TEXTS, {"post_rules": []}), (TEXTS, {"tok": BaseTokenizer("e")}), (TEXTS, {"mark_fields": True})]
     missed = found = 0
     assert reads(TEXTS, tmp_path) == len(TEXTS)
