@@ -16,15 +16,16 @@ SEEN = 2_000  # lines that decide if a file is of JSON lines
 
 def json_table(path: Path, text: str) -> pd.DataFrame:
     """Return one row for each line, or each object of one list. Values stay what JSON says they are."""
-    if text.lstrip().startswith("["):
-        try:
-            rows = json.loads(text)
-        except (ValueError, RecursionError) as e:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as e:  # at the second of several lines
+        if text.lstrip().startswith("["):
             raise _refused(path, "all", f"no JSON ({e})") from e
+        found = None
+    if isinstance(found, dict | list):
+        rows = found if isinstance(found, list) else [found]
         for number, row in enumerate(rows, 1):
             _check(row, path, f"entry {number}")
-    elif whole := _one_object(text):
-        rows = [whole]
     else:
         rows = list(_objects(path, text.split("\n")))  # nothing else ends a line
     if not any(rows):
@@ -91,12 +92,3 @@ def empty(path: Path) -> FileError:
 def _refused(path: Path, where: str, why: str) -> FileError:
     return FileError("E407", received=f"{path}, {where} of which is {why}", expected="a JSON object, {...}, for "
                      "each row", fix="write one object per line, or one list of objects")
-
-
-def _one_object(text: str) -> dict | None:
-    """Return the one object of JSON that a text is, on as many lines as it may have. None for anything else."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):  # at the second line of JSON lines
-        return None
-    return found if isinstance(found, dict) else None
