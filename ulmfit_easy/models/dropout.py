@@ -140,16 +140,18 @@ class WeightDropout(Recurrent):
             w_ih, w_hh, b_ih, b_hh = weights
             gates = F.linear(x.transpose(0, 1).contiguous(), w_ih, b_ih + b_hh)  # (T, B, 4H)
             return by_steps(gates, h, c, lambda gates, h: gates.addmm_(h, w_hh.t()))
+        if not learns and x.dtype == torch.bfloat16 and (layer := self.packed("bf16", weights)):
+            return layer(x, (h, c))
         x, h, c = torch.lstm(x, (h, c), weights, has_biases=True, num_layers=1, dropout=0.0, train=learns,
                              bidirectional=False, batch_first=True)
         return x, (h, c)  # (B, T, H), (1, B, H) twice
 
-    def packed(self, precision: str) -> Recurrent | None:
-        """See `Recurrent.packed`."""
+    def packed(self, precision: str, weights: list[Tensor] | None = None) -> Recurrent | None:
+        """See `Recurrent.packed`. `weights` are those of `drawn`, if they are not its own ones."""
         from ulmfit_easy.models.packed import LSTMBf16, LSTMInt8, can_pack_bf16  # which imports this file
 
-        weights = [w.detach() for w in (self.module["weight_ih_l0"], self.weight_hh_l0_raw,
-                                        self.module["bias_ih_l0"], self.module["bias_hh_l0"])]
+        weights = [w.detach() for w in weights or (self.module["weight_ih_l0"], self.weight_hh_l0_raw,
+                                                   self.module["bias_ih_l0"], self.module["bias_hh_l0"])]
         if precision == "int8":
             return LSTMInt8(*weights)
         return LSTMBf16(*weights) if can_pack_bf16(weights[0]) else None

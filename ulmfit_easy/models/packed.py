@@ -15,6 +15,8 @@ from ulmfit_easy.models.dropout import Recurrent, by_steps
 from ulmfit_easy.models.evaluated import evaluated
 from ulmfit_easy.models.precision import cpu_has_fast_int8
 
+ROWS = 512  # of the input at once, see `InParts`
+
 
 def packed(model: nn.Module, precision: str) -> nn.Module:
     """Return a view of a model for answers in "bf16" or "int8", with other layers in place of those with `packed`.
@@ -30,7 +32,23 @@ def packed(model: nn.Module, precision: str) -> nn.Module:
     return evaluated(model, found)
 
 
-class LSTMInt8(Recurrent):
+class InParts(Recurrent):
+    """A layer that reads a few steps of all rows at once. In each call, larger tensors would be new memory."""
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor],
+                weights: None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        outputs = []
+        for part in x.split(max(1, ROWS // len(x)), 1):  # (B, t, E)
+            out, state = self.read(part, state)
+            outputs.append(out)
+        return torch.cat(outputs, 1), state
+
+    def read(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the output (B, t, H) for x (B, t, E), and the state."""
+        raise NotImplementedError
+
+
+class LSTMInt8(InParts):
     """An LSTM layer whose products are of whole numbers in 8 bits, and whose sums over time are float32.
 
     Each row of a weight has a scale, and so has each row of the input. A state h lies between -1 and 1, which is its
@@ -47,9 +65,8 @@ class LSTMInt8(Recurrent):
         (self.w_ih, self.scale_ih), (self.w_hh, self.scale_hh) = map(in_8_bits, (w_ih, w_hh))
         self.product: Callable = torch._int_mm if w_ih.device.type == "cpu" and cpu_has_fast_int8() else _float_mm
 
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor],
-                weights: None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        rows, scales = in_8_bits(x.transpose(0, 1).flatten(0, 1))  # (T B, E), (T B, 1)
+    def read(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        rows, scales = in_8_bits(x.transpose(0, 1).flatten(0, 1))  # (t B, E), (t B, 1)
         gates = self.product(rows, self.w_ih.t()).float().mul_(scales).mul_(self.scale_ih.t()).add_(self.bias)
         w_hh, scale = self.w_hh.t(), self.scale_hh.t() / 127  # (H, 4H), (1, 4H)
 
@@ -70,7 +87,7 @@ def _float_mm(a: Tensor, b: Tensor) -> Tensor:
     return a.float() @ b.float()
 
 
-class LSTMBf16(Recurrent):
+class LSTMBf16(InParts):
     """An LSTM layer of torch in bfloat16, whose weights are in the order of oneDNN already."""
 
     def __init__(self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor):
@@ -81,8 +98,7 @@ class LSTMBf16(Recurrent):
         # hidden size; not reversed; biases; time first
         self.weights = torch.ops.mkldnn._reorder_mkldnn_rnn_layer_weight(w_ih, w_hh, w_hh.shape[1], False, True, False)
 
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor],
-                weights: None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def read(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         x, h, c = (t.bfloat16() for t in (x.transpose(0, 1), *state))
         # not reversed; no packed sequence; 2 is an LSTM; one layer; biases; one direction; time first; no training
         out, h, c, _ = torch.ops.aten.mkldnn_rnn_layer(
