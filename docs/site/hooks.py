@@ -94,10 +94,18 @@ def rendered(lesson: nbformat.NotebookNode, where: str) -> dict[str, str | bytes
     joined = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # lines printed one by one are one output
     body, resources = MarkdownExporter(config=joined).from_notebook_node(lesson)
     for name in resources["outputs"]:
-        body = body.replace(f"({name})", f"({PurePosixPath(where).name}_{name})")
+        cell = int(name.split("_")[1])  # output_12_0.png
+        body = body.replace(f"![png]({name})", f"![{about(lesson.cells, cell)}]({PurePosixPath(where).name}_{name})")
     body = re.sub(r"\n(?: *\n){2,}(?=    )", "\n\n", body)  # one empty line between outputs
     body = re.sub(r"<table [^>]*>", "<table>", body)  # the theme draws lines only in tables without a class
     return {f"{where}.md": body, **{f"{where}_{name}": picture for name, picture in resources["outputs"].items()}}
+
+
+def about(cells: list[nbformat.NotebookNode], at: int) -> str:
+    """Return a text in place of a picture: the title of the chart in a cell, or else the heading above the cell."""
+    titles = re.findall(r"""title(?:\(|=)"([^"{}]+)""", cells[at].source)
+    headings = re.findall(r"^#+ (.+)$", "\n".join(c.source for c in cells[:at] if c.cell_type == "markdown"), re.M)
+    return re.sub(r"[\[\]`*]", "", (titles + headings[::-1] + ["chart"])[0])
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -18,7 +18,7 @@ from ulmfit_easy.learner.events import Callback
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.recipes.corpus import monitor
-from ulmfit_easy.recipes.estimate import estimated_seconds, time_told
+from ulmfit_easy.recipes.estimate import Estimate, estimated_seconds, time_told
 from ulmfit_easy.recipes.presets import Phase
 from ulmfit_easy.recipes.stages import (
     classifier_data,
@@ -201,10 +201,10 @@ def test_the_estimate_is_near_the_real_time(n, words, monkeypatch):
     df = pd.DataFrame({"text": texts, "label": ["a", "b"] * (n // 2)})
     lm = new_lm(lm_data(texts, TINY, seed=0, device="cpu"), TINY, verbose=False)
     data = classifier_data(df, TINY, lm, seed=0, device="cpu")
-    told, times = estimated_seconds(lm, TINY.pretrain, data, TINY)
+    *told, times = estimated_seconds(lm, TINY.pretrain, data, TINY)
     start = now[0]
     finetune_classifier(new_classifier(data, TINY, pretrain_lm(lm, TINY), verbose=False), TINY)
-    assert 0.7 < told / (now[0] - start) < 1.4 and times == pytest.approx(8)
+    assert 0.7 < sum(told) / (now[0] - start) < 1.4 and times == pytest.approx(8)
 
 
 @pytest.mark.parametrize(("seconds", "times", "told"), [
@@ -212,7 +212,15 @@ def test_the_estimate_is_near_the_real_time(n, words, monkeypatch):
     (300, 2, "about 5 minutes on this machine, or about 10 minutes if other programs stay as busy as now"),
     (10, 2, "less than a minute on this machine, longer if other programs run")])
 def test_the_time_is_told_for_a_machine_that_stays_as_busy_as_it_is(seconds, times, told):
-    assert time_told(seconds, times) == told
+    assert time_told(seconds, times).replace(", by the processor time of a few steps", "") == told
+    assert Estimate(0, seconds, times).told() == time_told(seconds, times)
+
+
+@pytest.mark.parametrize(("taken", "left", "told"), [
+    (240, 1, "Stage 2 took about 4 minutes. At this pace the rest takes about 8 minutes."),  # four times as long
+    (30, 2, "Stage 2 took less than a minute. At this pace the rest takes about 5 minutes."), (1, 0, "")])
+def test_a_stage_that_was_slow_corrects_the_estimate(taken, left, told):
+    assert Estimate(60, 120 if left else 9, 1).corrected(taken, max(1, left)) == told
 
 
 def test_a_loss_that_is_no_number_stops_a_recipe(dls_lm):

@@ -21,7 +21,7 @@ from ulmfit_easy.learner.text_learner import LMLearner
 from ulmfit_easy.places import file_place, writable
 from ulmfit_easy.recipes import stages
 from ulmfit_easy.recipes.compare import compare, verdict, wilson
-from ulmfit_easy.recipes.estimate import estimated_seconds, time_told
+from ulmfit_easy.recipes.estimate import estimated_seconds
 from ulmfit_easy.recipes.presets import Preset, get_preset
 from ulmfit_easy.terminal import say
 
@@ -76,12 +76,13 @@ def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Pr
     lm = stages.new_lm(stages.lm_data(texts.movies, p, general, **common), p, general)
     dls = stages.classifier_data(texts.train, p, lm, valid_pct=0.1, **common)  # kept aside to watch the training
     at_once = tuple(replace(phase, freeze_to=0, factor=1.0) for phase in p.clas)
-    told = time_told(*estimated_seconds(lm, (*p.lm, p.lm[-1]), dls, replace(p, clas=(*p.clas, *at_once))))
-    say(f"The demo takes {told}.")  # with the steps of lr_find, about an epoch
+    estimate = estimated_seconds(lm, (*p.lm, p.lm[-1]), dls, replace(p, clas=(*p.clas, *at_once)))
+    say(f"The demo takes {estimate.told()}.")  # with the steps of lr_find, about an epoch
     _write(lm)
     before = lm.validate()[-1]
 
     _title(f"Stage 2: it goes on with {len(texts.movies):,} movie reviews, without labels")
+    start_of_lm = time.perf_counter()
     found = lm.unfreeze().lr_find(suggest_funcs=(valley, minimum))
     _save_plot("lr_find.png", out)
     peak = p.lm[-1].lr
@@ -95,6 +96,8 @@ def run_demo(data: str | Path, out: str | Path = "demo-output", preset: str | Pr
     _save_plot("schedule.png", out)
     _write(lm)
     say(f"Perplexity of reviews it has not read: {before:.0f} before, {lm.recorder.values[-1][-1]:.0f} now")
+    if corrected := estimate.corrected(time.perf_counter() - start_of_lm):
+        say(corrected)
 
     _title(f"Stage 3: a classifier of {len(texts.train):,} labelled reviews over that model's encoder")
     learn = stages.finetune_classifier(stages.new_classifier(dls, p, lm), p)

@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,14 +22,31 @@ from ulmfit_easy.recipes.stages import Start, new_classifier, preset_for
 
 STEPS, SECONDS = 4, 2.0  # that are timed, at most
 BUSY = 1.3  # times as long: from here on other programs take a part that is worth telling
+SHORT = 40  # seconds that are told as less than a minute
 SAMPLE = 200  # texts that linear models are timed with
 
 
-def estimated_seconds(lm: Start, lm_phases: tuple[Phase, ...], dls: DataLoaders,
-                      preset: str | Preset | None = None, **kwargs: Any) -> tuple[float, float]:
-    """Estimate the training time of both stages from a few real steps of each. Nothing changes.
+class Estimate(NamedTuple):
+    """Seconds of the processor that stages 2 and 3 take, and how many times as long if others stay as busy as now."""
 
-    Return the seconds if no other program runs, and how many times as long it takes if others stay as busy as now.
+    lm: float
+    clas: float
+    times: float
+
+    def told(self, rounds: int = 1, after: float = 0.0) -> str:
+        """Return in words how long some rounds of both stages take, and what comes after them."""
+        return time_told(rounds * (self.lm + self.clas) + after, self.times)
+
+    def corrected(self, taken: float, rounds: int = 1, after: float = 0.0) -> str:
+        """Return a line on the time that is left after a stage 2 of some seconds by the clock. Empty if it is short."""
+        seconds = (rounds * (self.lm + self.clas) - self.lm + after) * max(1.0, taken / self.lm if self.lm else 1.0)
+        told = f"Stage 2 took {minutes(taken)}. At this pace the rest takes {minutes(seconds)}."
+        return told if seconds >= SHORT else ""
+
+
+def estimated_seconds(lm: Start, lm_phases: tuple[Phase, ...], dls: DataLoaders,
+                      preset: str | Preset | None = None, **kwargs: Any) -> Estimate:
+    """Estimate the training time of both stages from a few real steps of each. Nothing changes.
 
     Batches of a classifier differ in size. So those that are timed have about the mean size, padding included.
 
@@ -44,14 +61,14 @@ def estimated_seconds(lm: Start, lm_phases: tuple[Phase, ...], dls: DataLoaders,
     assert isinstance(dls.train, ClassifierDataLoader)
     typical = DataLoaders(dls.train.typical(STEPS), [], device=dls.device, prepare=dls.prepare)
 
-    def measure() -> tuple[float, float]:
-        clock = clock_of(dls.device.type)
+    def measure() -> Estimate:
+        clock, of_lm = clock_of(dls.device.type), 0.0
         own, wall = clock(), time.perf_counter()
-        seconds = _seconds(new_classifier(typical, p, lm, verbose=False, **kwargs), p.clas, dls)
+        of_clas = _seconds(new_classifier(typical, p, lm, verbose=False, **kwargs), p.clas, dls)
         if isinstance(lm, TextLearner):
             lm.verbose = False
-            seconds += _seconds(lm, lm_phases, lm.dls)
-        return seconds, (time.perf_counter() - wall) / (clock() - own or math.inf)
+            of_lm = _seconds(lm, lm_phases, lm.dls)
+        return Estimate(of_lm, of_clas, (time.perf_counter() - wall) / (clock() - own or math.inf))
 
     if isinstance(lm, TextLearner):
         return on_trial(lm, measure)
@@ -83,14 +100,15 @@ def clock_of(device: str) -> Callable[[], float]:
 def time_told(seconds: float, times: float) -> str:
     """Return a time in words, and how long it takes on a machine that stays so busy that it is `times` as long."""
     quiet, busy = minutes(seconds), minutes(seconds * times)
-    return f"{quiet} on this machine, " + (f"or {busy} if other programs stay as busy as now"
-                                           if times > BUSY and busy != quiet else "longer if other programs run")
+    return f"{quiet} on this machine, by the processor time of a few steps, " + (
+        f"or {busy} if other programs stay as busy as now" if times > BUSY and busy != quiet
+        else "longer if other programs run")
 
 
 def minutes(seconds: float) -> str:
     """Return a time in words, no more precisely than an estimate is."""
     n = round(seconds / 60)
-    return "less than a minute" if seconds < 40 else "about a minute" if n < 2 else f"about {n:,} minutes"
+    return "less than a minute" if seconds < SHORT else "about a minute" if n < 2 else f"about {n:,} minutes"
 
 
 def _seconds(learn: Learner, phases: Sequence[Phase], dls: DataLoaders) -> float:

@@ -1,6 +1,7 @@
 """The stages of one estimator in one direction, told line by line."""
 
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.recipes import stages
 from ulmfit_easy.recipes.best_epoch import BestEpoch
-from ulmfit_easy.recipes.estimate import estimated_seconds, time_told
+from ulmfit_easy.recipes.estimate import estimated_seconds
 from ulmfit_easy.recipes.labelled import Labelled
 from ulmfit_easy.recipes.on_disk import FileCorpus
 from ulmfit_easy.recipes.presets import Preset
@@ -92,15 +93,18 @@ class Training:
         if isinstance(corpus, FileCorpus):
             n_unlabelled = corpus.n_on_disk
         learner = {**rows.kind.learner(rows.df["label"].tolist()), **self.learner}
-        seconds, times = estimated_seconds(lm or pretrained, p.lm if pretrained else p.pretrain, dls, p, **learner)
+        estimate = estimated_seconds(lm or pretrained, p.lm if pretrained else p.pretrain, dls, p, **learner)
         aside = f"{dls.valid.n_rows:,} kept aside to measure the classifier" if dls.valid.n_rows else "none kept aside"
         self.say(f"{len(rows.df):,} labelled texts: {dls.train.n_rows:,} to train on, {aside}. "
                  f"{_of_the_lm(lm.dls, dls, n_unlabelled, len(rows.text_cols)) if lm else 'Stage 2 is left out.'} "
-                 f"Training takes {time_told(self.after + left * seconds, times)}.")
+                 f"Training takes {estimate.told(left, self.after)}.")
         if lm:
             self.say(f"Language model: {'fine-tuned on' if pretrained else 'learned from'} your texts"
                      + " alone" * (not pretrained))
+            start_of_lm = time.perf_counter()
             (stages.finetune_lm if pretrained else stages.pretrain_lm)(lm, p, self._checkpoints("lm", backwards))
+            if corrected := estimate.corrected(time.perf_counter() - start_of_lm, left, self.after):
+                self.say(corrected)
         self.say("Classifier: the head first, then the layers under it")
         learn = stages.new_classifier(dls, p, lm or pretrained, verbose=self.verbose, **learner)
         self.learners.append(learn)
