@@ -95,7 +95,8 @@ def rendered(lesson: nbformat.NotebookNode, where: str) -> dict[str, str | bytes
     body, resources = MarkdownExporter(config=joined).from_notebook_node(lesson)
     for name in resources["outputs"]:
         cell = int(name.split("_")[1])  # output_12_0.png
-        body = body.replace(f"![png]({name})", f"![{about(lesson.cells, cell)}]({PurePosixPath(where).name}_{name})")
+        picture = f"![{about(lesson.cells, cell)}]({PurePosixPath(where).name}_{name})"
+        body = re.sub(rf"!\[\w+\]\({re.escape(name)}\)", lambda _, picture=picture: picture, body)
     body = re.sub(r"\n(?: *\n){2,}(?=    )", "\n\n", body)  # one empty line between outputs
     body = re.sub(r"<table [^>]*>", "<table>", body)  # the theme draws lines only in tables without a class
     return {f"{where}.md": body, **{f"{where}_{name}": picture for name, picture in resources["outputs"].items()}}
