@@ -55,17 +55,6 @@ def test_lone_quotes_can_be_read_as_characters(tmp_path):
     assert df["t"].tolist() == ['5" disk', '"open']
 
 
-@pytest.mark.parametrize("encoding, byte, guess", [("latin-1", 14, "cp1252"), ("cp1252", 14, "cp1252"),
-                                                   ("utf-16", 0, "utf-16"), ("gb18030", 11, "gb18030")])
-def test_other_encodings_are_named_with_the_byte_and_can_be_asked_for(tmp_path, encoding, byte, guess):
-    text = "好的电影非常好看我喜欢它" if encoding == "gb18030" else "café"
-    path = written(tmp_path, f"text,label\n{text},x\n".encode(encoding))
-    with pytest.raises(FileError, match=rf'byte {byte} .*encoding="{guess}"') as e:
-        read_table(path)
-    assert code(e) == "E403"
-    assert read_table(path, encoding=encoding)["text"].tolist() == [text]
-
-
 def test_an_encoding_that_python_does_not_know_is_refused(tmp_path):
     with pytest.raises(ArgumentError, match="E602.*'utf-9'"):
         read_table(written(tmp_path, b"text,label\n"), encoding="utf-9")
@@ -94,27 +83,6 @@ def test_one_of_two_columns_of_the_same_name_is_not_guessed():
     with pytest.raises(TextError) as e:
         find_column(pd.DataFrame([["a", "b"]], columns=["text", "text"]), "text")
     assert code(e) == "E102"
-
-
-def series(values, dtype):
-    if dtype == "arrow":
-        pytest.importorskip("pyarrow")
-        return pd.Series(values, dtype="string[pyarrow]")
-    return pd.Series(values, dtype=dtype)
-
-
-@pytest.mark.parametrize("dtype", ["object", "str", "string", "arrow"])
-@pytest.mark.parametrize("value", [None, float("nan"), np.nan, pd.NA])
-def test_missing_texts_are_an_error_with_rows_or_are_handled_and_never_a_word(dtype, value):
-    if dtype == "str" and pd.Series(["a"], dtype="str").dtype == object:
-        pytest.skip("this pandas has no str dtype")
-    column = series(["a", value, "b", value], dtype)
-    with pytest.raises(TextError, match="2 missing texts, rows 1, 3") as e:
-        clean_texts([column])
-    assert code(e) == "E101"
-    texts, kept = clean_texts([column], "drop")
-    assert texts == ["a", "b"] and kept.tolist() == [0, 2]
-    assert clean_texts([column], "empty")[0] == ["a", "", "b", ""]
 
 
 @pytest.mark.parametrize("value", [3, 2.5, b"bytes", ["a", "list"], np.int64(3), {"a": 1}, pd.Timestamp(0)])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ulmfit_easy.errors import ArgumentError, TextError, TrainingError
+from ulmfit_easy.errors import ArgumentError, TextError
 from ulmfit_easy.text import workers
 from ulmfit_easy.text.store import MEMBERS, TokenStore
 from ulmfit_easy.text.tokenizers import BaseTokenizer, Tokenizer
@@ -102,10 +102,6 @@ def raises(text):
     raise KeyError(text[:3])
 
 
-def dies(text):
-    os._exit(7)
-
-
 def shouts(text):
     print(text)
     return text
@@ -118,12 +114,6 @@ def test_what_a_rule_raises_or_prints_in_a_worker_comes_through(capfd):
     assert a == b
     out, err = capfd.readouterr()
     assert out.count("MANY") == err.count("MANY") == 50
-
-
-def test_a_worker_that_dies_is_e508_and_nothing_is_left_in_the_cache(tmp_path):
-    with pytest.raises(TrainingError, match=r"\[E508\].*code 7 while it tokenized rows 0 to \d+.*n_workers=0"):
-        TokenStore.build(TEXTS, Tokenizer(BaseTokenizer(), rules=[dies]), tmp_path, n_workers=2)
-    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == []
 
 
 def test_fewer_workers_than_none_are_refused():
