@@ -234,10 +234,10 @@ def _mean_vectors(texts: Sequence[str], lang: str) -> np.ndarray:
     return np.stack(means)
 
 
-def mixing_weights(probs: np.ndarray, prior: float = PRIOR) -> np.ndarray:
+def mixing_weights(probs: np.ndarray) -> np.ndarray:
     """Return the weights of M members in a mixture of their probabilities, (M,), which add up to 1.
 
-    They are the most probable ones under a Dirichlet prior that counts for `prior` texts on which all members are
+    They are the most probable ones under a Dirichlet prior that counts for `PRIOR` texts on which all members are
     equally good. So few texts leave the weights nearly equal. The algorithm is expectation-maximisation (Dempster,
     Laird & Rubin 1977).
 
@@ -250,5 +250,5 @@ def mixing_weights(probs: np.ndarray, prior: float = PRIOR) -> np.ndarray:
     for _ in range(N_STEPS):
         shares = weights[:, None] * probs
         shares /= shares.sum(0)  # (M, N)
-        weights = (shares.sum(1) + prior * equal) / (probs.shape[1] + prior)
+        weights = (shares.sum(1) + PRIOR * equal) / (probs.shape[1] + PRIOR)
     return weights

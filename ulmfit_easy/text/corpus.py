@@ -106,17 +106,17 @@ def matching(*names: str | Path) -> list[Path]:
 
 
 class Rows:
-    """Some of the documents of a corpus, in its order, or all but these."""
+    """Some of the documents of a corpus, in its order."""
 
-    def __init__(self, corpus: Iterable[str], rows: Iterable[int], without: bool = False):
+    def __init__(self, corpus: Iterable[str], rows: Iterable[int]):
         rows = np.asarray(rows, np.int64)
-        self.corpus, self.without = corpus, without
+        self.corpus = corpus
         self.marked = np.zeros(rows.max(initial=-1) + 1, bool)  # a bit of memory for each document, not a set of rows
         self.marked[rows] = True
 
     def __iter__(self) -> Iterator[str]:
         n = len(self.marked)
-        return (document for i, document in enumerate(self.corpus) if (i < n and self.marked[i]) != self.without)
+        return (document for i, document in enumerate(self.corpus) if i < n and self.marked[i])
 
 
 def hold_out(lengths: np.ndarray, total: int = HELD_OUT) -> np.ndarray:
