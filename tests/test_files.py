@@ -203,3 +203,9 @@ def test_json_of_lists_without_end_or_half_characters_is_not_read(tmp_path):
             read_json(tmp_path / "x.json")
     (tmp_path / "x.json").write_bytes(b'["\\ud83d\\ude00"]')
     assert read_json(tmp_path / "x.json") == ["\U0001f600"]
+
+
+def test_a_link_that_leads_nowhere_is_told_as_such(tmp_path):
+    (tmp_path / "a.csv").symlink_to(tmp_path / "b.csv")
+    with pytest.raises(FileError, match=r"E404.*the link .*a\.csv, which leads nowhere"):
+        files.existing(tmp_path / "a.csv")

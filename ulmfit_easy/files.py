@@ -55,6 +55,9 @@ def existing(path: str | Path) -> Path:
     """Return the path as a `Path`, if something is there. E404 otherwise."""
     path = Path(path)
     if not path.exists():
+        if path.is_symlink():
+            raise FileError("E404", received=f"the link {path}, which leads nowhere", expected="a file or folder",
+                            fix="delete this link, or put back what it leads to")
         if re.match(r"[a-z]+:/", str(path)):
             raise FileError("E404", received=f"the address {str(path).replace(':/', '://', 1)}",
                             expected="a file or folder on this machine", fix="download it first, and name the file")

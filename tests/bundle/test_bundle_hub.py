@@ -102,7 +102,7 @@ def test_commands_send_and_fetch_a_model_and_replace_all_of_an_older_one(hub, le
     (lambda: ours.pull_folder("me/bert"), "E404", "a repository without a model of this library"),
     (lambda: ours.pull_folder("me/gpt"), "E404", "a repository without a model of this library"),
     (lambda: ours.pull_folder("me/bert", "0" * 40), "E410", "revision"),
-    (lambda: ours.pull_folder("https://h/me/bert"), "E602", "owner/name"),
+    (lambda: ours.pull_folder("../bert"), "E602", "owner/name"),
     (lambda: ULMFiT.from_hub("me/bert", revision="no"), "E410", "revision"),
 ], ids=["no repository", "another model", "the same names", "no commit", "an address", "no branch"])
 def test_what_the_hub_does_not_have_is_told_with_the_way_out(hub, ask, code, told):

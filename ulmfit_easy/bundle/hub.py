@@ -23,7 +23,7 @@ WAYS = ("forwards", "backwards")
 SETTINGS = (ESTIMATOR[0], FILES[2])
 NAMES = frozenset([*ESTIMATOR, *(f"{way}{name}" for way in ("", *(f"{each}/" for each in WAYS))
                                  for name in (*FILES, CARD, JSON))])
-REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+REPO = re.compile(r"\w([\w.-]{0,94}\w)?/\w([\w.-]{0,94}\w)?", re.ASCII)
 OF_NETWORK = {"huggingface_hub", "httpx", "hf_xet"}  # packages with errors of their own
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
