@@ -53,19 +53,16 @@ def check_sha256(path: str | Path, expected: str) -> Path:
 
 def existing(path: str | Path) -> Path:
     """Return the path as a `Path`, if something is there. E404 otherwise."""
-    path = Path(path)
-    if not path.exists():
-        if path.is_symlink():
-            raise FileError("E404", received=f"the link {path}, which leads nowhere", expected="a file or folder",
-                            fix="delete this link, or put back what it leads to")
-        if re.match(r"[a-z]+:/", str(path)):
-            raise FileError("E404", received=f"the address {str(path).replace(':/', '://', 1)}",
-                            expected="a file or folder on this machine", fix="download it first, and name the file")
-        near = nearest(path.name, (beside.name for beside in islice(path.parent.glob("*"), 1000)), 0.7)
-        raise FileError("E404", received=f"the path {path}, where nothing is", expected="a file or folder",
-                        fix=f"did you mean '{path.with_name(near)}'?" if near else
-                        f"check the spelling; paths are relative to {Path.cwd()}")
-    return path
+    if (path := Path(path)).exists():
+        return path
+    near = nearest(path.name, (beside.name for beside in islice(path.parent.glob("*"), 1000)), 0.7)
+    received, fix = f"the path {path}, where nothing is", (f"did you mean '{path.with_name(near)}'?" if near else
+                                                           f"check the spelling; paths are relative to {Path.cwd()}")
+    if path.is_symlink():
+        received, fix = f"the link {path}, which leads nowhere", "delete this link, or put back what it leads to"
+    elif re.match(r"[a-z]+:/", str(path)):
+        received, fix = f"the address {str(path).replace(':/', '://', 1)}", "download it first, and name the file"
+    raise FileError("E404", received=received, expected="a file or folder on this machine", fix=fix)
 
 
 def _fsync(path: Path) -> None:
