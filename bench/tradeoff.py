@@ -145,7 +145,7 @@ def page(lines: list[dict], folder: Path) -> None:
     (folder / "tradeoff.md").write_text(f"""# Speed and accuracy of {len(rows)} ways to classify reviews
 
 ```
-OMP_NUM_THREADS=1 python bench/tradeoff.py train.csv test.csv --out runs/output/tradeoff.jsonl
+OMP_NUM_THREADS=1 python bench/tradeoff.py train.csv test.csv --rows {max(n_train)} --out runs/output/tradeoff.jsonl
 ```
 
 IMDb, {", ".join(f"{n:,}" for n in sorted(n_train))} reviews to learn from and the same {", ".join(
