@@ -23,8 +23,8 @@ def folder_texts(path: str | Path, folders: Sequence[str] | None = None,
     if not files:
         raise TextError("E104", received=f"{path} without files ending in {', '.join(extensions)}"
                         + (f", but with {named}" if others else ""), expected="text files",
-                        fix=f"check the folder; rename the files, if they hold plain text, to end in {extensions[0]}; "
-                        "pass extensions=")
+                        fix=f"check the folder; name a table itself, not its folder; rename files of plain text to "
+                        f"end in {extensions[0]}; pass extensions=")
     if others:
         warn_user(f"{counted(len(others), 'file')} in {path} left out, hidden or without the ending "
                   f"{', '.join(extensions)}: {named}")
