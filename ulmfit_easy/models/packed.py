@@ -19,12 +19,12 @@ ROWS = 512  # of the input at once, see `InParts`
 
 
 def packed(model: nn.Module, precision: str) -> nn.Module:
-    """Return a view of a model for answers in "bf16" or "int8", with other layers in place of those with `packed`.
+    """Return a view of a model for answers in "bf16" or "int8", with other layers in place of recurrent ones.
 
     It has the weights that these layers had when it was made. Raises: E602 for "int8", if no layer has 8 bits.
     """
-    each = [m for m in model.modules() if hasattr(m, "packed")]
-    found = {m: other for m in each if (other := m.packed(precision)) is not None}  # type: ignore[operator]
+    each = [m for m in model.modules() if isinstance(m, Recurrent)]
+    found: dict[nn.Module, nn.Module] = {m: other for m in each if (other := m.packed(precision)) is not None}
     if precision == "int8" and not found:
         raise ArgumentError("E602", received='precision="int8" for a model without LSTM layers', expected="an encoder "
                             "of LSTM layers, such as AWD_LSTM", fix='pass precision="bf16", or export a graph in 8 '
