@@ -136,12 +136,12 @@ class WeightDropout(Recurrent):
             x, h, c = cast(tuple[Tensor, ...], lstm16.LSTM16.apply(x, h[0], c[0], *weights))
             return x, (h.unsqueeze(0), c.unsqueeze(0))
         graph = torch.jit.is_tracing() or torch.compiler.is_compiling()  # it must serve any number of tokens
-        plain = x.device.type == "cpu" and x.dtype == torch.float32 and not graph and not learns
-        if plain and x.shape[:2].numel() <= FEW:
+        asked = not graph and not learns
+        if asked and x.device.type == "cpu" and x.dtype == torch.float32 and x.shape[:2].numel() <= FEW:
             w_ih, w_hh, b_ih, b_hh = weights
             gates = F.linear(x.transpose(0, 1).contiguous(), w_ih, b_ih + b_hh)  # (T, B, 4H)
             return by_steps(gates, h, c, lambda gates, h: gates.addmm_(h, w_hh.t()))
-        if not learns and x.dtype == torch.bfloat16 and (layer := self.packed("bf16", weights)):
+        if asked and x.dtype == torch.bfloat16 and (layer := self.packed("bf16", weights)):
             return layer(x, (h, c))
         x, h, c = torch.lstm(x, (h, c), weights, has_biases=True, num_layers=1, dropout=0.0, train=learns,
                              bidirectional=False, batch_first=True)
