@@ -107,7 +107,8 @@ class Predictor:
         max_tokens: the most tokens of a batch, padding included. It replaces `bs`.
         precision: "fp32", or "bf16" to compute in 16 bits. That halves the time on a processor that is fast at it,
             and moves a probability by about a thousandth. "int8" computes the products of LSTM layers in 8 bits, on
-            any processor with VNNI. Both keep the weights that the model has at the first answer.
+            any processor with VNNI. Both keep the weights that LSTM layers have at the first answer. After more
+            training, make another predictor.
         first_row: the number of the first text in warnings, if you predict a long table in pieces.
 
     Raises: TrainingError E506 for a language model.
