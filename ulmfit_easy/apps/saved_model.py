@@ -94,8 +94,8 @@ def is_estimator(folder: Path) -> bool:
         return True
     if (folder / FILES[-1]).exists() and not (folder.absolute().parent / PARAMS).exists():
         return False
-    kind = "a folder" if folder.is_dir() else "a file, not a folder"
-    raise FileError("E404", received=f"{folder}, {kind} without {PARAMS}",
+    kind = f"a folder without {PARAMS}" if folder.is_dir() else "a file"
+    raise FileError("E404", received=f"{folder}, {kind}",
                     expected="the folder that `ulmfit train` wrote",
                     fix="name that one, not a folder in it, nor one with several models")
 

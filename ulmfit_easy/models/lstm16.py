@@ -14,7 +14,7 @@ PAYS_FROM = 640  # states
 
 
 def tanh(x: Tensor) -> Tensor:
-    """Return the hyperbolic tangent as 2 sigmoid(2 x) - 1, which is three times as fast in torch."""
+    """Return the hyperbolic tangent as 2 sigmoid(2 x) - 1, which is three to four times as fast in torch."""
     y = (x + x).sigmoid_()
     return y.add_(y).sub_(1)
 
