@@ -1,6 +1,16 @@
-"""Which one of several processes this is, as torchrun and `accelerate launch` tell it. It needs no torch."""
+"""The processors of this process, and which one of several it is, as torchrun and `accelerate launch` tell it.
+
+It needs no torch.
+"""
 
 import os
+from functools import cache
+
+
+@cache
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def world() -> int:

@@ -1,6 +1,7 @@
 """A predictor answers as its learner does, in any number of threads, and without what trains."""
 
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import FrozenInstanceError, replace
@@ -67,6 +68,29 @@ def test_sixteen_threads_compute_no_more_than_one(predictor, often, precision):
         handle.remove()
     assert len(passes) == 2 * n > 0
     assert all(map(torch.equal, alone, found))
+
+
+@pytest.mark.parametrize(("each", "at_once"), [(4, 1), (8, 1), (2, 2), (1, 4)])
+def test_as_many_threads_compute_at_once_as_four_processors_allow(predictor, monkeypatch, each, at_once):
+    monkeypatch.setattr("ulmfit_easy.learner.predictor.processors", lambda: 4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: each)
+    inside, most, meet = [], [], threading.Barrier(at_once)
+
+    def model(*inputs):
+        inside.append(1)
+        most.append(len(inside))
+        meet.wait(20)  # it fails if fewer are let in
+        output = predictor.model(*inputs)
+        inside.pop()
+        return output
+
+    asked = replace(predictor, model=model)
+    threads = [threading.Thread(target=asked.predict, args=[text]) for text in TEXTS[:16]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == at_once and len(most) == 16 and not meet.broken
 
 
 def test_a_predictor_gives_the_learners_answers(learn, predictor):

@@ -63,7 +63,7 @@ def list_of(encoded):
 def test_by_default_only_much_text_is_worth_workers_and_a_part_of_ones_own_is_not(monkeypatch):
     started = []
     monkeypatch.setattr(workers, "_Worker", lambda data: started.append(1) or Fake())
-    monkeypatch.setattr(workers, "_processors", lambda: 3)
+    monkeypatch.setattr(workers, "processors", lambda: 3)
     monkeypatch.setattr(workers, "SERIAL", 4)
     wanted = list_of(encode(SPLIT, TEXTS, 0))
     assert list_of(encode(SPLIT, TEXTS[:100])) == list_of(encode(SPLIT, TEXTS[:100], 0)) and not started

@@ -1,9 +1,13 @@
 """Answer for texts with a trained model. There is no optimizer, no callback and no loop here."""
 
+import itertools
+import os
+import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -17,6 +21,7 @@ from ulmfit_easy.learner.features import features
 from ulmfit_easy.learner.onnx import to_onnx
 from ulmfit_easy.models.packed import packed
 from ulmfit_easy.models.precision import in_bf16
+from ulmfit_easy.processes import processors
 from ulmfit_easy.reprs import described
 from ulmfit_easy.text.vocab import MemoryIds, Vocab, padded
 from ulmfit_easy.user_code import UNCHANGED, tell_interrupt, warn_user
@@ -94,8 +99,9 @@ class Prediction(Named, _Fields):
 class Predictor:
     """A trained model that predicts for texts. `load_predictor` and `learn.predictor` make one.
 
-    It never changes, so any number of threads may share it. Texts of similar length are read in one batch. No
-    prediction depends on other texts. `dataclasses.replace(predictor, temperature=2)` makes a changed copy.
+    It never changes, so any number of threads may share it. For many threads call `torch.set_num_threads(1)` first:
+    each then has a processor to itself. Texts of similar length are read in one batch. No prediction depends on other
+    texts. `dataclasses.replace(predictor, temperature=2)` makes a changed copy.
 
     Attributes:
         prepare: tokenizer, vocabulary and target.
@@ -223,7 +229,8 @@ class Predictor:
         ids, lengths = padded(docs, self.vocab.pad_id, self.prepare.backwards)
         inputs = [torch.from_numpy(each).to(self.device) for each in (ids, lengths)]
         ask = self._network
-        output = in_bf16(self.device.type, ask, *inputs) if self.precision == "bf16" else ask(*inputs)
+        with _turn_to_compute():
+            output = in_bf16(self.device.type, ask, *inputs) if self.precision == "bf16" else ask(*inputs)
         logits = getattr(output, "logits", output).float().cpu()
         if logits.ndim < 3:
             return logits
@@ -238,6 +245,27 @@ class Predictor:
         if rows := [i for i, ids in enumerate(docs, first) if not any(_is_word(itos[j], special) for j in ids)]:
             texts = "a text" if len(rows) == 1 else f"{len(rows):,} texts"
             warn_user(f"{texts} without a known word ({in_rows(rows)}): the prediction is no more than a guess")
+
+
+_NUMBERS, _THREAD = itertools.count(), threading.local()
+
+
+def _turn_to_compute() -> AbstractContextManager:
+    """Return a lock that lets as many threads compute at once as the processors allow.
+
+    A computation uses `torch.get_num_threads()` processors. With more computations than that allows, all wait for each
+    other: sixteen threads on two processors gave half as many answers as one (docs/PERFORMANCE.md).
+    """
+    n = max(1, processors() // torch.get_num_threads())
+    if not hasattr(_THREAD, "number"):
+        _THREAD.number = next(_NUMBERS)
+    return _locks(n, os.getpid())[_THREAD.number % n]
+
+
+@cache
+def _locks(n: int, pid: int) -> list[AbstractContextManager]:
+    """Return a lock for each of n computations at a time. A forked process has its own."""
+    return [threading.RLock() for _ in range(n)]
 
 
 def _is_word(token: str, special: set[str]) -> bool:

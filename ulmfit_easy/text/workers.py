@@ -20,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from ulmfit_easy.errors import ArgumentError, TrainingError
+from ulmfit_easy.processes import processors
 from ulmfit_easy.schema import optional, takes, whole
 from ulmfit_easy.text.alignment import places_of
 from ulmfit_easy.text.given import in_batches
@@ -62,7 +63,7 @@ def encode(tokenizer: Tokenizer, texts: Iterable, n_workers: int | None = None,
     pieces = _pieces(texts)
     if n_workers is None:
         yield from (encoded(tokenizer, piece, where) for _, piece in islice(pieces, SERIAL))
-        n_workers = min(MOST, _processors()) if _is_ours(tokenizer) else 0
+        n_workers = min(MOST, processors()) if _is_ours(tokenizer) else 0
         first = next(pieces, None)
         if first is None:
             return
@@ -95,10 +96,6 @@ def _pieces(texts: Iterable) -> Iterator[tuple[int, list]]:
 
     for piece in in_batches(enumerate(texts), size, PIECE):
         yield piece[0][0], [row for _, row in piece]
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_ours(tokenizer: Tokenizer) -> bool:
