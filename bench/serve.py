@@ -48,7 +48,7 @@ async def main(args):
         try:
             address, rates = re.search(r"http://\S+", server.stdout.readline())[0], []
             async with httpx.AsyncClient(base_url=address) as client:  # up to 100 connections
-                for n in (1, args.connections):
+                for n in (1, args.connections, args.connections):  # twice: does memory stay where it is?
                     before = await megabytes(client)
                     took, wrong = await load(client, texts, expected, n, args.seconds)
                     rates.append(len(took) / args.seconds)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 LOCAL = "local"
+# Dask has workers give freed memory back to the system at once. That took half of a worker's time (docs/LOG.md).
+KEEP_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
 WAIT = 10.0  # seconds for a scheduler to answer, and for its first worker
 SAME = ("ulmfit_easy:__version__", "torch:__version__")  # on all machines, or answers and tokens may differ
 
@@ -46,6 +48,9 @@ def connected(scheduler: str | None, workers: int | None = None, *, paths: Itera
     distributed = optional_package("distributed", "dask", "pyarrow")
     with ExitStack() as stack:
         if scheduler == LOCAL:
+            from dask import config
+
+            stack.enter_context(config.set(KEEP_MEMORY))
             nanny = logging.getLogger("distributed.nanny")  # it tells each worker that takes long to end
             stack.callback(nanny.setLevel, nanny.level)
             nanny.setLevel(logging.CRITICAL)

@@ -31,6 +31,12 @@ def two():
         yield client
 
 
+def test_a_worker_keeps_the_memory_that_it_frees(two):
+    """Dask sets a variable against it, which took half of a worker's time."""
+    assert set(two.run(os.environ.get, "MALLOC_TRIM_THRESHOLD_").values()) == {None}
+    assert set(two.run(os.environ.get, "OMP_NUM_THREADS").values()) == {"1"}
+
+
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     """Twelve Parquet files of 25 reviews, numbered."""
