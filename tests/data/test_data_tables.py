@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from ulmfit_easy.data import sources, tables
+from ulmfit_easy.data.splits import IndexSplitter
 from ulmfit_easy.data.tables import TableOnDisk, read_pieces, read_table
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
-from ulmfit_easy.fastai.splits import IndexSplitter
 from ulmfit_easy.learner import text_data
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.tokenizers import BaseTokenizer

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from ulmfit_easy.data.sources import get_text_files, parent_label
-from ulmfit_easy.data.splits import ColSplitter, RandomSplitter
+from ulmfit_easy.data.splits import ColSplitter, IndexSplitter, RandomSplitter
 from ulmfit_easy.data.targets import CategoryBlock, MultiCategoryBlock, RegressionBlock
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, LabelError, TextError
 from ulmfit_easy.fastai.block import DataBlock, TextBlock
 from ulmfit_easy.fastai.getters import ColReader, ItemGetter, RegexLabeller
-from ulmfit_easy.fastai.splits import GrandparentSplitter, IndexSplitter
+from ulmfit_easy.fastai.splits import GrandparentSplitter
 from ulmfit_easy.learner.text_data import TextDataLoaders
 from ulmfit_easy.text.tokenizers import BaseTokenizer
 

@@ -15,7 +15,7 @@ from ulmfit_easy.schema import random_seed, share, takes
 from ulmfit_easy.text.look import EMPTY
 from ulmfit_easy.user_code import warn_user
 
-__all__ = ["ColSplitter", "RandomSplitter", "StratifiedSplitter"]
+__all__ = ["ColSplitter", "IndexSplitter", "RandomSplitter", "StratifiedSplitter"]
 
 Split = tuple[np.ndarray, np.ndarray]  # row positions, int64: training, validation
 STRATIFY_BELOW = 1000  # rows; a random fifth of fewer rows than this often misses a small class
@@ -133,9 +133,12 @@ def ColSplitter(col: int | str = "is_valid", on: object = None) -> Callable[[Seq
     return split
 
 
-def first_rows(n: int) -> Callable[[Sequence], Split]:
-    """Return a splitter: the first n rows are to train on, and all others to validate with."""
-    return lambda rows: (np.arange(n), np.arange(n, len(rows)))
+def IndexSplitter(valid_idx: Sequence[int]) -> Callable[[Sequence], Split]:
+    """Return a splitter that holds out these rows and trains on the others."""
+    def split(items: Sequence) -> Split:
+        valid = np.asarray(valid_idx, dtype=np.int64)
+        return np.setdiff1d(np.arange(len(items)), valid), valid
+    return split
 
 
 def by_mask(for_valid: Sequence | np.ndarray) -> Split:

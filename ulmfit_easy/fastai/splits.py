@@ -12,7 +12,7 @@ from ulmfit_easy.decoding import read_text
 from ulmfit_easy.errors import ArgumentError, LabelError
 from ulmfit_easy.schema import fraction, random_seed, share, takes
 
-__all__ = ["EndSplitter", "FileSplitter", "FuncSplitter", "GrandparentSplitter", "IndexSplitter", "MaskSplitter",
+__all__ = ["EndSplitter", "FileSplitter", "FuncSplitter", "GrandparentSplitter", "MaskSplitter",
            "RandomSubsetSplitter", "TrainTestSplitter"]
 
 
@@ -96,12 +96,4 @@ def TrainTestSplitter(test_size: float = 0.2, random_state: int | None = None,
         train, valid = train_test_split(np.arange(len(items)), test_size=test_size, random_state=random_state,
                                         stratify=stratify, train_size=train_size, shuffle=shuffle)
         return train, valid
-    return split
-
-
-def IndexSplitter(valid_idx: Sequence[int]) -> Callable[[Sequence], Split]:
-    """Return a splitter that holds out these rows and trains on the others."""
-    def split(items: Sequence) -> Split:
-        valid = np.asarray(valid_idx, dtype=np.int64)
-        return np.setdiff1d(np.arange(len(items)), valid), valid
     return split

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.data.on_device import OnDevice
 from ulmfit_easy.data.sources import find_columns
-from ulmfit_easy.data.splits import first_rows
+from ulmfit_easy.data.splits import no_valid
 from ulmfit_easy.errors import ArgumentError, some
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm
 from ulmfit_easy.learner.seeds import set_seed
@@ -98,10 +97,8 @@ def _fitted(lm: LMLearner | PretrainedLM, drawn: pd.DataFrame, test: pd.DataFram
             seed: int, fit: Callable, kwargs: dict) -> float:
     """Return the accuracy on some texts of a classifier that was trained on others."""
     set_seed(seed)
-    table = pd.concat([drawn, test[:1]])  # loaders ask for a second set
-    dls = TextDataLoaders.from_df(table, text_col=fields, label_col=label_col, pretrained=lm, seed=seed,
-                                  splitter=first_rows(len(drawn)), bs=min(16, len(drawn)), cache_dir=False)
-    dls.valid = OnDevice([])
+    dls = TextDataLoaders.from_df(drawn, text_col=fields, label_col=label_col, pretrained=lm, seed=seed,
+                                  splitter=no_valid, bs=min(16, len(drawn)), cache_dir=False)
     learn = text_classifier_learner(dls, read_lm(lm), **{"verbose": False, **kwargs})
     fit(learn)
     return _share([p.label for p in learn.predict(test[fields])], test[label_col])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from ulmfit_easy.data.splits import first_rows
+from ulmfit_easy.data.splits import IndexSplitter
 from ulmfit_easy.learner.callbacks.finite import TerminateOnNaNCallback
 from ulmfit_easy.learner.callbacks.training import GradientClip
 from ulmfit_easy.learner.events import TRACK, Callback
@@ -105,8 +105,9 @@ class Bench:
         of_lm = way if way.tunes == "stage 2" else replace(way, lr=None)  # one stage 2 for all of one
         lm = self.language_model(draw, replace(of_lm, clas=Way.clas, epochs=None))
         set_seed(draw.seed)
-        dls = classifier_data(draw.rows(), p, lm, splitter=first_rows(len(draw.labelled)), backwards=way.backwards,
-                              seed=draw.seed, cache_dir=False)
+        rows = draw.rows()
+        dls = classifier_data(rows, p, lm, splitter=IndexSplitter(range(len(draw.labelled), len(rows))),
+                              backwards=way.backwards, seed=draw.seed, cache_dir=False)
         learn = new_classifier(dls, p, lm, verbose=False)
         curve, least, most = Curve(), *EPOCHS
         epochs = way.epochs or min(most, max(least, round(STEPS / len(dls.train))))
