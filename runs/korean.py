@@ -2,8 +2,9 @@
 
     .venv/bin/python runs/korean.py --data nsmc_own_split --out FOLDER [--model FOLDER] [--labels 500 5000]
 
-Each line of `FOLDER/rows.jsonl` is one classifier. Rows that are there already are not made again. `ULMFiT` gives two
-rows: its model alone, and the mixture with linear models that it answers with unless told otherwise.
+Each line of `FOLDER/rows.jsonl` is one classifier. Rows that are there already are not made again, so use another
+FOLDER for other settings. `ULMFiT` gives two rows: its model alone, and the mixture with linear models that it answers
+with unless told otherwise.
 """
 
 import argparse
@@ -20,7 +21,9 @@ from sklearn.pipeline import make_pipeline
 from ulmfit_easy.all import ULMFiT, baseline
 
 MIXED = " and mixed"
-WAYS = ("TF-IDF words", "TF-IDF characters", "from scratch", "pretrained")
+STARTS = {"words from scratch": {"pretrained": False}, "pieces from scratch": {"pretrained": False, "subword": 10_000},
+          "pretrained": {}}
+WAYS = ("TF-IDF words", "TF-IDF characters", *STARTS)
 
 
 def characters(texts, labels):
@@ -36,8 +39,8 @@ def answers(way, train, test, unlabelled, seed, model) -> dict[str, list]:
         return {way: baseline(texts, labels).predict(test)}
     if way == "TF-IDF characters":
         return {way: characters(texts, labels).predict(test)}
-    pretrained = False if way == "from scratch" else model
-    fitted = ULMFiT(lang="ko", pretrained=pretrained, seed=seed, verbose=False).fit(texts, labels, unlabelled)
+    start = {"pretrained": model, **STARTS[way]}
+    fitted = ULMFiT(lang="ko", seed=seed, verbose=False, **start).fit(texts, labels, unlabelled)
     mixed, fitted.blend_ = fitted.predict(test), None
     return {way: fitted.predict(test), way + MIXED: mixed}
 
@@ -67,12 +70,12 @@ def main():
         start = time.perf_counter()
         said = answers(way, train.sample(n, random_state=seed), list(test["text"]), unlabelled, seed, args.model)
         seconds = round(time.perf_counter() - start)
-        for name, classes in said.items():
-            accuracy = float((classes == test["label"]).mean())
-            rows.append({"labels": n, "seed": seed, "way": name, "accuracy": accuracy, "seconds": seconds})
-            print(rows[-1], flush=True)
-            with file.open("a") as out:
-                out.write(json.dumps(rows[-1]) + "\n")
+        new = [{"labels": n, "seed": seed, "way": name, "accuracy": float((classes == test["label"]).mean()),
+                "seconds": seconds} for name, classes in said.items()]
+        rows += new
+        print(*new, sep="\n", flush=True)
+        with file.open("a") as out:
+            out.write("".join(json.dumps(row) + "\n" for row in new))
     print("| labels | way | accuracy | spread | seeds |\n| ---: | --- | ---: | ---: | ---: |")
     for n in args.labels:
         for way in dict.fromkeys(row["way"] for row in rows):

@@ -1,6 +1,6 @@
 """Put a language model, or word vectors, into `ulmfit_easy/weights`, with a model card.
 
-    .venv/bin/python runs/ship.py MODEL --card runs/cards/en.md --valid FILE [--wikitext2 FILE] [--mix START]
+    .venv/bin/python runs/ship.py MODEL --card runs/cards/en-fwd.md --valid FILE [--wikitext2 FILE] [--mix START]
     .venv/bin/python runs/ship.py --vectors FILE
 
 The model is stored in 16 bits. The figures of its card are those of the stored model. Of the word vectors, those of the
@@ -14,7 +14,7 @@ import torch
 from wikitext2 import N_TOKENS, articles, perplexity_of_file
 
 from ulmfit_easy.all import Corpus, evaluate_lm, load_learner
-from ulmfit_easy.bundle.artefact import load_weights, save_weights
+from ulmfit_easy.bundle.artefact import save_weights
 from ulmfit_easy.bundle.record import versions
 from ulmfit_easy.bundle.shipped import WEIGHTS
 from ulmfit_easy.files import write_json
@@ -28,14 +28,16 @@ def ship(model: Path, card: str, args):
     """Store a model, measure what was stored, and fill in its card."""
     learn = load_learner(model)
     if args.mix:
-        start, _ = load_weights(args.mix / "model.safetensors")
+        start = load_learner(args.mix.absolute())
+        assert start.dls.vocab == learn.dls.vocab, "both must have one vocabulary"
         with torch.no_grad():
-            for name, trained in learn.model.named_parameters():
-                trained.lerp_(start[name].float(), 1 - args.share)
+            for trained, theirs in zip(learn.model.parameters(), start.model.parameters(), strict=True):
+                trained.lerp_(theirs.float(), 1 - args.share)
     arch, lang = type(learn.encoder).__name__, learn.dls.tokenizer.tok.lang
     names = [arch.lower(), *([lang] if lang != "en" else []), "bwd" if learn.dls.backwards else "fwd"]
     place = WEIGHTS / "-".join(names)
     learn.export(place, half=True)
+    (place / "training.json").unlink()  # of this export; the card tells of the training
     stored = load_learner(place)
     valid = evaluate_lm(stored, Corpus(args.valid))
     figures = {"valid": valid}
@@ -72,6 +74,8 @@ def main():
     parser.add_argument("--share", type=float, default=0.5, help="of MODEL in that mixture")
     parser.add_argument("--vectors", type=Path)
     args = parser.parse_args()
+    if args.model and not (args.card and args.valid):
+        parser.error("MODEL needs --card and --valid")
     if args.model:
         ship(args.model.absolute(), args.card.read_text(encoding="utf-8"), args)
     if args.vectors:

@@ -343,7 +343,6 @@ def test_lesson_12_takes_a_bert_through_the_recipe(run):
 
 @pytest.mark.slow
 def test_lesson_15_reads_korean_in_pieces_and_takes_them_along(run):
-    pytest.importorskip("sentencepiece")
     lesson = run("15_your_language_korean")
     words, pieces = (lesson["shares"][of] for of in ("words", "pieces"))
     assert words.iloc[0] > 0.1 > pieces.iloc[0] and pieces.iloc[-1] < 0.01, "pieces are known, words are not"

@@ -40,14 +40,14 @@ def test_the_wheel_holds_the_package_its_models_and_its_licences_and_nothing_els
     names = set(zipfile.ZipFile(wheel).namelist())
     package = {name for name in names if ".dist-info/" not in name}
     assert package == {name for name in tracked if name.startswith("ulmfit_easy/")}
-    for model in ("awd_lstm-fwd", "awd_lstm-bwd"):
+    for model in ("awd_lstm-fwd", "awd_lstm-bwd", "awd_lstm-ko-fwd"):
         assert {f"ulmfit_easy/weights/{model}/{part}" for part in ("model.safetensors", "README.md")} <= package
     assert "ulmfit_easy/weights/vectors-en/vectors.safetensors" in package
     assert {Path(name).name for name in names - package} >= {"LICENSE", "NOTICE", "METADATA"}
 
 
-def test_the_wheel_has_at_most_60_megabytes(wheel):
-    assert wheel.stat().st_size <= 60e6
+def test_the_wheel_has_at_most_78_megabytes(wheel):
+    assert wheel.stat().st_size <= 78e6
 
 
 def test_an_editable_install_is_a_folder_on_the_path_which_type_checkers_can_see(tmp_path):

@@ -1,13 +1,15 @@
-"""The language models that come with the library: they are there, small, whole, and know English."""
+"""The language models that come with the library: they are there, small, whole, and know English and Korean."""
 
 import random
 import re
 
+import pandas as pd
 import pytest
 import torch
 
 from ulmfit_easy.all import (
     AWD_LSTM,
+    SentencePieceTokenizer,
     TextDataLoaders,
     language_model_learner,
     load_learner,
@@ -20,6 +22,8 @@ from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.words import SpacyTokenizer
 
+KOREAN = ["서울은 대한민국의 수도이자 최대 도시이다.", "그는 런던에서 태어나 대학교에서 공부하였다.",
+          "이 영화는 1995년에 개봉한 미국의 영화이다.", "물은 수소와 산소로 이루어진 화합물이다."]
 SENTENCES = ["the city lies on the eastern bank of the river .",
              "he was born in london and studied at the university .",
              "the film was directed by an american and released in 1995 .",
@@ -31,20 +35,32 @@ def there(shipped_weights, monkeypatch):
     monkeypatch.setattr(shipped, "WEIGHTS", shipped_weights)
 
 
-def test_two_directions_and_vectors_are_there_and_small(shipped_weights):
+def test_models_and_vectors_are_there_and_small(shipped_weights):
     def megabytes(pattern):
         return sum(f.stat().st_size for f in shipped_weights.glob(pattern)) / 1e6
-    assert {f.name for f in shipped_weights.iterdir()} == {"awd_lstm-fwd", "awd_lstm-bwd", "vectors-en"}
-    assert megabytes("awd_lstm-*/*") <= 48 and megabytes("*/*") <= 58  # in a wheel, at most 60
+    names = {"awd_lstm-fwd", "awd_lstm-bwd", "awd_lstm-ko-fwd", "vectors-en"}
+    assert {f.name for f in shipped_weights.iterdir()} == names
+    assert megabytes("awd_lstm-?wd/*") <= 48 and megabytes("*/*") <= 75  # in a wheel, at most 78
 
 
-@pytest.mark.parametrize("backwards", [False, True])
-def test_words_in_their_order_surprise_it_less_than_shuffled_ones(shipped_weights, backwards):
-    learn = load_learner(shipped_weights / f"awd_lstm-{'bwd' if backwards else 'fwd'}")
-    assert learn.dls.backwards is backwards
-    shuffled = [" ".join(random.Random(0).sample(s.split(), len(s.split()))) for s in SENTENCES]
-    for score, worse in zip(learn.logprob(SENTENCES), learn.logprob(shuffled), strict=True):
-        assert score.perplexity < 500 and worse.perplexity > 10 * score.perplexity
+@pytest.mark.parametrize(("name", "sentences", "times"), [
+    ("awd_lstm-fwd", SENTENCES, 10), ("awd_lstm-bwd", SENTENCES, 10), ("awd_lstm-ko-fwd", KOREAN, 1.3)])
+def test_words_in_their_order_surprise_it_less_than_shuffled_ones(shipped_weights, name, sentences, times):
+    learn = load_learner(shipped_weights / name)
+    assert learn.dls.backwards is name.endswith("bwd")
+    shuffled = [" ".join(random.Random(0).sample(s.split(), len(s.split()))) for s in sentences]
+    for score, worse in zip(learn.logprob(sentences), learn.logprob(shuffled), strict=True):
+        assert score.perplexity < 500 and worse.perplexity > times * score.perplexity
+
+
+def test_korean_texts_start_from_the_korean_model_and_its_pieces(capsys):
+    df = pd.DataFrame({"text": KOREAN * 6, "label": ["가", "나"] * 12})
+    common = {"text_col": "text", "bs": 8, "lang": "ko", "cache_dir": False, "seed": 0}
+    learn = text_classifier_learner(TextDataLoaders.from_df(df, label_col="label", **common), AWD_LSTM)
+    learn.fit(0)
+    assert "Starts from the Korean model that comes with ulmfit_easy (awd_lstm-ko-fwd)" in capsys.readouterr().out
+    assert learn.dls.text_vocab == shipped_lm("ko").vocab
+    assert isinstance(learn.dls.tokenizer.tok, SentencePieceTokenizer)
 
 
 @pytest.mark.parametrize("backwards", [False, True])

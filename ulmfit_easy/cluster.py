@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 LOCAL = "local"
-# Dask has workers give freed memory back to the system at once. That took half of a worker's time (docs/LOG.md).
+# Dask makes workers give freed memory back at once, which took half of their time (docs/LOG.md, 57).
 KEEP_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
 WAIT = 10.0  # seconds for a scheduler to answer, and for its first worker
 SAME = ("ulmfit_easy:__version__", "torch:__version__")  # on all machines, or answers and tokens may differ

@@ -1,15 +1,13 @@
-"""The processors of this process, and which one of several it is, as torchrun and `accelerate launch` tell it.
+"""Count the processors, and tell the rank of this process among those that torchrun or `accelerate launch` started.
 
 It needs no torch.
 """
 
 import os
-from functools import cache
 
 
-@cache
 def processors() -> int:
-    """Return how many processors this process may use."""
+    """Return how many processors this process may run on. The CPU quota of a container is not counted."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

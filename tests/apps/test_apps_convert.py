@@ -87,7 +87,6 @@ def test_the_direction_comes_from_names_or_from_the_user_but_never_from_a_guess(
 
 
 def test_the_tokenizer_has_the_language_asked_for_or_the_pieces_of_the_original(files, tmp_path):
-    pytest.importorskip("sentencepiece")
     from ulmfit_easy.text.subword import SentencePieceTokenizer
 
     run(files.fastai_1(tmp_path / "v1").path, tmp_path / "de", "--lang", "de")

@@ -51,8 +51,6 @@ ROWS = {
 
 @pytest.fixture(scope="module", params=ROWS)
 def pipeline(request):
-    if request.param == "pieces":
-        pytest.importorskip("sentencepiece")
     tokenizer = ROWS[request.param]().setup(DF["text"])
     if tokenizer.is_closed:
         return tokenizer.with_vocab(tokenizer.vocab)

@@ -129,7 +129,6 @@ def test_several_text_columns_are_marked_fields(df):
 
 
 def test_pieces_are_not_learned_anew_beside_a_vocabulary(df):
-    pytest.importorskip("sentencepiece")
     dls = loaders(df, text_col="text", is_lm=True, tok_tfm=SentencePieceTokenizer(vocab_sz=150))
     with fails(TrainingError, "E506"):
         loaders(df, text_vocab=dls.vocab, tok_tfm=SentencePieceTokenizer(vocab_sz=150))

@@ -248,7 +248,6 @@ def test_a_header_far_down_is_found_in_pieces_too(tmp_path, chunksize):
 
 
 def test_pieces_are_learned_from_training_rows_only(tmp_path):
-    pytest.importorskip("sentencepiece")
     from ulmfit_easy.text.subword import SentencePieceTokenizer
 
     df = toy_reviews(60)

@@ -199,7 +199,6 @@ def test_files_that_are_elsewhere_or_nowhere_are_refused(folder, tmp_path):
 def test_a_subword_model_is_learned_where_there_is_none(folder):
     from ulmfit_easy.text.subword import SentencePieceTokenizer
 
-    pytest.importorskip("sentencepiece")
     write(folder, {f"more/{i}.txt": f"a film to see {i} times and more" for i in range(20)})
     tok = SentencePieceTokenizer(vocab_sz=60)
     out = tokenize_folder(folder, tok=tok, n_workers=0)

@@ -73,6 +73,7 @@ def test_sixteen_threads_compute_no_more_than_one(predictor, often, precision):
 @pytest.mark.parametrize(("each", "at_once"), [(4, 1), (8, 1), (2, 2), (1, 4)])
 def test_as_many_threads_compute_at_once_as_four_processors_allow(predictor, monkeypatch, each, at_once):
     monkeypatch.setattr("ulmfit_easy.learner.predictor.processors", lambda: 4)
+    monkeypatch.setattr("ulmfit_easy.learner.predictor._LOCKS", {})
     monkeypatch.setattr(torch, "get_num_threads", lambda: each)
     inside, most, meet = [], [], threading.Barrier(at_once)
 
@@ -91,6 +92,18 @@ def test_as_many_threads_compute_at_once_as_four_processors_allow(predictor, mon
     for thread in threads:
         thread.join()
     assert max(most) == at_once and len(most) == 16 and not meet.broken
+
+
+def test_a_model_may_ask_a_predictor(predictor):
+    def model(*inputs):
+        predictor.predict(TEXTS[0])
+        return predictor.model(*inputs)
+
+    found, asked = [], replace(predictor, model=model)
+    thread = threading.Thread(target=lambda: found.append(asked.predict(TEXTS[1])), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert [each.label for each in found] == [predictor.predict(TEXTS[1]).label]
 
 
 def test_a_predictor_gives_the_learners_answers(learn, predictor):

@@ -480,7 +480,6 @@ def test_a_model_with_a_softmax_that_is_gone_is_refused_by_its_name(lm_dls, tmp_
 
 
 def test_a_language_model_of_pieces_writes_words(tmp_path):
-    pytest.importorskip("sentencepiece")
     dls = text_dls(is_lm=True, tok_tfm=SentencePieceTokenizer(vocab_sz=150), cache_dir=tmp_path)
     text = lm(dls, path=tmp_path).predict("The film was good", n_words=5, seed=0)
     assert text.startswith("The film was good")

@@ -96,7 +96,6 @@ def test_the_bundled_model_brings_its_words_if_it_is_named(shipped_weights, monk
 @pytest.fixture
 def pieces(learn, tmp_path, monkeypatch):
     """A model of pieces is installed for Dutch."""
-    pytest.importorskip("sentencepiece")
     tok = SentencePieceTokenizer("nl", vocab_sz=60)
     lm(TextDataLoaders.from_df(toy_reviews(60), is_lm=True, tok_tfm=tok, bs=4, seed=0, cache_dir=False),
        path=tmp_path).export("m")

@@ -261,7 +261,6 @@ def test_words_are_numbered_from_tokens_or_from_their_counts():
 
 
 def test_pieces_are_learned_from_the_texts_that_are_tokenized():
-    pytest.importorskip("sentencepiece")
     texts = DF["text"].tolist()
     df, count = tokenize_df(DF, "text", tok=SentencePieceTokenizer(vocab_sz=60))
     lists = tokenize_texts(texts, tok=SentencePieceTokenizer(vocab_sz=60))

@@ -103,7 +103,6 @@ def test_a_table_with_a_block_and_readers():
 
 
 def test_subword_pieces():
-    pytest.importorskip("sentencepiece")
     df = pd.read_csv("reviews.csv")
     tok = SentencePieceTokenizer(lang="en", max_vocab_sz=120)
     dls = TextDataLoaders.from_df(df, text_col="text", is_lm=True, tok_tfm=tok, valid_pct=0.1, bs=8, seq_len=20)

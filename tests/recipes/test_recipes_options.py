@@ -135,7 +135,6 @@ def test_what_cannot_be_is_refused_before_anything_slow(fit, code, monkeypatch):
 
 @pytest.mark.slow
 def test_pieces_of_words_are_learned_from_the_texts(tmp_path):
-    pytest.importorskip("sentencepiece")
     model = tiny(subword=60, pretrained=True).fit(T, L)
     assert "\u2581" in model.learners_[0].dls.text_vocab
     assert (ULMFiT.load(model.save(tmp_path / "m")).predict_proba(T) == model.predict_proba(T)).all()

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import sys
 import tracemalloc
 
 import numpy as np
@@ -162,7 +161,7 @@ def test_what_cannot_be_learned_is_a_coded_error(kwargs, texts, error, code):
         Tokenizer(SentencePieceTokenizer(**kwargs)).setup(texts)
 
 
-def test_a_model_that_is_none_is_a_coded_error(tmp_path, monkeypatch):
+def test_a_model_that_is_none_is_a_coded_error(tmp_path):
     with pytest.raises(TrainingError, match="E506.*setup"):
         Tokenizer(SentencePieceTokenizer())("text")
     with pytest.raises(FileError, match="E404"):
@@ -170,9 +169,6 @@ def test_a_model_that_is_none_is_a_coded_error(tmp_path, monkeypatch):
     (tmp_path / "bad.model").write_bytes(b"this is no model")
     with pytest.raises(FileError, match="E401"):
         Tokenizer(SentencePieceTokenizer(sp_model=tmp_path / "bad.model"))("text")
-    monkeypatch.setitem(sys.modules, "sentencepiece", None)
-    with pytest.raises(TrainingError, match=r"E507.*pip install sentencepiece"):
-        Tokenizer(SentencePieceTokenizer()).setup(TEXTS)
 
 
 def test_loaders_learn_from_the_training_rows_and_take_all_pieces_for_words(tmp_path):

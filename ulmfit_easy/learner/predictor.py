@@ -5,9 +5,10 @@ import os
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
+from threading import RLock
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -99,9 +100,10 @@ class Prediction(Named, _Fields):
 class Predictor:
     """A trained model that predicts for texts. `load_predictor` and `learn.predictor` make one.
 
-    It never changes, so any number of threads may share it. For many threads call `torch.set_num_threads(1)` first:
-    each then has a processor to itself. Texts of similar length are read in one batch. No prediction depends on other
-    texts. `dataclasses.replace(predictor, temperature=2)` makes a changed copy.
+    It never changes, so any number of threads may share it. Call `torch.set_num_threads(1)` before they start. Then a
+    computation takes one processor, and as many run at once as there are processors. Texts of similar length are read
+    in one batch. No prediction depends on other texts. `dataclasses.replace(predictor, temperature=2)` makes a changed
+    copy.
 
     Attributes:
         prepare: tokenizer, vocabulary and target.
@@ -229,7 +231,7 @@ class Predictor:
         ids, lengths = padded(docs, self.vocab.pad_id, self.prepare.backwards)
         inputs = [torch.from_numpy(each).to(self.device) for each in (ids, lengths)]
         ask = self._network
-        with _turn_to_compute():
+        with _turn_to_compute() if self.device.type == "cpu" else nullcontext():
             output = in_bf16(self.device.type, ask, *inputs) if self.precision == "bf16" else ask(*inputs)
         logits = getattr(output, "logits", output).float().cpu()
         if logits.ndim < 3:
@@ -248,24 +250,21 @@ class Predictor:
 
 
 _NUMBERS, _THREAD = itertools.count(), threading.local()
+_LOCKS: dict[tuple[int, int], list] = {}  # by the threads of torch and the process: a forked one has its own
 
 
 def _turn_to_compute() -> AbstractContextManager:
-    """Return a lock that lets as many threads compute at once as the processors allow.
+    """Return the lock of this thread: one of as many as computations fit on the processors.
 
-    A computation uses `torch.get_num_threads()` processors. With more computations than that allows, all wait for each
-    other: sixteen threads on two processors gave half as many answers as one (docs/PERFORMANCE.md).
+    A computation takes `torch.get_num_threads()` processors. More at once slow each other down (docs/PERFORMANCE.md).
+    Threads get the locks in turn, and keep them. They may take theirs again, so a model may ask a predictor. Ctrl-C
+    cannot leave a lock of this kind taken.
     """
-    n = max(1, processors() // torch.get_num_threads())
+    key = torch.get_num_threads(), os.getpid()
+    locks = _LOCKS.get(key) or _LOCKS.setdefault(key, [RLock() for _ in range(max(1, processors() // key[0]))])
     if not hasattr(_THREAD, "number"):
         _THREAD.number = next(_NUMBERS)
-    return _locks(n, os.getpid())[_THREAD.number % n]
-
-
-@cache
-def _locks(n: int, pid: int) -> list[AbstractContextManager]:
-    """Return a lock for each of n computations at a time. A forked process has its own."""
-    return [threading.RLock() for _ in range(n)]
+    return locks[_THREAD.number % len(locks)]
 
 
 def _is_word(token: str, special: set[str]) -> bool:

@@ -54,7 +54,8 @@ class ULMFiT(TextEstimator):
             texts have chosen the epoch. None runs all epochs.
         text_col: the columns of a table with texts, one or several. None is the column `text`, or else all columns.
         subword: read pieces of words, which SentencePiece learns from your texts. This is for languages whose words
-            have many forms. A number is the size of the vocabulary. The model then starts from random weights.
+            have many forms. A number is the size of the vocabulary. The model then starts from random weights. For
+            Korean leave it out: the bundled model reads pieces of its own.
         verbose: print the stages, the time they will take, the result, and warnings about the data.
 
     Attributes:

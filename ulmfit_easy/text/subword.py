@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit_easy.errors import ArgumentError, FileError, TextError, TrainingError
-from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import regular_file
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import language, optional
@@ -50,11 +49,10 @@ class SentencePieceTokenizer:
         base64: the content of a model file as text, instead of `sp_model`. `params()` returns it.
 
     Raises: FileError E404 or E401 for the file `sp_model`. ArgumentError E602 for an impossible `vocab_sz` or
-        `model_type`. TrainingError E506 if it is called before `setup`, E507 if sentencepiece is not installed.
+        `model_type`. TrainingError E506 if it is called before `setup`.
     Source: Kudo 2018 (arXiv 1804.10959). Eisenschlos et al. 2019 (arXiv 1909.04761) use it for ULMFiT.
     """
 
-    package = "sentencepiece"
     SETTINGS = {"lang": language, "base64": optional(string)}  # of `params()`
 
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None,
@@ -98,7 +96,8 @@ class SentencePieceTokenizer:
         return self
 
     def _learn(self, lines: list[str]) -> bytes:
-        trainer = optional_package(self.package).SentencePieceTrainer
+        from sentencepiece import SentencePieceTrainer
+
         if not lines:
             raise TextError("E104", received="no text to learn pieces from", expected="some", fix="give more text")
         vocab_sz, model = self.vocab_sz, io.BytesIO()
@@ -106,7 +105,7 @@ class SentencePieceTokenizer:
             n_words, n_chars = (len(set(chain.from_iterable(of))) for of in (map(str.split, lines), lines))
             vocab_sz = max(min(8 * -(-n_words // 32), self.max_vocab_sz), 2 * n_chars + len(SPECIAL_TOKENS))
         try:
-            trainer.train(
+            SentencePieceTrainer.train(
                 sentence_iterator=iter(lines), model_writer=model, model_type=self.model_type,
                 vocab_size=vocab_sz - len(SPECIAL_TOKENS) + 1, hard_vocab_limit=False,  # one is SentencePiece's <unk>
                 character_coverage=self.char_coverage, unk_id=0, bos_id=-1, eos_id=-1, pad_id=-1,
@@ -149,7 +148,9 @@ class SentencePieceTokenizer:
             raise TrainingError("E506", received="a SentencePieceTokenizer without a model",
                                 expected="pieces that were learned", fix="call .setup(texts), pass sp_model=, "
                                 "or take a language model's: tok_tfm=dls_lm.tokenizer")
-        processor = optional_package(self.package).SentencePieceProcessor()
+        from sentencepiece import SentencePieceProcessor
+
+        processor = SentencePieceProcessor()
         try:
             processor.LoadFromSerializedProto(self.model)
         except (RuntimeError, ValueError, OSError) as e:

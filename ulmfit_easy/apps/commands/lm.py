@@ -82,11 +82,11 @@ def _train(args: argparse.Namespace, folder: Path) -> None:
 
 COMMAND = Command(
     "lm", "train a language model on the unlabelled texts of a table or a folder", run,
-    ("lm corpus.csv --text text --out my-lm", "lm corpus.csv --lang ko --subword 8000 --epochs 5"),
+    ("lm corpus.csv --text text --out my-lm", "lm corpus.csv --lang fi --subword 8000 --epochs 5"),
     {**FILE, **TEXTS,
      "--valid": {"type": Path, "metavar": "FILE", "help": "texts to validate with (default: one row in ten)"},
      "--out": {"type": Path, "default": Path("ulmfit-lm"), "metavar": "DIR", "help": "where the model goes"},
      **OVERWRITE, **RESUME, **CHUNKSIZE, **TRAINING, **CHANGES, **SUBWORD, **READING},
     one_of={"--pretrained": {"type": Path, "metavar": "DIR", "help": "an exported language model to go on with "
-                             "(default: the one that comes with the library, for English)"}, **START},
+                             "(default: the one that comes with the library, for `--lang`)"}, **START},
     also=("language-model", "unsupervised"), order=5)

@@ -138,7 +138,7 @@ COMMAND = Command(
     ("train reviews.csv --text text --label label --out my-model",
      "train reviews.csv --unlabelled more.csv --valid test.csv --class-weight balanced",
      "train pairs.csv --text sentence1 --text sentence2 --encoder minilm", "train ner.conll --out my-tagger",
-     "train nsmc.tsv --text document --lang ko --subword 8000"),
+     "train nsmc.tsv --text document --lang ko"),
     {"file": {**LABELLED["file"], "help": LABELLED["file"]["help"] + "; a .conll file of words with tags; a .json file "
               "of questions with answers, as SQuAD has it"},
      **KIND,
