@@ -29,6 +29,7 @@ from ulmfit_easy.errors import FileError
 from ulmfit_easy.files import read_json, write_json
 from ulmfit_easy.models.archs import get_arch
 from ulmfit_easy.recipes.presets import LAPTOP, Phase, get_preset
+from ulmfit_easy.recipes.starts import begin
 
 sys.path.append(str(Path(__file__).parents[2] / "packages"))
 from wheel import build
@@ -210,6 +211,13 @@ def test_data_and_learners_for_a_language_take_the_model_of_its_wheel(wheel, rec
         assert each.dls.text_vocab == shipped_lm("ko").vocab
         assert each.started_from == "the Korean model of toy-ko (m1)"
     assert not [w for w in recwarn.list if "pretrained" in str(w.message)]
+
+
+def test_a_direction_without_a_model_is_told_before_it_learns_from_nothing(wheel):
+    wheel("toy-ko")
+    with pytest.warns(UserWarning, match="no installed model reads Korean backwards: .* leave out bidir="):
+        assert begin(None, True, True, bidir=True, lang="ko") is None
+    assert begin(None, True, False, bidir=True, lang="ko").name == "the Korean model of toy-ko (m1)"
 
 
 def test_an_estimator_for_a_language_starts_from_its_model_and_tokenizer(wheel, capsys):

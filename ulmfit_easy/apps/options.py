@@ -51,7 +51,7 @@ TRAINING: Options = {
     "--preset": {"metavar": "NAME", "help": "laptop, fastai, paper, code_2018 or transformer: how to train; or a file "
                  "of `ulmfit tune` (default: laptop; transformer for encoders of the library transformers)"},
     "--backwards": {"action": "store_true", "help": "read texts from their end"},
-    "--lang": {"default": "en", "metavar": "CODE", "help": "language of the tokenizer"},
+    "--lang": {"default": "en", "metavar": "CODE", "help": "language of the texts"},
     "--seed": {"type": int, "metavar": "N", "help": "same seed, same data, same machine: same model (default: another "
                                                     "one each time)"},
 }

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ulmfit_easy.bundle.record import way
+from ulmfit_easy.bundle.shipped import shipped_folder
+from ulmfit_easy.data.languages import language_name
 from ulmfit_easy.errors import ArgumentError, FileError
 from ulmfit_easy.learner.both_ways import shipped_pair
 from ulmfit_easy.learner.find import arch_or_model
 from ulmfit_easy.learner.pretrained import PretrainedLM, read_lm, read_model, shipped_lm
 from ulmfit_easy.models.encoder import Encoder
+from ulmfit_easy.user_code import warn_user
 
 Source = bool | str | Path | Sequence | None
 Begin = PretrainedLM | type[Encoder] | None
@@ -57,6 +61,9 @@ def begin(encoder: type[Encoder] | str | Path | None, pretrained: Source, backwa
     if pretrained is True and arch is not None and arch.one_way:
         return shipped_pair(arch, lang) or arch
     source: Any = shipped_lm(lang, backwards) if pretrained is True else pretrained
+    if pretrained is True and source is None and shipped_folder(lang, not backwards):
+        warn_user(f"no installed model reads {language_name(lang)} {way(backwards)}: this direction learns from your "
+                  f"texts alone; leave out {'bidir' if bidir else 'backwards'}=")
     found = read_lm(source, backwards) if source else None
     if arch is None or found is None or found.arch == arch.__name__:
         return found or arch

@@ -157,5 +157,5 @@ COMMAND = Command(
      **CHANGES, **SUBWORD, **TRAINING, **READING},
     one_of={"--pretrained": {"type": Path, "metavar": "DIR", "action": "append",
                              "help": "an exported language model to start from; with --bidir twice, forwards and "
-                             "backwards (default: the one that comes with the library, for English)"}, **START},
+                             "backwards (default: the one that comes with the library, for `--lang`)"}, **START},
     also=("fit", "supervised", "learn", "finetune"), order=1)

@@ -45,7 +45,7 @@ COMMAND = Command(
      "--unlabelled": {"type": Path, "metavar": "FILE", "action": "append", "default": [],
                       "help": "more texts, for the language model; may be given several times"},
      "--pretrained": {"type": Path, "metavar": "DIR", "help": "an exported language model to start from (default: the "
-                      "one that comes with the library, for English)"},
+                      "one that comes with the library, for `--lang`)"},
      "--preset": {"metavar": "NAME", "help": "where to begin: a preset, or a file of this command (default: the "
                                              "encoder's own)"},
      "--seed": {"type": int, "default": 0, "metavar": "N", "help": "of the split, of all fits and of the search"},
