@@ -184,6 +184,7 @@ def serve():
                     reply = encoded(tokenizer, texts, where)
                 except Exception as e:
                     reply = _sendable(e)
+            sys.stdout.flush()  # what a rule printed comes before the reply: after it this process may be ended
             pickle.dump(reply, out)
             out.flush()
 
