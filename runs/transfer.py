@@ -117,7 +117,7 @@ def fasttext(draw, seed, args):
 def stage3(name: str, start: bool):
     """Return a classifier from random weights, or over the language model that comes with the library, as it is."""
     def way(draw, seed, args):
-        preset, lm = get_preset("laptop"), shipped_lm() if start else None
+        preset, lm = get_preset("laptop"), shipped_lm(draw.source.lang) if start else None
         dls = classifier_data(draw.train, preset, lm, lang=draw.source.lang, valid_pct=0.1, seed=seed, cache_dir=False)
         set_seed(seed)
         learn = finetune_classifier(new_classifier(dls, preset, lm, verbose=False), preset, gradual=start)
@@ -128,9 +128,8 @@ def stage3(name: str, start: bool):
 def estimator(name: str, **params):
     """Return the answers of `ULMFiT`: of its model alone, and of the mixture."""
     def way(draw, seed, args):
-        of_lang = {} if draw.source.lang == "en" else {"lang": draw.source.lang, "pretrained": args.korean or False}
         more = table(args.folder, draw.source.unlabelled)["text"][:UNLABELLED] if draw.source.unlabelled else None
-        model = ULMFiT(seed=seed, verbose=False, **of_lang, **params)
+        model = ULMFiT(seed=seed, verbose=False, lang=draw.source.lang, **params)
         model.fit(draw.train["text"], draw.train["label"], more)
         mixed, model.blend_ = model.predict(draw.test["text"]), None
         return {name: model.predict(draw.test["text"]), f"{name}_blend": mixed}
@@ -156,7 +155,8 @@ WAYS = {
     "linear": Way({"words": "TF-IDF of words", "letters": "TF-IDF of letters"}, linear, 0.02, ("en", "ko")),
     "fasttext": Way({"fasttext": "fastText"}, fasttext, 0.02, ("en", "ko"), "fasttext"),
     "scratch": Way({"scratch": "LSTM from random weights"}, stage3("scratch", False), 0.8, ("en", "ko")),
-    "pretrained": Way({"pretrained": "LSTM, pretrained, no stage 2"}, stage3("pretrained", True), 0.8),
+    "pretrained": Way({"pretrained": "LSTM, pretrained, no stage 2"}, stage3("pretrained", True), 0.8,
+                      ("en", "ko")),
     "ulmfit": Way({"ulmfit": "ULMFiT, three stages", "ulmfit_blend": "`ULMFiT()`: these, mixed with linear models"},
                   estimator("ulmfit"), 1.2, ("en", "ko")),
     "both": Way({"both": "ULMFiT, both directions", "both_blend": "both directions, mixed"},
@@ -266,7 +266,6 @@ def draw_plot(df: pd.DataFrame, file: Path) -> None:
 
 def main():
     parser = arguments(__doc__, "transfer.jsonl")
-    parser.add_argument("--korean", type=Path, help="a Korean language model; without it NSMC starts from nothing")
     args = parser.parse_args()
     if not args.page:
         todo = sorted(cells(args.folder), key=lambda cell: cell.seconds * (1 + cell.seed))

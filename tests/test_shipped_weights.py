@@ -40,7 +40,7 @@ def test_models_and_vectors_are_there_and_small(shipped_weights):
         return sum(f.stat().st_size for f in shipped_weights.glob(pattern)) / 1e6
     names = {"awd_lstm-fwd", "awd_lstm-bwd", "awd_lstm-ko-fwd", "vectors-en"}
     assert {f.name for f in shipped_weights.iterdir()} == names
-    assert megabytes("awd_lstm-?wd/*") <= 48 and megabytes("*/*") <= 75  # in a wheel, at most 78
+    assert megabytes("awd_lstm-?wd/*") <= 48 and megabytes("*/*") <= 80  # a wheel may have 90
 
 
 @pytest.mark.parametrize(("name", "sentences", "times"), [

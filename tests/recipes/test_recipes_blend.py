@@ -185,6 +185,13 @@ def test_word_vectors_that_are_installed_later_are_found(monkeypatch):
     assert [VECTORS_OF("en") is None for _ in range(3)] == [True, False, False]
 
 
+def test_a_rarer_word_counts_for_more_in_the_mean_vector(monkeypatch):
+    found = WordVectors({"the": 0, "film": 1}, np.eye(2, dtype=np.float32))
+    monkeypatch.setattr(blend, "vectors_of", lambda lang: found)
+    mean, none = Member("vectors").read(["The film", "xyz"])
+    assert mean == pytest.approx(np.log([10, 11]) / np.log(110)) and not none.any()
+
+
 def test_rare_columns_are_left_out_of_many_texts(monkeypatch):
     monkeypatch.setattr("ulmfit_easy.recipes.blend.RARE", 60)
     few, many = Member("words"), Member("words")

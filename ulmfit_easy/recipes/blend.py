@@ -23,7 +23,7 @@ from ulmfit_easy.text.rules import without_lone_surrogates
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vectors import WordVectors
 
-STRENGTH = {"words": 10, "characters": 10, "vectors": 0.03}  # scikit-learn's C of each kind of member
+STRENGTH = {"words": 10, "characters": 10, "vectors": 0.01}  # scikit-learn's C of each kind of member
 KINDS = tuple(STRENGTH)
 TOLD = {"model": "this model", "words": "TF-IDF of words", "characters": "TF-IDF of characters",
         "vectors": "mean word vectors"}
@@ -35,6 +35,7 @@ PRIOR = 5.0  # texts that the prior of the weights counts for (docs/LOG.md, 25)
 LEAST = 1e-3  # probability: one text on which a member is sure and wrong does not rule it out
 N_STEPS = 200
 N_FOLDS = 5
+FIRST_RANK = 10  # of the most frequent word, so that it counts too
 VECTORS = dict[str, WordVectors]()  # of languages, read before
 
 
@@ -224,14 +225,20 @@ def vectors_of(lang: str) -> WordVectors | None:
 
 
 def _mean_vectors(texts: Sequence[str], lang: str) -> np.ndarray:
-    """Return the mean vector of the words of each text, (N, D), zeros for a text without a known word."""
+    """Return the mean vector of the words of each text, (N, D), zeros for a text without a known word.
+
+    A word counts by the logarithm of its rank among the words of the vectors, the most frequent first: rare words tell
+    more of a text (docs/LOG.md, 59).
+    """
     vectors = vectors_of(lang)
     assert vectors is not None
-    rows, means = np.asarray(vectors.vectors), []
-    for found in Tokenizer(lang=lang).pipe(list(texts)):
-        at = [vectors.stoi[token] for token in found.tokens if token in vectors.stoi]
-        means.append(rows[at].mean(0) if at else np.zeros(rows.shape[1], rows.dtype))
-    return np.stack(means)
+    rows = np.asarray(vectors.vectors)  # (W, D)
+    counts = np.log(FIRST_RANK + np.arange(len(rows), dtype=rows.dtype))  # (W,)
+    means = np.zeros((len(texts), rows.shape[1]), rows.dtype)
+    for mean, found in zip(means, Tokenizer(lang=lang).pipe(list(texts)), strict=True):
+        if at := [vectors.stoi[token] for token in found.tokens if token in vectors.stoi]:
+            mean[:] = np.average(rows[at], axis=0, weights=counts[at])
+    return means
 
 
 def mixing_weights(probs: np.ndarray) -> np.ndarray:
