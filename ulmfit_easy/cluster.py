@@ -55,7 +55,7 @@ def connected(scheduler: str | None, workers: int | None = None, *, paths: Itera
             stack.callback(nanny.setLevel, nanny.level)
             nanny.setLevel(logging.CRITICAL)
             address: Any = stack.enter_context(distributed.LocalCluster(
-                n_workers=workers or _processors(), threads_per_worker=1, host="127.0.0.1",
+                n_workers=workers, threads_per_worker=1, host="127.0.0.1",
                 dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL))  # errors are raised here
         else:
             address = scheduler
@@ -75,12 +75,6 @@ def check_workers(scheduler: str | None, workers: int | None) -> None:
         other = "no scheduler=" if scheduler is None else f"scheduler={scheduler}"
         raise ArgumentError("E603", received=f"workers={workers} and {other}", expected="workers= for "
                             "scheduler=local alone", fix="leave out workers=; pass scheduler=local")
-
-
-def _processors() -> int:
-    from dask.system import CPU_COUNT  # knows the limits of a container
-
-    return CPU_COUNT
 
 
 def _check(client: "Client", scheduler: str, paths: Iterable[str | Path], memory: int) -> None:
