@@ -76,6 +76,7 @@ def test_learners_start_from_it_by_default(backwards, recwarn, tmp_path, capsys)
     clas.fit(0)  # a classifier tells it now
     assert len(re.findall(told, capsys.readouterr().out)) == 1
     theirs = shipped_lm(backwards=backwards)
+    assert theirs.weights["1.decoder.weight"] is theirs.weights["0.encoder.weight"] and "11.7 M" in repr(theirs)
     for learn in (lm, clas):
         row = learn.encoder.encoder.weight[learn.dls.text_vocab.stoi["the"]]
         assert row.tolist() == theirs.weights["0.encoder.weight"][theirs.vocab.stoi["the"]].tolist()

@@ -51,7 +51,7 @@ class PretrainedLM(NamedTuple):
     weights: dict[str, Tensor]  # float32
 
     def __repr__(self) -> str:
-        n = sum(weight.numel() for weight in self.weights.values())
+        n = sum({weight.data_ptr(): weight.numel() for weight in self.weights.values()}.values())  # tied ones once
         return described(self, self.name, self.arch, self.vocab.told, f"{compact(n)} weights")
 
     @property
@@ -120,7 +120,8 @@ def _read(source: "str | Path | TextLearner", backwards: bool) -> PretrainedLM:
     if not Head.find(config["head"]["name"]).decodes:  # of a classifier only the encoder
         weights = {name.replace("0.module.", "0.", 1): t for name, t in weights.items() if name.startswith("0.")}
         config = {**config, "head": {"name": "LMDecoder", "config": {}}}
-    return PretrainedLM(name, config, vocab, {name: t.float().cpu() for name, t in weights.items()})
+    once = {id(t): t.float().cpu() for t in weights.values()}  # tied weights stay one tensor
+    return PretrainedLM(name, config, vocab, {name: once[id(t)] for name, t in weights.items()})
 
 
 def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:
