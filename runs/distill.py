@@ -47,7 +47,7 @@ from ulmfit_easy.text.store import TokenStore
 SENTENCE_END, WORDS = re.compile(r"(?<=[.!?])\s+"), range(5, 41)
 LAYER, WIDTH = 5, 384  # of MiniLM: a layer in the middle knows most (docs/LOG.md)
 MAX_PIECES, ROWS, BLOCK = 80, 64, 4096  # of the teacher: longest input, batch size, sentences between two writes
-TEXT_BS, SENTENCE_BS = 32, 128  # rows of running text, 72 tokens each, and sentences of a step
+TEXT_BS, SENTENCE_BS = 64, 64  # rows of running text, 72 tokens each, and sentences of a step
 FIT, RIDGE = 32, 10.0  # batches that the first map is fitted to, and its penalty
 PRINT = 20  # steps between two printed lines
 

@@ -159,7 +159,11 @@ def _misfit(model: Shipped, arch: type[Encoder], config: dict, tokenizer: dict) 
 
 
 def shipped_vectors(lang: str | None = "en") -> WordVectors | None:
-    """Return the installed word vectors of a language, or None. They are stored in 8 bits per number."""
+    """Return the installed word vectors of a language, or None. They are stored in 8 bits per number.
+
+    English has 300 numbers for each of 50,000 words, the most frequent first. 100 are those of GloVe (Pennington et al.
+    2014). 200 are principal components of what the first layer of MiniLM (Wang et al. 2020) makes of the word alone.
+    """
     folder = next((root / f"vectors-{lang}" for _, root in _roots() if (root / f"vectors-{lang}").exists()), None)
     if folder is None:
         return None
