@@ -227,8 +227,8 @@ def vectors_of(lang: str) -> WordVectors | None:
 def _mean_vectors(texts: Sequence[str], lang: str) -> np.ndarray:
     """Return the mean vector of the words of each text, (N, D), zeros for a text without a known word.
 
-    A word counts by the logarithm of its rank among the words of the vectors, the most frequent first: rare words tell
-    more of a text (docs/LOG.md, 59).
+    A word counts by the logarithm of its rank, where the most frequent word is the first. So rare words count for more:
+    they tell more about a text (docs/LOG.md, 59).
     """
     vectors = vectors_of(lang)
     assert vectors is not None
