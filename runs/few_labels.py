@@ -1,9 +1,9 @@
-"""Accuracy of `ULMFiT()` as it is with a few hundred labels: of its model alone, of each linear member, and mixed.
+"""Print the accuracy of `ULMFiT()` with a few hundred labels: its model alone, each linear member, and the mixture.
 
     .venv/bin/python runs/few_labels.py FOLDER [--only mr cr trec] [--seeds 0 1 2]
 
-FOLDER has mr, cr and trec (CSV). A seed draws the labelled rows and everything else that is random. Test rows: the same
-1,000 of MR and of CR for each seed, the 500 of TREC. Each line that is printed is JSON.
+FOLDER has mr, cr and trec (CSV). The seed decides which rows are labelled, and all else that is random. The test rows
+are the same for each seed: 1,000 of MR, 1,000 of CR, 500 of TREC. Each printed line is JSON.
 """
 
 import argparse
@@ -11,28 +11,27 @@ import json
 from pathlib import Path
 
 import pandas as pd
+from cells import table
 from sklearn.metrics import accuracy_score
 
 from ulmfit_easy.all import ULMFiT
 
-N_TEST = 1000
-
-
-def table(folder: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(folder / f"{name}.csv.gz", keep_default_na=False, dtype={"label": str})
+TASKS, N_TEST = ("mr", "cr", "trec"), 1000
 
 
 def drawn(folder: Path, task: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the labelled rows of a seed, and the test rows of the task."""
-    if task == "trec":  # 100 a class, but ABBR has only 86
-        rows = table(folder, "trec/train").sample(frac=1, random_state=seed).groupby("label").head(100)
-        return rows, table(folder, "trec/test")
+    if task == "trec":
+        df, test = table(folder, "trec/train").drop_duplicates("text"), table(folder, "trec/test")
+        df = df[~df["text"].isin(set(test["text"]))].sample(frac=1, random_state=seed)
+        return df.groupby("label").head(100), test  # ABBR has fewer
     df = table(folder, f"{task}/all").drop_duplicates("text")
     test = df.sample(N_TEST, random_state=0)
     return df.drop(test.index).sample({"mr": 500, "cr": 300}[task], random_state=seed), test
 
 
 def scores(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> dict:
+    """Return the accuracy of the mixture, of its model alone and of each linear member, and the weights."""
     model = ULMFiT(seed=seed, verbose=False).fit(train["text"], train["label"])
     blend, texts = model.blend_, list(test["text"])
 
@@ -50,7 +49,7 @@ def scores(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> dict:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", nargs="+", default=["mr", "cr", "trec"])
+    parser.add_argument("--only", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
     for seed in args.seeds:

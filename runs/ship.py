@@ -1,6 +1,6 @@
 """Put a language model into `ulmfit_easy/weights`, with a model card.
 
-    .venv/bin/python runs/ship.py MODEL --card runs/cards/en-fwd.md --valid FILE [--wikitext2 FILE] [--mix START]
+    .venv/bin/python runs/ship.py MODEL --card runs/cards/en-fwd.md --valid FILE [--wikitext2 FILE] [--mix OTHER]
 
 The model is stored in 16 bits. The figures of its card are those of the stored model.
 """
@@ -20,10 +20,10 @@ def ship(model: Path, card: str, args):
     """Store a model, measure what was stored, and fill in its card."""
     learn = load_learner(model)
     if args.mix:
-        start = load_learner(args.mix.absolute())
-        assert start.dls.vocab == learn.dls.vocab, "both must have one vocabulary"
+        other = load_learner(args.mix.absolute())
+        assert other.dls.vocab == learn.dls.vocab, "both must have one vocabulary"
         with torch.no_grad():
-            for trained, theirs in zip(learn.model.parameters(), start.model.parameters(), strict=True):
+            for trained, theirs in zip(learn.model.parameters(), other.model.parameters(), strict=True):
                 trained.lerp_(theirs.float(), 1 - args.share)
     arch, lang = type(learn.encoder).__name__, learn.dls.tokenizer.tok.lang
     names = [arch.lower(), *([lang] if lang != "en" else []), "bwd" if learn.dls.backwards else "fwd"]
@@ -52,8 +52,8 @@ def main():
     parser.add_argument("--card", type=Path, required=True, help="its card, with places for the figures")
     parser.add_argument("--valid", type=Path, required=True, help="texts that the model has not read")
     parser.add_argument("--wikitext2", type=Path)
-    parser.add_argument("--mix", type=Path, help="the model that it started from: store weights between both")
-    parser.add_argument("--share", type=float, default=0.5, help="of MODEL in that mixture")
+    parser.add_argument("--mix", type=Path, help="another model with its vocabulary: store the weighted mean of both")
+    parser.add_argument("--share", type=float, default=0.5, help="weight of MODEL in that mean")
     args = parser.parse_args()
     ship(args.model.absolute(), args.card.read_text(encoding="utf-8"), args)
 

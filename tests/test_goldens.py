@@ -210,8 +210,7 @@ def test_embeddings_move_to_another_vocabulary_as_in_fastai():
     from ulmfit_easy.models.remap import match_embeds
 
     case = golden("embeds")
-    moved = match_embeds(torch.tensor(case["weight"]), torch.tensor(case["bias"]), case["old_vocab"],
-                         case["new_vocab"])
+    moved = match_embeds(torch.tensor(case["weight"]), torch.tensor(case["bias"]), case["old_vocab"], case["new_vocab"])
     assert_close(moved.weight, case["new_weight"])
     assert_close(moved.bias, case["new_bias"])
 

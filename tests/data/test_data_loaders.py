@@ -204,8 +204,7 @@ def test_a_batch_of_no_whole_number_of_rows_is_refused_where_it_is_asked_for(df,
 
 
 def test_messages_count_the_rows_of_the_table_also_where_some_were_left_out():
-    table = pd.DataFrame({"text": [None, *"abcdefgha"], "label": [None, *"xyxyxyxyx"],
-                          "v": [False] * 6 + [True] * 4})
+    table = pd.DataFrame({"text": [None, *"abcdefgha"], "label": [None, *"xyxyxyxyx"], "v": [False] * 6 + [True] * 4})
     options = {"valid_col": "v", "on_missing": "drop", "min_freq": 1}
     with fails(LabelError, "E202", "row 3"):
         TextDataLoaders.from_df(table.assign(label=[*"yxx", "", *"yxyxyx"]), **options)

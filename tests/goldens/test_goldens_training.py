@@ -47,8 +47,7 @@ def learner_of_three_groups(folder: Path, n_batches: int, **options):
     """A learner over batches of nothing in particular."""
     from ulmfit_easy.learner.learner import Learner
 
-    dls = SimpleNamespace(train=Batches(n_batches), valid=Batches(1), device=torch.device("cpu"), path=folder,
-                          n_inp=1)
+    dls = SimpleNamespace(train=Batches(n_batches), valid=Batches(1), device=torch.device("cpu"), path=folder, n_inp=1)
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 1))
     return Learner(dls, model, nn.MSELoss(), splitter=lambda m: [list(c.parameters()) for c in m], **options)
 

@@ -71,8 +71,7 @@ def test_labels_come_back_as_they_were_given(names):
     model = tiny().fit(FEW[0], labels)
     assert model.classes_.tolist() == sorted(names)
     assert {type(c) for c in model.predict(TEXTS[:9]).tolist()} == {type(names[0])}
-    assert model.score(FEW[0], labels) == np.mean([a == b for a, b in zip(model.predict(FEW[0]), labels,
-                                                                               strict=True)])
+    assert model.score(FEW[0], labels) == np.mean([a == b for a, b in zip(model.predict(FEW[0]), labels, strict=True)])
 
 
 def global_state():

@@ -191,8 +191,7 @@ def test_a_batch_that_does_not_fit_is_told_what_to_change_and_moves_no_weight(is
 def test_the_error_of_a_full_device_holds_nothing_of_the_batch():
     learn, seen = learner(False), []
     with pytest.raises(TrainingError) as caught:
-        learn.fit(1, cbs=[Callback(after_pred=lambda self: seen.append(weakref.ref(self.pred))),
-                          Full(0, "after_loss")])
+        learn.fit(1, cbs=[Callback(after_pred=lambda self: seen.append(weakref.ref(self.pred))), Full(0, "after_loss")])
     assert seen and seen[0]() is None
     assert not isinstance(caught.value.__context__, RuntimeError)  # torch's, whose traceback would hold the batch
 

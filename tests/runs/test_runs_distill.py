@@ -15,7 +15,7 @@ from ulmfit_easy.recipes.corpus.plan import Plan
 from ulmfit_easy.recipes.corpus.run import pretrain_corpus
 
 FILE = Path(__file__).parents[2] / "runs/distill.py"
-STEPS, N = 3, 256  # two batches of sentences a pass, so that a second pass begins
+STEPS, N = 3, 128  # two batches of sentences a pass, so that a second pass begins
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name, text, expected", [(name, *case) for name,
-                                                  cases in CASES.items() for case in cases])
+@pytest.mark.parametrize("name, text, expected", [(name, *case) for name, cases in CASES.items() for case in cases])
 def test_the_rule_gives_the_classic_output(name, text, expected):
     assert getattr(rules, name)(text) == expected
 

@@ -161,9 +161,9 @@ def _misfit(model: Shipped, arch: type[Encoder], config: dict, tokenizer: dict) 
 def shipped_vectors(lang: str | None = "en") -> WordVectors | None:
     """Return the installed word vectors of a language, or None. They are stored in 8 bits per number.
 
-    Those of English are 300 numbers for each of 50,000 words. The most frequent word comes first. GloVe gave 100 of the
-    numbers (Pennington and others, 2014). The other 200 are principal components of a state of MiniLM (Wang and others,
-    2020): its first layer read each word alone.
+    The English ones have 300 numbers for each of 50,000 words, the most frequent word first. The first 100 numbers are
+    those of GloVe (Pennington et al. 2014), centred and scaled. The other 200 are principal components of the states
+    that the first layer of all-MiniLM-L6-v2 returns for the word alone.
     """
     folder = next((root / f"vectors-{lang}" for _, root in _roots() if (root / f"vectors-{lang}").exists()), None)
     if folder is None:

@@ -120,14 +120,18 @@ def _read(source: "str | Path | TextLearner", backwards: bool) -> PretrainedLM:
     if not Head.find(config["head"]["name"]).decodes:  # of a classifier only the encoder
         weights = {name.replace("0.module.", "0.", 1): t for name, t in weights.items() if name.startswith("0.")}
         config = {**config, "head": {"name": "LMDecoder", "config": {}}}
-    once = {id(t): t.float().cpu() for t in weights.values()}  # tied weights stay one tensor
-    return PretrainedLM(name, config, vocab, {name: once[id(t)] for name, t in weights.items()})
+    once = {_storage(t): t.float().cpu() for t in weights.values()}  # tied weights stay one tensor
+    return PretrainedLM(name, config, vocab, {name: once[_storage(t)] for name, t in weights.items()})
+
+
+def _storage(t: Tensor) -> tuple:
+    return t.data_ptr(), t.dtype, t.shape, t.stride()
 
 
 def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:
     """Return the language model that is installed for a language and direction, or None if there is none.
 
-    Models come with the library (English) and with Python packages of weights.
+    Models come with the library (English and Korean) and with Python packages of weights.
     """
     folder = shipped_folder(lang, bool(backwards))
     return None if folder is None else read_lm(folder)

