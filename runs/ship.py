@@ -7,6 +7,7 @@ The model is stored in 16 bits. The figures of its card are those of the stored 
 
 import argparse
 from pathlib import Path
+from shutil import rmtree
 
 import torch
 from wikitext2 import N_TOKENS, articles, perplexity_of_file
@@ -28,7 +29,8 @@ def ship(model: Path, card: str, args):
     arch, lang = type(learn.encoder).__name__, learn.dls.tokenizer.tok.lang
     names = [arch.lower(), *([lang] if lang != "en" else []), "bwd" if learn.dls.backwards else "fwd"]
     place = WEIGHTS / "-".join(names)
-    learn.export(place, half=True)
+    rmtree(place, ignore_errors=True)  # the model before
+    learn.to_fp32().export(place, half=True)  # to compute alike on each processor
     (place / "training.json").unlink()  # of this export; the card tells of the training
     stored = load_learner(place)
     valid = evaluate_lm(stored, Corpus(args.valid))
