@@ -64,11 +64,16 @@ def save_weights(path: str | Path, weights: dict[str, Tensor], *, half: bool = F
     return path
 
 
+def storage_of(tensor: Tensor) -> tuple:
+    """Return what is equal for two names of one tensor, such as tied weights."""
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+
+
 def write_weights(path: Path, weights: dict[str, Tensor], metadata: dict, half: bool = False) -> str:
     """Write as `save_weights`. Return the SHA-256 of the content, which `load_weights` finds as `sha256`."""
     stored, aliases, seen = dict[str, Tensor](), dict[str, str](), dict[tuple | str, str]()
     for name, tensor in weights.items():
-        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else name
+        key = storage_of(tensor) if tensor.numel() else name
         if key in seen:
             aliases[name] = seen[key]
         else:

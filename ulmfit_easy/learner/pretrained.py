@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from ulmfit_easy.bundle.artefact import load_state, load_weights
+from ulmfit_easy.bundle.artefact import load_state, load_weights, storage_of
 from ulmfit_easy.bundle.foreign import load_any, load_foreign
 from ulmfit_easy.bundle.packages import MODELS
 from ulmfit_easy.bundle.shipped import named_folder, shipped_folder, shipped_name, shipped_vectors
@@ -51,7 +51,7 @@ class PretrainedLM(NamedTuple):
     weights: dict[str, Tensor]  # float32
 
     def __repr__(self) -> str:
-        n = sum({weight.data_ptr(): weight.numel() for weight in self.weights.values()}.values())  # tied ones once
+        n = sum({storage_of(weight): weight.numel() for weight in self.weights.values()}.values())  # tied ones once
         return described(self, self.name, self.arch, self.vocab.told, f"{compact(n)} weights")
 
     @property
@@ -120,12 +120,8 @@ def _read(source: "str | Path | TextLearner", backwards: bool) -> PretrainedLM:
     if not Head.find(config["head"]["name"]).decodes:  # of a classifier only the encoder
         weights = {name.replace("0.module.", "0.", 1): t for name, t in weights.items() if name.startswith("0.")}
         config = {**config, "head": {"name": "LMDecoder", "config": {}}}
-    once = {_storage(t): t.float().cpu() for t in weights.values()}  # tied weights stay one tensor
-    return PretrainedLM(name, config, vocab, {name: once[_storage(t)] for name, t in weights.items()})
-
-
-def _storage(t: Tensor) -> tuple:
-    return t.data_ptr(), t.dtype, t.shape, t.stride()
+    once = {storage_of(t): t.float().cpu() for t in weights.values()}  # tied weights stay one tensor
+    return PretrainedLM(name, config, vocab, {name: once[storage_of(t)] for name, t in weights.items()})
 
 
 def shipped_lm(lang: str = "en", backwards: bool = False) -> PretrainedLM | None:

@@ -234,11 +234,10 @@ def _mean_vectors(texts: Sequence[str], lang: str) -> np.ndarray:
     vectors = vectors_of(lang)
     assert vectors is not None
     rows = np.asarray(vectors.vectors)  # (W, D)
-    weights = np.log(FIRST_RANK + np.arange(len(rows), dtype=rows.dtype))  # (W,)
     means = np.zeros((len(texts), rows.shape[1]), rows.dtype)
     for mean, found in zip(means, Tokenizer(lang=lang).pipe(list(texts)), strict=True):
         if at := [vectors.stoi[token] for token in found.tokens if token in vectors.stoi]:
-            mean[:] = np.average(rows[at], axis=0, weights=weights[at])
+            mean[:] = np.average(rows[at], axis=0, weights=np.log(FIRST_RANK + np.array(at)))
     return means
 
 
