@@ -30,9 +30,12 @@ def drawn(folder: Path, task: str, seed: int) -> tuple[pd.DataFrame, pd.DataFram
     return df.drop(test.index).sample({"mr": 500, "cr": 300}[task], random_state=seed), test
 
 
-def scores(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> dict:
-    """Return the accuracy of the mixture, of its model alone and of each linear member, and the weights."""
-    model = ULMFiT(seed=seed, verbose=False).fit(train["text"], train["label"])
+def scores(train: pd.DataFrame, test: pd.DataFrame, seed: int, resume: Path | None = None, **params: object) -> dict:
+    """Return the accuracy of the mixture, of its model alone and of each linear member, and the weights.
+
+    `params` go to `ULMFiT`, and `resume` to its `fit`.
+    """
+    model = ULMFiT(seed=seed, verbose=False, **params).fit(train["text"], train["label"], resume=resume)
     blend, texts = model.blend_, list(test["text"])
 
     def score(labels):
