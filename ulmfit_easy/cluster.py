@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from distributed import Client
 
 LOCAL = "local"
-# Dask makes workers give freed memory back at once, which took half of their time (docs/LOG.md, 57).
-KEEP_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
+# Of Dask, for workers on this machine.
+CONFIG = {
+    # It makes them give freed memory back at once, which took half of their time (docs/LOG.md, 57).
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    # A worker that is killed while it starts is not started again. Without any worker, Dask waits forever.
+    "distributed.scheduler.no-workers-timeout": "60s",
+}
 WAIT = 10.0  # seconds for a scheduler to answer, and for its first worker
 SAME = ("ulmfit_easy:__version__", "torch:__version__")  # on all machines, or answers and tokens may differ
 
@@ -50,7 +55,7 @@ def connected(scheduler: str | None, workers: int | None = None, *, paths: Itera
         if scheduler == LOCAL:
             from dask import config
 
-            stack.enter_context(config.set(KEEP_MEMORY))
+            stack.enter_context(config.set(CONFIG))
             nanny = logging.getLogger("distributed.nanny")  # it tells each worker that takes long to end
             stack.callback(nanny.setLevel, nanny.level)
             nanny.setLevel(logging.CRITICAL)
@@ -125,6 +130,10 @@ def in_any_order(function: Callable, items: list, *args: object,
         raise TrainingError("E508", received=f"several workers that have ended at the same part ({e.last_worker.name})",
                             expected="its result", fix="give workers more memory; pass a lower workers=; or split that "
                             "part into smaller files") from e
+    except distributed.scheduler.NoWorkerError as e:
+        raise TrainingError("E508", received=f"no worker left for {e.timeout:.0f} seconds", expected="results from "
+                            "workers", fix="give workers more memory; pass a lower workers=; then type the same "
+                            "command: what is finished is kept") from e
     except (distributed.CancelledError, distributed.comm.CommClosedError) as e:
         raise TrainingError("E508", received="a scheduler that has ended", expected="results from its workers",
                             fix="start it again, then type the same command: what is finished is kept") from e
