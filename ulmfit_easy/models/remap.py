@@ -67,7 +67,8 @@ def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_words: S
     x, x_new = (F.pad(v.double(), (0, 1), value=1.0) for v in (x, x_new))  # a constant after the D numbers
     if 2 * known.sum() < len(known) or known.sum() < 10 * x.shape[1]:
         return old_weight.new_zeros(len(x_new), old_weight.shape[1]), torch.zeros_like(guessed)
-    solved = torch.linalg.lstsq(x[known], old_weight[known].double()).solution  # (D + 1, E)
+    x, rows = x[known], old_weight[known].double()
+    solved = torch.linalg.lstsq(x.T @ x, x.T @ rows).solution  # (D + 1, E), by the normal equations: they are few
     return (x_new @ solved).to(old_weight), guessed
 
 
