@@ -22,6 +22,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 
 from ulmfit_easy.all import (
+    SentencePieceTokenizer,
     ULMFiT,
     baseline,
     classifier_data,
@@ -113,8 +114,10 @@ def fasttext(draw, seed, args):
 def stage3(name: str, start: bool):
     """Return a classifier from random weights, or over the bundled language model as it is."""
     def way(draw, seed, args):
-        preset, lm = get_preset("laptop"), shipped_lm(draw.source.lang) if start else None
-        dls = classifier_data(draw.train, preset, lm, lang=draw.source.lang, valid_pct=0.1, seed=seed, cache_dir=False)
+        preset, lang = get_preset("laptop"), draw.source.lang
+        lm = shipped_lm(lang) if start else None
+        pieces = {} if lang == "en" or start else {"tok_tfm": SentencePieceTokenizer(lang)}  # a model has some
+        dls = classifier_data(draw.train, preset, lm, lang=lang, valid_pct=0.1, seed=seed, cache_dir=False, **pieces)
         set_seed(seed)
         learn = finetune_classifier(new_classifier(dls, preset, lm, verbose=False), preset, gradual=start)
         return {name: [p.label for p in learn.predict(list(draw.test["text"]))]}
