@@ -2,6 +2,7 @@
 
 import copy
 import json
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,18 @@ from safetensors.numpy import load_file
 from ulmfit_easy.apps.attribute import explain
 from ulmfit_easy.apps.calibration import calibrate
 from ulmfit_easy.apps.cli import main
+from ulmfit_easy.bundle import shipped
 from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
-from ulmfit_easy.recipes import blend
+from ulmfit_easy.recipes import blend, reader
 from ulmfit_easy.recipes.blend import KINDS, PRIOR, Blend, Member, mixing_weights
 from ulmfit_easy.recipes.estimate import blend_seconds
 from ulmfit_easy.recipes.estimator import ULMFiT
+from ulmfit_easy.recipes.features import TextFeatures
 from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled
+from ulmfit_easy.recipes.reader import reader_of
 from ulmfit_easy.text.vectors import WordVectors
 
 TABLE = toy_reviews(60)
@@ -36,8 +40,18 @@ def vectors():
     rows = np.random.default_rng(0).normal(size=(len(words), 20)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         found = WordVectors({word: i for i, word in enumerate(words)}, rows)
-        patch.setattr("ulmfit_easy.recipes.blend.vectors_of", lambda lang: found if lang == "en" else None)
+        patch.setattr(blend, "vectors_of", lambda lang: found if lang == "en" else None)
+        patch.setattr(blend, "reader_of", lambda lang: Letters("0") if lang == "en" else None)
         yield
+
+
+class Letters(NamedTuple):
+    """In place of a language model: how often a text has "a" and "e"."""
+
+    sha256: str
+
+    def states(self, texts):
+        return np.array([[text.count("a"), text.count("e")] for text in texts], np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -169,13 +183,28 @@ def test_the_file_of_another_estimator_is_refused(learned, tmp_path):
         Blend.load(path, 2, "0" * 64)
 
 
-@pytest.mark.parametrize("found", [None, WordVectors({"film": 0}, np.zeros((1, 19), np.float32))],
-                         ids=["none", "other"])
-def test_a_mixture_needs_the_word_vectors_it_learned_from(learned, tmp_path, monkeypatch, found):
+@pytest.mark.parametrize(("name", "found"), [
+    ("vectors_of", None), ("vectors_of", WordVectors({"film": 0}, np.zeros((1, 19), np.float32))),
+    ("reader_of", None), ("reader_of", Letters("1"))])
+def test_a_mixture_needs_what_it_has_learned_from(learned, tmp_path, monkeypatch, name, found):
     sha256 = learned[0].save(path := tmp_path / "blend.safetensors")
-    monkeypatch.setattr("ulmfit_easy.recipes.blend.vectors_of", lambda lang: found)
-    with pytest.raises(FileError, match="E404.*word vectors of the language 'en'"):
+    monkeypatch.setattr(blend, name, lambda lang: found)
+    with pytest.raises(FileError, match="E404.*(word vectors|language model) of the language 'en'"):
         Blend.load(path, 2, sha256)
+
+
+def test_many_texts_need_no_language_model(monkeypatch):
+    for more in (False, True):
+        monkeypatch.setattr(blend, "FEW", len(TEXTS) + more)
+        assert ("states" in Blend.learned(TEXTS, LABELS, ASIDE, OWN)[0].shares) == more
+
+
+def test_a_reader_gives_the_features_of_the_bundled_language_model(shipped_weights, monkeypatch):
+    monkeypatch.setattr(shipped, "WEIGHTS", shipped_weights)
+    monkeypatch.setattr(reader, "READERS", {})
+    expected = TextFeatures("en", layers=[1, 2]).transform(TEXTS[:3])
+    assert reader_of("en").states(TEXTS[:3]) == pytest.approx(expected) and reader_of("en") is reader_of("en")
+    assert reader_of("de") is None
 
 
 def test_word_vectors_that_are_installed_later_are_found(monkeypatch):

@@ -1,7 +1,7 @@
 """The states of an encoder as numbers for any other model: hypercolumns, and the use of a frozen encoder."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ulmfit_easy._fastcore import listify
 from ulmfit_easy.data.budget import cut_by_tokens
+from ulmfit_easy.data.prepare import Preparation
 from ulmfit_easy.errors import ArgumentError, TrainingError
 from ulmfit_easy.models.encoder import Encoder, Headed
 from ulmfit_easy.models.evaluated import evaluated, without_gradients
@@ -28,9 +29,19 @@ layer = whole(-MOST, MOST)
 SETTINGS = {"layers": any_of(layer, list_of(layer)), "pool": one_of(POOLS)}
 
 
+class Reads(Protocol):
+    """Anything with a model and with what prepares texts for it."""
+
+    @property
+    def prepare(self) -> Preparation: ...
+
+    @property
+    def model(self) -> nn.Module: ...
+
+
 @takes(SETTINGS)
 @interrupted(UNCHANGED)
-def features(asked: "TextLearner | Predictor", texts: Iterable, layers: int | Sequence[int] = -1,
+def features(asked: "TextLearner | Predictor | Reads", texts: Iterable, layers: int | Sequence[int] = -1,
              pool: str = "mean") -> np.ndarray:
     """Return numbers that describe texts, (N, d) float32, for any model of scikit-learn. Nothing is trained.
 

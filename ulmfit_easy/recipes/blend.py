@@ -1,8 +1,9 @@
 """Mix a trained model with linear models that learn in seconds, so that it is not worse than the best of them.
 
-The members are logistic regressions on TF-IDF of words, on TF-IDF of characters, and on a mean of word vectors.
-The weights of the mixture are found on texts that no member has learned from. All of it is one file of numbers: it
-holds no word of a user's texts.
+The members are logistic regressions on TF-IDF of words, on TF-IDF of characters, and on a mean of word vectors. With
+few texts there is one more, on the mean states of the bundled language model, which no training has changed. The
+weights of the mixture are found on texts that no member has learned from. All of it is one file of numbers: it holds
+no word of a user's texts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,19 +18,22 @@ from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.bundle.parts import refusing
 from ulmfit_easy.bundle.shipped import shipped_vectors
 from ulmfit_easy.errors import FileError, some
+from ulmfit_easy.recipes.reader import reader_of
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import language, share
 from ulmfit_easy.text.rules import without_lone_surrogates
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vectors import WordVectors
 
-STRENGTH = {"words": 10, "characters": 10, "vectors": 0.01}  # scikit-learn's C of each kind of member
+STRENGTH = {"words": 10, "characters": 10, "vectors": 0.01, "states": 0.01}  # scikit-learn's C of each kind of member
 KINDS = tuple(STRENGTH)
+COUNTS = KINDS[:2]
 TOLD = {"model": "this model", "words": "TF-IDF of words", "characters": "TF-IDF of characters",
-        "vectors": "mean word vectors"}
+        "vectors": "mean word vectors", "states": "mean states of the bundled model"}
 BLEND = "blend.safetensors"  # its file in the folder of an estimator
 
 N_FEATURES = 2**20  # counts are hashed into so many columns
+FEW = 1000  # texts from which on there are no "states": training has then taught the model more (docs/LOG.md, 61)
 RARE = 2000  # texts from which on a word or some letters seen in one text alone are left out, as in `baseline`
 PRIOR = 5.0  # texts that the prior of the weights counts for (docs/LOG.md, 25)
 LEAST = 1e-3  # probability: one text on which a member is sure and wrong does not rule it out
@@ -43,8 +47,8 @@ class Member:
     """A linear classifier: logistic regression on counts or on mean vectors.
 
     Args:
-        kind: "words", "characters" or "vectors".
-        lang: the language of the vectors.
+        kind: "words", "characters", "vectors" or "states".
+        lang: the language of the vectors and of the states.
         class_weight: as of scikit-learn, by the numbers of the classes. Unless each class counts alike, linear models
             miss the rare ones (docs/LOG.md, 25).
     """
@@ -55,7 +59,7 @@ class Member:
         from sklearn.preprocessing import StandardScaler
 
         self.kind, self.lang = kind, lang
-        self.scaled = StandardScaler() if kind == "vectors" else TfidfTransformer(sublinear_tf=True)
+        self.scaled = TfidfTransformer(sublinear_tf=True) if kind in COUNTS else StandardScaler()
         self.linear = LogisticRegression(C=STRENGTH[kind], max_iter=1000, class_weight=class_weight)
         self.columns: np.ndarray | None = None  # (F,) int64, those of the hashed counts that training has seen
 
@@ -63,6 +67,10 @@ class Member:
         """Return what a member knows of N texts before it learns: a matrix (N, columns)."""
         if self.kind == "vectors":
             return _mean_vectors(texts, self.lang)
+        if self.kind == "states":
+            reader = reader_of(self.lang)
+            assert reader is not None
+            return reader.states(texts)
         from sklearn.feature_extraction.text import HashingVectorizer
 
         analyzer, ngram_range = {"words": ("word", (1, 2)), "characters": ("char_wb", (2, 5))}[self.kind]
@@ -74,7 +82,7 @@ class Member:
 
         `weights` (N,) tell how much each text counts.
         """
-        if self.kind != "vectors":
+        if self.kind in COUNTS:
             in_texts = np.bincount(x.indices, minlength=N_FEATURES)  # in how many texts each column is
             self.columns = np.flatnonzero(in_texts >= (1 if x.shape[0] < RARE else 2))
             x = x[:, self.columns]
@@ -109,13 +117,13 @@ class Member:
         own, found = cls(kind, lang), {name: t.numpy() for name, t in tensors.items()}
         coef, intercept, scale = found["coef"], found["intercept"], found["scale"]
         n_rows, n = (1 if n_classes == 2 else n_classes), len(scale)
-        first = found["mean" if kind == "vectors" else "columns"]
+        first = found["columns" if kind in COUNTS else "mean"]
         if (coef.shape, intercept.shape, scale.shape, first.shape) != ((n_rows, n), (n_rows,), (n,), (n,)):
             raise ValueError(f"coefficients {coef.shape} for {n} numbers and {n_classes} classes")
         if not all(np.isfinite(value).all() for value in found.values()):
             raise ValueError("numbers that are not finite")
         own.linear.coef_, own.linear.intercept_, own.linear.classes_ = coef, intercept, np.arange(n_classes)
-        if kind == "vectors":
+        if kind not in COUNTS:
             own.scaled.mean_, own.scaled.scale_, own.scaled.n_features_in_ = first, scale, n
         else:
             own.columns, own.scaled.idf_ = first, scale
@@ -163,7 +171,7 @@ class Blend:
             relearn: let the members learn from the texts aside too, once the weights are found.
         """
         members, probs, n_classes = list[Member](), [own], own.shape[1]
-        for kind in KINDS if vectors_of(lang) is not None else KINDS[:2]:
+        for kind in _kinds(lang, len(texts)):
             member = Member(kind, lang, class_weight)
             x = member.read(texts)
             if member.fit(x[~aside], labels[~aside], None if weights is None else weights[~aside]):
@@ -192,7 +200,9 @@ class Blend:
         """Write the mixture as one safetensors file, and return the SHA-256 of its content."""
         tensors = {f"{member.kind}.{name}": t for member in self.members for name, t in member.tensors().items()}
         lang = next((member.lang for member in self.members), "en")
-        return write_weights(path, tensors, {"shares": self.shares, "lang": lang})
+        reader = reader_of(lang) if "states" in self.shares else None
+        return write_weights(path, tensors, {"shares": self.shares, "lang": lang} | (
+            {"lm": reader.sha256} if reader else {}))
 
     @classmethod
     def load(cls, path: Path, n_classes: int, sha256: str) -> "Blend":
@@ -208,14 +218,24 @@ class Blend:
                 raise ValueError(f"members {some(kinds)} with the weights {weights}")
             members = [Member.of_tensors(kind, lang, {name.partition(".")[2]: t for name, t in tensors.items()
                                                       if name.startswith(f"{kind}.")}, n_classes) for kind in kinds]
-        if "vectors" in kinds:
-            vectors = vectors_of(lang)
-            if vectors is None or vectors.vectors.shape[1] != len(tensors["vectors.mean"]):
-                raise FileError("E404", received=f"no such word vectors of the language {lang!r} as {path} needs",
-                                expected="the word vectors that the model was trained with",
-                                fix="train the model again, or install the version of ulmfit_easy, or the wheel, "
-                                    "that it was trained with")
+        vectors, reader = vectors_of(lang), reader_of(lang) if "states" in kinds else None
+        if "vectors" in kinds and (vectors is None or vectors.vectors.shape[1] != len(tensors["vectors.mean"])):
+            raise _missing("word vectors", lang, path)
+        if "states" in kinds and (reader is None or reader.sha256 != said.get("lm")):
+            raise _missing("language model", lang, path)
         return cls(members, weights, n_classes)
+
+
+def _kinds(lang: str, n: int) -> list[str]:
+    """Return which members can learn from `n` texts of a language."""
+    given = {"vectors": vectors_of(lang) is not None, "states": n < FEW and reader_of(lang) is not None}
+    return [kind for kind in KINDS if given.get(kind, True)]
+
+
+def _missing(what: str, lang: str, path: Path) -> FileError:
+    return FileError("E404", received=f"no such {what} of the language {lang!r} as {path} needs",
+                     expected=f"the {what} that the model was trained with", fix="train the model again, or install "
+                     "the version of ulmfit_easy, or the wheel, that it was trained with")
 
 
 def vectors_of(lang: str) -> WordVectors | None:
