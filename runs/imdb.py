@@ -37,9 +37,10 @@ def cell(args, row, column, seed):
     place = args.out.parent / "imdb"
     models = [language_model(args.folder, place, args.reviews, backwards) for backwards in DIRECTIONS[row]]
     train = table(args.folder, "imdb/train").sample(int(column), random_state=seed)
-    epochs = 1 if len(train) > MANY else None  # as many steps as 5,000 reviews have
-    return scores(train, table(args.folder, "imdb/test_sample"), seed, place / f"{row}-{column}-{seed}", preset=PRESET,
-                  epochs=epochs, bidir=len(models) > 1, pretrained=models if len(models) > 1 else models[0])
+    epochs = 1 if len(train) > MANY else None  # the last phase then has about as many steps as with 5,000
+    resume = place / f"{row}-{args.reviews}-{column}-{seed}"
+    return scores(train, table(args.folder, "imdb/test_sample"), seed, resume, preset=PRESET, epochs=epochs,
+                  bidir=len(models) > 1, pretrained=models if len(models) > 1 else models[0])
 
 
 def main():

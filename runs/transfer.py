@@ -116,7 +116,7 @@ def stage3(name: str, start: bool):
     def way(draw, seed, args):
         preset, lang = get_preset("laptop"), draw.source.lang
         lm = shipped_lm(lang) if start else None
-        pieces = {} if lang == "en" or start else {"tok_tfm": SentencePieceTokenizer(lang)}  # a model has some
+        pieces = {} if lang == "en" or start else {"tok_tfm": SentencePieceTokenizer(lang)}  # as the bundled one
         dls = classifier_data(draw.train, preset, lm, lang=lang, valid_pct=0.1, seed=seed, cache_dir=False, **pieces)
         set_seed(seed)
         learn = finetune_classifier(new_classifier(dls, preset, lm, verbose=False), preset, gradual=start)

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ulmfit_easy.errors import ArgumentError, TrainingError, some
+from ulmfit_easy.errors import ArgumentError, TrainingError, counted, some
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.schema import optional, takes, text, whole
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 LOCAL = "local"
-# Of Dask, for workers on this machine.
+# Settings of Dask for workers on this machine.
 CONFIG = {
-    # It makes them give freed memory back at once, which took half of their time (docs/LOG.md, 57).
+    # Dask makes workers return freed memory at once, which took half of their time (docs/LOG.md, 57).
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     # A worker that is killed while it starts is not started again. Without any worker, Dask waits forever.
     "distributed.scheduler.no-workers-timeout": "60s",
@@ -114,7 +114,8 @@ def in_any_order(function: Callable, items: list, *args: object,
 
     The first error ends all others. Close it to end them too.
 
-    Raises: what the function raises. E508 if workers die again and again, or the scheduler is gone.
+    Raises: what the function raises. E508 if workers die again and again, if none is left, or if the
+        scheduler is gone.
     """
     if client is None:
         for i, item in enumerate(items):
@@ -131,9 +132,10 @@ def in_any_order(function: Callable, items: list, *args: object,
                             expected="its result", fix="give workers more memory; pass a lower workers=; or split that "
                             "part into smaller files") from e
     except distributed.scheduler.NoWorkerError as e:
-        raise TrainingError("E508", received=f"no worker left for {e.timeout:.0f} seconds", expected="results from "
-                            "workers", fix="give workers more memory; pass a lower workers=; then type the same "
-                            "command: what is finished is kept") from e
+        left = counted(round(e.timeout), "second")
+        raise TrainingError("E508", received=f"no worker left for {left}", expected="results from workers",
+                            fix="give workers more memory; pass a lower workers=; then type the same command: what is "
+                            "finished is kept") from e
     except (distributed.CancelledError, distributed.comm.CommClosedError) as e:
         raise TrainingError("E508", received="a scheduler that has ended", expected="results from its workers",
                             fix="start it again, then type the same command: what is finished is kept") from e

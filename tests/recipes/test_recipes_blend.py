@@ -2,11 +2,13 @@
 
 import copy
 import json
+import pickle
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from recipes_tiny import TINY
 from safetensors.numpy import load_file
 
@@ -17,14 +19,14 @@ from ulmfit_easy.bundle import shipped
 from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
-from ulmfit_easy.recipes import blend, reader
+from ulmfit_easy.recipes import blend, bundled
 from ulmfit_easy.recipes.blend import KINDS, PRIOR, Blend, Member, mixing_weights
+from ulmfit_easy.recipes.bundled import bundled_lm
 from ulmfit_easy.recipes.estimate import blend_seconds
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.features import TextFeatures
 from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled
-from ulmfit_easy.recipes.reader import reader_of
 from ulmfit_easy.text.vectors import WordVectors
 
 TABLE = toy_reviews(60)
@@ -41,7 +43,7 @@ def vectors():
     with pytest.MonkeyPatch.context() as patch:
         found = WordVectors({word: i for i, word in enumerate(words)}, rows)
         patch.setattr(blend, "vectors_of", lambda lang: found if lang == "en" else None)
-        patch.setattr(blend, "reader_of", lambda lang: Letters("0") if lang == "en" else None)
+        patch.setattr(blend, "bundled_lm", lambda lang: Letters("0") if lang == "en" else None)
         yield
 
 
@@ -114,10 +116,12 @@ def test_a_mixture_is_the_weighted_mean(learned):
     assert blend.mixed(own, TEXTS[:2]).sum(1) == pytest.approx(1)
 
 
-def test_a_text_is_judged_alike_in_any_company(learned):
+def test_a_text_is_judged_alike_in_any_company(learned, monkeypatch):
     blend = learned[0]
     together = blend.mixed(np.full((60, 2), 0.5), TEXTS)
     assert blend.mixed(OWN[:1], TEXTS[7:8])[0] == pytest.approx(together[7], abs=1e-6)
+    monkeypatch.setattr("ulmfit_easy.recipes.blend.PIECE", 7)
+    assert blend.mixed(np.full((60, 2), 0.5), TEXTS) == pytest.approx(together)
 
 
 @pytest.mark.parametrize("texts", [["", "  "], ["?!", "\U0001f600"], ["half \ud800", "\ud800"]],
@@ -185,7 +189,7 @@ def test_the_file_of_another_estimator_is_refused(learned, tmp_path):
 
 @pytest.mark.parametrize(("name", "found"), [
     ("vectors_of", None), ("vectors_of", WordVectors({"film": 0}, np.zeros((1, 19), np.float32))),
-    ("reader_of", None), ("reader_of", Letters("1"))])
+    ("bundled_lm", None), ("bundled_lm", Letters("1"))])
 def test_a_mixture_needs_what_it_has_learned_from(learned, tmp_path, monkeypatch, name, found):
     sha256 = learned[0].save(path := tmp_path / "blend.safetensors")
     monkeypatch.setattr(blend, name, lambda lang: found)
@@ -201,10 +205,24 @@ def test_many_texts_need_no_language_model(monkeypatch):
 
 def test_a_reader_gives_the_features_of_the_bundled_language_model(shipped_weights, monkeypatch):
     monkeypatch.setattr(shipped, "WEIGHTS", shipped_weights)
-    monkeypatch.setattr(reader, "READERS", {})
     expected = TextFeatures("en", layers=[1, 2]).transform(TEXTS[:3])
-    assert reader_of("en").states(TEXTS[:3]) == pytest.approx(expected) and reader_of("en") is reader_of("en")
-    assert reader_of("de") is None
+    assert bundled_lm("en").states(TEXTS[:3]) == pytest.approx(expected) and bundled_lm("en") is bundled_lm("en")
+    assert bundled_lm("de") is None
+
+
+def test_reading_a_language_model_draws_no_random_number(shipped_weights, monkeypatch):
+    monkeypatch.setattr(shipped, "WEIGHTS", shipped_weights)
+    monkeypatch.setattr(bundled, "LOADED", {})
+    before = torch.get_rng_state()
+    assert bundled_lm("en") and torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_copy_of_a_member_reads_with_no_other_language_model(learned, monkeypatch):
+    states = pickle.loads(pickle.dumps(learned[0].members[-1]))
+    assert states.read(TEXTS[:1]).shape == (1, 2)
+    monkeypatch.setattr(blend, "bundled_lm", lambda lang: Letters("1"))
+    with pytest.raises(FileError, match="E404.*language model"):
+        states.read(TEXTS[:1])
 
 
 def test_word_vectors_that_are_installed_later_are_found(monkeypatch):
@@ -240,6 +258,7 @@ def fitted(vectors):
 
 def test_an_estimator_mixes_by_itself_and_says_with_what(fitted, capsys):
     own = ULMFiT(preset=TINY, pretrained=False, seed=0, blend=None).fit(TEXTS, TABLE["label"])
+    assert "states" not in fitted.blend_.shares  # it starts from nothing pretrained
     assert own.blend_ is None and "Mixed" not in capsys.readouterr().out
     again = ULMFiT(preset=TINY, pretrained=False, seed=0).fit(TEXTS, TABLE["label"])
     assert "Mixed with linear models: this model 0." in capsys.readouterr().out

@@ -1,7 +1,7 @@
 """The states of an encoder as numbers for any other model: hypercolumns, and the use of a frozen encoder."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -29,19 +29,9 @@ layer = whole(-MOST, MOST)
 SETTINGS = {"layers": any_of(layer, list_of(layer)), "pool": one_of(POOLS)}
 
 
-class Reads(Protocol):
-    """Anything with a model and with what prepares texts for it."""
-
-    @property
-    def prepare(self) -> Preparation: ...
-
-    @property
-    def model(self) -> nn.Module: ...
-
-
 @takes(SETTINGS)
 @interrupted(UNCHANGED)
-def features(asked: "TextLearner | Predictor | Reads", texts: Iterable, layers: int | Sequence[int] = -1,
+def features(asked: "TextLearner | Predictor", texts: Iterable, layers: int | Sequence[int] = -1,
              pool: str = "mean") -> np.ndarray:
     """Return numbers that describe texts, (N, d) float32, for any model of scikit-learn. Nothing is trained.
 
@@ -66,13 +56,18 @@ def features(asked: "TextLearner | Predictor | Reads", texts: Iterable, layers: 
         >>> LogisticRegression().fit(X, labels)  # doctest: +SKIP
     """
     prepare = asked.dls.needs_text("features()") if hasattr(asked, "dls") else asked.prepare
-    read, wanted = _reader(evaluated(asked.model), prepare.seq_len), listify(layers)
-    docs = prepare.ids(texts).docs
+    return states_of(asked.model, prepare, prepare.ids(texts).docs, listify(layers), pool)
+
+
+def states_of(model: nn.Module, prepare: Preparation, docs: Sequence, layers: list[int],
+              pool: str = "mean") -> np.ndarray:
+    """Return the features of N texts, (N, d) float32, each given as its ids. See `features`."""
+    read = _reader(evaluated(model), prepare.seq_len)
     order = np.argsort([-len(doc) for doc in docs], kind="stable")  # the longest first
     found = []
     for cut in cut_by_tokens([len(docs[i]) for i in order], N_TOKENS):
         ids, lengths = padded([docs[i] for i in order[cut]], prepare.vocab.pad_id, prepare.backwards)
-        found.append(_pooled(read, torch.from_numpy(ids), torch.from_numpy(lengths), wanted, pool))
+        found.append(_pooled(read, torch.from_numpy(ids), torch.from_numpy(lengths), layers, pool))
     return torch.cat(found)[np.argsort(order)].numpy()
 
 

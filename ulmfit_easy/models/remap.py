@@ -68,7 +68,7 @@ def rows_from_vectors(old_weight: Tensor, old_vocab: Sequence[str], new_words: S
     if 2 * known.sum() < len(known) or known.sum() < 10 * x.shape[1]:
         return old_weight.new_zeros(len(x_new), old_weight.shape[1]), torch.zeros_like(guessed)
     x, rows = x[known], old_weight[known].double()
-    solved = torch.linalg.lstsq(x.T @ x, x.T @ rows).solution  # (D + 1, E), by the normal equations: they are few
+    solved = torch.linalg.lstsq(x.T @ x, x.T @ rows).solution  # (D + 1, E): normal equations, half of the time
     return (x_new @ solved).to(old_weight), guessed
 
 

@@ -17,7 +17,7 @@ from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.recipes import inputs, stages
-from ulmfit_easy.recipes.blend import Blend
+from ulmfit_easy.recipes.blend import Blend, kinds_for
 from ulmfit_easy.recipes.drift import reference_of
 from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.estimate import blend_seconds
@@ -205,10 +205,11 @@ class TextEstimator(SklearnText, OnHub):
     def _blended(self, df: pd.DataFrame, probs: np.ndarray, relearn: bool) -> tuple[Blend, np.ndarray]:
         """Return a mixture of this model and linear ones, and its probabilities for the texts kept aside."""
         number = {label: i for i, label in enumerate(self.classes_.tolist())}
+        kinds = kinds_for(self.lang, len(df) if relearn else int((~df["valid"]).sum()), bool(self.pretrained))
         given = self.class_weight
         weights = {number[label]: w for label, w in given.items()} if isinstance(given, dict) else "balanced"
         return Blend.learned(df["text"].tolist(), df["label"].map(number).to_numpy(int), df["valid"].to_numpy(bool),
-                             probs, lang=self.lang, class_weight=weights, relearn=relearn,
+                             probs, lang=self.lang, class_weight=weights, relearn=relearn, kinds=kinds,
                              weights=df["weight"].to_numpy(float) if "weight" in df else None)
 
     def set_scores(self, scores: Any) -> None:

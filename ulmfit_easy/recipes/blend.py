@@ -18,25 +18,26 @@ from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.bundle.parts import refusing
 from ulmfit_easy.bundle.shipped import shipped_vectors
 from ulmfit_easy.errors import FileError, some
-from ulmfit_easy.recipes.reader import reader_of
+from ulmfit_easy.recipes.bundled import BundledLM, bundled_lm
 from ulmfit_easy.reprs import described
-from ulmfit_easy.schema import language, share
+from ulmfit_easy.schema import language, share, text
 from ulmfit_easy.text.rules import without_lone_surrogates
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vectors import WordVectors
 
 STRENGTH = {"words": 10, "characters": 10, "vectors": 0.01, "states": 0.01}  # scikit-learn's C of each kind of member
 KINDS = tuple(STRENGTH)
-COUNTS = KINDS[:2]
+COUNTS = ("words", "characters")
 TOLD = {"model": "this model", "words": "TF-IDF of words", "characters": "TF-IDF of characters",
         "vectors": "mean word vectors", "states": "mean states of the bundled model"}
 BLEND = "blend.safetensors"  # its file in the folder of an estimator
 
 N_FEATURES = 2**20  # counts are hashed into so many columns
-FEW = 1000  # texts from which on there are no "states": training has then taught the model more (docs/LOG.md, 61)
+FEW = 300  # with so many labelled texts or more, no member reads states: they no longer help (docs/LOG.md, 61)
 RARE = 2000  # texts from which on a word or some letters seen in one text alone are left out, as in `baseline`
 PRIOR = 5.0  # texts that the prior of the weights counts for (docs/LOG.md, 25)
 LEAST = 1e-3  # probability: one text on which a member is sure and wrong does not rule it out
+PIECE = 10_000  # texts whose vectors and states are in memory at once
 N_STEPS = 200
 N_FOLDS = 5
 FIRST_RANK = 10  # of the most frequent word: log(1) would be 0
@@ -44,7 +45,7 @@ VECTORS = dict[str, WordVectors]()  # of languages, read before
 
 
 class Member:
-    """A linear classifier: logistic regression on counts or on mean vectors.
+    """A linear classifier: logistic regression on counts, on mean word vectors or on mean states.
 
     Args:
         kind: "words", "characters", "vectors" or "states".
@@ -61,6 +62,7 @@ class Member:
         self.kind, self.lang = kind, lang
         self.scaled = TfidfTransformer(sublinear_tf=True) if kind in COUNTS else StandardScaler()
         self.linear = LogisticRegression(C=STRENGTH[kind], max_iter=1000, class_weight=class_weight)
+        self.lm: str | None = None  # the hash of the language model whose states are read, once it is known
         self.columns: np.ndarray | None = None  # (F,) int64, those of the hashed counts that training has seen
 
     def read(self, texts: Sequence[str]) -> Any:
@@ -68,14 +70,20 @@ class Member:
         if self.kind == "vectors":
             return _mean_vectors(texts, self.lang)
         if self.kind == "states":
-            reader = reader_of(self.lang)
-            assert reader is not None
-            return reader.states(texts)
+            return self.bundled().states(texts)
         from sklearn.feature_extraction.text import HashingVectorizer
 
         analyzer, ngram_range = {"words": ("word", (1, 2)), "characters": ("char_wb", (2, 5))}[self.kind]
         return HashingVectorizer(analyzer=analyzer, ngram_range=ngram_range, n_features=N_FEATURES, norm=None,
                                  alternate_sign=False).transform(map(without_lone_surrogates, texts))
+
+    def bundled(self) -> BundledLM:
+        """Return the language model that reads for this member. Raises: FileError E404 if it is not installed."""
+        found = bundled_lm(self.lang)
+        if found is None or self.lm not in (None, found.sha256):
+            raise _missing("language model", self.lang)
+        self.lm = found.sha256
+        return found
 
     def fit(self, x: Any, labels: np.ndarray, weights: np.ndarray | None = None) -> bool:
         """Learn from N texts as `read` gives them, and their classes (N,) int. Return False without anything to learn.
@@ -154,8 +162,8 @@ class Blend:
 
     @classmethod
     def learned(cls, texts: Sequence[str], labels: np.ndarray, aside: np.ndarray, own: np.ndarray, *, lang: str = "en",
-                class_weight: dict | str = "balanced", relearn: bool = True,
-                weights: np.ndarray | None = None) -> tuple["Blend", np.ndarray]:
+                class_weight: dict | str = "balanced", relearn: bool = True, weights: np.ndarray | None = None,
+                kinds: Sequence[str] | None = None) -> tuple["Blend", np.ndarray]:
         """Return a mixture, and its probabilities (A, C) of the texts aside, to judge it by.
 
         The weights are found on the texts aside, by members that have learned from the same texts as the model. Those
@@ -169,9 +177,10 @@ class Blend:
             lang, class_weight: see `Member`.
             weights: (N,) how much each text counts when the members learn.
             relearn: let the members learn from the texts aside too, once the weights are found.
+            kinds: of the members. None is `kinds_for` this number of texts.
         """
         members, probs, n_classes = list[Member](), [own], own.shape[1]
-        for kind in _kinds(lang, len(texts)):
+        for kind in kinds_for(lang, len(texts)) if kinds is None else kinds:
             member = Member(kind, lang, class_weight)
             x = member.read(texts)
             if member.fit(x[~aside], labels[~aside], None if weights is None else weights[~aside]):
@@ -188,8 +197,12 @@ class Blend:
 
     def mixed(self, own: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         """Return the mixture's probabilities for N texts, (N, C), given the model's own."""
-        probs = [own, *(member.probs(member.read(texts), self.n_classes) for member in self.members)]
-        return np.tensordot(self.weights, np.array(probs), 1)
+        found = np.empty_like(own)
+        for at in range(0, len(texts), PIECE):
+            part = slice(at, at + PIECE)
+            probs = [own[part], *(m.probs(m.read(texts[part]), self.n_classes) for m in self.members)]
+            found[part] = np.tensordot(self.weights, np.array(probs), 1)
+        return found
 
     @property
     def told(self) -> str:
@@ -200,9 +213,8 @@ class Blend:
         """Write the mixture as one safetensors file, and return the SHA-256 of its content."""
         tensors = {f"{member.kind}.{name}": t for member in self.members for name, t in member.tensors().items()}
         lang = next((member.lang for member in self.members), "en")
-        reader = reader_of(lang) if "states" in self.shares else None
-        return write_weights(path, tensors, {"shares": self.shares, "lang": lang} | (
-            {"lm": reader.sha256} if reader else {}))
+        lm = next((member.lm for member in self.members if member.lm), None)
+        return write_weights(path, tensors, {"shares": self.shares, "lang": lang, "lm": lm})
 
     @classmethod
     def load(cls, path: Path, n_classes: int, sha256: str) -> "Blend":
@@ -218,24 +230,27 @@ class Blend:
                 raise ValueError(f"members {some(kinds)} with the weights {weights}")
             members = [Member.of_tensors(kind, lang, {name.partition(".")[2]: t for name, t in tensors.items()
                                                       if name.startswith(f"{kind}.")}, n_classes) for kind in kinds]
-        vectors, reader = vectors_of(lang), reader_of(lang) if "states" in kinds else None
-        if "vectors" in kinds and (vectors is None or vectors.vectors.shape[1] != len(tensors["vectors.mean"])):
-            raise _missing("word vectors", lang, path)
-        if "states" in kinds and (reader is None or reader.sha256 != said.get("lm")):
-            raise _missing("language model", lang, path)
+            for member in members:
+                if member.kind == "states":
+                    member.lm = text(said["lm"])
+                    member.bundled()
+        if "vectors" in kinds:
+            vectors = vectors_of(lang)
+            if vectors is None or vectors.vectors.shape[1] != len(tensors["vectors.mean"]):
+                raise _missing("word vectors", lang)
         return cls(members, weights, n_classes)
 
 
-def _kinds(lang: str, n: int) -> list[str]:
-    """Return which members can learn from `n` texts of a language."""
-    given = {"vectors": vectors_of(lang) is not None, "states": n < FEW and reader_of(lang) is not None}
+def kinds_for(lang: str, n: int, states: bool = True) -> list[str]:
+    """Return the kinds of members for `n` texts of a language. Without `states` no language model is read."""
+    given = {"vectors": vectors_of(lang) is not None, "states": states and n < FEW and bundled_lm(lang) is not None}
     return [kind for kind in KINDS if given.get(kind, True)]
 
 
-def _missing(what: str, lang: str, path: Path) -> FileError:
-    return FileError("E404", received=f"no such {what} of the language {lang!r} as {path} needs",
-                     expected=f"the {what} that the model was trained with", fix="train the model again, or install "
-                     "the version of ulmfit_easy, or the wheel, that it was trained with")
+def _missing(what: str, lang: str) -> FileError:
+    return FileError("E404", received=f"a mixture whose {what} of the language {lang!r} is not installed",
+                     expected=f"the {what} that it was trained with", fix="train the model again, or install the "
+                     "version of ulmfit_easy, or the wheel, that it was trained with")
 
 
 def vectors_of(lang: str) -> WordVectors | None:
