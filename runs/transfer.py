@@ -34,6 +34,7 @@ from ulmfit_easy.all import (
 )
 
 SIZES, MOST_TESTED, LEAST_EACH = (20, 50, 100, 200, 500, 1000, 5000), 1000, 2
+TICKS = (20, 100, 500, 5000)  # of the plots
 UNLABELLED = 10_000  # texts for stage 2, where a data set has some
 
 
@@ -203,10 +204,11 @@ HEAD = """# Accuracy against the number of labels
 runs/transfer.sh FOLDER
 ```
 
-Test accuracy in per cent, the mean over the draws of the labelled rows ± their standard deviation (five draws of 200
-labels and fewer, three of more), and macro-F1 after the stroke. Classes keep their shares in a draw. Nothing was
-chosen by looking at the test rows, at most 1,000 of them (standard error of one figure: 1 to 2 points). No texts
-without labels are used, but for IMDb ({unlabelled:,} of them). All figures: [transfer.csv](transfer.csv).
+Test accuracy in per cent, the mean over the draws of the labelled rows ± their standard deviation, and macro-F1 after
+the stroke. A whole run has five draws of 200 labels and fewer, three of more; an empty cell has not been run. Classes
+keep their shares in a draw. Nothing was chosen by looking at the test rows, at most 1,000 of them (standard error of
+one draw: 1 to 2 points). No texts without labels are used, but for IMDb ({unlabelled:,} of them). All figures, draw by
+draw: [transfer.csv](transfer.csv).
 
 ![accuracy against labels](transfer.png)
 
@@ -247,7 +249,8 @@ def frame(lines: list[dict]) -> pd.DataFrame:
 def draw_plot(df: pd.DataFrame, file: Path) -> None:
     """Draw accuracy against labels, a panel for each data set."""
     names = [name for name in SOURCES if name in set(df["data"])]
-    fig, axes = plt.subplots(-(-len(names) // 4), 4, figsize=(15, 3.6 * -(-len(names) // 4)), squeeze=False)
+    fig, axes = plt.subplots(-(-len(names) // 4), 4, figsize=(15, 3.8 * -(-len(names) // 4)), squeeze=False,
+                             layout="constrained")
     ways = [name for name in TITLES if name in set(df["way"])]
     for ax, name in zip(axes.flat, names, strict=False):
         for i, way in enumerate(ways):
@@ -255,10 +258,12 @@ def draw_plot(df: pd.DataFrame, file: Path) -> None:
             ax.plot(means.index, 100 * means, marker="o", markersize=3, color=f"C{i % 10}",
                     linestyle="--" if i >= 10 else "-", linewidth=2.5 if way == "ulmfit_blend" else 1.2)
         ax.set(xscale="log", title=SOURCES[name].title, xlabel="labels", ylabel="accuracy (%)")
+        ax.set_xticks(TICKS, [f"{n:,}" for n in TICKS])
+        ax.minorticks_off()
         ax.grid(alpha=0.3)
     for ax in axes.flat[len(names):]:
         ax.axis("off")
-    fig.legend(axes.flat[0].lines, [TITLES[way] for way in ways], loc="outside lower center", ncols=3, frameon=False)
+    fig.legend(axes.flat[0].lines, [TITLES[way].replace("`", "") for way in ways], loc="outside lower center", ncols=3, frameon=False)
     fig.savefig(file, dpi=110, bbox_inches="tight")
 
 
