@@ -263,7 +263,8 @@ def draw_plot(df: pd.DataFrame, file: Path) -> None:
         ax.grid(alpha=0.3)
     for ax in axes.flat[len(names):]:
         ax.axis("off")
-    fig.legend(axes.flat[0].lines, [TITLES[way].replace("`", "") for way in ways], loc="outside lower center", ncols=3, frameon=False)
+    names = [TITLES[way].replace("`", "") for way in ways]
+    fig.legend(axes.flat[0].lines, names, loc="outside lower center", ncols=3, frameon=False)
     fig.savefig(file, dpi=110, bbox_inches="tight")
 
 
