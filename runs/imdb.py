@@ -2,7 +2,7 @@
 
 Stage 2 runs once for each direction, so the reviews with labels are not among its texts. A cell (see cells.py) is a row
 (the directions), a number of labels, and the seed that draws them. It gives the accuracy of the model alone, of each
-linear member and of the mixture, on the 2,000 test reviews (standard error of one figure: .006). Both stages keep
+linear member and of the mixture, on the 2,000 test reviews (standard error of one figure: .008). Both stages keep
 checkpoints, and resume from them.
 """
 
