@@ -18,7 +18,7 @@ from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.bundle.parts import refusing
 from ulmfit_easy.bundle.shipped import shipped_vectors
 from ulmfit_easy.errors import FileError, some
-from ulmfit_easy.recipes.bundled import BundledLM, bundled_lm
+from ulmfit_easy.recipes.bundled import BundledLM, bundled_lm, loaded_lm
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import language, share, text
 from ulmfit_easy.text.rules import without_lone_surrogates
@@ -79,7 +79,7 @@ class Member:
 
     def bundled(self) -> BundledLM:
         """Return the language model that reads for this member. Raises: FileError E404 if it is not installed."""
-        found = bundled_lm(self.lang)
+        found = loaded_lm(self.lm) or bundled_lm(self.lang)
         if found is None or self.lm not in (None, found.sha256):
             raise _missing("language model", self.lang)
         self.lm = found.sha256

@@ -35,6 +35,11 @@ class BundledLM(NamedTuple):
 LOADED = dict[Path, BundledLM]()  # by folder
 
 
+def loaded_lm(sha256: str | None) -> BundledLM | None:
+    """Return the language model with this hash if it is in memory, without a look at the disk."""
+    return next((lm for lm in LOADED.values() if lm.sha256 == sha256), None)
+
+
 def bundled_lm(lang: str) -> BundledLM | None:
     """Return the language model that is installed for a language, or None. It stays in memory."""
     folder = shipped_folder(lang)
