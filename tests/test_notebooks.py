@@ -12,7 +12,7 @@ import pytest
 
 from ulmfit_easy.all import AWD_LSTM, PRESETS, TextDataLoaders, language_model_learner, torch, toy_reviews
 from ulmfit_easy.bundle import shipped
-from ulmfit_easy.recipes import blend
+from ulmfit_easy.recipes import members
 
 NBS = Path(__file__).parent.parent / "nbs"
 LESSONS = [pytest.param(path, id=path.stem) for path in sorted(NBS.glob("*.ipynb"))]
@@ -65,7 +65,7 @@ def run_shipped(tmp_path, monkeypatch, shipped_weights):
     pytest.importorskip("IPython")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shipped, "WEIGHTS", shipped_weights)
-    monkeypatch.setattr(blend, "VECTORS", {})  # an earlier lesson may have had others
+    monkeypatch.setattr(members, "VECTORS", {})  # an earlier lesson may have had others
 
     def run(name) -> dict:
         names = {}

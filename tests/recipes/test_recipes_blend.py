@@ -19,21 +19,23 @@ from ulmfit_easy.bundle import shipped
 from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
-from ulmfit_easy.recipes import blend, bundled
-from ulmfit_easy.recipes.blend import KINDS, PRIOR, Blend, Member, mixing_weights
+from ulmfit_easy.recipes import blend, bundled, members
+from ulmfit_easy.recipes.blend import PRIOR, Blend, mixing_weights, prior_weights
 from ulmfit_easy.recipes.bundled import bundled_lm
 from ulmfit_easy.recipes.estimate import blend_seconds
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.features import TextFeatures
 from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled
+from ulmfit_easy.recipes.members import KINDS, Member
 from ulmfit_easy.text.vectors import WordVectors
 
 TABLE = toy_reviews(60)
 TEXTS, LABELS = TABLE["text"].tolist(), (TABLE["label"] == "pos").to_numpy().astype(int)
-VECTORS_OF = blend.vectors_of  # before a fixture takes its place
+VECTORS_OF = members.vectors_of  # before a fixture takes its place
 ASIDE = np.arange(60) % 5 == 0
 OWN = np.full((12, 2), 0.5)  # of a model that knows nothing
+ALIKE = np.full(3, 1 / 3)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,8 +44,8 @@ def vectors():
     rows = np.random.default_rng(0).normal(size=(len(words), 20)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         found = WordVectors({word: i for i, word in enumerate(words)}, rows)
-        patch.setattr(blend, "vectors_of", lambda lang: found if lang == "en" else None)
-        patch.setattr(blend, "bundled_lm", lambda lang: Letters("0") if lang == "en" else None)
+        patch.setattr(members, "vectors_of", lambda lang: found if lang == "en" else None)
+        patch.setattr(members, "bundled_lm", lambda lang: Letters("0") if lang == "en" else None)
         yield
 
 
@@ -61,24 +63,59 @@ def learned(vectors):
     return Blend.learned(TEXTS, LABELS, ASIDE, OWN)
 
 
-def test_without_texts_all_members_weigh_alike():
-    assert mixing_weights(np.zeros((4, 0))) == pytest.approx([0.25] * 4)
+def test_without_texts_the_weights_are_those_of_the_prior():
+    assert mixing_weights(np.zeros((3, 0)), np.array([0.5, 0.3, 0.2])) == pytest.approx([0.5, 0.3, 0.2])
+
+
+def test_of_two_members_the_one_that_is_right_more_often_weighs_more():
+    assert prior_weights([0.7, 0.7, 0.7], 100) == pytest.approx([0.25] * 4)
+    model, better, worse = prior_weights([0.8, 0.7], 100)  # one is 0.1 = 1 / sqrt(100) above the other
+    assert model == pytest.approx(1 / 3) and model + better + worse == pytest.approx(1)
+    assert better / worse == pytest.approx(np.e)
+    assert prior_weights([], 100) == pytest.approx([1])
+
+
+def test_few_texts_are_cross_validated(monkeypatch):
+    noise = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    monkeypatch.setattr(Member, "read", lambda self, texts, read=Member.read: (
+        noise if self.kind == "states" else read(self, texts)))
+    known, guesses = (Blend.learned(TEXTS, LABELS, np.zeros(60, bool), OWN[:0], cross_validates=given)[0].shares
+                      for given in (None, False))
+    assert known["model"] == guesses["model"] == pytest.approx(1 / 5)
+    assert known["words"] > 2 * known["states"] and guesses["words"] == pytest.approx(guesses["states"])
+    monkeypatch.setattr(blend, "CROSS_VALIDATED", 60)
+    assert Blend.learned(TEXTS, LABELS, np.zeros(60, bool), OWN[:0])[0].shares == pytest.approx(guesses)
+
+
+def test_cross_validation_answers_with_members_that_have_not_read_the_text():
+    labels = np.random.default_rng(0).permutation(LABELS)  # nothing can be learned but the texts by heart
+    member = Member("words")
+    x = member.read([f"{text} number{i}" for i, text in enumerate(TEXTS)])
+    assert member.fit(x, labels) and (member.probs(x, 2).argmax(1) == labels).all()
+    assert blend._cross_validated(member, x, labels, None) < 0.7
+    assert blend._cross_validated(member, x, LABELS, None) > 0.8
+
+
+def test_each_class_is_in_all_folds():
+    labels = np.arange(25) % 5  # as many classes as folds, in turns
+    assert blend._cross_validated(Member("vectors"), np.eye(5)[labels], labels, None) == 1
 
 
 def test_a_member_that_is_surer_of_the_truth_weighs_more_with_each_text():
-    few, many = (mixing_weights(np.array([[0.9] * n, [0.5] * n, [0.1] * n])) for n in (5, 500))
+    few, many = (mixing_weights(np.array([[0.9] * n, [0.5] * n, [0.1] * n]), ALIKE) for n in (5, 500))
     for weights in (few, many):
         assert weights.sum() == pytest.approx(1) and weights[0] > weights[1] > weights[2] > 0
-    assert few[0] < 0.7 < 0.95 < many[0]
+    assert few[0] < 0.5 < 0.95 < many[0]
 
 
 def test_the_weights_are_the_most_probable_ones():
     rng = np.random.default_rng(0)
     probs = rng.uniform(0.01, 1, (3, 40))
-    found = mixing_weights(probs)
+    prior = np.array([0.5, 0.3, 0.2])
+    found = mixing_weights(probs, prior)
 
     def posterior(weights):
-        return np.log(weights @ probs).sum() + PRIOR / 3 * np.log(weights).sum()
+        return np.log(weights @ probs).sum() + PRIOR * (prior @ np.log(weights))
 
     for _ in range(50):
         other = found * np.exp(rng.normal(0, 0.1, 3))
@@ -88,7 +125,7 @@ def test_the_weights_are_the_most_probable_ones():
 def test_a_model_that_knows_nothing_weighs_less_than_members_that_do(learned):
     blend, probs = learned
     assert list(blend.shares) == ["model", *KINDS]
-    assert blend.weights[0] == blend.weights.min()
+    assert blend.weights[0] < 1 / 5 < blend.shares["words"]
     assert (probs.argmax(1) == LABELS[ASIDE]).mean() > 0.8
 
 
@@ -192,14 +229,14 @@ def test_the_file_of_another_estimator_is_refused(learned, tmp_path):
     ("bundled_lm", None), ("bundled_lm", Letters("1"))])
 def test_a_mixture_needs_what_it_has_learned_from(learned, tmp_path, monkeypatch, name, found):
     sha256 = learned[0].save(path := tmp_path / "blend.safetensors")
-    monkeypatch.setattr(blend, name, lambda lang: found)
+    monkeypatch.setattr(members, name, lambda lang: found)
     with pytest.raises(FileError, match="E404.*(word vectors|language model) of the language 'en'"):
         Blend.load(path, 2, sha256)
 
 
 def test_many_texts_need_no_language_model(monkeypatch):
     for more in (False, True):
-        monkeypatch.setattr(blend, "FEW", len(TEXTS) + more)
+        monkeypatch.setattr(members, "FEW", len(TEXTS) + more)
         assert ("states" in Blend.learned(TEXTS, LABELS, ASIDE, OWN)[0].shares) == more
 
 
@@ -220,27 +257,27 @@ def test_reading_a_language_model_draws_no_random_number(shipped_weights, monkey
 def test_a_copy_of_a_member_reads_with_no_other_language_model(learned, monkeypatch):
     states = pickle.loads(pickle.dumps(learned[0].members[-1]))
     assert states.read(TEXTS[:1]).shape == (1, 2)
-    monkeypatch.setattr(blend, "bundled_lm", lambda lang: Letters("1"))
+    monkeypatch.setattr(members, "bundled_lm", lambda lang: Letters("1"))
     with pytest.raises(FileError, match="E404.*language model"):
         states.read(TEXTS[:1])
 
 
 def test_word_vectors_that_are_installed_later_are_found(monkeypatch):
     found = iter([None, WordVectors({"film": 0}, np.zeros((1, 2), np.float32))])
-    monkeypatch.setattr(blend, "VECTORS", {})
-    monkeypatch.setattr(blend, "shipped_vectors", lambda lang: next(found))
+    monkeypatch.setattr(members, "VECTORS", {})
+    monkeypatch.setattr(members, "shipped_vectors", lambda lang: next(found))
     assert [VECTORS_OF("en") is None for _ in range(3)] == [True, False, False]
 
 
 def test_a_rarer_word_counts_for_more_in_the_mean_vector(monkeypatch):
     found = WordVectors({"the": 0, "film": 1}, np.eye(2, dtype=np.float32))
-    monkeypatch.setattr(blend, "vectors_of", lambda lang: found)
+    monkeypatch.setattr(members, "vectors_of", lambda lang: found)
     mean, none = Member("vectors").read(["The film", "xyz"])
     assert mean == pytest.approx(np.log([10, 11]) / np.log(110)) and not none.any()
 
 
 def test_rare_columns_are_left_out_of_many_texts(monkeypatch):
-    monkeypatch.setattr("ulmfit_easy.recipes.blend.RARE", 60)
+    monkeypatch.setattr("ulmfit_easy.recipes.members.RARE", 60)
     few, many = Member("words"), Member("words")
     few.fit(few.read(TEXTS[:59]), LABELS[:59])
     many.fit(many.read(TEXTS), LABELS)

@@ -17,13 +17,14 @@ from ulmfit_easy.learner.text_learner import TextLearner
 from ulmfit_easy.learner.turns import turn_to_fit
 from ulmfit_easy.models.encoder import Encoder
 from ulmfit_easy.recipes import inputs, stages
-from ulmfit_easy.recipes.blend import Blend, kinds_for
+from ulmfit_easy.recipes.blend import Blend
 from ulmfit_easy.recipes.drift import reference_of
 from ulmfit_easy.recipes.ensemble import probabilities
 from ulmfit_easy.recipes.estimate import blend_seconds
 from ulmfit_easy.recipes.hub import OnHub
 from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled, check_pair, from_table
+from ulmfit_easy.recipes.members import kinds_for
 from ulmfit_easy.recipes.on_disk import FileCorpus, tables_of
 from ulmfit_easy.recipes.params import SklearnText, own_words
 from ulmfit_easy.recipes.presets import CHANGES, Preset

@@ -15,8 +15,9 @@ from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.lr_find import on_trial
 from ulmfit_easy.learner.text_learner import TextLearner
-from ulmfit_easy.recipes.blend import Blend, kinds_for
+from ulmfit_easy.recipes.blend import CROSS_VALIDATED, Blend
 from ulmfit_easy.recipes.corpus.monitor import step_seconds
+from ulmfit_easy.recipes.members import kinds_for
 from ulmfit_easy.recipes.presets import Phase, Preset
 from ulmfit_easy.recipes.stages import Start, new_classifier, preset_for
 
@@ -86,7 +87,8 @@ def blend_seconds(texts: Sequence[str], labels: Sequence, lang: str) -> float:
     clock, aside = clock_of("cpu"), np.arange(len(rows)) >= len(rows) - 1
     start = clock()
     Blend.learned([texts[i] for i in rows], np.array([known[labels[i]] for i in rows]), aside,
-                  np.full((1, len(known)), 1 / len(known)), lang=lang, kinds=kinds)
+                  np.full((1, len(known)), 1 / len(known)), lang=lang, kinds=kinds,
+                  cross_validates=len(texts) < CROSS_VALIDATED)
     return (clock() - start) * len(texts) / len(rows)
 
 
