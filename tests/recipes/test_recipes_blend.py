@@ -284,6 +284,21 @@ def test_rare_columns_are_left_out_of_many_texts(monkeypatch):
     assert len(many.columns) < len(few.columns)
 
 
+@pytest.mark.parametrize("kind", ["words", "characters"])
+def test_products_of_rows_give_the_coefficients_of_a_plain_fit(kind, monkeypatch):
+    texts, labels = [*TEXTS, *TEXTS[:3], ""], np.arange(64) % 3  # copies, and a text without words
+    weights = np.random.default_rng(0).uniform(0.5, 2, 64)
+    fast, plain = Member(kind), Member(kind)
+    for member in (fast, plain):
+        member.linear.set_params(tol=1e-8)  # each stops at its own step
+    x = fast.read(texts)
+    fast.fit(x, labels, weights)
+    monkeypatch.setattr(members, "MOST_ROWS", 0)
+    plain.fit(x, labels, weights)
+    assert fast.linear.coef_ == pytest.approx(plain.linear.coef_, abs=1e-5)
+    assert fast.probs(x, 3) == pytest.approx(plain.probs(x, 3), abs=1e-6)
+
+
 # --- in the estimator ---------------------------------------------------------------------------------------------
 
 

@@ -24,8 +24,10 @@ COUNTS = ("words", "characters")
 
 N_FEATURES = 2**20  # counts are hashed into so many columns
 FEW = 300  # with so many labelled texts or more, no member reads states: they no longer help (docs/LOG.md, 61)
+MOST_ROWS = 2000  # texts up to which their products fit into memory: 32 MB
 RARE = 2000  # texts from which on a word or some letters seen in one text alone are left out, as in `baseline`
 FIRST_RANK = 10  # of the most frequent word: log(1) would be 0
+TINY = 1e-9  # of the largest product of a row with itself
 VECTORS = dict[str, WordVectors]()  # of languages, read before
 
 
@@ -88,9 +90,14 @@ class Member:
             in_texts = np.bincount(x.indices, minlength=N_FEATURES)  # in how many texts each column is
             self.columns = np.flatnonzero(in_texts >= (1 if x.shape[0] < RARE else 2))
             x = x[:, self.columns]
-        if x.shape[1] == 0 or len(np.unique(labels)) < 2:
+        n_classes = len(np.unique(labels))
+        if x.shape[1] == 0 or n_classes < 2:
             return False
-        self.linear.fit(self.scaled.fit_transform(x), labels, weights)
+        x = self.scaled.fit_transform(x)
+        if self.kind in COUNTS and x.shape[0] <= MOST_ROWS and n_classes > 2:  # of two, a plain fit is as fast
+            _fit_by_products(self.linear, x, labels, weights)
+        else:
+            self.linear.fit(x, labels, weights)
         for part, name in ((self.linear, "coef_"), (self.linear, "intercept_"), (self.scaled, "idf_"),
                            (self.scaled, "mean_"), (self.scaled, "scale_")):
             if hasattr(part, name):  # as they are saved
@@ -167,3 +174,20 @@ def _mean_vectors(texts: Sequence[str], lang: str) -> np.ndarray:
         if at := [vectors.stoi[token] for token in found.tokens if token in vectors.stoi]:
             mean[:] = np.average(rows[at], axis=0, weights=np.log(FIRST_RANK + np.array(at)))
     return means
+
+
+def _fit_by_products(linear: Any, x: Any, labels: np.ndarray, weights: np.ndarray | None) -> None:
+    """Fit a logistic regression on a sparse matrix (N, F) by the products of its rows. N is less than F as a rule.
+
+    The rows of the Cholesky factor L (N, N) of x @ x.T have the same products with each other. So coefficients v of L
+    are worth as much as the coefficients x.T @ inv(L.T) @ v of x: they answer alike, and their norm is the same. With
+    20 classes and 900 texts this takes a tenth of the time, for the same result (docs/LOG.md, 64).
+    """
+    from scipy.linalg import solve_triangular
+
+    products = (x @ x.T).toarray()
+    np.fill_diagonal(products, products.diagonal() + TINY * max(products.diagonal().max(), 1))  # copies of a text
+    factor = np.linalg.cholesky(products)
+    linear.fit(factor, labels, weights)
+    linear.coef_ = (x.T @ solve_triangular(factor.T, linear.coef_.T)).T
+    linear.n_features_in_ = x.shape[1]
