@@ -24,7 +24,6 @@ from ulmfit_easy.recipes.estimate import blend_seconds
 from ulmfit_easy.recipes.hub import OnHub
 from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled, check_pair, from_table
-from ulmfit_easy.recipes.members import kinds_for
 from ulmfit_easy.recipes.on_disk import FileCorpus, tables_of
 from ulmfit_easy.recipes.params import SklearnText, own_words
 from ulmfit_easy.recipes.presets import CHANGES, Preset
@@ -206,11 +205,11 @@ class TextEstimator(SklearnText, OnHub):
     def _blended(self, df: pd.DataFrame, probs: np.ndarray, relearn: bool) -> tuple[Blend, np.ndarray]:
         """Return a mixture of this model and linear ones, and its probabilities for the texts kept aside."""
         number = {label: i for i, label in enumerate(self.classes_.tolist())}
-        kinds = kinds_for(self.lang, len(df) if relearn else int((~df["valid"]).sum()), bool(self.pretrained))
         given = self.class_weight
         weights = {number[label]: w for label, w in given.items()} if isinstance(given, dict) else "balanced"
         return Blend.learned(df["text"].tolist(), df["label"].map(number).to_numpy(int), df["valid"].to_numpy(bool),
-                             probs, lang=self.lang, class_weight=weights, relearn=relearn, kinds=kinds,
+                             probs, lang=self.lang, class_weight=weights, relearn=relearn,
+                             n=len(df) if relearn else self.n_texts_, states=bool(self.pretrained),
                              weights=df["weight"].to_numpy(float) if "weight" in df else None)
 
     def set_scores(self, scores: Any) -> None:

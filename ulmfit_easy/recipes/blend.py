@@ -13,7 +13,7 @@ import numpy as np
 from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.bundle.parts import refusing
 from ulmfit_easy.errors import FileError, some
-from ulmfit_easy.recipes.members import KINDS, Member, kinds_for
+from ulmfit_easy.recipes.members import FEW, KINDS, Member, kinds_for
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import language, share, text
 
@@ -21,8 +21,7 @@ TOLD = {"model": "this model", "words": "TF-IDF of words", "characters": "TF-IDF
         "vectors": "mean word vectors", "states": "mean states of the bundled model"}
 BLEND = "blend.safetensors"  # its file in the folder of an estimator
 
-PRIOR = 20.0  # texts that the prior of the weights counts for (docs/LOG.md, 64)
-CROSS_VALIDATED = 1000  # labelled texts below which the few aside say little about the members
+PRIOR = 5.0  # texts that the prior of the weights counts for (docs/LOG.md, 25 and 64)
 LEAST = 1e-3  # probability: one text on which a member is sure and wrong does not rule it out
 PIECE = 10_000  # texts whose vectors and states are in memory at once
 N_STEPS = 200
@@ -52,12 +51,13 @@ class Blend:
     @classmethod
     def learned(cls, texts: Sequence[str], labels: np.ndarray, aside: np.ndarray, own: np.ndarray, *, lang: str = "en",
                 class_weight: dict | str = "balanced", relearn: bool = True, weights: np.ndarray | None = None,
-                kinds: Sequence[str] | None = None, cross_validates: bool | None = None) -> tuple["Blend", np.ndarray]:
+                n: int | None = None, states: bool = True) -> tuple["Blend", np.ndarray]:
         """Return a mixture, and its probabilities (A, C) of the texts aside, to judge it by.
 
         The weights are found on the texts aside, by members that have learned from the same texts as the model. Those
-        members also judge: each fifth of the texts aside gets weights that are found on the other four fifths. Few
-        texts aside decide little. So the members are cross-validated first on the other texts: see `prior_weights`.
+        members also judge: each fifth of the texts aside gets weights that are found on the other four fifths. With
+        fewer than `FEW` texts these few decide little. So the members are first cross-validated on the others: see
+        `prior_weights`.
 
         Args:
             labels: (N,) int, the number of each text's class.
@@ -66,16 +66,16 @@ class Blend:
             lang, class_weight: see `Member`.
             weights: (N,) how much each text counts when the members learn.
             relearn: let the members learn from the texts aside too, once the weights are found.
-            kinds: of the members. None is `kinds_for` this number of texts.
-            cross_validates: whether the members are cross-validated. None is with fewer than `CROSS_VALIDATED` texts.
+            n: how many labelled texts there are, if not as many as `texts`. It decides if they are few.
+            states: with few texts, let a member read states of the bundled language model.
         """
         members, probs, right, n_classes = list[Member](), [own], list[float](), own.shape[1]
         seen, of_seen = labels[~aside], None if weights is None else weights[~aside]
-        cross_validates = len(texts) < CROSS_VALIDATED if cross_validates is None else cross_validates
-        for kind in kinds_for(lang, len(texts)) if kinds is None else kinds:
+        n = len(texts) if n is None else n
+        for kind in kinds_for(lang, n, states):
             member = Member(kind, lang, class_weight)
             x = member.read(texts)
-            share_right = _cross_validated(member, x[~aside], seen, of_seen) if cross_validates else 0.0
+            share_right = _cross_validated(member, x[~aside], seen, of_seen) if n < FEW else 0.0
             if member.fit(x[~aside], seen, of_seen):
                 right.append(share_right)
                 probs.append(member.probs(x[aside], n_classes))

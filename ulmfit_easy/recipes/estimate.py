@@ -15,7 +15,7 @@ from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.lr_find import on_trial
 from ulmfit_easy.learner.text_learner import TextLearner
-from ulmfit_easy.recipes.blend import CROSS_VALIDATED, Blend
+from ulmfit_easy.recipes.blend import Blend
 from ulmfit_easy.recipes.corpus.monitor import step_seconds
 from ulmfit_easy.recipes.members import kinds_for
 from ulmfit_easy.recipes.presets import Phase, Preset
@@ -83,12 +83,11 @@ def blend_seconds(texts: Sequence[str], labels: Sequence, lang: str) -> float:
     known = {label: i for i, label in enumerate(dict.fromkeys(labels[i] for i in rows))}
     if len(texts) <= SAMPLE or len(known) < 2:
         return 0.0
-    kinds = kinds_for(lang, len(texts))  # what they read is loaded before the clock starts
+    kinds_for(lang, len(texts))  # what they read is loaded before the clock starts
     clock, aside = clock_of("cpu"), np.arange(len(rows)) >= len(rows) - 1
     start = clock()
     Blend.learned([texts[i] for i in rows], np.array([known[labels[i]] for i in rows]), aside,
-                  np.full((1, len(known)), 1 / len(known)), lang=lang, kinds=kinds,
-                  cross_validates=len(texts) < CROSS_VALIDATED)
+                  np.full((1, len(known)), 1 / len(known)), lang=lang, n=len(texts))
     return (clock() - start) * len(texts) / len(rows)
 
 

@@ -23,7 +23,7 @@ KINDS = tuple(STRENGTH)
 COUNTS = ("words", "characters")
 
 N_FEATURES = 2**20  # counts are hashed into so many columns
-FEW = 300  # with so many labelled texts or more, no member reads states: they no longer help (docs/LOG.md, 61)
+FEW = 300  # labelled texts from which on states and cross-validation no longer help (docs/LOG.md, 61 and 64)
 MOST_ROWS = 2000  # texts up to which their products fit into memory: 32 MB
 RARE = 2000  # texts from which on a word or some letters seen in one text alone are left out, as in `baseline`
 FIRST_RANK = 10  # of the most frequent word: log(1) would be 0
