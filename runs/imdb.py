@@ -1,4 +1,4 @@
-"""Long reviews: stage 2 on IMDb reviews without labels, then `ULMFiT` with 1,000 to 25,000 labels; see imdb.sh.
+"""Long reviews: stage 2 on IMDb reviews without labels, then `ULMFiT` with 20 to 25,000 labels; see imdb.sh.
 
 Stage 2 runs once for each direction, so the reviews with labels are not among its texts. A cell (see cells.py) is a row
 (the directions), a number of labels, and the seed that draws them. It gives the accuracy of the model alone, of each
@@ -16,7 +16,7 @@ from ulmfit_easy.all import CheckpointCallback, finetune_lm, get_preset, lm_data
 
 PRESET = get_preset("laptop", adapts=False)  # stage 2 is done
 DIRECTIONS = {"forward": (False,), "both": (False, True)}
-LABELS, MANY = (1_000, 5_000, 25_000), 20_000
+LABELS, MANY = (20, 50, 100, 200, 500, 1_000, 5_000, 25_000), 20_000
 SECONDS = 0.4  # for a labelled review, with one thread and bfloat16
 
 
