@@ -1,11 +1,14 @@
 """What the tests of commands share: a tiny preset, and a model that `ulmfit train` wrote with it."""
 
+import matplotlib
 import pytest
 from preset_toys import TINY
 
 from ulmfit_easy.apps.cli import main
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.recipes import presets
+
+matplotlib.use("Agg")  # no window
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -22,11 +21,6 @@ from ulmfit_easy.learner.losses import BCELossFlat
 from ulmfit_easy.learner.text import load_learner
 
 TEXTS = ["The plot was awful .", "my brother loved it too", "it was not boring at all , it was superb ."]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_window():
-    matplotlib.use("Agg")
 
 
 @pytest.fixture(scope="module")

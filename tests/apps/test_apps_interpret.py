@@ -1,6 +1,5 @@
 import re
 
-import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -16,11 +15,6 @@ from ulmfit_easy.learner.losses import CrossEntropyLossFlat
 from ulmfit_easy.learner.text import language_model_learner
 from ulmfit_easy.models.awd_lstm import AWD_LSTM
 from ulmfit_easy.viz import html_table
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_window():
-    matplotlib.use("Agg")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from data_toys import Ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
@@ -21,16 +22,6 @@ from ulmfit_easy.fastai.getters import ColReader
 from ulmfit_easy.learner.text_data import TextDataLoaders
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-class Ids:
-    pad_id = 1
-
-    def __init__(self, lengths):
-        self.lengths = np.array(lengths, dtype=np.int64)
-
-    def __getitem__(self, i):
-        return np.full(self.lengths[i], i + 10, dtype=np.int32)
 
 
 def loader(lengths, **kwargs):

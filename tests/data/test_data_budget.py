@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from data_toys import Ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,16 +9,6 @@ from ulmfit_easy.data.classify import ClassifierDataLoader
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.text_data import TextDataLoaders
-
-
-class Ids:
-    pad_id = 1
-
-    def __init__(self, lengths):
-        self.lengths = np.array(lengths, dtype=np.int64)
-
-    def __getitem__(self, i):
-        return np.full(self.lengths[i], i + 10, dtype=np.int32)
 
 
 def loader(lengths, max_tokens, shuffle=True, **kwargs):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_toys import lm, regression, three_classes
+from learner_toys import asked, lm, regression, three_classes
 from scipy import stats
 from sklearn import metrics as sk
 from torch import nn
@@ -24,14 +24,6 @@ GEN = torch.Generator().manual_seed(0)
 TWO, Y2 = torch.randn(60, 2, generator=GEN), torch.randint(2, (60,), generator=GEN)
 THREE, Y3 = torch.randn(60, 3, generator=GEN), torch.randint(3, (60,), generator=GEN)
 SEVERAL, YS = torch.randn(60, 3, generator=GEN), torch.randint(2, (60, 3), generator=GEN).float()
-
-
-def asked(metric, pred, target, loss=None):
-    """What a metric says after batches of 16, 16, ... rows of a learner with that loss."""
-    metric.reset()
-    for p, t in zip(pred.split(16), target.split(16), strict=True):
-        metric.accumulate(SimpleNamespace(pred=p, yb=(t,), loss_func=loss))
-    return metric.value
 
 
 def said(logits):

@@ -1,5 +1,7 @@
 """Small learners for these tests: plain nets on random rows, and an AWD-LSTM on toy text."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -123,3 +125,11 @@ def raises(error):
 def longer_vocab(dls):
     """Some words dropped, some new, another order."""
     return Vocab([*dls.text_vocab[:9], "brandnew", *reversed(dls.text_vocab[15:]), "unheard"])
+
+
+def asked(metric, pred, target, loss=None):
+    """What a metric says after batches of 16, 16, ... rows of a learner with that loss."""
+    metric.reset()
+    for p, t in zip(pred.split(16), target.split(16), strict=True):
+        metric.accumulate(SimpleNamespace(pred=p, yb=(t,), loss_func=loss))
+    return metric.value

@@ -1,11 +1,9 @@
 """Classes of metrics: averages, parts of a loss, what keeps all predictions, what finds the best threshold."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
-from learner_toys import regression, three_classes
+from learner_toys import asked, regression, three_classes
 from scipy import stats
 from sklearn import metrics as sk
 from torch import nn
@@ -18,14 +16,6 @@ from ulmfit_easy.learner.metrics.metric import as_metric
 GEN = torch.Generator().manual_seed(0)
 TWO, Y2 = torch.randn(60, 2, generator=GEN), torch.randint(2, (60,), generator=GEN)
 THREE, Y3 = torch.randn(60, 3, generator=GEN), torch.randint(3, (60,), generator=GEN)
-
-
-def asked(metric, pred, target, loss=None):
-    """What a metric says after batches of 16, 16, ... rows of a learner with that loss."""
-    metric.reset()
-    for p, t in zip(pred.split(16), target.split(16), strict=True):
-        metric.accumulate(SimpleNamespace(pred=p, yb=(t,), loss_func=loss))
-    return metric.value
 
 
 class TwoParts:

@@ -32,15 +32,6 @@ def predictor(learn):
     return learn.predictor
 
 
-@pytest.fixture
-def often():
-    """Threads that take turns a hundred times as often."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
 @pytest.mark.parametrize("n", [4, pytest.param(200, marks=pytest.mark.slow)])
 def test_sixteen_threads_get_the_answers_of_one(predictor, often, n):
     want = [predictor.predict(text).probs for text in TEXTS]

@@ -2,7 +2,6 @@
 
 import copy
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,14 +15,7 @@ from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.learner.turns import Turn
 from ulmfit_easy.models.evaluated import evaluated
 
-
-@pytest.fixture(autouse=True)
-def often():
-    """Threads that take turns a hundred times as often."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    yield
-    sys.setswitchinterval(before)
+pytestmark = pytest.mark.usefixtures("often")
 
 
 def in_a_thread(call):

@@ -11,11 +11,6 @@ B, T, V, E, H, L = 3, 5, 23, 4, 7, 3
 TINY = dict(emb_sz=E, n_hid=H, n_layers=L)
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def ids():
     return torch.randint(2, V, (B, T))
 

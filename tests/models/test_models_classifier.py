@@ -16,11 +16,6 @@ V, E, H, L, C, SEQ = 31, 12, 16, 3, 4, 20
 TINY = dict(emb_sz=E, n_hid=H, n_layers=L)
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def classifier(max_len=60, n_layers=L, **kwargs):
     """An eval classifier whose batch norms have seen data, so that small differences show."""
     config = dict(TINY, n_layers=n_layers)

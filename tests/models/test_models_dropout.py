@@ -11,11 +11,6 @@ from ulmfit_easy.models.dropout import EmbeddingDropout, RNNDropout, WeightDropo
 B, T, E, H, V = 3, 5, 4, 7, 11
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def weight_dropped(p=0.5):
     return WeightDropout(nn.LSTM(E, H, batch_first=True), p)
 

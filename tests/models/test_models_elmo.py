@@ -20,11 +20,6 @@ DOCS = [torch.arange(2, 9).numpy(), torch.arange(9, 19).numpy(), torch.arange(4,
 close = torch.testing.assert_close
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def both_ways(seq_len=5, bs=2):
     return LMDataLoader(MemoryIds(DOCS, 1), range(3), bs=bs, seq_len=seq_len, both_ways=True)
 

@@ -12,11 +12,6 @@ from ulmfit_easy.models.qrnn import QRNN, DroppedLinear, fo_pool
 B, T, E, H = 3, 5, 4, 7
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 @pytest.fixture(params=[1, 2 * B * H, 2**17], ids=["a step a block", "two steps a block", "all in one block"])
 def any_block(request, monkeypatch):
     monkeypatch.setattr(qrnn, "BLOCK", request.param)
