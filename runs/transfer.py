@@ -82,7 +82,8 @@ def drawn(df: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     """Return `n` rows in random order. The classes keep their shares, and each has two rows or more."""
     df = df.sample(frac=1, random_state=seed)
     wanted = (df["label"].value_counts(normalize=True) * n).round().astype(int).clip(lower=LEAST_EACH)
-    wanted[wanted.idxmax()] += n - wanted.sum()
+    while excess := wanted.sum() - n:
+        wanted[wanted.idxmax()] -= min(excess, wanted.max() - LEAST_EACH)
     rows = df.groupby("label", group_keys=False)[df.columns].apply(lambda part: part[:wanted[part.name]])
     return rows.sample(frac=1, random_state=seed)
 

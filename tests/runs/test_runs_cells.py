@@ -64,6 +64,8 @@ def test_a_draw_keeps_the_shares_of_the_classes_and_two_rows_of_each(script):
     drawn = script("transfer").drawn(df, 50, seed=1)
     assert drawn["label"].value_counts().to_dict() == {"a": 33, "b": 15, "c": 2}
     assert not drawn["text"].equals(script("transfer").drawn(df, 50, seed=2)["text"])
+    many = script("transfer").drawn(df.assign(label=df.index % 19), 50, seed=1)  # 2.6 rows of each class, so 3
+    assert len(many) == 50 and set(many["label"].value_counts()) == {2, 3}
 
 
 def test_the_transfer_page_gives_mean_spread_and_f1(script):
