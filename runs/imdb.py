@@ -1,4 +1,4 @@
-"""Long reviews: stage 2 on IMDb reviews without labels, then `ULMFiT` with 20 to 25,000 labels; see imdb.sh.
+"""Long reviews: stage 2 on IMDb reviews without labels, then `ULMFiT` with 1,000 to 25,000 labels; see imdb.sh.
 
 Stage 2 runs once for each direction, so the reviews with labels are not among its texts. A cell (see cells.py) is a row
 (the directions), a number of labels, and the seed that draws them. It gives the accuracy of the model alone, of each
@@ -16,7 +16,7 @@ from ulmfit_easy.all import CheckpointCallback, finetune_lm, get_preset, lm_data
 
 PRESET = get_preset("laptop", adapts=False)  # stage 2 is done
 DIRECTIONS = {"forward": (False,), "both": (False, True)}
-LABELS, MANY = (20, 50, 100, 200, 500, 1_000, 5_000, 25_000), 20_000
+LABELS, MANY = (1_000, 5_000, 25_000), 20_000
 SECONDS = 0.4  # for a labelled review, with one thread and bfloat16
 
 
@@ -33,14 +33,18 @@ def language_model(folder: Path, place: Path, n: int, backwards: bool) -> Path:
     return model
 
 
+def start(folder: Path, out: Path, n: int, row: str) -> dict:
+    """Return the parameters of an estimator that starts where stage 2 has ended. It runs if it has not yet."""
+    models = [language_model(folder, out.parent / "imdb", n, backwards) for backwards in DIRECTIONS[row]]
+    return {"preset": PRESET, "bidir": len(models) > 1, "pretrained": models if len(models) > 1 else models[0]}
+
+
 def cell(args, row, column, seed):
-    place = args.out.parent / "imdb"
-    models = [language_model(args.folder, place, args.reviews, backwards) for backwards in DIRECTIONS[row]]
+    given = start(args.folder, args.out, args.reviews, row)
     train = table(args.folder, "imdb/train").sample(int(column), random_state=seed)
     epochs = 1 if len(train) > MANY else None  # the last phase then has about as many steps as with 5,000
-    resume = place / f"{row}-{args.reviews}-{column}-{seed}"
-    return scores(train, table(args.folder, "imdb/test_sample"), seed, resume, preset=PRESET, epochs=epochs,
-                  bidir=len(models) > 1, pretrained=models if len(models) > 1 else models[0])
+    resume = args.out.parent / "imdb" / f"{row}-{args.reviews}-{column}-{seed}"
+    return scores(train, table(args.folder, "imdb/test_sample"), seed, resume, epochs=epochs, **given)
 
 
 def main():

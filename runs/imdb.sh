@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Accuracy on long reviews with 20 to 25,000 labels, after stage 2 on reviews without labels; see imdb.py.
+# Accuracy on long reviews with 1,000, 5,000 and 25,000 labels, after stage 2 on reviews without labels; see imdb.py.
 # Usage: runs/imdb.sh FOLDER [--only forward/1000 forward/5000] [--seeds 0]   (an absolute path)
 # FOLDER has imdb (CSV: train, unsup, test_sample). It takes hours; cells in runs/output/imdb.jsonl are not repeated.
 set -euo pipefail

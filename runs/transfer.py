@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+import imdb
 import matplotlib.pyplot as plt
 import pandas as pd
 from cells import Cell, arguments, read, run, table
@@ -35,7 +36,7 @@ from ulmfit_easy.all import (
 
 SIZES, MOST_TESTED, LEAST_EACH = (20, 50, 100, 200, 500, 1000, 5000), 1000, 2
 TICKS = (20, 100, 500, 5000)  # of the plots
-UNLABELLED = 10_000  # texts for stage 2, where a data set has some
+UNLABELLED = 25_000  # texts for stage 2 where a data set has some: they are read once for all cells
 
 
 class Source(NamedTuple):
@@ -46,7 +47,7 @@ class Source(NamedTuple):
     test: str = ""  # or as many rows of `train`
     tokens: int = 30
     lang: str = "en"
-    unlabelled: str = ""
+    unlabelled: bool = False
 
 
 SOURCES = {
@@ -56,7 +57,7 @@ SOURCES = {
     "sms": Source("SMS spam", "sms_spam/all", tokens=18),
     "ag": Source("AG News", "ag_news/train", "ag_news/valid", 45),
     "newsgroups": Source("20 newsgroups", "newsgroups20/train", "newsgroups20/test", 250),
-    "imdb": Source("IMDb", "imdb/train", "imdb/test_sample", 230, unlabelled="imdb/unsup"),
+    "imdb": Source("IMDb", "imdb/train", "imdb/test_sample", 230, unlabelled=True),
     "nsmc": Source("NSMC", "nsmc_own_split/train", "nsmc_own_split/test", 20, "ko"),
 }
 
@@ -129,9 +130,10 @@ def stage3(name: str, start: bool):
 def estimator(name: str, **params):
     """Return the answers of `ULMFiT`: of its model alone, and of the mixture."""
     def way(draw, seed, args):
-        more = table(args.folder, draw.source.unlabelled)["text"][:UNLABELLED] if draw.source.unlabelled else None
-        model = ULMFiT(seed=seed, verbose=False, lang=draw.source.lang, **params)
-        model.fit(draw.train["text"], draw.train["label"], more)
+        row = "both" if params.get("bidir") else "forward"
+        more = imdb.start(args.folder, args.out, UNLABELLED, row) if draw.source.unlabelled else {}
+        model = ULMFiT(seed=seed, verbose=False, lang=draw.source.lang, **{**params, **more})
+        model.fit(draw.train["text"], draw.train["label"])
         mixed, model.blend_ = model.predict(draw.test["text"]), None
         return {name: model.predict(draw.test["text"]), f"{name}_blend": mixed}
     return way
