@@ -84,7 +84,7 @@ def drawn(df: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     df = df.sample(frac=1, random_state=seed)
     wanted = (df["label"].value_counts(normalize=True) * n).round().astype(int).clip(lower=LEAST_EACH)
     while excess := wanted.sum() - n:
-        wanted[wanted.idxmax()] -= min(excess, wanted.max() - LEAST_EACH)
+        wanted[wanted.idxmax()] -= min(excess, max(wanted.max() - LEAST_EACH, 1))
     rows = df.groupby("label", group_keys=False)[df.columns].apply(lambda part: part[:wanted[part.name]])
     return rows.sample(frac=1, random_state=seed)
 
@@ -210,9 +210,9 @@ runs/transfer.sh FOLDER
 Test accuracy in per cent, the mean over the draws of the labelled rows ± their standard deviation, and macro-F1 after
 the stroke. A whole run has five draws of 200 labels and fewer, three of more; an empty cell has not been run. Classes
 keep their shares in a draw. At most 1,000 test rows (standard error of one draw: 1 to 2 points). They have chosen
-nothing but the size up to which the mixture reads states: MR, CR and TREC were looked at for it ([log](../LOG.md),
-section 61). No texts without labels are used, but for IMDb ({unlabelled:,} of them). All figures, draw by draw:
-[transfer.csv](transfer.csv).
+nothing but up to how many texts the mixture reads states and is cross-validated. MR, CR and TREC were looked at for
+that ([log](../LOG.md), sections 61 and 64). No texts without labels are used, but for IMDb ({unlabelled:,} of them).
+All figures, draw by draw: [transfer.csv](transfer.csv).
 
 ![accuracy against labels](transfer.png)
 

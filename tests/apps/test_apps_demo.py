@@ -1,28 +1,16 @@
 """The demo's texts: nothing that is tested has been read in training."""
 
 import hashlib
-import io
 import re
-import tarfile
 
 import pytest
+from data_toys import tar_of
 
 from ulmfit_easy.all import AWD_LSTM, TextDataLoaders, language_model_learner, toy_reviews
 from ulmfit_easy.apps import demo
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.data.datasets import VADER_FILES
 from ulmfit_easy.recipes.presets import Phase, Preset
-
-
-def tar_of(members):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        for name, text in members.items():
-            info = tarfile.TarInfo(name)
-            data = text if isinstance(text, bytes) else text.encode()
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 def lines(*rows):

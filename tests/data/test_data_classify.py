@@ -1,22 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from data_toys import Ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit_easy.data.classify import ClassifierDataLoader
-
-
-class Ids:
-    """Document i has as many tokens as asked; they count up from 100 * i + 10."""
-
-    pad_id = 4
-
-    def __init__(self, lengths):
-        self.lengths = np.array(lengths, dtype=np.int64)
-
-    def __getitem__(self, i):
-        return np.arange(self.lengths[i], dtype=np.int32) + 100 * i + 10
 
 
 def loader(lengths, rows=None, targets=None, **kwargs):

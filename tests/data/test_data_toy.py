@@ -1,11 +1,10 @@
 import hashlib
-import io
 import os
-import tarfile
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from data_toys import tar_of
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -43,16 +42,6 @@ def test_word_order_can_be_learned():
     assert sum(pair in known for pair in new) > 0.97 * len(new)
     vocabulary = {word for pair in known for word in pair}
     assert len(known) < 0.05 * len(vocabulary) ** 2
-
-
-def tar_of(members):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 def archive(tmp_path, line='1\t-1.5\tit\'s "bad\x0b\tso\r\n2\t2.0\tcafé\r\n'):

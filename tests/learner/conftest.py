@@ -15,6 +15,7 @@ def lm_dls():
 def clas_dls(lm_dls):
     return text_dls(text_vocab=lm_dls.vocab)
 
+
 @pytest.fixture
 def often():
     """Threads that take turns a hundred times as often."""

@@ -20,7 +20,7 @@ from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.data.toy import toy_reviews
 from ulmfit_easy.errors import ArgumentError, FileError, TrainingError
 from ulmfit_easy.recipes import blend, bundled, members
-from ulmfit_easy.recipes.blend import PRIOR, Blend, mixing_weights, prior_weights
+from ulmfit_easy.recipes.blend import PRIOR, Blend, folds_of, mixing_weights, prior_weights
 from ulmfit_easy.recipes.bundled import bundled_lm
 from ulmfit_easy.recipes.estimate import blend_seconds
 from ulmfit_easy.recipes.estimator import ULMFiT
@@ -35,7 +35,6 @@ TEXTS, LABELS = TABLE["text"].tolist(), (TABLE["label"] == "pos").to_numpy().ast
 VECTORS_OF = members.vectors_of  # before a fixture takes its place
 ASIDE = np.arange(60) % 5 == 0
 OWN = np.full((12, 2), 0.5)  # of a model that knows nothing
-ALIKE = np.full(3, 1 / 3)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,22 +83,43 @@ def test_few_texts_are_cross_validated(monkeypatch):
     assert list(many.values()) == pytest.approx([1 / 4] * 4)
 
 
-def test_cross_validation_answers_with_members_that_have_not_read_the_text():
-    labels = np.random.default_rng(0).permutation(LABELS)  # nothing can be learned but the texts by heart
-    member = Member("words")
-    x = member.read([f"{text} number{i}" for i, text in enumerate(TEXTS)])
+@pytest.mark.parametrize("copies", [1, 5])
+def test_cross_validation_answers_with_members_that_have_not_read_the_text(copies):
+    guesses = np.random.default_rng(0).permutation(LABELS)  # nothing can be learned but the texts by heart
+    texts = [f"{text} number{i}" for i, text in enumerate(TEXTS)] * copies
+    member, weights = Member("words"), np.ones(60 * copies)
+    x, labels, truth = member.read(texts), np.tile(guesses, copies), np.tile(LABELS, copies)
     assert member.fit(x, labels) and (member.probs(x, 2).argmax(1) == labels).all()
-    assert blend._cross_validated(member, x, labels, None) < 0.7
-    assert blend._cross_validated(member, x, LABELS, None) > 0.8
+    assert blend._cross_validated(member, x, labels, weights, folds_of(texts, labels)) < 0.7
+    assert blend._cross_validated(member, x, truth, weights, folds_of(texts, truth)) > 0.8
 
 
-def test_each_class_is_in_all_folds():
-    labels = np.arange(25) % 5  # as many classes as folds, in turns
-    assert blend._cross_validated(Member("vectors"), np.eye(5)[labels], labels, None) == 1
+def test_each_class_is_spread_over_the_folds():
+    labels = np.arange(50) % 5  # as many classes as folds, in turns
+    folds = folds_of([f"text {i}" for i in range(50)], labels)
+    assert {*zip(labels, folds, strict=True)} == {(label, fold) for label in range(5) for fold in range(5)}
+    assert folds_of(["a", "b", "a"], np.zeros(3, int)).tolist() == [0, 1, 0] and not folds_of([], labels[:0]).size
+
+
+def test_texts_of_weight_0_are_not_learned_from():
+    weights = np.where(np.arange(60) < 30, 1.0, 0.0)
+    wrong = np.where(weights > 0, LABELS, 1 - LABELS)
+    found, expected = (Blend.learned(TEXTS, labels, ASIDE & (weights > 0), OWN[:6], weights=weights)[0]
+                       for labels in (wrong, LABELS))
+    assert found.shares == expected.shares
+    assert np.array_equal(found.members[0].linear.coef_, expected.members[0].linear.coef_)
+    alone = np.where(np.arange(60) == 1, 1.0, 0.0)  # one text that counts: nothing to learn
+    assert list(Blend.learned(TEXTS, LABELS, ASIDE, OWN, weights=alone)[0].shares) == ["model"]
+
+
+def test_classes_without_a_given_weight_count_once():
+    df = pd.DataFrame({"text": [*TEXTS, "a single one"], "label": [*TABLE["label"], "rare"]})
+    params = {"preset": TINY, "pretrained": False, "seed": 0, "verbose": False, "class_weight": {"rare": 5.0}}
+    assert list(ULMFiT(**params).fit(df["text"], df["label"]).classes_) == ["neg", "pos", "rare"]
 
 
 def test_a_member_that_is_surer_of_the_truth_weighs_more_with_each_text():
-    few, many = (mixing_weights(np.array([[0.9] * n, [0.5] * n, [0.1] * n]), ALIKE) for n in (5, 500))
+    few, many = (mixing_weights(np.array([[0.9] * n, [0.5] * n, [0.1] * n]), np.full(3, 1 / 3)) for n in (5, 500))
     for weights in (few, many):
         assert weights.sum() == pytest.approx(1) and weights[0] > weights[1] > weights[2] > 0
     assert few[0] < 0.7 < 0.95 < many[0]
@@ -282,15 +302,14 @@ def test_rare_columns_are_left_out_of_many_texts(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["words", "characters"])
-def test_products_of_rows_give_the_coefficients_of_a_plain_fit(kind, monkeypatch):
+def test_products_of_rows_give_the_coefficients_of_a_plain_fit(kind):
     texts, labels = [*TEXTS, *TEXTS[:3], ""], np.arange(64) % 3  # copies, and a text without words
     weights = np.random.default_rng(0).uniform(0.5, 2, 64)
-    fast, plain = Member(kind), Member(kind)
+    fast, plain = Member(kind), Member(kind, by_products=False)
     for member in (fast, plain):
         member.linear.set_params(tol=1e-8)  # each stops at its own step
     x = fast.read(texts)
     fast.fit(x, labels, weights)
-    monkeypatch.setattr(members, "MOST_ROWS", 0)
     plain.fit(x, labels, weights)
     assert fast.linear.coef_ == pytest.approx(plain.linear.coef_, abs=1e-5)
     assert fast.probs(x, 3) == pytest.approx(plain.probs(x, 3), abs=1e-6)

@@ -9,6 +9,7 @@ from recipes_tiny import LABELS, TEXTS, TINY
 
 from ulmfit_easy.errors import ArgumentError, FileError, LabelError, TextError
 from ulmfit_easy.learner.text_data import TextDataLoaders
+from ulmfit_easy.recipes import blend
 from ulmfit_easy.recipes.best_epoch import BestEpoch
 from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.inputs import columns_of
@@ -41,16 +42,17 @@ def test_the_classifier_trains_as_long_and_as_fast_as_its_user_says():
 
 
 def test_own_texts_to_validate_with_are_measured_with_and_never_learned_from(monkeypatch):
-    seen, made = {}, TextDataLoaders.from_df
+    seen, made, decided = {}, TextDataLoaders.from_df, []
 
     @wraps(made)
     def spy(df, **kwargs):
         return seen.setdefault(bool(kwargs.get("is_lm")), made(df, **kwargs))
 
     monkeypatch.setattr(TextDataLoaders, "from_df", spy)
+    monkeypatch.setattr(blend, "kinds_for", lambda lang, n, states: decided.append(n) or ["words"])
     X_val, y_val = [f"{text} zebra" for text in TEXTS[24:36]], LABELS[24:36]
     model = tiny(blend="auto").fit(T, L, X_val=X_val, y_val=y_val)
-    assert (model.n_texts_, model.n_aside_) == (24, 12)
+    assert (model.n_texts_, model.n_aside_) == (24, 12) and decided == [24]
     assert "zebra" not in model.learners_[0].dls.text_vocab and seen[True].train.n_rows + seen[True].valid.n_rows == 24
     words = next(m for m in model.blend_.members if m.kind == "words")
     assert not words.probs(words.read(["zebra"]), 2)[0, 0] == pytest.approx(1)

@@ -89,7 +89,8 @@ class TextEstimator(SklearnText, OnHub):
                 columns have the names that those of `texts` have, or the name `text`.
             sample_weight: (N,) how much each text counts: a text of weight 2 is read twice as often as one of weight 1.
             X_val, y_val: your own texts to measure with, and their labels. No stage and no linear model learns from
-                them. They decide the weights of the mixture and, with `patience`, the epoch.
+                them. They decide the weights of the mixture (few of them only in part) and, with `patience`, the
+                epoch.
             resume: a folder for checkpoints. The same call with the same folder resumes a fit that was stopped or
                 killed, and ends as if nothing had happened. The folder keeps the seed, if you give none.
 
@@ -206,7 +207,7 @@ class TextEstimator(SklearnText, OnHub):
         """Return a mixture of this model and linear ones, and its probabilities for the texts kept aside."""
         number = {label: i for i, label in enumerate(self.classes_.tolist())}
         given = self.class_weight
-        weights = {number[label]: w for label, w in given.items()} if isinstance(given, dict) else "balanced"
+        weights = {i: given.get(name, 1.0) for name, i in number.items()} if isinstance(given, dict) else "balanced"
         return Blend.learned(df["text"].tolist(), df["label"].map(number).to_numpy(int), df["valid"].to_numpy(bool),
                              probs, lang=self.lang, class_weight=weights, relearn=relearn,
                              n=len(df) if relearn else self.n_texts_, states=bool(self.pretrained),

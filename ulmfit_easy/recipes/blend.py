@@ -1,6 +1,6 @@
 """Mix a trained model with linear models that learn in seconds, so that it is not worse than the best of them.
 
-Each weight of the mixture is found on texts that its member has not learned from. All of it is one file of numbers: it
+The weights of the mixture are found on texts that no member has learned from. All of it is one file of numbers: it
 holds no word of a user's texts.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.bundle.parts import refusing
 from ulmfit_easy.errors import FileError, some
-from ulmfit_easy.recipes.members import FEW, KINDS, Member, kinds_for
+from ulmfit_easy.recipes.members import FEW, KINDS, MOST_ROWS, Member, kinds_for
 from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import language, share, text
 
@@ -56,8 +56,8 @@ class Blend:
 
         The weights are found on the texts aside, by members that have learned from the same texts as the model. Those
         members also judge: each fifth of the texts aside gets weights that are found on the other four fifths. With
-        fewer than `FEW` texts these few decide little. So the members are first cross-validated on the others: see
-        `prior_weights`.
+        fewer than `FEW` texts these few decide little. So the members are first cross-validated on the others, and the
+        texts aside change what that says: see `prior_weights`. Without texts aside nothing changes it.
 
         Args:
             labels: (N,) int, the number of each text's class.
@@ -70,20 +70,22 @@ class Blend:
             states: with few texts, let a member read states of the bundled language model.
         """
         members, probs, right, n_classes = list[Member](), [own], list[float](), own.shape[1]
-        seen, of_seen = labels[~aside], None if weights is None else weights[~aside]
-        n = len(texts) if n is None else n
+        n, weights = len(texts) if n is None else n, np.ones(len(texts)) if weights is None else weights
+        used, seen = weights > 0, (weights > 0) & ~aside  # (N,)
+        folds = folds_of([texts[i] for i in np.flatnonzero(seen)], labels[seen])
         for kind in kinds_for(lang, n, states):
-            member = Member(kind, lang, class_weight)
+            member = Member(kind, lang, class_weight, by_products=n <= MOST_ROWS)
             x = member.read(texts)
-            share_right = _cross_validated(member, x[~aside], seen, of_seen) if n < FEW else 0.0
-            if member.fit(x[~aside], seen, of_seen):
+            known = x[seen], labels[seen], weights[seen]
+            share_right = _cross_validated(member, *known, folds) if n < FEW else 0.0
+            if member.fit(*known):
                 right.append(share_right)
                 probs.append(member.probs(x[aside], n_classes))
                 if relearn:
-                    member.fit(x, labels, weights)
+                    member.fit(x[used], labels[used], weights[used])
                 members.append(member)
         truth, said, mixed = labels[aside], np.array(probs), np.empty_like(own)  # (A,), (M, A, C), (A, C)
-        of_truth, prior = said[:, np.arange(len(truth)), truth], prior_weights(right, len(seen))  # (M, A), (M,)
+        of_truth, prior = said[:, np.arange(len(truth)), truth], prior_weights(right, len(folds))  # (M, A), (M,)
         for k in range(N_FOLDS):
             fold = np.arange(len(truth)) % N_FOLDS == k
             mixed[fold] = np.tensordot(mixing_weights(of_truth[:, ~fold], prior), said[:, fold], 1)
@@ -134,12 +136,12 @@ class Blend:
 def prior_weights(right: Sequence[float], n: int) -> np.ndarray:
     """Return the weights of a mixture before any text aside has been read, (M,): of the model, and of M - 1 members.
 
-    The model has the Mth part. Of two members the one that is right more often, by two standard errors, weighs e times
-    as much as the other.
+    The model weighs 1 / M. Of two members the one that is right more often, by two standard errors, weighs e times as
+    much as the other.
 
     Args:
         right: (M - 1,) the share of the texts whose class each member said in cross-validation.
-        n: how many texts that were. The standard error of a share is 0.5 / sqrt(n) at most.
+        n: how many texts were cross-validated. The standard error of a share is 0.5 / sqrt(n) at most.
     """
     odds = np.exp((np.array(right) - max(right, default=0.0)) * np.sqrt(n))
     return np.array([1, *(len(odds) * odds / odds.sum())]) / (1 + len(odds))
@@ -163,12 +165,23 @@ def mixing_weights(probs: np.ndarray, prior: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _cross_validated(member: Member, x: Any, labels: np.ndarray, weights: np.ndarray | None) -> float:
+def folds_of(texts: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """Return the fold of each of N texts, (N,) int from 0 to `N_FOLDS` - 1.
+
+    Each class is spread over the folds. Copies of a text are in the same one.
+    """
+    at = {text: i for i, text in reversed([*enumerate(texts)])}  # where each text stands first
+    first = np.array(sorted(at.values()), int)
+    folds = np.empty(len(texts), int)
+    folds[first[labels[first].argsort(kind="stable")]] = np.arange(len(first)) % N_FOLDS
+    return folds[np.array([at[text] for text in texts], int)]
+
+
+def _cross_validated(member: Member, x: Any, labels: np.ndarray, weights: np.ndarray, folds: np.ndarray) -> float:
     """Return the share of N texts whose class a member says when it has learned from the other folds only."""
-    folds, n_right = np.empty(len(labels), int), 0
-    folds[labels.argsort(kind="stable")] = np.arange(len(labels)) % N_FOLDS  # each class is in all folds
+    right = np.zeros(len(labels), bool)
     for k in range(N_FOLDS):
         rest = folds != k
-        if member.fit(x[rest], labels[rest], None if weights is None else weights[rest]):
-            n_right += (member.probs(x[~rest], labels.max() + 1).argmax(1) == labels[~rest]).sum()
-    return n_right / max(len(labels), 1)
+        if member.fit(x[rest], labels[rest], weights[rest]):
+            right[~rest] = member.probs(x[~rest], labels.max() + 1).argmax(1) == labels[~rest]
+    return right.mean()

@@ -43,8 +43,8 @@ class ULMFiT(TextEstimator):
             two models that come with the library, without stage 2.
         blend: "auto" mixes the probabilities with those of linear models, if each text has one class. They learn from
             word counts, letter counts and word vectors. With fewer than 300 texts one more learns from the states of
-            the bundled language model, unless `pretrained=False`. So few texts also cross-validate them, for the
-            weights. With few labels this gives some points of accuracy (docs/LOG.md, 25, 61 and 64). None uses the model alone.
+            the bundled language model, unless `pretrained=False`, and cross-validation helps to weigh them all. With
+            few labels this gives some points of accuracy (docs/LOG.md, 25, 61 and 64). None uses the model alone.
         epochs: passes over the data in which all layers of the classifier train. None is the preset's.
         lr: the highest rate of these passes. The rates of earlier phases change by the same factor. None is the
             preset's.

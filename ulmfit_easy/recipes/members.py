@@ -24,10 +24,10 @@ COUNTS = ("words", "characters")
 
 N_FEATURES = 2**20  # counts are hashed into so many columns
 FEW = 300  # labelled texts from which on states and cross-validation no longer help (docs/LOG.md, 61 and 64)
-MOST_ROWS = 2000  # texts up to which their products fit into memory: 32 MB
+MOST_ROWS = 1000  # texts up to which learning by their products is faster (docs/LOG.md, 64)
 RARE = 2000  # texts from which on a word or some letters seen in one text alone are left out, as in `baseline`
 FIRST_RANK = 10  # of the most frequent word: log(1) would be 0
-TINY = 1e-9  # of the largest product of a row with itself
+TINY = 1e-9  # added to the product of a row with itself, which is 1
 VECTORS = dict[str, WordVectors]()  # of languages, read before
 
 
@@ -39,14 +39,15 @@ class Member:
         lang: the language of the vectors and of the states.
         class_weight: as of scikit-learn, by the numbers of the classes. Unless each class counts alike, linear models
             miss the rare ones (docs/LOG.md, 25).
+        by_products: the texts are few enough to learn three classes or more by the products of their counts.
     """
 
-    def __init__(self, kind: str, lang: str = "en", class_weight: dict | str = "balanced"):
+    def __init__(self, kind: str, lang: str = "en", class_weight: dict | str = "balanced", by_products: bool = True):
         from sklearn.feature_extraction.text import TfidfTransformer
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
-        self.kind, self.lang = kind, lang
+        self.kind, self.lang, self.by_products = kind, lang, by_products
         self.scaled = TfidfTransformer(sublinear_tf=True) if kind in COUNTS else StandardScaler()
         self.linear = LogisticRegression(C=STRENGTH[kind], max_iter=1000, class_weight=class_weight)
         self.lm: str | None = None  # the hash of the language model whose states are read, once it is known
@@ -94,7 +95,7 @@ class Member:
         if x.shape[1] == 0 or n_classes < 2:
             return False
         x = self.scaled.fit_transform(x)
-        if self.kind in COUNTS and x.shape[0] <= MOST_ROWS and n_classes > 2:  # of two, a plain fit is as fast
+        if self.kind in COUNTS and self.by_products and n_classes > 2:  # with two, a plain fit is as fast
             _fit_by_products(self.linear, x, labels, weights)
         else:
             self.linear.fit(x, labels, weights)
@@ -186,7 +187,7 @@ def _fit_by_products(linear: Any, x: Any, labels: np.ndarray, weights: np.ndarra
     from scipy.linalg import solve_triangular
 
     products = (x @ x.T).toarray()
-    np.fill_diagonal(products, products.diagonal() + TINY * max(products.diagonal().max(), 1))  # copies of a text
+    products[np.diag_indices_from(products)] += TINY  # for copies of a text, and for texts without words
     factor = np.linalg.cholesky(products)
     linear.fit(factor, labels, weights)
     linear.coef_ = (x.T @ solve_triangular(factor.T, linear.coef_.T)).T
