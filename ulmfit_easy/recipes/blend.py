@@ -78,11 +78,13 @@ class Blend:
             x = member.read(texts)
             known = x[seen], labels[seen], weights[seen]
             share_right = _cross_validated(member, *known, folds) if n < FEW else 0.0
-            if member.fit(*known):
+            learns = member.fit(*known)
+            del known  # with many texts it is large
+            if learns:
                 right.append(share_right)
                 probs.append(member.probs(x[aside], n_classes))
                 if relearn:
-                    member.fit(x[used], labels[used], weights[used])
+                    member.fit(*(all_of if used.all() else all_of[used] for all_of in (x, labels, weights)))
                 members.append(member)
         truth, said, mixed = labels[aside], np.array(probs), np.empty_like(own)  # (A,), (M, A, C), (A, C)
         of_truth, prior = said[:, np.arange(len(truth)), truth], prior_weights(right, len(folds))  # (M, A), (M,)
