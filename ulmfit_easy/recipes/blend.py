@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ulmfit_easy.bundle.artefact import load_weights, write_weights
 from ulmfit_easy.bundle.parts import refusing
@@ -170,13 +171,14 @@ def mixing_weights(probs: np.ndarray, prior: np.ndarray) -> np.ndarray:
 def folds_of(texts: Sequence[str], labels: np.ndarray) -> np.ndarray:
     """Return the fold of each of N texts, (N,) int from 0 to `N_FOLDS` - 1.
 
-    Each class is spread over the folds. Copies of a text are in the same one.
+    Each class is spread over the folds. Copies of a text are in the same one. (StratifiedGroupKFold of scikit-learn
+    refuses labels if each class has fewer texts than there are folds.)
     """
-    at = {text: i for i, text in reversed([*enumerate(texts)])}  # where each text stands first
-    first = np.array(sorted(at.values()), int)
-    folds = np.empty(len(texts), int)
-    folds[first[labels[first].argsort(kind="stable")]] = np.arange(len(first)) % N_FOLDS
-    return folds[np.array([at[text] for text in texts], int)]
+    groups = pd.factorize(pd.Series(texts, dtype=object))[0]
+    first = np.unique(groups, return_index=True)[1]  # where each text stands first
+    folds = np.empty(len(first), int)
+    folds[labels[first].argsort(kind="stable")] = np.arange(len(first)) % N_FOLDS
+    return folds[groups]
 
 
 def _cross_validated(member: Member, x: Any, labels: np.ndarray, weights: np.ndarray, folds: np.ndarray) -> float:
