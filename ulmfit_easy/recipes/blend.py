@@ -5,6 +5,7 @@ holds no word of a user's texts.
 """
 
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class Blend:
         members, probs, right, n_classes = list[Member](), [own], list[float](), own.shape[1]
         n, weights = len(texts) if n is None else n, np.ones(len(texts)) if weights is None else weights
         used, seen = weights > 0, (weights > 0) & ~aside  # (N,)
-        folds = folds_of([texts[i] for i in np.flatnonzero(seen)], labels[seen])
+        folds = folds_of(list(compress(texts, seen)), labels[seen])
         for kind in kinds_for(lang, n, states):
             member = Member(kind, lang, class_weight, by_products=n <= MOST_ROWS)
             x = member.read(texts)
