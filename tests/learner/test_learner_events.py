@@ -13,20 +13,11 @@ from learner_toys import At, Log, classifier, lm, raises, regression, same, stat
 
 from ulmfit_easy.errors import TrainingError
 from ulmfit_easy.fastai.loggers import CSVLogger
+from ulmfit_easy.learner import events
 from ulmfit_easy.learner.callbacks.progress import ProgressCallback
 from ulmfit_easy.learner.callbacks.recorder import Recorder
 from ulmfit_easy.learner.callbacks.tracking import EarlyStoppingCallback
-from ulmfit_easy.learner.events import (
-    REPORT,
-    Callback,
-    CancelBackwardException,
-    CancelBatchException,
-    CancelEpochException,
-    CancelFitException,
-    CancelStepException,
-    CancelTrainException,
-    CancelValidException,
-)
+from ulmfit_easy.learner.events import REPORT, Callback
 from ulmfit_easy.learner.learner import Learner
 from ulmfit_easy.learner.metrics.common import accuracy
 from ulmfit_easy.learner.metrics.sklearn_metric import F1Score
@@ -49,19 +40,19 @@ def test_events_of_a_fit_come_in_fastais_order():
 
 
 @pytest.mark.parametrize(("event", "error", "expected"), [
-    ("before_backward", CancelBackwardException,
+    ("before_backward", events.CancelBackwardException,
      ONE_EPOCH.replace("before_backward after_backward", "before_backward after_cancel_backward after_backward")),
-    ("before_step", CancelStepException,
+    ("before_step", events.CancelStepException,
      ONE_EPOCH.replace("before_step after_step", "before_step after_cancel_step after_step")),
-    ("after_pred", CancelBatchException,
+    ("after_pred", events.CancelBatchException,
      ONE_EPOCH.replace(BATCH, "before_batch after_pred after_cancel_batch after_batch cleanup_batch")),
-    ("after_loss", CancelTrainException,
+    ("after_loss", events.CancelTrainException,
      ONE_EPOCH.replace(BATCH, "before_batch after_pred after_loss cleanup_batch after_cancel_train")),
-    ("before_validate", CancelValidException,
+    ("before_validate", events.CancelValidException,
      ONE_EPOCH.replace(VALID, "before_validate after_cancel_validate after_validate cleanup_validate")),
-    ("after_train", CancelEpochException,
+    ("after_train", events.CancelEpochException,
      ONE_EPOCH.replace(f"after_train {VALID}", "after_train after_cancel_epoch")),
-    ("before_step", CancelFitException,
+    ("before_step", events.CancelFitException,
      "before_fit before_epoch before_train before_batch after_pred after_loss before_backward after_backward "
      "before_step cleanup_batch cleanup_epoch after_cancel_fit after_fit cleanup_fit"),
 ])
@@ -75,7 +66,7 @@ def test_each_cancel_skips_to_the_end_of_its_level(event, error, expected):
 def test_a_cancelled_step_moves_nothing():
     learn = regression()
     before = state(learn.model)
-    learn.fit(1, 0.1, cbs=At("before_step", raises(CancelStepException())))
+    learn.fit(1, 0.1, cbs=At("before_step", raises(events.CancelStepException())))
     assert same(before, state(learn.model))
 
 

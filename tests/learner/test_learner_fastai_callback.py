@@ -4,15 +4,8 @@ import pytest
 import torch
 from learner_toys import lm, regression
 
-from ulmfit_easy.all import (
-    Callback,
-    CancelBatchException,
-    CancelEpochException,
-    CancelFitException,
-    CancelStepException,
-    CancelTrainException,
-    CancelValidException,
-)
+from ulmfit_easy import all as easy
+from ulmfit_easy.all import Callback
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.learner.events import EVENTS, event
 
@@ -104,9 +97,9 @@ def test_it_runs_as_often_as_asked_for():
 
 
 @pytest.mark.parametrize(("error", "event_name", "steps", "validations"), [
-    (CancelBatchException, "before_batch", 0, 2), (CancelStepException, "before_step", 0, 2),
-    (CancelTrainException, "before_train", 0, 2), (CancelEpochException, "before_epoch", 0, 0),
-    (CancelValidException, "before_validate", 8, 0), (CancelFitException, "after_train", 4, 0),
+    (easy.CancelBatchException, "before_batch", 0, 2), (easy.CancelStepException, "before_step", 0, 2),
+    (easy.CancelTrainException, "before_train", 0, 2), (easy.CancelEpochException, "before_epoch", 0, 0),
+    (easy.CancelValidException, "before_validate", 8, 0), (easy.CancelFitException, "after_train", 4, 0),
 ])
 def test_it_can_skip_what_comes_next(error, event_name, steps, validations):
     def skip(self):
@@ -118,7 +111,7 @@ def test_it_can_skip_what_comes_next(error, event_name, steps, validations):
     watch = Callback(after_loss=lambda self: validated.append(self.iter == 0 and not self.training))
     learn.fit(2, 0.1, cbs=[Callback(**{event_name: skip}), watch])
     assert sum(validated) == validations and torch.equal(weight, learn.model.weight) == (steps == 0)
-    assert len(learn.recorder.losses) == (8 if error is CancelStepException else steps)  # none of a cancelled batch
+    assert len(learn.recorder.losses) == (8 if error is easy.CancelStepException else steps)  # not of this batch
 
 
 def test_a_callback_may_be_made_of_functions():

@@ -28,6 +28,12 @@ def test_the_baseline_is_exactly_the_settled_one(copies, min_df):
     assert settings_of(regression) == {"C": 10, "max_iter": 1000}
 
 
+def test_the_baseline_counts_characters_where_no_blanks_stand_between_words():
+    rooms, labels, new = ["房间很差", "房间很好"], ["bad", "good"], ["服务差", "服务好"]
+    assert baseline(rooms, labels, lang="zh").predict(new).tolist() == labels
+    assert baseline(rooms, labels).predict(new).tolist() != labels
+
+
 def test_the_baseline_takes_iterators_and_learns():
     assert baseline(iter(TEXTS), iter(LABELS)).score(TEXTS, LABELS) > 0.95
 

@@ -27,7 +27,7 @@ from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.recipes.features import TextFeatures
 from ulmfit_easy.recipes.kinds import Kind
 from ulmfit_easy.recipes.labelled import Labelled
-from ulmfit_easy.recipes.members import KINDS, Member
+from ulmfit_easy.recipes.members import Member
 from ulmfit_easy.text.vectors import WordVectors
 
 TABLE = toy_reviews(60)
@@ -141,7 +141,7 @@ def test_the_weights_are_the_most_probable_ones():
 
 def test_a_model_that_knows_nothing_weighs_less_than_members_that_do(learned):
     blend, probs = learned
-    assert list(blend.shares) == ["model", *KINDS]
+    assert list(blend.shares) == ["model", "words", "characters", "vectors", "states"]
     assert blend.weights[0] < 1 / 5 < blend.shares["words"]
     assert (probs.argmax(1) == LABELS[ASIDE]).mean() > 0.8
 
@@ -191,8 +191,18 @@ def test_members_that_find_nothing_to_learn_are_left_out():
     assert alone.shares == {"model": 1.0} and (probs == 0.5).all()
 
 
-def test_a_language_without_vectors_has_two_members():
-    assert list(Blend.learned(TEXTS, LABELS, ASIDE, OWN, lang="ko")[0].shares) == ["model", "words", "characters"]
+@pytest.mark.parametrize(("lang", "kinds"), [("fr", "words characters"), ("ko", "bigrams jamo"),
+                                            ("zh", "bigrams characters")])
+def test_a_language_without_vectors_has_two_members(lang, kinds):
+    assert list(Blend.learned(TEXTS, LABELS, ASIDE, OWN, lang=lang)[0].shares) == ["model", *kinds.split()]
+
+
+@pytest.mark.parametrize(("kind", "texts"), [("bigrams", "싫어요 좋아요 좋았다"), ("jamo", "오세요 가세요 갔다")])
+def test_characters_tell_what_words_with_endings_do_not(kind, texts):
+    for member, known in ((Member(kind), True), (Member("words"), False)):
+        x = member.read(texts.split())  # the last text has the verb of the second one, with another ending
+        member.fit(x[:2], np.array([0, 1]))
+        assert (member.probs(x[2:], 2)[0, 1] > 0.55) == known
 
 
 def test_a_class_that_only_texts_aside_have_gets_no_probability_of_members():

@@ -199,7 +199,7 @@ class TextEstimator(SklearnText, OnHub):
             self._say(f"Mixed with linear models: {self.blend_.told}")
         self.set_scores(None)
         if self.n_aside_:
-            scores, told = rows.kind.compare(df, self.kind_.answers(probs, self.classes_))
+            scores, told = rows.kind.compare(df, self.kind_.answers(probs, self.classes_), self.lang)
             self.set_scores(scores)
             self._say(told)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ulmfit_easy.errors import LabelError
+from ulmfit_easy.recipes.counts import COUNTS, counted
 from ulmfit_easy.recipes.inputs import texts_of
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
-def baseline(texts: Iterable, labels: Any, sample_weight: Sequence | np.ndarray | None = None) -> "Pipeline":
+def baseline(texts: Iterable, labels: Any, sample_weight: Sequence | np.ndarray | None = None,
+             lang: str = "en") -> "Pipeline":
     """Fit TF-IDF of words and word pairs with logistic regression. Return the scikit-learn pipeline.
 
     It takes a second, and with few labels it is hard to beat on long reviews. Compare every model with it:
@@ -23,6 +25,7 @@ def baseline(texts: Iterable, labels: Any, sample_weight: Sequence | np.ndarray 
         texts: N strings, as for `ULMFiT.fit`.
         labels: N class labels. Or an array (N, C) of zeros and ones if a text may have several classes.
         sample_weight: (N,) the weight of each text. By default all have the same.
+        lang: the code of a language. In Chinese, Japanese, Korean and Thai, characters are counted, not words.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
@@ -38,15 +41,15 @@ def baseline(texts: Iterable, labels: Any, sample_weight: Sequence | np.ndarray 
     if isinstance(y, np.ndarray):
         linear, name = OneVsRestClassifier(linear), "onevsrestclassifier"
     weights = {} if sample_weight is None else {f"{name}__sample_weight": np.asarray(sample_weight, dtype=float)}
-    return make_pipeline(words(len(texts)), linear).fit(texts, y, **weights)
+    return make_pipeline(words(len(texts), lang), linear).fit(texts, y, **weights)
 
 
-def words(n: int) -> "TfidfVectorizer":
-    """Return the baseline's counts of words and pairs of words, for N texts to learn from."""
+def words(n: int, lang: str) -> "TfidfVectorizer":
+    """Return the baseline's counts of words and pairs of words, for N texts of a language to learn from."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     min_df = 1 if n < 2000 else 2  # with few texts, a word seen once is all there is
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=min_df)
+    return TfidfVectorizer(sublinear_tf=True, min_df=min_df, **COUNTS[counted(lang)[0]])
 
 
 def is_without_words(error: ValueError) -> bool:

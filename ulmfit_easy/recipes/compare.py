@@ -52,19 +52,20 @@ class Scores(NamedTuple):
         return {name: value for name, value in figures.items() if value is not None}
 
 
-def compare(df: pd.DataFrame, predicted: Sequence) -> Scores:
+def compare(df: pd.DataFrame, predicted: Sequence, lang: str = "en") -> Scores:
     """Score predictions next to the baseline, which is fitted on the same training texts.
 
     Args:
         df: labelled texts with the columns `text`, `label` and `valid`, true for the N texts kept aside.
         predicted: (N,) the classes that the model gave them, or N lists of classes.
+        lang: the language of the texts, see `baseline`.
     """
     texts, aside = df["text"], df["valid"].to_numpy(bool)
     labels, ours = _comparable(df["label"].tolist(), predicted)  # (M,) and (N,), or (M, C) and (N, C)
     weights = df["weight"].to_numpy(float)[~aside] if "weight" in df else None
     try:
         with no_warnings():  # a class of all texts, or of none, is no reason for any
-            tfidf = baseline(texts[~aside], labels[~aside], weights)
+            tfidf = baseline(texts[~aside], labels[~aside], weights, lang)
         theirs = tfidf.predict(texts[aside])
         cross_validated = _cross_validated(tfidf, texts, pd.Series(labels, texts.index)) if labels.ndim == 1 else None
     except ValueError as e:

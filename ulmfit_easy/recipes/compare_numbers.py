@@ -31,12 +31,13 @@ class NumberScores(NamedTuple):
         return {name: value for name, value in figures.items() if value is not None}
 
 
-def compare_numbers(df: pd.DataFrame, said: np.ndarray) -> NumberScores:
+def compare_numbers(df: pd.DataFrame, said: np.ndarray, lang: str) -> NumberScores:
     """Score answers next to the baseline, which is fitted on the same training texts.
 
     Args:
         df: texts with the columns `text`, `label` and `valid`, true for the A texts kept aside.
         said: (A,) or (A, n) the numbers that the model gave them.
+        lang: the language of the texts, see `baseline`.
     """
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
@@ -46,8 +47,8 @@ def compare_numbers(df: pd.DataFrame, said: np.ndarray) -> NumberScores:
     r2, mae = _measured(values[aside], said)
     weights = df["weight"].to_numpy(float)[~aside] if "weight" in df else None
     try:
-        tfidf = make_pipeline(words(int((~aside).sum())), Ridge()).fit(texts[~aside], values[~aside],
-                                                                       ridge__sample_weight=weights)
+        tfidf = make_pipeline(words(int((~aside).sum()), lang), Ridge()).fit(texts[~aside], values[~aside],
+                                                                             ridge__sample_weight=weights)
     except ValueError as e:
         if not is_without_words(e):
             raise

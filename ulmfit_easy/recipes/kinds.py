@@ -81,9 +81,9 @@ class Kind:
         """Return the answers (N, ...) that probabilities (N, C) of the classes mean."""
         return classes[probs.argmax(1)]
 
-    def compare(self, df: pd.DataFrame, said: np.ndarray) -> tuple[Any, str]:
+    def compare(self, df: pd.DataFrame, said: np.ndarray, lang: str) -> tuple[Any, str]:
         """Return the scores of the answers (A, ...) for the rows of `df` kept aside, and sentences about them."""
-        scores = compare(df, said.tolist())
+        scores = compare(df, said.tolist(), lang)
         return scores, in_sentences(scores, df["label"], len(said), df["text"].nunique())
 
     def score(self, labels: list, said: np.ndarray, weights: np.ndarray | None) -> float:
@@ -130,8 +130,8 @@ class Several(Kind):
         """Return answers as lists of classes."""
         return said.tolist()
 
-    def compare(self, df: pd.DataFrame, said: np.ndarray) -> tuple[Any, str]:
-        scores = compare(df, self.names(said))
+    def compare(self, df: pd.DataFrame, said: np.ndarray, lang: str) -> tuple[Any, str]:
+        scores = compare(df, self.names(said), lang)
         return scores, in_sentences(scores, df["label"], len(said), df["text"].nunique(), "Share with all labels right")
 
 
@@ -204,8 +204,8 @@ class Numbers(Kind):
     def answers(self, probs: np.ndarray, classes: np.ndarray) -> np.ndarray:
         return probs[:, 0] if probs.shape[1] == 1 else probs
 
-    def compare(self, df: pd.DataFrame, said: np.ndarray) -> tuple[Any, str]:
-        scores = compare_numbers(df, said)
+    def compare(self, df: pd.DataFrame, said: np.ndarray, lang: str) -> tuple[Any, str]:
+        scores = compare_numbers(df, said, lang)
         return scores, numbers_in_sentences(scores, len(said))
 
     def score(self, labels: list, said: np.ndarray, weights: np.ndarray | None) -> float:

@@ -1,7 +1,7 @@
 """The linear classifiers that are mixed with a model. They learn in seconds.
 
-They are logistic regressions on TF-IDF of words, on TF-IDF of characters, and on a mean of word vectors. With few texts
-there is one more, on the mean states of the bundled language model, which no training has changed.
+They are logistic regressions on TF-IDF of words and of characters (see `counts`), and on a mean of word vectors. With
+few texts there is one more, on the mean states of the bundled language model, which no training has changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ from torch import Tensor
 from ulmfit_easy.bundle.shipped import shipped_vectors
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.recipes.bundled import BundledLM, bundled_lm, loaded_lm
+from ulmfit_easy.recipes.counts import COUNTS, counted
 from ulmfit_easy.text.rules import without_lone_surrogates
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vectors import WordVectors
 
-STRENGTH = {"words": 10, "characters": 10, "vectors": 0.01, "states": 0.01}  # scikit-learn's C of each kind of member
+STRENGTH = {**dict.fromkeys(COUNTS, 10.0), "vectors": 0.01, "states": 0.01}  # scikit-learn's C of each kind of member
 KINDS = tuple(STRENGTH)
-COUNTS = ("words", "characters")
 
 N_FEATURES = 2**20  # counts are hashed into so many columns
 FEW = 300  # labelled texts from which on states and cross-validation no longer help (docs/LOG.md, 61 and 64)
@@ -35,7 +35,7 @@ class Member:
     """A linear classifier: logistic regression on counts, on mean word vectors or on mean states.
 
     Args:
-        kind: "words", "characters", "vectors" or "states".
+        kind: one of `COUNTS`, "vectors" or "states".
         lang: the language of the vectors and of the states.
         class_weight: as of scikit-learn, by the numbers of the classes. Unless each class counts alike, linear models
             miss the rare ones (docs/LOG.md, 25).
@@ -61,9 +61,8 @@ class Member:
             return self.bundled().states(texts)
         from sklearn.feature_extraction.text import HashingVectorizer
 
-        analyzer, ngram_range = {"words": ("word", (1, 2)), "characters": ("char_wb", (2, 5))}[self.kind]
-        return HashingVectorizer(analyzer=analyzer, ngram_range=ngram_range, n_features=N_FEATURES, norm=None,
-                                 alternate_sign=False).transform(map(without_lone_surrogates, texts))
+        vectorizer = HashingVectorizer(n_features=N_FEATURES, norm=None, alternate_sign=False, **COUNTS[self.kind])
+        return vectorizer.transform(map(without_lone_surrogates, texts))
 
     def bundled(self) -> BundledLM:
         """Return the language model that reads for this member. Raises: FileError E404 if it is not installed."""
@@ -145,7 +144,7 @@ class Member:
 def kinds_for(lang: str, n: int, states: bool = True) -> list[str]:
     """Return the kinds of members for `n` texts of a language. Without `states` no language model is read."""
     given = {"vectors": vectors_of(lang) is not None, "states": states and n < FEW and bundled_lm(lang) is not None}
-    return [kind for kind in KINDS if given.get(kind, True)]
+    return [*counted(lang), *(kind for kind, is_there in given.items() if is_there)]
 
 
 def _missing(what: str, lang: str) -> FileError:

@@ -66,7 +66,7 @@ class Run:
         draw = self.draw(column, seed)
         texts, more = list(draw.test["text"]), dict[str, Any]()
         if row == BASELINE:
-            said = baseline(draw.labelled["text"], draw.labelled["label"]).predict(texts)
+            said = baseline(draw.labelled["text"], draw.labelled["label"], lang=draw.lang).predict(texts)
         elif isinstance(rows := self.experiment.rows[row], tuple):
             learners = [self.bench.classifier(draw, self._tuned(each, column, draw)[0]).learner for each in rows]
             said = np.array(learners[0].dls.classes)[ensemble(learners, texts, warn=False).argmax(1)]
