@@ -35,6 +35,8 @@ from ulmfit_easy.all import (
     set_seed,
 )
 from ulmfit_easy.bundle.artefact import save_weights
+from ulmfit_easy.bundle.e5 import read_e5
+from ulmfit_easy.bundle.packages import packaged_model
 from ulmfit_easy.bundle.shipped import WEIGHTS
 from ulmfit_easy.files import write_json
 from ulmfit_easy.models.softmax import IGNORE, lm_cross_entropy
@@ -46,6 +48,7 @@ from ulmfit_easy.text.store import TokenStore
 
 SENTENCE_END, WORDS = re.compile(r"(?<=[.!?])\s+"), range(5, 41)
 LAYER, WIDTH = 5, 384  # of MiniLM: a layer in the middle knows most (docs/LOG.md)
+E5_LAYER = 11  # of 12
 MAX_PIECES, ROWS, BLOCK = 80, 64, 4096  # of the teacher: longest input, batch size, sentences between two writes
 TEXT_BS, SENTENCE_BS = 64, 64  # rows of running text, 72 tokens each, and sentences of a step
 FIT, RIDGE = 32, 10.0  # batches that the first map is fitted to, and its penalty
@@ -87,14 +90,18 @@ def minilm(layer: int = LAYER) -> Callable[[list[str]], np.ndarray]:
     place = str(get_model_path())
     tokenizer, model = AutoTokenizer.from_pretrained(place), AutoModel.from_pretrained(place).eval()
     model.encoder.layer = model.encoder.layer[:layer]
+    return mean_states(tokenizer, model)
 
+
+def mean_states(tokenizer, model, prefix: str = "") -> Callable[[list[str]], np.ndarray]:
+    """Return a function from N texts to the mean states of a transformer, (N, WIDTH)."""
     @torch.inference_mode()
     def embed(sentences):
         out = np.zeros((len(sentences), WIDTH), np.float32)
         order = np.argsort([len(s) for s in sentences], kind="stable")  # like lengths together: little padding
         for start in range(0, len(order), ROWS):
             rows = order[start : start + ROWS]
-            x = tokenizer([sentences[i] for i in rows], padding=True, truncation=True, max_length=MAX_PIECES,
+            x = tokenizer([prefix + sentences[i] for i in rows], padding=True, truncation=True, max_length=MAX_PIECES,
                           return_tensors="pt")
             with torch.autocast("cpu", torch.bfloat16):
                 states = model(**x).last_hidden_state.float()  # (B, T, D)
@@ -103,6 +110,19 @@ def minilm(layer: int = LAYER) -> Callable[[list[str]], np.ndarray]:
         return out
 
     return embed
+
+
+def e5() -> Callable[[list[str]], np.ndarray]:
+    """Return a function from N texts to the mean states of a layer of multilingual-e5-small, (N, 384)."""
+    from transformers import PreTrainedTokenizerFast
+
+    model, splitter = read_e5(packaged_model("e5"))
+    model.encoder.layer = model.encoder.layer[:E5_LAYER]
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=splitter.own, pad_token=splitter.specials["pad"])
+    return mean_states(tokenizer, model.eval(), "query: ")  # it was trained with this in front
+
+
+TEACHERS = {"minilm": minilm, "e5": e5}
 
 
 class Distil(Callback):
@@ -210,6 +230,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--corpus", type=Path, nargs="+", required=True)
     parser.add_argument("--sentences", type=int, default=200_000)
+    parser.add_argument("--teacher", choices=TEACHERS, default="minilm", help="e5 knows Korean (default: minilm)")
     parser.add_argument("--valid", type=Path)
     parser.add_argument("--steps", type=int, default=512)
     parser.add_argument("--lr", type=float, default=2e-3)
@@ -219,7 +240,7 @@ def main():
     parser.add_argument("--pretrained", type=Path, default=WEIGHTS / "awd_lstm-fwd")
     args = parser.parse_args()
     if args.what == "teach":
-        teach(args.folder, args.corpus, args.sentences, minilm())
+        teach(args.folder, args.corpus, args.sentences, TEACHERS[args.teacher]())
     else:
         plan = Plan(corpus=args.corpus, valid=args.valid, pretrained=args.pretrained, lr=args.lr, bs=TEXT_BS,
                     seed=args.seed)

@@ -22,7 +22,7 @@ from ulmfit_easy.all import ULMFiT, baseline
 
 MIXED = " and mixed"
 STARTS = {"words from scratch": {"pretrained": False}, "pieces from scratch": {"pretrained": False, "subword": 10_000},
-          "pretrained": {}}
+          "pretrained": {}, "e5": {"encoder": "e5"}}
 WAYS = ("TF-IDF words", "TF-IDF characters", *STARTS)
 
 
@@ -39,7 +39,7 @@ def answers(way, train, test, unlabelled, seed, model) -> dict[str, list]:
         return {way: baseline(texts, labels).predict(test)}
     if way == "TF-IDF characters":
         return {way: characters(texts, labels).predict(test)}
-    start = {"pretrained": model, **STARTS[way]}
+    start = STARTS[way] if way == "e5" else {"pretrained": model, **STARTS[way]}
     fitted = ULMFiT(lang="ko", seed=seed, verbose=False, **start).fit(texts, labels, unlabelled)
     mixed, fitted.blend_ = fitted.predict(test), None
     return {way: fitted.predict(test), way + MIXED: mixed}

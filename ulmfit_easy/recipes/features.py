@@ -26,7 +26,7 @@ class TextFeatures(Params):
 
     Args:
         model: a learner, a `Predictor`, or the folder of an exported one. Or what `read_lm` reads: the folder of a
-            transformer, a GGUF file, or a name such as "en", "minilm" and "smollm2".
+            transformer, a GGUF file, or a name such as "en", "e5", "minilm" and "smollm2".
         layers, pool: as for `features`.
 
     Attributes:
