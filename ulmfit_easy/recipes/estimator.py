@@ -37,14 +37,15 @@ class ULMFiT(TextEstimator):
         valid_pct: the share of the labelled texts to keep aside, to measure the model and the baseline. It is not used
             if you give `X_val` to `fit`. With 0 all texts are for training, and nothing is measured.
         seed: a whole number. The same seed, data and machine give the same model.
-        encoder: another model in place of the AWD-LSTM: "minilm" or "smollm2" if its package is installed, a folder
-            that `transformers` saved, or a `.gguf` file. Stage 2 then runs only if you give unlabelled texts, and if
-            the file has a language model. Or a class such as `ELMo` or `AWD_QRNN`, or its name. `ELMo` starts from the
-            two models that come with the library, without stage 2.
+        encoder: another model in place of the AWD-LSTM: "e5", "minilm" or "smollm2" if its package is installed, a
+            folder that `transformers` saved, or a `.gguf` file. Stage 2 then runs only if you give unlabelled texts,
+            and if the file has a language model. Or a class such as `ELMo` or `AWD_QRNN`, or its name. `ELMo` starts
+            from the two models that come with the library, without stage 2.
         blend: "auto" mixes the probabilities with those of linear models, if each text has one class. They learn from
-            word counts, letter counts and word vectors. With fewer than 300 texts one more learns from the states of
-            the bundled language model, unless `pretrained=False`, and cross-validation helps to weigh them all. With
-            few labels this gives some points of accuracy (docs/LOG.md, 25, 61 and 64). None uses the model alone.
+            word counts, letter counts and word vectors. In Korean they count syllables and their letters (jamo), and
+            in Chinese, Japanese and Thai characters. With fewer than 300 texts one more learns from the states of the
+            bundled language model, unless `pretrained=False`, and cross-validation helps to weigh them all. With few
+            labels this gives some points of accuracy (docs/LOG.md, 25, 61, 64 and 66). None uses the model alone.
         epochs: passes over the data in which all layers of the classifier train. None is the preset's.
         lr: the highest rate of these passes. The rates of earlier phases change by the same factor. None is the
             preset's.
