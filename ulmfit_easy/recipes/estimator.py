@@ -31,16 +31,16 @@ class ULMFiT(TextEstimator):
             one. With `bidir` give two of them, (forwards, backwards). False learns the language from your texts alone.
         backwards: read texts from their end.
         bidir: train a forward and a backward model and average their probabilities. This takes twice the time.
-        lang: spaCy's code of the language, for its tokenizer.
+        lang: spaCy's code of the language, for its tokenizer and for what linear models count.
         class_weight: "balanced" gives each class the same weight in training, however rare it is. A dict gives the
             weight of each class. None, the default, gives each text the same weight.
         valid_pct: the share of the labelled texts to keep aside, to measure the model and the baseline. It is not used
             if you give `X_val` to `fit`. With 0 all texts are for training, and nothing is measured.
         seed: a whole number. The same seed, data and machine give the same model.
-        encoder: another model in place of the AWD-LSTM: "e5", "minilm" or "smollm2" if its package is installed, a
-            folder that `transformers` saved, or a `.gguf` file. Stage 2 then runs only if you give unlabelled texts,
-            and if the file has a language model. Or a class such as `ELMo` or `AWD_QRNN`, or its name. `ELMo` starts
-            from the two models that come with the library, without stage 2.
+        encoder: another model in place of the AWD-LSTM. "e5", "minilm" and "smollm2" come in packages (docs/TASKS.md).
+            Or name a folder that `transformers` saved, or a `.gguf` file. Stage 2 then runs only if you give unlabelled
+            texts, and if the file has a language model. Or a class such as `ELMo` or `AWD_QRNN`, or its name. `ELMo`
+            starts from the two models that come with the library, without stage 2.
         blend: "auto" mixes the probabilities with those of linear models, if each text has one class. They learn from
             word counts, letter counts and word vectors. In Korean they count syllables and their letters (jamo), and
             in Chinese, Japanese and Thai characters. With fewer than 300 texts one more learns from the states of the

@@ -148,8 +148,8 @@ COMMAND = Command(
      "--valid": {"type": Path, "metavar": "FILE", "help": "labelled texts to measure with (default: one row in ten)"},
      "--out": {"type": Path, "default": Path("ulmfit-model"), "metavar": "DIR", "help": "where the model goes"},
      **OVERWRITE, **RESUME,
-     "--encoder": {"metavar": "MODEL", "help": "another encoder, with its weights: e5, minilm or smollm2, if installed; "
-                   "a folder that transformers saved; a .gguf file (default: that of --pretrained)"},
+     "--encoder": {"metavar": "MODEL", "help": "another encoder, with its weights: e5, minilm or smollm2, if "
+                   "installed; a folder that transformers saved; a .gguf file (default: that of --pretrained)"},
      "--bidir": {"action": "store_true", "help": "a forward and a backward model; twice the time"},
      "--class-weight": {"choices": ["balanced"], "help": "let rare classes count as much as common ones"},
      "--patience": {"type": int, "metavar": "N", "help": "end a phase when the validation loss has not improved for N "
