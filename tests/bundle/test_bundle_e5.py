@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ulmfit_easy.all import Phase, ULMFiT, get_preset
 from ulmfit_easy.bundle.e5 import EMBEDDINGS, LAYERS, SIZES, read_e5
 from ulmfit_easy.bundle.foreign import load_any
 from ulmfit_easy.errors import FileError
@@ -65,6 +66,13 @@ def test_its_states_are_those_of_its_weights(file, model):
 def test_its_pieces_are_the_likeliest_and_a_special_token_that_a_user_typed_is_none(file):
     assert [*read_e5(file)[1]([" the  soup\nsoups", "<s>"])] == [
         ["<s>", "▁the", "▁soup", "▁soup", "s", "</s>"], ["<s>", "▁", "<", "s", ">", "</s>"]]
+
+
+def test_it_has_no_language_model_for_stage_2(file):
+    model = ULMFiT(encoder=file, preset=get_preset("transformer", clas=(Phase(1, 1e-3),)), seed=0)
+    with pytest.warns(UserWarning, match="1 unlabelled text will not be read: small.bin has no language model"):
+        model.fit(["the soup", "soups"] * 6, ["a", "b"] * 6, unlabelled=["the"])
+    assert model.predict(["soup"])[0] in "ab"
 
 
 @pytest.mark.parametrize("n", [4, 40, 200, -1])

@@ -11,6 +11,7 @@ from ulmfit_easy.bundle.record import way
 from ulmfit_easy.data import ranks
 from ulmfit_easy.data.dataloaders import DataLoaders
 from ulmfit_easy.data.targets import TARGETS
+from ulmfit_easy.data.targets.masked import MaskedToken
 from ulmfit_easy.errors import FileError, counted
 from ulmfit_easy.files import read_json, write_json
 from ulmfit_easy.learner.callbacks.checkpoint import CheckpointCallback
@@ -77,7 +78,7 @@ class Training:
         """
         pretrained, p = start if isinstance(start, PretrainedLM) else None, self.preset_for(start)
         common = {**self.common, "backwards": backwards}
-        lm, learns = None, not TARGETS[pretrained.config["task"]].labelled if pretrained else get_arch(p.arch).streams
+        lm, learns = None, _has_lm(pretrained) if pretrained else get_arch(p.arch).streams
         pieces = {"tok_tfm": self._pieces()} if self.subword else {}
         on_disk = isinstance(corpus, FileCorpus)
         if learns and (p.adapts or n_unlabelled or on_disk or not pretrained):
@@ -153,6 +154,12 @@ def _seed_in(folder: Path, seed: int | None) -> int:
         known = secrets.randbelow(2**31) if seed is None else int(seed)
         write_json(file, {"seed": known})
     return known
+
+
+def _has_lm(pretrained: PretrainedLM) -> bool:
+    """Tell if a model can go on learning a language. One that fills masks cannot if its tokenizer has no mask."""
+    task = pretrained.config["task"]
+    return not TARGETS[task].labelled and (task != MaskedToken.task or "mask" in pretrained.vocab.specials)
 
 
 def _of_the_lm(of_lm: DataLoaders, of_clas: DataLoaders, n_unlabelled: int, n_fields: int) -> str:
