@@ -157,7 +157,7 @@ def _seed_in(folder: Path, seed: int | None) -> int:
 
 
 def _has_lm(pretrained: PretrainedLM) -> bool:
-    """Tell if a model can go on learning a language. One that fills masks cannot if its tokenizer has no mask."""
+    """Tell if stage 2 can train a model. It cannot train one that fills masks if the tokenizer has no mask."""
     task = pretrained.config["task"]
     return not TARGETS[task].labelled and (task != MaskedToken.task or "mask" in pretrained.vocab.specials)
 
