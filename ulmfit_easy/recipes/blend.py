@@ -20,7 +20,7 @@ from ulmfit_easy.reprs import described
 from ulmfit_easy.schema import language, share, text
 
 TOLD = {"model": "this model", "words": "TF-IDF of words", "characters": "TF-IDF of characters",
-        "bigrams": "TF-IDF of single characters and pairs", "jamo": "TF-IDF of jamo",
+        "character_bigrams": "TF-IDF of single characters and pairs", "jamo": "TF-IDF of jamo",
         "vectors": "mean word vectors", "states": "mean states of the bundled model"}
 BLEND = "blend.safetensors"  # its file in the folder of an estimator
 

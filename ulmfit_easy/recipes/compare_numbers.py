@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ulmfit_easy.recipes.baseline import is_without_words, words
+from ulmfit_easy.recipes.baseline import is_without_words, tfidf
 from ulmfit_easy.recipes.compare import ASIDE
 
 
@@ -31,7 +31,7 @@ class NumberScores(NamedTuple):
         return {name: value for name, value in figures.items() if value is not None}
 
 
-def compare_numbers(df: pd.DataFrame, said: np.ndarray, lang: str) -> NumberScores:
+def compare_numbers(df: pd.DataFrame, said: np.ndarray, lang: str = "en") -> NumberScores:
     """Score answers next to the baseline, which is fitted on the same training texts.
 
     Args:
@@ -47,13 +47,13 @@ def compare_numbers(df: pd.DataFrame, said: np.ndarray, lang: str) -> NumberScor
     r2, mae = _measured(values[aside], said)
     weights = df["weight"].to_numpy(float)[~aside] if "weight" in df else None
     try:
-        tfidf = make_pipeline(words(int((~aside).sum()), lang), Ridge()).fit(texts[~aside], values[~aside],
+        model = make_pipeline(tfidf(int((~aside).sum()), lang), Ridge()).fit(texts[~aside], values[~aside],
                                                                              ridge__sample_weight=weights)
     except ValueError as e:
         if not is_without_words(e):
             raise
         return NumberScores(r2, mae)
-    return NumberScores(r2, mae, *_measured(values[aside], tfidf.predict(texts[aside])))
+    return NumberScores(r2, mae, *_measured(values[aside], model.predict(texts[aside])))
 
 
 def _measured(truth: np.ndarray, said: np.ndarray) -> tuple[float | None, float]:

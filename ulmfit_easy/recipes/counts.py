@@ -19,12 +19,13 @@ def jamo(text: str) -> str:
 COUNTS: dict[str, dict[str, Any]] = {
     "words": {"ngram_range": (1, 2)},
     "characters": {"analyzer": "char_wb", "ngram_range": (2, 5)},
-    "bigrams": {"analyzer": "char", "ngram_range": (1, 2)},
+    "character_bigrams": {"analyzer": "char", "ngram_range": (1, 2)},  # and single characters
     "jamo": {"analyzer": "char_wb", "ngram_range": (2, 6), "preprocessor": jamo}}
+OF_BASELINE = ("words", "character_bigrams")
 
 
-def counted(lang: str) -> tuple[str, str]:
+def counts_for(lang: str) -> tuple[str, str]:
     """Return the two kinds of counts that suit a language. The first one is the baseline's."""
     if lang == "ko":
-        return "bigrams", "jamo"
-    return ("bigrams", "characters") if lang in NO_BLANKS else ("words", "characters")
+        return "character_bigrams", "jamo"
+    return ("character_bigrams", "characters") if lang in NO_BLANKS else ("words", "characters")

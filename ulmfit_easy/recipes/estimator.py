@@ -44,7 +44,7 @@ class ULMFiT(TextEstimator):
         blend: "auto" mixes the probabilities with those of linear models, if each text has one class. They learn from
             word counts, letter counts and word vectors. In Korean they count syllables and their letters (jamo), and
             in Chinese, Japanese and Thai characters. With fewer than 300 texts one more learns from the states of the
-            bundled language model, unless `pretrained=False`, and cross-validation helps to weigh them all. With few
+            bundled language model, unless `pretrained=False`. Cross-validation then helps to weigh them all. With few
             labels this gives some points of accuracy (docs/LOG.md, 25, 61, 64 and 66). None uses the model alone.
         epochs: passes over the data in which all layers of the classifier train. None is the preset's.
         lr: the highest rate of these passes. The rates of earlier phases change by the same factor. None is the

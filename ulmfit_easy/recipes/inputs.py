@@ -96,7 +96,7 @@ def _rows(given: Any) -> Any:
 
 
 def one_string(texts: Sequence) -> list[str]:
-    """Return texts as strings, their fields one after the other: for linear models, which count words."""
+    """Return texts as strings, their fields one after the other: for linear models."""
     return ["\n".join(text) if isinstance(text, tuple) else text for text in texts]
 
 

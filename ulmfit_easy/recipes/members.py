@@ -14,7 +14,7 @@ from torch import Tensor
 from ulmfit_easy.bundle.shipped import shipped_vectors
 from ulmfit_easy.errors import FileError
 from ulmfit_easy.recipes.bundled import BundledLM, bundled_lm, loaded_lm
-from ulmfit_easy.recipes.counts import COUNTS, counted
+from ulmfit_easy.recipes.counts import COUNTS, counts_for
 from ulmfit_easy.text.rules import without_lone_surrogates
 from ulmfit_easy.text.tokenizers import Tokenizer
 from ulmfit_easy.text.vectors import WordVectors
@@ -144,7 +144,7 @@ class Member:
 def kinds_for(lang: str, n: int, states: bool = True) -> list[str]:
     """Return the kinds of members for `n` texts of a language. Without `states` no language model is read."""
     given = {"vectors": vectors_of(lang) is not None, "states": states and n < FEW and bundled_lm(lang) is not None}
-    return [*counted(lang), *(kind for kind, is_there in given.items() if is_there)]
+    return [*counts_for(lang), *(kind for kind, is_there in given.items() if is_there)]
 
 
 def _missing(what: str, lang: str) -> FileError:

@@ -66,11 +66,11 @@ def _check_classes(labels: list, target: "Target") -> None:
 def _beside_the_baseline(model: "SavedModel", texts: list, labels: list, found: list) -> list[str]:
     """Return lines on a model and TF-IDF, on these texts and on those that were kept aside in training."""
     from ulmfit_easy.recipes.compare import scored, verdict
-    from ulmfit_easy.recipes.counts import COUNTS
+    from ulmfit_easy.recipes.counts import OF_BASELINE
     from ulmfit_easy.recipes.inputs import one_string
 
     classes, lines, theirs = model.predictor.classes or [], [], None
-    linear = next((m for m in (model.blend.members if model.blend else []) if m.kind in COUNTS), None)
+    linear = next((m for m in (model.blend.members if model.blend else []) if m.kind in OF_BASELINE), None)
     if linear:
         at = linear.probs(linear.read(one_string(texts)), len(classes)).argmax(1)
         theirs = [classes[i] for i in at]
