@@ -48,7 +48,7 @@ def load_hf(path: Path) -> Bundle:
         a decoder that is more than one matrix. TrainingError E507 without the packages that read it.
     """
     optional_package("transformers")
-    with _refusing(path):
+    with _refusing(path), _without_bars():
         model, splitter, has_decoder = (*read_e5(path), False) if is_e5(path) else _read(path)
     theirs = model.config
     body = {key: value for key, value in theirs.to_diff_dict().items() if not key.startswith("_") and key not in UNUSED}
@@ -73,7 +73,7 @@ def _read(path: Path) -> tuple[Any, HFTokenizer, bool]:
     gguf, transformers = gguf_of(path), optional_package("transformers")
     folder, given = (path, GIVEN | {"use_safetensors": True}) if gguf is None else (gguf.parent,
                                                                                     GIVEN | {"gguf_file": gguf.name})
-    with _without_bars(), nullcontext() if gguf is None else _parsed_once():
+    with nullcontext() if gguf is None else _parsed_once():
         theirs = of_text(transformers.AutoConfig.from_pretrained(folder, **given))
         kind = transformers.AutoModelForCausalLM if is_causal(theirs) else transformers.AutoModel
         if kind is transformers.AutoModel and str(theirs.architectures).endswith(("ForMaskedLM']", "ForPreTraining']")):
