@@ -14,6 +14,7 @@ from ulmfit_easy.models.archs import special_ids
 from ulmfit_easy.models.transformer import Transformer
 
 transformers = pytest.importorskip("transformers", reason="needs the package transformers: pip install -e '.[hf]'")
+pytest.importorskip("gguf", reason="needs the package gguf: pip install -e '.[hf]'")
 PIECES = {"<s>": 0, "<pad>": 0, "</s>": 0, "<unk>": 0, "▁the": -1, "▁soup": -2, "s": -3, "oup": -3, "▁": -4, "<": -5,
           ">": -5, "mask": -5, "<mask>": 0}
 OWN_SIZES = 32, 1, 2, 32, len(PIECES), 16, 2

@@ -15,7 +15,6 @@ MARK = b"E5S1"
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size",
          "max_position_embeddings", "type_vocab_size")
 SPECIAL = ("cls_token", "sep_token", "pad_token", "unk_token")  # in the order of the file
-BLOCK, BLOCK_SIZE = np.dtype([("scale", "<f2"), ("halves", "u1", 16)]), 32  # Q4_0 of GGUF: 32 numbers
 EMBEDDINGS = {"word_embeddings.weight": "word", "position_embeddings.weight": "pos", "LayerNorm.weight": "ln.w",
               "token_type_embeddings.weight": "type", "LayerNorm.bias": "ln.b"}
 LAYERS = {"attention.self.query": "q", "attention.self.key": "k", "attention.self.value": "v",
@@ -54,7 +53,8 @@ def read_e5(path: Path) -> tuple[Any, HFTokenizer]:
 
     if sizes["num_hidden_layers"] > len(places):
         raise ValueError("more layers than tensors")
-    config = transformers.BertConfig(**sizes, layer_norm_eps=eps, pad_token_id=special[SPECIAL.index("pad_token")])
+    ids = dict(zip(SPECIAL, special, strict=True))
+    config = transformers.BertConfig(**sizes, layer_norm_eps=eps, pad_token_id=ids["pad_token"])
     names = {f"embeddings.{ours}": f"emb.{theirs}" for ours, theirs in EMBEDDINGS.items()} | {
         f"encoder.layer.{i}.{ours}.{kind}": f"l{i}.{theirs}.{kind[0]}" for i in range(config.num_hidden_layers)
         for ours, theirs in LAYERS.items() for kind in ("weight", "bias")}
@@ -64,7 +64,6 @@ def read_e5(path: Path) -> tuple[Any, HFTokenizer]:
     weights = {name: torch.from_numpy(values.numbers(*places[place], shapes[name].numel())).view(shapes[name])
                for name, place in names.items()}
     model = transformers.BertModel.from_pretrained(None, config=config, state_dict=weights, add_pooling_layer=False)
-    ids = dict(zip(SPECIAL, special, strict=True))
     likely = [NEVER if i in special or piece == MASK else score
               for i, (piece, score) in enumerate(zip(pieces, scores.tolist(), strict=True))]
     specials = special_tokens({name: pieces[i] for name, i in ids.items()})
@@ -96,11 +95,9 @@ class _Values:
         """Return the numbers of a tensor, (`expected`,) float32. A tensor may have more: types that are not used."""
         if n_bytes == 4 * n:
             return np.frombuffer(self.data, "<f4", expected, start).copy()
-        blocks = np.frombuffer(self.data, BLOCK, expected // BLOCK_SIZE, start)
-        found = np.hstack([blocks["halves"] & 15, blocks["halves"] >> 4]).astype(np.float32)  # (N, 32)
-        found -= 8
-        found *= blocks["scale"].astype(np.float32)[:, None]
-        return found.ravel()
+        gguf = optional_package("gguf")
+        in_block, size = gguf.GGML_QUANT_SIZES[q4_0 := gguf.GGMLQuantizationType.Q4_0]  # numbers, and their bytes
+        return gguf.dequantize(np.frombuffer(self.data, "u1", expected // in_block * size, start), q4_0)
 
 
 def _tokenizer(pieces: list[str], scores: list[float], ids: dict[str, int]) -> str:
