@@ -537,6 +537,29 @@ def test_a_signal_lets_the_batch_end_and_saves(number, error, tmp_path, handlers
     assert resumed("lm", tmp_path, []) == whole("lm", tmp_path)
 
 
+def test_a_signal_while_the_processes_agree_stops_them_after_the_next_batch(tmp_path, handlers, monkeypatch):
+    """They wait there for most of the time. A signal that is lost leaves them to be killed."""
+    learn, steps = fresh("plain", tmp_path), []
+
+    def largest(*numbers):
+        if len(steps) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return [*numbers]
+
+    monkeypatch.setattr("ulmfit_easy.data.ranks.largest", largest)
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit(1, cbs=[CheckpointCallback("run"), At("after_step", lambda: steps.append(1))])
+    assert read_state(tmp_path / "run" / "checkpoint-1.safetensors")[0]["train_iter"] == len(steps) == 3
+
+
+def test_a_signal_to_another_process_stops_this_one_after_the_same_batch(tmp_path, handlers, monkeypatch):
+    learn, steps = fresh("plain", tmp_path), []
+    monkeypatch.setattr("ulmfit_easy.data.ranks.largest", lambda due, stop: [due, signal.SIGINT * (len(steps) == 2)])
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit(1, cbs=[CheckpointCallback("run"), At("after_step", lambda: steps.append(1))])
+    assert read_state(tmp_path / "run" / "checkpoint-1.safetensors")[0]["train_iter"] == len(steps) == 2
+
+
 def test_a_second_signal_does_not_wait(tmp_path, handlers):
     learn, interrupt = fresh("plain", tmp_path), [At(event, send(signal.SIGINT), at=1)
                                                   for event in ("after_pred", "after_loss")]

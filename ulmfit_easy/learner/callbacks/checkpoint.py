@@ -123,10 +123,11 @@ class CheckpointCallback(Callback):
         else:
             due = int(self.learn.train_iter % self.every == 0)
         due, stop = ranks.largest(due, self.stop or 0)  # all processes save, and stop, after the same batch
-        self.stop = stop or None
         if due or stop:
             self._save(self.iter + 1)
-        self._pass_on()
+        if stop:  # a signal that came while they agreed waits for the next batch
+            self.stop = stop
+            self._pass_on()
 
     def after_fit(self):
         if not self.done:
@@ -236,4 +237,5 @@ class CheckpointCallback(Callback):
         """Do what a signal that came does without this callback: interrupt, or end the process."""
         if self.stop is not None:
             number, self.stop = self.stop, None
+            self._release()  # it may have come to another process alone
             signal.raise_signal(number)
