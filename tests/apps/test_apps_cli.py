@@ -418,6 +418,20 @@ def test_ctrl_c_stops_with_130_and_no_traceback(reviews, tmp_path, capsys, monke
     assert capsys.readouterr().err == "ulmfit: stopped\n" and not (tmp_path / "m").exists()
 
 
+def test_the_signal_of_the_launcher_may_come_after_another_process_has_stopped(reviews, tmp_path, capsys, monkeypatch):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ULMFiT, "fit", stop)
+    monkeypatch.setattr(cli, "world", lambda: 2)
+    monkeypatch.setattr(cli, "is_main", lambda: bool(signal.raise_signal(signal.SIGINT)))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert run("train", reviews, "--out", tmp_path / "m") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("command", [[sys.executable, "-m", "ulmfit_easy"],
                                      [str(Path(sys.executable).parent / "ulmfit")]])
 def test_help_works_from_a_shell(command):

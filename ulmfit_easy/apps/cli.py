@@ -73,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(e, command)
         return 2
     except KeyboardInterrupt:
+        if world() > 1:  # the launcher's signal, if another process has told of it first
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         if is_main():
             complain("stopped")
         return 130

@@ -6,6 +6,7 @@ a group and gives each its device. All of them have to call these functions in t
 
 import atexit
 import random
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -54,6 +55,7 @@ def start() -> None:
 
 def _leave() -> None:
     """Close the connections before Python ends: a thread of torch that still waits on one would abort the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher's, if another process has told of it first
     if dist.is_initialized():
         dist.destroy_process_group()
 
