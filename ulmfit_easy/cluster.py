@@ -8,6 +8,7 @@ import os
 import pkgutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +60,12 @@ def connected(scheduler: str | None, workers: int | None = None, *, paths: Itera
             nanny = logging.getLogger("distributed.nanny")  # it tells each worker that takes long to end
             stack.callback(nanny.setLevel, nanny.level)
             nanny.setLevel(logging.CRITICAL)
-            address: Any = stack.enter_context(distributed.LocalCluster(
-                n_workers=workers, threads_per_worker=1, host="127.0.0.1",
-                dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL))  # errors are raised here
+            begin = partial(distributed.LocalCluster, n_workers=workers, threads_per_worker=1, host="127.0.0.1",
+                            dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL)  # errors are raised here
+            try:
+                address: Any = stack.enter_context(begin())
+            except AssertionError:  # its thread did not start in the 10 seconds that Dask gives it: a busy machine
+                address = stack.enter_context(begin())
         else:
             address = scheduler
         try:

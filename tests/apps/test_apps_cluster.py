@@ -135,6 +135,20 @@ def test_an_item_that_kills_every_worker_ends_the_work(monkeypatch):
         list(in_any_order(killed, [0], client=client))
 
 
+def test_a_cluster_that_does_not_start_in_time_is_started_again(two, monkeypatch):
+    """Dask fails with an AssertionError if its thread gets no processor for 10 seconds."""
+    started = []
+
+    def start(**_):
+        started.append(True)
+        assert len(started) == 2
+        return _Open(two.cluster)
+
+    monkeypatch.setattr(cluster.optional_package("distributed"), "LocalCluster", start)
+    with connected("local", 2) as client:
+        assert client.submit(len, "ab").result() == 2
+
+
 def test_work_without_workers_ends(monkeypatch):
     monkeypatch.setitem(cluster.CONFIG, "distributed.scheduler.no-workers-timeout", "1s")
     with connected("local", 1) as client, pytest.raises(TrainingError, match="E508.*no worker left for 1 second\\."):
