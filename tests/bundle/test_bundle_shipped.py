@@ -23,6 +23,7 @@ from ulmfit_easy.all import (
     shipped_lm,
     text_classifier_learner,
 )
+from ulmfit_easy.apps.cli import main
 from ulmfit_easy.bundle import shipped
 from ulmfit_easy.bundle.artefact import load_bundle
 from ulmfit_easy.errors import FileError
@@ -229,3 +230,18 @@ def test_an_estimator_for_a_language_starts_from_its_model_and_tokenizer(wheel, 
     dls = model.learners_[0].dls
     assert isinstance(dls.tokenizer.tok, SentencePieceTokenizer) and dls.text_vocab == shipped_lm("ko").vocab
     assert set(model.predict([GOOD, BAD])) <= {"좋음", "나쁨"}
+
+
+def test_a_korean_model_is_scored_beside_a_baseline_of_characters(wheel, tmp_path, capsys):
+    """Words with their particles say little, so no baseline of words is kept in the model."""
+    wheel("toy-ko")
+    tiny = get_preset(LAPTOP, lm=(Phase(1, 1e-2),), clas=(Phase(1, 1e-2),), lm_bs=8, clas_bs=8)
+    texts = [f"{text} {i}" for i in range(20) for text in (GOOD, BAD)]
+    df = pd.DataFrame({"text": texts, "label": ["좋음", "나쁨"] * 20})
+    model = ULMFiT(lang="ko", preset=tiny, seed=0).fit(df["text"], df["label"])
+    assert "words" not in model.blend_.shares and "character_bigrams" in model.blend_.shares
+    model.save(tmp_path / "model")
+    df.to_csv(tmp_path / "test.csv", index=False)
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "model"), str(tmp_path / "test.csv")]) == 0
+    assert "TF-IDF with logistic regression, which learned beside it: accuracy 1.000" in capsys.readouterr().out
