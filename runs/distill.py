@@ -50,7 +50,7 @@ SENTENCE_END, WORDS = re.compile(r"(?<=[.!?])\s+"), range(5, 41)
 LAYER, WIDTH = 5, 384  # of MiniLM: a layer in the middle knows most (docs/LOG.md)
 E5_LAYER = 11  # of 12 (docs/LOG.md, 67)
 MAX_PIECES, ROWS, BLOCK = 80, 64, 4096  # of the teacher: longest input, batch size, sentences between two writes
-TEXT_BS, SENTENCE_BS = 64, 64  # rows of running text, 72 tokens each, and sentences of a step
+TEXT_BS, SENTENCE_BS = 64, 64  # rows of running text, 72 tokens each, and sentences of a step, unless told otherwise
 FIT, RIDGE = 32, 10.0  # batches that the first map is fitted to, and its penalty
 PRINT = 20  # steps between two printed lines
 
@@ -126,12 +126,13 @@ class Distil(Callback):
         ids: an `IdStore` with one document per sentence.
         teacher: (N, D) float16, the teacher's vectors of the first N sentences.
         weight: factor on the squared error. The language-model losses have factor 1.
+        bs: sentences of a step.
     """
 
     run_valid = False
 
-    def __init__(self, ids, teacher: np.ndarray, weight: float, seed: int):
-        self.ids, self.teacher, self.weight, self.seed = ids, teacher, weight, seed
+    def __init__(self, ids, teacher: np.ndarray, weight: float, bs: int, seed: int):
+        self.ids, self.teacher, self.weight, self.bs, self.seed = ids, teacher, weight, bs, seed
         some = torch.from_numpy(teacher[:20_000].astype(np.float32))
         self.mean, self.std = some.mean(0), some.std(0)
         self.of_pass, self.sums = None, torch.zeros(3)
@@ -139,11 +140,11 @@ class Distil(Callback):
     def rows(self, step: int) -> np.ndarray:
         """Return the sentences of a step: of like length, in a new order each pass."""
         n = len(self.teacher)
-        of_pass, batch = divmod(step, n // SENTENCE_BS)
+        of_pass, batch = divmod(step, n // self.bs)
         if of_pass != self.of_pass:
             rng, self.of_pass = np.random.default_rng((self.seed, of_pass)), of_pass
-            order = np.argsort(self.ids.lengths[:n] + rng.random(n))[n % SENTENCE_BS :]
-            self.shuffled = rng.permutation(order.reshape(-1, SENTENCE_BS))
+            order = np.argsort(self.ids.lengths[:n] + rng.random(n))[n % self.bs :]
+            self.shuffled = rng.permutation(order.reshape(-1, self.bs))
         return self.shuffled[batch]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -182,8 +183,8 @@ class Distil(Callback):
             self.sums.zero_()
 
 
-def train(folder: Path, plan: Plan, steps: int, sentences: int, weight: float,
-          share: float = 1.0):
+def train(folder: Path, plan: Plan, steps: int, sentences: int, weight: float, share: float = 1.0,
+          sentence_bs: int = SENTENCE_BS):
     """Train a plan's language model for `steps` steps on the first `sentences` vectors; write `folder/lm`.
 
     Its weights are `share` of the trained ones and the rest of those that it started from: the mean of both keeps most
@@ -202,7 +203,7 @@ def train(folder: Path, plan: Plan, steps: int, sentences: int, weight: float,
     data.dls.train.n_batches = steps
     learn.unfreeze().fit_one_cycle(1, plan.lr, cbs=[
         TerminateOnNaNCallback(), GradientClip(CLIP), CheckpointCallback(".", resume=True),
-        Distil(ids, teacher, weight, plan.seed)])
+        Distil(ids, teacher, weight, sentence_bs, plan.seed)])
     save_weights(folder / "map.safetensors", learn.model.map.state_dict())
     del learn.model.map
     with torch.no_grad():
@@ -228,6 +229,8 @@ def main():
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--weight", type=float, default=10.0)
     parser.add_argument("--share", type=float, default=0.5, help="of the trained weights in the result")
+    parser.add_argument("--text-bs", type=int, default=TEXT_BS, help=f"rows of running text a step ({TEXT_BS})")
+    parser.add_argument("--sentence-bs", type=int, default=SENTENCE_BS, help=f"sentences a step ({SENTENCE_BS})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pretrained", type=Path, default=WEIGHTS / "awd_lstm-fwd")
     args = parser.parse_args()
@@ -239,9 +242,9 @@ def main():
         taught.write_text(args.teacher)
         teach(args.folder, args.corpus, args.sentences, TEACHERS[args.teacher]())
     else:
-        plan = Plan(corpus=args.corpus, valid=args.valid, pretrained=args.pretrained, lr=args.lr, bs=TEXT_BS,
-                    seed=args.seed)
-        train(args.folder, plan, args.steps, args.sentences, args.weight, args.share)
+        plan = Plan(corpus=args.corpus, valid=args.valid, pretrained=args.pretrained, lr=args.lr,
+                    bs=args.text_bs, seed=args.seed)
+        train(args.folder, plan, args.steps, args.sentences, args.weight, args.share, args.sentence_bs)
 
 
 if __name__ == "__main__":
