@@ -50,7 +50,7 @@ SENTENCE_END, WORDS = re.compile(r"(?<=[.!?])\s+"), range(5, 41)
 LAYER, WIDTH = 5, 384  # of MiniLM: a layer in the middle knows most (docs/LOG.md)
 E5_LAYER = 11  # of 12 (docs/LOG.md, 67)
 MAX_PIECES, ROWS, BLOCK = 80, 64, 4096  # of the teacher: longest input, batch size, sentences between two writes
-TEXT_BS, SENTENCE_BS = 64, 64  # rows of running text, 72 tokens each, and sentences of a step, unless told otherwise
+TEXT_BS, SENTENCE_BS = 64, 64  # defaults: rows of running text of 72 tokens, and sentences, per step
 FIT, RIDGE = 32, 10.0  # batches that the first map is fitted to, and its penalty
 PRINT = 20  # steps between two printed lines
 
@@ -126,7 +126,7 @@ class Distil(Callback):
         ids: an `IdStore` with one document per sentence.
         teacher: (N, D) float16, the teacher's vectors of the first N sentences.
         weight: factor on the squared error. The language-model losses have factor 1.
-        bs: sentences of a step.
+        bs: sentences per step.
     """
 
     run_valid = False
@@ -229,8 +229,10 @@ def main():
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--weight", type=float, default=10.0)
     parser.add_argument("--share", type=float, default=0.5, help="of the trained weights in the result")
-    parser.add_argument("--text-bs", type=int, default=TEXT_BS, help=f"rows of running text a step ({TEXT_BS})")
-    parser.add_argument("--sentence-bs", type=int, default=SENTENCE_BS, help=f"sentences a step ({SENTENCE_BS})")
+    parser.add_argument("--text-bs", type=int, default=TEXT_BS,
+                        help=f"rows of running text per step (default: {TEXT_BS})")
+    parser.add_argument("--sentence-bs", type=int, default=SENTENCE_BS,
+                        help=f"sentences per step (default: {SENTENCE_BS})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pretrained", type=Path, default=WEIGHTS / "awd_lstm-fwd")
     args = parser.parse_args()
@@ -241,6 +243,8 @@ def main():
         args.folder.mkdir(parents=True, exist_ok=True)
         taught.write_text(args.teacher)
         teach(args.folder, args.corpus, args.sentences, TEACHERS[args.teacher]())
+    elif args.sentences < args.sentence_bs:
+        parser.error("--sentences has to be --sentence-bs or more")
     else:
         plan = Plan(corpus=args.corpus, valid=args.valid, pretrained=args.pretrained, lr=args.lr,
                     bs=args.text_bs, seed=args.seed)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 TESTS = [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.rglob("*.py"))]
-LINES = 39_856
+LINES = 39_921
 LONG_NAMES = 600  # of more than 60 characters: of old, and fewer from now on
 
 

@@ -7,8 +7,7 @@ import logging
 import os
 import pkgutil
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,12 +59,7 @@ def connected(scheduler: str | None, workers: int | None = None, *, paths: Itera
             nanny = logging.getLogger("distributed.nanny")  # it tells each worker that takes long to end
             stack.callback(nanny.setLevel, nanny.level)
             nanny.setLevel(logging.CRITICAL)
-            begin = partial(distributed.LocalCluster, n_workers=workers, threads_per_worker=1, host="127.0.0.1",
-                            dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL)  # errors are raised here
-            try:
-                address: Any = stack.enter_context(begin())
-            except AssertionError:  # its thread did not start in the 10 seconds that Dask gives it: a busy machine
-                address = stack.enter_context(begin())
+            address: Any = stack.enter_context(_started(distributed.LocalCluster, workers))
         else:
             address = scheduler
         try:
@@ -76,6 +70,16 @@ def connected(scheduler: str | None, workers: int | None = None, *, paths: Itera
                                 "workers with `dask worker ADDRESS`; pass scheduler=local") from e
         _check(client, scheduler, paths, memory)
         yield client
+
+
+def _started(cluster: Any, workers: int | None) -> Any:
+    """Return a cluster on this machine. Try twice: Dask gives its thread 10 seconds, too few on a busy machine."""
+    for _ in range(2):
+        with suppress(AssertionError):
+            return cluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1",
+                           dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL)  # errors are raised here
+    raise TrainingError("E514", received="a Dask cluster that did not start in two tries of 10 seconds",
+                        expected="one that starts", fix="wait until the machine is less busy; pass a lower workers=")
 
 
 def check_workers(scheduler: str | None, workers: int | None) -> None:

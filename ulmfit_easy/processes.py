@@ -4,6 +4,7 @@ It needs no torch.
 """
 
 import os
+import signal
 
 
 def processors() -> int:
@@ -24,3 +25,11 @@ def rank() -> int:
 def is_main() -> bool:
     """Return True for the process that prints and writes: the first of several, or the only one."""
     return rank() == 0
+
+
+def ignore_interrupts() -> None:
+    """Ignore Ctrl-C until this process ends.
+
+    The launcher's signal may come after another process has stopped this one.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

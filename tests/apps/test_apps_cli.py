@@ -418,18 +418,27 @@ def test_ctrl_c_stops_with_130_and_no_traceback(reviews, tmp_path, capsys, monke
     assert capsys.readouterr().err == "ulmfit: stopped\n" and not (tmp_path / "m").exists()
 
 
-def test_the_signal_of_the_launcher_may_come_after_another_process_has_stopped(reviews, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("world", [1, 2])
+def test_of_several_processes_none_is_interrupted_twice(world, reviews, tmp_path, monkeypatch):
+    """The launcher's signal may come after another process has stopped this one."""
+    said, late = [], []
+
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
+    def complain(message):
+        signal.raise_signal(signal.SIGINT)
+        said.append(message)
+
     monkeypatch.setattr(ULMFiT, "fit", stop)
-    monkeypatch.setattr(cli, "world", lambda: 2)
-    monkeypatch.setattr(cli, "is_main", lambda: bool(signal.raise_signal(signal.SIGINT)))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(cli, "world", lambda: world)
+    monkeypatch.setattr(cli, "complain", complain)
+    before = signal.signal(signal.SIGINT, lambda *_: late.append(True))
     try:
         assert run("train", reviews, "--out", tmp_path / "m") == 130
     finally:
         signal.signal(signal.SIGINT, before)
+    assert said == ["stopped"] and len(late) == (world == 1)
 
 
 @pytest.mark.parametrize("command", [[sys.executable, "-m", "ulmfit_easy"],

@@ -135,18 +135,29 @@ def test_an_item_that_kills_every_worker_ends_the_work(monkeypatch):
         list(in_any_order(killed, [0], client=client))
 
 
-def test_a_cluster_that_does_not_start_in_time_is_started_again(two, monkeypatch):
+def test_a_cluster_that_starts_late_is_started_again(two, monkeypatch):
     """Dask fails with an AssertionError if its thread gets no processor for 10 seconds."""
     started = []
 
-    def start(**_):
-        started.append(True)
-        assert len(started) == 2
+    def start(**settings):
+        started.append(settings)
+        if len(started) < 2:
+            raise AssertionError
         return _Open(two.cluster)
 
     monkeypatch.setattr(cluster.optional_package("distributed"), "LocalCluster", start)
     with connected("local", 2) as client:
         assert client.submit(len, "ab").result() == 2
+    assert len(started) == 2 and started[0] == started[1]
+
+
+def test_a_cluster_that_never_starts_is_told(monkeypatch):
+    def fails(**_):
+        raise AssertionError
+
+    monkeypatch.setattr(cluster.optional_package("distributed"), "LocalCluster", fails)
+    with pytest.raises(TrainingError, match="E514.*two tries"), connected("local", 2):
+        pass
 
 
 def test_work_without_workers_ends(monkeypatch):

@@ -537,8 +537,8 @@ def test_a_signal_lets_the_batch_end_and_saves(number, error, tmp_path, handlers
     assert resumed("lm", tmp_path, []) == whole("lm", tmp_path)
 
 
-def test_a_signal_while_the_processes_agree_stops_them_after_the_next_batch(tmp_path, handlers, monkeypatch):
-    """They wait there for most of the time. A signal that is lost leaves them to be killed."""
+def test_a_signal_while_processes_agree_is_not_lost(tmp_path, handlers, monkeypatch):
+    """Processes spend most of their time there. If the signal is lost, the launcher kills them."""
     learn, steps = fresh("plain", tmp_path), []
 
     def largest(*numbers):
@@ -552,12 +552,46 @@ def test_a_signal_while_the_processes_agree_stops_them_after_the_next_batch(tmp_
     assert read_state(tmp_path / "run" / "checkpoint-1.safetensors")[0]["train_iter"] == len(steps) == 3
 
 
-def test_a_signal_to_another_process_stops_this_one_after_the_same_batch(tmp_path, handlers, monkeypatch):
+def test_a_signal_to_another_process_stops_this_one_too(tmp_path, handlers, monkeypatch):
     learn, steps = fresh("plain", tmp_path), []
-    monkeypatch.setattr("ulmfit_easy.data.ranks.largest", lambda due, stop: [due, signal.SIGINT * (len(steps) == 2)])
+    monkeypatch.setattr("ulmfit_easy.data.ranks.largest",
+                        lambda *numbers: [*numbers[:-1], signal.SIGINT * (len(steps) == 2)])
     with pytest.raises(KeyboardInterrupt):
         learn.fit(1, cbs=[CheckpointCallback("run"), At("after_step", lambda: steps.append(1))])
     assert read_state(tmp_path / "run" / "checkpoint-1.safetensors")[0]["train_iter"] == len(steps) == 2
+    assert {s: signal.getsignal(s) for s in handlers} == handlers
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_signal_during_a_save_acts_after_it(last, tmp_path, handlers, monkeypatch):
+    learn, steps, after = fresh("plain", tmp_path), [], []
+    write, n = checkpoint.write_state, len(learn.dls.train) if last else 2
+
+    def written(*args, **kwargs):
+        after.append("write")
+        os.kill(os.getpid(), signal.SIGINT)
+        write(*args, **kwargs)
+
+    monkeypatch.setattr(checkpoint, "write_state", written)
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit(1, cbs=[CheckpointCallback("run", every=n), At("after_step", lambda: steps.append(1)),
+                          At("before_validate", lambda: after.append("validate"))])
+    assert len(steps) == n and after == ["write"]
+
+
+def test_a_signal_while_processes_agree_on_the_last_batch_acts_before_validation(tmp_path, handlers, monkeypatch):
+    learn, steps, after = fresh("plain", tmp_path), [], []
+
+    def largest(*numbers):
+        if len(steps) == len(learn.dls.train) and len(numbers) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return [*numbers]
+
+    monkeypatch.setattr("ulmfit_easy.data.ranks.largest", largest)
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit(1, cbs=[CheckpointCallback("run"), At("after_step", lambda: steps.append(1)),
+                          At("before_validate", lambda: after.append(1))])
+    assert not after
 
 
 def test_a_second_signal_does_not_wait(tmp_path, handlers):

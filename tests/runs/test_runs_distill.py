@@ -103,3 +103,14 @@ def test_the_teacher_changes_the_model_and_the_map_stays_out_of_it(distill, plan
     assert not torch.equal(alone["0.encoder.weight"], taught["0.encoder.weight"])
     distill.train(tmp_path, plan, STEPS, N, weight=0.0, share=0.5)  # the fit is over
     torch.testing.assert_close(weights(tmp_path), {k: (start[k] + alone[k]) / 2 for k in start})
+
+
+@pytest.mark.parametrize("bs", [32, 128])
+def test_a_pass_reads_each_sentence_once(distill, plan, unbroken, tmp_path, monkeypatch, bs):
+    for name in ("sentences.json", "teacher.bin"):
+        (tmp_path / name).write_bytes((unbroken / name).read_bytes())
+    rows, read = [], distill.Distil.rows
+    monkeypatch.setattr(distill.Distil, "rows", lambda self, step: rows.append(read(self, step)) or rows[-1])
+    distill.train(tmp_path, plan, STEPS, N, weight=10.0, sentence_bs=bs)
+    fitted = rows[: N // bs]  # to fit the first map
+    assert {len(each) for each in rows} == {bs} and sorted(np.concatenate(fitted).tolist()) == [*range(N)]

@@ -16,7 +16,7 @@ from ulmfit_easy.apps.flags import at_command_line
 from ulmfit_easy.apps.launch import in_processes
 from ulmfit_easy.apps.parser import parser
 from ulmfit_easy.errors import UlmfitError
-from ulmfit_easy.processes import is_main, world
+from ulmfit_easy.processes import ignore_interrupts, is_main, world
 from ulmfit_easy.terminal import hushed, say
 
 OWN = 3  # seconds in which another process would have told the error, or the cause of it, and this one been ended
@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(e, command)
         return 2
     except KeyboardInterrupt:
-        if world() > 1:  # the launcher's signal, if another process has told of it first
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if world() > 1:
+            ignore_interrupts()
         if is_main():
             complain("stopped")
         return 130

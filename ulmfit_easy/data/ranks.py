@@ -6,7 +6,6 @@ a group and gives each its device. All of them have to call these functions in t
 
 import atexit
 import random
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,7 +19,7 @@ from torch import Tensor
 from ulmfit_easy.data.random_state import random_state, set_random_state
 from ulmfit_easy.errors import TrainingError, UlmfitError
 from ulmfit_easy.extras import optional_package
-from ulmfit_easy.processes import is_main, rank, world
+from ulmfit_easy.processes import ignore_interrupts, is_main, rank, world
 
 T = TypeVar("T")
 TIMEOUT = timedelta(hours=2)  # the others wait while one works alone; a process that ends is noticed at once
@@ -55,8 +54,8 @@ def start() -> None:
 
 def _leave() -> None:
     """Close the connections before Python ends: a thread of torch that still waits on one would abort the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher's, if another process has told of it first
     if dist.is_initialized():
+        ignore_interrupts()
         dist.destroy_process_group()
 
 

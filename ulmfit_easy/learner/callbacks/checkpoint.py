@@ -125,9 +125,10 @@ class CheckpointCallback(Callback):
         due, stop = ranks.largest(due, self.stop or 0)  # all processes save, and stop, after the same batch
         if due or stop:
             self._save(self.iter + 1)
-        if stop:  # a signal that came while they agreed waits for the next batch
-            self.stop = stop
-            self._pass_on()
+            self._stop_together(stop)
+
+    def after_train(self):
+        self._stop_together()  # validation may take long
 
     def after_fit(self):
         if not self.done:
@@ -233,9 +234,16 @@ class CheckpointCallback(Callback):
             signal.signal(signum, handler or signal.SIG_DFL)
         self.handlers = {}
 
+    def _stop_together(self, stop: int = 0) -> None:
+        """Pass on a signal that came to any process. One that comes meanwhile stays for the next time."""
+        (stop,) = ranks.largest(self.stop or stop)
+        if stop:
+            self.stop = stop
+            self._pass_on()
+
     def _pass_on(self):
         """Do what a signal that came does without this callback: interrupt, or end the process."""
         if self.stop is not None:
+            self._release()  # if another process got the signal, the handlers are still those of this callback
             number, self.stop = self.stop, None
-            self._release()  # it may have come to another process alone
             signal.raise_signal(number)
