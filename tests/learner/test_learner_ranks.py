@@ -197,7 +197,7 @@ def test_ctrl_c_stops_all_processes_and_is_told_once(tmp_path, command):
 
 
 def test_a_late_signal_does_not_interrupt_the_end(monkeypatch):
-    """The launcher sends one to each process, and another may have told of it first."""
+    """The launcher sends one to each process, and another process may have stopped this one first."""
     late, closed = [], []
 
     def close():
